@@ -1,0 +1,55 @@
+"""Acceptance tests that decide whether a compressed model may ship.
+
+Public names are handed out lazily, so that importing the package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.errors import (
+        DataError,
+        MeasurementError,
+        ModelbenchError,
+        ModelError,
+        NotApplicable,
+        UsageMistake,
+    )
+    from pytest_modelbench.fixtures import KpiAccess
+    from pytest_modelbench.models.base import Model
+    from pytest_modelbench.models.fake import FakeClock, FakeModel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "EvalData",
+    "FakeClock",
+    "FakeModel",
+    "KpiAccess",
+    "MeasurementError",
+    "Model",
+    "ModelError",
+    "ModelbenchError",
+    "NotApplicable",
+    "UsageMistake",
+]
+
+_HOMES = {
+    "EvalData": "data.evaldata",
+    "FakeClock": "models.fake",
+    "FakeModel": "models.fake",
+    "KpiAccess": "fixtures",
+    "Model": "models.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name, "errors")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

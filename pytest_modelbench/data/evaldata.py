@@ -1,0 +1,184 @@
+"""`EvalData`: the samples both models are judged on, and what their outputs mean."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.data.sources import Source, make_source
+from pytest_modelbench.errors import DataError
+from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes
+
+TASKS = ("multiclass", "binary", "multilabel", "regression")
+OUTPUTS = ("logits", "probabilities", "labels", "values")
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some samples: inputs as the model takes them, targets (or None), and ids."""
+
+    inputs: Any
+    targets: Any
+    ids: Sequence[Any]
+
+
+class EvalData:
+    """The evaluation data, read in the same order for every model and never copied as a whole.
+
+    Args:
+        inputs: array, tensor, list, DataFrame, tuple or mapping of arrays (several inputs; a mapping becomes
+            keyword arguments), `Dataset`, `DataLoader`, or a re-iterable of batches.
+        targets: one per sample; left out where the inputs bring them (datasets, loaders, `target=`).
+        target: the column of a DataFrame, or key of a mapping, that holds the targets.
+        task: `multiclass`, `binary`, `multilabel` or `regression`; inferred where that is safe.
+        outputs: `logits`, `probabilities`, `labels` or `values`; inferred where that is safe.
+        select: the head to judge where a model returns several: a key, an attribute or a position.
+        ids: one id per sample, for the samples that reports name; positions by default.
+        classes: the labels of the output columns, in order.
+        batch_size: rows per forward pass when predictions are collected.
+
+    Raises:
+        DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
+
+    >>> data = EvalData(np.zeros((5, 2)), np.arange(5), batch_size=2)
+    >>> [len(batch.inputs) for batch in data.batches()]
+    [2, 2, 1]
+    """
+
+    def __init__(  # noqa: PLR0913 - this is the settings object of the data
+        self,
+        inputs: Any,
+        targets: Any = None,
+        *,
+        target: str | None = None,
+        task: str | None = None,
+        outputs: str | None = None,
+        select: str | int | None = None,
+        ids: Sequence[Any] | None = None,
+        classes: Sequence[Any] | None = None,
+        batch_size: int = 256,
+    ) -> None:
+        _check_choice("task", task, TASKS)
+        _check_choice("outputs", outputs, OUTPUTS)
+        if batch_size < 1:
+            raise DataError(f"batch_size: found {batch_size!r}, expected a whole number of at least 1")
+        self.source: Source = make_source(inputs, targets, target)
+        length = self.source.length
+        if length == 0:
+            raise DataError(f"the evaluation data is empty: inputs of shape {shapes(inputs)}")
+        if ids is not None and length is not None and len(ids) != length:
+            raise DataError(f"there are {length} samples and {len(ids)} ids; expected one id per sample")
+        self.task = task
+        self.outputs = outputs
+        self.select = select
+        self.ids = ids
+        self.classes = classes
+        self.batch_size = batch_size
+        self._fingerprint: str | None = None
+        self._serial = next(_serial)
+
+    def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Yield batches of this size (the data's own by default), the last one possibly smaller.
+
+        Raises:
+            DataError: a batch whose targets do not fit its inputs, or no sample at all.
+        """
+        start = 0
+        for inputs, targets in self.source.batches(batch_size or self.batch_size):
+            count = rows(inputs)
+            if targets is not None and len(targets) != count:
+                raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
+            if self.ids is not None and start + count > len(self.ids):
+                raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
+            ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
+            yield Batch(inputs=inputs, targets=targets, ids=ids)
+            start += count
+        if start == 0:
+            raise DataError("the evaluation data is empty: reading it gave no sample")
+
+    def fingerprint(self) -> str:
+        """Hash the content, independent of batch size; datasets and loaders are read for it once.
+
+        Returns:
+            `data:` and 32 hexadecimal digits of BLAKE2b over shapes, dtypes and bytes of inputs and targets.
+        """
+        if self._fingerprint is None:
+            digests: list[hashlib.blake2b] = []
+            for batch in self.batches():
+                columns = [*leaves(batch.inputs), *([] if batch.targets is None else leaves(batch.targets))]
+                digests = digests or [_new_digest(column) for column in columns]
+                for digest, column in zip(digests, columns, strict=True):
+                    _hash_column(digest, column)
+            whole = hashlib.blake2b("".join(d.hexdigest() for d in digests).encode(), digest_size=16)
+            self._fingerprint = f"data:{whole.hexdigest()}"
+        return self._fingerprint
+
+    @property
+    def key(self) -> str:
+        """What measurements are shared by: the content in memory, the object for datasets and loaders.
+
+        How outputs are read is part of it.
+        """
+        what = self.fingerprint() if self.source.in_memory else f"object-{self._serial}"
+        return f"{what}|{self.task}|{self.outputs}|{self.select}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the report says of the data, as JSON types."""
+        return {
+            "samples": self.source.length,
+            "task": self.task,
+            "outputs": self.outputs,
+            "select": self.select,
+            "source": type(self.source).__name__,
+            "fingerprint": self._fingerprint,
+        }
+
+
+def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise DataError(f"{name}: found {value!r}, expected one of {', '.join(choices)}")
+
+
+def _new_digest(column: Any) -> hashlib.blake2b:
+    row_shape, dtype = tuple(getattr(column, "shape", (0,)))[1:], getattr(column, "dtype", "object")
+    return hashlib.blake2b(f"{row_shape}{dtype}".encode(), digest_size=16)
+
+
+def _hash_column(digest: hashlib.blake2b, column: Any) -> None:
+    """Add the rows of one batch's column; the bytes do not depend on where the batch was cut."""
+    if is_tensor(column) or hasattr(column, "dtype"):
+        array = np.ascontiguousarray(as_array(column))
+        if array.dtype != object:
+            digest.update(array.tobytes())
+            return
+    if hasattr(column, "to_numpy"):
+        column = column.to_numpy().tolist()
+    for row in column:
+        digest.update(repr(row).encode())
+
+
+def as_eval_data(found: Any) -> EvalData:
+    """Return evaluation data for whatever a fixture or factory gave.
+
+    A tuple of two is `(inputs, targets)`.
+
+    Raises:
+        DataError: it is no evaluation data.
+    """
+    if isinstance(found, EvalData):
+        return found
+    if isinstance(found, tuple):
+        if len(found) != 2:
+            raise DataError(f"found a tuple of {len(found)}; expected (inputs, targets) or EvalData(...)")
+        return EvalData(*found)
+    if hasattr(found, "columns") and hasattr(found, "iloc"):
+        raise DataError("found a DataFrame; say which column is judged: EvalData(frame, target='column')")
+    if found is None:
+        raise DataError("found None; expected (inputs, targets) or EvalData(...)")
+    return EvalData(found)

@@ -1,0 +1,151 @@
+"""From what a marker says to a gate: one KPI with its limits and measurement options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.kpis.catalogue import find_kpi
+from pytest_modelbench.kpis.kpi import Kpi, Question
+from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
+from pytest_modelbench.settings import check_confidence
+
+AVERAGES = ("macro", "micro", "weighted", "binary")
+DEFAULT_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One KPI with its limits, as one item asks for it.
+
+    `confidence` is None where the user stated none; timed limits then use 0.95, quality limits judge the point.
+    """
+
+    kpi: Kpi
+    limits: tuple[BoundLimit, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    confidence: float | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether a limit compares with the teacher's value."""
+        return any(limit.needs_teacher for limit in self.limits)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the teacher itself must be loaded; a test that records values brings the teacher's along."""
+        return self.kpi.paired or (self.compares and self.kpi.probe != "record")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The limits as texts."""
+        return tuple(str(limit.limit) for limit in self.limits)
+
+    def question(self, *, with_teacher: bool, seed: int) -> Question:
+        """Return what is asked of the KPI."""
+        return Question(
+            kpi=self.kpi,
+            options=self.options,
+            confidence=self.confidence or DEFAULT_CONFIDENCE,
+            asked=self.confidence is not None,
+            with_teacher=with_teacher,
+            seed=seed,
+        )
+
+
+def read_gate(
+    args: Sequence[Any], keywords: Mapping[str, Any], confidence: float | None = None, source: str = "marker"
+) -> Gate:
+    """Read `kpi(name, *limits, **options)`.
+
+    Args:
+        args: the KPI's name and the limits' texts.
+        keywords: measurement options; `better`, `unit`, `metric` for a KPI of the user's own.
+        confidence: the ini file's, for gates that state none.
+        source: where it is written.
+
+    Raises:
+        UsageMistake: anything that cannot be understood; the message starts with the KPI where it is known.
+    """
+    if not args or not isinstance(args[0], str):
+        found = f"found {args[0]!r}" if args else "found nothing"
+        raise UsageMistake(f"a kpi marker starts with the KPI's name, {found}. Write kpi('latency_p99', '<= 120 ms')")
+    name = args[0]
+    kpi, options = find_kpi(name, keywords)
+    try:
+        checked = {**kpi.options, **_checked_options(options)}
+        limits = tuple(
+            bind_limit(
+                parse_limit(text), kpi=name, unit=kpi.unit, better=kpi.better, bounds=kpi.bounds, source=source
+            )
+            for text in args[1:]
+        )
+        _refuse_impossible(kpi, limits)
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {name!r}: {mistake}") from mistake
+    stated = checked.pop("confidence", None)
+    fallback = confidence if "confidence" in kpi.options else None
+    return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in options.items():
+        if name == "confidence":
+            try:
+                check_confidence(value)
+            except (ValueError, TypeError):
+                raise UsageMistake(
+                    f"confidence={value!r}, expected a number between 0.5 and 1, such as 0.95"
+                ) from None
+        elif name == "batch_size" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageMistake(f"batch_size={value!r}, expected a whole number of at least 1")
+        elif name == "average" and value not in AVERAGES:
+            raise UsageMistake(f"average={value!r}, expected one of {', '.join(AVERAGES)}")
+    return dict(options)
+
+
+def _refuse_impossible(kpi: Kpi, limits: Sequence[BoundLimit]) -> None:
+    if kpi.report_only and limits:
+        raise UsageMistake(
+            f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
+        )
+    if kpi.paired and any(limit.needs_teacher for limit in limits):
+        raise UsageMistake(
+            f"'{next(limit.limit for limit in limits if limit.needs_teacher)}': {kpi.name} compares student and "
+            f"teacher already. Write a limit on its value, such as '{'>=' if kpi.better == 'higher' else '<='} 95%'"
+        )
+    if kpi.timed and any(limit.limit.op == "==" for limit in limits):
+        raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")
+    for measure in {limit.measure for limit in limits}:
+        same = [limit for limit in limits if limit.measure == measure]
+        low = max((limit.threshold for limit in same if limit.limit.op in {">=", ">", "=="}), default=-math.inf)
+        high = min((limit.threshold for limit in same if limit.limit.op in {"<=", "<", "=="}), default=math.inf)
+        if low > high:
+            raise UsageMistake(f"{' and '.join(repr(str(limit.limit)) for limit in same)} can never hold together")
+
+
+def closest(gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Keep one gate for each KPI, the first, and restore the order in which they are written.
+
+    Args:
+        gates: the closest marker's first, as `iter_markers` gives them.
+    """
+    kept: dict[str, Gate] = {}
+    for gate in gates:
+        kept.setdefault(gate.kpi.name, gate)
+    return tuple(reversed(kept.values()))
+
+
+def gate_needs(args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether a marker needs evaluation data and the teacher, without refusing anything.
+
+    Fixtures are asked for before mistakes are reported; a marker that cannot be read needs neither.
+    """
+    try:
+        gate = read_gate(args, keywords)
+    except UsageMistake:
+        return False, False
+    return gate.kpi.needs_data, gate.needs_teacher

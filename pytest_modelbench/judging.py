@@ -1,0 +1,202 @@
+"""The hooks that are only there with `--modelbench`: judge items, gather results, write the reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.collection import GATES, LABEL, MISTAKES
+from pytest_modelbench.errors import ModelbenchError, UsageMistake
+from pytest_modelbench.outcomes import conclude
+from pytest_modelbench.reports.json_report import write_report
+from pytest_modelbench.reports.record import Record, environment, expected_gate
+from pytest_modelbench.results import GateResult, Verdict
+from pytest_modelbench.session import BenchSession, ItemPlan, unjudged
+from pytest_modelbench.settings import Settings
+
+RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
+SHOW_AFTER_S = 2.0
+_RIDER = "modelbench"
+
+
+class Judging:
+    """One pytest session with gates to judge, in a worker, a controller, or a process of its own."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
+        self.record = Record()
+        self.written = ""
+        self.session = BenchSession(settings, parallel=self.worker is not None, progress=_Progress(config))
+
+    def specs_not_found(self) -> Iterator[str]:
+        """Check that everything named on the command line exists, without calling it."""
+        from pytest_modelbench.models.locate import locate
+
+        settings = self.settings
+        for option, specs in (
+            ("--modelbench-teacher", [settings.teacher]),
+            ("--modelbench-student", list(settings.students)),
+            ("--modelbench-data", [settings.data]),
+        ):
+            for given in specs:
+                try:
+                    if given is not None:
+                        locate(given.spec, Path(self.config.invocation_params.dir))
+                except UsageMistake as mistake:
+                    yield f"{option}: {mistake}"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Gather the gates of all selected items, so that a measurement knows what it must decide."""
+        plans = [_plan(item) for item in session.items if item.stash.get(GATES, ())]
+        self.session.plan(plans)
+        self.record.expect(
+            [
+                expected_gate(plan.nodeid, gate.kpi.name, gate.kpi.pillar, plan.student, gate.targets)
+                for plan in plans
+                for gate in plan.gates
+            ]
+        )
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
+        if not item.stash.get(GATES, ()):
+            return (yield)
+        try:
+            answer = yield
+        except ModelbenchError as error:
+            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, str(error))
+            raise
+        except Exception as error:
+            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_RUN, f"the test's body raised {type(error).__name__}")
+            raise
+        results: list[GateResult] = item.funcargs["kpi"].judge_all()  # type: ignore[attr-defined]
+        item.stash[RESULTS] = results
+        conclude(item.nodeid, results, self.settings)
+        return answer
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let results ride on the report, as plain JSON types."""
+        report = yield
+        if call.when == "setup" and report.failed and call.excinfo is not None:
+            text = f"set-up failed: {call.excinfo.typename}: {call.excinfo.value}"
+            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, text)
+        if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
+            vars(report)[_RIDER] = [result.to_json() for result in item.stash[RESULTS]]
+            del item.stash[RESULTS]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hear of every phase of every item, in the controller also of the workers'."""
+        if type(report) is not pytest.TestReport:
+            return
+        worker = getattr(report, "worker_id", None)
+        self.record.hear(report.nodeid, vars(report).get(_RIDER, []), None if worker == "master" else worker)
+        self.record.finish_phase(report.nodeid, _outcome(report), report.duration)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Merge what a worker knows beyond its items."""
+        self.record.crashed = self.record.crashed or bool(error)
+        self.record.add_session(getattr(node, "workeroutput", {}).get("modelbench", {}))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the JSON report; a worker hands its part over instead."""
+        data = self._session_data()
+        if self.worker is not None:
+            self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
+            return
+        self.record.add_session(data)
+        if self.settings.strict and not self.record.gates and int(session.exitstatus) in {0, 5}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.settings.json_path:
+            path = Path(self.config.invocation_params.dir) / self.settings.json_path
+            try:
+                write_report(self._report(int(session.exitstatus)), path)
+            except OSError as error:
+                self.written = f"ERROR: --modelbench-json: cannot write {path}: {error.strerror or error}"
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            else:
+                self.written = f"JSON report: {self.settings.json_path}"
+
+    def _session_data(self) -> dict[str, Any]:
+        mistakes: list[str] = self.config.stash[MISTAKES]
+        models = {
+            name: {**notes, "forward_passes": self.session.forward_passes.get(name, 0)}
+            for name, notes in self.session.model_notes.items()
+        }
+        return {
+            "collected": list(self.record.gates.values()) if self.worker is not None else [],
+            "models": models,
+            "timings": self.session.timings,
+            "environment": environment(),
+            "mistakes": list(mistakes),
+        }
+
+    def _report(self, exit_status: int) -> dict[str, Any]:
+        return self.record.to_json(exit_status, self.settings.to_json())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Print the KPI tables, what failed and why, and where the JSON report is."""
+        from pytest_modelbench.reports.terminal import render_summary, totals
+
+        if self.config.stash[MISTAKES]:
+            return
+        report = self._report(int(exitstatus))
+        writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours
+        terminalreporter.write_sep("=", "modelbench")
+        if report["gates"]:
+            text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
+            for line in text.splitlines():
+                terminalreporter.write_line(line)
+        failed = report["summary"]["fail"] + report["summary"]["error"]
+        terminalreporter.write_line(totals(report), red=bool(failed), yellow=not report["gates"])
+        if self.written:
+            terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
+
+
+def _plan(item: pytest.Item) -> ItemPlan:
+    return ItemPlan(nodeid=item.nodeid, student=item.stash[LABEL], gates=item.stash[GATES])
+
+
+def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
+    plan = _plan(item)
+    return [unjudged(plan, gate, verdict, reason) for gate in plan.gates]
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    """Name an item's outcome as pytest's own summary does."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed and report.when != "call":
+        return "error"
+    return str(report.outcome)
+
+
+class _Progress:
+    """Shows what is being measured, on a terminal only, once it takes more than two seconds."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._last_shown = 0.0
+
+    def __call__(self, what: str, elapsed_s: float, budget_s: float) -> None:
+        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
+        now = time.monotonic()
+        if reporter is None or not reporter.isatty or elapsed_s < SHOW_AFTER_S or now - self._last_shown < 0.5:
+            return
+        self._last_shown = now
+        line = f"modelbench: {what}: {elapsed_s:.0f} of at most {budget_s:.0f} s"
+        with capture.global_and_fixture_disabled():
+            reporter.rewrite(line, erase=True)

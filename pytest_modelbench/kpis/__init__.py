@@ -1,0 +1,1 @@
+"""The catalogue of KPIs, a file per pillar, and how each is derived from a measurement."""

@@ -1,0 +1,79 @@
+"""All KPIs by name, and KPIs of the user's own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.kpis import efficiency, footprint, quality, reliability
+from pytest_modelbench.kpis.kpi import UNBOUNDED, Kpi
+
+PILLARS = ("quality", "efficiency", "footprint", "reliability")
+CATALOGUE: Mapping[str, Kpi] = {
+    kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS)
+}
+_OWN = ("better", "unit", "metric")
+
+
+def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any]]:
+    """Return the KPI that a marker means, and the measurement options among its keywords.
+
+    A name of the catalogue is that KPI. Any other name is a KPI of the user's own, which states `better=` and
+    `unit=` (the test's body records it) or `metric=` and `better=`.
+
+    Raises:
+        UsageMistake: an unknown name that states neither, or a keyword that the KPI does not take.
+    """
+    own = {key: keywords[key] for key in _OWN if key in keywords}
+    options = {key: value for key, value in keywords.items() if key not in own}
+    if name in CATALOGUE:
+        kpi = CATALOGUE[name]
+        if own:
+            raise UsageMistake(
+                f"{name} is in the catalogue and takes no {', '.join(f'{key}=' for key in own)}; "
+                f"give your own KPI another name"
+            )
+    else:
+        kpi = _own_kpi(name, own)
+    unknown = [key for key in options if key not in kpi.options]
+    if unknown:
+        known = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
+        raise UsageMistake(f"kpi {name!r}: unknown option {unknown[0]}=; {known}")
+    return kpi, options
+
+
+def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
+    if "better" not in own or not ("unit" in own or "metric" in own):
+        near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
+        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        raise UsageMistake(
+            f"unknown KPI {name!r}{nearest}. `pytest --modelbench-kpis` lists them. "
+            "For a KPI of your own state better= and unit=, or metric= and better="
+        )
+    better, metric, unit = own["better"], own.get("metric"), own.get("unit", "")
+    if better not in {"higher", "lower"}:
+        raise UsageMistake(f"kpi {name!r}: better={better!r}, expected 'higher' or 'lower'")
+    if not isinstance(unit, str):
+        raise UsageMistake(f"kpi {name!r}: unit={unit!r}, expected a text such as 'ms', '%' or ''")
+    if metric is not None and not callable(metric):
+        raise UsageMistake(f"kpi {name!r}: metric={metric!r}, expected a callable (targets, predictions) -> float")
+    return Kpi(
+        name=name,
+        pillar="quality",
+        unit=unit,
+        better=better,
+        definition="recorded by the test" if metric is None else f"{_name_of(metric)}(targets, predictions)",
+        method="kpi.record() in the test's body" if metric is None else "paired bootstrap by sample",
+        source="the test suite",
+        probe="record" if metric is None else "predictions",
+        derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
+        bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
+        options={} if metric is None else {"confidence": None},
+        metric=metric,
+    )
+
+
+def _name_of(metric: Callable[..., Any]) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)

@@ -1,0 +1,41 @@
+"""Readings of the reliability pillar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytest_modelbench.kpis.derive_footprint import exact_comparison
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.predictions import Outputs, in_common, shown_ids
+from pytest_modelbench.results import Estimate, Evidence, Reading
+
+
+def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Count NaN and infinite outputs where input and teacher are finite; the teacher is asked only if needed."""
+    outputs = measurements.outputs("student")
+    counted = np.where(outputs.input_finite, outputs.nonfinite, 0)
+    teacher = None
+    if question.with_teacher or (counted.any() and measurements.has("teacher")):
+        teacher = measurements.outputs("teacher")
+        counted = np.where(teacher.nonfinite == 0, counted, 0)
+    reading = _reading(outputs, int(counted.sum()))
+    bad = np.flatnonzero(counted)
+    notes = (f"{int(counted.sum())} values in {len(bad)} of {len(outputs)} samples{in_common(outputs, bad)}",)
+    if not question.with_teacher or teacher is None:
+        yield Evidence(student=reading, notes=notes if len(bad) else (), worst_samples=shown_ids(outputs.ids, bad))
+        return
+    theirs = _reading(teacher, int(np.where(teacher.input_finite, teacher.nonfinite, 0).sum()))
+    yield Evidence(
+        student=reading,
+        teacher=theirs,
+        comparison=exact_comparison(reading.value, theirs.value),
+        notes=notes if len(bad) else (),
+        worst_samples=shown_ids(outputs.ids, bad),
+    )
+
+
+def _reading(outputs: Outputs, count: int) -> Reading:
+    method = f"counted over {outputs.array.size:,} output values of {len(outputs):,} samples"
+    return Reading(estimate=Estimate.exact(float(count)), unit="", n=len(outputs), method=method)

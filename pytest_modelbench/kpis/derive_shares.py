@@ -1,0 +1,173 @@
+"""Readings that are shares of samples: accuracies, and how two models' answers differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.predictions import Predictions, in_common, shown_ids
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.stats.intervals import share_interval
+from pytest_modelbench.stats.paired import mcnemar_p, paired_bootstrap, tango_interval
+
+Mask = npt.NDArray[np.bool_]
+
+
+def top1_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of samples whose label is the largest output."""
+    yield _accuracy(question, measurements, lambda p: np.asarray(p.labels == p.targets))
+
+
+def top5_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of samples whose label is among the five largest outputs."""
+    yield _accuracy(question, measurements, lambda p: _among_largest(p, 5))
+
+
+def _among_largest(predictions: Predictions, k: int) -> Mask:
+    scores, columns, targets = predictions.scores, predictions.columns, predictions.targets
+    if scores is None or columns is None or targets is None:
+        raise MeasurementError(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
+    if scores.shape[1] <= k:
+        raise MeasurementError(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
+    own = np.take_along_axis(scores, np.searchsorted(columns, targets)[:, None], axis=1)
+    return np.asarray((scores > own).sum(axis=1) < k)
+
+
+def _accuracy(question: Question, measurements: Measurements, right: Callable[[Predictions], Mask]) -> Evidence:
+    student = judged_predictions(question, measurements, "student")
+    student_right = right(student)
+    reading = _share_reading(question, student, int(student_right.sum()))
+    if not question.with_teacher:
+        wrong = np.flatnonzero(~student_right)
+        return Evidence(student=reading, sampled=question.asked, worst_samples=_worst(student, wrong))
+    teacher = judged_predictions(question, measurements, "teacher")
+    teacher_right = right(teacher)
+    lost, gained = teacher_right & ~student_right, ~teacher_right & student_right
+    n, drops = len(student), (int(lost.sum()), int(gained.sum()))
+    drop = tango_interval(*drops, n, question.alpha)
+    _, _, resampled = paired_bootstrap(
+        lambda index: float(student_right[index].mean()),
+        lambda index: float(teacher_right[index].mean()),
+        n,
+        alpha=question.alpha,
+        seed=question.seed,
+    )
+    comparison = Comparison(
+        ratio=resampled.ratio,
+        difference=drop.map(lambda share: -100 * share),
+        method=f"Tango's score interval, {drops[0]} samples lost and {drops[1]} gained of {n}",
+    )
+    return Evidence(
+        student=reading,
+        teacher=_share_reading(question, teacher, int(teacher_right.sum())),
+        comparison=comparison,
+        sampled=question.asked,
+        worst_samples=_worst(student, np.flatnonzero(lost)),
+    )
+
+
+def _share_reading(question: Question, predictions: Predictions, count: int, n: int | None = None) -> Reading:
+    total = len(predictions) if n is None else n
+    return Reading(
+        estimate=share_interval(count, total, question.alpha).map(lambda share: 100 * share),
+        unit="%",
+        n=total,
+        confidence=question.confidence,
+        method=f"{count} of {total} samples, Wilson interval; {meaning_of(predictions)}",
+    )
+
+
+def meaning_of(predictions: Predictions) -> str:
+    """Say how outputs were read, for a reading's method."""
+    return f"task {predictions.task}, outputs read as {predictions.meaning}"
+
+
+def agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of samples on which both predict the same label."""
+    student, teacher = _pair(question, measurements, targets=False)
+    same = student.labels == teacher.labels
+    yield _pair_evidence(question, student, np.asarray(same), np.flatnonzero(~same))
+
+
+def flips(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of samples that exactly one of the two gets right."""
+    student, teacher = _pair(question, measurements)
+    flipped = (student.labels == student.targets) != (teacher.labels == teacher.targets)
+    yield _pair_evidence(question, student, np.asarray(flipped), np.flatnonzero(flipped))
+
+
+def negative_flip_rate(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of samples that the teacher gets right and the student wrong."""
+    student, teacher = _pair(question, measurements)
+    lost = (student.labels != student.targets) & (teacher.labels == teacher.targets)
+    yield _pair_evidence(question, student, np.asarray(lost), np.flatnonzero(lost))
+
+
+def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read McNemar's exact p."""
+    student, teacher = _pair(question, measurements)
+    student_right, teacher_right = student.labels == student.targets, teacher.labels == teacher.targets
+    lost, gained = int((teacher_right & ~student_right).sum()), int((~teacher_right & student_right).sum())
+    method = f"exact binomial, {lost} samples lost and {gained} gained"
+    estimate = Estimate(value=mcnemar_p(lost, gained))
+    yield Evidence(student=Reading(estimate=estimate, unit="", n=len(student), method=method))
+
+
+def _pair(question: Question, measurements: Measurements, targets: bool = True) -> tuple[Predictions, Predictions]:
+    student = judged_predictions(question, measurements, "student", targets=targets)
+    teacher = judged_predictions(question, measurements, "teacher", targets=targets)
+    if student.labels.shape != teacher.labels.shape:
+        raise MeasurementError(
+            f"student and teacher predict in different shapes: {student.labels.shape} and {teacher.labels.shape}"
+        )
+    return student, teacher
+
+
+def _pair_evidence(question: Question, student: Predictions, hits: Mask, shown: npt.NDArray[np.intp]) -> Evidence:
+    return Evidence(
+        student=_share_reading(question, student, int(hits.sum())),
+        sampled=question.asked,
+        worst_samples=_worst(student, shown),
+    )
+
+
+def judged_predictions(
+    question: Question, measurements: Measurements, role: str, targets: bool = True
+) -> Predictions:
+    """Return a model's predictions, fit to be judged.
+
+    Raises:
+        DataError: the KPI needs targets and the data have none.
+        MeasurementError: some outputs are not finite: a NaN is neither right nor wrong.
+    """
+    predictions = measurements.predictions(role)
+    if targets and predictions.targets is None:
+        raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
+    if not targets and predictions.task == "regression":
+        raise DataError(f"{question.kpi.name} compares labels, and the task is regression")
+    if question.kpi.derive.startswith("derive_shares") and predictions.task in {"regression", "multilabel"}:
+        raise DataError(
+            f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
+            "Write EvalData(..., task='multiclass') if that is wrong"
+        )
+    bad = np.flatnonzero(predictions.outputs.nonfinite)
+    if len(bad):
+        raise MeasurementError(
+            f"{question.kpi.name} is undefined: {predictions.outputs.model} gives NaN or infinite outputs for "
+            f"{len(bad)} of {len(predictions)} samples{in_common(predictions.outputs, bad)} (ids "
+            f"{', '.join(shown_ids(predictions.ids, bad))})"
+        )
+    return predictions
+
+
+def _worst(student: Predictions, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
+    """Return the ids of samples that the student lost, those it was most wrong about first."""
+    if student.scores is not None and student.columns is not None and student.targets is not None and len(index):
+        scores = student.scores[index]
+        own = np.take_along_axis(scores, np.searchsorted(student.columns, student.targets[index])[:, None], axis=1)
+        index = index[np.argsort(own[:, 0] - scores.max(axis=1), kind="stable")]
+    return shown_ids(student.ids, index)

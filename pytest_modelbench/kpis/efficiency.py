@@ -1,0 +1,57 @@
+"""The efficiency pillar: how long the student takes."""
+
+from __future__ import annotations
+
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, Kpi
+
+PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99, "99_9": 0.999}
+_DESIGN = "randomised ABBA blocks over re-copied placements"
+
+
+def _latency(suffix: str, what: str, method: str, source: str) -> Kpi:
+    return Kpi(
+        name=f"latency_{suffix}",
+        pillar="efficiency",
+        unit="ms",
+        better="lower",
+        definition=f"{what} of the service time of one batch (batch_size=1 unless stated), device synchronised",
+        method=f"{_DESIGN}; {method}",
+        source=source,
+        probe="timing",
+        derive="derive_timing:latency",
+        bounds=NONNEGATIVE,
+        options={"batch_size": 1, "confidence": None},
+    )
+
+
+KPIS = (
+    _latency(
+        "mean",
+        "mean",
+        "Student's interval over placements, paired log-ratio per round",
+        "Kalibera & Jones, arXiv 2007.10899",
+    ),
+    *(
+        _latency(
+            f"p{suffix}",
+            f"{suffix.replace('_', '.')}th percentile",
+            "Woodruff interval with effective sample size; "
+            + ("paired log-ratio per round" if suffix == "50" else "joint bootstrap of placements"),
+            "Woodruff, JASA 47:635 (1952); Korn & Graubard, Survey Methodology 24:193 (1998)",
+        )
+        for suffix in PERCENTILES
+    ),
+    Kpi(
+        name="throughput",
+        pillar="efficiency",
+        unit="samples/s",
+        better="higher",
+        definition="samples per second of service time at one batch size (batch_size=32 unless stated)",
+        method=f"{_DESIGN}; batch size over mean latency",
+        source="MLPerf Inference, offline scenario (arXiv 1911.02549)",
+        probe="timing",
+        derive="derive_timing:throughput",
+        bounds=NONNEGATIVE,
+        options={"batch_size": 32, "confidence": None},
+    ),
+)

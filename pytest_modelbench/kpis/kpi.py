@@ -1,0 +1,112 @@
+"""What a KPI is. Standard library only: the catalogue is read at collection, also when nothing is judged."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.probes.predictions import Outputs, Predictions
+    from pytest_modelbench.probes.timing import TimingMeasurement
+    from pytest_modelbench.results import Evidence
+
+SHARE = (0.0, 100.0)
+NONNEGATIVE = (0.0, math.inf)
+UNBOUNDED = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kpi:
+    """A named quantity.
+
+    `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
+    `parameters`, `artefact`, or `record` (the test's body). `derive` names the function that does it, as
+    `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are the least and the
+    greatest value. `options` are the measurement options of a gate with their defaults. `paired` KPIs are defined on
+    both models.
+    """
+
+    name: str
+    pillar: str
+    unit: str
+    better: str
+    definition: str
+    method: str
+    source: str
+    probe: str
+    derive: str
+    bounds: tuple[float, float] = NONNEGATIVE
+    options: Mapping[str, Any] = field(default_factory=dict)
+    paired: bool = False
+    report_only: bool = False
+    metric: Callable[[Any, Any], float] | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether the KPI comes from a timed measurement, which needs the machine for itself."""
+        return self.probe == "timing"
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether evaluation data are read."""
+        return self.probe in {"timing", "outputs", "predictions"}
+
+
+class Measurements(Protocol):
+    """What a session hands to a KPI; every measurement is taken once and remembered.
+
+    `role` is `student` or `teacher`.
+    """
+
+    def has(self, role: str) -> bool:
+        """Whether there is such a model; the teacher is not loaded for the question."""
+
+    def outputs(self, role: str) -> Outputs:
+        """Return a model's raw outputs over the data, from one pass."""
+
+    def predictions(self, role: str) -> Predictions:
+        """Return the same with their meaning."""
+
+    def parameters(self, role: str) -> ParameterCount:
+        """Return a model's parameter counts."""
+
+    def artefact(self, role: str) -> Artefact:
+        """Return the size of what is deployed."""
+
+    def timing(self) -> TimingMeasurement:
+        """Return the timed measurement that this gate shares."""
+
+    def recorded(self) -> Mapping[str, float]:
+        """Return what the test's body recorded, by role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a KPI for one gate.
+
+    `confidence` is that of each side; `asked` says that the user stated it, which makes a quality limit a
+    non-inferiority test. `with_teacher` asks for the teacher's value and the comparison.
+    """
+
+    kpi: Kpi
+    options: Mapping[str, Any] = field(default_factory=dict)
+    confidence: float = 0.95
+    asked: bool = False
+    with_teacher: bool = False
+    seed: int = 0
+
+    @property
+    def alpha(self) -> float:
+        """The error that one side may make."""
+        return 1 - self.confidence
+
+
+def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Derive a KPI: one piece of evidence for each look at the data, in order."""
+    module, _, name = question.kpi.derive.partition(":")
+    derive = getattr(importlib.import_module(f"pytest_modelbench.kpis.{module}"), name)
+    return cast("Iterator[Evidence]", derive(question, measurements))

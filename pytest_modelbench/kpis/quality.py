@@ -1,0 +1,132 @@
+"""The quality pillar: what the student gets right, alone and against its teacher."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
+
+_FORWARD = "one forward pass over the evaluation data"
+_BOOTSTRAP = f"{_FORWARD}; paired bootstrap by sample"
+_TANGO = f"{_FORWARD}; Wilson interval, Tango's score interval for the paired difference"
+
+_AVERAGED = ("f1", "precision", "recall", "roc_auc")
+
+
+def _scored(name: str, unit: str, better: str, definition: str, source: str, bounds: tuple[float, float]) -> Kpi:
+    return Kpi(
+        name=name,
+        pillar="quality",
+        unit=unit,
+        better=better,
+        definition=definition,
+        method=_BOOTSTRAP,
+        source=source,
+        probe="predictions",
+        derive="derive_metrics:scored",
+        bounds=bounds,
+        options={**({"average": "macro"} if name in _AVERAGED else {}), "confidence": None},
+    )
+
+
+def _accuracy(k: int) -> Kpi:
+    what = "the largest output" if k == 1 else f"among the {k} largest outputs"
+    return Kpi(
+        name=f"top{k}_accuracy",
+        pillar="quality",
+        unit="%",
+        better="higher",
+        definition=f"share of samples whose label is {what}",
+        method=_TANGO,
+        source="sklearn.metrics." + ("accuracy_score" if k == 1 else "top_k_accuracy_score")
+        + "; Tango, Stat. Med. 17:891 (1998)",
+        probe="predictions",
+        derive=f"derive_shares:top{k}_accuracy",
+        bounds=SHARE,
+        options={"confidence": None},
+    )  # fmt: skip
+
+
+def _pair(name: str, better: str, definition: str, source: str) -> Kpi:
+    return Kpi(
+        name=name,
+        pillar="quality",
+        unit="%",
+        better=better,
+        definition=definition,
+        method=f"{_FORWARD} of each model; Wilson interval",
+        source=source,
+        probe="predictions",
+        derive=f"derive_shares:{name}",
+        bounds=SHARE,
+        options={"confidence": None},
+        paired=True,
+    )
+
+
+KPIS = (
+    _accuracy(1),
+    _accuracy(5),
+    _scored(
+        "f1", "%", "higher", "harmonic mean of precision and recall, macro-averaged unless average= says otherwise",
+        "sklearn.metrics.f1_score", SHARE,
+    ),
+    _scored(
+        "precision", "%", "higher", "share of predicted positives that are right, macro-averaged over classes",
+        "sklearn.metrics.precision_score", SHARE,
+    ),
+    _scored(
+        "recall", "%", "higher", "share of positives that are found, macro-averaged over classes",
+        "sklearn.metrics.recall_score", SHARE,
+    ),
+    _scored(
+        "balanced_accuracy", "%", "higher", "mean of the recalls of the classes that occur",
+        "sklearn.metrics.balanced_accuracy_score", SHARE,
+    ),
+    _scored(
+        "roc_auc", "%", "higher", "area under the ROC curve; several classes: one against the rest, averaged",
+        "sklearn.metrics.roc_auc_score", SHARE,
+    ),
+    _scored(
+        "log_loss", "", "lower", "mean negative log-likelihood of the labels, in nats",
+        "sklearn.metrics.log_loss", NONNEGATIVE,
+    ),
+    _scored(
+        "rmse", "", "lower", "root of the mean squared error, in the target's unit",
+        "sklearn.metrics.root_mean_squared_error", NONNEGATIVE,
+    ),
+    _scored(
+        "mae", "", "lower", "mean absolute error, in the target's unit",
+        "sklearn.metrics.mean_absolute_error", NONNEGATIVE,
+    ),
+    _scored(
+        "r2", "", "higher", "share of the targets' variance that is explained; 1 is perfect, 0 predicts the mean",
+        "sklearn.metrics.r2_score", (-math.inf, 1.0),
+    ),
+    _pair(
+        "agreement", "higher", "share of samples on which student and teacher predict the same label",
+        "Stanton et al., Does Knowledge Distillation Really Work? (2021)",
+    ),
+    _pair(
+        "flips", "lower", "share of samples that exactly one of teacher and student gets right",
+        "Dutta et al., arXiv 2407.09141",
+    ),
+    _pair(
+        "negative_flip_rate", "lower", "share of samples that the teacher gets right and the student wrong",
+        "Yan et al., Positive-Congruent Training (2021)",
+    ),
+    Kpi(
+        name="mcnemar_p",
+        pillar="quality",
+        unit="",
+        better="higher",
+        definition="exact two-sided p of McNemar's test; for the report only, a large p proves no parity",
+        method="binomial on the discordant pairs (scipy.stats.binomtest); 1 when there are none",
+        source="McNemar, Psychometrika 12:153 (1947)",
+        probe="predictions",
+        derive="derive_shares:mcnemar",
+        bounds=(0.0, 1.0),
+        paired=True,
+        report_only=True,
+    ),
+)  # fmt: skip

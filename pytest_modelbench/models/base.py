@@ -1,0 +1,120 @@
+"""What a probe needs to know about a model."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.outputs import shapes
+
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCount:
+    """How many parameters a model has.
+
+    `total` counts shared weights once and packed quantised weights in full; `nonzero` applies pruning masks
+    that are still attached; `buffers` are apart.
+    """
+
+    total: int
+    nonzero: int
+    buffers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """The size of what is deployed, in bytes, and how it was obtained."""
+
+    size_bytes: int
+    method: str
+
+
+class Model(ABC):
+    """Something that maps a batch of inputs to outputs.
+
+    `model(inputs)` runs one batch and returns what the model returns. Probes use the rest: `running()` puts the
+    model into evaluation mode and back, `bind()` prepares a batch outside of the timed path.
+
+    Attributes:
+        name: `teacher`, or the student's label.
+        kind: the adapter's name in the registry.
+        clock_ns: the clock that times this model; a fake brings its own.
+        serial: a number of this adapter's own.
+        classes: labels of the output columns where the model knows them.
+    """
+
+    kind: ClassVar[str] = "model"
+    clock_ns: Callable[[], int] = staticmethod(time.perf_counter_ns)
+    classes: Sequence[Any] | None = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.serial = next(_serial)
+
+    @abstractmethod
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Prepare a batch and return a call without arguments that runs it to the end.
+
+        Everything that is not the model's service (moving inputs to a device, casting) happens here; the call
+        returns after asynchronous devices have finished.
+        """
+
+    def running(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which calls are for inference only; the model's own mode comes back after it."""
+        return contextlib.nullcontext()
+
+    def __call__(self, inputs: Any) -> Any:
+        """Run one batch and return the model's own outputs.
+
+        Raises:
+            ModelError: the model raised; the message has its name, the shape of the inputs and its error.
+        """
+        __tracebackhide__ = True
+        with self.running():
+            try:
+                return self.bind(inputs)()
+            except Exception as error:
+                raise self.failure(inputs, error) from error
+
+    def failure(self, inputs: Any, error: BaseException) -> ModelError:
+        """Return the error that tells of a call that raised."""
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        return ModelError(
+            f"{self.name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: {first_line}"
+        )
+
+    def replicate(self) -> Model | None:
+        """Return a copy of the model at other addresses, or None where it cannot be copied."""
+        return None
+
+    def fingerprint(self) -> str:
+        """Return a text that is equal for models that compute the same thing; by identity where unknown."""
+        return f"{self.kind}:object-{self.serial}"
+
+    def count_parameters(self) -> ParameterCount:
+        """Count the parameters.
+
+        Raises:
+            NotApplicable: this kind of model has none that could be counted.
+        """
+        raise NotApplicable(f"{self.name} is a {self.kind}: parameters are defined for torch modules")
+
+    def artefact(self) -> Artefact:
+        """Return the size of the model as deployed.
+
+        Raises:
+            NotApplicable: there is nothing that would be saved.
+        """
+        raise NotApplicable(f"{self.name} is a {self.kind}: it has no artefact that could be saved")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the report says of the model, as JSON types."""
+        return {"kind": self.kind, "hash": self.fingerprint()}

@@ -1,0 +1,45 @@
+"""Adapter for any callable that takes a batch."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+from pytest_modelbench.models.base import Model
+
+_UNCOPYABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
+
+
+class CallableModel(Model):
+    """A plain function, or an object with `__call__`, that maps a batch to outputs.
+
+    Functions cannot be copied to other addresses, so timed comparisons of them state a resolution floor; objects
+    are deep-copied where they allow it. Two callables are never taken for the same model.
+    """
+
+    kind = "callable"
+
+    def __init__(self, function: Callable[[Any], Any], name: str) -> None:
+        super().__init__(name)
+        self.function = function
+
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Return the function applied to the batch as it is."""
+        return functools.partial(self.function, inputs)
+
+    def replicate(self) -> Model | None:
+        """Return a deep copy of a callable object; None for functions and whatever refuses to be copied."""
+        if isinstance(self.function, _UNCOPYABLE):
+            return None
+        try:
+            return CallableModel(copy.deepcopy(self.function), self.name)
+        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            return None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the callable's qualified name."""
+        named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
+        return {**super().describe(), "class": f"{named.__module__}.{getattr(named, '__qualname__', '?')}"}

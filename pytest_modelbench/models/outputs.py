@@ -1,0 +1,159 @@
+"""Batches and outputs as trees of arrays: slice, join, measure, select one head, turn into numpy.
+
+Works on torch tensors, numpy arrays, pandas frames and series, lists, and tuples, lists and mappings of them,
+without importing any of these libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.errors import ModelError
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a torch tensor; torch is not imported for the question."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_tree(value: Any) -> bool:
+    """Whether a value is a mapping or a tuple of arrays rather than an array."""
+    return isinstance(value, Mapping | tuple)
+
+
+def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply a function to every array of a tree and keep its form (mappings become dicts).
+
+    >>> map_tree(len, {"a": [1, 2], "b": ([3], [4])})
+    {'a': 2, 'b': (1, 1)}
+    """
+    if isinstance(tree, Mapping):
+        return {key: map_tree(function, item) for key, item in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(map_tree(function, item) for item in tree)
+    return function(tree)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Return the arrays of a tree, in a fixed order."""
+    if isinstance(tree, Mapping):
+        return [leaf for key in tree for leaf in leaves(tree[key])]
+    if isinstance(tree, tuple):
+        return [leaf for item in tree for leaf in leaves(item)]
+    return [tree]
+
+
+def rows(tree: Any) -> int:
+    """Return the number of rows of a batch: the length of its first array."""
+    return len(leaves(tree)[0])
+
+
+def take(tree: Any, start: int, stop: int) -> Any:
+    """Return rows `start` to `stop` of a batch; views where the library gives views."""
+    return map_tree(lambda leaf: leaf.iloc[start:stop] if hasattr(leaf, "iloc") else leaf[start:stop], tree)
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Join batches of the same form along the first axis."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Mapping):
+        return {key: join([part[key] for part in parts]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(join(list(column)) for column in zip(*parts, strict=True))
+    if is_tensor(first):
+        return sys.modules["torch"].cat(list(parts))
+    if hasattr(first, "iloc"):
+        return sys.modules["pandas"].concat(list(parts))
+    if isinstance(first, list):
+        return [item for part in parts for item in part]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def shapes(tree: Any) -> str:
+    """Return the shapes of a batch or an output, for messages.
+
+    >>> shapes({"ids": np.zeros((2, 3)), "mask": np.zeros(2)})
+    '{ids: (2, 3), mask: (2,)}'
+    """
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {shapes(item)}" for key, item in tree.items()) + "}"
+    if isinstance(tree, tuple):
+        return "(" + ", ".join(shapes(item) for item in tree) + ")"
+    shape = getattr(tree, "shape", None)
+    if shape is not None:
+        return str(tuple(shape))
+    return f"[{len(tree)} items]" if isinstance(tree, Sequence) and not isinstance(tree, str) else repr(tree)[:40]
+
+
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """Return an array in numpy; half-precision floats of torch become float32.
+
+    Raises:
+        ModelError: the value is no array.
+    """
+    if is_tensor(value):
+        torch = sys.modules["torch"]
+        tensor = value.detach()
+        if tensor.is_quantized:
+            tensor = tensor.dequantize()
+        if tensor.dtype in {torch.bfloat16, torch.float16}:
+            tensor = tensor.float()
+        array: npt.NDArray[Any] = tensor.cpu().numpy()
+        return array
+    try:
+        array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
+    except ValueError as error:
+        raise ModelError(f"expected an array, found {type(value).__name__}: {error}") from error
+    if array.dtype == object and not all(isinstance(item, str) for item in array.ravel()[:100]):
+        raise ModelError(f"expected an array of numbers or labels, found {type(value).__name__}")
+    return array
+
+
+def select_output(output: Any, select: str | int | None, model: str) -> Any:
+    """Return the one array of a model's output that is judged.
+
+    A bare array is taken as it is, a mapping (or a Hugging Face style output object) gives `select`, or
+    `logits` where it has one, or its only entry; a tuple gives `select` or its only entry.
+
+    Raises:
+        ModelError: several heads and no `select`, or a `select` that is not there; the heads are named.
+    """
+    if isinstance(output, Mapping):
+        keys = list(output)
+        chosen = select if select is not None else ("logits" if "logits" in output else None)
+        if chosen is None and len(keys) == 1:
+            chosen = keys[0]
+        if chosen in output:
+            return select_output(output[chosen], None, model) if is_tree(output[chosen]) else output[chosen]
+        raise _no_head(model, f"a mapping with {', '.join(map(repr, keys))}", select, repr(keys[0]) if keys else "0")
+    if isinstance(output, tuple):
+        chosen = 0 if select is None and len(output) == 1 else select
+        if isinstance(chosen, int) and -len(output) <= chosen < len(output):
+            return output[chosen]
+        if isinstance(chosen, str) and hasattr(output, chosen):
+            return getattr(output, chosen)
+        raise _no_head(model, f"a tuple of {len(output)}", select, "0")
+    name = select if isinstance(select, str) else ("logits" if _is_output_object(output) else None)
+    if name is not None:
+        if hasattr(output, name):
+            return getattr(output, name)
+        raise _no_head(model, f"{type(output).__name__}", select, "'logits'")
+    return output
+
+
+def _is_output_object(output: Any) -> bool:
+    """Whether an output is an object with named heads (a dataclass, say) rather than an array."""
+    return not hasattr(output, "shape") and hasattr(output, "logits")
+
+
+def _no_head(model: str, found: str, select: str | int | None, example: str) -> ModelError:
+    wanted = f"which has no head {select!r}" if select is not None else "and none was selected"
+    return ModelError(f"{model} returned {found}, {wanted}. Write EvalData(..., select={example})")

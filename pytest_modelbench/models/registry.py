@@ -1,0 +1,75 @@
+"""Which adapter fits which object; nothing is imported before an object of its library turns up."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.models.base import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterEntry:
+    """A registry row: objects of class `base` are wrapped by `adapter`, both as `module:name`."""
+
+    base: str
+    adapter: str
+    takes_device: bool = False
+
+
+ADAPTERS: dict[str, AdapterEntry] = {
+    "torch": AdapterEntry(
+        base="torch.nn:Module", adapter="pytest_modelbench.models.torch_module:TorchModel", takes_device=True
+    ),
+    "sklearn": AdapterEntry(
+        base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.sklearn_estimator:SklearnModel"
+    ),
+}
+_CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.function:CallableModel")
+
+
+def adapt(candidate: Any, name: str, device: str | None = None) -> Model:
+    """Wrap an object of the user's into the adapter that fits it; a `Model` only gets its name.
+
+    Args:
+        candidate: a module, estimator, callable or `Model`.
+        name: `teacher`, or the student's label.
+        device: for adapters that can move a model.
+
+    Raises:
+        ModelError: nothing fits; the message says what was found and what is expected.
+    """
+    if isinstance(candidate, Model):
+        candidate.name = name
+        return candidate
+    if isinstance(candidate, type):
+        raise ModelError(f"{name} is the class {candidate.__name__}, not a model. Return {candidate.__name__}(...)")
+    for entry in _fitting(candidate):
+        adapter = _resolve(entry.adapter)
+        model: Model = adapter(candidate, name, device) if entry.takes_device else adapter(candidate, name)
+        return model
+    advice = "Load the file and return the model" if isinstance(candidate, str | Path) else "Return the model itself"
+    raise ModelError(
+        f"{name} is {candidate!r:.80} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
+        f"scikit-learn estimator or a callable. {advice}"
+    )
+
+
+def _fitting(candidate: Any) -> Iterator[AdapterEntry]:
+    for entry in ADAPTERS.values():
+        module, _, name = entry.base.partition(":")
+        # an object can only be an instance of a class whose module is loaded already
+        if module in sys.modules and isinstance(candidate, getattr(sys.modules[module], name)):
+            yield entry
+    if callable(candidate):
+        yield _CALLABLE
+
+
+def _resolve(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

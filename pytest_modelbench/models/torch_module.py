@@ -1,0 +1,231 @@
+"""Adapter for `torch.nn.Module`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.outputs import map_tree
+
+_MODULE_INTERNALS = frozenset(nn.Module().__dict__)
+_COPY_HEADROOM = 4
+
+
+class TorchModel(Model):
+    """A torch module in evaluation and inference mode, on one device.
+
+    Args:
+        module: the module; it is moved to `device` in place, never copied for that.
+        name: `teacher`, or the student's label.
+        device: as torch spells it; None leaves the module where its first parameter is.
+
+    Raises:
+        ModelError: the device does not exist here.
+    """
+
+    kind = "torch"
+
+    def __init__(self, module: nn.Module, name: str, device: str | None = None) -> None:
+        super().__init__(name)
+        self.module = module
+        if device is not None:
+            try:
+                module.to(device)
+            except (RuntimeError, AssertionError, NotImplementedError) as error:
+                first_line = str(error).splitlines()[0]
+                raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
+        tensors = [*module.parameters(), *module.buffers()]
+        self.device = torch.device(device) if device else (tensors[0].device if tensors else torch.device("cpu"))
+        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+        self.dtype = floating[0] if floating else torch.float32
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Evaluation mode without gradients; every submodule's own mode is restored after it."""
+        training = [module for module in self.module.modules() if module.training]
+        self.module.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Move a batch to the device; mappings become keyword arguments, tuples positional ones.
+
+        Arrays that are not tensors become tensors, floating ones in the module's own dtype.
+        """
+        prepared = map_tree(self._to_device, inputs)
+        if isinstance(prepared, dict):
+            call = functools.partial(self.module, **prepared)
+        elif isinstance(prepared, tuple):
+            call = functools.partial(self.module, *prepared)
+        else:
+            call = functools.partial(self.module, prepared)
+        if self.device.type == "cuda":
+            return _then(call, functools.partial(torch.cuda.synchronize, self.device))
+        if self.device.type == "mps":
+            return _then(call, torch.mps.synchronize)
+        return call
+
+    def _to_device(self, leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.to(self.device)
+        try:
+            tensor = torch.as_tensor(leaf.to_numpy() if hasattr(leaf, "to_numpy") else np.asarray(leaf))
+        except TypeError:
+            return leaf  # not numeric (a list of texts): the module knows what to do with it
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def replicate(self) -> Model | None:
+        """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
+        needed = sum(t.numel() * t.element_size() for t in self.module.state_dict().values() if _is_plain(t))
+        if self.device.type == "cpu" and needed * _COPY_HEADROOM > psutil.virtual_memory().available:
+            return None
+        try:
+            return TorchModel(copy.deepcopy(self.module), self.name)
+        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            return None
+
+    def fingerprint(self) -> str:
+        """Hash the weights, the classes and the plain attributes of all submodules.
+
+        Attributes that have no content to hash (functions, hooks, other objects) count by identity, so that
+        two models are only called equal when they compute the same thing.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for path, module in self.module.named_modules():
+            digest.update(f"{path}|{type(module).__module__}.{type(module).__qualname__}".encode())
+            for key, value in sorted(vars(module).items()):
+                if key not in _MODULE_INTERNALS:
+                    digest.update(f"|{key}={_plain(value)}".encode())
+            hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]  # noqa: SLF001
+            digest.update(f"|{[id(hook) for hook in hooks]}".encode())
+        for key, value in self.module.state_dict(keep_vars=True).items():
+            digest.update(key.encode())
+            _hash_state(digest, value)
+        return f"torch:{digest.hexdigest()}"
+
+    def count_parameters(self) -> ParameterCount:
+        """Count parameters once where shared, packed int8 weights in full, masked weights by what is left.
+
+        Raises:
+            MeasurementError: packed weights of a kind that cannot be opened.
+        """
+        tensors = {id(p): p.detach() for p in self.module.parameters()}
+        masks: dict[int, torch.Tensor] = {}
+        for module in self.module.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                original = getattr(module, name.removesuffix("_mask") + "_orig", None)
+                if name.endswith("_mask") and original is not None:
+                    masks[id(original)] = buffer
+        total = sum(tensor.numel() for tensor in tensors.values())
+        nonzero = sum(
+            int(torch.count_nonzero(tensor * masks[key] if key in masks else tensor))
+            for key, tensor in tensors.items()
+        )
+        for packed in self._packed():
+            total += packed.numel()
+            nonzero += int(torch.count_nonzero(packed))
+        buffers = sum(b.numel() for b in self.module.buffers()) - sum(m.numel() for m in masks.values())
+        return ParameterCount(total=total, nonzero=nonzero, buffers=buffers)
+
+    def _packed(self) -> Iterator[torch.Tensor]:
+        """Yield weights and biases that quantised modules keep packed, outside of `parameters()`."""
+        for path, module in self.module.named_modules():
+            opener = getattr(module, "_weight_bias", None)
+            holder = any(hasattr(child, "_weight_bias") for child in module.children())
+            if callable(opener) and not holder:
+                weight, bias = opener()
+                yield weight.int_repr() if weight.is_quantized else weight
+                if bias is not None:
+                    yield bias.detach()
+            elif not holder and any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
+                raise MeasurementError(
+                    f"{self.name}: the packed weights of {path or 'the module'} ({type(module).__name__}) "
+                    "cannot be counted"
+                )
+
+    def artefact(self) -> Artefact:
+        """Return the size of the state_dict as safetensors, or as `torch.save` writes it where it is packed."""
+        state = self.module.state_dict()
+        with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
+            path = Path(folder) / "model"
+            if all(_is_plain(value) for value in state.values()):
+                from safetensors.torch import save_model
+
+                save_model(self.module, str(path))
+                method = "state_dict as safetensors"
+            else:
+                torch.save(state, path)
+                method = "state_dict by torch.save (it holds packed weights)"
+            return Artefact(size_bytes=path.stat().st_size, method=method)
+
+    def describe(self) -> dict[str, Any]:
+        """Return class, device, dtype and number of parameters."""
+        return {
+            **super().describe(),
+            "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:
+    def run() -> Any:
+        output = call()
+        synchronise()
+        return output
+
+    return run
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and not value.is_quantized and value.layout == torch.strided
+
+
+def _hash_state(digest: hashlib.blake2b, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+        if tensor.is_quantized:
+            tensor = tensor.dequantize()
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        if tensor.device.type == "meta":
+            return
+        data = tensor.to_dense() if tensor.layout != torch.strided else tensor
+        digest.update(data.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _hash_state(digest, item)
+    elif isinstance(value, torch.ScriptObject) and hasattr(value, "__getstate__"):
+        _hash_state(digest, value.__getstate__())
+    else:
+        digest.update(_plain(value).encode())
+
+
+def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype | torch.device):
+        return repr(value)
+    if isinstance(value, tuple | list | set | frozenset):
+        return f"{type(value).__name__}({', '.join(_plain(item) for item in value)})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_plain(key)}: {_plain(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, torch.Tensor | np.ndarray):
+        digest = hashlib.blake2b(digest_size=16)
+        _hash_state(digest, torch.as_tensor(value))
+        return digest.hexdigest()
+    return f"{type(value).__qualname__}@{id(value)}"

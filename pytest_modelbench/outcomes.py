@@ -1,0 +1,90 @@
+"""How a verdict becomes the outcome of an ordinary item."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.results import GateResult, Reading, Verdict
+from pytest_modelbench.settings import Settings
+from pytest_modelbench.verdicts import format_interval, format_judged
+
+_Failed: Any = pytest.fail.Exception
+
+
+class VerdictFailure(_Failed, AssertionError):  # type: ignore[misc]
+    """A gate did not pass. An AssertionError for xfail and friends, shown without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)  # type: ignore[call-arg]
+
+
+VerdictFailure.__module__ = "builtins"  # pytest prints the name without its module, as for its own outcomes
+
+
+class InconclusiveWarning(pytest.PytestWarning):
+    """A gate could not be decided, and `--modelbench-inconclusive=warn` lets it pass."""
+
+
+def conclude(nodeid: str, results: Sequence[GateResult], settings: Settings) -> None:
+    """Turn the verdicts of one item's gates into its outcome.
+
+    Raises:
+        VerdictFailure: a gate failed, or was not decided where that counts.
+        pytest.skip.Exception: no gate was applicable.
+    """
+    failed = [result for result in results if _fails(result.verdict, settings)]
+    if failed:
+        raise VerdictFailure(_message(nodeid, failed))
+    for result in results:
+        if result.verdict is Verdict.INCONCLUSIVE:
+            warnings.warn(InconclusiveWarning(f"{nodeid}: {_headline(result)}"), stacklevel=2)
+    if results and all(result.verdict is Verdict.NOT_APPLICABLE for result in results):
+        pytest.skip("; ".join(f"{result.kpi}: {result.reason}" for result in results))
+
+
+def _fails(verdict: Verdict, settings: Settings) -> bool:
+    return (
+        verdict in {Verdict.FAIL, Verdict.ERROR}
+        or (verdict is Verdict.INCONCLUSIVE and settings.inconclusive == "fail")
+        or (verdict is Verdict.NO_BASELINE and settings.strict)
+    )
+
+
+def _headline(result: GateResult) -> str:
+    return f"{result.kpi} of {result.student}: {result.verdict.value.upper()}: {result.reason}"
+
+
+def _message(nodeid: str, results: Sequence[GateResult]) -> str:
+    lines: list[str] = []
+    for result in results:
+        lines.append(_headline(result))
+        lines += [
+            f"  and {limit.reason}" for limit in result.limits if _also_bad(limit.verdict, limit.reason, result)
+        ]
+        lines += [
+            f"  {who + ':':9}{_show(reading)}"
+            for who, reading in (("student", result.student_reading), ("teacher", result.teacher_reading))
+            if reading is not None
+        ]
+        lines += [f"  note:    {note}" for note in result.notes]
+        if result.worst_samples:
+            lines.append(f"  samples: {', '.join(result.worst_samples)}")
+    lines.append(f"  rerun:   pytest --modelbench {shlex.quote(nodeid)}")
+    return "\n".join(lines)
+
+
+def _also_bad(verdict: Verdict, reason: str, result: GateResult) -> bool:
+    return verdict in {Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE} and reason != result.reason
+
+
+def _show(reading: Reading) -> str:
+    estimate = reading.estimate
+    value = format_judged(estimate.value, reading.unit)
+    if estimate.low is not None and not estimate.low == estimate.high == estimate.value:
+        value += f" {format_interval(estimate.low, estimate.high, reading.unit)}"
+    return f"{value} ({reading.method})" if reading.method else value

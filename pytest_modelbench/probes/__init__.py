@@ -1,0 +1,1 @@
+"""One module per kind of thing that can be measured. Knows models and statistics, not pytest."""

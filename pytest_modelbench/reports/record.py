@@ -1,0 +1,151 @@
+"""The report record: what every report is made from, gathered item by item, in plain JSON types."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_modelbench.results import Verdict, json_object
+
+SCHEMA_VERSION = "1"
+
+
+class Record:
+    """Gathers gates, tests and session data as they arrive, from this process or from workers."""
+
+    def __init__(self) -> None:
+        self.gates: dict[tuple[str, str], dict[str, Any]] = {}
+        self.tests: dict[str, dict[str, Any]] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.timings: list[dict[str, Any]] = []
+        self.environment: dict[str, Any] = {}
+        self.mistakes: list[str] = []
+        self.crashed = False
+
+    def expect(self, gates: Sequence[dict[str, Any]]) -> None:
+        """Take note of collected gates, which are `not_run` until something is heard of them."""
+        for gate in gates:
+            self.gates.setdefault((gate["nodeid"], gate["kpi"]), gate)
+
+    def hear(self, nodeid: str, gates: Sequence[Mapping[str, Any]], worker: str | None) -> None:
+        """Take the verdicts that ride on an item's report."""
+        for gate in gates:
+            self.gates[nodeid, gate["kpi"]] = {"nodeid": nodeid, "outcome": None, **gate, "worker": worker}
+
+    def finish_phase(self, nodeid: str, outcome: str, duration_s: float) -> None:
+        """Add one phase of an item; the worst outcome stands."""
+        test = self.tests.setdefault(nodeid, {"nodeid": nodeid, "outcome": "passed", "duration_s": 0.0})
+        test["duration_s"] += duration_s
+        if outcome != "passed" and test["outcome"] not in {"failed", "error"}:
+            test["outcome"] = outcome
+
+    def add_session(self, data: Mapping[str, Any]) -> None:
+        """Take what one process knows beyond its items: models, timings, environment, mistakes."""
+        self.expect(data.get("collected", []))
+        for name, notes in data.get("models", {}).items():
+            known = self.models.setdefault(name, {})
+            passes = known.get("forward_passes", 0) + notes.get("forward_passes", 0)
+            known.update(notes)
+            known["forward_passes"] = passes
+        self.timings += data.get("timings", [])
+        self.environment = self.environment or dict(data.get("environment", {}))
+        self.mistakes += [mistake for mistake in data.get("mistakes", []) if mistake not in self.mistakes]
+
+    def ordered_gates(self) -> list[dict[str, Any]]:
+        """Return all gates with their items' outcomes."""
+        gates = []
+        for (nodeid, _), gate in self.gates.items():
+            test = self.tests.get(nodeid)
+            gates.append({**gate, "outcome": test["outcome"] if test else None})
+        return gates
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of gates by verdict."""
+        verdicts = [gate["verdict"] for gate in self.gates.values()]
+        return {verdict.value: verdicts.count(verdict.value) for verdict in Verdict}
+
+    def complete(self, exit_status: int) -> bool:
+        """Whether every collected gate's item ran to its end, or was deliberately left out."""
+        unheard = any(nodeid not in self.tests for nodeid, _ in self.gates)
+        return exit_status in {0, 1, 5} and not unheard and not self.crashed
+
+    def to_json(self, exit_status: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the JSON report."""
+        models = {name: notes for name, notes in self.models.items() if name != "teacher"}
+        return json_object(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "complete": self.complete(exit_status),
+                "exit_status": exit_status,
+                "environment": self.environment or environment(),
+                "settings": settings,
+                "models": {"teacher": self.models.get("teacher"), "students": models},
+                "gates": self.ordered_gates(),
+                "tests": list(self.tests.values()),
+                "timings": self.timings,
+                "mistakes": self.mistakes,
+                "diagnosis": [],
+                "summary": self.counts(),
+            }
+        )
+
+
+def expected_gate(nodeid: str, kpi: str, pillar: str, student: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Return the record of a gate that nothing is known of yet."""
+    return {
+        "nodeid": nodeid,
+        "outcome": None,
+        "kpi": kpi,
+        "pillar": pillar,
+        "student": student,
+        "verdict": Verdict.NOT_RUN.value,
+        "reason": "the item was not run to its end",
+        "targets": list(targets),
+        "unit": "",
+        "options": {},
+        "limits": [],
+        "readings": {"teacher": None, "student": None, "baseline": None},
+        "notes": [],
+        "worst_samples": [],
+        "worker": None,
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Describe machine and software, without starting a process; libraries only where they are installed."""
+    packages = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "logical_cpus": os.cpu_count(),
+        "packages": {name: _version(name) for name in packages},
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["torch_threads"] = torch.get_num_threads()
+        found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )

@@ -1,0 +1,203 @@
+"""The terminal summary: the KPI table, one block for each student, and what failed and why."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pytest_modelbench.results import Verdict
+from pytest_modelbench.verdicts import format_interval, format_judged
+
+PILLARS = ("quality", "efficiency", "footprint", "reliability")
+_LINES = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+_STYLES = {
+    Verdict.PASS: ("PASS", "green"),
+    Verdict.FAIL: ("FAIL", "red"),
+    Verdict.ERROR: ("ERROR", "red"),
+    Verdict.INCONCLUSIVE: ("UNDECIDED", "yellow"),
+    Verdict.NO_BASELINE: ("NO BASELINE", "yellow"),
+    Verdict.NOT_APPLICABLE: ("N/A", "yellow"),
+    Verdict.NOT_RUN: ("NOT RUN", "yellow"),
+}
+Gate = dict[str, Any]
+
+
+def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
+    """Render the summary as text.
+
+    Args:
+        report: the JSON report.
+        width: columns of the terminal.
+        colour: whether the terminal shows colours.
+    """
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        soft_wrap=False,
+        legacy_windows=False,
+    )
+    gates: list[Gate] = report["gates"]
+    for student in dict.fromkeys(gate["student"] for gate in gates):
+        console.print(Text(_title(student, report), style="bold"))
+        console.print(_table([gate for gate in gates if gate["student"] == student]))
+    for line in _timing_lines(report["timings"]):
+        console.print(Text(line, style="dim"), soft_wrap=True)
+    for gate in gates:
+        if gate["verdict"] not in {Verdict.PASS, Verdict.NOT_RUN}:
+            word, style = _STYLES[Verdict(gate["verdict"])]
+            where = f"{gate['kpi']} of {gate['student']}: {gate['reason']}"
+            console.print(Text.assemble((f"{word} ", style), where), soft_wrap=True)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _title(student: str, report: dict[str, Any]) -> str:
+    notes = report["models"]["students"].get(student, {})
+    parameters = notes.get("parameters")
+    return f"{student} against its teacher" + (f" ({parameters:,} parameters)" if parameters else "")
+
+
+def _table(gates: Sequence[Gate]) -> Table:
+    table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("KPI", no_wrap=True)
+    table.add_column("Teacher", justify="right", no_wrap=True)
+    table.add_column("Student", justify="right", no_wrap=True)
+    table.add_column("Target", overflow="fold", min_width=10)
+    table.add_column("Result", no_wrap=True)
+    table.add_column("Evidence", ratio=1, overflow="fold", min_width=13)
+    for pillar in PILLARS:
+        rows = [gate for gate in gates if gate["pillar"] == pillar]
+        if rows:
+            table.add_row(Text(pillar, style="bold"))
+        for gate in rows:
+            for row in _rows(gate):
+                table.add_row(*row)
+    return table
+
+
+def _rows(gate: Gate) -> Iterable[tuple[Text, ...]]:
+    teacher, student = (_value(gate["readings"][role]) for role in ("teacher", "student"))
+    limits = gate["limits"]
+    if not limits:
+        targets = gate["targets"] or ["(reported)"]
+        evidence = "" if gate["verdict"] in {Verdict.PASS, Verdict.NOT_RUN} else _first_words(gate["reason"])
+        for i, target in enumerate(targets):
+            first = i == 0
+            yield (
+                Text(_label(gate) if first else ""),
+                Text(teacher if first else ""),
+                Text(student if first else ""),
+                Text(target),
+                _verdict(gate["verdict"]),
+                Text(evidence if first else ""),
+            )
+        return
+    for i, limit in enumerate(limits):
+        yield (
+            Text(_label(gate) if i == 0 else ""),
+            Text(teacher if i == 0 else ""),
+            Text(student if i == 0 else ""),
+            Text(limit["text"]),
+            _verdict(limit["verdict"]),
+            Text(_evidence(limit, gate)),
+        )
+
+
+def _label(gate: Gate) -> str:
+    batch = gate["options"].get("batch_size")
+    return f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
+
+
+def _value(reading: dict[str, Any] | None) -> str:
+    if reading is None:
+        return "-"
+    return "nan" if reading["value"] is None else format_judged(reading["value"], reading["unit"])
+
+
+def _verdict(verdict: str) -> Text:
+    word, style = _STYLES[Verdict(verdict)]
+    return Text(word, style=style)
+
+
+def _evidence(limit: dict[str, Any], gate: Gate) -> str:
+    if limit["value"] is None:
+        return _first_words(limit["reason"])
+    student = gate["readings"]["student"]
+    exact = limit["ci_low"] == limit["ci_high"] == limit["value"]
+    parts = [] if _is_own_value(limit) else [format_judged(limit["value"], limit["unit"])]
+    if not exact and student["confidence"] is not None:
+        low = -math.inf if limit["ci_low"] is None else limit["ci_low"]
+        high = math.inf if limit["ci_high"] is None else limit["ci_high"]
+        parts.append(format_interval(low, high, limit["unit"]))
+    if limit["n"] and not exact:
+        parts.append(f"n={limit['n']:,}")
+    if limit["weak"]:
+        parts.append("weak")
+    return " ".join(parts) or student["provenance"]
+
+
+def _is_own_value(limit: dict[str, Any]) -> bool:
+    """Whether a limit judges the student's own value, which stands in its column already."""
+    return str(limit["text"])[0] in "<>="
+
+
+def _first_words(reason: str, most: int = 60) -> str:
+    line = reason.splitlines()[0] if reason else ""
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
+    for timing in timings:
+        faults = timing["minor_faults_per_call"]
+        per_call = ", ".join(f"{role} {count:.1f}" for role, count in faults.items())
+        copied = "re-copied" if timing["placements_copied"] else "that could not be copied"
+        yield (
+            f"timed {timing['student']} at batch size {timing['batch_size']}: {timing['elapsed_s']:.1f} s, "
+            f"{timing['placements']} placements {copied}, allocator {timing['allocator']}, page faults per call: "
+            f"{per_call}" + ("; the budget ended" if timing["budget_exhausted"] else "")
+        )
+
+
+def totals(report: dict[str, Any]) -> str:
+    """Return one line that counts the verdicts."""
+    counts = {verdict: count for verdict, count in report["summary"].items() if count}
+    gates = sum(counts.values())
+    listed = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in counts.items())
+    return f"{gates} gate{'s' if gates != 1 else ''} judged: {listed}" if gates else "no gate was collected"
+
+
+def render_catalogue(rows: Sequence[tuple[str, str, str, str, str, str]], width: int) -> str:
+    """Render the catalogue of KPIs as text.
+
+    Args:
+        rows: name, pillar, unit, direction, definition and source of each KPI.
+        width: columns of the terminal.
+    """
+    lines: list[str] = []
+    for pillar in PILLARS:
+        lines.append(f"{pillar}")
+        for name, home, unit, better, definition, source in rows:
+            if home == pillar:
+                lines.append(f"  {name} ({unit or 'no unit'}, {better} is better)")
+                lines += _wrapped(definition, width)
+                lines += _wrapped(f"source: {source}", width)
+        lines.append("")
+    return "\n".join(lines).rstrip("\n")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, max(width - 6, 30), initial_indent="      ", subsequent_indent="      ")

@@ -1,0 +1,220 @@
+"""What travels: readings, comparisons, verdicts. Frozen, made of JSON types, no behaviour but arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What a gate or a limit came to; the order is from worst to best."""
+
+    ERROR = "error"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NO_BASELINE = "no_baseline"
+    NOT_APPLICABLE = "not_applicable"
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    NOT_RUN = "not_run"
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the worst verdict; a gate without limits passes.
+
+    >>> worst([Verdict.PASS, Verdict.INCONCLUSIVE]).value
+    'inconclusive'
+    """
+    order = list(Verdict)
+    return min(verdicts, key=order.index, default=Verdict.PASS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with the interval that decides, `low <= high`; infinite ends mean that side is not supported.
+
+    `low` and `high` are None where no interval exists (a metric of the user's that is too slow to resample).
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def exact(cls, value: float) -> Estimate:
+        """Return a value that was counted, not sampled."""
+        return cls(value=value, low=value, high=value)
+
+    def map(self, function: Callable[[float], float]) -> Estimate:
+        """Apply a monotone function to the value and both ends, and keep the ends in order."""
+        if self.low is None or self.high is None:
+            return Estimate(value=function(self.value))
+        low, high = sorted((function(self.low), function(self.high)))
+        return Estimate(value=function(self.value), low=low, high=high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A KPI's value for one model.
+
+    `confidence` is that of each side of the interval. `n` counts the independent things the value rests on
+    as the method defines them: timed calls, or samples. `provenance` is `measured`, `modelled`, `constant` or
+    `recorded` (by the test's body).
+    """
+
+    estimate: Estimate
+    unit: str
+    n: int | None = None
+    confidence: float | None = None
+    provenance: str = "measured"
+    method: str = ""
+
+    @property
+    def value(self) -> float:
+        """The value in the reading's unit."""
+        return self.estimate.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types; numbers that JSON cannot hold become null."""
+        return json_object(
+            {
+                "value": self.estimate.value,
+                "unit": self.unit,
+                "ci_low": self.estimate.low,
+                "ci_high": self.estimate.high,
+                "confidence": self.confidence,
+                "n": self.n,
+                "provenance": self.provenance,
+                "method": self.method,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Student against teacher: S/T and S-T, each with the interval of the paired measurement."""
+
+    ratio: Estimate | None = None
+    difference: Estimate | None = None
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything that the limits of one gate are judged by, at one look at the data.
+
+    `sampled` says that a limit must be decided by the interval; otherwise the point decides, and the interval
+    only tells whether the verdict is weak. `notes` are shown behind the verdict. `worst_samples` are ids of
+    samples that the student lost.
+    """
+
+    student: Reading
+    teacher: Reading | None = None
+    comparison: Comparison | None = None
+    sampled: bool = False
+    notes: tuple[str, ...] = ()
+    worst_samples: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitResult:
+    """One limit's verdict with its evidence; `value`, ends and `margin` are in the limit's own terms.
+
+    `n` is the sample that decided: calls timed by then, or samples of the data.
+
+    `weak` marks a point verdict whose interval crosses the limit; `needed_n` is the sample count at which the
+    interval would be expected to clear it.
+    """
+
+    text: str
+    source: str
+    verdict: Verdict
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    margin: float | None = None
+    unit: str = ""
+    n: int | None = None
+    reason: str = ""
+    weak: bool = False
+    needed_n: int | None = None
+    resolution: float | None = None
+    needed_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return json_object(asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """One gate's verdict: the worst of its limits', and everything it rests on."""
+
+    kpi: str
+    pillar: str
+    student: str
+    verdict: Verdict
+    reason: str
+    targets: tuple[str, ...] = ()
+    unit: str = ""
+    limits: tuple[LimitResult, ...] = ()
+    student_reading: Reading | None = None
+    teacher_reading: Reading | None = None
+    notes: tuple[str, ...] = ()
+    worst_samples: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the gate as it stands in the JSON report, without its node id and outcome."""
+        return json_object(
+            {
+                "kpi": self.kpi,
+                "pillar": self.pillar,
+                "student": self.student,
+                "verdict": self.verdict.value,
+                "reason": self.reason,
+                "targets": list(self.targets),
+                "unit": self.unit,
+                "options": self.options,
+                "limits": [limit.to_json() for limit in self.limits],
+                "readings": {
+                    "teacher": self.teacher_reading.to_json() if self.teacher_reading else None,
+                    "student": self.student_reading.to_json() if self.student_reading else None,
+                    "baseline": None,
+                },
+                "notes": list(self.notes),
+                "worst_samples": list(self.worst_samples),
+            }
+        )
+
+
+def json_object(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping as a JSON object; see `json_types`."""
+    return {str(key): json_types(value) for key, value in mapping.items()}
+
+
+def json_types(value: Any) -> Any:
+    """Return a value made of JSON types only: enums become their values, NaN and infinities null.
+
+    Anything else that JSON cannot hold becomes its `repr`, so that a report never fails to be written.
+
+    >>> json_types({"a": float("nan"), "b": (1, Verdict.PASS)})
+    {'a': None, 'b': [1, 'pass']}
+    """
+    if isinstance(value, StrEnum):
+        return value.value
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return json_object(value)
+    if isinstance(value, list | tuple):
+        return [json_types(item) for item in value]
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return json_types(item())
+    return repr(value)

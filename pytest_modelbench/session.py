@@ -1,0 +1,356 @@
+"""One session's work: models and data adapted once, measurements taken once, gates judged once.
+
+Knows nothing of pytest: `Sources` says where models and data come from, a callback shows progress.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+from pytest_modelbench.data.evaldata import EvalData, as_eval_data
+from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
+from pytest_modelbench.gates import Gate
+from pytest_modelbench.kpis.kpi import evidence_for
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
+from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.results import GateResult, Verdict, worst
+from pytest_modelbench.settings import Settings
+from pytest_modelbench.verdicts import Judgement, judge
+
+Found = TypeVar("Found")
+DISTINCT_BATCHES = 16
+_PARALLEL = (
+    "timed gates are not judged in parallel runs: the other workers would be in the measurement. "
+    "Run them without -n, or with -n 0"
+)
+
+
+class Sources(Protocol):
+    """Where one item's models, data and recorded values come from."""
+
+    def candidate(self, role: str) -> Any:
+        """Return what the user calls the student or the teacher."""
+
+    def has_teacher(self) -> bool:
+        """Whether a teacher is defined; it is not loaded for the question."""
+
+    def data(self) -> Any:
+        """Return what the user calls evaluation data."""
+
+    def recorded(self, kpi: str) -> Mapping[str, float]:
+        """Return what the test's body recorded for a KPI, by role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemPlan:
+    """What one item asks for: its gates, for one student."""
+
+    nodeid: str
+    student: str
+    gates: tuple[Gate, ...]
+
+
+Key = tuple[Any, ...]
+Judged = tuple[GateResult, Judgement | None]
+
+
+class BenchSession:
+    """Everything that outlives an item.
+
+    Args:
+        settings: the resolved options.
+        parallel: whether other workers run on this machine at the same time.
+        progress: told what is being measured, the seconds elapsed and the budget.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        parallel: bool = False,
+        progress: Callable[[str, float, float], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.parallel = parallel
+        self.progress = progress
+        self.plans: list[ItemPlan] = []
+        self.forward_passes: dict[str, int] = {}
+        self.timings: list[dict[str, Any]] = []
+        self.model_notes: dict[str, dict[str, Any]] = {}
+        self._adapted: dict[str, tuple[Any, Model]] = {}
+        self._data: dict[int, tuple[Any, EvalData]] = {}
+        self._measured: dict[Key, Any] = {}
+        self._judged: dict[tuple[str, str], Judged] = {}
+
+    def plan(self, plans: Sequence[ItemPlan]) -> None:
+        """Take note of all selected items, so that a measurement knows every limit that it must decide."""
+        self.plans = list(plans)
+
+    @property
+    def teacher_wanted(self) -> bool:
+        """Whether some selected gate needs the teacher, which is loaded only then."""
+        return any(gate.needs_teacher for plan in self.plans for gate in plan.gates)
+
+    def model(self, candidate: Any, name: str) -> Model:
+        """Adapt a user's model, once while it is in use.
+
+        Raises:
+            ModelError: it is nothing that can be measured.
+        """
+        role = "teacher" if name == "teacher" else "student"  # of the students only the last one is held
+        held = self._adapted.get(role)
+        if held is None or held[0] is not candidate or held[1].name != name:
+            model = adapt(candidate, name, self.settings.device)
+            self._limit_threads()
+            self._adapted[role] = held = (candidate, model)
+            self.model_notes[name] = {**self.model_notes.get(name, {}), **model.describe()}
+        return held[1]
+
+    def eval_data(self, found: Any) -> EvalData:
+        """Adapt a user's data, once for each object.
+
+        Raises:
+            DataError: it is nothing that can be read.
+        """
+        if id(found) not in self._data:
+            try:
+                self._data[id(found)] = (found, as_eval_data(found))
+            except DataError as error:
+                raise DataError(f"eval_data: {error}") from error
+        return self._data[id(found)][1]
+
+    def _limit_threads(self) -> None:
+        torch = sys.modules.get("torch")
+        if self.settings.threads is not None and torch is not None:
+            torch.set_num_threads(self.settings.threads)
+
+    def once(self, key: Key, measure: Callable[[], Found]) -> Found:
+        """Measure once for a key; a failure is remembered and raised again."""
+        if key not in self._measured:
+            try:
+                self._measured[key] = measure()
+            except ModelbenchError as error:
+                self._measured[key] = error
+        found = self._measured[key]
+        if isinstance(found, ModelbenchError):
+            raise found
+        return cast("Found", found)
+
+    def judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
+        """Judge a gate of an item, once; a rerun gets the same answer."""
+        key = (plan.nodeid, gate.kpi.name)
+        if key not in self._judged:
+            self._judged[key] = self._judge(plan, gate, sources)
+        return self._judged[key]
+
+    def _judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
+        try:
+            if gate.kpi.timed and self.parallel:
+                raise NotApplicable(_PARALLEL)
+            question = gate.question(with_teacher=self._with_teacher(plan, gate, sources), seed=self.settings.seed)
+            found = judge(
+                gate.limits, evidence_for(question, _GateMeasurements(self, plan, gate, sources)), gate.kpi.unit
+            )
+        except NotApplicable as reason:
+            return unjudged(plan, gate, Verdict.NOT_APPLICABLE, str(reason)), None
+        except ModelbenchError as error:
+            return unjudged(plan, gate, Verdict.ERROR, str(error)), None
+        return _result(plan, gate, found), found
+
+    def _with_teacher(self, plan: ItemPlan, gate: Gate, sources: Sources) -> bool:
+        """Whether the teacher's value is read: where a limit needs it, or where it is there and costs little."""
+        if gate.kpi.probe == "record":
+            return gate.compares
+        if gate.kpi.timed:
+            return any(other.needs_teacher for other in self._sharing(plan, gate))
+        if gate.needs_teacher:
+            return True
+        return gate.kpi.probe != "outputs" and self.teacher_wanted and sources.has_teacher()
+
+    def _sharing(self, plan: ItemPlan, gate: Gate) -> list[Gate]:
+        """Return all selected gates that the same timed measurement serves."""
+        sharing = [
+            other
+            for item in self.plans
+            if item.student == plan.student
+            for other in item.gates
+            if other.kpi.timed and other.options["batch_size"] == gate.options["batch_size"]
+        ]
+        return sharing or [gate]
+
+    def count_passes(self, outputs: Outputs) -> None:
+        """Add to the forward passes that the report states for each model."""
+        self.forward_passes[outputs.model] = self.forward_passes.get(outputs.model, 0) + outputs.calls
+
+
+class _GateMeasurements:
+    """What a KPI of one gate may ask for (see `kpis.kpi.Measurements`)."""
+
+    def __init__(self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources) -> None:
+        self.session = session
+        self.plan = plan
+        self.gate = gate
+        self.sources = sources
+
+    def has(self, role: str) -> bool:
+        return role == "student" or self.sources.has_teacher()
+
+    def recorded(self) -> Mapping[str, float]:
+        return self.sources.recorded(self.gate.kpi.name)
+
+    def model(self, role: str) -> Model:
+        return self.session.model(self.sources.candidate(role), self.plan.student if role == "student" else role)
+
+    def data(self) -> EvalData:
+        return self.session.eval_data(self.sources.data())
+
+    def parameters(self, role: str) -> ParameterCount:
+        model = self.model(role)
+        count = self.session.once(("parameters", self._hash(model)), model.count_parameters)
+        self.session.model_notes[model.name]["parameters"] = count.total
+        return count
+
+    def artefact(self, role: str) -> Artefact:
+        model = self.model(role)
+        artefact = self.session.once(("artefact", self._hash(model)), model.artefact)
+        self.session.model_notes[model.name]["size_on_disk_bytes"] = artefact.size_bytes
+        return artefact
+
+    def outputs(self, role: str) -> Outputs:
+        model, data = self.model(role), self.data()
+
+        def measure() -> Outputs:
+            outputs = collect_outputs(model, data)
+            self.session.count_passes(outputs)
+            return outputs
+
+        return self.session.once(("outputs", self._hash(model), data.key), measure)
+
+    def predictions(self, role: str) -> Predictions:
+        model, data = self.model(role), self.data()
+        key = ("predictions", self._hash(model), data.key)
+        outputs = self.outputs(role)
+        return self.session.once(key, lambda: interpret(outputs, data))
+
+    def timing(self) -> TimingMeasurement:
+        session, gate = self.session, self.gate
+        sharing = session._sharing(self.plan, gate)  # noqa: SLF001 - two halves of one service
+        models = {"student": self.model("student")}
+        if any(other.needs_teacher for other in sharing):
+            models["teacher"] = self.model("teacher")
+        data, batch_size = self.data(), int(gate.options["batch_size"])
+        key = ("timing", tuple(self._hash(model) for model in models.values()), data.key, batch_size)
+
+        def decided(measurement: TimingMeasurement) -> bool:
+            return all(self._decided(other, measurement, len(models) > 1) for other in sharing)
+
+        def progress(elapsed_s: float, budget_s: float) -> None:
+            if session.progress is not None:
+                what = f"timing {' and '.join(m.name for m in models.values())}, batch size {batch_size}"
+                session.progress(what, elapsed_s, budget_s)
+
+        def measure() -> TimingMeasurement:
+            batches = real_batches(data, batch_size)
+            settings = TimingSettings(
+                budget_s=session.settings.budget_s,
+                seed=session.settings.seed,
+                allocator=session.settings.allocator,
+            )
+            measurement = measure_timing(models, batches, settings, decided, progress)
+            session.timings.append(_timing_note(measurement, self.plan.student, batch_size))
+            return measurement
+
+        return session.once(key, measure)
+
+    def _decided(self, gate: Gate, measurement: TimingMeasurement, with_teacher: bool) -> bool:
+        question = gate.question(with_teacher=with_teacher, seed=self.session.settings.seed)
+        if not gate.limits:
+            return len(measurement.looks) > 1
+        return judge(gate.limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided
+
+    def _hash(self, model: Model) -> str:
+        """Hash a model once for each adapter object; two objects of one content share what was measured."""
+        return self.session.once(("hash", model.serial), model.fingerprint)
+
+
+class _Taken(_GateMeasurements):
+    """The measurements of a gate while its timed one is still growing."""
+
+    def __init__(self, outer: _GateMeasurements, measurement: TimingMeasurement) -> None:
+        super().__init__(outer.session, outer.plan, outer.gate, outer.sources)
+        self._measurement = measurement
+
+    def timing(self) -> TimingMeasurement:
+        return self._measurement
+
+
+def real_batches(data: EvalData, batch_size: int) -> list[Any]:
+    """Return the inputs of the first few full batches; a single smaller one where there are not enough samples.
+
+    Raises:
+        DataError: there are fewer samples than one batch needs.
+    """
+    batches: list[Any] = []
+    for batch in data.batches(batch_size):
+        if len(batch.ids) == batch_size:
+            batches.append(batch.inputs)
+        elif not batches:
+            raise DataError(
+                f"a timed batch has {batch_size} samples, and the evaluation data only {len(batch.ids)}. "
+                f"Write batch_size={len(batch.ids)} or less"
+            )
+        if len(batches) == DISTINCT_BATCHES:
+            break
+    return batches
+
+
+def _timing_note(measurement: TimingMeasurement, student: str, batch_size: int) -> dict[str, Any]:
+    return {
+        "student": student,
+        "batch_size": batch_size,
+        "placements": measurement.looks[-1],
+        "looks": list(measurement.looks),
+        "elapsed_s": measurement.elapsed_s[-1],
+        "budget_exhausted": measurement.exhausted,
+        **measurement.settings,
+    }
+
+
+def unjudged(plan: ItemPlan, gate: Gate, verdict: Verdict, reason: str) -> GateResult:
+    """Return the result of a gate that no evidence was found for."""
+    return GateResult(
+        kpi=gate.kpi.name,
+        pillar=gate.kpi.pillar,
+        student=plan.student,
+        verdict=verdict,
+        reason=reason,
+        targets=gate.targets,
+        unit=gate.kpi.unit,
+        options=dict(gate.options),
+    )
+
+
+def _result(plan: ItemPlan, gate: Gate, judgement: Judgement) -> GateResult:
+    verdict = worst([limit.verdict for limit in judgement.limits])
+    decisive = next((limit for limit in judgement.limits if limit.verdict is verdict), None)
+    evidence = judgement.evidence
+    return GateResult(
+        kpi=gate.kpi.name,
+        pillar=gate.kpi.pillar,
+        student=plan.student,
+        verdict=verdict,
+        reason=decisive.reason if decisive else "reported, there is no limit",
+        targets=gate.targets,
+        unit=gate.kpi.unit,
+        limits=judgement.limits,
+        student_reading=evidence.student,
+        teacher_reading=evidence.teacher,
+        notes=evidence.notes,
+        worst_samples=evidence.worst_samples,
+        options=dict(gate.options),
+    )

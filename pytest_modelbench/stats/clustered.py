@@ -1,0 +1,107 @@
+"""Comparisons of two models timed in the same rounds, with placements as the independent unit.
+
+A `Series` is one array of per-call times for each block pair (round), grouped by placement:
+`series[placement][round]` holds the calls of that round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+from pytest_modelbench.results import Comparison, Estimate
+from pytest_modelbench.stats.intervals import FloatArray, mean_interval, percentile_interval
+
+Series = Sequence[Sequence[FloatArray]]
+RESAMPLES = 400
+
+
+def compare_centres(
+    student: Series, teacher: Series, statistic: Callable[[FloatArray], float], alpha: float
+) -> Comparison:
+    """Compare means or medians: the paired log-ratio of every round, averaged by placement.
+
+    Student's interval over the placements' averages, which are independent where rounds are not: where a model
+    sits in memory moves all of its rounds together.
+
+    Args:
+        student: per-call times, `[placement][round] -> array`.
+        teacher: the same for the teacher, round by round.
+        statistic: what a round's calls are reduced to, `numpy.mean` or `numpy.median`.
+        alpha: the error of one side.
+    """
+    logs, gaps = [], []
+    for student_rounds, teacher_rounds in zip(student, teacher, strict=True):
+        pairs = [(statistic(s), statistic(t)) for s, t in zip(student_rounds, teacher_rounds, strict=True)]
+        logs.append(float(np.mean([math.log(s / t) for s, t in pairs])))
+        gaps.append(float(np.mean([s - t for s, t in pairs])))
+    return Comparison(
+        ratio=mean_interval(logs, alpha).map(math.exp),
+        difference=mean_interval(gaps, alpha),
+        method=f"paired log-ratio per round, Student's interval over {len(logs)} placements",
+    )
+
+
+def compare_percentiles(student: Series, teacher: Series, p: float, alpha: float, seed: int) -> Comparison:
+    """Compare a percentile of the pooled calls by resampling whole placements, the same for both models.
+
+    The standard error comes from a joint cluster bootstrap, enlarged by `sqrt(m / (m - 1))` for m placements
+    (Davison and Hinkley, Bootstrap Methods, 1997, 2.6) and multiplied by Student's quantile. An end is
+    infinite where either sample is too small to bound the percentile itself.
+    """
+    pooled = [[np.concatenate(rounds) for rounds in series] for series in (student, teacher)]
+    placements = len(student)
+    own = [percentile_interval(clusters, p, alpha)[0] for clusters in pooled]
+    s, t = own[0].value, own[1].value
+    if placements < 2 or any(math.isinf(e.high or 0) or math.isinf(e.low or 0) for e in own):
+        unsupported = Estimate(value=s / t, low=0.0, high=math.inf)
+        gap = Estimate(value=s - t, low=-math.inf, high=math.inf)
+        return Comparison(ratio=unsupported, difference=gap, method="too few calls for this percentile")
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(placements, np.full(placements, 1 / placements), size=RESAMPLES)
+    resampled = [_weighted_quantiles(clusters, p, draws) for clusters in pooled]
+    factor = math.sqrt(placements / (placements - 1)) * float(stats.t.ppf(1 - alpha, placements - 1))
+    half_log = float(np.std(np.log(resampled[0] / resampled[1]), ddof=1)) * factor
+    half_gap = float(np.std(resampled[0] - resampled[1], ddof=1)) * factor
+    return Comparison(
+        ratio=Estimate(value=s / t, low=s / t * math.exp(-half_log), high=s / t * math.exp(half_log)),
+        difference=Estimate(value=s - t, low=s - t - half_gap, high=s - t + half_gap),
+        method=f"joint bootstrap of {placements} placements",
+    )
+
+
+def _weighted_quantiles(clusters: Sequence[FloatArray], p: float, draws: np.ndarray) -> FloatArray:
+    """Return the p-quantile of every resample, given how often each cluster was drawn in it."""
+    values = np.concatenate(clusters)
+    owner = np.repeat(np.arange(len(clusters)), [len(cluster) for cluster in clusters])
+    order = np.argsort(values, kind="stable")
+    values, owner = values[order], owner[order]
+    quantiles = np.empty(len(draws))
+    for i, draw in enumerate(draws):
+        mass = np.cumsum(draw[owner])
+        quantiles[i] = values[np.searchsorted(mass, p * mass[-1])]
+    return quantiles
+
+
+def widen(comparison: Comparison, floor: float, level: float) -> Comparison:
+    """Widen a comparison by a resolution floor, for models whose placement could not be varied.
+
+    Args:
+        comparison: from one of the functions above.
+        floor: half-width to add to the log-ratio; 0.01 is one percent.
+        level: the teacher's value, to which the floor of the difference is proportional.
+    """
+
+    def stretch(estimate: Estimate | None, down: Callable[[float], float], up: Callable[[float], float]) -> Estimate:
+        if estimate is None or estimate.low is None or estimate.high is None:
+            raise ValueError("a timed comparison always has both intervals")
+        return Estimate(value=estimate.value, low=down(estimate.low), high=up(estimate.high))
+
+    return Comparison(
+        ratio=stretch(comparison.ratio, lambda r: r * math.exp(-floor), lambda r: r * math.exp(floor)),
+        difference=stretch(comparison.difference, lambda d: d - floor * level, lambda d: d + floor * level),
+        method=f"{comparison.method}; {floor:.0%} added because the models could not be copied",
+    )

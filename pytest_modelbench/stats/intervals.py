@@ -1,0 +1,94 @@
+"""Intervals for one model's value: shares, means over clusters, percentiles of clustered samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from pytest_modelbench.results import Estimate
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def share_interval(successes: int, n: int, alpha: float) -> Estimate:
+    """Return a share with Wilson's score interval (`scipy.stats.binomtest`), all in 0..1.
+
+    >>> estimate = share_interval(90, 100, 0.025)
+    >>> round(estimate.low, 3), round(estimate.high, 3)
+    (0.826, 0.945)
+    """
+    interval = stats.binomtest(successes, n).proportion_ci(1 - 2 * alpha, method="wilson")
+    return Estimate(value=successes / n, low=float(interval.low), high=float(interval.high))
+
+
+def mean_interval(values: Sequence[float] | FloatArray, alpha: float) -> Estimate:
+    """Return the mean of independent values with Student's interval.
+
+    One value gives an interval without ends (infinite); so does an `alpha` that nothing can meet.
+    """
+    array = np.asarray(values, dtype=float)
+    mean = float(array.mean())
+    if len(array) < 2:
+        return Estimate(value=mean, low=-math.inf, high=math.inf)
+    half = float(array.std(ddof=1) / math.sqrt(len(array)) * stats.t.ppf(1 - alpha, len(array) - 1))
+    return Estimate(value=mean, low=mean - half, high=mean + half)
+
+
+def effective_size(clusters: Sequence[FloatArray], p: float) -> float:
+    """Return how many independent values the clusters are worth for the p-quantile.
+
+    The design effect compares the variance of the share below the pooled quantile between clusters with the
+    binomial one (Kish, Survey Sampling, 1965), so that autocorrelation within a cluster counts. It never
+    exceeds the number of values.
+    """
+    n = sum(len(cluster) for cluster in clusters)
+    if len(clusters) < 2:
+        return 1.0
+    quantile = float(np.quantile(np.concatenate(clusters), p))
+    sizes = np.array([len(cluster) for cluster in clusters], dtype=float)
+    below = np.array([float(np.mean(cluster <= quantile)) for cluster in clusters])
+    share = float(np.average(below, weights=sizes))
+    spread = float(np.sum((sizes / n) ** 2 * (below - share) ** 2)) * len(clusters) / (len(clusters) - 1)
+    if spread == 0:
+        return float(n)
+    return min(float(n), p * (1 - p) / spread)
+
+
+def percentile_interval(clusters: Sequence[FloatArray], p: float, alpha: float) -> tuple[Estimate, float]:
+    """Return the p-quantile of clustered values with a distribution-free interval, and its effective size.
+
+    Woodruff's interval (JASA 47, 1952) with the Clopper-Pearson ends of Korn and Graubard (Survey Methodology
+    24, 1998): the effective size is lowered by `(z / t)**2` for the few clusters it was estimated from, the
+    ends are quantiles of the pooled values. An end that the sample cannot support is infinite: a one-sided
+    bound on p99 at 95% needs 299 independent values.
+
+    Args:
+        clusters: one array per placement, in any unit.
+        p: the quantile, in 0..1.
+        alpha: the error of one side.
+    """
+    pooled = np.sort(np.concatenate(clusters))
+    value = float(np.quantile(pooled, p))
+    size = effective_size(clusters, p)
+    if len(clusters) > 1:
+        size *= float(stats.norm.ppf(1 - alpha) / stats.t.ppf(1 - alpha, len(clusters) - 1)) ** 2
+    below = p * size
+    low_share = float(stats.beta.ppf(alpha, below, size - below + 1)) if below > 0 else 0.0
+    high_share = float(stats.beta.ppf(1 - alpha, below + 1, max(size - below, 1e-12)))
+    n = len(pooled)
+    low = -math.inf if (1 - p) ** size > alpha else float(pooled[max(math.floor(low_share * n) - 1, 0)])
+    high = math.inf if p**size > alpha else float(pooled[min(math.ceil(high_share * n), n - 1)])
+    return Estimate(value=value, low=min(low, value), high=max(high, value)), size
+
+
+def needed_values(p: float, alpha: float) -> int:
+    """Return how many independent values a one-sided bound on the p-quantile needs.
+
+    >>> needed_values(0.99, 0.05), needed_values(0.99, 0.01)
+    (299, 459)
+    """
+    return math.ceil(math.log(alpha) / math.log(p))

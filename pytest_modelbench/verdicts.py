@@ -1,0 +1,201 @@
+"""Limits judge evidence. A limit is decided at the first look whose interval lies on one side of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.limits import BoundLimit
+from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
+from pytest_modelbench.units import humanise, readable, with_unit
+
+_FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The limits' results, and the evidence of the last look that any of them needed."""
+
+    limits: tuple[LimitResult, ...]
+    evidence: Evidence
+
+    @property
+    def decided(self) -> bool:
+        """Whether no limit is open."""
+        return all(limit.verdict is not Verdict.INCONCLUSIVE for limit in self.limits)
+
+
+def judge(bounds: Sequence[BoundLimit], looks: Iterable[Evidence], unit: str) -> Judgement:
+    """Judge limits by evidence that comes in looks, each limit at the first look that decides it.
+
+    Args:
+        bounds: the limits of one gate.
+        looks: at least one piece of evidence.
+        unit: the KPI's unit, for texts.
+    """
+    results: dict[int, LimitResult] = {}
+    chosen: Evidence | None = None
+    for evidence in looks:
+        chosen = evidence
+        for i, bound in enumerate(bounds):
+            if i not in results or results[i].verdict is Verdict.INCONCLUSIVE:
+                results[i] = judge_limit(bound, evidence, unit)
+        if bounds and all(result.verdict is not Verdict.INCONCLUSIVE for result in results.values()):
+            break
+    if chosen is None:
+        raise MeasurementError("the measurement ended before there was anything to judge")
+    return Judgement(limits=tuple(results[i] for i in range(len(bounds))), evidence=chosen)
+
+
+def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult:
+    """Judge one limit at one look: by the interval where the value is sampled, otherwise by the point."""
+    text = str(bound.limit)
+    if bound.measure == "regression":
+        return LimitResult(
+            text=text, source=bound.source, verdict=Verdict.NO_BASELINE, reason="there is no baseline to compare with"
+        )
+    try:
+        estimate = judged_estimate(bound, evidence)
+    except MeasurementError as error:
+        return LimitResult(text=text, source=bound.source, verdict=Verdict.ERROR, reason=str(error))
+    verdict, weak = _decide(bound, estimate, sampled=evidence.sampled)
+    half, distance = _half_width(estimate), abs(estimate.value - bound.threshold)
+    growth = (half / distance) ** 2 if half is not None and distance else math.inf
+    n = evidence.student.n
+    open_ended = weak or verdict is Verdict.INCONCLUSIVE
+    result = LimitResult(
+        text=text,
+        source=bound.source,
+        verdict=verdict,
+        value=estimate.value,
+        ci_low=estimate.low,
+        ci_high=estimate.high,
+        margin=bound.margin(estimate.value),
+        unit=_unit_of(bound, unit),
+        n=n,
+        weak=weak,
+        needed_n=math.ceil(n * growth) if open_ended and n and growth < 1e6 else None,
+        resolution=half,
+        needed_seconds=evidence.seconds * growth if open_ended and evidence.seconds and growth < 1e6 else None,
+    )
+    return _with_reason(result, bound, evidence)
+
+
+def _decide(bound: BoundLimit, estimate: Estimate, *, sampled: bool) -> tuple[Verdict, bool]:
+    """Return the verdict and whether it is weak."""
+    if math.isnan(estimate.value):
+        return Verdict.ERROR, False
+    has_interval = estimate.low is not None and estimate.high is not None
+    by_interval = bound.decide(estimate.low or 0.0, estimate.high or 0.0) if has_interval else None
+    if sampled:
+        if by_interval is None:
+            return Verdict.INCONCLUSIVE, False
+        return (Verdict.PASS if by_interval else Verdict.FAIL), False
+    verdict = Verdict.PASS if bound.holds(estimate.value) else Verdict.FAIL
+    return verdict, has_interval and by_interval is None
+
+
+def judged_estimate(bound: BoundLimit, evidence: Evidence) -> Estimate:
+    """Return what a limit judges, in the limit's own terms.
+
+    Raises:
+        MeasurementError: there is no teacher's value, or it is zero or negative in a denominator.
+    """
+    if bound.measure == "value":
+        return evidence.student.estimate
+    comparison, teacher = evidence.comparison, evidence.teacher
+    if comparison is None or teacher is None:
+        raise MeasurementError("there is no teacher's value to compare with")
+    if bound.measure in {"difference", "drop_points"}:
+        if comparison.difference is None:
+            raise MeasurementError("the difference from the teacher is unknown")
+        return comparison.difference if bound.measure == "difference" else comparison.difference.map(lambda d: -d)
+    ratio = comparison.ratio
+    if ratio is None or teacher.value <= 0:
+        raise MeasurementError(
+            f"the teacher's value is {teacher.value:g}: nothing can be relative to it. "
+            "Write 'difference ...' or a limit on the student's own value"
+        )
+    if bound.measure == "speedup":
+        return ratio.map(lambda r: 1 / r if r else math.inf)
+    if bound.measure == "ratio":
+        return ratio
+    return ratio.map(lambda r: r - 1) if bound.measure == "increase" else ratio.map(lambda r: 1 - r)
+
+
+def _half_width(estimate: Estimate) -> float | None:
+    if estimate.low is None or estimate.high is None:
+        return None
+    return max(estimate.high - estimate.value, estimate.value - estimate.low)
+
+
+def _unit_of(bound: BoundLimit, unit: str) -> str:
+    if bound.measure in _FRACTIONS:
+        return "fraction"
+    if bound.measure in {"ratio", "speedup"}:
+        return "x"
+    return "pp" if unit == "%" and bound.measure in {"drop_points", "difference"} else unit
+
+
+def format_judged(value: float, unit: str) -> str:
+    """Format a value in a limit's own terms.
+
+    >>> format_judged(0.6123, "fraction"), format_judged(1.05, "x"), format_judged(-0.8, "pp")
+    ('61.2%', '1.05x', '-0.8 pp')
+    """
+    return humanise(100 * value, "%") if unit == "fraction" else humanise(value, unit)
+
+
+def format_interval(low: float | None, high: float | None, unit: str) -> str:
+    """Format an interval with its unit once; an end that the sample does not support is a question mark.
+
+    >>> format_interval(0.581, 0.64, "fraction"), format_interval(0.0004, math.inf, "s")
+    ('[58.1, 64]%', '[400, ?] µs')
+    """
+    if low is None or high is None:
+        return "no interval"
+    factor, unit = (100.0, "%") if unit == "fraction" else (1.0, unit)
+    numbers, unit = readable([low * factor, high * factor], unit)
+    return with_unit(f"[{', '.join(numbers)}]", unit)
+
+
+def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> LimitResult:
+    value = math.nan if result.value is None else result.value
+    found = format_judged(value, result.unit)
+    exact = result.ci_low == result.ci_high == result.value
+    if not exact:
+        found += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"
+    if result.verdict is Verdict.ERROR:
+        reason = f"{result.text}: the value is not a number"
+    elif result.verdict is Verdict.FAIL:
+        reason = f"{result.text} does not hold: {found}"
+    elif result.verdict is Verdict.INCONCLUSIVE:
+        reason = f"{result.text} is undecided: {found} {_why_open(result, bound, evidence)}"
+    else:
+        reason = f"{result.text} holds: {found}"
+    if result.weak:
+        reason += "; weak: the interval crosses the limit"
+        reason += f", about {result.needed_n:,} samples would settle it" if result.needed_n else ""
+    values = {name: getattr(result, name) for name in LimitResult.__dataclass_fields__}
+    return LimitResult(**{**values, "reason": reason})
+
+
+def _why_open(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> str:
+    if result.ci_low is None or result.ci_high is None:
+        return "(the metric is undefined on too many resamples)"
+    low_matters, high_matters = math.isinf(result.ci_low), math.isinf(result.ci_high)
+    if (low_matters or high_matters) and bound.holds(result.value or 0.0):
+        return f"({'; '.join(evidence.notes)})" if evidence.notes else "(the sample is too small for an interval)"
+    text = "spans the limit"
+    if result.resolution is not None and math.isfinite(result.resolution):
+        text += f"; smallest effect resolved: {format_judged(result.resolution, result.unit)}"
+    if result.needed_seconds and evidence.seconds:
+        text += (
+            f"; measured for {evidence.seconds:.0f} s, about {result.needed_seconds:,.0f} s would be needed "
+            "(--modelbench-budget)"
+        )
+    elif result.needed_n:
+        text += f"; about {result.needed_n:,} samples would be needed"
+    return text
