@@ -1,4 +1,4 @@
-"""Limits judge evidence. A limit is decided at the first look whose interval lies on one side of it."""
+"""Limits judge evidence. A limit is decided by an interval that lies on one side of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """The limits' results, and the evidence of the last look that any of them needed."""
+    """The limits' results, and the evidence of the look at which they were judged."""
 
     limits: tuple[LimitResult, ...]
     evidence: Evidence
@@ -28,25 +28,29 @@ class Judgement:
 
 
 def judge(bounds: Sequence[BoundLimit], looks: Iterable[Evidence], unit: str) -> Judgement:
-    """Judge limits by evidence that comes in looks, each limit at the first look that decides it.
+    """Judge limits by evidence that comes in looks, all at the first look that decides every one of them.
+
+    Where no look decides them all, the last look stands, except for limits that an earlier look decided.
 
     Args:
         bounds: the limits of one gate.
         looks: at least one piece of evidence.
         unit: the KPI's unit, for texts.
     """
-    results: dict[int, LimitResult] = {}
-    chosen: Evidence | None = None
+    decided: dict[int, LimitResult] = {}
+    judgement: Judgement | None = None
     for evidence in looks:
-        chosen = evidence
-        for i, bound in enumerate(bounds):
-            if i not in results or results[i].verdict is Verdict.INCONCLUSIVE:
-                results[i] = judge_limit(bound, evidence, unit)
-        if bounds and all(result.verdict is not Verdict.INCONCLUSIVE for result in results.values()):
-            break
-    if chosen is None:
+        results = [judge_limit(bound, evidence, unit) for bound in bounds]
+        judgement = Judgement(limits=tuple(results), evidence=evidence)
+        if bounds and judgement.decided:
+            return judgement
+        for i, result in enumerate(results):
+            if result.verdict is not Verdict.INCONCLUSIVE:
+                decided.setdefault(i, result)
+    if judgement is None:
         raise MeasurementError("the measurement ended before there was anything to judge")
-    return Judgement(limits=tuple(results[i] for i in range(len(bounds))), evidence=chosen)
+    limits = tuple(decided.get(i, result) for i, result in enumerate(judgement.limits))
+    return Judgement(limits=limits, evidence=judgement.evidence)
 
 
 def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult:

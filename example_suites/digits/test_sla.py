@@ -1,0 +1,56 @@
+"""The service level agreement that a student of the digits teacher must keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_modelbench import KpiAccess, Model
+
+
+@pytest.mark.kpi("top1_accuracy", ">= 95%", "drop <= 3 pp")
+def test_accuracy() -> None:
+    """The student may lose three digits in a hundred against its teacher."""
+
+
+@pytest.mark.kpi("top1_accuracy", "drop <= 5 pp", confidence=0.95)
+def test_accuracy_beyond_this_data_set() -> None:
+    """A drop of five points is ruled out also for digits like these, not only for these."""
+
+
+@pytest.mark.kpi("agreement", ">= 96%")
+@pytest.mark.kpi("negative_flip_rate", "<= 3%")
+@pytest.mark.kpi("mcnemar_p")
+def test_same_answers() -> None:
+    """The student rarely answers otherwise, and breaks little that worked."""
+
+
+@pytest.mark.kpi("f1", "drop <= 3 pp")
+@pytest.mark.kpi("log_loss", "<= 0.2")
+def test_every_class() -> None:
+    """No class is sacrificed, and the student is not confidently wrong."""
+
+
+@pytest.mark.kpi("latency_p50", "speedup >= 1.3x")
+@pytest.mark.kpi("latency_p99", "<= 50 ms", "reduction >= 10%")
+def test_latency(kpi: KpiAccess) -> None:
+    """A single digit is answered faster than by the teacher, in the tail too."""
+    assert kpi["latency_p50"].student.value < kpi["latency_p50"].teacher.value
+
+
+@pytest.mark.kpi("throughput", "ratio >= 3", batch_size=64)
+def test_throughput() -> None:
+    """Batches of 64 go through at three times the teacher's rate."""
+
+
+@pytest.mark.kpi("parameters", "reduction >= 90%")
+@pytest.mark.kpi("size_on_disk", "reduction >= 90%", "<= 200 kB")
+def test_size() -> None:
+    """The student fits where the teacher does not."""
+
+
+@pytest.mark.kpi("nonfinite_outputs", "== 0")
+def test_stability(student: Model) -> None:
+    """Every output is a number, also for a blank image."""
+    import torch
+
+    assert torch.isfinite(student(torch.zeros(1, 1, 8, 8))).all()

@@ -1,0 +1,36 @@
+"""Train the teacher, distil one student from it and prune another; run once, the weights are kept.
+
+Usage: python train.py
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from models import DISTILLED, PRUNED_SHARE, SEED, TEACHER, ConvNet, digits, fit, prune_channels, save
+
+
+def train_all() -> None:
+    """Train all three networks, seeded, and save them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        train_x, train_y, test_x, test_y = digits()
+        teacher = ConvNet(**TEACHER)  # type: ignore[arg-type]
+        fit(teacher, train_x, train_y, epochs=18)
+        distilled = ConvNet(**DISTILLED)  # type: ignore[arg-type]
+        fit(distilled, train_x, train_y, epochs=60, teacher=teacher)
+        pruned = prune_channels(teacher, PRUNED_SHARE)
+        fit(pruned, train_x, train_y, epochs=15, teacher=teacher)
+        for name, model in (("teacher", teacher), ("distilled", distilled), ("pruned", pruned)):
+            save(name, model)
+            with torch.inference_mode():
+                accuracy = (model(test_x).argmax(1) == test_y).float().mean()
+            parameters = sum(p.numel() for p in model.parameters())
+            print(f"{name:10} {parameters:8,} parameters, {accuracy:.2%} of {len(test_y)} test digits right")
+
+
+if __name__ == "__main__":
+    start = time.perf_counter()
+    train_all()
+    print(f"trained in {time.perf_counter() - start:.0f} s")
