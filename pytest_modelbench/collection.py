@@ -9,13 +9,15 @@ from __future__ import annotations
 import inspect
 import unittest
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates import Gate, closest, gate_needs, read_gate
 from pytest_modelbench.settings import NamedSpec, Settings
+
+if TYPE_CHECKING:
+    from pytest_modelbench.gates import Gate
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
 OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi"})
@@ -47,9 +49,12 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
 
 
 def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
-    found = [gate_needs(mark.args, mark.kwargs) for mark in marks if mark.name == "kpi"]
-    if not found:
+    marks = [mark for mark in marks if mark.name == "kpi"]
+    if not marks:
         return []
+    from pytest_modelbench.gates import gate_needs
+
+    found = [gate_needs(mark.args, mark.kwargs) for mark in marks]
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
@@ -77,6 +82,8 @@ def use_command_line_models(metafunc: pytest.Metafunc, settings: Settings) -> No
 
 def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
+    from pytest_modelbench.gates import closest, read_gate
+
     seen: set[str] = set()
     for item in items:
         marks = list(item.iter_markers("kpi"))

@@ -1,0 +1,116 @@
+"""Tango's interval, McNemar's test, the paired bootstrap."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from pytest_modelbench.stats.paired import mcnemar_p, paired_bootstrap, tango_interval
+
+
+def score_by_likelihood(lost: int, gained: int, n: int, delta: float) -> float:
+    """Tango's score statistic with the nuisance share found by maximising the multinomial likelihood."""
+
+    def negative_log_likelihood(share: float) -> float:
+        cells = (lost, share + delta), (gained, share), (n - lost - gained, 1 - 2 * share - delta)
+        return -sum(count * math.log(max(p, 1e-300)) for count, p in cells if count)
+
+    low, high = max(0.0, -delta), (1 - delta) / 2
+    found = optimize.minimize_scalar(
+        negative_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-13}
+    )
+    variance = n * (2 * found.x + delta - delta**2)
+    return (lost - gained - n * delta) / math.sqrt(variance)
+
+
+@pytest.mark.parametrize(("lost", "gained", "n"), [(9, 3, 100), (1, 0, 40), (25, 25, 400), (0, 6, 80), (60, 2, 90)])
+def test_ends_have_the_normal_quantile_as_score(lost: int, gained: int, n: int) -> None:
+    """At each end the score statistic, computed by an independent maximisation, equals the normal quantile."""
+    interval = tango_interval(lost, gained, n, 0.05)
+    assert interval.low is not None
+    assert interval.high is not None
+    z = stats.norm.ppf(0.95)
+    assert score_by_likelihood(lost, gained, n, interval.low) == pytest.approx(z, abs=2e-3)
+    assert score_by_likelihood(lost, gained, n, interval.high) == pytest.approx(-z, abs=2e-3)
+
+
+def test_no_discordant_pair_has_a_closed_form() -> None:
+    """With b = c = 0 the ends are z²/(n + z²) on either side, worked by hand."""
+    interval = tango_interval(0, 0, 50, 0.05)
+    z2 = stats.norm.ppf(0.95) ** 2
+    assert interval.value == 0
+    assert interval.high == pytest.approx(z2 / (50 + z2))
+    assert interval.low == pytest.approx(-z2 / (50 + z2))
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 200), st.sampled_from((0.005, 0.025, 0.05)))
+def test_interval_is_ordered_and_mirrored(lost: int, gained: int, rest: int, alpha: float) -> None:
+    """The point is inside, the ends are differences of shares, swapping the models mirrors everything."""
+    n = lost + gained + rest
+    here, there = tango_interval(lost, gained, n, alpha), tango_interval(gained, lost, n, alpha)
+    assert here.low is not None
+    assert here.high is not None
+    assert -1 <= here.low <= here.value <= here.high <= 1
+    assert there.low == pytest.approx(-here.high, abs=1e-6)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_the_binomial_test(lost: int, gained: int) -> None:
+    """Exact p from first principles: twice the smaller binomial tail, at most 1."""
+    assume(lost + gained > 0)
+    tail = stats.binom.cdf(min(lost, gained), lost + gained, 0.5)
+    assert mcnemar_p(lost, gained) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_mcnemar_without_discordant_pairs_is_one() -> None:
+    """No evidence either way."""
+    assert mcnemar_p(0, 0) == 1.0
+
+
+def test_bootstrap_is_paired() -> None:
+    """Two models that differ by a constant have a difference without spread, however noisy each one is."""
+    noise = np.random.default_rng(0).normal(0, 10, 300)
+    own, other, comparison = paired_bootstrap(
+        lambda i: float(noise[i].mean()) + 1, lambda i: float(noise[i].mean()), 300, alpha=0.05, seed=1, resamples=199
+    )
+    assert other is not None
+    assert own.low is not None
+    assert own.high is not None
+    assert comparison.difference is not None
+    assert comparison.difference.low == pytest.approx(1.0)
+    assert comparison.difference.high == pytest.approx(1.0)
+    assert own.high - own.low > 1
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    """The percentile interval of a mean is that of scipy.stats.bootstrap, up to the resampling error."""
+    values = np.random.default_rng(2).exponential(1, 200)
+    own, _, _ = paired_bootstrap(lambda i: float(values[i].mean()), None, 200, alpha=0.05, seed=3, resamples=999)
+    reference = stats.bootstrap((values,), np.mean, confidence_level=0.9, method="percentile", rng=4)
+    assert own.low == pytest.approx(reference.confidence_interval.low, rel=0.03)
+    assert own.high == pytest.approx(reference.confidence_interval.high, rel=0.03)
+
+
+def test_bootstrap_has_no_interval_where_the_metric_is_mostly_undefined() -> None:
+    """More than a tenth of undefined resamples give a value without an interval, not a narrow one."""
+    calls = iter(range(10_000))
+    own, _, _ = paired_bootstrap(
+        lambda i: math.nan if next(calls) % 3 == 1 else 1.0, None, 50, alpha=0.05, seed=0, resamples=199
+    )
+    assert own.low is None
+    assert own.high is None
+
+
+def test_same_seed_same_interval() -> None:
+    """A verdict does not depend on when it was reached."""
+    values = np.random.default_rng(5).normal(size=100)
+    runs = [
+        paired_bootstrap(lambda i: float(values[i].mean()), None, 100, alpha=0.05, seed=6, resamples=99)
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
