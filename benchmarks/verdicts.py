@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "verdicts.jsonl"
 LAYERS = 30
 CASES = {"A/A": LAYERS, "10% more work": LAYERS + LAYERS // 10}
 
-CONFTEST = '''
+CONFTEST = """
 import pytest, torch
 from torch import nn
 
@@ -45,13 +45,13 @@ def student_model():
 @pytest.fixture(scope="session")
 def eval_data():
     return torch.randn(64, 64), torch.zeros(64, 64)
-'''
-SUITE = '''
+"""
+SUITE = """
 import pytest
 
 @pytest.mark.kpi("latency_p50", "ratio <= 1.05")
 def test_p50(): ...
-'''
+"""
 
 
 def run_once(layers: int) -> dict[str, Any]:
@@ -101,7 +101,9 @@ def main() -> None:
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             ends = f"[{row['low']:.4f}, {row['high']:.4f}]" if row["low"] is not None else ""
-            print(f"{number + 1:3} {case:14} {row['verdict']:12} {row['ratio'] or 0:.4f} {ends} {row['seconds']:.1f} s")
+            print(
+                f"{number + 1:3} {case:14} {row['verdict']:12} {row['ratio'] or 0:.4f} {ends} {row['seconds']:.1f} s"
+            )
     summarise(done)
 
 

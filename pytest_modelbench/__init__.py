@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_modelbench.access import KpiAccess
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.errors import (
         DataError,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         NotApplicable,
         UsageMistake,
     )
-    from pytest_modelbench.fixtures import KpiAccess
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.models.fake import FakeClock, FakeModel
 
@@ -41,7 +41,7 @@ _HOMES = {
     "EvalData": "data.evaldata",
     "FakeClock": "models.fake",
     "FakeModel": "models.fake",
-    "KpiAccess": "fixtures",
+    "KpiAccess": "access",
     "Model": "models.base",
 }
 

@@ -7,17 +7,16 @@ which fixture wins for an item, nor for the ids of its parameters.
 from __future__ import annotations
 
 import inspect
-import unittest
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.settings import NamedSpec, Settings
-
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
+    from pytest_modelbench.session import BenchSession
+    from pytest_modelbench.settings import NamedSpec, Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
 OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi"})
@@ -25,6 +24,7 @@ _OWN_MODULE = "pytest_modelbench.fixtures"
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
 
 GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
+SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 LABEL: pytest.StashKey[str] = pytest.StashKey()
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
@@ -82,6 +82,7 @@ def use_command_line_models(metafunc: pytest.Metafunc, settings: Settings) -> No
 
 def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
+    from pytest_modelbench.errors import UsageMistake
     from pytest_modelbench.gates import closest, read_gate
 
     seen: set[str] = set()
@@ -110,8 +111,8 @@ def _place(item: pytest.Item) -> str:
 
 
 def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
-    case = getattr(item, "cls", None)
-    if marked and isinstance(case, type) and issubclass(case, unittest.TestCase):
+    case, unittest = getattr(item, "cls", None), sys.modules.get("unittest")
+    if marked and unittest is not None and isinstance(case, type) and issubclass(case, unittest.TestCase):
         yield (
             f"{_place(item)}: a kpi marker on a method of unittest.TestCase is never judged: such methods take no "
             "fixtures. Write a plain class or function"
@@ -154,6 +155,8 @@ def overridden(item: pytest.Item, name: str) -> bool:
 
 def student_label(item: pytest.Item) -> str:
     """Return the student's label: the parameter's id, the name on the command line, or `student`."""
+    from pytest_modelbench.settings import NamedSpec
+
     callspec = getattr(item, "callspec", None)
     if callspec is None or "student_model" not in callspec.params:
         return "student"

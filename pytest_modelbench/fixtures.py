@@ -2,243 +2,61 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.collection import GATES, LABEL, overridden
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, UsageMistake
-from pytest_modelbench.settings import NamedSpec
+from pytest_modelbench.collection import LABEL
 
 if TYPE_CHECKING:
-    from pytest_modelbench.gates import Gate
+    from pytest_modelbench.access import KpiAccess
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.results import Comparison, GateResult, Reading
-    from pytest_modelbench.session import BenchSession, Judged
-    from pytest_modelbench.verdicts import Judgement
-
-SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
-
-
-class Undefined:
-    """Stands for a model or data that nobody defined; only using it is an error."""
-
-    def __init__(self, fixture: str, option: str) -> None:
-        self.fixture = fixture
-        self.option = option
-
-    def missing(self) -> UsageMistake:
-        """Return the error that says what to define."""
-        return UsageMistake(
-            f"there is no fixture {self.fixture}. Define it in conftest.py with "
-            f'@pytest.fixture(scope="session"), or give {self.option} module:factory'
-        )
 
 
 @pytest.fixture(scope="session")
 def teacher_model() -> Any:
     """Override me: return the teacher, an nn.Module, a fitted scikit-learn estimator or a callable."""
+    from pytest_modelbench.access import Undefined
+
     return Undefined("teacher_model", "--modelbench-teacher")
 
 
 @pytest.fixture(scope="session")
 def student_model() -> Any:
     """Override me: return the student; `params=` judges several, each test runs for each of them."""
+    from pytest_modelbench.access import Undefined
+
     return Undefined("student_model", "--modelbench-student")
 
 
 @pytest.fixture(scope="session")
 def eval_data() -> Any:
     """Override me: return EvalData(inputs, targets), an (inputs, targets) tuple, a Dataset or a DataLoader."""
+    from pytest_modelbench.access import Undefined
+
     return Undefined("eval_data", "--modelbench-data")
 
 
 @pytest.fixture
 def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
     """Return the teacher as a Model: `teacher(inputs)` runs one batch in inference mode."""
-    return _session(request.config).model(resolve(request.config, teacher_model), "teacher")
+    from pytest_modelbench.access import resolve, session_of
+
+    return session_of(request.config).model(resolve(request.config, teacher_model), "teacher")
 
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
     """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
+    from pytest_modelbench.access import resolve, session_of
+
     label = request.node.stash.get(LABEL, "student")
-    return _session(request.config).model(resolve(request.config, student_model), label)
+    return session_of(request.config).model(resolve(request.config, student_model), label)
 
 
 @pytest.fixture
 def kpi(request: pytest.FixtureRequest) -> KpiAccess:
     """Read this test's gate: `kpi.student.value`, `kpi.teacher`, `kpi.comparison`, `kpi.record(...)`."""
+    from pytest_modelbench.access import KpiAccess
+
     return KpiAccess(request)
-
-
-def _session(config: pytest.Config) -> BenchSession:
-    return config.stash[SESSION]
-
-
-def resolve(config: pytest.Config, found: Any) -> Any:
-    """Return what a fixture gave, building what the command line named.
-
-    Raises:
-        UsageMistake: nobody defined it.
-        ModelError: the factory raised.
-    """
-    if isinstance(found, Undefined):
-        raise found.missing()
-    if not isinstance(found, NamedSpec):
-        return found
-    from pytest_modelbench.models.locate import build, locate
-
-    folder = Path(config.invocation_params.dir)
-    return _session(config).once(("spec", found.spec), lambda: build(locate(found.spec, folder), found.spec))
-
-
-class KpiAccess:
-    """A test's gates, from inside of its body.
-
-    With one kpi marker the readings are attributes of the fixture; with several, `kpi["latency_p99"]` picks one.
-    Asking for a value measures it, once for the session.
-    """
-
-    def __init__(self, request: pytest.FixtureRequest, gate: Gate | None = None) -> None:
-        self._request = request
-        self._gate = gate
-        self._recorded: dict[str, dict[str, float]] = {}
-
-    def __getitem__(self, name: str) -> KpiAccess:
-        __tracebackhide__ = True
-        gates = self._gates()
-        for gate in gates:
-            if gate.kpi.name == name:
-                picked = KpiAccess(self._request, gate)
-                picked._recorded = self._recorded
-                return picked
-        raise UsageMistake(f"this test has no kpi {name!r}; it has {_names(gates)}")
-
-    @property
-    def student(self) -> Reading:
-        """The student's reading: `.value`, `.unit`, `.estimate`, `.n`, `.method`."""
-        __tracebackhide__ = True
-        return self._evidence("student")[1].evidence.student
-
-    @property
-    def teacher(self) -> Reading:
-        """The teacher's reading.
-
-        Raises:
-            MeasurementError: no limit needs the teacher, so it was not measured.
-        """
-        __tracebackhide__ = True
-        kpi, judgement = self._evidence("teacher")
-        if judgement.evidence.teacher is None:
-            raise MeasurementError(f"the teacher was not measured for {kpi}: no limit needs it. Add a relative limit")
-        return judgement.evidence.teacher
-
-    @property
-    def comparison(self) -> Comparison:
-        """Student against teacher: `.ratio` (S/T) and `.difference` (S-T), each with its interval."""
-        __tracebackhide__ = True
-        kpi, judgement = self._evidence("comparison")
-        if judgement.evidence.comparison is None:
-            raise MeasurementError(f"{kpi} was not compared: no limit needs the teacher. Add a relative limit")
-        return judgement.evidence.comparison
-
-    def record(self, *, student: float, teacher: float | None = None) -> None:
-        """Record the values of a KPI of one's own, which the marker's limits then judge.
-
-        Args:
-            student: the student's value, in the unit that the marker states.
-            teacher: the teacher's value, where a limit compares.
-
-        Raises:
-            UsageMistake: the KPI is not one that is recorded, or a value is no finite number.
-        """
-        __tracebackhide__ = True
-        gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe == "record"] or self._gates())
-        if gate.kpi.probe != "record":
-            raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give your own KPI a name of its own")
-        given = {"student": student} if teacher is None else {"student": student, "teacher": teacher}
-        self._recorded[gate.kpi.name] = {role: _number(gate.kpi.name, role, value) for role, value in given.items()}
-
-    def _gates(self) -> tuple[Gate, ...]:
-        gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())
-        return gates
-
-    def _one_gate(self, gates: tuple[Gate, ...] | list[Gate]) -> Gate:
-        if self._gate is not None:
-            return self._gate
-        if not gates:
-            raise UsageMistake("this test has no kpi marker. Write @pytest.mark.kpi('latency_p99', '<= 120 ms')")
-        if len(gates) > 1:
-            raise UsageMistake(
-                f"this test has several KPIs. Pick one: kpi[{gates[0].kpi.name!r}]; it has {_names(gates)}"
-            )
-        return gates[0]
-
-    def _evidence(self, wanted: str) -> tuple[str, Judgement]:
-        gate = self._one_gate(self._gates())
-        if gate.kpi.probe == "record" and gate.kpi.name not in self._recorded:
-            raise UsageMistake(f"kpi.{wanted} of {gate.kpi.name} was read before kpi.record(...)")
-        result, judgement = self.judge(gate)
-        if judgement is None:
-            raise MeasurementError(f"{result.kpi}: {result.reason}")
-        return result.kpi, judgement
-
-    def judge(self, gate: Gate) -> Judged:
-        """Judge one of the item's gates; the plugin does this after the body."""
-        from pytest_modelbench.session import ItemPlan
-
-        node = self._request.node
-        plan = ItemPlan(nodeid=node.nodeid, student=node.stash[LABEL], gates=node.stash[GATES])
-        return _session(self._request.config).judge(plan, gate, self)
-
-    def judge_all(self) -> list[GateResult]:
-        """Judge all of the item's gates."""
-        return [self.judge(gate)[0] for gate in self._gates()]
-
-    def candidate(self, role: str) -> Any:
-        """Return what the user calls the student or the teacher (see `session.Sources`)."""
-        return resolve(self._request.config, self._value(f"{role}_model"))
-
-    def has_teacher(self) -> bool:
-        """Whether somebody defined a teacher."""
-        settings = _session(self._request.config).settings
-        return settings.teacher is not None or overridden(self._request.node, "teacher_model")
-
-    def data(self) -> Any:
-        """Return what the user calls evaluation data."""
-        return resolve(self._request.config, self._value("eval_data"))
-
-    def recorded(self, kpi: str) -> Mapping[str, float]:
-        """Return what the body recorded."""
-        return self._recorded.get(kpi, {})
-
-    def _value(self, fixture: str) -> Any:
-        """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""
-        option = {"teacher_model": "teacher", "eval_data": "data"}.get(fixture)
-        given = getattr(_session(self._request.config).settings, option) if option else None
-        if given is not None and fixture not in self._request.fixturenames:
-            return given
-        try:
-            return self._request.getfixturevalue(fixture)
-        except ModelbenchError:
-            raise
-        except Exception as error:
-            raise ModelError(f"fixture {fixture} raised {type(error).__name__}: {error}") from error
-
-
-def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
-    return ", ".join(repr(gate.kpi.name) for gate in gates) or "none"
-
-
-def _number(kpi: str, role: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageMistake(f"kpi.record({role}={value!r}) of {kpi}: expected a finite number")
-    return number

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbench import collection
-from pytest_modelbench.collection import MISTAKES
-from pytest_modelbench.fixtures import SESSION, eval_data, kpi, student, student_model, teacher, teacher_model
-from pytest_modelbench.settings import OPTIONS, Settings, resolve_settings
+from pytest_modelbench.collection import MISTAKES, SESSION
+from pytest_modelbench.fixtures import eval_data, kpi, student, student_model, teacher, teacher_model
+from pytest_modelbench.options import OPTIONS
 
 if TYPE_CHECKING:
     from pytest_modelbench.judging import Judging
 
 __all__ = ["eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
 
-SETTINGS = pytest.StashKey[Settings]()
-UNJUDGED = pytest.StashKey[int]()
+UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
 JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
 
 _MARKER = (
@@ -32,27 +31,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Define every option once, on the command line and in the ini file."""
     group = parser.getgroup("modelbench", "modelbench: acceptance tests for compressed models")
     for option in OPTIONS:
-        if not option.ini_only:
+        if option.where != "ini":
             action: dict[str, Any] = (
                 {"action": "store_true"} if option.kind == "flag" else {"metavar": option.metavar, "type": str}
             )
             if option.kind == "list":
                 action["action"] = "append"
             group.addoption(option.flag, dest=option.name, default=None, help=option.help, **action)
-        kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
-        if option.name != "modelbench_kpis":
+        if option.where != "command line":
+            kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
             parser.addini(option.name, option.help, type=kind, default=None)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; start a session where gates are to be judged."""
     config.addinivalue_line("markers", _MARKER)
-    command_line = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
-    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.name != "modelbench_kpis"}
-    settings, mistakes = resolve_settings(command_line, ini)
-    if command_line["modelbench_json"] and not settings.enabled:
+    config.stash[MISTAKES] = []
+    given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
+    if not (any(given.values()) or config.getini("modelbench")):
+        return
+    from pytest_modelbench.settings import resolve_settings
+
+    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
+    settings, mistakes = resolve_settings(given, ini)
+    if given["modelbench_json"] and not settings.enabled:
         mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
-    config.stash[SETTINGS], config.stash[MISTAKES] = settings, mistakes
+    config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
 
@@ -84,18 +88,18 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: obje
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let models of the command line beat fixtures."""
-    settings = metafunc.config.stash[SETTINGS]
-    if settings.enabled:
-        collection.use_command_line_models(metafunc, settings)
+    judging = metafunc.config.stash.get(JUDGING, None)
+    if judging is not None:
+        collection.use_command_line_models(metafunc, judging.settings)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the gates, or skip them where nothing is judged; report all mistakes together."""
-    settings, mistakes = config.stash[SETTINGS], config.stash[MISTAKES]
-    if settings.enabled:
-        mistakes += config.stash[JUDGING].specs_not_found()
-        mistakes += collection.read_items(items, settings)
+    mistakes, judging = config.stash[MISTAKES], config.stash.get(JUDGING, None)
+    if judging is not None:
+        mistakes += judging.specs_not_found()
+        mistakes += collection.read_items(items, judging.settings)
     else:
         config.stash[UNJUDGED] = collection.skip_unjudged(items)
     if not mistakes:

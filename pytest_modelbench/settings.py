@@ -1,7 +1,4 @@
-"""The resolved options of one session: command line beats ini beats default.
-
-`OPTIONS` is the one table behind the command line, the ini file, `--help` and these settings.
-"""
+"""The resolved options of one session: command line beats ini beats default."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from pytest_modelbench.options import OPTIONS, Option
 
 ALLOCATORS = ("steady", "system")
 INCONCLUSIVE = ("fail", "warn")
@@ -44,31 +43,12 @@ class Settings:
     strict: bool = False
     allocator: str = "steady"
     confidence: float | None = None
-    show_kpis: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
         plain = asdict(self)
         plain["students"] = list(plain["students"])
         return plain
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option: how it is spelled, what its value must be, and its help text."""
-
-    field: str
-    name: str
-    help: str
-    convert: Callable[[str], Any] = str
-    kind: str = "value"  # value | flag | list
-    metavar: str | None = None
-    ini_only: bool = False
-
-    @property
-    def flag(self) -> str:
-        """The spelling on the command line."""
-        return "--" + self.name.replace("_", "-")
 
 
 def _at_least(least: float, number: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -126,55 +106,21 @@ def parse_spec(text: str) -> NamedSpec:
     return NamedSpec(spec=match.group(2), name=match.group(1))
 
 
-OPTIONS: tuple[Option, ...] = (
-    Option(field="enabled", name="modelbench", kind="flag", help="judge the gates (without it they are skipped)"),
-    Option(
-        field="teacher", name="modelbench_teacher", metavar="SPEC", convert=parse_spec,
-        help="the teacher, as module:factory or file.py:factory; beats the fixture teacher_model",
-    ),
-    Option(
-        field="students", name="modelbench_student", metavar="[NAME=]SPEC", kind="list", convert=parse_spec,
-        help="a student, as module:factory; repeat it for several; beats the fixture student_model",
-    ),
-    Option(
-        field="data", name="modelbench_data", metavar="SPEC", convert=parse_spec,
-        help="the evaluation data, as module:factory; beats the fixture eval_data",
-    ),
-    Option(field="json_path", name="modelbench_json", metavar="PATH", help="write the JSON report to PATH"),
-    Option(
-        field="device", name="modelbench_device", metavar="DEVICE", convert=_device,
-        help="move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
-    ),
-    Option(
-        field="threads", name="modelbench_threads", metavar="N", convert=_at_least(1, int),
-        help="number of threads for torch (default: torch's own)",
-    ),
-    Option(
-        field="seed", name="modelbench_seed", metavar="N", convert=_at_least(0, int),
-        help="seed of the block order and of every bootstrap (default: 0)",
-    ),
-    Option(
-        field="budget_s", name="modelbench_budget", metavar="SECONDS", convert=_at_least(1, float),
-        help="longest time that one timed measurement may take, in seconds (default: 60)",
-    ),
-    Option(
-        field="inconclusive", name="modelbench_inconclusive", metavar="{fail,warn}", convert=_one_of(*INCONCLUSIVE),
-        help="what an inconclusive verdict does to its item: fail it, or pass it with a warning (default: fail)",
-    ),
-    Option(
-        field="strict", name="modelbench_strict", kind="flag",
-        help="also fail when nothing was judged: no gate collected, or a gate without its baseline",
-    ),
-    Option(
-        field="allocator", name="modelbench_allocator", metavar="{steady,system}", convert=_one_of(*ALLOCATORS),
-        help="keep freed memory in the process while timing, or leave the C library's defaults (default: steady)",
-    ),
-    Option(field="show_kpis", name="modelbench_kpis", kind="flag", help="print the catalogue of KPIs and exit"),
-    Option(
-        field="confidence", name="modelbench_confidence", metavar="C", convert=_confidence, ini_only=True,
-        help="confidence of each side for every gate that states none; makes quality limits non-inferiority tests",
-    ),
-)  # fmt: skip
+_CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "modelbench": ("enabled", bool),
+    "modelbench_teacher": ("teacher", parse_spec),
+    "modelbench_student": ("students", parse_spec),
+    "modelbench_data": ("data", parse_spec),
+    "modelbench_json": ("json_path", str),
+    "modelbench_device": ("device", _device),
+    "modelbench_threads": ("threads", _at_least(1, int)),
+    "modelbench_seed": ("seed", _at_least(0, int)),
+    "modelbench_budget": ("budget_s", _at_least(1, float)),
+    "modelbench_inconclusive": ("inconclusive", _one_of(*INCONCLUSIVE)),
+    "modelbench_strict": ("strict", bool),
+    "modelbench_allocator": ("allocator", _one_of(*ALLOCATORS)),
+    "modelbench_confidence": ("confidence", _confidence),
+}
 
 
 def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -190,13 +136,15 @@ def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) ->
     values: dict[str, Any] = {}
     mistakes: list[str] = []
     for option in OPTIONS:
+        if option.name not in _CONVERT:
+            continue
         given, where = command_line.get(option.name), option.flag
         if given is None or given == []:
             given, where = ini.get(option.name), f"ini value {option.name}"
         if given is None or given in ("", []):
             continue
         try:
-            values[option.field] = _convert(option, given)
+            values[_CONVERT[option.name][0]] = _convert(option, given)
         except ValueError as error:
             mistakes.append(f"{where}: found {given!r}, expected {_expected(option, error)}")
     settings = Settings(**values)
@@ -205,11 +153,8 @@ def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) ->
 
 
 def _convert(option: Option, given: Any) -> Any:
-    if option.kind == "flag":
-        return bool(given)
-    if option.kind == "list":
-        return tuple(option.convert(text) for text in given)
-    return option.convert(given)
+    convert = _CONVERT[option.name][1]
+    return tuple(convert(text) for text in given) if option.kind == "list" else convert(given)
 
 
 def _expected(option: Option, error: ValueError) -> str:

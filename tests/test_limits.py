@@ -92,7 +92,13 @@ def test_threshold_is_converted_into_what_is_judged(
 @pytest.mark.parametrize(
     ("text", "unit", "better", "bounds", "words"),
     [
-        ("<= 120 mss", "ms", "lower", TIME, "unknown unit 'mss' (time units: ns, us, µs, ms, s, min, h; nearest: 'ms')"),
+        (
+            "<= 120 mss",
+            "ms",
+            "lower",
+            TIME,
+            "unknown unit 'mss' (time units: ns, us, µs, ms, s, min, h; nearest: 'ms')",
+        ),
         ("<= 120", "ms", "lower", TIME, "latency_p99 needs a unit. Write '<= 120 ms'"),
         ("<= 120 MB", "ms", "lower", TIME, "latency_p99 takes time and 'MB' is size"),
         ("drop <= 2", "%", "higher", SHARE, "Write 'drop <= 2 pp' or 'drop <= 2%'"),

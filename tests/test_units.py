@@ -9,7 +9,28 @@ from hypothesis import strategies as st
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.units import Quantity, dimension_of, humanise, parse_quantity, readable, unknown_unit
 
-UNITS = ("ns", "us", "ms", "s", "min", "h", "B", "kB", "MiB", "GB", "J", "Wh", "kWh", "W", "g", "kg", "%", "pp", "x", "")
+UNITS = (
+    "ns",
+    "us",
+    "ms",
+    "s",
+    "min",
+    "h",
+    "B",
+    "kB",
+    "MiB",
+    "GB",
+    "J",
+    "Wh",
+    "kWh",
+    "W",
+    "g",
+    "kg",
+    "%",
+    "pp",
+    "x",
+    "",
+)
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 

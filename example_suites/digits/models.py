@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ class ConvNet(nn.Module):
         super().__init__()
         channels = (1, *widths)
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
         self.features = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten())
         self.classifier = nn.Sequential(nn.Linear(channels[-1] * 16, hidden), nn.ReLU(), nn.Linear(hidden, 10))
@@ -112,9 +113,9 @@ def _bias(layer: nn.Conv2d) -> Tensor:
 def build(name: str) -> ConvNet:
     """Return an untrained network of the given name's shape."""
     if name == "teacher":
-        return ConvNet(**TEACHER)  # type: ignore[arg-type]
+        return ConvNet(**TEACHER)
     if name == "distilled":
-        return ConvNet(**DISTILLED)  # type: ignore[arg-type]
+        return ConvNet(**DISTILLED)
     return prune_channels(build("teacher"), PRUNED_SHARE)
 
 

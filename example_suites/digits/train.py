@@ -16,9 +16,9 @@ def train_all() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         train_x, train_y, test_x, test_y = digits()
-        teacher = ConvNet(**TEACHER)  # type: ignore[arg-type]
+        teacher = ConvNet(**TEACHER)
         fit(teacher, train_x, train_y, epochs=18)
-        distilled = ConvNet(**DISTILLED)  # type: ignore[arg-type]
+        distilled = ConvNet(**DISTILLED)
         fit(distilled, train_x, train_y, epochs=60, teacher=teacher)
         pruned = prune_channels(teacher, PRUNED_SHARE)
         fit(pruned, train_x, train_y, epochs=15, teacher=teacher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from scipy import stats
@@ -15,7 +15,7 @@ def test_schedule_grows_geometrically() -> None:
     """Each look comes after half as much again, so that looks are few."""
     sizes = list(islice(look_schedule(), 12))
     assert sizes == sorted(set(sizes))
-    assert all(1.3 < later / earlier < 1.8 for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert all(1.3 < later / earlier < 1.8 for earlier, later in pairwise(sizes))
 
 
 def test_error_is_never_overspent() -> None:
@@ -32,7 +32,8 @@ def test_peeking_at_every_look_keeps_the_error() -> None:
     for _ in range(runs):
         values = rng.normal(size=sizes[-1])
         lows = [
-            mean_interval(values[:size], spent_alpha(0.05, look)).low or 0.0 for look, size in enumerate(sizes, start=1)
+            mean_interval(values[:size], spent_alpha(0.05, look)).low or 0.0
+            for look, size in enumerate(sizes, start=1)
         ]
         wrong += any(low > 0 for low in lows)
     assert stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue > 0.01

@@ -1,0 +1,30 @@
+# Every target makes the virtual environment when it is missing; none needs another to be run first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench clean
+
+demo: $(READY)  ## judge the students of the digits teacher, trained on first use
+	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
+
+test: $(READY)  ## run all tests
+	$(BIN)/pytest
+
+check: $(READY)  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure the plugin's own cost and the rates of right verdicts
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/verdicts.py
+
+clean:
+	rm -rf $(VENV) example_suites/digits/artifacts benchmarks/results
+
+$(READY): pyproject.toml constraints-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,77 @@
+"""The one table of options, behind the command line, the ini file and `--help`.
+
+Read whenever pytest starts, so it holds texts only; `settings` knows what their values mean.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Option(NamedTuple):
+    """How an option is spelled in the ini file, and what `--help` says of it.
+
+    `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`.
+    """
+
+    name: str
+    help: str
+    metavar: str | None = None
+    kind: str = "value"
+    where: str = "both"
+
+    @property
+    def flag(self) -> str:
+        """The spelling on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+OPTIONS = (
+    Option("modelbench", "judge the gates (without it they are skipped)", kind="flag"),
+    Option(
+        "modelbench_teacher",
+        "the teacher, as module:factory or file.py:factory; beats the fixture teacher_model",
+        "SPEC",
+    ),
+    Option(
+        "modelbench_student",
+        "a student, as module:factory; repeat it for several; beats the fixture student_model",
+        "[NAME=]SPEC",
+        kind="list",
+    ),
+    Option("modelbench_data", "the evaluation data, as module:factory; beats the fixture eval_data", "SPEC"),
+    Option("modelbench_json", "write the JSON report to PATH", "PATH"),
+    Option(
+        "modelbench_device",
+        "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
+        "DEVICE",
+    ),
+    Option("modelbench_threads", "number of threads for torch (default: torch's own)", "N"),
+    Option("modelbench_seed", "seed of the block order and of every bootstrap (default: 0)", "N"),
+    Option(
+        "modelbench_budget",
+        "longest time that one timed measurement may take, in seconds (default: 60)",
+        "SECONDS",
+    ),
+    Option(
+        "modelbench_inconclusive",
+        "what an inconclusive verdict does to its item: fail it, or pass it with a warning (default: fail)",
+        "{fail,warn}",
+    ),
+    Option(
+        "modelbench_strict",
+        "also fail when nothing was judged: no gate collected, or a gate without its baseline",
+        kind="flag",
+    ),
+    Option(
+        "modelbench_allocator",
+        "keep freed memory in the process while timing, or leave the C library's defaults (default: steady)",
+        "{steady,system}",
+    ),
+    Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line"),
+    Option(
+        "modelbench_confidence",
+        "confidence of each side for every gate that states none; makes quality limits non-inferiority tests",
+        where="ini",
+    ),
+)
