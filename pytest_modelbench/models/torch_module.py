@@ -18,7 +18,7 @@ from torch import nn
 
 from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
-from pytest_modelbench.models.outputs import map_tree
+from pytest_modelbench.models.outputs import leaves, map_tree
 
 _MODULE_INTERNALS = frozenset(nn.Module().__dict__)
 _COPY_HEADROOM = 4
@@ -146,15 +146,16 @@ class TorchModel(Model):
 
     def _packed(self) -> Iterator[torch.Tensor]:
         """Yield weights and biases that quantised modules keep packed, outside of `parameters()`."""
+        opened: list[str] = []
         for path, module in self.module.named_modules():
+            if any(path.startswith(outer) for outer in opened):
+                continue
             opener = getattr(module, "_weight_bias", None)
-            holder = any(hasattr(child, "_weight_bias") for child in module.children())
-            if callable(opener) and not holder:
-                weight, bias = opener()
-                yield weight.int_repr() if weight.is_quantized else weight
-                if bias is not None:
-                    yield bias.detach()
-            elif not holder and any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
+            if callable(opener):
+                opened.append(f"{path}." if path else "")
+                found = opener()
+                yield from _tensors(tuple(found) if isinstance(found, list | tuple) else found)
+            elif any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
                 raise MeasurementError(
                     f"{self.name}: the packed weights of {path or 'the module'} ({type(module).__name__}) "
                     "cannot be counted"
@@ -192,6 +193,13 @@ def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[
         return output
 
     return run
+
+
+def _tensors(tree: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors of a tree, quantised ones as the integers that are stored."""
+    for leaf in leaves(tree):
+        if isinstance(leaf, torch.Tensor):
+            yield leaf.int_repr() if leaf.is_quantized else leaf.detach()
 
 
 def _is_plain(value: Any) -> bool:

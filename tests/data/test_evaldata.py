@@ -1,0 +1,181 @@
+"""Evaluation data: every form of it, batches of any size, the same order for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
+
+from pytest_modelbench import EvalData
+from pytest_modelbench.data.evaldata import as_eval_data
+from pytest_modelbench.errors import DataError
+from pytest_modelbench.models.outputs import as_array, leaves
+
+ROWS = 10
+INPUTS = np.arange(ROWS * 2, dtype=np.float32).reshape(ROWS, 2)
+TARGETS = np.arange(ROWS) % 3
+
+
+class Stream(IterableDataset[Any]):
+    """Samples of unknown number."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(zip(torch.from_numpy(INPUTS), TARGETS.tolist(), strict=True))
+
+
+class Batches:
+    """A re-iterable of uneven batches."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield INPUTS[:3], TARGETS[:3]
+        yield INPUTS[3:4], TARGETS[3:4]
+        yield INPUTS[4:], TARGETS[4:]
+
+
+class BatchedStream(IterableDataset[Any]):
+    """A dataset that makes its batches itself."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(Batches())
+
+
+def tensors() -> Dataset[Any]:
+    return TensorDataset(torch.from_numpy(INPUTS), torch.from_numpy(TARGETS))
+
+
+FORMS: dict[str, Any] = {
+    "arrays": lambda: (INPUTS, TARGETS),
+    "tensors": lambda: (torch.from_numpy(INPUTS), torch.from_numpy(TARGETS)),
+    "mapping": lambda: EvalData({"x": INPUTS, "y": TARGETS}, target="y"),
+    "frame": lambda: EvalData(pd.DataFrame({"a": INPUTS[:, 0], "b": INPUTS[:, 1], "y": TARGETS}), target="y"),
+    "dataset": tensors,
+    "loader": lambda: DataLoader(tensors(), batch_size=4),
+    "shuffled-loader": lambda: DataLoader(tensors(), batch_size=4, shuffle=True),
+    "iterable-dataset": Stream,
+    "iterable-loader": lambda: DataLoader(Stream(), batch_size=3),
+    "unbatched-loader": lambda: DataLoader(BatchedStream(), batch_size=None),
+    "batches": Batches,
+    "list-of-batches": lambda: list(Batches()),
+}
+
+
+def read(data: EvalData, size: int) -> tuple[list[int], np.ndarray, np.ndarray, list[Any]]:
+    """Return batch sizes, all inputs as two columns, all targets and all ids."""
+    batches = list(data.batches(size))
+    columns = [
+        np.concatenate([np.reshape(as_array(leaf), (len(b.ids), -1)) for leaf in leaves(b.inputs)], axis=1)
+        for b in batches
+    ]
+    targets = np.concatenate([as_array(batch.targets) for batch in batches])
+    return [len(b.ids) for b in batches], np.concatenate(columns), targets, [i for b in batches for i in b.ids]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_every_form_gives_the_same_samples(form: str, size: int) -> None:
+    """Whatever the form, batches have the size asked for and samples come in order with their positions."""
+    sizes, inputs, targets, ids = read(as_eval_data(FORMS[form]()), size)
+    assert sizes[:-1] == [size] * (len(sizes) - 1)
+    assert sum(sizes) == ROWS
+    np.testing.assert_array_equal(inputs, INPUTS)
+    np.testing.assert_array_equal(targets, TARGETS)
+    assert ids == list(range(ROWS))
+
+
+@pytest.mark.parametrize("form", ["arrays", "tensors", "mapping"])
+def test_batches_are_views(form: str) -> None:
+    """Nothing is copied: a batch shares memory with what the user gave."""
+    batch = next(as_eval_data(FORMS[form]()).batches(4))
+    assert np.shares_memory(as_array(leaves(batch.inputs)[0]), INPUTS)
+
+
+def test_length_is_known_or_unknown() -> None:
+    """Streams do not know their length before they are read."""
+    assert as_eval_data(FORMS["loader"]()).source.length == ROWS
+    assert as_eval_data(Stream()).source.length is None
+    assert as_eval_data(Batches()).source.length is None
+
+
+def test_sampler_is_asked_once() -> None:
+    """A subset stays the subset, and every pass gives every model the same samples in the same order."""
+    loader = DataLoader(tensors(), batch_size=2, sampler=SubsetRandomSampler([7, 1, 4, 2]))
+    data = as_eval_data(loader)
+    first, second = read(data, 3), read(data, 3)
+    np.testing.assert_array_equal(first[1], second[1])
+    assert sorted(first[1][:, 0].tolist()) == [2.0, 4.0, 8.0, 14.0]
+    weighted = as_eval_data(DataLoader(tensors(), sampler=WeightedRandomSampler([1.0] * ROWS, 6)))
+    assert weighted.source.length == 6
+
+
+def test_fingerprint_is_the_content_whatever_the_batches() -> None:
+    """The same samples have one fingerprint at every batch size; one other target changes it."""
+    prints = {EvalData(INPUTS, TARGETS, batch_size=size).fingerprint() for size in (1, 3, 100)}
+    assert len(prints) == 1
+    changed = TARGETS.copy()
+    changed[-1] += 1
+    assert EvalData(INPUTS, changed).fingerprint() not in prints
+    assert EvalData(INPUTS.astype(np.float64), TARGETS).fingerprint() not in prints
+
+
+def test_what_outputs_mean_is_part_of_the_key() -> None:
+    """The same samples read as logits and as probabilities are two questions."""
+    assert EvalData(INPUTS, TARGETS, outputs="logits").key != EvalData(INPUTS, TARGETS).key
+    assert EvalData(INPUTS, TARGETS).key == EvalData(INPUTS.copy(), TARGETS.copy()).key
+
+
+def test_ids_of_ones_own() -> None:
+    """Reports name samples as the user does."""
+    data = EvalData(INPUTS, TARGETS, ids=[f"image-{i}" for i in range(ROWS)])
+    assert list(list(data.batches(4))[1].ids) == ["image-4", "image-5", "image-6", "image-7"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: EvalData(INPUTS, TARGETS[:-1]), "there are 10 inputs and 9 targets"),
+        (lambda: EvalData({"a": INPUTS, "b": INPUTS[:3]}), r"different lengths: \{a: \(10, 2\), b: \(3, 2\)\}"),
+        (lambda: EvalData(INPUTS[:0], TARGETS[:0]), "the evaluation data is empty"),
+        (lambda: list(EvalData(iter_again([])).batches()), "reading it gave no sample"),
+        (lambda: EvalData(iter([1])), "can be read only once"),
+        (lambda: EvalData(tensors(), TARGETS), "targets were given beside a TensorDataset"),
+        (lambda: EvalData(Batches(), TARGETS), "targets were given beside an iterable of batches"),
+        (
+            lambda: EvalData(pd.DataFrame({"a": [1]}), target="y"),
+            "there is no column 'y' in the inputs; there are 'a'",
+        ),
+        (lambda: EvalData({"a": INPUTS}, target="y"), "there is no column 'y' in the inputs; there are 'a'"),
+        (lambda: EvalData(INPUTS, TARGETS, target="y"), "both targets and target='y'"),
+        (lambda: EvalData(INPUTS, target="y"), "names a column, and the inputs are a ndarray"),
+        (lambda: EvalData("data.csv"), "found str"),
+        (lambda: as_eval_data(pd.DataFrame({"a": [1]})), r"EvalData\(frame, target='column'\)"),
+        (lambda: EvalData(INPUTS, batch_size=0), "expected a whole number of at least 1"),
+        (lambda: EvalData(INPUTS, ids=[1]), "there are 10 samples and 1 ids"),
+        (lambda: list(EvalData(Batches(), ids=[1]).batches()), "more samples than the 1 ids"),
+        (lambda: list(EvalData(iter_again([(1, 2, 3)])).batches()), "a batch has 3 parts"),
+        (lambda: list(EvalData(iter_again([(INPUTS, TARGETS[:4])])).batches(100)), "10 inputs and 4 targets"),
+    ],
+)
+def test_bad_data(make: Any, words: str) -> None:
+    """Each fault is one clear error."""
+    with pytest.raises(DataError, match=words):
+        make()
+
+
+def iter_again(items: list[Any]) -> Any:
+    class Again:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(items)
+
+    return Again()

@@ -1,0 +1,230 @@
+"""The torch adapter: modes, inputs, outputs, copies, fingerprints, counts, sizes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.torch_module import TorchModel
+
+
+class Probe(nn.Module):
+    """Remembers the mode it was called in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.dropout = nn.Dropout(0.5)
+        self.seen: list[tuple[bool, bool]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append((self.training, torch.is_inference_mode_enabled()))
+        out: torch.Tensor = self.dropout(self.linear(x))
+        return out
+
+
+def test_evaluation_and_inference_mode_and_back() -> None:
+    """Calls run in evaluation and inference mode; each submodule's own mode is restored."""
+    module = Probe().train()
+    module.linear.eval()
+    model = TorchModel(module, "student")
+    first, second = model(torch.ones(1, 3)), model(torch.ones(1, 3))
+    assert module.seen == [(False, True), (False, True)]
+    assert torch.equal(first, second)
+    assert (module.training, module.linear.training, module.dropout.training) == (True, False, True)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_mode_is_restored_after_a_failure() -> None:
+    """A model that raises is told by name and shape, and is left as it was."""
+    module = Probe().train()
+    with pytest.raises(ModelError, match=r"student raised RuntimeError on inputs of shape \(1, 5\)"):
+        TorchModel(module, "student")(torch.ones(1, 5))
+    assert module.training
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        torch.ones(4, 3),
+        np.ones((4, 3)),
+        np.ones((4, 3), dtype=np.float32),
+        (torch.ones(4, 3),),
+        {"x": torch.ones(4, 3)},
+        [[1.0, 1.0, 1.0]] * 4,
+    ],
+    ids=["tensor", "float64-array", "float32-array", "tuple", "mapping", "list"],
+)
+def test_inputs_of_every_kind(inputs: Any) -> None:
+    """Arrays become tensors of the module's dtype, tuples positional and mappings keyword arguments."""
+    assert TorchModel(Probe(), "student")(inputs).shape == (4, 2)
+
+
+def test_device_that_is_not_there() -> None:
+    """A device that cannot be used is a clear error."""
+    with pytest.raises(ModelError, match="student cannot be moved to device 'cuda:99'"):
+        TorchModel(Probe(), "student", device="cuda:99")
+
+
+def test_device_moves_module_and_inputs() -> None:
+    """The module is moved in place and inputs follow; `meta` stands in for an accelerator."""
+    model = TorchModel(Probe(), "student", device="meta")
+    assert model(torch.ones(4, 3)).device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_cuda_calls_are_synchronised() -> None:
+    """On a GPU a bound call returns after the device has finished."""
+    model = TorchModel(nn.Linear(4096, 4096), "student", device="cuda")
+    with model.running():
+        model.bind(torch.ones(4096, 4096))()
+        assert torch.cuda.current_stream().query()
+
+
+def test_cuda_synchronisation_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound call of a CUDA model synchronises after the module; the border to CUDA is a fake here."""
+    events: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: events.append(f"synchronize {device}"))
+
+    class Logged(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            events.append("forward")
+            return x
+
+    model = TorchModel(Logged(), "student")
+    model.device = torch.device("cuda:0")
+    monkeypatch.setattr(model, "_to_device", lambda leaf: leaf)
+    model.bind(torch.ones(1))()
+    assert events == ["forward", "synchronize cuda:0"]
+
+
+def test_copy_is_elsewhere_and_equal() -> None:
+    """A replica has weights at other addresses and the same content."""
+    model = TorchModel(Probe(), "student")
+    replica = model.replicate()
+    assert isinstance(replica, TorchModel)
+    assert isinstance(model.module, Probe)
+    assert isinstance(replica.module, Probe)
+    assert replica.module.linear.weight.data_ptr() != model.module.linear.weight.data_ptr()
+    assert torch.equal(replica.module.linear.weight, model.module.linear.weight)
+
+
+def test_module_that_refuses_to_be_copied() -> None:
+    """No copy is no error: the comparison states a floor instead."""
+
+    class Single(nn.Module):
+        def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+            raise TypeError("one of a kind")
+
+    assert TorchModel(Single(), "student").replicate() is None
+
+
+def test_fingerprint_is_the_content() -> None:
+    """Equal for a copy; different for other weights, another class, another attribute, another hook."""
+
+    class Twice(nn.Linear):
+        repeat = 1
+
+    torch.manual_seed(0)
+    module = Twice(3, 2)
+    prints = {TorchModel(module, "a").fingerprint(), TorchModel(copy.deepcopy(module), "b").fingerprint()}
+    assert len(prints) == 1
+    changed = copy.deepcopy(module)
+    changed.bias.data[0] += 1e-6
+    prints.add(TorchModel(changed, "c").fingerprint())
+    plain = nn.Linear(3, 2)
+    plain.load_state_dict(module.state_dict())
+    prints.add(TorchModel(plain, "d").fingerprint())
+    attribute = copy.deepcopy(module)
+    attribute.repeat = 2
+    prints.add(TorchModel(attribute, "e").fingerprint())
+    hooked = copy.deepcopy(module)
+    hooked.register_forward_hook(lambda module, inputs, output: output * 2)
+    prints.add(TorchModel(hooked, "f").fingerprint())
+    assert len(prints) == 5
+
+
+def test_shared_weights_count_once() -> None:
+    """Tied embeddings are one set of parameters; buffers are apart."""
+    tied = nn.Linear(8, 8, bias=False)
+    module = nn.Sequential(tied, nn.BatchNorm1d(8), tied)
+    count = TorchModel(module, "student").count_parameters()
+    assert (count.total, count.buffers) == (64 + 16, 17)
+
+
+def test_pruning_masks_count_as_zeros() -> None:
+    """While a mask is attached the zeros are in the mask, not in the parameter."""
+    module = nn.Linear(10, 10, bias=False)
+    prune.l1_unstructured(module, "weight", amount=0.3)
+    attached = TorchModel(module, "student").count_parameters()
+    prune.remove(module, "weight")
+    removed = TorchModel(module, "student").count_parameters()
+    assert (attached.total, attached.nonzero) == (removed.total, removed.nonzero) == (100, 70)
+
+
+def quantised() -> Any:
+    with pytest.warns():  # torch announces that this API will move
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, dtype=torch.qint8)
+
+
+def test_packed_weights_are_counted() -> None:
+    """Dynamic int8 keeps its weights outside of parameters(); they count all the same."""
+    count = TorchModel(quantised(), "student").count_parameters()
+    assert count.total == 8 * 4 + 4
+
+
+def test_packed_weights_are_in_the_artefact() -> None:
+    """A state_dict that holds packed weights is saved by torch.save, and said so."""
+    artefact = TorchModel(quantised(), "student").artefact()
+    assert artefact.size_bytes > 36
+    assert "torch.save" in artefact.method
+
+
+def test_packed_lstm_is_counted() -> None:
+    """A quantised LSTM has as many parameters as the one it was made from."""
+    lstm = nn.LSTM(4, 6)
+    with pytest.warns():
+        packed = torch.ao.quantization.quantize_dynamic(nn.Sequential(lstm), {nn.LSTM}, dtype=torch.qint8)
+    assert TorchModel(packed, "student").count_parameters().total == sum(p.numel() for p in lstm.parameters())
+
+
+def test_packed_weights_that_cannot_be_opened_are_no_zero() -> None:
+    """Weights behind an opaque object are an error, never a count of none."""
+    module = quantised()
+    sealed = nn.Module()
+    sealed.weights = module[0]._packed_params._packed_params
+    with pytest.raises(MeasurementError, match="cannot be counted"):
+        TorchModel(sealed, "student").count_parameters()
+
+
+def test_size_is_that_of_the_weights_as_safetensors() -> None:
+    """4 bytes a float32 parameter and a header of less than a kilobyte, shared weights once."""
+    tied = nn.Linear(100, 100, bias=False)
+    artefact = TorchModel(nn.Sequential(tied, tied), "student").artefact()
+    assert 40_000 < artefact.size_bytes < 41_000
+    assert "safetensors" in artefact.method
+
+
+class Output(NamedTuple):
+    """Named heads, as Hugging Face models return them."""
+
+    logits: torch.Tensor
+    hidden: torch.Tensor
+
+
+def test_hugging_face_style_outputs_pass_through() -> None:
+    """Output objects reach the caller as the model made them."""
+
+    class Head(nn.Module):
+        def forward(self, input_ids: torch.Tensor) -> Any:
+            return Output(input_ids.float(), input_ids)
+
+    assert adapt(Head(), "student")({"input_ids": torch.ones(2, 3, dtype=torch.int64)}).logits.shape == (2, 3)

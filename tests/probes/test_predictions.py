@@ -1,0 +1,133 @@
+"""What outputs mean: inferred where it is safe, asked for where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.errors import DataError, ModelError
+from pytest_modelbench.probes.predictions import Predictions, collect_outputs, in_common, interpret, shown_ids
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(12, 3))
+CHANCES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+LABELS = np.arange(12) % 3
+FLAGS = (LOGITS > 0).astype(int)
+
+
+def read(found: Any, targets: Any, /, classes: list[Any] | None = None, **options: Any) -> Predictions:
+    """Interpret fixed outputs for twelve samples."""
+    data = EvalData(np.arange(12.0).reshape(12, 1), targets, batch_size=5, **options)
+    model = FakeModel(lambda batch: found[np.asarray(batch)[:, 0].astype(int)], name="student")
+    model.classes = classes
+    return interpret(collect_outputs(model, data), data)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "options", "task", "meaning"),
+    [
+        (LOGITS, LABELS, {}, "multiclass", "logits"),
+        (CHANCES, LABELS, {}, "multiclass", "probabilities"),
+        (CHANCES, LABELS, {"outputs": "probabilities"}, "multiclass", "probabilities"),
+        (LABELS, LABELS, {}, "multiclass", "labels"),
+        (np.array(list("abc"))[LABELS], np.array(list("abc"))[LABELS], {}, "multiclass", "labels"),
+        (LOGITS[:, 0], LOGITS[:, 0], {}, "regression", "values"),
+        (LOGITS[:, :1], LOGITS[:, 0], {}, "regression", "values"),
+        (LOGITS, FLAGS, {}, "multilabel", "logits"),
+        (LOGITS[:, 0], FLAGS[:, 0], {"task": "binary"}, "binary", "logits"),
+        (CHANCES[:, 0], FLAGS[:, 0], {"task": "binary", "outputs": "probabilities"}, "binary", "probabilities"),
+        (LOGITS, None, {}, "multiclass", "logits"),
+    ],
+)
+def test_meaning(outputs: Any, targets: Any, options: Any, task: str, meaning: str) -> None:
+    """The only meaning that fits is taken."""
+    predictions = read(outputs, targets, **options)
+    assert (predictions.task, predictions.meaning) == (task, meaning)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "options", "words"),
+    [
+        (LOGITS[:, 0], FLAGS[:, 0], {}, r"several tasks fit. Write EvalData\(..., task='binary', outputs='logits'\)"),
+        (CHANCES[:, 0], FLAGS[:, 0], {"task": "binary"}, "one number in 0..1 per label: logits or probabilities"),
+        (CHANCES, LABELS, {"outputs": "logits"}, "adds up to 1: these are probabilities"),
+        (LOGITS, LABELS, {"outputs": "probabilities"}, "outputs='probabilities' was said, and values from"),
+        (CHANCES * 0.5, LABELS, {"outputs": "probabilities"}, "rows that do not add up to 1"),
+        (LOGITS, LABELS + 1, {}, r"targets outside the classes: found \[3\] in 4 of 12 samples, and student has 3"),
+        (LOGITS, LABELS % 2, {"classes": [0, 1]}, "3 output columns and 2 classes"),
+        (LOGITS, LOGITS[:, 0], {}, "several tasks fit"),
+        (LOGITS, LOGITS[:, 0], {"task": "regression"}, r"outputs of shape \(12, 3\) do not fit targets of shape"),
+        (LOGITS, LABELS, {"task": "multilabel"}, "do not fit targets"),
+        (LOGITS, LABELS, {"outputs": "labels"}, "needs one label per sample"),
+        (LOGITS[:, 0], LABELS, {"task": "multiclass", "outputs": "logits"}, "needs one column per class"),
+        (LOGITS.reshape(12, 3, 1), LABELS, {"task": "multiclass"}, "needs one row of scores per sample"),
+    ],
+)
+def test_meaning_that_is_not_clear(outputs: Any, targets: Any, options: Any, words: str) -> None:
+    """Ambiguity and contradiction are asked about by name."""
+    with pytest.raises(DataError, match=words):
+        read(outputs, targets, **options)
+
+
+def test_columns_follow_the_models_own_classes() -> None:
+    """An estimator whose classes are in another order, or are texts, is read by its labels."""
+    names = np.array(["cat", "ant", "bee"])
+    predictions = read(LOGITS, names[LABELS], classes=list(names))
+    np.testing.assert_array_equal(predictions.labels, names[LOGITS.argmax(axis=1)])
+    assert predictions.columns is not None
+    assert predictions.columns.tolist() == ["ant", "bee", "cat"]
+    assert predictions.scores is not None
+    np.testing.assert_array_equal(predictions.scores[:, 2], LOGITS[:, 0])
+
+
+def test_binary_logits_are_split_at_zero_and_probabilities_at_a_half() -> None:
+    """A logit of 0.3 is a positive, a probability of 0.3 is not."""
+    values = np.full(12, 0.3)
+    assert set(read(values, FLAGS[:, 0], task="binary", outputs="logits").labels) == {1}
+    assert set(read(values, FLAGS[:, 0], task="binary", outputs="probabilities").labels) == {0}
+
+
+def test_nonfinite_rows_and_inputs_are_told_apart() -> None:
+    """A NaN that came in is not the model's."""
+    inputs = np.ones((4, 1))
+    inputs[1] = np.nan
+    model = FakeModel(lambda batch: np.where(np.isnan(batch) | (np.arange(len(batch)) == 2)[:, None], np.inf, batch))
+    outputs = collect_outputs(model, EvalData(inputs, np.zeros(4)))
+    assert outputs.nonfinite.tolist() == [0, 1, 1, 0]
+    assert outputs.input_finite.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (lambda batch: np.zeros((len(batch) + 1, 3)), r"output of shape \(6, 3\) for a batch of 5 samples"),
+        (lambda batch: np.float64(3), r"output of shape \(\) for a batch of 5 samples"),
+        (
+            lambda batch: np.zeros((len(batch), 3 if batch[0, 0] == 0 else 4)),
+            r"changed the shape of its output from \(\*, 3\) to \(\*, 4\) at sample 5",
+        ),
+    ],
+)
+def test_output_of_the_wrong_shape(shape: Any, words: str) -> None:
+    """Rows that do not fit the batch, or columns that change, are the model's fault."""
+    with pytest.raises(ModelError, match=words):
+        collect_outputs(FakeModel(shape, name="student"), EvalData(np.arange(12.0).reshape(12, 1), batch_size=5))
+
+
+def test_what_bad_samples_have_in_common() -> None:
+    """One class and one output column are named, many are not."""
+    outputs = LOGITS.copy()
+    outputs[LABELS == 1, 2] = np.nan
+    raw = read(outputs, LABELS).outputs
+    assert in_common(raw, np.flatnonzero(raw.nonfinite)) == ", all of class 1, in output column 2"
+    raw = read(np.full((12, 3), np.nan), LABELS).outputs
+    assert in_common(raw, np.flatnonzero(raw.nonfinite)) == ""
+
+
+def test_few_ids_are_shown() -> None:
+    """Ten ids, then how many more."""
+    assert shown_ids(range(100), np.arange(3)) == ("0", "1", "2")
+    assert shown_ids(range(100), np.arange(13))[-1] == "and 3 more"

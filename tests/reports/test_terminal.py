@@ -1,0 +1,99 @@
+"""The summary as a person sees it."""
+
+from __future__ import annotations
+
+import pytest
+from suites import Judge
+
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("negative_flip_rate", "<= 30%")
+@pytest.mark.kpi("top1_accuracy", ">= 90%", "drop <= 2 pp")
+@pytest.mark.kpi("mcnemar_p")
+def test_quality(): ...
+
+@pytest.mark.kpi("latency_p50", "<= 5 ms", "reduction >= 50%")
+@pytest.mark.kpi("throughput", ">= 1000 samples/s")
+def test_speed(): ...
+
+@pytest.mark.kpi("nonzero_parameters", "reduction >= 95%")
+@pytest.mark.kpi("size_on_disk", "<= 50 kB")
+def test_size(): ...
+"""
+TWO = """
+@pytest.fixture(scope="session", params=["distilled", "int8"])
+def student_model(request):
+    return student(outputs=answers(4 if request.param == "int8" else 60))
+"""
+
+
+def block(text: str) -> list[str]:
+    """Return the lines of our part of the output."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if "= modelbench =" in line)
+    stop = next(i for i, line in enumerate(lines) if " judged: " in line)
+    return lines[start + 1 : stop + 1]
+
+
+def test_table_fits_eighty_columns_and_loses_nothing(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a CI log of 80 columns every name, value, target and verdict is whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = block(judge(SUITE, more=TWO).text)
+    table = [line for line in lines if not line.startswith(("timed ", "FAIL ", "ERROR "))]
+    assert max(map(len, table)) <= 80
+    assert "…" not in "".join(lines)
+    words = " ".join(" ".join(table).split())
+    for part in ("negative_flip_rate", "nonzero_parameters", "throughput b32", "/s", "400 kB", "100,000", "95%"):
+        assert part in words
+    for pillar in ("quality", "efficiency", "footprint"):
+        assert table.count(pillar) == 2
+
+
+def test_rows_are_grouped_by_pillar_under_their_student(judge: Judge) -> None:
+    """One block for each student, pillars in their order, a row for each limit."""
+    lines = block(judge(SUITE, more=TWO).text)
+    heads = [line.split(" against")[0] for line in lines if "against its teacher" in line]
+    assert heads == ["distilled", "int8"]
+    first = lines[: next(i for i, line in enumerate(lines) if line.startswith("int8"))]
+    assert [line for line in first if line in {"quality", "efficiency", "footprint"}] == [
+        "quality",
+        "efficiency",
+        "footprint",
+    ]
+    assert sum("PASS" in line or "FAIL" in line for line in first) == 9
+
+
+def test_what_failed_and_why_follows_the_tables(judge: Judge) -> None:
+    """Each gate that did not pass is told in one line below, then the totals."""
+    lines = block(judge(SUITE, more=TWO).text)
+    told = [line for line in lines if line.startswith("FAIL ")]
+    assert len(told) == 3
+    assert told[0].startswith("FAIL top1_accuracy of distilled: >= 90% does not hold: 70% [")
+    assert lines[-1] == "14 gates judged: 3 fail, 11 pass"
+
+
+def test_no_colour_in_a_log_and_colour_on_a_terminal(judge: Judge) -> None:
+    """Escape codes only where the terminal shows them."""
+    assert "\x1b[" not in judge(SUITE).text
+    assert "\x1b[32mPASS" in judge(SUITE, "--color=yes").text
+
+
+def test_no_progress_in_a_log(judge: Judge) -> None:
+    """A long measurement leaves no trace of its progress where nobody watches."""
+    finished = judge(SUITE, more="\nSTUDENT = student(cost_ns=3e8)\n")
+    assert "of at most" not in finished.text
+
+
+def test_progress_is_shown_on_a_terminal(judge: Judge) -> None:
+    """Where somebody watches, a measurement of more than two seconds says how far it is."""
+    finished = judge(
+        SUITE,
+        more="""
+STUDENT = student(cost_ns=3e8)
+
+def pytest_sessionstart(session):
+    session.config.pluginmanager.getplugin("terminalreporter").isatty = True
+""",
+    )
+    assert "modelbench: timing student and teacher, batch size 1: " in finished.text
