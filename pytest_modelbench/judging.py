@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -184,19 +186,40 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 class _Progress:
-    """Shows what is being measured, on a terminal only, once it takes more than two seconds."""
+    """Shows what is being measured on a line of its own, on a terminal only, once it takes more than two seconds."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._last_shown = 0.0
+        self._line = ""
 
-    def __call__(self, what: str, elapsed_s: float, budget_s: float) -> None:
-        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
-        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
+    def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
+        reporter = self._reporter()
         now = time.monotonic()
-        if reporter is None or not reporter.isatty or elapsed_s < SHOW_AFTER_S or now - self._last_shown < 0.5:
+        if reporter is None or elapsed_s < SHOW_AFTER_S or now - self._last_shown < 0.5:
             return
         self._last_shown = now
-        line = f"modelbench: {what}: {elapsed_s:.0f} of at most {budget_s:.0f} s"
-        with capture.global_and_fixture_disabled():
-            reporter.rewrite(line, erase=True)
+        if not self._line:
+            with self._uncaptured():
+                reporter.ensure_newline()
+        self._write(f"modelbench: {what}: {elapsed_s:.0f} of at most {budget_s:.0f} s")
+
+    def clear(self) -> None:
+        if self._line:
+            self._write("")
+
+    def _write(self, line: str) -> None:
+        """Overwrite the line, past pytest's writer, which would count these columns as its own."""
+        with self._uncaptured():
+            sys.stdout.write(f"\r{line.ljust(len(self._line))}" + ("" if line else "\r"))
+            sys.stdout.flush()
+        self._line = line
+
+    def _reporter(self) -> Any:
+        """Return pytest's terminal reporter where somebody watches it."""
+        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        return reporter if reporter is not None and reporter.isatty else None
+
+    def _uncaptured(self) -> Any:
+        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
+        return capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext()

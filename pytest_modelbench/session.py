@@ -46,6 +46,16 @@ class Sources(Protocol):
         """Return what the test's body recorded for a KPI, by role."""
 
 
+class Progress(Protocol):
+    """Shows a long measurement to whoever watches."""
+
+    def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
+        """Say what is being measured and how far it is."""
+
+    def clear(self) -> None:
+        """Leave no trace."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemPlan:
     """What one item asks for: its gates, for one student."""
@@ -65,7 +75,7 @@ class BenchSession:
     Args:
         settings: the resolved options.
         parallel: whether other workers run on this machine at the same time.
-        progress: told what is being measured, the seconds elapsed and the budget.
+        progress: shows long measurements.
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class BenchSession:
         settings: Settings,
         *,
         parallel: bool = False,
-        progress: Callable[[str, float, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.settings = settings
         self.parallel = parallel
@@ -252,7 +262,7 @@ class _GateMeasurements:
         def progress(elapsed_s: float, budget_s: float) -> None:
             if session.progress is not None:
                 what = f"timing {' and '.join(m.name for m in models.values())}, batch size {batch_size}"
-                session.progress(what, elapsed_s, budget_s)
+                session.progress.show(what, elapsed_s, budget_s)
 
         def measure() -> TimingMeasurement:
             batches = real_batches(data, batch_size)
@@ -261,7 +271,11 @@ class _GateMeasurements:
                 seed=session.settings.seed,
                 allocator=session.settings.allocator,
             )
-            measurement = measure_timing(models, batches, settings, decided, progress)
+            try:
+                measurement = measure_timing(models, batches, settings, decided, progress)
+            finally:
+                if session.progress is not None:
+                    session.progress.clear()
             session.timings.append(_timing_note(measurement, self.plan.student, batch_size))
             return measurement
 

@@ -93,7 +93,8 @@ def test_progress_is_shown_on_a_terminal(judge: Judge) -> None:
 STUDENT = student(cost_ns=3e8)
 
 def pytest_sessionstart(session):
-    session.config.pluginmanager.getplugin("terminalreporter").isatty = True
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    reporter.isatty = type(reporter.isatty)(True)
 """,
     )
     assert "modelbench: timing student and teacher, batch size 1: " in finished.text
