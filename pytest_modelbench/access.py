@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.collection import GATES, LABEL, SESSION, overridden
+from pytest_modelbench.collection import overridden
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, UsageMistake
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec
+from pytest_modelbench.stash import GATES, LABEL, SESSION
 from pytest_modelbench.verdicts import Judgement
 
 if TYPE_CHECKING:

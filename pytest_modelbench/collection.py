@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelbench.stash import GATES, LABEL, MODEL_FIXTURES, OWN_FIXTURES
+
 if TYPE_CHECKING:
-    from pytest_modelbench.gates import Gate
-    from pytest_modelbench.session import BenchSession
     from pytest_modelbench.settings import NamedSpec, Settings
 
-MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
-OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi"})
 _OWN_MODULE = "pytest_modelbench.fixtures"
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
-
-GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
-SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
-MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
-LABEL: pytest.StashKey[str] = pytest.StashKey()
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.collection import LABEL
+from pytest_modelbench.stash import LABEL
 
 if TYPE_CHECKING:
     from pytest_modelbench.access import KpiAccess

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.collection import GATES, LABEL, MISTAKES
 from pytest_modelbench.errors import ModelbenchError, UsageMistake
 from pytest_modelbench.outcomes import conclude
 from pytest_modelbench.reports.json_report import write_report
@@ -19,6 +18,7 @@ from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession, ItemPlan, unjudged
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.stash import GATES, LABEL, MISTAKES
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from pytest_modelbench import collection
-from pytest_modelbench.collection import MISTAKES, SESSION
 from pytest_modelbench.fixtures import eval_data, kpi, student, student_model, teacher, teacher_model
 from pytest_modelbench.options import OPTIONS
-
-if TYPE_CHECKING:
-    from pytest_modelbench.judging import Judging
+from pytest_modelbench.stash import JUDGING, MISTAKES, OWN_FIXTURES, SESSION, UNJUDGED
 
 __all__ = ["eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
-
-UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
-JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
 
 _MARKER = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
@@ -82,7 +75,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> None:
     """Ask for the fixtures that a kpi marker needs, before tests are parametrised."""
-    collection.ask_for_fixtures(collector, obj)
+    if hasattr(obj, "pytestmark") or collector.own_markers:
+        from pytest_modelbench import collection
+
+        collection.ask_for_fixtures(collector, obj)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,6 +86,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let models of the command line beat fixtures."""
     judging = metafunc.config.stash.get(JUDGING, None)
     if judging is not None:
+        from pytest_modelbench import collection
+
         collection.use_command_line_models(metafunc, judging.settings)
 
 
@@ -97,11 +95,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the gates, or skip them where nothing is judged; report all mistakes together."""
     mistakes, judging = config.stash[MISTAKES], config.stash.get(JUDGING, None)
-    if judging is not None:
-        mistakes += judging.specs_not_found()
-        mistakes += collection.read_items(items, judging.settings)
-    else:
-        config.stash[UNJUDGED] = collection.skip_unjudged(items)
+    if judging is not None or any(_is_ours(item) for item in items):
+        from pytest_modelbench import collection
+
+        if judging is None:
+            config.stash[UNJUDGED] = collection.skip_unjudged(items)
+        else:
+            mistakes += judging.specs_not_found()
+            mistakes += collection.read_items(items, judging.settings)
     if not mistakes:
         return
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
@@ -109,6 +110,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(*mistakes)
     output["modelbench_mistakes"] = list(mistakes)  # an error raised in a worker would be an INTERNALERROR
     items.clear()
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether an item has a gate, or asks for one of our fixtures."""
+    return bool(OWN_FIXTURES.intersection(getattr(item, "fixturenames", ()))) or any(item.iter_markers("kpi"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,7 +11,7 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options"),
+    ("errors", "units", "limits", "options", "stash"),
     ("settings", "results"),
     ("stats",),
     ("models", "data"),
