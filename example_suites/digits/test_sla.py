@@ -37,9 +37,9 @@ def test_latency(kpi: KpiAccess) -> None:
     assert kpi["latency_p50"].student.value < kpi["latency_p50"].teacher.value
 
 
-@pytest.mark.kpi("throughput", "ratio >= 5", batch_size=64)
+@pytest.mark.kpi("throughput", "ratio >= 3", batch_size=64)
 def test_throughput() -> None:
-    """Batches of 64 go through at five times the teacher's rate."""
+    """Batches of 64 go through at three times the teacher's rate."""
 
 
 @pytest.mark.kpi("parameters", "reduction >= 90%")

@@ -1,0 +1,72 @@
+"""The example suite on its real models: it passes, and broken students fail for the right reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytest_modelbench.reports.json_report import report_schema
+
+DIGITS = Path(__file__).parent.parent / "example_suites" / "digits"
+
+
+def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+    """Run the suite as a user would, in a process of its own, and return exit code, output and report."""
+    report = folder / "report.json"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--modelbench",
+        f"--modelbench-json={report}",
+        "-p",
+        "no:cacheprovider",
+    ]
+    finished = subprocess.run([*command, *arguments, "."], cwd=DIGITS, capture_output=True, text=True, check=False)
+    found = json.loads(report.read_text())
+    jsonschema.validate(found, report_schema(), cls=jsonschema.Draft202012Validator)
+    return finished.returncode, finished.stdout, found
+
+
+def test_both_students_pass(tmp_path: Path) -> None:
+    """The distilled and the pruned student keep the agreement; one forward pass of a few batches each."""
+    status, output, report = judge(tmp_path)
+    assert status == 0, output
+    assert set(report["models"]["students"]) == {"distilled", "pruned"}
+    assert report["summary"]["pass"] == len(report["gates"]) == 26
+
+
+@pytest.mark.parametrize(
+    ("student", "failing", "words"),
+    [
+        (
+            "wrong",
+            {"test_accuracy", "test_accuracy_beyond_this_data_set", "test_same_answers", "test_every_class"},
+            "top1_accuracy of wrong: FAIL: >= 95% does not hold",
+        ),
+        ("twice", {"test_latency"}, "latency_p50 of twice: FAIL: speedup >= 2.2x does not hold"),
+        (
+            "nan_for_threes",
+            {
+                *{"test_accuracy", "test_accuracy_beyond_this_data_set", "test_same_answers", "test_every_class"},
+                "test_stability",
+            },
+            "nonfinite_outputs of nan_for_threes: FAIL: == 0 does not hold",
+        ),
+    ],
+)
+def test_broken_student_fails_the_build(tmp_path: Path, student: str, failing: set[str], words: str) -> None:
+    """Exit code 1, the items that name the cause, and no others."""
+    status, output, report = judge(tmp_path, f"--modelbench-student={student}=broken.py:{student}")
+    assert status == 1
+    failed = {test["nodeid"] for test in report["tests"] if test["outcome"] == "failed"}
+    assert failed == {f"test_sla.py::{name}[{student}]" for name in failing} or failed == {
+        f"example_suites/digits/test_sla.py::{name}[{student}]" for name in failing
+    }
+    assert words in output
