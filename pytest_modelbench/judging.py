@@ -90,8 +90,7 @@ class Judging:
         """Let results ride on the report, as plain JSON types."""
         report = yield
         if call.when == "setup" and report.failed and call.excinfo is not None:
-            text = f"set-up failed: {call.excinfo.typename}: {call.excinfo.value}"
-            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, text)
+            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             vars(report)[_RIDER] = [result.to_json() for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
@@ -174,6 +173,13 @@ def _plan(item: pytest.Item) -> ItemPlan:
 def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
     plan = _plan(item)
     return [unjudged(plan, gate, verdict, reason) for gate in plan.gates]
+
+
+def _set_up_failure(error: BaseException) -> str:
+    missing = getattr(error, "argname", None)
+    if type(error) is pytest.FixtureLookupError and missing is not None:
+        return f"set-up failed: there is no fixture {missing!r}"
+    return f"set-up failed: {type(error).__name__}: {error}"
 
 
 def _outcome(report: pytest.TestReport) -> str:

@@ -77,6 +77,12 @@ def join(parts: Sequence[Any]) -> Any:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
+def content(tree: Any) -> list[bytes]:
+    """Return the bytes of a batch's numeric arrays, to see later whether somebody wrote into them."""
+    arrays = (as_array(leaf) for leaf in leaves(tree) if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes"))
+    return [array.tobytes() for array in arrays if array.dtype != object]
+
+
 def shapes(tree: Any) -> str:
     """Return the shapes of a batch or an output, for messages.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.errors import DataError, ModelError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, select_output, shapes
+from pytest_modelbench.models.outputs import as_array, content, is_tensor, leaves, select_output, shapes
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -52,10 +52,13 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
     finite: list[npt.NDArray[np.bool_]] = []
     with model.running():
         for batch in data.batches():
+            before = content(batch.inputs) if not arrays else None
             try:
                 output = model.bind(batch.inputs)()
             except Exception as error:
                 raise model.failure(batch.inputs, error) from error
+            if before is not None and content(batch.inputs) != before:
+                raise model.wrote_into(batch.inputs)
             array = _rows_of(output, batch, model, data, arrays)
             arrays.append(array)
             if batch.targets is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.outputs import content
 from pytest_modelbench.probes.allocator import minor_faults, steady_allocator
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.sequential import look_schedule
@@ -252,7 +253,10 @@ class _Session:
 
     def _warm_up(self, role: str, calls: Sequence[Call], budget_s: float) -> float:
         enough = min(WARM_UP_NS, budget_s * 1e9 / 50)
+        before = [content(batch) for batch in self.batches[:2]]
         times = list(self._block(role, calls, 0, 2))
+        if [content(batch) for batch in self.batches[:2]] != before:
+            raise self.models[role].wrote_into(self.batches[0])
         while sum(times) < enough and len(times) < 100_000:
             times.extend(self._block(role, calls, len(times), max(1, len(times) // 2)))
         typical = float(statistics.median(times[len(times) // 2 :]))

@@ -125,9 +125,13 @@ def paired_bootstrap(
 
 
 def _percentiles(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> Estimate:
-    """Return the percentile interval; resamples on which the metric is undefined are left out, at most 1 in 10."""
+    """Return the percentile interval, or none where resampling says nothing.
+
+    Resamples on which the metric is undefined are left out, at most 1 in 10. Where all of them are equal (two models
+    that agree on every sample) a width of zero would claim a certainty that no finite sample gives.
+    """
     defined = drawn[np.isfinite(drawn)]
-    if len(defined) < 0.9 * len(drawn):
+    if len(defined) < 0.9 * len(drawn) or float(np.ptp(defined)) == 0:
         return Estimate(value=value)
     low, high = np.quantile(defined, [alpha, 1 - alpha], method="weibull")
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))

@@ -225,3 +225,40 @@ def pytest_unconfigure():
     assert set(finished.verdicts.values()) == {"error"}
     assert finished.gate("latency_p50")["reason"] == "set-up failed: OSError: weights not found"
     finished.result.stdout.fnmatch_lines(["loaded 1"])
+
+
+@pytest.mark.parametrize("gate", ["'top1_accuracy', '>= 1%'", "'latency_p50', '<= 5 ms'"])
+def test_student_that_writes_into_its_inputs(judge: Judge, gate: str) -> None:
+    """A model that changes the data for whoever comes next is an error, not a good accuracy."""
+    finished = judge(
+        f"import pytest\n@pytest.mark.kpi({gate})\ndef test_gate(): ...\n",
+        more="""
+def scale(batch):
+    batch *= 2
+    return np.zeros((len(batch), 10))
+STUDENT = student(outputs=scale)
+""",
+    )
+    assert finished.result.ret == 1
+    assert "student changed its inputs of shape" in finished.text
+
+
+def test_relative_drop_without_a_lost_sample_is_not_certain(judge: Judge) -> None:
+    """Ten samples on which both agree do not prove a drop of at most 1%."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("top1_accuracy", "drop <= 1%", confidence=0.95)
+        @pytest.mark.kpi("f1", "drop <= 1%", confidence=0.95)
+        def test_accuracy(): ...
+        """,
+        more="\nTEACHER, STUDENT, ROWS = teacher(outputs=answers()), student(outputs=answers()), 10\n"
+        "INPUTS, TARGETS = INPUTS[:10], TARGETS[:10]\n",
+    )
+    assert set(finished.verdicts.values()) == {"inconclusive"}
+
+
+def test_missing_fixture_of_the_users_own(judge: Judge) -> None:
+    """A name that no fixture has is told as such."""
+    finished = judge("import pytest\n@pytest.mark.kpi('parameters', '<= 5M')\ndef test_gate(no_such): ...\n")
+    assert finished.gate("parameters")["reason"] == "set-up failed: there is no fixture 'no_such'"

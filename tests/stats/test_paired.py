@@ -73,17 +73,22 @@ def test_mcnemar_without_discordant_pairs_is_one() -> None:
 
 
 def test_bootstrap_is_paired() -> None:
-    """Two models that differ by a constant have a difference without spread, however noisy each one is."""
-    noise = np.random.default_rng(0).normal(0, 10, 300)
+    """Two models that differ by nearly a constant have a narrow difference, however noisy each one is."""
+    noise, shift = np.random.default_rng(0).normal((0, 1), (10, 1e-3), (300, 2)).T
     own, other, comparison = paired_bootstrap(
-        lambda i: float(noise[i].mean()) + 1, lambda i: float(noise[i].mean()), 300, alpha=0.05, seed=1, resamples=199
+        lambda i: float((noise + shift)[i].mean()),
+        lambda i: float(noise[i].mean()),
+        300,
+        alpha=0.05,
+        seed=1,
+        resamples=199,
     )
     assert other is not None
     assert own.low is not None
     assert own.high is not None
     assert comparison.difference is not None
-    assert comparison.difference.low == pytest.approx(1.0)
-    assert comparison.difference.high == pytest.approx(1.0)
+    assert comparison.difference.low == pytest.approx(1.0, abs=1e-3)
+    assert comparison.difference.high == pytest.approx(1.0, abs=1e-3)
     assert own.high - own.low > 1
 
 
@@ -104,6 +109,17 @@ def test_bootstrap_has_no_interval_where_the_metric_is_mostly_undefined() -> Non
     )
     assert own.low is None
     assert own.high is None
+
+
+def test_models_that_agree_on_every_sample_have_no_interval() -> None:
+    """Resampling ten equal answers claims no certainty: there is no interval of zero width."""
+    values = np.arange(10.0)
+    _, _, comparison = paired_bootstrap(
+        lambda i: float(values[i].mean()), lambda i: float(values[i].mean()), 10, alpha=0.05, seed=0, resamples=199
+    )
+    assert comparison.difference is not None
+    assert comparison.difference.value == 0
+    assert comparison.difference.low is None
 
 
 def test_same_seed_same_interval() -> None:
