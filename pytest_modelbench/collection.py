@@ -119,7 +119,9 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
         )
     for name in MODEL_FIXTURES:
         definition = winning_fixture(item, name)
-        if name in names and definition is not None and definition.scope != "session":
+        if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
+            continue  # not asked for, or a value of parametrize(), which lives as long as the item
+        if definition.scope != "session":
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture {name} has scope {definition.scope!r}, and one "
                 f'measurement serves many tests. Write @pytest.fixture(scope="session")'
@@ -156,7 +158,6 @@ def student_label(item: pytest.Item) -> str:
     value = callspec.params["student_model"]
     if isinstance(value, NamedSpec):
         return value.name or "student"
-    index = callspec.indices["student_model"]
     definition = winning_fixture(item, "student_model")
     ids: Any = getattr(definition, "ids", None)
     params: Any = getattr(definition, "params", None)
@@ -164,21 +165,26 @@ def student_label(item: pytest.Item) -> str:
         names = mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0]
         if [name.strip() for name in names] == ["student_model"]:
             ids, params = mark.kwargs.get("ids"), mark.args[1]
-    return _parameter_id(value, index, ids, params)
+    return _parameter_id(value, ids, list(params or ()))
 
 
-def _parameter_id(value: Any, index: int, ids: Any, params: Any) -> str:
+def _parameter_id(value: Any, ids: Any, params: list[Any]) -> str:
     """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
-    own = getattr(params[index], "id", None) if params is not None and index < len(params) else None
-    if isinstance(own, str):
-        return own
-    if callable(ids):
-        ids = [ids(value)] * (index + 1)
-    if ids is not None and index < len(ids) and ids[index] is not None:
-        return str(ids[index])
+    index = next((i for i, param in enumerate(params) if _plain_value(param) is value), 0)
+    own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
+    if own is not None:
+        return str(own)
+    found = ids(value) if callable(ids) else (ids[index] if ids is not None and index < len(ids) else None)
+    if found is not None:
+        return str(found)
     if isinstance(value, str | int | float | bool):
         return str(value)
     return str(getattr(value, "__name__", f"student_model{index}"))
+
+
+def _plain_value(param: Any) -> Any:
+    """Return what a parameter stands for: `pytest.param(value, id=...)` holds it in a tuple."""
+    return param.values[0] if type(param).__name__ == "ParameterSet" else param
 
 
 def skip_unjudged(items: Sequence[pytest.Item]) -> int:

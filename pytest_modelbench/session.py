@@ -92,7 +92,7 @@ class BenchSession:
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
         self.model_notes: dict[str, dict[str, Any]] = {}
-        self._adapted: dict[str, tuple[Any, Model]] = {}
+        self._adapted: dict[tuple[str, int], tuple[Any, Model]] = {}
         self._data: dict[int, tuple[Any, EvalData]] = {}
         self._measured: dict[Key, Any] = {}
         self._judged: dict[tuple[str, str], Judged] = {}
@@ -112,14 +112,20 @@ class BenchSession:
         Raises:
             ModelError: it is nothing that can be measured.
         """
-        role = "teacher" if name == "teacher" else "student"  # of the students only the last one is held
-        held = self._adapted.get(role)
-        if held is None or held[0] is not candidate or held[1].name != name:
+        key = (name, id(candidate))
+        if key not in self._adapted:
             model = adapt(candidate, name, self.settings.device)
             self._limit_threads()
-            self._adapted[role] = held = (candidate, model)
+            self._forget_modules(name)
+            self._adapted[key] = (candidate, model)
             self.model_notes[name] = {**self.model_notes.get(name, {}), **model.describe()}
-        return held[1]
+        return self._adapted[key][1]
+
+    def _forget_modules(self, name: str) -> None:
+        """Let go of torch students that are not judged any more; their content is known by its hash."""
+        for key, (_, model) in list(self._adapted.items()):
+            if name != "teacher" and key[0] != "teacher" and model.kind == "torch":
+                del self._adapted[key]
 
     def eval_data(self, found: Any) -> EvalData:
         """Adapt a user's data, once for each object.
