@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.collection import overridden
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, UsageMistake
+from pytest_modelbench.collection import home_of, overridden
+from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec
@@ -34,6 +34,11 @@ class Undefined:
             f"there is no fixture {self.fixture}. Define it in conftest.py with "
             f'@pytest.fixture(scope="session"), or give {self.option} module:factory'
         )
+
+
+def plan_of(item: pytest.Item) -> ItemPlan:
+    """Return what an item asks for, as collection read it."""
+    return ItemPlan(nodeid=item.nodeid, student=item.stash[LABEL], gates=item.stash[GATES], home=home_of(item))
 
 
 def session_of(config: pytest.Config) -> BenchSession:
@@ -69,6 +74,7 @@ class KpiAccess:
         self._request = request
         self._gate = gate
         self._recorded: dict[str, dict[str, float]] = {}
+        self._judged: set[str] = set()
 
     def __getitem__(self, name: str) -> KpiAccess:
         __tracebackhide__ = True
@@ -76,7 +82,7 @@ class KpiAccess:
         for gate in gates:
             if gate.kpi.name == name:
                 picked = KpiAccess(self._request, gate)
-                picked._recorded = self._recorded
+                picked._recorded, picked._judged = self._recorded, self._judged
                 return picked
         raise UsageMistake(f"this test has no kpi {name!r}; it has {_names(gates)}")
 
@@ -122,6 +128,8 @@ class KpiAccess:
         gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe == "record"] or self._gates())
         if gate.kpi.probe != "record":
             raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give your own KPI a name of its own")
+        if gate.kpi.name in self._judged:
+            raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
         given = {"student": student} if teacher is None else {"student": student, "teacher": teacher}
         self._recorded[gate.kpi.name] = {role: _number(gate.kpi.name, role, value) for role, value in given.items()}
 
@@ -152,7 +160,8 @@ class KpiAccess:
     def judge(self, gate: Gate) -> Judged:
         """Judge one of the item's gates; the plugin does this after the body."""
         node = self._request.node
-        plan = ItemPlan(nodeid=node.nodeid, student=node.stash[LABEL], gates=node.stash[GATES])
+        self._judged.add(gate.kpi.name)
+        plan = plan_of(node)
         return session_of(self._request.config).judge(plan, gate, self)
 
     def judge_all(self) -> list[GateResult]:
@@ -186,6 +195,8 @@ class KpiAccess:
             return self._request.getfixturevalue(fixture)
         except ModelbenchError:
             raise
+        except pytest.skip.Exception as skipped:
+            raise NotApplicable(f"fixture {fixture} skipped: {skipped.msg}") from skipped
         except Exception as error:
             raise ModelError(f"fixture {fixture} raised {type(error).__name__}: {error}") from error
 

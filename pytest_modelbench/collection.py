@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.stash import GATES, LABEL, MODEL_FIXTURES, OWN_FIXTURES
+from pytest_modelbench.stash import GATES, LABEL, MISTAKES, MODEL_FIXTURES, OWN_FIXTURES
 
 if TYPE_CHECKING:
     from pytest_modelbench.settings import NamedSpec, Settings
 
 _OWN_MODULE = "pytest_modelbench.fixtures"
+LATE = (
+    "the kpi marker does not belong to a test function, or was added after collection. "
+    "Write it above the function, the class, or as pytestmark in the module"
+)
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
 
@@ -33,6 +37,7 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
         names = _needed_fixtures(collector.own_markers)
         if names:
             collector.add_marker(pytest.mark.usefixtures(*names))
+    candidate = getattr(candidate, "__func__", candidate)  # of a static method
     if inspect.isfunction(candidate) or inspect.isclass(candidate):
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
@@ -68,6 +73,13 @@ def use_command_line_models(metafunc: pytest.Metafunc, settings: Settings) -> No
     }
     for fixture, specs in given.items():
         if specs and fixture in metafunc.fixturenames:
+            if any(fixture in _names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
+                option = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data"}[fixture]
+                metafunc.config.stash[MISTAKES].append(
+                    f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
+                    f"--modelbench-{option} names another. Leave one of them out"
+                )
+                continue
             ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
             mark = pytest.mark.parametrize(fixture, specs, ids=ids, scope="session")
             metafunc.definition.add_marker(mark)
@@ -80,7 +92,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
 
     seen: set[str] = set()
     for item in items:
-        marks = list(item.iter_markers("kpi"))
+        marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
         for mistake in _misplaced(item, bool(marks)):
             if mistake not in seen:
                 seen.add(mistake)
@@ -90,15 +102,17 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
             try:
                 gates.append(read_gate(mark.args, mark.kwargs, settings.confidence))
             except UsageMistake as mistake:
-                text = f"{_place(item)}: {mistake}"
+                text = f"{place_of(item)}: {mistake}"
                 if text not in seen:
                     seen.add(text)
                     yield text
         item.stash[GATES] = closest(gates)
         item.stash[LABEL] = student_label(item)
+        if item.stash[LABEL] == "teacher":
+            yield f"{place_of(item)}: a student is labelled 'teacher'. Give it another id"
 
 
-def _place(item: pytest.Item) -> str:
+def place_of(item: pytest.Item) -> str:
     """Name an item without its parameters: a mistake in a marker is one mistake for all of them."""
     return f"{item.nodeid.partition('::')[0]}::{item.location[2].partition('[')[0].replace('.', '::')}"
 
@@ -107,16 +121,15 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
     case, unittest = getattr(item, "cls", None), sys.modules.get("unittest")
     if marked and unittest is not None and isinstance(case, type) and issubclass(case, unittest.TestCase):
         yield (
-            f"{_place(item)}: a kpi marker on a method of unittest.TestCase is never judged: such methods take no "
+            f"{place_of(item)}: a kpi marker on a method of unittest.TestCase is never judged: such methods take no "
             "fixtures. Write a plain class or function"
         )
         return
     names = getattr(item, "fixturenames", ())
     if marked and "kpi" not in names:
-        yield (
-            f"{_place(item)}: the kpi marker does not belong to a test function, or was added after collection. "
-            "Write it above the function, the class, or as pytestmark in the module"
-        )
+        yield f"{place_of(item)}: {LATE}"
+    elif marked and not is_ours(item, "kpi"):
+        yield f"{place_of(item)}: a fixture of your own is named 'kpi', which the marker needs. Give it another name"
     for name in MODEL_FIXTURES:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
@@ -148,38 +161,95 @@ def overridden(item: pytest.Item, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ != _OWN_MODULE
 
 
+def came_late(item: pytest.Item) -> bool:
+    """Whether an item has a kpi marker, or is there at all, only since its gates were read."""
+    if not isinstance(item, pytest.Function):
+        return False
+    names = {mark.args[0] for mark in item.iter_markers("kpi") if mark.args}
+    return names != {gate.kpi.name for gate in item.stash.get(GATES, ())}
+
+
+def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[str]) -> None:
+    """Add mistakes to those of the session; if there are any, end the run before anything is judged.
+
+    A worker hands them to its controller and runs nothing: an error raised there would be an INTERNALERROR.
+
+    Raises:
+        pytest.UsageError: all mistakes together, one line each.
+    """
+    told = config.stash[MISTAKES]
+    told += [mistake for mistake in mistakes if mistake not in told]
+    if not told:
+        return
+    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is None:
+        raise pytest.UsageError(*told)
+    output["modelbench_mistakes"] = list(told)
+    items.clear()
+
+
+def home_of(item: pytest.Item) -> tuple[str, ...]:
+    """Say where an item's student, teacher and data come from: two items share them only if this is equal."""
+    manager: Any = item.session._fixturemanager  # noqa: SLF001 - see the top of this file
+    definitions = [manager.getfixturedefs(name, item) for name in MODEL_FIXTURES]
+    callspec = getattr(item, "callspec", None)
+    indices = callspec.indices if callspec is not None else {}
+    return (
+        *(str(found[-1].baseid) if found else "" for found in definitions),
+        *(str(indices.get(name, "")) for name in ("teacher_model", "eval_data")),
+    )
+
+
 def student_label(item: pytest.Item) -> str:
-    """Return the student's label: the parameter's id, the name on the command line, or `student`."""
+    """Return the student's label: the parameter's id, the name on the command line, or `student`.
+
+    A student whose fixture depends on other parametrised fixtures is named after their parameters.
+    """
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return "student"
+    names = ["student_model"]
+    for name in names:
+        definition = winning_fixture(item, name)
+        names += [other for other in getattr(definition, "argnames", ()) if other not in names]
+    labels = [_parameter_label(item, name, callspec.params[name]) for name in names if name in callspec.params]
+    return "-".join(labels) or "student"
+
+
+def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:
     from pytest_modelbench.settings import NamedSpec
 
-    callspec = getattr(item, "callspec", None)
-    if callspec is None or "student_model" not in callspec.params:
-        return "student"
-    value = callspec.params["student_model"]
     if isinstance(value, NamedSpec):
         return value.name or "student"
-    definition = winning_fixture(item, "student_model")
+    definition = winning_fixture(item, name)
     ids: Any = getattr(definition, "ids", None)
     params: Any = getattr(definition, "params", None)
     for mark in item.iter_markers("parametrize"):
-        names = mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0]
-        if [name.strip() for name in names] == ["student_model"]:
-            ids, params = mark.kwargs.get("ids"), mark.args[1]
-    return _parameter_id(value, ids, list(params or ()))
+        if _names_of(mark) == [name]:
+            ids = mark.kwargs.get("ids")
+            params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
+    plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
+    return _parameter_id(name, value, ids if callable(ids) else plain[0], list(plain[1]))
 
 
-def _parameter_id(value: Any, ids: Any, params: list[Any]) -> str:
+def _names_of(mark: pytest.Mark) -> list[str]:
+    """Return the argument names of a parametrize mark."""
+    names = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
+    return [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+
+
+def _parameter_id(name: str, value: Any, ids: Any, params: list[Any]) -> str:
     """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
     index = next((i for i, param in enumerate(params) if _plain_value(param) is value), 0)
     own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
-    if own is not None:
-        return str(own)
-    found = ids(value) if callable(ids) else (ids[index] if ids is not None and index < len(ids) else None)
-    if found is not None:
+    if isinstance(own, str):
+        return own
+    found = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
+    if isinstance(found, str | int | float):
         return str(found)
     if isinstance(value, str | int | float | bool):
         return str(value)
-    return str(getattr(value, "__name__", f"student_model{index}"))
+    return str(getattr(value, "__name__", f"{name}{index}"))
 
 
 def _plain_value(param: Any) -> Any:
@@ -192,7 +262,7 @@ def skip_unjudged(items: Sequence[pytest.Item]) -> int:
     gates = 0
     for item in items:
         names = getattr(item, "fixturenames", ())
-        marked = len({mark.args[0] if mark.args else "" for mark in item.iter_markers("kpi")})
+        marked = len({str(mark.args[:1]) for mark in item.iter_markers("kpi")})
         if marked or any(name in OWN_FIXTURES and is_ours(item, name) for name in names):
             item.add_marker(pytest.mark.skip(reason=SKIP_REASON))
         gates += marked

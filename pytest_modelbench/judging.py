@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.access import plan_of
+from pytest_modelbench.collection import LATE, came_late, place_of, refuse
 from pytest_modelbench.errors import ModelbenchError, UsageMistake
-from pytest_modelbench.outcomes import conclude
+from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
-from pytest_modelbench.session import BenchSession, ItemPlan, unjudged
+from pytest_modelbench.session import BenchSession, unjudged
 from pytest_modelbench.settings import Settings
-from pytest_modelbench.stash import GATES, LABEL, MISTAKES
+from pytest_modelbench.stash import GATES, MISTAKES
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
@@ -53,9 +55,15 @@ class Judging:
                 except UsageMistake as mistake:
                     yield f"{option}: {mistake}"
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse markers that came after the gates were read."""
+        found = sorted({place_of(item) for item in items if came_late(item)})
+        refuse(self.config, items, [f"{place}: {LATE}" for place in found])
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
-        plans = [_plan(item) for item in session.items if item.stash.get(GATES, ())]
+        plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
         self.session.plan(plans)
         self.record.expect(
             [
@@ -90,6 +98,8 @@ class Judging:
         """Let results ride on the report, as plain JSON types."""
         report = yield
         if call.when == "setup" and report.failed and call.excinfo is not None:
+            if isinstance(call.excinfo.value, ModelbenchError):
+                report.longrepr = without_our_frames(call.excinfo.value)
             item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             vars(report)[_RIDER] = [result.to_json() for result in item.stash[RESULTS]]
@@ -166,12 +176,8 @@ class Judging:
             terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
 
 
-def _plan(item: pytest.Item) -> ItemPlan:
-    return ItemPlan(nodeid=item.nodeid, student=item.stash[LABEL], gates=item.stash[GATES])
-
-
 def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
-    plan = _plan(item)
+    plan = plan_of(item)
     return [unjudged(plan, gate, verdict, reason) for gate in plan.gates]
 
 

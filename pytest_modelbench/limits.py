@@ -208,6 +208,12 @@ def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:
         return quantity.value
     if unit == "%" and quantity.unit == "pp" and limit.subject == "difference":
         return quantity.value
+    if quantity.unit == "" and unit == "%" and 0 < abs(quantity.value) <= 1:
+        number = f"{quantity.value:g}"
+        raise UsageMistake(
+            f"{written!r}: {kpi} is in percent, from 0 to 100. Write '{limit.op} {100 * quantity.value:g}%', or "
+            f"'{limit.op} {number}%' if you mean {number} percent"
+        )
     if quantity.unit == "" and unit in {"%", "x"}:
         return quantity.value  # `top1_accuracy >= 90` can only mean 90 of the KPI's own points
     dimension = dimension_of(unit)
@@ -253,7 +259,7 @@ def _fraction(limit: Limit) -> float:
     value, spelled = limit.quantity.value, limit.quantity.unit
     if spelled == "%":
         return value / 100
-    if spelled in {"", "x"} and abs(value) <= 1:
+    if spelled in {"", "x"} and abs(value) < 1:
         return value
     raise UsageMistake(
         f"{limit.text or str(limit)!r}: '{limit.subject}' is relative and takes '%'. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,18 @@ class InconclusiveWarning(pytest.PytestWarning):
     """A gate could not be decided, and `--modelbench-inconclusive=warn` lets it pass."""
 
 
+def without_our_frames(error: BaseException) -> str:
+    """Return an error of ours as text, followed by the traceback of the foreign error that caused it, if any."""
+    cause = error.__cause__
+    if cause is None:
+        return str(error)
+    frames = cause.__traceback__
+    while frames is not None and frames.tb_next is not None and __package__ in frames.tb_frame.f_globals["__name__"]:
+        frames = frames.tb_next
+    told = "".join(traceback.format_exception(type(cause), cause, frames, chain=False))
+    return f"{error}\n\n{told}"
+
+
 def conclude(nodeid: str, results: Sequence[GateResult], settings: Settings) -> None:
     """Turn the verdicts of one item's gates into its outcome.
 
@@ -42,7 +55,10 @@ def conclude(nodeid: str, results: Sequence[GateResult], settings: Settings) -> 
         raise VerdictFailure(_message(nodeid, failed))
     for result in results:
         if result.verdict is Verdict.INCONCLUSIVE:
-            warnings.warn(InconclusiveWarning(f"{nodeid}: {_headline(result)}"), stacklevel=2)
+            try:
+                warnings.warn(InconclusiveWarning(f"{nodeid}: {_headline(result)}"), stacklevel=2)
+            except InconclusiveWarning as raised:  # the user's filters make warnings errors
+                raise VerdictFailure(str(raised)) from None
     if results and all(result.verdict is Verdict.NOT_APPLICABLE for result in results):
         pytest.skip("; ".join(f"{result.kpi}: {result.reason}" for result in results))
 

@@ -94,22 +94,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the gates, or skip them where nothing is judged; report all mistakes together."""
-    mistakes, judging = config.stash[MISTAKES], config.stash.get(JUDGING, None)
-    if judging is not None or any(_is_ours(item) for item in items):
-        from pytest_modelbench import collection
-
-        if judging is None:
-            config.stash[UNJUDGED] = collection.skip_unjudged(items)
-        else:
-            mistakes += judging.specs_not_found()
-            mistakes += collection.read_items(items, judging.settings)
-    if not mistakes:
+    judging = config.stash.get(JUDGING, None)
+    if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
-    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
-    if output is None:
-        raise pytest.UsageError(*mistakes)
-    output["modelbench_mistakes"] = list(mistakes)  # an error raised in a worker would be an INTERNALERROR
-    items.clear()
+    from pytest_modelbench import collection
+
+    mistakes: list[str] = []
+    if judging is None:
+        config.stash[UNJUDGED] = collection.skip_unjudged(items)
+    else:
+        mistakes += judging.specs_not_found()
+        mistakes += collection.read_items(items, judging.settings)
+    collection.refuse(config, items, mistakes)
 
 
 def _is_ours(item: pytest.Item) -> bool:

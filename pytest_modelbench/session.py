@@ -5,7 +5,9 @@ Knows nothing of pytest: `Sources` says where models and data come from, a callb
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
@@ -15,6 +17,7 @@ from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.kpi import evidence_for
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
 from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
@@ -58,11 +61,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ItemPlan:
-    """What one item asks for: its gates, for one student."""
+    """What one item asks for: its gates, for one student.
+
+    `home` tells items apart whose students only have the same label: it is equal where teacher, student and data
+    come from the same fixtures.
+    """
 
     nodeid: str
     student: str
     gates: tuple[Gate, ...]
+    home: tuple[str, ...] = ()
 
 
 Key = tuple[Any, ...]
@@ -101,11 +109,6 @@ class BenchSession:
         """Take note of all selected items, so that a measurement knows every limit that it must decide."""
         self.plans = list(plans)
 
-    @property
-    def teacher_wanted(self) -> bool:
-        """Whether some selected gate needs the teacher, which is loaded only then."""
-        return any(gate.needs_teacher for plan in self.plans for gate in plan.gates)
-
     def model(self, candidate: Any, name: str) -> Model:
         """Adapt a user's model, once while it is in use.
 
@@ -118,8 +121,13 @@ class BenchSession:
             self._limit_threads()
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
-            self.model_notes[name] = {**self.model_notes.get(name, {}), **model.describe()}
+            known = self.model_notes.get(name, {})
+            self.model_notes[name] = {**known, **model.describe(), "hash": self.hash_of(model)}
         return self._adapted[key][1]
+
+    def hash_of(self, model: Model) -> str:
+        """Hash a model once for each adapter; two models of one content share what was measured."""
+        return self.once(("hash", model.serial), model.fingerprint)
 
     def _forget_modules(self, name: str) -> None:
         """Let go of torch students that are not judged any more; their content is known by its hash."""
@@ -150,10 +158,10 @@ class BenchSession:
         if key not in self._measured:
             try:
                 self._measured[key] = measure()
-            except ModelbenchError as error:
+            except Exception as error:  # noqa: BLE001 - remembered and raised again
                 self._measured[key] = error
         found = self._measured[key]
-        if isinstance(found, ModelbenchError):
+        if isinstance(found, Exception):
             raise found
         return cast("Found", found)
 
@@ -168,7 +176,8 @@ class BenchSession:
         try:
             if gate.kpi.timed and self.parallel:
                 raise NotApplicable(_PARALLEL)
-            question = gate.question(with_teacher=self._with_teacher(plan, gate, sources), seed=self.settings.seed)
+            with_teacher = gate.compares if gate.kpi.probe == "record" else gate.needs_teacher
+            question = gate.question(with_teacher=with_teacher, seed=self.settings.seed)
             found = judge(
                 gate.limits, evidence_for(question, _GateMeasurements(self, plan, gate, sources)), gate.kpi.unit
             )
@@ -176,24 +185,16 @@ class BenchSession:
             return unjudged(plan, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
             return unjudged(plan, gate, Verdict.ERROR, str(error)), None
+        except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error, not ours
+            return unjudged(plan, gate, Verdict.ERROR, _foreign(error)), None
         return _result(plan, gate, found), found
-
-    def _with_teacher(self, plan: ItemPlan, gate: Gate, sources: Sources) -> bool:
-        """Whether the teacher's value is read: where a limit needs it, or where it is there and costs little."""
-        if gate.kpi.probe == "record":
-            return gate.compares
-        if gate.kpi.timed:
-            return any(other.needs_teacher for other in self._sharing(plan, gate))
-        if gate.needs_teacher:
-            return True
-        return gate.kpi.probe != "outputs" and self.teacher_wanted and sources.has_teacher()
 
     def _sharing(self, plan: ItemPlan, gate: Gate) -> list[Gate]:
         """Return all selected gates that the same timed measurement serves."""
         sharing = [
             other
             for item in self.plans
-            if item.student == plan.student
+            if (item.student, item.home) == (plan.student, plan.home)
             for other in item.gates
             if other.kpi.timed and other.options["batch_size"] == gate.options["batch_size"]
         ]
@@ -227,13 +228,13 @@ class _GateMeasurements:
 
     def parameters(self, role: str) -> ParameterCount:
         model = self.model(role)
-        count = self.session.once(("parameters", self._hash(model)), model.count_parameters)
+        count = self.session.once(("parameters", self.session.hash_of(model)), model.count_parameters)
         self.session.model_notes[model.name]["parameters"] = count.total
         return count
 
     def artefact(self, role: str) -> Artefact:
         model = self.model(role)
-        artefact = self.session.once(("artefact", self._hash(model)), model.artefact)
+        artefact = self.session.once(("artefact", self.session.hash_of(model)), model.artefact)
         self.session.model_notes[model.name]["size_on_disk_bytes"] = artefact.size_bytes
         return artefact
 
@@ -245,11 +246,11 @@ class _GateMeasurements:
             self.session.count_passes(outputs)
             return outputs
 
-        return self.session.once(("outputs", self._hash(model), data.key), measure)
+        return self.session.once(("outputs", self.session.hash_of(model), data.key), measure)
 
     def predictions(self, role: str) -> Predictions:
         model, data = self.model(role), self.data()
-        key = ("predictions", self._hash(model), data.key)
+        key = ("predictions", self.session.hash_of(model), data.key)
         outputs = self.outputs(role)
         return self.session.once(key, lambda: interpret(outputs, data))
 
@@ -257,10 +258,13 @@ class _GateMeasurements:
         session, gate = self.session, self.gate
         sharing = session._sharing(self.plan, gate)  # noqa: SLF001 - two halves of one service
         models = {"student": self.model("student")}
-        if any(other.needs_teacher for other in sharing):
+        if gate.needs_teacher:
             models["teacher"] = self.model("teacher")
+        elif any(other.needs_teacher for other in sharing):
+            with contextlib.suppress(ModelbenchError):  # the gates that need the teacher tell why it is not there
+                models["teacher"] = self.model("teacher")
         data, batch_size = self.data(), int(gate.options["batch_size"])
-        key = ("timing", tuple(self._hash(model) for model in models.values()), data.key, batch_size)
+        key = ("timing", tuple(self.session.hash_of(model) for model in models.values()), data.key, batch_size)
 
         def decided(measurement: TimingMeasurement) -> bool:
             return all(self._decided(other, measurement, len(models) > 1) for other in sharing)
@@ -288,14 +292,12 @@ class _GateMeasurements:
         return session.once(key, measure)
 
     def _decided(self, gate: Gate, measurement: TimingMeasurement, with_teacher: bool) -> bool:
+        if gate.needs_teacher and not with_teacher:
+            return True  # it is never decided here
         question = gate.question(with_teacher=with_teacher, seed=self.session.settings.seed)
         if not gate.limits:
             return len(measurement.looks) > 1
         return judge(gate.limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided
-
-    def _hash(self, model: Model) -> str:
-        """Hash a model once for each adapter object; two objects of one content share what was measured."""
-        return self.session.once(("hash", model.serial), model.fingerprint)
 
 
 class _Taken(_GateMeasurements):
@@ -318,7 +320,7 @@ def real_batches(data: EvalData, batch_size: int) -> list[Any]:
     batches: list[Any] = []
     for batch in data.batches(batch_size):
         if len(batch.ids) == batch_size:
-            batches.append(batch.inputs)
+            batches.append(duplicate(batch.inputs))  # a model may write into what it is given
         elif not batches:
             raise DataError(
                 f"a timed batch has {batch_size} samples, and the evaluation data only {len(batch.ids)}. "
@@ -339,6 +341,12 @@ def _timing_note(measurement: TimingMeasurement, student: str, batch_size: int) 
         "budget_exhausted": measurement.exhausted,
         **measurement.settings,
     }
+
+
+def _foreign(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def unjudged(plan: ItemPlan, gate: Gate, verdict: Verdict, reason: str) -> GateResult:

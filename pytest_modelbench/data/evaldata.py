@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.data.sources import Source, make_source
-from pytest_modelbench.errors import DataError
+from pytest_modelbench.data.sources import Chunk, Source, make_source
+from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
@@ -90,7 +90,7 @@ class EvalData:
             DataError: a batch whose targets do not fit its inputs, or no sample at all.
         """
         start = 0
-        for inputs, targets in self.source.batches(batch_size or self.batch_size):
+        for inputs, targets in _guarded(self.source.batches(batch_size or self.batch_size)):
             count = rows(inputs)
             if targets is not None and len(targets) != count:
                 raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
@@ -110,12 +110,15 @@ class EvalData:
         """
         if self._fingerprint is None:
             digests: list[hashlib.blake2b] = []
+            form = ""
             for batch in self.batches():
                 columns = [*leaves(batch.inputs), *([] if batch.targets is None else leaves(batch.targets))]
+                form = form or _form_of(batch.inputs)
                 digests = digests or [_new_digest(column) for column in columns]
                 for digest, column in zip(digests, columns, strict=True):
                     _hash_column(digest, column)
-            whole = hashlib.blake2b("".join(d.hexdigest() for d in digests).encode(), digest_size=16)
+            parts = [*(d.hexdigest() for d in digests), form]
+            whole = hashlib.blake2b("".join(parts).encode(), digest_size=16)
             self._fingerprint = f"data:{whole.hexdigest()}"
         return self._fingerprint
 
@@ -123,10 +126,12 @@ class EvalData:
     def key(self) -> str:
         """What measurements are shared by: the content in memory, the object for datasets and loaders.
 
-        How outputs are read is part of it.
+        How outputs are read is part of it, and so is the object where it brings ids.
         """
-        what = self.fingerprint() if self.source.in_memory else f"object-{self._serial}"
-        return f"{what}|{self.task}|{self.outputs}|{self.select}"
+        by_content = self.source.in_memory and self.ids is None
+        what = self.fingerprint() if by_content else f"object-{self._serial}"
+        classes = None if self.classes is None else list(self.classes)
+        return f"{what}|{self.task}|{self.outputs}|{self.select}|{classes}"
 
     def describe(self) -> dict[str, Any]:
         """Return what the report says of the data, as JSON types."""
@@ -140,9 +145,26 @@ class EvalData:
         }
 
 
+def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Tell of a dataset that raises as a fault of the data."""
+    try:
+        yield from chunks
+    except ModelbenchError:
+        raise
+    except Exception as error:
+        raise DataError(f"reading the evaluation data raised {type(error).__name__}: {error}") from error
+
+
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise DataError(f"{name}: found {value!r}, expected one of {', '.join(choices)}")
+
+
+def _form_of(inputs: Any) -> str:
+    """Return the names that a batch's arrays go by."""
+    if isinstance(inputs, Mapping):
+        return f"mapping of {list(inputs)}"
+    return f"frame of {list(inputs.columns)}" if hasattr(inputs, "columns") else type(inputs).__name__
 
 
 def _new_digest(column: Any) -> hashlib.blake2b:
@@ -160,7 +182,7 @@ def _hash_column(digest: hashlib.blake2b, column: Any) -> None:
     if hasattr(column, "to_numpy"):
         column = column.to_numpy().tolist()
     for row in column:
-        digest.update(repr(row).encode())
+        digest.update(repr(row).encode() + b"\0")
 
 
 def as_eval_data(found: Any) -> EvalData:

@@ -204,6 +204,8 @@ def make_source(inputs: Any, targets: Any, target: str | None) -> Source:
             f"a {type(inputs).__name__} can be read only once, and every model must read the data. "
             "Pass a list, a Dataset, or an object whose __iter__ starts anew"
         )
+    if isinstance(inputs, list) and targets is None and len(inputs) == 2 and all(hasattr(i, "shape") for i in inputs):
+        raise DataError("found a list of two arrays; for inputs and targets write a tuple: (inputs, targets)")
     if isinstance(inputs, list) and (targets is not None or not _looks_like_batches(inputs)):
         return ArraySource(inputs, targets)
     if isinstance(inputs, Iterable) and not isinstance(inputs, str):

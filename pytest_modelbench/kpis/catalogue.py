@@ -53,7 +53,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
             "For a KPI of your own state better= and unit=, or metric= and better="
         )
     better, metric, unit = own["better"], own.get("metric"), own.get("unit", "")
-    if better not in {"higher", "lower"}:
+    if better not in ("higher", "lower"):
         raise UsageMistake(f"kpi {name!r}: better={better!r}, expected 'higher' or 'lower'")
     if not isinstance(unit, str):
         raise UsageMistake(f"kpi {name!r}: unit={unit!r}, expected a text such as 'ms', '%' or ''")

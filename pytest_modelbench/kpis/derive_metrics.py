@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
-from pytest_modelbench.kpis.derive_shares import judged_predictions, meaning_of
+from pytest_modelbench.kpis.derive_shares import check_paired, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -74,6 +74,8 @@ def _resampled(
 ) -> Evidence:
     student = judged_predictions(question, measurements, "student")
     teacher = judged_predictions(question, measurements, "teacher") if question.with_teacher else None
+    if teacher is not None:
+        check_paired(student, teacher)
     statistics = make(question, student), make(question, teacher) if teacher else None
     started = time.perf_counter()
     first = statistics[0](np.arange(len(student)))
@@ -90,7 +92,7 @@ def _resampled(
             len(student),
             alpha=question.alpha,
             seed=question.seed,
-            resamples=max(199, math.ceil(10 / question.alpha) - 1),
+            resamples=max(199, math.ceil(2 / question.alpha) - 1),
         )
         method += f"; {comparison.method or f'bootstrap of {len(student)} samples'}"
 
@@ -200,6 +202,8 @@ def _own_statistic(question: Question, predictions: Predictions) -> Statistic:
         try:
             return float(metric(targets[index], predictions.labels[index]))
         except Exception as error:
+            if len(np.unique(index)) < len(index):
+                return math.nan  # undefined on this resample, as for scikit-learn's metrics
             raise MeasurementError(
                 f"the metric of {question.kpi.name} raised {type(error).__name__}: {error}"
             ) from error

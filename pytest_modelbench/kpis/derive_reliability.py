@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import Outputs, in_common, shown_ids
@@ -20,13 +21,18 @@ def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterato
     if question.with_teacher or (counted.any() and measurements.has("teacher")):
         teacher = measurements.outputs("teacher")
         counted = np.where(teacher.nonfinite == 0, counted, 0)
-    reading = _reading(outputs, int(counted.sum()))
+    compared = outputs.input_finite if teacher is None else outputs.input_finite & (teacher.nonfinite == 0)
+    if not compared.any():
+        raise MeasurementError(
+            f"{question.kpi.name} compared nothing: for no sample are the inputs and the teacher's outputs finite"
+        )
+    reading = _reading(outputs, int(counted.sum()), int((~compared).sum()))
     bad = np.flatnonzero(counted)
     notes = (f"{int(counted.sum())} values in {len(bad)} of {len(outputs)} samples{in_common(outputs, bad)}",)
     if not question.with_teacher or teacher is None:
         yield Evidence(student=reading, notes=notes if len(bad) else (), worst_samples=shown_ids(outputs.ids, bad))
         return
-    theirs = _reading(teacher, int(np.where(teacher.input_finite, teacher.nonfinite, 0).sum()))
+    theirs = _reading(teacher, int(np.where(teacher.input_finite, teacher.nonfinite, 0).sum()), 0)
     yield Evidence(
         student=reading,
         teacher=theirs,
@@ -36,6 +42,7 @@ def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterato
     )
 
 
-def _reading(outputs: Outputs, count: int) -> Reading:
+def _reading(outputs: Outputs, count: int, excused: int) -> Reading:
     method = f"counted over {outputs.array.size:,} output values of {len(outputs):,} samples"
+    method += f", {excused:,} of them excused: input or teacher not finite" if excused else ""
     return Reading(estimate=Estimate.exact(float(count)), unit="", n=len(outputs), method=method)

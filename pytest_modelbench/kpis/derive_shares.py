@@ -45,6 +45,7 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
         wrong = np.flatnonzero(~student_right)
         return Evidence(student=reading, sampled=question.asked, worst_samples=_worst(student, wrong))
     teacher = judged_predictions(question, measurements, "teacher")
+    check_paired(student, teacher)
     teacher_right = right(teacher)
     lost, gained = teacher_right & ~student_right, ~teacher_right & student_right
     n, drops = len(student), (int(lost.sum()), int(gained.sum()))
@@ -114,6 +115,7 @@ def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence
 def _pair(question: Question, measurements: Measurements, targets: bool = True) -> tuple[Predictions, Predictions]:
     student = judged_predictions(question, measurements, "student", targets=targets)
     teacher = judged_predictions(question, measurements, "teacher", targets=targets)
+    check_paired(student, teacher)
     if student.labels.shape != teacher.labels.shape:
         raise MeasurementError(
             f"student and teacher predict in different shapes: {student.labels.shape} and {teacher.labels.shape}"
@@ -127,6 +129,22 @@ def _pair_evidence(question: Question, student: Predictions, hits: Mask, shown: 
         sampled=question.asked,
         worst_samples=_worst(student, shown),
     )
+
+
+def check_paired(student: Predictions, teacher: Predictions) -> None:
+    """Refuse to pair samples that are not the same ones.
+
+    Raises:
+        DataError: reading the data a second time gave other samples, or another order.
+    """
+    same = len(student) == len(teacher) and list(student.ids) == list(teacher.ids)
+    if same and student.targets is not None and teacher.targets is not None:
+        same = np.array_equal(student.targets, teacher.targets)
+    if not same:
+        raise DataError(
+            f"the data gave {teacher.outputs.model} other samples, or another order, than {student.outputs.model}: "
+            "nothing can be paired. Make them read the same every time (no shuffling, a fixed seed)"
+        )
 
 
 def judged_predictions(

@@ -11,8 +11,8 @@ from pytest_modelbench.kpis.efficiency import PERCENTILES
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
-from pytest_modelbench.stats.clustered import Series, compare_centres, compare_percentiles, widen
-from pytest_modelbench.stats.intervals import mean_interval, needed_values, percentile_interval
+from pytest_modelbench.stats.clustered import Series, compare_means, compare_medians, compare_percentiles, widen
+from pytest_modelbench.stats.intervals import FloatArray, mean_interval, needed_values, percentile_interval
 from pytest_modelbench.stats.sequential import spent_alpha
 
 _MS = 1e-6
@@ -32,17 +32,17 @@ def throughput(question: Question, measurements: Measurements) -> Iterator[Evide
     measurement = measurements.timing()
     for look in range(len(measurement.looks)):
         mean = _evidence(question, measurement, look, "mean")
-        teacher = _per_second(mean.teacher, batch_size) if mean.teacher else None
-        student = _per_second(mean.student, batch_size)
-        ratio = mean.comparison.ratio.map(_inverse) if mean.comparison and mean.comparison.ratio else None
         comparison = None
-        if teacher is not None and ratio is not None:
-            method = mean.comparison.method if mean.comparison else ""
-            gap = ratio.map(lambda r, level=teacher.value: (r - 1) * level)  # type: ignore[misc]
-            comparison = Comparison(ratio=ratio, difference=gap, method=method)
+        if mean.comparison is not None and mean.comparison.ratio is not None:
+            rates = [_rates(measurement.until(look, role), batch_size) for role in ("student", "teacher")]
+            comparison = Comparison(
+                ratio=mean.comparison.ratio.map(_inverse),
+                difference=mean_interval(rates[0] - rates[1], spent_alpha(question.alpha, look + 1)),
+                method=mean.comparison.method,
+            )
         yield Evidence(
-            student=student,
-            teacher=teacher,
+            student=_per_second(mean.student, batch_size),
+            teacher=_per_second(mean.teacher, batch_size) if mean.teacher else None,
             comparison=comparison,
             sampled=True,
             notes=mean.notes,
@@ -50,14 +50,23 @@ def throughput(question: Question, measurements: Measurements) -> Iterator[Evide
         )
 
 
+def _rates(series: Series, batch_size: float) -> FloatArray:
+    """Return the samples per second of every placement."""
+    return np.array([batch_size * 1e9 / float(np.concatenate(rounds).mean()) for rounds in series])
+
+
 def _inverse(value: float) -> float:
-    return math.inf if value == 0 else 1 / value
+    """Return 1 / value for a time or a ratio of times; an end at or below zero is no bound."""
+    return math.inf if value <= 0 else 1 / value
 
 
 def _per_second(reading: Reading, batch_size: float) -> Reading:
-    estimate = reading.estimate.map(lambda ms: max(_inverse(ms), 0.0) * 1000 * batch_size)
     return Reading(
-        estimate=estimate, unit="samples/s", n=reading.n, confidence=reading.confidence, method=reading.method
+        estimate=reading.estimate.map(lambda ms: _inverse(ms) * 1000 * batch_size),
+        unit="samples/s",
+        n=reading.n,
+        confidence=reading.confidence,
+        method=reading.method,
     )
 
 
@@ -111,9 +120,9 @@ def _compare(
 ) -> Comparison:
     student, teacher = measurement.until(look, "student"), measurement.until(look, "teacher")
     if statistic == "mean":
-        comparison = compare_centres(student, teacher, lambda calls: float(np.mean(calls)), alpha)
+        comparison = compare_means(student, teacher, alpha)
     elif statistic == "p50":
-        comparison = compare_centres(student, teacher, lambda calls: float(np.median(calls)), alpha)
+        comparison = compare_medians(student, teacher, alpha)
     else:
         comparison = compare_percentiles(student, teacher, _quantile(statistic), alpha, question.seed)
     if measurement.floor:

@@ -40,20 +40,17 @@ def locate(spec: str, folder: Path) -> Any:
 def _import(source: str, spec: str, folder: Path) -> ModuleType:
     try:
         if not source.endswith(".py"):
-            sys.path.insert(0, str(folder))
-            try:
-                return importlib.import_module(source)
-            finally:
-                sys.path.remove(str(folder))
+            _reach(folder)
+            return importlib.import_module(source)
         path = (folder / source).resolve()
         if not path.is_file():
             raise UsageMistake(f"{spec!r}: there is no file {path}")
         return _import_file(path)
     except ModuleNotFoundError as error:
         raise UsageMistake(f"{spec!r}: there is no module {error.name!r}") from error
-    except UsageMistake:
+    except (UsageMistake, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise UsageMistake(f"{spec!r}: importing {source} raised {type(error).__name__}: {error}") from error
 
 
@@ -67,15 +64,19 @@ def _import_file(path: Path) -> ModuleType:
         raise UsageMistake(f"{path} is no Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    _reach(path.parent)
     try:
         found.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
-    finally:
-        sys.path.remove(str(path.parent))
     return module
+
+
+def _reach(folder: Path) -> None:
+    """Let modules of a folder be imported, now and when a factory is called."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def build(target: Any, spec: str) -> Any:

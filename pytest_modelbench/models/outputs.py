@@ -6,6 +6,7 @@ without importing any of these libraries.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -75,6 +76,11 @@ def join(parts: Sequence[Any]) -> Any:
     if isinstance(first, list):
         return [item for part in parts for item in part]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def duplicate(tree: Any) -> Any:
+    """Return a batch with arrays of its own, for a model that may write into what it is given."""
+    return map_tree(lambda leaf: leaf.clone() if is_tensor(leaf) else copy.copy(leaf), tree)
 
 
 def content(tree: Any) -> list[bytes]:

@@ -7,6 +7,7 @@ import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import joblib
@@ -14,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.models.base import Artefact, Model
 
 
@@ -53,14 +54,20 @@ class SklearnModel(Model):
         return SklearnModel(copy.deepcopy(self.estimator), self.name)
 
     def fingerprint(self) -> str:
-        """Hash the estimator with everything that was fitted (`joblib.hash`)."""
-        return f"sklearn:{joblib.hash(self.estimator)}"
+        """Hash the estimator with everything that was fitted (`joblib.hash`); by identity if it cannot be pickled."""
+        try:
+            return f"sklearn:{joblib.hash(self.estimator)}"
+        except (PicklingError, TypeError, AttributeError):
+            return super().fingerprint()
 
     def artefact(self) -> Artefact:
         """Return the size of the estimator as joblib dumps it, uncompressed."""
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model.joblib"
-            joblib.dump(self.estimator, path)
+            try:
+                joblib.dump(self.estimator, path)
+            except (PicklingError, TypeError, AttributeError) as error:
+                raise MeasurementError(f"{self.name} cannot be saved by joblib: {error}") from error
             return Artefact(size_bytes=path.stat().st_size, method="estimator as joblib.dump writes it")
 
     def describe(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from pytest_modelbench.errors import MeasurementError, ModelError
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount, identity
 from pytest_modelbench.models.outputs import leaves, map_tree
 
 _MODULE_INTERNALS = frozenset(nn.Module().__dict__)
@@ -107,14 +107,16 @@ class TorchModel(Model):
         Attributes that have no content to hash (functions, hooks, other objects) count by identity, so that
         two models are only called equal when they compute the same thing.
         """
+        if any(nn.parameter.is_lazy(tensor) for tensor in self.module.parameters()):
+            return super().fingerprint()  # a lazy module has no content before its first call
         digest = hashlib.blake2b(digest_size=16)
         for path, module in self.module.named_modules():
-            digest.update(f"{path}|{type(module).__module__}.{type(module).__qualname__}".encode())
+            digest.update(f"{path}|{type(module).__qualname__}|{identity(type(module))}".encode())
             for key, value in sorted(vars(module).items()):
                 if key not in _MODULE_INTERNALS:
                     digest.update(f"|{key}={_plain(value)}".encode())
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]  # noqa: SLF001
-            digest.update(f"|{[id(hook) for hook in hooks]}".encode())
+            digest.update(f"|{[identity(hook) for hook in hooks]}".encode())
         for key, value in self.module.state_dict(keep_vars=True).items():
             digest.update(key.encode())
             _hash_state(digest, value)
@@ -236,4 +238,4 @@ def _plain(value: Any) -> str:
         digest = hashlib.blake2b(digest_size=16)
         _hash_state(digest, torch.as_tensor(value))
         return digest.hexdigest()
-    return f"{type(value).__qualname__}@{id(value)}"
+    return f"{type(value).__qualname__}|{identity(value)}"

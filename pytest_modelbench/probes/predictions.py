@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.errors import DataError, ModelError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import as_array, content, is_tensor, leaves, select_output, shapes
+from pytest_modelbench.models.outputs import as_array, content, duplicate, is_tensor, leaves, select_output, shapes
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -52,13 +52,13 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
     finite: list[npt.NDArray[np.bool_]] = []
     with model.running():
         for batch in data.batches():
-            before = content(batch.inputs) if not arrays else None
+            inputs = batch.inputs if arrays else duplicate(batch.inputs)  # the first call may write into a copy
             try:
-                output = model.bind(batch.inputs)()
+                output = model.bind(inputs)()
             except Exception as error:
-                raise model.failure(batch.inputs, error) from error
-            if before is not None and content(batch.inputs) != before:
-                raise model.wrote_into(batch.inputs)
+                raise model.failure(inputs, error) from error
+            if not arrays and content(inputs) != content(batch.inputs):
+                raise model.wrote_into(inputs)
             array = _rows_of(output, batch, model, data, arrays)
             arrays.append(array)
             if batch.targets is not None:
@@ -187,6 +187,11 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
 
 def _infer_task(model: str, array: Array, targets: Array | None) -> str:
     whole = targets is None or targets.dtype.kind in "iubUSO"
+    if targets is not None and targets.ndim == 2 and array.shape == targets.shape and whole and _one_hot(targets):
+        raise DataError(
+            f"every row of the targets {tuple(targets.shape)} has a single 1: one label per sample, or several? "
+            "Write targets.argmax(axis=1), or EvalData(..., task='multilabel')"
+        )
     if targets is not None and targets.ndim == 2 and array.shape == targets.shape and whole:
         return "multilabel"
     if array.ndim == 2 and whole and (targets is None or targets.ndim == 1):
@@ -199,6 +204,22 @@ def _infer_task(model: str, array: Array, targets: Array | None) -> str:
     raise DataError(
         f"{model} gives outputs of shape {tuple(array.shape)} and type {array.dtype} for {found}: several tasks fit. "
         "Write EvalData(..., task='binary', outputs='logits'), task='regression', or what they are"
+    )
+
+
+def _one_hot(targets: Array) -> bool:
+    return targets.dtype.kind in "iub" and bool(
+        np.all((targets == 0) | (targets == 1)) and np.all(targets.sum(1) == 1)
+    )
+
+
+def _check_labels(model: str, labels: Array, targets: Array | None) -> None:
+    """Refuse labels of another kind than the targets: they would never be equal, for any model."""
+    if targets is None or np.isin(labels.astype(str) if targets.dtype.kind in "USO" else labels, targets).any():
+        return
+    raise DataError(
+        f"{model} predicts labels such as {labels[0]!r} ({labels.dtype}), and none of them is among the targets, "
+        f"such as {targets[0]!r} ({targets.dtype}). Give both in the same form"
     )
 
 
@@ -267,6 +288,7 @@ def _one_column(
     if meaning == "labels":
         if array.ndim != 1:
             raise DataError(f"{outputs.model}: outputs='labels' needs one label per sample, found {array.shape}")
+        _check_labels(outputs.model, array, targets)
         return Predictions(outputs=outputs, task=task, meaning=meaning, labels=array, targets=targets)
     if task != "binary":
         raise DataError(
@@ -279,14 +301,15 @@ def _one_column(
     _check_targets(outputs.model, targets, columns)
     positive = array > (0.5 if meaning == "probabilities" else 0)
     scores = np.stack([1 - array if meaning == "probabilities" else np.zeros_like(array), array], axis=1)
+    labels, order = columns[positive.astype(int)], np.argsort(columns, kind="stable")
     return Predictions(
         outputs=outputs,
         task=task,
         meaning=meaning,
-        labels=columns[positive.astype(int)],
+        labels=labels,
         targets=targets,
-        scores=scores,
-        columns=columns,
+        scores=scores[:, order],
+        columns=columns[order],
     )
 
 

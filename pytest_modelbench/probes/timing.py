@@ -127,6 +127,7 @@ class _Session:
         self.plans: dict[str, BlockPlan] = {}
         self.copied = True
         self.faults = dict.fromkeys(models, 0)
+        self.turns = dict.fromkeys(models, 0)
         self.memo: dict[Any, Any] = {}
 
     def run(
@@ -208,17 +209,18 @@ class _Session:
         with self._calls(replicas) as calls:
             for role in roles:
                 self._block(role, calls[role], 0, self.plans[role].discarded + 1)
-            for number in range(rounds):
+            for _ in range(rounds):
                 order = roles if self.rng.random() < 0.5 else roles[::-1]
                 halves: dict[str, list[FloatArray]] = {role: [] for role in roles}
-                for half, ordered in enumerate((order, order[::-1])):
-                    offset = (2 * number + half) * LONGEST_BLOCK
+                for ordered in (order, order[::-1]):
                     for role in ordered:
                         plan = self.plans[role]
+                        offset = self.turns[role]  # goes on over blocks and placements, so that all batches are used
                         self._block(role, calls[role], offset, plan.discarded)
                         faults = minor_faults()
                         halves[role].append(self._block(role, calls[role], offset, plan.calls))
                         self.faults[role] += minor_faults() - faults
+                        self.turns[role] += plan.calls
                 for role in roles:
                     taken[role].append(np.concatenate(halves[role]))
         for role in roles:
@@ -290,7 +292,7 @@ class _Session:
             "rounds_per_placement": rounds,
             "calls_per_block": {role: plan.calls for role, plan in self.plans.items()},
             "discarded_after_switch": {role: plan.discarded for role, plan in self.plans.items()},
-            "distinct_batches": len(self.batches),
+            "distinct_batches": min(len(self.batches), *self.turns.values()),
             "placements_copied": self.copied,
             "allocator": allocator,
             "minor_faults_per_call": {role: self.faults[role] / max(calls[role], 1) for role in calls},

@@ -18,7 +18,7 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
         OSError: the folder cannot be made or written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(report, indent=2, allow_nan=False)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

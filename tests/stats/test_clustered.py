@@ -9,14 +9,10 @@ import pytest
 from scipy import stats
 
 from pytest_modelbench.results import Comparison, Estimate
-from pytest_modelbench.stats.clustered import compare_centres, compare_percentiles, widen
+from pytest_modelbench.stats.clustered import compare_means, compare_medians, compare_percentiles, widen
 from pytest_modelbench.stats.intervals import FloatArray
 
 Nested = list[list[FloatArray]]
-
-
-def median(calls: FloatArray) -> float:
-    return float(np.median(calls))
 
 
 def timed(rng: np.random.Generator, level: float, placements: int, spread: float = 0.0) -> Nested:
@@ -31,11 +27,33 @@ def test_ratio_of_constants_is_exact() -> None:
     """Hand-worked: 3 against 2 is 1.5 and 1, without spread."""
     student = [[np.full(4, 3.0)], [np.full(4, 3.0)]]
     teacher = [[np.full(4, 2.0)], [np.full(4, 2.0)]]
-    comparison = compare_centres(student, teacher, median, 0.05)
+    comparison = compare_medians(student, teacher, 0.05)
     assert comparison.ratio is not None
     assert comparison.difference is not None
     assert (comparison.ratio.low, comparison.ratio.value, comparison.ratio.high) == pytest.approx((1.5, 1.5, 1.5))
     assert comparison.difference.value == 1.0
+
+
+def test_means_are_compared_as_means() -> None:
+    """A tail of slow calls counts in full, however small the rounds: a geometric mean would hide it."""
+    rng = np.random.default_rng(3)
+    student = [[np.where(rng.random(4) < 0.1, 10.0, 1.0)] for _ in range(400)]
+    teacher = [[np.full(4, 1.83)] for _ in range(400)]
+    ratio = compare_means(student, teacher, 0.05).ratio
+    assert ratio is not None
+    pooled = float(np.mean(np.concatenate([r for rounds in student for r in rounds]))) / 1.83
+    assert ratio.value == pytest.approx(pooled)
+    assert (ratio.low or 0) < 1.9 / 1.83 < (ratio.high or 0)
+
+
+def test_medians_of_small_rounds_do_not_hide_the_median_of_all_calls() -> None:
+    """The interval reaches to the ratio of the pooled medians, which the readings show."""
+    rng = np.random.default_rng(3)
+    student = [[np.where(rng.random(2) < 0.45, 1.0, 3.0)] for _ in range(300)]
+    teacher = [[np.full(2, 2.5)] for _ in range(300)]
+    ratio = compare_medians(student, teacher, 0.05).ratio
+    assert ratio is not None
+    assert (ratio.low or 0) < 1 < 3 / 2.5 <= (ratio.high or 0)
 
 
 def test_drift_common_to_both_cancels() -> None:
@@ -44,7 +62,7 @@ def test_drift_common_to_both_cancels() -> None:
     drift = np.linspace(1, 1.5, 12)
     student = [[2.0 * d * rng.lognormal(0, 0.01, 50)] for d in drift]
     teacher = [[1.0 * d * rng.lognormal(0, 0.01, 50)] for d in drift]
-    ratio = compare_centres(student, teacher, median, 0.05).ratio
+    ratio = compare_medians(student, teacher, 0.05).ratio
     assert ratio is not None
     assert (ratio.high or 0) - (ratio.low or 0) < 0.02
     assert ratio.value == pytest.approx(2.0, rel=0.01)
@@ -53,18 +71,20 @@ def test_drift_common_to_both_cancels() -> None:
 def test_unequal_rounds_are_a_defect() -> None:
     """Rounds that do not pair up are never silently cut."""
     with pytest.raises(ValueError, match="zip"):
-        compare_centres([[np.ones(3)]], [[np.ones(3), np.ones(3)]], median, 0.05)
+        compare_medians([[np.ones(3)]], [[np.ones(3), np.ones(3)]], 0.05)
 
 
-@pytest.mark.parametrize("statistic", ["centre", "percentile"])
+@pytest.mark.parametrize("statistic", ["mean", "median", "percentile"])
 def test_coverage_when_placements_move(statistic: str) -> None:
     """With placements spread by 1%, each side of the ratio errs at most at its nominal rate."""
     rng = np.random.default_rng(7)
     runs, misses_low, misses_high = 200, 0, 0
     for _ in range(runs):
         student, teacher = timed(rng, 1.0, 10, 0.01), timed(rng, 1.0, 10, 0.01)
-        if statistic == "centre":
-            ratio = compare_centres(student, teacher, median, 0.05).ratio
+        if statistic == "mean":
+            ratio = compare_means(student, teacher, 0.05).ratio
+        elif statistic == "median":
+            ratio = compare_medians(student, teacher, 0.05).ratio
         else:
             ratio = compare_percentiles(student, teacher, 0.9, 0.05, seed=0).ratio
         assert ratio is not None
