@@ -37,8 +37,9 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
         names = _needed_fixtures(collector.own_markers)
         if names:
             collector.add_marker(pytest.mark.usefixtures(*names))
-    candidate = getattr(candidate, "__func__", candidate)  # of a static method
-    if inspect.isfunction(candidate) or inspect.isclass(candidate):
+    if isinstance(candidate, staticmethod):
+        ask_for_fixtures(collector, candidate.__func__)
+    if inspect.isfunction(candidate) or inspect.isclass(candidate) or isinstance(candidate, staticmethod):
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
         names = _needed_fixtures(marks)

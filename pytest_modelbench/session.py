@@ -5,7 +5,6 @@ Knows nothing of pytest: `Sources` says where models and data come from, a callb
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -255,16 +254,22 @@ class _GateMeasurements:
         return self.session.once(key, lambda: interpret(outputs, data))
 
     def timing(self) -> TimingMeasurement:
-        session, gate = self.session, self.gate
-        sharing = session._sharing(self.plan, gate)  # noqa: SLF001 - two halves of one service
-        models = {"student": self.model("student")}
-        if gate.needs_teacher:
-            models["teacher"] = self.model("teacher")
-        elif any(other.needs_teacher for other in sharing):
-            with contextlib.suppress(ModelbenchError):  # the gates that need the teacher tell why it is not there
-                models["teacher"] = self.model("teacher")
-        data, batch_size = self.data(), int(gate.options["batch_size"])
-        key = ("timing", tuple(self.session.hash_of(model) for model in models.values()), data.key, batch_size)
+        """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""
+        sharing = self.session._sharing(self.plan, self.gate)  # noqa: SLF001 - two halves of one service
+        if not any(other.needs_teacher for other in sharing):
+            return self._timed({"student": self.model("student")}, sharing)
+        student = self.model("student")
+        try:
+            return self._timed({"student": student, "teacher": self.model("teacher")}, sharing)
+        except ModelbenchError:
+            if self.gate.needs_teacher:
+                raise
+        return self._timed({"student": student}, sharing)
+
+    def _timed(self, models: Mapping[str, Model], sharing: Sequence[Gate]) -> TimingMeasurement:
+        session = self.session
+        data, batch_size = self.data(), int(self.gate.options["batch_size"])
+        key = ("timing", tuple(session.hash_of(model) for model in models.values()), data.key, batch_size)
 
         def decided(measurement: TimingMeasurement) -> bool:
             return all(self._decided(other, measurement, len(models) > 1) for other in sharing)
@@ -275,14 +280,13 @@ class _GateMeasurements:
                 session.progress.show(what, elapsed_s, budget_s)
 
         def measure() -> TimingMeasurement:
-            batches = real_batches(data, batch_size)
             settings = TimingSettings(
                 budget_s=session.settings.budget_s,
                 seed=session.settings.seed,
                 allocator=session.settings.allocator,
             )
             try:
-                measurement = measure_timing(models, batches, settings, decided, progress)
+                measurement = measure_timing(models, real_batches(data, batch_size), settings, decided, progress)
             finally:
                 if session.progress is not None:
                     session.progress.clear()

@@ -137,7 +137,9 @@ def _evidence(limit: dict[str, Any], gate: Gate) -> str:
     student = gate["readings"]["student"]
     exact = limit["ci_low"] == limit["ci_high"] == limit["value"]
     parts = [] if _is_own_value(limit) else [format_judged(limit["value"], limit["unit"])]
-    if not exact and student["confidence"] is not None:
+    if not exact and limit["ci_low"] is limit["ci_high"] is None:
+        parts.append("no interval" if student["confidence"] is not None else student["provenance"])
+    elif not exact:
         low = -math.inf if limit["ci_low"] is None else limit["ci_low"]
         high = math.inf if limit["ci_high"] is None else limit["ci_high"]
         parts.append(format_interval(low, high, limit["unit"]))
