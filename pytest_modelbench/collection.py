@@ -6,10 +6,10 @@ which fixture wins for an item, nor for the ids of its parameters.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -37,14 +37,15 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
         names = _needed_fixtures(collector.own_markers)
         if names:
             collector.add_marker(pytest.mark.usefixtures(*names))
-    if isinstance(candidate, staticmethod):
-        ask_for_fixtures(collector, candidate.__func__)
-    if inspect.isfunction(candidate) or inspect.isclass(candidate) or isinstance(candidate, staticmethod):
+    kind = type(candidate)  # isinstance() would look into lazy proxies, which may raise
+    if issubclass(kind, staticmethod):
+        ask_for_fixtures(collector, candidate.__func__)  # type: ignore[attr-defined]
+    if issubclass(kind, FunctionType | type | staticmethod):
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
         names = _needed_fixtures(marks)
         if names and not any(mark.name == "usefixtures" and "kpi" in mark.args for mark in marks):
-            pytest.mark.usefixtures(*names)(candidate)
+            pytest.mark.usefixtures(*names)(cast("Any", candidate))
 
 
 def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:

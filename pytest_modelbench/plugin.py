@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -75,10 +76,15 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> None:
     """Ask for the fixtures that a kpi marker needs, before tests are parametrised."""
-    if hasattr(obj, "pytestmark") or collector.own_markers:
+    if collector.own_markers or (_may_be_marked(obj) and hasattr(obj, "pytestmark")):
         from pytest_modelbench import collection
 
         collection.ask_for_fixtures(collector, obj)
+
+
+def _may_be_marked(candidate: object) -> bool:
+    """Whether an object is a function or a class; others (lazy proxies) must not even be looked into."""
+    return issubclass(type(candidate), FunctionType | type | staticmethod)
 
 
 @pytest.hookimpl(tryfirst=True)

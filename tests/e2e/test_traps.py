@@ -262,3 +262,20 @@ def test_text_that_is_no_unicode_does_not_lose_the_report(judge: Judge) -> None:
         more="\ndef fail(batch): raise OSError('img_\\udc80.png')\nSTUDENT = student(outputs=fail)\n",
     )
     assert finished.gate("nonfinite_outputs")["verdict"] == "error"
+
+
+@pytest.mark.parametrize("module_marker", ["", "pytestmark = pytest.mark.kpi('parameters', '<= 50k')"])
+def test_objects_that_refuse_to_be_looked_into(judge: Judge, module_marker: str) -> None:
+    """A test module may hold a proxy that raises on every attribute (flask.request does) without being disturbed."""
+    finished = judge(
+        f"""
+        import pytest
+        class Proxy:
+            def __getattribute__(self, name): raise RuntimeError("outside of a context")
+        request_proxy = Proxy()
+        test_proxy = 3
+        {module_marker}
+        def test_plain(): ...
+        """
+    )
+    finished.result.assert_outcomes(passed=1)
