@@ -1,8 +1,8 @@
 """What does a plugin cost a suite that does not use it? Interleaved pairs of `pytest` on one empty test.
 
-Every pair runs pytest with an empty plugin and with one of the plugins, in random order; the difference is taken within
-the pair. Both are loaded by name with plugin autoloading off, so that nothing else differs: pytest's own search
-through all installed packages, which any `-p` (and any autoloading) costs, is in both.
+Every pair runs pytest with an empty plugin and with one of the plugins, in random order; the difference is taken
+within the pair. Both are loaded by name with plugin autoloading off, so that nothing else differs: pytest's own
+search through all installed packages, which any `-p` (and any autoloading) costs, is in both.
 
 Usage: python benchmarks/startup.py [--pairs 40]
 """
