@@ -204,7 +204,7 @@ class _Session:
 
     def _placement(self, replicas: Mapping[str, Model], rounds: int) -> None:
         gc.collect(1)
-        roles = list(replicas)
+        roles = list(self.models)
         taken: dict[str, list[FloatArray]] = {role: [] for role in roles}
         with self._calls(replicas) as calls:
             for role in roles:

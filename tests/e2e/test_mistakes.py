@@ -92,16 +92,16 @@ def test_fixture_of_function_scope(judge: Judge) -> None:
     assert 'Write @pytest.fixture(scope="session")' in finished.text
 
 
-def test_marker_added_after_collection(judge: Judge) -> None:
-    """A marker that comes too late to ask for fixtures is no silent pass."""
+@pytest.mark.parametrize("when", ["tryfirst", "trylast"])
+def test_marker_added_after_collection(judge: Judge, when: str) -> None:
+    """A marker that comes too late to ask for fixtures is no silent pass, however late it comes."""
     finished = judge(
         "def test_gate(): ...",
-        more="""
+        more=f"""
+@pytest.hookimpl({when}=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        item.add_marker(pytest.mark.kpi("parameters", "<= 5M"))
-
-pytest_collection_modifyitems = pytest.hookimpl(tryfirst=True)(pytest_collection_modifyitems)
+        item.add_marker(pytest.mark.kpi("parameters", "<= 1"))
 """,
     )
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
