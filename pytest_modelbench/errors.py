@@ -15,7 +15,12 @@ from __future__ import annotations
 
 
 class ModelbenchError(Exception):
-    """The root of every error that pytest-modelbench raises on purpose."""
+    """The root of every error that pytest-modelbench raises on purpose.
+
+    `blames` names the model whose fault it is, where that is known.
+    """
+
+    blames: str | None = None
 
 
 class UsageMistake(ModelbenchError):

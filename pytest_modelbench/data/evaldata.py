@@ -133,17 +133,6 @@ class EvalData:
         classes = None if self.classes is None else list(self.classes)
         return f"{what}|{self.task}|{self.outputs}|{self.select}|{classes}"
 
-    def describe(self) -> dict[str, Any]:
-        """Return what the report says of the data, as JSON types."""
-        return {
-            "samples": self.source.length,
-            "task": self.task,
-            "outputs": self.outputs,
-            "select": self.select,
-            "source": type(self.source).__name__,
-            "fingerprint": self._fingerprint,
-        }
-
 
 def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Tell of a dataset that raises as a fault of the data."""

@@ -102,16 +102,21 @@ class Model(ABC):
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Return the error that tells of a call that raised."""
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-        return ModelError(
+        return self._blamed(
             f"{self.name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: {first_line}"
         )
 
     def wrote_into(self, inputs: Any) -> ModelError:
         """Return the error that tells of a model that changed the batch it was given."""
-        return ModelError(
+        return self._blamed(
             f"{self.name} changed its inputs of shape {shapes(inputs)} in place: whoever reads the data next sees "
             "other samples. Work on a copy (an in-place operation such as relu_ on the input is the usual cause)"
         )
+
+    def _blamed(self, text: str) -> ModelError:
+        error = ModelError(text)
+        error.blames = self.name
+        return error
 
     def replicate(self) -> Model | None:
         """Return a copy of the model at other addresses, or None where it cannot be copied."""

@@ -279,3 +279,54 @@ def test_objects_that_refuse_to_be_looked_into(judge: Judge, module_marker: str)
         """
     )
     finished.result.assert_outcomes(passed=1)
+
+
+def test_student_that_crashed_is_not_tried_again_without_its_teacher(judge: Judge) -> None:
+    """A student that raises once in a shared measurement fails every gate of it, the absolute ones too."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("latency_p50", "<= 5 ms")
+        def test_absolute(): ...
+
+        @pytest.mark.kpi("latency_p90", "reduction >= 50%")
+        def test_relative(): ...
+        """,
+        more="""
+tick = itertools.count()
+def moody(batch):
+    if next(tick) == 1000:
+        raise RuntimeError("out of handles")
+    return batch
+STUDENT = student(outputs=moody)
+""",
+    )
+    assert [gate["verdict"] for gate in finished.report["gates"]] == ["error", "error"]
+
+
+def test_equal_students_are_timed_until_their_own_limits_are_decided(judge: Judge) -> None:
+    """What stopped early for one label's limit does not serve the other label's, though the model is the same."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("latency_p50", "<= 500 ms")
+        def test_loose(): ...
+
+        @pytest.mark.kpi("latency_p99", "<= 500 ms")
+        def test_tight(student_model, request):
+            ...
+        """,
+        "--deselect=test_sla.py::test_tight[one]",
+        fakes="""
+import pytest, torch
+from pytest_modelbench import EvalData
+@pytest.fixture(scope="session", params=["one", "same"])
+def student_model(request):
+    torch.manual_seed(0)
+    return torch.nn.Linear(3, 2)
+@pytest.fixture(scope="session")
+def eval_data(): return EvalData(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
+""",
+    )
+    assert finished.result.ret == 0, finished.text
+    assert [timing["student"] for timing in finished.report["timings"]] == ["one", "same"]
