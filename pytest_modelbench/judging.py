@@ -88,7 +88,7 @@ class Judging:
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all()  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
-        conclude(item.nodeid, results, self.settings)
+        conclude(item, results, self.settings)
         return answer
 
     @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 class Option(NamedTuple):
     """How an option is spelled in the ini file, and what `--help` says of it.
 
-    `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`.
+    `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`. `once` options say nothing of
+    how an item is judged, so a command that runs it again leaves them out.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Option(NamedTuple):
     metavar: str | None = None
     kind: str = "value"
     where: str = "both"
+    once: bool = False
 
     @property
     def flag(self) -> str:
@@ -27,7 +29,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option("modelbench", "judge the gates (without it they are skipped)", kind="flag"),
+    Option("modelbench", "judge the gates (without it they are skipped)", kind="flag", once=True),
     Option(
         "modelbench_teacher",
         "the teacher, as module:factory or file.py:factory; beats the fixture teacher_model",
@@ -40,7 +42,7 @@ OPTIONS = (
         kind="list",
     ),
     Option("modelbench_data", "the evaluation data, as module:factory; beats the fixture eval_data", "SPEC"),
-    Option("modelbench_json", "write the JSON report to PATH", "PATH"),
+    Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
         "modelbench_device",
         "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
@@ -68,7 +70,7 @@ OPTIONS = (
         "keep freed memory in the process while timing, or leave the C library's defaults (default: steady)",
         "{steady,system}",
     ),
-    Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line"),
+    Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
         "modelbench_confidence",
         "confidence of each side for every gate that states none; makes quality limits non-inferiority tests",

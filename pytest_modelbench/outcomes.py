@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import traceback
 import warnings
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.results import GateResult, Reading, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.verdicts import format_interval, format_judged
@@ -43,7 +45,7 @@ def without_our_frames(error: BaseException) -> str:
     return f"{error}\n\n{told}"
 
 
-def conclude(nodeid: str, results: Sequence[GateResult], settings: Settings) -> None:
+def conclude(item: pytest.Item, results: Sequence[GateResult], settings: Settings) -> None:
     """Turn the verdicts of one item's gates into its outcome.
 
     Raises:
@@ -52,11 +54,11 @@ def conclude(nodeid: str, results: Sequence[GateResult], settings: Settings) -> 
     """
     failed = [result for result in results if _fails(result.verdict, settings)]
     if failed:
-        raise VerdictFailure(_message(nodeid, failed))
+        raise VerdictFailure("\n".join([*_message(failed), f"  rerun:   {rerun_command(item)}"]))
     for result in results:
         if result.verdict is Verdict.INCONCLUSIVE:
             try:
-                warnings.warn(InconclusiveWarning(f"{nodeid}: {_headline(result)}"), stacklevel=2)
+                warnings.warn(InconclusiveWarning(f"{item.nodeid}: {_headline(result)}"), stacklevel=2)
             except InconclusiveWarning as raised:  # the user's filters make warnings errors
                 raise VerdictFailure(str(raised)) from None
     if results and all(result.verdict is Verdict.NOT_APPLICABLE for result in results):
@@ -75,7 +77,20 @@ def _headline(result: GateResult) -> str:
     return f"{result.kpi} of {result.student}: {result.verdict.value.upper()}: {result.reason}"
 
 
-def _message(nodeid: str, results: Sequence[GateResult]) -> str:
+def rerun_command(item: pytest.Item) -> str:
+    """Return the command that runs just one item again, from the same folder and with the same models."""
+    parts = ["pytest", "--modelbench"]
+    for option in OPTIONS:
+        given = getattr(item.config.option, option.name, None)
+        if given is None or option.once:
+            continue
+        values = given if isinstance(given, list) else [given]
+        parts += [option.flag if option.kind == "flag" else f"{option.flag}={value}" for value in values]
+    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    return shlex.join([*parts, f"{file}::{item.nodeid.partition('::')[2]}"])
+
+
+def _message(results: Sequence[GateResult]) -> list[str]:
     lines: list[str] = []
     for result in results:
         lines.append(_headline(result))
@@ -90,8 +105,7 @@ def _message(nodeid: str, results: Sequence[GateResult]) -> str:
         lines += [f"  note:    {note}" for note in result.notes]
         if result.worst_samples:
             lines.append(f"  samples: {', '.join(result.worst_samples)}")
-    lines.append(f"  rerun:   pytest --modelbench {shlex.quote(nodeid)}")
-    return "\n".join(lines)
+    return lines
 
 
 def _also_bad(verdict: Verdict, reason: str, result: GateResult) -> bool:

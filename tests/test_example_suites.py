@@ -50,7 +50,7 @@ def test_both_students_pass(tmp_path: Path) -> None:
             {"test_accuracy", "test_accuracy_beyond_this_data_set", "test_same_answers", "test_every_class"},
             "top1_accuracy of wrong: FAIL: >= 95% does not hold",
         ),
-        ("twice", {"test_latency"}, "latency_p50 of twice: FAIL: speedup >= 2.2x does not hold"),
+        ("twice", {"test_latency"}, "latency_p50 of twice: FAIL: speedup >= 2.5x does not hold"),
         (
             "nan_for_threes",
             {
@@ -66,7 +66,5 @@ def test_broken_student_fails_the_build(tmp_path: Path, student: str, failing: s
     status, output, report = judge(tmp_path, f"--modelbench-student={student}=broken.py:{student}")
     assert status == 1
     failed = {test["nodeid"] for test in report["tests"] if test["outcome"] == "failed"}
-    assert failed == {f"test_sla.py::{name}[{student}]" for name in failing} or failed == {
-        f"example_suites/digits/test_sla.py::{name}[{student}]" for name in failing
-    }
+    assert failed == {f"test_sla.py::{name}[{student}]" for name in failing}
     assert words in output

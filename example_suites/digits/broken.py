@@ -53,7 +53,7 @@ def wrong() -> nn.Module:
 
 def twice() -> nn.Module:
     """Return a student that takes twice as long."""
-    return Twice(load("distilled"))
+    return Twice(load("pruned"))
 
 
 def nan_for_threes() -> nn.Module:

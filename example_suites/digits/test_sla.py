@@ -30,16 +30,16 @@ def test_every_class() -> None:
     """No class is sacrificed, and the student is not confidently wrong."""
 
 
-@pytest.mark.kpi("latency_p50", "speedup >= 2.2x")
-@pytest.mark.kpi("latency_p99", "<= 50 ms", "reduction >= 10%")
+@pytest.mark.kpi("latency_p50", "speedup >= 2.5x")
+@pytest.mark.kpi("latency_p99", "<= 50 ms")
 def test_latency(kpi: KpiAccess) -> None:
-    """A single digit is answered in less than half the time, and the tail is shorter too."""
+    """A single digit is answered in 40% of the time, and the tail has a bound."""
     assert kpi["latency_p50"].student.value < kpi["latency_p50"].teacher.value
 
 
-@pytest.mark.kpi("throughput", "ratio >= 3", batch_size=64)
+@pytest.mark.kpi("throughput", "ratio >= 2", batch_size=64)
 def test_throughput() -> None:
-    """Batches of 64 go through at three times the teacher's rate."""
+    """Batches of 64 go through at twice the teacher's rate."""
 
 
 @pytest.mark.kpi("parameters", "reduction >= 90%")

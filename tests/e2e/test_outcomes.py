@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
-from suites import Judge
+from suites import FAKES, Judge
 
 SUITE = """
 import pytest
@@ -111,6 +113,23 @@ def test_failure_says_how_to_rerun_just_that_item(judge: Judge) -> None:
     """The command in the message is quoted for the shell and names the item."""
     finished = judge(SUITE, more="\nSTUDENT = student(size_bytes=60_000)\n")
     finished.result.stdout.fnmatch_lines(["*rerun:   pytest --modelbench test_sla.py::test_size"])
+
+
+def test_rerun_command_works_from_where_it_was_printed(judge: Judge, pytester: pytest.Pytester) -> None:
+    """Run from a folder above the suite's root, with a student of the command line, it judges that student again."""
+    pytester.makepyfile(
+        shop="from suite.conftest import student\n\ndef big():\n    return student(size_bytes=60_000)\n"
+    )
+    folder = pytester.mkpydir("suite")
+    folder.joinpath("pytest.ini").write_text("[pytest]\n")
+    folder.joinpath("conftest.py").write_text(FAKES)
+    folder.joinpath("test_sla.py").write_text(SUITE)
+    first = pytester.runpytest_inprocess("--modelbench", "--modelbench-student=big=shop.py:big", "-rN", "suite")
+    (command,) = [line.split(maxsplit=1)[1] for line in first.outlines if line.strip().startswith("rerun:")]
+    assert command.startswith("pytest --modelbench --modelbench-student=big=shop.py:big ")
+    again = pytester.runpytest_inprocess(*shlex.split(command)[1:])
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["size_on_disk of big: FAIL: *"])
 
 
 def test_inconclusive_fails_by_default_and_says_what_it_needs(judge: Judge) -> None:
