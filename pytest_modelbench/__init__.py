@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_modelbench.access import KpiAccess
+    from pytest_modelbench.cases import register_edge_case
+    from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.errors import (
+        CheckFailure,
         DataError,
         MeasurementError,
         ModelbenchError,
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckFailure",
     "DataError",
+    "EdgeCase",
     "EvalData",
     "FakeClock",
     "FakeModel",
@@ -35,14 +40,17 @@ __all__ = [
     "ModelbenchError",
     "NotApplicable",
     "UsageMistake",
+    "register_edge_case",
 ]
 
 _HOMES = {
+    "EdgeCase": "data.edge_cases",
     "EvalData": "data.evaldata",
     "FakeClock": "models.fake",
     "FakeModel": "models.fake",
     "KpiAccess": "access",
     "Model": "models.base",
+    "register_edge_case": "cases",
 }
 
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.collection import home_of, overridden
+from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
+from pytest_modelbench.fixture_lookup import home_of, overridden
 from pytest_modelbench.gates import Gate
+from pytest_modelbench.parametrisation import cases_for, named_for
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
-from pytest_modelbench.settings import NamedSpec
-from pytest_modelbench.stash import GATES, LABEL, SESSION
+from pytest_modelbench.settings import NamedSpec, Settings
+from pytest_modelbench.stash import CASE, GATES, JUDGING, LABEL, SESSION, SETTINGS
 from pytest_modelbench.verdicts import Judgement
 
 if TYPE_CHECKING:
+    from pytest_modelbench.data.edge_cases import EdgeCase
+    from pytest_modelbench.models.base import Model
     from pytest_modelbench.results import Comparison, GateResult, Reading
 
 
@@ -38,7 +42,18 @@ class Undefined:
 
 def plan_of(item: pytest.Item) -> ItemPlan:
     """Return what an item asks for, as collection read it."""
-    return ItemPlan(nodeid=item.nodeid, student=item.stash[LABEL], gates=item.stash[GATES], home=home_of(item))
+    return ItemPlan(
+        nodeid=item.nodeid,
+        student=item.stash[LABEL],
+        gates=item.stash[GATES],
+        settings=settings_of(item),
+        home=home_of(item),
+    )
+
+
+def settings_of(item: pytest.Item) -> Settings:
+    """Return the settings that hold for an item: those of its modelbench.toml, or the session's."""
+    return item.stash.get(SETTINGS, item.config.stash[JUDGING].settings)
 
 
 def session_of(config: pytest.Config) -> BenchSession:
@@ -60,7 +75,50 @@ def resolve(config: pytest.Config, found: Any) -> Any:
     from pytest_modelbench.models.locate import build, locate
 
     folder = Path(config.invocation_params.dir)
-    return session_of(config).once(("spec", found.spec), lambda: build(locate(found.spec, folder), found.spec))
+    key = ("spec", found.spec, found.folder or str(folder), found.reading)
+
+    def made() -> Any:
+        built = build(locate(found, folder))
+        return with_reading(built, dict(found.reading)) if found.reading else built
+
+    return session_of(config).once(key, made)
+
+
+def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
+    """Return the model of the fixtures `teacher` and `student`."""
+    candidate = resolve(request.config, found)
+    return session_of(request.config).model(candidate, name, settings_of(request.node))
+
+
+def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
+    """Return the edge case that the item's parameter names, made once for the session.
+
+    It knows the teacher, where somebody defined one, and asks for it only when a check needs to.
+    """
+    from pytest_modelbench.data.edge_cases import input_range, make_case
+
+    name, item, session = str(request.param), request.node, session_of(request.config)
+    item.stash[CASE] = name
+    sources = KpiAccess(request)
+    data = session.eval_data(sources.data())
+    seen = session.once(("input range", data.key), lambda: input_range(data))
+    own = cases_for(item).get(name)
+
+    def teacher() -> Model | None:
+        if not sources.has_teacher():
+            return None
+        return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
+
+    try:
+        return make_case(name, data, seen, teacher, own)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
+def given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
+    """Return the teacher or the data that the command line or the item's modelbench.toml names, if any."""
+    given = named_for(item, item.config.stash[JUDGING].settings).get(fixture, ())
+    return given[0] if len(given) == 1 else None
 
 
 class KpiAccess:
@@ -174,8 +232,8 @@ class KpiAccess:
 
     def has_teacher(self) -> bool:
         """Whether somebody defined a teacher."""
-        settings = session_of(self._request.config).settings
-        return settings.teacher is not None or overridden(self._request.node, "teacher_model")
+        node = self._request.node
+        return given_for(node, "teacher_model") is not None or overridden(node, "teacher_model")
 
     def data(self) -> Any:
         """Return what the user calls evaluation data."""
@@ -187,8 +245,7 @@ class KpiAccess:
 
     def _value(self, fixture: str) -> Any:
         """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""
-        option = {"teacher_model": "teacher", "eval_data": "data"}.get(fixture)
-        given = getattr(session_of(self._request.config).settings, option) if option else None
+        given = given_for(self._request.node, fixture)
         if given is not None and fixture not in self._request.fixturenames:
             return given
         try:

@@ -1,24 +1,25 @@
-"""What collection does: fixtures asked for on behalf of markers, gates read, mistakes gathered, skips set.
-
-The only home of pytest's private attributes (`_fixtureinfo`, `_fixturemanager`): there is no public way to ask
-which fixture wins for an item, nor for the ids of its parameters.
-"""
+"""What collection does: fixtures asked for on behalf of markers, gates read, mistakes gathered, skips set."""
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_modelbench.stash import GATES, LABEL, MISTAKES, MODEL_FIXTURES, OWN_FIXTURES
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
+from pytest_modelbench.parametrisation import student_label
+from pytest_modelbench.stash import GATES, LABEL, MISTAKES, MODEL_FIXTURES, NAMED, OWN_FIXTURES, SETTINGS
 
 if TYPE_CHECKING:
-    from pytest_modelbench.settings import NamedSpec, Settings
+    from pytest_modelbench.gates import Gate
+    from pytest_modelbench.settings import Settings
 
-_OWN_MODULE = "pytest_modelbench.fixtures"
 LATE = (
     "the kpi marker does not belong to a test function, or was added after collection. "
     "Write it above the function, the class, or as pytestmark in the module"
@@ -63,37 +64,15 @@ def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
     return names
 
 
-def use_command_line_models(metafunc: pytest.Metafunc, settings: Settings) -> None:
-    """Let models of the command line beat fixtures of the same role, overridden ones too.
-
-    A direct parametrisation shadows a fixture without instantiating it; its id is hidden where it has no name.
-    """
-    given: dict[str, tuple[NamedSpec, ...]] = {
-        "teacher_model": (settings.teacher,) if settings.teacher else (),
-        "student_model": settings.students,
-        "eval_data": (settings.data,) if settings.data else (),
-    }
-    for fixture, specs in given.items():
-        if specs and fixture in metafunc.fixturenames:
-            if any(fixture in _names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
-                option = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data"}[fixture]
-                metafunc.config.stash[MISTAKES].append(
-                    f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
-                    f"--modelbench-{option} names another. Leave one of them out"
-                )
-                continue
-            ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
-            mark = pytest.mark.parametrize(fixture, specs, ids=ids, scope="session")
-            metafunc.definition.add_marker(mark)
-
-
 def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
-    from pytest_modelbench.errors import UsageMistake
     from pytest_modelbench.gates import closest, read_gate
 
     seen: set[str] = set()
     for item in items:
+        file = item.getparent(pytest.Module)
+        own = settings if file is None else file.stash.get(SETTINGS, settings)
+        source = "marker" if file is None or NAMED not in file.stash else file.name
         marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
         for mistake in _misplaced(item, bool(marks)):
             if mistake not in seen:
@@ -102,21 +81,55 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
         gates = []
         for mark in marks:
             try:
-                gates.append(read_gate(mark.args, mark.kwargs, settings.confidence))
+                gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
+                gates.append(_with_located_metric(gate, item.path.parent))
+                if gate.kpi.probe == "record" and source != "marker":
+                    raise UsageMistake(
+                        f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
+                        'that could record it. Write metric = "module:function"'
+                    )
             except UsageMistake as mistake:
                 text = f"{place_of(item)}: {mistake}"
                 if text not in seen:
                     seen.add(text)
                     yield text
         item.stash[GATES] = closest(gates)
+        item.stash[SETTINGS] = own
         item.stash[LABEL] = student_label(item)
         if item.stash[LABEL] == "teacher":
             yield f"{place_of(item)}: a student is labelled 'teacher'. Give it another id"
 
 
-def place_of(item: pytest.Item) -> str:
-    """Name an item without its parameters: a mistake in a marker is one mistake for all of them."""
-    return f"{item.nodeid.partition('::')[0]}::{item.location[2].partition('[')[0].replace('.', '::')}"
+def _with_located_metric(gate: Gate, folder: Path) -> Gate:
+    """Find the metric that a gate names: a scorer of scikit-learn, or `module:attribute`.
+
+    Raises:
+        UsageMistake: there is no such thing.
+    """
+    metric = gate.kpi.metric
+    if not isinstance(metric, str):
+        return gate
+    from dataclasses import replace
+
+    from pytest_modelbench.kpis.catalogue import check_metric
+
+    if ":" not in metric:
+        from sklearn.metrics import get_scorer_names
+
+        if metric not in get_scorer_names():
+            near = difflib.get_close_matches(metric, get_scorer_names(), n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageMistake(f"kpi {gate.kpi.name!r}: scikit-learn has no scorer {metric!r}{nearest}")
+        return gate
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.settings import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=metric), folder).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: metric {mistake}") from mistake
+    check_metric(gate.kpi.name, found)
+    return replace(gate, kpi=replace(gate.kpi, metric=found))
 
 
 def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
@@ -128,6 +141,11 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
         )
         return
     names = getattr(item, "fixturenames", ())
+    if item.get_closest_marker("edge_case") is not None and "edge_case" not in names:
+        yield (
+            f"{place_of(item)}: the marker edge_case needs the fixture of that name. "
+            "Write def test_edges(student, edge_case): student.check_finite(edge_case)"
+        )
     if marked and "kpi" not in names:
         yield f"{place_of(item)}: {LATE}"
     elif marked and not is_ours(item, "kpi"):
@@ -141,26 +159,6 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
                 f"{item.nodeid.partition('::')[0]}: fixture {name} has scope {definition.scope!r}, and one "
                 f'measurement serves many tests. Write @pytest.fixture(scope="session")'
             )
-
-
-def winning_fixture(item: pytest.Item, name: str) -> pytest.FixtureDef[Any] | None:
-    """Return the fixture definition that an item's name resolves to, or None."""
-    info = getattr(item, "_fixtureinfo", None)
-    definitions = info.name2fixturedefs.get(name) if info is not None else None
-    return definitions[-1] if definitions else None
-
-
-def is_ours(item: pytest.Item, name: str) -> bool:
-    """Whether the fixture that wins for an item is the plugin's own."""
-    definition = winning_fixture(item, name)
-    return definition is not None and definition.func.__module__ == _OWN_MODULE
-
-
-def overridden(item: pytest.Item, name: str) -> bool:
-    """Whether the user defines a fixture of the plugin's for an item that need not ask for it."""
-    manager: Any = item.session._fixturemanager  # noqa: SLF001 - see the top of this file
-    definitions = manager.getfixturedefs(name, item)
-    return bool(definitions) and definitions[-1].func.__module__ != _OWN_MODULE
 
 
 def came_late(item: pytest.Item) -> bool:
@@ -188,75 +186,6 @@ def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[s
         raise pytest.UsageError(*told)
     output["modelbench_mistakes"] = list(told)
     items.clear()
-
-
-def home_of(item: pytest.Item) -> tuple[str, ...]:
-    """Say where an item's student, teacher and data come from: two items share them only if this is equal."""
-    manager: Any = item.session._fixturemanager  # noqa: SLF001 - see the top of this file
-    definitions = [manager.getfixturedefs(name, item) for name in MODEL_FIXTURES]
-    callspec = getattr(item, "callspec", None)
-    indices = callspec.indices if callspec is not None else {}
-    return (
-        *(str(found[-1].baseid) if found else "" for found in definitions),
-        *(str(indices.get(name, "")) for name in ("teacher_model", "eval_data")),
-    )
-
-
-def student_label(item: pytest.Item) -> str:
-    """Return the student's label: the parameter's id, the name on the command line, or `student`.
-
-    A student whose fixture depends on other parametrised fixtures is named after their parameters.
-    """
-    callspec = getattr(item, "callspec", None)
-    if callspec is None:
-        return "student"
-    names = ["student_model"]
-    for name in names:
-        definition = winning_fixture(item, name)
-        names += [other for other in getattr(definition, "argnames", ()) if other not in names]
-    labels = [_parameter_label(item, name, callspec.params[name]) for name in names if name in callspec.params]
-    return "-".join(labels) or "student"
-
-
-def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:
-    from pytest_modelbench.settings import NamedSpec
-
-    if isinstance(value, NamedSpec):
-        return value.name or "student"
-    definition = winning_fixture(item, name)
-    ids: Any = getattr(definition, "ids", None)
-    params: Any = getattr(definition, "params", None)
-    for mark in item.iter_markers("parametrize"):
-        if _names_of(mark) == [name]:
-            ids = mark.kwargs.get("ids")
-            params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
-    plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
-    return _parameter_id(name, value, ids if callable(ids) else plain[0], list(plain[1]))
-
-
-def _names_of(mark: pytest.Mark) -> list[str]:
-    """Return the argument names of a parametrize mark."""
-    names = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
-    return [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
-
-
-def _parameter_id(name: str, value: Any, ids: Any, params: list[Any]) -> str:
-    """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
-    index = next((i for i, param in enumerate(params) if _plain_value(param) is value), 0)
-    own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
-    if isinstance(own, str):
-        return own
-    found = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
-    if isinstance(found, str | int | float):
-        return str(found)
-    if isinstance(value, str | int | float | bool):
-        return str(value)
-    return str(getattr(value, "__name__", f"{name}{index}"))
-
-
-def _plain_value(param: Any) -> Any:
-    """Return what a parameter stands for: `pytest.param(value, id=...)` holds it in a tuple."""
-    return param.values[0] if type(param).__name__ == "ParameterSet" else param
 
 
 def skip_unjudged(items: Sequence[pytest.Item]) -> int:

@@ -6,6 +6,7 @@ ModelbenchError
 ├── ModelError              a model raised, or answered in a shape that cannot be judged
 ├── DataError               the evaluation data is empty, inconsistent or ambiguous
 ├── MeasurementError        a probe could not do its work
+├── CheckFailure            a model breaks a rule that a test checks in its body; an AssertionError too
 └── NotApplicable           the question makes no sense here (a callable has no parameters)
 
 Messages say where, what was found, what was expected and what to write instead.
@@ -49,6 +50,10 @@ class DataError(ModelbenchError):
 
 class MeasurementError(ModelbenchError):
     """A probe could not do its work."""
+
+
+class CheckFailure(ModelbenchError, AssertionError):
+    """A model breaks a rule that a test checks in its body."""
 
 
 class NotApplicable(ModelbenchError):

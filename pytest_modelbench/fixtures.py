@@ -10,6 +10,7 @@ from pytest_modelbench.stash import LABEL
 
 if TYPE_CHECKING:
     from pytest_modelbench.access import KpiAccess
+    from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
 
 
@@ -40,18 +41,25 @@ def eval_data() -> Any:
 @pytest.fixture
 def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
     """Return the teacher as a Model: `teacher(inputs)` runs one batch in inference mode."""
-    from pytest_modelbench.access import resolve, session_of
+    from pytest_modelbench.access import adapted
 
-    return session_of(request.config).model(resolve(request.config, teacher_model), "teacher")
+    return adapted(request, teacher_model, "teacher")
 
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
     """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
-    from pytest_modelbench.access import resolve, session_of
+    from pytest_modelbench.access import adapted
 
-    label = request.node.stash.get(LABEL, "student")
-    return session_of(request.config).model(resolve(request.config, student_model), label)
+    return adapted(request, student_model, request.node.stash.get(LABEL, "student"))
+
+
+@pytest.fixture
+def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
+    """Return one edge case of the evaluation inputs: `student.check_finite(edge_case)`; one item for each."""
+    from pytest_modelbench.access import edge_case_of
+
+    return edge_case_of(request)
 
 
 @pytest.fixture

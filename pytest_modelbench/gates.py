@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modelbench.bargains import Bargain, read_bargain
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.kpis.catalogue import find_kpi
 from pytest_modelbench.kpis.kpi import Kpi, Question
@@ -25,7 +26,7 @@ class Gate:
     """
 
     kpi: Kpi
-    limits: tuple[BoundLimit, ...] = ()
+    limits: tuple[BoundLimit | Bargain, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     confidence: float | None = None
 
@@ -40,9 +41,19 @@ class Gate:
         return self.kpi.paired or (self.compares and self.kpi.probe != "record")
 
     @property
+    def bargains(self) -> tuple[Bargain, ...]:
+        """The limits that depend on a condition."""
+        return tuple(limit for limit in self.limits if isinstance(limit, Bargain))
+
+    @property
+    def conditions(self) -> tuple[Gate, ...]:
+        """The conditions of the limits, each as a gate of its own KPI with that KPI's default options."""
+        return tuple(condition_gate(bargain) for bargain in self.bargains)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The limits as texts."""
-        return tuple(str(limit.limit) for limit in self.limits)
+        return tuple(str(limit) for limit in self.limits)
 
     def question(self, *, with_teacher: bool, seed: int) -> Question:
         """Return what is asked of the KPI."""
@@ -54,6 +65,12 @@ class Gate:
             with_teacher=with_teacher,
             seed=seed,
         )
+
+
+def condition_gate(bargain: Bargain) -> Gate:
+    """Return the gate that judges a bargain's condition."""
+    kpi, _ = find_kpi(bargain.kpi, {})
+    return Gate(kpi=kpi, limits=(bargain.when,), options={k: v for k, v in kpi.options.items() if k != "confidence"})
 
 
 def read_gate(
@@ -77,18 +94,33 @@ def read_gate(
     kpi, options = find_kpi(name, keywords)
     try:
         checked = {**kpi.options, **_checked_options(options)}
-        limits = tuple(
-            bind_limit(
-                parse_limit(text), kpi=name, unit=kpi.unit, better=kpi.better, bounds=kpi.bounds, source=source
-            )
-            for text in args[1:]
-        )
+        limits = tuple(_read_limit(text, kpi, source) for text in args[1:])
         _refuse_impossible(kpi, limits)
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {name!r}: {mistake}") from mistake
     stated = checked.pop("confidence", None)
     fallback = confidence if "confidence" in kpi.options else None
     return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
+
+
+def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
+    def bind(limit: str, of: Kpi = kpi) -> BoundLimit:
+        return bind_limit(
+            parse_limit(limit), kpi=of.name, unit=of.unit, better=of.better, bounds=of.bounds, source=source
+        )
+
+    def bind_other(name: str, limit: str) -> BoundLimit:
+        other, _ = find_kpi(name, {})
+        bound = bind(limit, other)
+        _refuse_impossible(other, (bound,))
+        if kpi.timed and other.timed:
+            raise UsageMistake(
+                f"{text!r}: a condition on a timed KPI is for limits on untimed ones, and {kpi.name} is timed. "
+                "Write two gates"
+            )
+        return bound
+
+    return read_bargain(text, bind, bind_other) or bind(text)
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,12 +134,15 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
                 ) from None
         elif name == "batch_size" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageMistake(f"batch_size={value!r}, expected a whole number of at least 1")
+        elif name == "key" and not isinstance(value, str):
+            raise UsageMistake(f"key={value!r}, expected a text: an entry of the metric's answer")
         elif name == "average" and value not in AVERAGES:
             raise UsageMistake(f"average={value!r}, expected one of {', '.join(AVERAGES)}")
     return dict(options)
 
 
-def _refuse_impossible(kpi: Kpi, limits: Sequence[BoundLimit]) -> None:
+def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
+    limits = [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
     if kpi.report_only and limits:
         raise UsageMistake(
             f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
@@ -119,8 +154,9 @@ def _refuse_impossible(kpi: Kpi, limits: Sequence[BoundLimit]) -> None:
         )
     if kpi.timed and any(limit.limit.op == "==" for limit in limits):
         raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")
-    for measure in {limit.measure for limit in limits}:
-        same = [limit for limit in limits if limit.measure == measure]
+    plain = [limit for limit in given if isinstance(limit, BoundLimit)]
+    for measure in {limit.measure for limit in plain}:
+        same = [limit for limit in plain if limit.measure == measure]
         low = max((limit.threshold for limit in same if limit.limit.op in {">=", ">", "=="}), default=-math.inf)
         high = min((limit.threshold for limit in same if limit.limit.op in {"<=", "<", "=="}), default=math.inf)
         if low > high:
@@ -148,4 +184,5 @@ def gate_needs(args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[bool, 
         gate = read_gate(args, keywords)
     except UsageMistake:
         return False, False
-    return gate.kpi.needs_data, gate.needs_teacher
+    asked = (gate, *gate.conditions)
+    return any(one.kpi.needs_data for one in asked), any(one.needs_teacher for one in asked)

@@ -5,55 +5,58 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_modelbench.access import plan_of
-from pytest_modelbench.collection import LATE, came_late, place_of, refuse
-from pytest_modelbench.errors import ModelbenchError, UsageMistake
+from pytest_modelbench.access import plan_of, settings_of
+from pytest_modelbench.collection import LATE, came_late, refuse
+from pytest_modelbench.errors import ModelbenchError, NotApplicable, UsageMistake
+from pytest_modelbench.fixture_lookup import place_of
+from pytest_modelbench.judged import unjudged
 from pytest_modelbench.outcomes import conclude, without_our_frames
+from pytest_modelbench.parametrisation import named_on_command_line
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
-from pytest_modelbench.session import BenchSession, unjudged
-from pytest_modelbench.settings import Settings
-from pytest_modelbench.stash import GATES, MISTAKES
+from pytest_modelbench.session import BenchSession
+from pytest_modelbench.settings import Given, Settings
+from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, NAMED
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
 _RIDER = "modelbench"
+_CASE_RIDER = "modelbench_edge_case"
 
 
 class Judging:
     """One pytest session with gates to judge, in a worker, a controller, or a process of its own."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, places: Sequence[Given]) -> None:
         self.config = config
         self.settings = settings
+        self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.written = ""
-        self.session = BenchSession(settings, parallel=self.worker is not None, progress=_Progress(config))
+        self.session = BenchSession(parallel=self.worker is not None, progress=_Progress(config))
 
-    def specs_not_found(self) -> Iterator[str]:
-        """Check that everything named on the command line exists, without calling it."""
+    def specs_not_found(self, items: Sequence[pytest.Item]) -> Iterator[str]:
+        """Check that everything named on the command line and in files exists, without calling it."""
         from pytest_modelbench.models.locate import locate
 
-        settings = self.settings
-        for option, specs in (
-            ("--modelbench-teacher", [settings.teacher]),
-            ("--modelbench-student", list(settings.students)),
-            ("--modelbench-data", [settings.data]),
-        ):
+        files = {module for item in items if (module := item.getparent(pytest.Module)) and NAMED in module.stash}
+        named = [*named_on_command_line(self.settings).items()]
+        for file in sorted(files, key=lambda module: module.nodeid):
+            named += file.stash[NAMED].items()
+        for fixture, specs in named:
             for given in specs:
                 try:
-                    if given is not None:
-                        locate(given.spec, Path(self.config.invocation_params.dir))
+                    locate(given, Path(self.config.invocation_params.dir), saved=fixture != "eval_data")
                 except UsageMistake as mistake:
-                    yield f"{option}: {mistake}"
+                    yield f"{given.where}: {mistake}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -77,7 +80,7 @@ class Judging:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
         if not item.stash.get(GATES, ()):
-            return (yield)
+            return (yield from _without_gates())
         try:
             answer = yield
         except ModelbenchError as error:
@@ -88,7 +91,7 @@ class Judging:
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all()  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
-        conclude(item, results, self.settings)
+        conclude(item, results, settings_of(item))
         return answer
 
     @pytest.hookimpl(wrapper=True)
@@ -97,6 +100,8 @@ class Judging:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Let results ride on the report, as plain JSON types."""
         report = yield
+        if CASE in item.stash and type(report) is pytest.TestReport:
+            vars(report)[_CASE_RIDER] = {"edge_case": item.stash[CASE], "student": item.stash.get(LABEL, "student")}
         if call.when == "setup" and report.failed and call.excinfo is not None:
             if isinstance(call.excinfo.value, ModelbenchError):
                 report.longrepr = without_our_frames(call.excinfo.value)
@@ -113,6 +118,7 @@ class Judging:
         worker = getattr(report, "worker_id", None)
         self.record.hear(report.nodeid, vars(report).get(_RIDER, []), None if worker == "master" else worker)
         self.record.finish_phase(report.nodeid, _outcome(report), report.duration)
+        self.record.describe_test(report.nodeid, vars(report).get(_CASE_RIDER, {}))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -166,7 +172,7 @@ class Judging:
         report = self._report(int(exitstatus))
         writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours
         terminalreporter.write_sep("=", "modelbench")
-        if report["gates"]:
+        if report["gates"] or any("edge_case" in test for test in report["tests"]):
             text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
             for line in text.splitlines():
                 terminalreporter.write_line(line)
@@ -176,9 +182,17 @@ class Judging:
             terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
 
 
+def _without_gates() -> Generator[None, object, object]:
+    """Run the body of an item that judges nothing; what is not applicable to its models is skipped."""
+    try:
+        return (yield)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
 def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
     plan = plan_of(item)
-    return [unjudged(plan, gate, verdict, reason) for gate in plan.gates]
+    return [unjudged(plan.student, gate, verdict, reason) for gate in plan.gates]
 
 
 def _set_up_failure(error: BaseException) -> str:

@@ -137,6 +137,9 @@ class BoundLimit:
         """Whether smaller judged values are on the right side."""
         return self.limit.op in {"<=", "<"}
 
+    def __str__(self) -> str:
+        return str(self.limit)
+
     def holds(self, value: float) -> bool:
         """Whether a judged value satisfies the limit; NaN never does."""
         return not math.isnan(value) and OPERATORS[self.limit.op](value, self.threshold)

@@ -12,7 +12,8 @@ class Option(NamedTuple):
     """How an option is spelled in the ini file, and what `--help` says of it.
 
     `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`. `once` options say nothing of
-    how an item is judged, so a command that runs it again leaves them out.
+    how an item is judged, so a command that runs it again leaves them out. `run` options may also stand in the table
+    `[run]` of a modelbench.toml.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Option(NamedTuple):
     kind: str = "value"
     where: str = "both"
     once: bool = False
+    run: bool = False
 
     @property
     def flag(self) -> str:
@@ -32,12 +34,13 @@ OPTIONS = (
     Option("modelbench", "judge the gates (without it they are skipped)", kind="flag", once=True),
     Option(
         "modelbench_teacher",
-        "the teacher, as module:factory or file.py:factory; beats the fixture teacher_model",
+        "the teacher: module:factory, file.py:factory, either with @weights, or a saved model; beats the fixture "
+        "teacher_model",
         "SPEC",
     ),
     Option(
         "modelbench_student",
-        "a student, as module:factory; repeat it for several; beats the fixture student_model",
+        "a student, spelled like the teacher; repeat it for several; beats the fixture student_model",
         "[NAME=]SPEC",
         kind="list",
     ),
@@ -47,18 +50,21 @@ OPTIONS = (
         "modelbench_device",
         "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
         "DEVICE",
+        run=True,
     ),
-    Option("modelbench_threads", "number of threads for torch (default: torch's own)", "N"),
-    Option("modelbench_seed", "seed of the block order and of every bootstrap (default: 0)", "N"),
+    Option("modelbench_threads", "number of threads for torch (default: torch's own)", "N", run=True),
+    Option("modelbench_seed", "seed of the block order and of every bootstrap (default: 0)", "N", run=True),
     Option(
         "modelbench_budget",
         "longest time that one timed measurement may take, in seconds (default: 60)",
         "SECONDS",
+        run=True,
     ),
     Option(
         "modelbench_inconclusive",
         "what an inconclusive verdict does to its item: fail it, or pass it with a warning (default: fail)",
         "{fail,warn}",
+        run=True,
     ),
     Option(
         "modelbench_strict",
@@ -69,11 +75,18 @@ OPTIONS = (
         "modelbench_allocator",
         "keep freed memory in the process while timing, or leave the C library's defaults (default: steady)",
         "{steady,system}",
+        run=True,
+    ),
+    Option(
+        "modelbench_allow_pickle",
+        "load pickled models; unpickling runs whatever code the file holds (default: refuse)",
+        kind="flag",
     ),
     Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
         "modelbench_confidence",
         "confidence of each side for every gate that states none; makes quality limits non-inferiority tests",
         where="ini",
+        run=True,
     ),
 )

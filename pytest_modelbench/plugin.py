@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
 
-from pytest_modelbench.fixtures import eval_data, kpi, student, student_model, teacher, teacher_model
+from pytest_modelbench.fixtures import edge_case, eval_data, kpi, student, student_model, teacher, teacher_model
 from pytest_modelbench.options import OPTIONS
-from pytest_modelbench.stash import JUDGING, MISTAKES, OWN_FIXTURES, SESSION, UNJUDGED
+from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
 
-__all__ = ["eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
+__all__ = ["edge_case", "eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
 
-_MARKER = (
+_KPI = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
     "for example kpi('latency_p99', '<= 120 ms', 'reduction >= 85%'). Limits are '[subject] op quantity' with the "
     "subjects reduction, increase, ratio, speedup, difference, drop, regression; without a subject the student's own "
     "value is judged. The test runs once for each student. See `pytest --modelbench-kpis` for the names."
+)
+_EDGE_CASE = (
+    "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, for example "
+    "edge_case('zeros', 'huge')."
 )
 
 
@@ -39,22 +44,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; start a session where gates are to be judged."""
-    config.addinivalue_line("markers", _MARKER)
+    for marker in (_KPI, _EDGE_CASE):
+        config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
-    from pytest_modelbench.settings import resolve_settings
+    from pytest_modelbench.settings import Given, resolve_settings
 
     ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
-    settings, mistakes = resolve_settings(given, ini)
+    places = (
+        Given(values=given, where=lambda option: option.flag),
+        Given(values=ini, where=lambda option: f"ini value {option.name}"),
+    )
+    settings, mistakes = resolve_settings(places)
     if given["modelbench_json"] and not settings.enabled:
         mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
     config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
 
-        config.stash[JUDGING] = judging = Judging(config, settings)
+        config.stash[JUDGING] = judging = Judging(config, settings, places)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
 
@@ -73,6 +83,16 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return 0
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect `modelbench.toml` and `*.modelbench.toml`."""
+    if file_path.name != "modelbench.toml" and not file_path.name.endswith(".modelbench.toml"):
+        return None
+    from pytest_modelbench.sla_file import SlaFile
+
+    found: pytest.Module = SlaFile.from_parent(parent, path=file_path)
+    return found
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> None:
     """Ask for the fixtures that a kpi marker needs, before tests are parametrised."""
@@ -89,12 +109,17 @@ def _may_be_marked(candidate: object) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let models of the command line beat fixtures."""
+    """Let models that the command line or a modelbench.toml names beat fixtures."""
     judging = metafunc.config.stash.get(JUDGING, None)
-    if judging is not None:
-        from pytest_modelbench import collection
+    module = metafunc.definition.getparent(pytest.Module)
+    if judging is not None or (module is not None and NAMED in module.stash):
+        from pytest_modelbench.parametrisation import use_named_models
 
-        collection.use_command_line_models(metafunc, judging.settings)
+        use_named_models(metafunc, judging.settings if judging is not None else None)
+    if "edge_case" in metafunc.fixturenames:
+        from pytest_modelbench.parametrisation import parametrise_edge_case
+
+        parametrise_edge_case(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -109,14 +134,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if judging is None:
         config.stash[UNJUDGED] = collection.skip_unjudged(items)
     else:
-        mistakes += judging.specs_not_found()
+        mistakes += judging.specs_not_found(items)
         mistakes += collection.read_items(items, judging.settings)
     collection.refuse(config, items, mistakes)
 
 
 def _is_ours(item: pytest.Item) -> bool:
-    """Whether an item has a gate, or asks for one of our fixtures."""
-    return bool(OWN_FIXTURES.intersection(getattr(item, "fixturenames", ()))) or any(item.iter_markers("kpi"))
+    """Whether an item has one of our markers, or asks for one of our fixtures."""
+    asks = OWN_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return bool(asks) or any(mark.name in {"kpi", "edge_case"} for mark in item.iter_markers())
 
 
 @pytest.hookimpl(optionalhook=True)

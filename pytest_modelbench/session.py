@@ -5,22 +5,27 @@ Knows nothing of pytest: `Sources` says where models and data come from, a callb
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
+from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData, as_eval_data
-from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
-from pytest_modelbench.gates import Gate
+from pytest_modelbench.errors import DataError, MeasurementError, ModelbenchError, NotApplicable
+from pytest_modelbench.gates import Gate, condition_gate
+from pytest_modelbench.judged import judged, unjudged
 from pytest_modelbench.kpis.kpi import evidence_for
+from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
 from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
-from pytest_modelbench.results import GateResult, Verdict, worst
+from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.verdicts import Judgement, judge
 
@@ -63,12 +68,13 @@ class ItemPlan:
     """What one item asks for: its gates, for one student.
 
     `home` tells items apart whose students only have the same label: it is equal where teacher, student and data
-    come from the same fixtures.
+    come from the same fixtures. `settings` are the session's, or those of the item's modelbench.toml.
     """
 
     nodeid: str
     student: str
     gates: tuple[Gate, ...]
+    settings: Settings
     home: tuple[str, ...] = ()
 
 
@@ -80,26 +86,18 @@ class BenchSession:
     """Everything that outlives an item.
 
     Args:
-        settings: the resolved options.
         parallel: whether other workers run on this machine at the same time.
         progress: shows long measurements.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        parallel: bool = False,
-        progress: Progress | None = None,
-    ) -> None:
-        self.settings = settings
+    def __init__(self, *, parallel: bool = False, progress: Progress | None = None) -> None:
         self.parallel = parallel
         self.progress = progress
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
         self.model_notes: dict[str, dict[str, Any]] = {}
-        self._adapted: dict[tuple[str, int], tuple[Any, Model]] = {}
+        self._adapted: dict[tuple[Loading, int], tuple[Any, Model]] = {}
         self._data: dict[int, tuple[Any, EvalData]] = {}
         self._measured: dict[Key, Any] = {}
         self._judged: dict[tuple[str, str], Judged] = {}
@@ -108,20 +106,21 @@ class BenchSession:
         """Take note of all selected items, so that a measurement knows every limit that it must decide."""
         self.plans = list(plans)
 
-    def model(self, candidate: Any, name: str) -> Model:
+    def model(self, candidate: Any, name: str, settings: Settings) -> Model:
         """Adapt a user's model, once while it is in use.
 
         Raises:
             ModelError: it is nothing that can be measured.
         """
-        key = (name, id(candidate))
+        loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle)
+        key = (loading, id(candidate))
         if key not in self._adapted:
-            model = adapt(candidate, name, self.settings.device)
-            self._limit_threads()
+            model = adapt(candidate, loading)
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
             known = self.model_notes.get(name, {})
             self.model_notes[name] = {**known, **model.describe(), "hash": self.hash_of(model)}
+        _limit_threads(settings)
         return self._adapted[key][1]
 
     def hash_of(self, model: Model) -> str:
@@ -131,7 +130,7 @@ class BenchSession:
     def _forget_modules(self, name: str) -> None:
         """Let go of torch students that are not judged any more; their content is known by its hash."""
         for key, (_, model) in list(self._adapted.items()):
-            if name != "teacher" and key[0] != "teacher" and model.kind == "torch":
+            if name != "teacher" and key[0].name != "teacher" and model.kind == "torch":
                 del self._adapted[key]
 
     def eval_data(self, found: Any) -> EvalData:
@@ -146,11 +145,6 @@ class BenchSession:
             except DataError as error:
                 raise DataError(f"eval_data: {error}") from error
         return self._data[id(found)][1]
-
-    def _limit_threads(self) -> None:
-        torch = sys.modules.get("torch")
-        if self.settings.threads is not None and torch is not None:
-            torch.set_num_threads(self.settings.threads)
 
     def once(self, key: Key, measure: Callable[[], Found]) -> Found:
         """Measure once for a key; a failure is remembered and raised again."""
@@ -176,25 +170,46 @@ class BenchSession:
             if gate.kpi.timed and self.parallel:
                 raise NotApplicable(_PARALLEL)
             with_teacher = gate.compares if gate.kpi.probe == "record" else gate.needs_teacher
-            question = gate.question(with_teacher=with_teacher, seed=self.settings.seed)
-            found = judge(
-                gate.limits, evidence_for(question, _GateMeasurements(self, plan, gate, sources)), gate.kpi.unit
-            )
+            question = gate.question(with_teacher=with_teacher, seed=plan.settings.seed)
+            limits = self._settled(plan, gate, sources)
+            found = judge(limits, evidence_for(question, _GateMeasurements(self, plan, gate, sources)), gate.kpi.unit)
         except NotApplicable as reason:
-            return unjudged(plan, gate, Verdict.NOT_APPLICABLE, str(reason)), None
+            return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
-            return unjudged(plan, gate, Verdict.ERROR, str(error)), None
+            return unjudged(plan.student, gate, Verdict.ERROR, str(error)), None
         except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error, not ours
-            return unjudged(plan, gate, Verdict.ERROR, _foreign(error)), None
-        return _result(plan, gate, found), found
+            return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
+        return judged(plan.student, gate, found), found
+
+    def _settled(self, plan: ItemPlan, gate: Gate, sources: Sources) -> list[BoundLimit | Bargain]:
+        """Return a gate's limits with the conditions of its bargains judged, each once for a student.
+
+        Raises:
+            MeasurementError: a condition cannot be judged, so nobody knows which limit holds.
+        """
+        limits: list[BoundLimit | Bargain] = []
+        for limit in gate.limits:
+            if isinstance(limit, Bargain):
+                key = ("condition", limit.kpi, str(limit.when), plan.student, plan.home, plan.settings)
+                judging = functools.partial(self._judge, plan, condition_gate(limit), sources)
+                result, _ = self.once(key, judging)
+                if result.verdict not in {Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE}:
+                    raise MeasurementError(
+                        f"the condition {limit.kpi} {limit.when} cannot be judged: {result.reason}"
+                    )
+                limits.append(limit.settled(result.verdict, f"{limit.kpi} {result.reason}"))
+            else:
+                limits.append(limit)
+        return limits
 
     def _sharing(self, plan: ItemPlan, gate: Gate) -> list[Gate]:
         """Return all selected gates that the same timed measurement serves."""
         sharing = [
             other
             for item in self.plans
-            if (item.student, item.home) == (plan.student, plan.home)
-            for other in item.gates
+            if (item.student, item.home, item.settings) == (plan.student, plan.home, plan.settings)
+            for gate_of_item in item.gates
+            for other in (gate_of_item, *gate_of_item.conditions)
             if other.kpi.timed and other.options["batch_size"] == gate.options["batch_size"]
         ]
         return sharing or [gate]
@@ -220,7 +235,8 @@ class _GateMeasurements:
         return self.sources.recorded(self.gate.kpi.name)
 
     def model(self, role: str) -> Model:
-        return self.session.model(self.sources.candidate(role), self.plan.student if role == "student" else role)
+        name = self.plan.student if role == "student" else role
+        return self.session.model(self.sources.candidate(role), name, self.plan.settings)
 
     def data(self) -> EvalData:
         return self.session.eval_data(self.sources.data())
@@ -272,7 +288,8 @@ class _GateMeasurements:
         session = self.session
         data, batch_size = self.data(), int(self.gate.options["batch_size"])
         hashes = tuple(session.hash_of(model) for model in models.values())
-        key = ("timing", hashes, data.key, batch_size, self.plan.student, self.plan.home)  # whose limits it decides
+        plan, given = self.plan, self.plan.settings
+        key = ("timing", hashes, data.key, batch_size, plan.student, plan.home, given)  # whose limits it decides
 
         def decided(measurement: TimingMeasurement) -> bool:
             return all(self._decided(other, measurement, len(models) > 1) for other in sharing)
@@ -283,11 +300,7 @@ class _GateMeasurements:
                 session.progress.show(what, elapsed_s, budget_s)
 
         def measure() -> TimingMeasurement:
-            settings = TimingSettings(
-                budget_s=session.settings.budget_s,
-                seed=session.settings.seed,
-                allocator=session.settings.allocator,
-            )
+            settings = TimingSettings(budget_s=given.budget_s, seed=given.seed, allocator=given.allocator)
             try:
                 measurement = measure_timing(models, real_batches(data, batch_size), settings, decided, progress)
             finally:
@@ -301,10 +314,11 @@ class _GateMeasurements:
     def _decided(self, gate: Gate, measurement: TimingMeasurement, with_teacher: bool) -> bool:
         if gate.needs_teacher and not with_teacher:
             return True  # it is never decided here
-        question = gate.question(with_teacher=with_teacher, seed=self.session.settings.seed)
+        question = gate.question(with_teacher=with_teacher, seed=self.plan.settings.seed)
         if not gate.limits:
             return len(measurement.looks) > 1
-        return judge(gate.limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided
+        limits = self.session._settled(self.plan, gate, self.sources)  # noqa: SLF001 - two halves of one service
+        return judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided
 
 
 class _Taken(_GateMeasurements):
@@ -338,6 +352,12 @@ def real_batches(data: EvalData, batch_size: int) -> list[Any]:
     return batches
 
 
+def _limit_threads(settings: Settings) -> None:
+    torch = sys.modules.get("torch")
+    if settings.threads is not None and torch is not None and torch.get_num_threads() != settings.threads:
+        torch.set_num_threads(settings.threads)
+
+
 def _timing_note(measurement: TimingMeasurement, student: str, batch_size: int) -> dict[str, Any]:
     return {
         "student": student,
@@ -353,39 +373,5 @@ def _timing_note(measurement: TimingMeasurement, student: str, batch_size: int) 
 def _foreign(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
-
-
-def unjudged(plan: ItemPlan, gate: Gate, verdict: Verdict, reason: str) -> GateResult:
-    """Return the result of a gate that no evidence was found for."""
-    return GateResult(
-        kpi=gate.kpi.name,
-        pillar=gate.kpi.pillar,
-        student=plan.student,
-        verdict=verdict,
-        reason=reason,
-        targets=gate.targets,
-        unit=gate.kpi.unit,
-        options=dict(gate.options),
-    )
-
-
-def _result(plan: ItemPlan, gate: Gate, judgement: Judgement) -> GateResult:
-    verdict = worst([limit.verdict for limit in judgement.limits])
-    decisive = next((limit for limit in judgement.limits if limit.verdict is verdict), None)
-    evidence = judgement.evidence
-    return GateResult(
-        kpi=gate.kpi.name,
-        pillar=gate.kpi.pillar,
-        student=plan.student,
-        verdict=verdict,
-        reason=decisive.reason if decisive else "reported, there is no limit",
-        targets=gate.targets,
-        unit=gate.kpi.unit,
-        limits=judgement.limits,
-        student_reading=evidence.student,
-        teacher_reading=evidence.teacher,
-        notes=evidence.notes,
-        worst_samples=evidence.worst_samples,
-        options=dict(gate.options),
-    )
+    told = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {told:.200}{where}"

@@ -15,10 +15,21 @@ INCONCLUSIVE = ("fail", "warn")
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSpec:
-    """Where to find a model or data, as given on the command line: `[NAME=]module:attribute`."""
+    """Where to find a model or data: `[NAME=]SPEC`, on the command line or in modelbench.toml.
+
+    Attributes:
+        spec: `module:factory`, `file.py:factory`, either with `@weights`, or a saved model.
+        name: the student's label.
+        folder: where relative paths start and modules are looked for first; None is pytest's own folder.
+        where: what the user wrote it as, for messages.
+        reading: keyword arguments of `EvalData` for data that do not bring them.
+    """
 
     spec: str
     name: str | None = None
+    folder: str | None = None
+    where: str = ""
+    reading: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +54,19 @@ class Settings:
     strict: bool = False
     allocator: str = "steady"
     confidence: float | None = None
+    allow_pickle: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
         plain = asdict(self)
-        plain["students"] = list(plain["students"])
+        for name in ("teacher", "data"):
+            plain[name] = _told(getattr(self, name))
+        plain["students"] = [_told(student) for student in self.students]
         return plain
+
+
+def _told(given: NamedSpec | None) -> dict[str, Any] | None:
+    return None if given is None else {"spec": given.spec, "name": given.name}
 
 
 def _at_least(least: float, number: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -92,17 +110,18 @@ def _confidence(text: str) -> float:
 
 
 def parse_spec(text: str) -> NamedSpec:
-    """Read `[NAME=]module:attribute` or `[NAME=]path/to/file.py:attribute`.
+    """Read `[NAME=]SPEC`; whether the SPEC names something that exists is `models.locate`'s to say.
 
     Raises:
-        ValueError: there is no attribute behind a colon.
+        ValueError: there is nothing in it.
 
-    >>> parse_spec("int8=shop.models:load_int8")
-    NamedSpec(spec='shop.models:load_int8', name='int8')
+    >>> given = parse_spec("int8=shop.models:load_int8")
+    >>> given.name, given.spec
+    ('int8', 'shop.models:load_int8')
     """
-    match = re.fullmatch(r"(?:([\w.-]+)=)?(.+:[A-Za-z_][\w.]*)", text)
+    match = re.fullmatch(r"(?:([\w.-]+)=)?+(.*\S.*)", text)
     if match is None:
-        raise ValueError("module:factory or path/to/file.py:factory")
+        raise ValueError("module:factory, file.py:factory or a saved model")
     return NamedSpec(spec=match.group(2), name=match.group(1))
 
 
@@ -120,15 +139,31 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_strict": ("strict", bool),
     "modelbench_allocator": ("allocator", _one_of(*ALLOCATORS)),
     "modelbench_confidence": ("confidence", _confidence),
+    "modelbench_allow_pickle": ("allow_pickle", bool),
 }
 
 
-def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """Combine the sources and return the settings with every mistake found in them.
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Values by option name from one place; None, "" and an empty list mean: not given.
+
+    `where` names the place of an option in messages.
+    """
+
+    values: Mapping[str, Any]
+    where: Callable[[Option], str]
+
+    def get(self, option: Option) -> Any:
+        """Return what was given for an option, or None."""
+        found = self.values.get(option.name)
+        return None if found is None or found in ("", []) else found
+
+
+def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
+    """Combine what was given and return the settings with every mistake found in it.
 
     Args:
-        command_line: values by option name; None (or an empty list) where not given.
-        ini: values by option name; None, "" or an empty list where not given.
+        places: from the strongest to the weakest.
 
     Returns:
         The settings, with defaults in the place of mistaken values, and one message per mistake.
@@ -136,17 +171,14 @@ def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) ->
     values: dict[str, Any] = {}
     mistakes: list[str] = []
     for option in OPTIONS:
-        if option.name not in _CONVERT:
+        place = next((place for place in places if place.get(option) is not None), None)
+        if option.name not in _CONVERT or place is None:
             continue
-        given, where = command_line.get(option.name), option.flag
-        if given is None or given == []:
-            given, where = ini.get(option.name), f"ini value {option.name}"
-        if given is None or given in ("", []):
-            continue
+        found = place.get(option)
         try:
-            values[_CONVERT[option.name][0]] = _convert(option, given)
+            values[_CONVERT[option.name][0]] = _convert(option, found)
         except ValueError as error:
-            mistakes.append(f"{where}: found {given!r}, expected {_expected(option, error)}")
+            mistakes.append(f"{place.where(option)}: found {found!r}, expected {_expected(option, error)}")
     settings = Settings(**values)
     mistakes += _name_mistakes(settings.students)
     return settings, mistakes
@@ -154,7 +186,9 @@ def resolve_settings(command_line: Mapping[str, Any], ini: Mapping[str, Any]) ->
 
 def _convert(option: Option, given: Any) -> Any:
     convert = _CONVERT[option.name][1]
-    return tuple(convert(text) for text in given) if option.kind == "list" else convert(given)
+    if option.kind == "list":
+        return tuple(convert(text) for text in given)
+    return convert(given if option.kind == "flag" else str(given))
 
 
 def _expected(option: Option, error: ValueError) -> str:

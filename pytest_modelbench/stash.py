@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
     from pytest_modelbench.judging import Judging
     from pytest_modelbench.session import BenchSession
+    from pytest_modelbench.settings import NamedSpec, Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
-OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi"})
+OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case"})
 
 # on the config
 JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
@@ -20,6 +21,14 @@ SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
 
+# on a modelbench.toml
+NAMED: pytest.StashKey[dict[str, tuple[NamedSpec, ...]]] = pytest.StashKey()
+"""The models and data that the file names, by fixture."""
+
+# on an item, and on a modelbench.toml whose items have settings of their own
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+
 # on an item
 GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
 LABEL: pytest.StashKey[str] = pytest.StashKey()
+CASE: pytest.StashKey[str] = pytest.StashKey()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
@@ -27,7 +28,7 @@ class Judgement:
         return all(limit.verdict is not Verdict.INCONCLUSIVE for limit in self.limits)
 
 
-def judge(bounds: Sequence[BoundLimit], looks: Iterable[Evidence], unit: str) -> Judgement:
+def judge(bounds: Sequence[BoundLimit | Bargain], looks: Iterable[Evidence], unit: str) -> Judgement:
     """Judge limits by evidence that comes in looks, all at the first look that decides every one of them.
 
     Where no look decides them all, the last look stands, except for limits that an earlier look decided.
@@ -40,7 +41,7 @@ def judge(bounds: Sequence[BoundLimit], looks: Iterable[Evidence], unit: str) ->
     decided: dict[int, LimitResult] = {}
     judgement: Judgement | None = None
     for evidence in looks:
-        results = [judge_limit(bound, evidence, unit) for bound in bounds]
+        results = [_judge_one(bound, evidence, unit) for bound in bounds]
         judgement = Judgement(limits=tuple(results), evidence=evidence)
         if bounds and judgement.decided:
             return judgement
@@ -51,6 +52,21 @@ def judge(bounds: Sequence[BoundLimit], looks: Iterable[Evidence], unit: str) ->
         raise MeasurementError("the measurement ended before there was anything to judge")
     limits = tuple(decided.get(i, result) for i, result in enumerate(judgement.limits))
     return Judgement(limits=limits, evidence=judgement.evidence)
+
+
+def _judge_one(bound: BoundLimit | Bargain, evidence: Evidence, unit: str) -> LimitResult:
+    if isinstance(bound, BoundLimit):
+        return judge_limit(bound, evidence, unit)
+    found = [judge_limit(branch, evidence, unit) for branch in bound.branches]
+    first, told = found[0], f"{bound.because}, so {found[0].reason}"
+    if len({result.verdict for result in found}) > 1:
+        return replace(
+            first,
+            text=str(bound),
+            verdict=Verdict.INCONCLUSIVE,
+            reason=f"{bound.because}, and both limits may hold: {'; '.join(result.reason for result in found)}",
+        )
+    return replace(first, text=str(bound), reason=told)
 
 
 def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult:

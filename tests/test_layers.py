@@ -11,18 +11,18 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options", "stash"),
-    ("settings", "results"),
+    ("errors", "units", "limits", "options", "stash", "cases"),
+    ("settings", "results", "bargains"),
     ("stats",),
     ("models", "data"),
     ("probes",),
     ("kpis",),
-    ("gates", "verdicts"),
-    ("reports",),
-    ("session", "collection"),
+    ("gates", "verdicts", "sla"),
+    ("reports", "judged"),
+    ("session", "collection", "fixture_lookup", "parametrisation"),
     ("access", "outcomes"),
-    ("fixtures", "judging"),
-    ("plugin",),
+    ("fixtures", "judging", "sla_file"),
+    ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -96,8 +96,15 @@ def test_only_some_rooms_know_heavy_libraries(path: Path) -> None:
         "results",
         "gates",
         "collection",
+        "fixture_lookup",
+        "parametrisation",
+        "bargains",
         "fixtures",
         "plugin",
+        "cases",
+        "sla",
+        "sla_file",
+        "cli",
     }
     catalogue = {"kpi.py", "catalogue.py", "quality.py", "efficiency.py", "footprint.py", "reliability.py"}
     if room(path) in light or (room(path) == "kpis" and path.name in catalogue):

@@ -6,19 +6,26 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.settings import NamedSpec, Settings, parse_spec, resolve_settings
+from pytest_modelbench.settings import Given, NamedSpec, Settings, parse_spec, resolve_settings
+
+
+def places(command_line: dict[str, Any], ini: dict[str, Any]) -> list[Given]:
+    return [
+        Given(values=command_line, where=lambda option: option.flag),
+        Given(values=ini, where=lambda option: f"ini value {option.name}"),
+    ]
 
 
 def test_defaults() -> None:
     """Nothing given, nothing mistaken."""
-    assert resolve_settings({}, {}) == (Settings(), [])
+    assert resolve_settings(places({}, {})) == (Settings(), [])
 
 
 def test_command_line_beats_ini() -> None:
     """A value of the command line wins, an empty one does not."""
     command_line: dict[str, Any] = {"modelbench_seed": "4", "modelbench_budget": None, "modelbench_student": []}
     ini = {"modelbench_seed": "3", "modelbench_budget": "9.5", "modelbench_student": ["a=m:f", "b=m:g"]}
-    settings, mistakes = resolve_settings(command_line, ini)
+    settings, mistakes = resolve_settings(places(command_line, ini))
     assert mistakes == []
     assert (settings.seed, settings.budget_s) == (4, 9.5)
     assert [student.name for student in settings.students] == ["a", "b"]
@@ -27,7 +34,7 @@ def test_command_line_beats_ini() -> None:
 def test_mistakes_are_gathered_and_name_their_source() -> None:
     """Every mistake is told, with the option or the ini value it stands in."""
     _, mistakes = resolve_settings(
-        {"modelbench_seed": "x"}, {"modelbench_budget": "0", "modelbench_confidence": "95"}
+        places({"modelbench_seed": "x"}, {"modelbench_budget": "0", "modelbench_confidence": "95"})
     )
     assert len(mistakes) == 3
     assert mistakes[0].startswith("--modelbench-seed: found 'x'")
@@ -40,16 +47,17 @@ def test_mistakes_are_gathered_and_name_their_source() -> None:
     [
         ("shop.models:load", "shop.models:load", None),
         ("int8=shop.models:load", "shop.models:load", "int8"),
+        ("int8=student.pt2", "student.pt2", "int8"),
         ("v1.2-small=models/shop.py:Box.make", "models/shop.py:Box.make", "v1.2-small"),
     ],
 )
 def test_spec(text: str, spec: str, name: str | None) -> None:
-    """`[NAME=]module:attribute`, or a file."""
+    """`[NAME=]`, and whatever `locate` makes of the rest."""
     assert parse_spec(text) == NamedSpec(spec=spec, name=name)
 
 
-@pytest.mark.parametrize("text", ["shop.models", "shop:", ":load", "a=b", ""])
-def test_spec_without_an_attribute(text: str) -> None:
-    """A module alone names no model."""
+@pytest.mark.parametrize("text", ["", " ", "a= "])
+def test_empty_spec(text: str) -> None:
+    """Nothing names no model."""
     with pytest.raises(ValueError, match="module:factory"):
         parse_spec(text)

@@ -193,3 +193,18 @@ def as_eval_data(found: Any) -> EvalData:
     if found is None:
         raise DataError("found None; expected (inputs, targets) or EvalData(...)")
     return EvalData(found)
+
+
+def with_reading(found: Any, reading: Mapping[str, Any]) -> EvalData:
+    """Return evaluation data for what a factory gave, read as a file says (`task`, `outputs`, `target`, ...).
+
+    Raises:
+        DataError: it is no evaluation data, or it says itself how it is read.
+    """
+    if isinstance(found, EvalData):
+        raise DataError(
+            f"the factory returns EvalData, which says itself how it is read. Leave {', '.join(reading)} out, or "
+            "return (inputs, targets)"
+        )
+    pair = isinstance(found, tuple) and len(found) == 2
+    return EvalData(*(found if pair else (found,)), **reading)

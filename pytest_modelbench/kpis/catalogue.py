@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
@@ -45,35 +45,56 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
 
 
 def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
-    if "better" not in own or not ("unit" in own or "metric" in own):
+    metric = own.get("metric")
+    scorer = isinstance(metric, str) and ":" not in metric
+    if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
             f"unknown KPI {name!r}{nearest}. `pytest --modelbench-kpis` lists them. "
             "For a KPI of your own state better= and unit=, or metric= and better="
         )
-    better, metric, unit = own["better"], own.get("metric"), own.get("unit", "")
+    better, unit = own.get("better", "higher"), own.get("unit", "")
     if better not in ("higher", "lower"):
         raise UsageMistake(f"kpi {name!r}: better={better!r}, expected 'higher' or 'lower'")
+    if scorer and better == "lower":
+        raise UsageMistake(
+            f"kpi {name!r}: scorers of scikit-learn are greater when better; errors have names with neg_. "
+            "Leave better= out"
+        )
     if not isinstance(unit, str):
         raise UsageMistake(f"kpi {name!r}: unit={unit!r}, expected a text such as 'ms', '%' or ''")
-    if metric is not None and not callable(metric):
-        raise UsageMistake(f"kpi {name!r}: metric={metric!r}, expected a callable (targets, predictions) -> float")
+    if metric is not None:
+        check_metric(name, metric)
     return Kpi(
         name=name,
         pillar="quality",
         unit=unit,
         better=better,
-        definition="recorded by the test" if metric is None else f"{_name_of(metric)}(targets, predictions)",
+        definition="recorded by the test" if metric is None else f"{name_of(metric)}(targets, predictions)",
         method="kpi.record() in the test's body" if metric is None else "paired bootstrap by sample",
         source="the test suite",
         probe="record" if metric is None else "predictions",
         derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
-        options={} if metric is None else {"confidence": None},
+        options={} if metric is None else {"confidence": None, "key": None},
         metric=metric,
     )
 
 
-def _name_of(metric: Callable[..., Any]) -> str:
-    return getattr(metric, "__name__", type(metric).__name__)
+def check_metric(name: str, metric: Any) -> None:
+    """Refuse what can be no metric; whether a name means something is asked later, where gates are judged."""
+    if isinstance(metric, type):
+        raise UsageMistake(
+            f"kpi {name!r}: metric is the class {metric.__name__}. Write metric={metric.__name__}(...)"
+        )
+    if not (isinstance(metric, str) or callable(metric) or hasattr(metric, "compute")):
+        raise UsageMistake(
+            f"kpi {name!r}: metric={metric!r}, expected a callable (targets, predictions) -> float, the name of a "
+            "scorer of scikit-learn, or an object with .compute()"
+        )
+
+
+def name_of(metric: Any) -> str:
+    """Return what a metric is called, for definitions."""
+    return metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)

@@ -17,11 +17,12 @@ from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
 from pytest_modelbench.kpis.derive_shares import check_paired, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.own_metrics import own_statistic
 from pytest_modelbench.probes.predictions import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.paired import IntArray, Statistic, paired_bootstrap
 
-SLOWEST_RESAMPLED_S = 0.05
+SLOWEST_RESAMPLED_S = 0.01
 _REGRESSION = {
     "rmse": metrics.root_mean_squared_error,
     "mae": metrics.mean_absolute_error,
@@ -36,8 +37,8 @@ def scored(question: Question, measurements: Measurements) -> Iterator[Evidence]
 
 
 def own_metric(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read a metric that the user brought: a callable (targets, predictions) -> float."""
-    yield _resampled(question, measurements, _own_statistic)
+    """Read a metric that the user brought (see `own_metrics`)."""
+    yield _resampled(question, measurements, own_statistic)
 
 
 def recorded(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -189,23 +190,5 @@ def _quiet(statistic: Statistic) -> Statistic:
                 if len(np.unique(index)) == len(index):  # the data themselves, not a resample
                     raise MeasurementError(f"scikit-learn: {error}") from error
                 return math.nan
-
-    return measured
-
-
-def _own_statistic(question: Question, predictions: Predictions) -> Statistic:
-    metric, targets = question.kpi.metric, predictions.targets
-    if metric is None or targets is None:
-        raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
-
-    def measured(index: IntArray) -> float:
-        try:
-            return float(metric(targets[index], predictions.labels[index]))
-        except Exception as error:
-            if len(np.unique(index)) < len(index):
-                return math.nan  # undefined on this resample, as for scikit-learn's metrics
-            raise MeasurementError(
-                f"the metric of {question.kpi.name} raised {type(error).__name__}: {error}"
-            ) from error
 
     return measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -27,7 +27,7 @@ class Kpi:
     `parameters`, `artefact`, or `record` (the test's body). `derive` names the function that does it, as
     `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are the least and the
     greatest value. `options` are the measurement options of a gate with their defaults. `paired` KPIs are defined on
-    both models.
+    both models. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Kpi:
     options: Mapping[str, Any] = field(default_factory=dict)
     paired: bool = False
     report_only: bool = False
-    metric: Callable[[Any, Any], float] | None = None
+    metric: Any = None
 
     @property
     def timed(self) -> bool:

@@ -9,10 +9,13 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_modelbench.errors import ModelError, NotApplicable
 from pytest_modelbench.models.outputs import shapes
+
+if TYPE_CHECKING:
+    from pytest_modelbench.data.edge_cases import EdgeCase
 
 _serial = itertools.count(1)
 _known: dict[int, tuple[weakref.ref[Any], int]] = {}
@@ -98,6 +101,13 @@ class Model(ABC):
                 return self.bind(inputs)()
             except Exception as error:
                 raise self.failure(inputs, error) from error
+
+    def check_finite(self, case: EdgeCase) -> None:
+        """Check that the model answers an edge case: see `models.checks.check_finite`."""
+        __tracebackhide__ = True
+        from pytest_modelbench.models.checks import check_finite
+
+        check_finite(self, case)
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Return the error that tells of a call that raised."""

@@ -1,4 +1,8 @@
-"""Find the factory, or the object, that a SPEC of the command line names."""
+"""Find what a SPEC names, and build it.
+
+A SPEC is `module:factory` or `path/to/file.py:factory`, either with `@path/to/weights`, or a saved model: a file, a
+folder of a Hugging Face model, or `hf://organisation/name` on its hub.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,68 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pytest_modelbench.errors import ModelError, UsageMistake
+from pytest_modelbench.models.saved import HUB, Filled, SavedModel
+from pytest_modelbench.settings import NamedSpec
+
+_FACTORY = re.compile(r"(?P<source>.+?):(?P<attribute>[A-Za-z_][\w.]*)(?:@(?P<weights>.+))?")
 
 
-def locate(spec: str, folder: Path) -> Any:
-    """Import what `module:attribute` or `path/to/file.py:attribute` names, without calling it.
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """What a SPEC names: an object with possibly a file of weights for what it makes, or a saved model."""
+
+    spec: str
+    target: Any = None
+    weights: Path | None = None
+    saved: SavedModel | None = None
+
+
+def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
+    """Find what a SPEC names, without calling or loading it.
 
     Args:
-        spec: as written.
-        folder: where relative paths start; modules are looked for here first.
+        given: as written.
+        folder: where relative paths start if the SPEC brings no folder; modules are looked for there first.
+        saved: whether a saved model makes sense.
 
     Raises:
         UsageMistake: there is no such file, module or attribute, or importing it failed.
     """
-    source, _, attribute = spec.rpartition(":")
-    module = _import(source, spec, folder)
-    found: Any = module
+    spec, home = given.spec, Path(given.folder) if given.folder is not None else folder
+    match = _FACTORY.fullmatch(spec)
+    if match is None:
+        if not saved:
+            raise UsageMistake(f"{spec!r}: expected module:factory or file.py:factory")
+        return Located(spec=spec, saved=_saved(spec, home))
+    weights = None
+    if match["weights"] is not None:
+        weights = home / match["weights"]
+        if not weights.is_file():
+            raise UsageMistake(f"{spec!r}: there is no file {weights}")
+    return Located(spec=spec, target=_attribute(match["source"], match["attribute"], spec, home), weights=weights)
+
+
+def _saved(spec: str, home: Path) -> SavedModel:
+    if spec.startswith(HUB):
+        return SavedModel(spec)
+    path = (home / spec).expanduser()
+    if not path.exists():
+        raise UsageMistake(
+            f"{spec!r}: expected module:factory, file.py:factory or a saved model, and there is no file {path}"
+        )
+    return SavedModel(str(path))
+
+
+def _attribute(source: str, attribute: str, spec: str, home: Path) -> Any:
+    found: Any = _import(source, spec, home)
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
@@ -79,12 +124,19 @@ def _reach(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-def build(target: Any, spec: str) -> Any:
-    """Return the object that a SPEC stands for: functions and classes are factories, anything else is taken.
+def build(located: Located) -> Any:
+    """Return what a SPEC stands for: functions and classes are factories, anything else is taken as it is.
 
     Raises:
         ModelError: the factory raised, or needs arguments.
     """
+    if located.saved is not None:
+        return located.saved
+    made = _made(located.target, located.spec)
+    return made if located.weights is None else Filled(made, located.weights)
+
+
+def _made(target: Any, spec: str) -> Any:
     if not (inspect.isroutine(target) or inspect.isclass(target)):
         return target
     try:

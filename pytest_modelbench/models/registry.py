@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, load_saved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,34 +30,42 @@ ADAPTERS: dict[str, AdapterEntry] = {
     "sklearn": AdapterEntry(
         base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.sklearn_estimator:SklearnModel"
     ),
+    "pipeline": AdapterEntry(
+        base="transformers.pipelines.base:Pipeline", adapter="pytest_modelbench.models.huggingface:PipelineModel"
+    ),
 }
 _CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.function:CallableModel")
 
 
-def adapt(candidate: Any, name: str, device: str | None = None) -> Model:
+def adapt(candidate: Any, loading: Loading) -> Model:
     """Wrap an object of the user's into the adapter that fits it; a `Model` only gets its name.
 
     Args:
-        candidate: a module, estimator, callable or `Model`.
-        name: `teacher`, or the student's label.
-        device: for adapters that can move a model.
+        candidate: a module, estimator, callable, `Model`, or the path of a saved model.
+        loading: its name, the device for adapters that can move a model, whether pickles are allowed.
 
     Raises:
         ModelError: nothing fits; the message says what was found and what is expected.
     """
+    name = loading.name
     if isinstance(candidate, Model):
         candidate.name = name
         return candidate
+    if isinstance(candidate, str | Path):
+        candidate = SavedModel(str(candidate))
+    if isinstance(candidate, SavedModel):
+        return load_saved(candidate, loading)
+    if isinstance(candidate, Filled):
+        return fill(candidate, loading)
     if isinstance(candidate, type):
         raise ModelError(f"{name} is the class {candidate.__name__}, not a model. Return {candidate.__name__}(...)")
     for entry in _fitting(candidate):
         adapter = _resolve(entry.adapter)
-        model: Model = adapter(candidate, name, device) if entry.takes_device else adapter(candidate, name)
+        model: Model = adapter(candidate, name, loading.device) if entry.takes_device else adapter(candidate, name)
         return model
-    advice = "Load the file and return the model" if isinstance(candidate, str | Path) else "Return the model itself"
     raise ModelError(
         f"{name} is {candidate!r:.80} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
-        f"scikit-learn estimator or a callable. {advice}"
+        "scikit-learn estimator, a callable or the path of a saved model. Return the model itself"
     )
 
 

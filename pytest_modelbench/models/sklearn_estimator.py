@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.models.base import Artefact, Model
+from pytest_modelbench.models.saved import Loading, refuse_pickle
 
 
 class SklearnModel(Model):
@@ -28,8 +29,9 @@ class SklearnModel(Model):
 
     kind = "sklearn"
 
-    def __init__(self, estimator: Any, name: str) -> None:
+    def __init__(self, estimator: Any, name: str, file: Path | None = None) -> None:
         super().__init__(name)
+        self.file = file
         try:
             check_is_fitted(estimator)
         except NotFittedError as error:
@@ -51,7 +53,7 @@ class SklearnModel(Model):
 
     def replicate(self) -> Model:
         """Return a deep copy with everything that was fitted."""
-        return SklearnModel(copy.deepcopy(self.estimator), self.name)
+        return SklearnModel(copy.deepcopy(self.estimator), self.name, self.file)
 
     def fingerprint(self) -> str:
         """Hash the estimator with everything that was fitted (`joblib.hash`); by identity if it cannot be pickled."""
@@ -61,7 +63,9 @@ class SklearnModel(Model):
             return super().fingerprint()
 
     def artefact(self) -> Artefact:
-        """Return the size of the estimator as joblib dumps it, uncompressed."""
+        """Return the size of the file it came from, or of the estimator as joblib dumps it, uncompressed."""
+        if self.file is not None:
+            return Artefact(size_bytes=self.file.stat().st_size, method=f"file {self.file.name}")
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model.joblib"
             try:
@@ -73,3 +77,42 @@ class SklearnModel(Model):
     def describe(self) -> dict[str, Any]:
         """Return the estimator's class and the method that predicts."""
         return {**super().describe(), "class": type(self.estimator).__qualname__, "method": self.method}
+
+
+def load_skops(path: str, loading: Loading) -> Model:
+    """Load an estimator that skops saved; types that skops does not trust by itself need pickles to be allowed.
+
+    Raises:
+        ModelError: skops is missing, cannot read the file, or finds types that are not trusted.
+    """
+    try:
+        from skops import io
+    except ImportError as error:
+        raise ModelError(f"{loading.name}: {path} needs skops: pip install 'pytest-modelbench[skops]'") from error
+    try:
+        unknown = io.get_untrusted_types(file=path)
+        if unknown:
+            instead = "Return the estimator from a factory of your own"
+            refuse_pickle(
+                path, f"a skops file with types that it does not trust ({', '.join(unknown)})", loading, instead
+            )
+        estimator = io.load(path, trusted=unknown)
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its readers meet
+        raise ModelError(f"{loading.name}: {path} cannot be read by skops: {error}") from error
+    return SklearnModel(estimator, loading.name, Path(path))
+
+
+def load_pickle(path: str, loading: Loading) -> Model:
+    """Load a pickled estimator, where that is allowed.
+
+    Raises:
+        ModelError: pickles are not allowed, or the file cannot be read.
+    """
+    refuse_pickle(path, "a pickle", loading, "Save the estimator by skops.io.dump")
+    try:
+        found = joblib.load(path)
+    except Exception as error:  # unpickling runs foreign code
+        raise ModelError(f"{loading.name}: {path} cannot be unpickled: {type(error).__name__}: {error}") from error
+    return SklearnModel(found, loading.name, Path(path))

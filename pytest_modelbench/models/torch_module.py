@@ -93,11 +93,16 @@ class TorchModel(Model):
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
+        module = self.copied_module()
+        return None if module is None else TorchModel(module, self.name)
+
+    def copied_module(self) -> nn.Module | None:
+        """Return a deep copy of the module, or None as for `replicate`."""
         needed = sum(t.numel() * t.element_size() for t in self.module.state_dict().values() if _is_plain(t))
         if self.device.type == "cpu" and needed * _COPY_HEADROOM > psutil.virtual_memory().available:
             return None
         try:
-            return TorchModel(copy.deepcopy(self.module), self.name)
+            return copy.deepcopy(self.module)
         except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
             return None
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbench.reports.tradeoff import tradeoff
 from pytest_modelbench.results import Verdict, json_object
 
 SCHEMA_VERSION = "1"
@@ -44,6 +45,10 @@ class Record:
         if outcome != "passed" and test["outcome"] not in {"failed", "error"}:
             test["outcome"] = outcome
 
+    def describe_test(self, nodeid: str, told: Mapping[str, str]) -> None:
+        """Take what else is known of an item: the edge case it ran, and for which student."""
+        self.tests[nodeid].update(told)
+
     def add_session(self, data: Mapping[str, Any]) -> None:
         """Take what one process knows beyond its items: models, timings, environment, mistakes."""
         self.expect(data.get("collected", []))
@@ -77,6 +82,7 @@ class Record:
     def to_json(self, exit_status: int, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON report."""
         models = {name: notes for name, notes in self.models.items() if name != "teacher"}
+        gates = self.ordered_gates()
         return json_object(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -85,9 +91,10 @@ class Record:
                 "environment": self.environment or environment(),
                 "settings": settings,
                 "models": {"teacher": self.models.get("teacher"), "students": models},
-                "gates": self.ordered_gates(),
+                "gates": gates,
                 "tests": list(self.tests.values()),
                 "timings": self.timings,
+                "tradeoff": tradeoff(gates),
                 "mistakes": self.mistakes,
                 "diagnosis": [],
                 "summary": self.counts(),

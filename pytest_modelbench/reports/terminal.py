@@ -50,9 +50,17 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
         legacy_windows=False,
     )
     gates: list[Gate] = report["gates"]
-    for student in dict.fromkeys(gate["student"] for gate in gates):
+    cases = [test for test in report["tests"] if "edge_case" in test]
+    for student in dict.fromkeys(entry["student"] for entry in [*gates, *cases]):
         console.print(Text(_title(student, report), style="bold"))
-        console.print(_table([gate for gate in gates if gate["student"] == student]))
+        own = [gate for gate in gates if gate["student"] == student]
+        table = _table(own)
+        reliability = any(gate["pillar"] == "reliability" for gate in own)
+        _add_edge_cases(table, [case for case in cases if case["student"] == student], heading=not reliability)
+        console.print(table)
+    if report["tradeoff"] is not None:
+        console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
+        console.print(_tradeoff_table(report["tradeoff"]))
     for line in _timing_lines(report["timings"]):
         console.print(Text(line, style="dim"), soft_wrap=True)
     for gate in gates:
@@ -85,6 +93,43 @@ def _table(gates: Sequence[Gate]) -> Table:
             for row in _rows(gate):
                 table.add_row(*row)
     return table
+
+
+def _tradeoff_table(found: dict[str, Any]) -> Table:
+    table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("Student", no_wrap=True)
+    for axis in found["axes"]:
+        table.add_column(axis["kpi"], justify="right")
+    table.add_column("Pareto")
+    for row in found["students"]:
+        cells = [_against_teacher(value, axis) for value, axis in zip(row["values"], found["axes"], strict=True)]
+        table.add_row(Text(row["student"]), *cells, Text("*" if row["pareto"] else ""))
+    return table
+
+
+def _against_teacher(value: dict[str, Any], axis: dict[str, Any]) -> Text:
+    """Show a value, and how it stands to the teacher's: in points for shares, as a ratio for anything else."""
+    student, teacher, unit = value["student"], value["teacher"], axis["unit"]
+    shown = format_judged(student, unit)
+    if teacher is None:
+        return Text(shown)
+    if unit == "%":
+        return Text(f"{shown} ({student - teacher:+.3g} pp)")
+    return Text(f"{shown} ({format_judged(student / teacher, 'x')})" if teacher else shown)
+
+
+def _add_edge_cases(table: Table, cases: Sequence[dict[str, Any]], *, heading: bool) -> None:
+    """Add one row that counts the edge cases of a student; those that do not fit its inputs are left out."""
+    run = [case for case in cases if case["outcome"] != "skipped"]
+    if run:
+        bad = list(dict.fromkeys(case["edge_case"] for case in run if case["outcome"] in {"failed", "error"}))
+        verdict = Verdict.FAIL if bad else Verdict.PASS
+        if heading:
+            table.add_row(Text("reliability", style="bold"))
+        passed = f"{sum(case['outcome'] not in {'failed', 'error'} for case in run)} of {len(run)}"
+        table.add_row(
+            Text(" edge cases"), Text("-"), Text(passed), Text("all"), _verdict(verdict), Text(", ".join(bad))
+        )
 
 
 def _rows(gate: Gate) -> Iterable[tuple[Text, ...]]:
@@ -177,7 +222,12 @@ def totals(report: dict[str, Any]) -> str:
     counts = {verdict: count for verdict, count in report["summary"].items() if count}
     gates = sum(counts.values())
     listed = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in counts.items())
-    return f"{gates} gate{'s' if gates != 1 else ''} judged: {listed}" if gates else "no gate was collected"
+    return f"{gates} gate{'s' if gates != 1 else ''} judged: {listed}" if gates else _nothing_judged(report)
+
+
+def _nothing_judged(report: dict[str, Any]) -> str:
+    cases = sum("edge_case" in test for test in report["tests"])
+    return f"{cases} edge cases, no gate" if cases else "no gate was collected"
 
 
 def render_catalogue(rows: Sequence[tuple[str, str, str, str, str, str]], width: int) -> str:

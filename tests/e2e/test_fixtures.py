@@ -85,7 +85,7 @@ def test_own_kpi_that_is_never_recorded_is_an_error(judge: Judge) -> None:
         ("lambda targets, predictions: float((targets == predictions).mean())", "pass", "0.98"),
         ("lambda targets, predictions: 1 / 0", "error", "the metric of quality raised ZeroDivisionError"),
         ("lambda targets, predictions: float('nan')", "error", "quality of student is nan"),
-        ("lambda targets, predictions: 'high'", "error", "the metric of quality raised ValueError"),
+        ("lambda targets, predictions: 'high'", "error", "the metric of quality gave 'high', expected one number"),
     ],
 )
 def test_own_metric(judge: Judge, metric: str, verdict: str, words: str) -> None:

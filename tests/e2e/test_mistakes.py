@@ -111,7 +111,10 @@ def pytest_collection_modifyitems(items):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--modelbench-teacher=shop.models", "expected module:factory or path/to/file.py:factory"),
+        (
+            "--modelbench-teacher=shop.models",
+            "expected module:factory, file.py:factory or a saved model, and there is no",
+        ),
         ("--modelbench-teacher=nowhere:load", "'nowhere:load': there is no module 'nowhere'"),
         ("--modelbench-teacher=nowhere.py:load", "there is no file"),
         ("--modelbench-teacher=shop.py:lod", "has no attribute 'lod'; did you mean 'load'?"),
@@ -183,7 +186,7 @@ def test_missing_fixture(judge: Judge, fixture: str, tests: str, words: str) -> 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("'weights.pt'", "student is 'weights.pt' of type str; expected a torch.nn.Module"),
+        ("'weights.pt'", "student is 'weights.pt', and there is no such file. Known are a TorchScript file"),
         ("dict", "student is the class dict, not a model. Return dict(...)"),
         ("None", "student is None of type NoneType"),
     ],

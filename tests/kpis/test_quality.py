@@ -58,8 +58,8 @@ def evidence(
     """Return the evidence of one gate outside of pytest, as a notebook would get it."""
     data = EvalData(np.arange(len(student), dtype=float).reshape(-1, 1), targets)
     gate = read_gate((kpi, *limits), options)
-    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,))
-    session = BenchSession(Settings(enabled=True))
+    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
+    session = BenchSession()
     session.plan([plan])
     result, judgement = session.judge(plan, gate, FixedSources(student, teacher, data))
     if judgement is None:

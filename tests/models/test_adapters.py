@@ -18,9 +18,13 @@ from sklearn.preprocessing import StandardScaler
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.errors import ModelError, NotApplicable, UsageMistake
-from pytest_modelbench.models.locate import build, locate
+from pytest_modelbench.models.locate import Located, build, locate
 from pytest_modelbench.models.outputs import as_array, join, select_output, shapes, take
 from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.settings import NamedSpec
+
+AS_STUDENT = Loading(name="student")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ from pytest_modelbench.models.registry import adapt
 )
 def test_each_object_gets_its_adapter(candidate: Any, kind: str) -> None:
     """The registry finds the adapter by the object's library."""
-    model = adapt(candidate, "student")
+    model = adapt(candidate, AS_STUDENT)
     assert (model.kind, model.name) == (kind, "student")
     assert model.fingerprint().startswith(kind)
     assert model.describe()["kind"] == kind
@@ -46,7 +50,7 @@ def test_classifier_gives_probabilities_and_its_classes() -> None:
     """A pipeline is judged by predict_proba, with the labels of its columns."""
     inputs, targets = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[targets]
-    model = adapt(make_pipeline(StandardScaler(), LogisticRegression()).fit(inputs, names), "student")
+    model = adapt(make_pipeline(StandardScaler(), LogisticRegression()).fit(inputs, names), AS_STUDENT)
     assert model(inputs[:5]).shape == (5, 3)
     assert model.classes == ["setosa", "versicolor", "virginica"]
     assert model.artefact().size_bytes > 0
@@ -59,19 +63,19 @@ def test_estimators_of_one_content_are_one_model() -> None:
     """The fingerprint is the content, not the object."""
     inputs, targets = load_diabetes(return_X_y=True)
     one, same, other = (LinearRegression().fit(inputs[:n], targets[:n]) for n in (300, 300, 301))
-    prints = [adapt(estimator, "student").fingerprint() for estimator in (one, same, other)]
+    prints = [adapt(estimator, AS_STUDENT).fingerprint() for estimator in (one, same, other)]
     assert prints[0] == prints[1] != prints[2]
 
 
 def test_estimator_that_is_not_fitted() -> None:
     """Found before anything is measured."""
     with pytest.raises(ModelError, match="student is a LinearRegression that is not fitted yet"):
-        adapt(LinearRegression(), "student")
+        adapt(LinearRegression(), AS_STUDENT)
 
 
 def test_callables_are_never_taken_for_each_other() -> None:
     """Two closures may have the same code and compute different things."""
-    one, two = (adapt(lambda batch, k=k: batch * k, "student") for k in (1, 2))
+    one, two = (adapt(lambda batch, k=k: batch * k, AS_STUDENT) for k in (1, 2))
     assert one.fingerprint() != two.fingerprint()
     with pytest.raises(NotApplicable):
         one.count_parameters()
@@ -87,9 +91,9 @@ def test_copies_of_callables() -> None:
         def __call__(self, batch: Any) -> Any:
             return batch
 
-    assert adapt(len, "student").replicate() is None
-    assert adapt(Scorer([1, 2]), "student").replicate() is not None
-    assert adapt(Scorer(threading.Lock()), "student").replicate() is None
+    assert adapt(len, AS_STUDENT).replicate() is None
+    assert adapt(Scorer([1, 2]), AS_STUDENT).replicate() is not None
+    assert adapt(Scorer(threading.Lock()), AS_STUDENT).replicate() is None
 
 
 def test_fake_follows_its_script() -> None:
@@ -169,16 +173,20 @@ def test_batches_are_cut_and_joined(batch: Any) -> None:
 def test_spec_names_a_factory_a_class_or_an_object(tmp_path: Path) -> None:
     """Functions and classes are called, objects are taken as they are; a file is imported once."""
     tmp_path.joinpath("shop.py").write_text("class Box:\n    model = 5\nbox = Box()\ndef load(): return box\n")
-    box = build(locate("shop.py:load", tmp_path), "shop.py:load")
-    assert build(locate("shop.py:box", tmp_path), "shop.py:box") is box
-    assert locate("shop.py:box.model", tmp_path) == 5
-    assert type(build(locate("shop.py:Box", tmp_path), "shop.py:Box")) is locate("shop.py:Box", tmp_path)
+
+    def find(spec: str) -> Located:
+        return locate(NamedSpec(spec=spec), tmp_path)
+
+    box = build(find("shop.py:load"))
+    assert build(find("shop.py:box")) is box
+    assert find("shop.py:box.model").target == 5
+    assert type(build(find("shop.py:Box"))) is find("shop.py:Box").target
 
 
 def test_factory_that_needs_arguments(tmp_path: Path) -> None:
     """The fault is in the SPEC, not deep in a call."""
     tmp_path.joinpath("shop.py").write_text("def load(path): ...\n")
     with pytest.raises(ModelError, match="must take no arguments: missing a required argument: 'path'"):
-        build(locate("shop.py:load", tmp_path), "shop.py:load")
+        build(locate(NamedSpec(spec="shop.py:load"), tmp_path))
     with pytest.raises(UsageMistake, match="no module 'nowhere'"):
-        locate("nowhere:load", tmp_path)
+        locate(NamedSpec(spec="nowhere:load"), tmp_path)

@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 
 from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.torch_module import TorchModel
 
 
@@ -227,4 +228,6 @@ def test_hugging_face_style_outputs_pass_through() -> None:
         def forward(self, input_ids: torch.Tensor) -> Any:
             return Output(input_ids.float(), input_ids)
 
-    assert adapt(Head(), "student")({"input_ids": torch.ones(2, 3, dtype=torch.int64)}).logits.shape == (2, 3)
+    assert adapt(Head(), Loading(name="student"))(
+        {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
+    ).logits.shape == (2, 3)

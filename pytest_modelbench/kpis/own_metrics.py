@@ -1,0 +1,148 @@
+"""Metrics that users bring: callables, scikit-learn's scorers, torchmetrics, Hugging Face `evaluate`.
+
+Every kind becomes a statistic of the samples in an index array, so that all of them are resampled alike.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer
+
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.probes.predictions import Predictions
+from pytest_modelbench.stats.paired import IntArray, Statistic
+
+Array = npt.NDArray[Any]
+
+
+def own_statistic(question: Question, predictions: Predictions) -> Statistic:
+    """Return the user's metric as a statistic of the samples in an index array.
+
+    Raises:
+        DataError: the data have no targets.
+        MeasurementError: (by the statistic) the metric raised on the data themselves; NaN on a resample.
+    """
+    if predictions.targets is None:
+        raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
+    compute = _computation(question.kpi.metric, predictions, predictions.targets)
+
+    def measured(index: IntArray) -> float:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return _number(compute(index), question)
+        except MeasurementError:
+            raise
+        except Exception as error:
+            if len(np.unique(index)) < len(index):
+                return math.nan  # undefined on this resample, as for scikit-learn's metrics
+            raise MeasurementError(
+                f"the metric of {question.kpi.name} raised {type(error).__name__}: {error}"
+            ) from error
+
+    return measured
+
+
+def _computation(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
+    if isinstance(metric, str):
+        scorer = get_scorer(metric)
+        stand_in = (_Regressor if predictions.task == "regression" else _Classifier)(predictions)
+        return lambda index: scorer(stand_in, index, targets[index])
+    if all(hasattr(metric, name) for name in ("update", "compute", "reset")):
+        return _torchmetrics(metric, predictions, targets)
+    if hasattr(metric, "compute"):
+        return lambda index: metric.compute(predictions=predictions.labels[index], references=targets[index])
+    return lambda index: metric(targets[index], predictions.labels[index])
+
+
+def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
+    """Feed scores where there are any, otherwise labels; of two classes the score of the second."""
+    import torch
+
+    scores, columns = predictions.scores, predictions.columns
+    fed = predictions.labels if scores is None else scores
+    if scores is not None and predictions.task == "binary":
+        fed = scores[:, 1]
+    elif scores is not None and columns is not None and not np.array_equal(columns, np.arange(len(columns))):
+        raise DataError(f"torchmetrics count classes from 0, and the classes are {columns[:3].tolist()}, ...")
+
+    def compute(index: IntArray) -> Any:
+        metric.reset()
+        metric.update(torch.as_tensor(fed[index]), torch.as_tensor(targets[index]))
+        return metric.compute()
+
+    return compute
+
+
+def _number(found: Any, question: Question) -> float:
+    """Return the number in a metric's answer; of a mapping the entry that `key=` or the KPI's name picks."""
+    if isinstance(found, Mapping):
+        name = question.kpi.name
+        key = question.options.get("key") or (name if name in found else None)
+        if key is None and len(found) == 1:
+            key = next(iter(found))
+        if key not in found:
+            listed = ", ".join(map(repr, found))
+            wanted = f"has no entry {key!r}" if key is not None else "has several entries"
+            raise MeasurementError(f"the answer of the metric of {name} {wanted}: {listed}. Write key=...")
+        found = found[key]
+    try:
+        return float(found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MeasurementError(
+            f"the metric of {question.kpi.name} gave {found!r:.80}, expected one number (or a mapping of names to "
+            "numbers)"
+        ) from error
+
+
+class _StandIn(BaseEstimator):  # type: ignore[misc]
+    """Answers a scorer with recorded predictions: its inputs are positions of samples."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self.predictions = predictions
+        self.classes_ = predictions.columns
+
+    def fit(self, *_: Any) -> _StandIn:
+        """Learn nothing: scikit-learn asks estimators for this method."""
+        return self
+
+    def predict(self, index: IntArray) -> Array:
+        """Return predicted labels or values."""
+        labels: Array = self.predictions.labels[index]
+        return labels
+
+
+class _Regressor(RegressorMixin, _StandIn):  # type: ignore[misc]
+    """A regression model's predictions."""
+
+
+class _Classifier(ClassifierMixin, _StandIn):  # type: ignore[misc]
+    """A classifier's predictions, as labels and as scores."""
+
+    def predict_proba(self, index: IntArray) -> Array:
+        """Return probabilities (n, classes), softmax applied to logits."""
+        from scipy.special import softmax
+
+        scores = self._scores(index)
+        chances = scores if self.predictions.meaning == "probabilities" else softmax(scores, axis=1)
+        total: Array = chances / chances.sum(axis=1, keepdims=True)
+        return total
+
+    def decision_function(self, index: IntArray) -> Array:
+        """Return scores; of two classes the difference."""
+        scores = self._scores(index)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def _scores(self, index: IntArray) -> Array:
+        if self.predictions.scores is None:
+            raise MeasurementError(f"{self.predictions.outputs.model} gives labels, and the scorer needs scores")
+        scores: Array = self.predictions.scores[index].astype(np.float64)
+        return scores

@@ -1,0 +1,156 @@
+"""What makes several items of one test: named models, edge cases; and what an item's student is called."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
+from pytest_modelbench.stash import MISTAKES, NAMED
+
+if TYPE_CHECKING:
+    from pytest_modelbench.settings import NamedSpec, Settings
+
+_OPTION = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data"}
+
+
+def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]]:
+    """Return the models and data that the options (or ini values) name, by fixture."""
+    from dataclasses import replace
+
+    given = {
+        "teacher_model": (settings.teacher,) if settings.teacher else (),
+        "student_model": settings.students,
+        "eval_data": (settings.data,) if settings.data else (),
+    }
+    return {
+        fixture: tuple(replace(spec, where=f"--modelbench-{_OPTION[fixture]}") for spec in specs)
+        for fixture, specs in given.items()
+        if specs
+    }
+
+
+def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[NamedSpec, ...]]:
+    """Return the models and data named for an item: those of the command line beat those of its file."""
+    module = item.getparent(pytest.Module)
+    of_file = module.stash.get(NAMED, {}) if module is not None else {}
+    return of_file | (named_on_command_line(settings) if settings is not None else {})
+
+
+def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> None:
+    """Let named models and data beat fixtures of the same role, overridden ones too.
+
+    A direct parametrisation shadows a fixture without instantiating it; its id is hidden where it has no name.
+    """
+    for fixture, specs in named_for(metafunc.definition, settings).items():
+        if fixture not in metafunc.fixturenames:
+            continue
+        if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
+            metafunc.config.stash[MISTAKES].append(
+                f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
+                f"{specs[0].where} names another. Leave one of them out"
+            )
+            continue
+        ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
+        mark = pytest.mark.parametrize(fixture, specs, ids=ids, scope="session")
+        metafunc.definition.add_marker(mark)
+
+
+def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
+    """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
+    from pytest_modelbench.cases import registered_in
+
+    found: dict[str, Callable[[Any], Any]] = {}
+    for plugin in item.config.pluginmanager.get_plugins():
+        file = Path(getattr(plugin, "__file__", None) or "")
+        if isinstance(plugin, ModuleType) and file.name == "conftest.py" and file.parent in item.path.parents:
+            found |= registered_in(plugin)
+    module = getattr(item, "module", None)
+    return found | (registered_in(module) if isinstance(module, ModuleType) else {})
+
+
+def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
+    """Make one item for each edge case; the closest marker `edge_case` narrows them.
+
+    Done also when nothing is judged, so that node ids never change.
+    """
+    from pytest_modelbench.cases import BUILT_IN
+
+    item = metafunc.definition
+    shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
+    if shadowed or not is_ours(item, "edge_case"):
+        return
+    known = [*BUILT_IN, *cases_for(item)]
+    mark = item.get_closest_marker("edge_case")
+    names = known if mark is None else list(mark.args)
+    told: list[str] = item.config.stash[MISTAKES]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else ""
+            told.append(f"{place_of(item)}: unknown edge case {name!r}{nearest}. Known are {', '.join(known)}")
+    if mark is not None and not names:
+        told.append(f"{place_of(item)}: the marker edge_case names no case. Write @pytest.mark.edge_case('zeros')")
+    metafunc.parametrize("edge_case", [name for name in names if name in known], indirect=True)
+
+
+def student_label(item: pytest.Item) -> str:
+    """Return the student's label: the parameter's id, the name on the command line, or `student`.
+
+    A student whose fixture depends on other parametrised fixtures is named after their parameters.
+    """
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return "student"
+    names = ["student_model"]
+    for name in names:
+        definition = winning_fixture(item, name)
+        names += [other for other in getattr(definition, "argnames", ()) if other not in names]
+    labels = [_parameter_label(item, name, callspec.params[name]) for name in names if name in callspec.params]
+    return "-".join(labels) or "student"
+
+
+def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:
+    from pytest_modelbench.settings import NamedSpec
+
+    if isinstance(value, NamedSpec):
+        return value.name or "student"
+    definition = winning_fixture(item, name)
+    ids: Any = getattr(definition, "ids", None)
+    params: Any = getattr(definition, "params", None)
+    for mark in item.iter_markers("parametrize"):
+        if names_of(mark) == [name]:
+            ids = mark.kwargs.get("ids")
+            params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
+    plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
+    return _parameter_id(name, value, ids if callable(ids) else plain[0], list(plain[1]))
+
+
+def names_of(mark: pytest.Mark) -> list[str]:
+    """Return the argument names of a parametrize mark."""
+    names = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
+    return [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+
+
+def _parameter_id(name: str, value: Any, ids: Any, params: list[Any]) -> str:
+    """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
+    index = next((i for i, param in enumerate(params) if _plain_value(param) is value), 0)
+    own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
+    if isinstance(own, str):
+        return own
+    found = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
+    if isinstance(found, str | int | float):
+        return str(found)
+    if isinstance(value, str | int | float | bool):
+        return str(value)
+    return str(getattr(value, "__name__", f"{name}{index}"))
+
+
+def _plain_value(param: Any) -> Any:
+    """Return what a parameter stands for: `pytest.param(value, id=...)` holds it in a tuple."""
+    return param.values[0] if type(param).__name__ == "ParameterSet" else param

@@ -1,0 +1,256 @@
+"""What a `modelbench.toml` says: models, data, settings and KPIs, each with its line. Standard library only.
+
+[models]
+teacher = "shop.models:load_teacher"
+[models.students]
+distilled = "shop.models:load_student"
+[data]
+eval = "shop.data:test_set"
+[run]
+threads = 1
+[kpi]
+parameters = "reduction >= 85%"
+latency_p99 = ["<= 120 ms", "reduction >= 50%"]
+[kpi.top1_accuracy]
+limits = "drop <= 2 pp"
+confidence = 0.95
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.settings import NamedSpec, parse_spec
+
+TABLES = ("models", "data", "run", "kpi")
+MODEL_KEYS = ("teacher", "student", "students")
+RUN_KEYS = tuple(option.name.removeprefix("modelbench_") for option in OPTIONS if option.run)
+DATA_KEYS: Mapping[str, tuple[type, ...]] = {
+    "eval": (str,),
+    "task": (str,),
+    "outputs": (str,),
+    "select": (str, int),
+    "target": (str,),
+    "classes": (list,),
+    "batch_size": (int,),
+}
+_TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
+_ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
+_HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest_\w*|__\w*")
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KpiEntry:
+    """One key of the table `[kpi]`: an item named `name` that judges `kpi`."""
+
+    name: str
+    kpi: str
+    limits: tuple[str, ...]
+    options: Mapping[str, Any]
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sla:
+    """The content of one file; `named` are models and data by fixture, `run` values by option name."""
+
+    named: Mapping[str, tuple[NamedSpec, ...]] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kpis: tuple[KpiEntry, ...] = ()
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+
+def read_sla(text: str, place: str, folder: str) -> tuple[Sla, list[str], bool]:
+    """Read a file and return what could be understood, every mistake with its line, and whether it is TOML at all.
+
+    Args:
+        text: the content.
+        place: the file's name in messages.
+        folder: where its relative paths start.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line, told = _decode_error(str(error))
+        return Sla(), [f"{place}:{line}: this is not valid TOML: {told}"], False
+    reader = _Reader(line_of_each_key(text), place, folder)
+    sla = Sla(named=reader.named(table), run=reader.run(table), kpis=tuple(reader.kpis(table)), lines=reader.lines)
+    reader.check_names(table, TABLES, (), "table")
+    return sla, sorted(reader.mistakes, key=_line_in), True
+
+
+def _line_in(mistake: str) -> int:
+    found = re.search(r":(\d+): ", mistake)
+    return int(found[1]) if found else 0
+
+
+def _decode_error(told: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", told, re.DOTALL)
+    return (found[2], found[1]) if found else ("1", told.removesuffix(" (at end of document)"))
+
+
+def line_of_each_key(text: str) -> dict[Path, int]:
+    r"""Return the line on which each key of a TOML text is written, counted from 1.
+
+    A statement starts where everything before it is valid TOML, and brings the keys that are new then.
+
+    >>> line_of_each_key('[a]\nb = [\n  1,\n]\nc.d = 2')
+    {('a',): 1, ('a', 'b'): 2, ('a', 'c'): 5, ('a', 'c', 'd'): 5}
+    """
+    lines = text.splitlines(keepends=True)
+    known: dict[Path, int] = {}
+    start = 0
+    for end in range(1, len(lines) + 1):
+        try:
+            table = tomllib.loads("".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        for path in _paths(table):
+            known.setdefault(path, start + 1)
+        start = end
+    return known
+
+
+def _paths(table: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
+    for key, value in table.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from _paths(value, (*above, key))
+
+
+class _Reader:
+    """Reads the tables of one file and gathers mistakes."""
+
+    def __init__(self, lines: Mapping[Path, int], place: str, folder: str) -> None:
+        self.lines = lines
+        self.place = place
+        self.folder = folder
+        self.mistakes: list[str] = []
+
+    def where(self, *path: str) -> str:
+        return f"{self.place}:{self.lines.get(path, 1)}"
+
+    def mistake(self, path: Path, text: str) -> None:
+        self.mistakes.append(f"{self.where(*path)}: {text}")
+
+    def check_names(self, table: Mapping[str, Any], known: tuple[str, ...], above: Path, what: str) -> None:
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+                inside = f" in [{'.'.join(above)}]" if above else ""
+                self.mistake((*above, key), f"unknown {what} {key!r}{inside}{advice}")
+
+    def table(self, parent: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+        found = parent.get(path[-1], {})
+        if isinstance(found, dict):
+            return found
+        self.mistake(path, f"{'.'.join(path)} is {_kind(found)}, expected a table: [{'.'.join(path)}]")
+        return {}
+
+    def named(self, table: Mapping[str, Any]) -> dict[str, tuple[NamedSpec, ...]]:
+        models = self.table(table, "models")
+        self.check_names(models, MODEL_KEYS, ("models",), "key")
+        students = self.table(models, "models", "students")
+        found = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
+        if "student" in models and "students" in models:
+            self.mistake(("models", "student"), "both student and [models.students] are given. Leave one of them out")
+        found["student_model"] = (
+            *self.specs(models, ("models",), ["student"]),
+            *self.specs(students, ("models", "students"), list(students), labels=True),
+        )
+        found["eval_data"] = self.data(table)
+        return {fixture: specs for fixture, specs in found.items() if specs}
+
+    def specs(
+        self, table: Mapping[str, Any], above: Path, keys: list[str], *, labels: bool = False
+    ) -> tuple[NamedSpec, ...]:
+        found = []
+        for key in keys:
+            path, value = (*above, key), table.get(key)
+            if key in table and isinstance(value, str) and value.strip():
+                name = key if labels else None
+                found.append(
+                    NamedSpec(spec=parse_spec(value).spec, name=name, folder=self.folder, where=self.where(*path))
+                )
+            elif key in table:
+                self.mistake(
+                    path,
+                    f"{key} is {_kind(value)}, expected a text: module:factory, file.py:factory or a saved model",
+                )
+        return tuple(found)
+
+    def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
+        data = self.table(table, "data")
+        self.check_names(data, tuple(DATA_KEYS), ("data",), "key")
+        reading = []
+        for key, value in data.items():
+            types = DATA_KEYS.get(key)
+            if types is None or key == "eval":
+                continue
+            if isinstance(value, bool) or not isinstance(value, types):
+                wanted = " or ".join(_TYPES[kind] for kind in types)
+                self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
+            else:
+                reading.append((key, tuple(value) if isinstance(value, list) else value))
+        found = self.specs(data, ("data",), ["eval"])
+        if data and "eval" not in data:
+            self.mistake(("data",), '[data] has no eval. Write eval = "module:factory"')
+        return tuple(
+            NamedSpec(spec=spec.spec, folder=spec.folder, where=spec.where, reading=tuple(reading)) for spec in found
+        )
+
+    def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.table(table, "run")
+        self.check_names(run, RUN_KEYS, ("run",), "key")
+        return {f"modelbench_{key}": value for key, value in run.items() if key in RUN_KEYS}
+
+    def kpis(self, table: Mapping[str, Any]) -> Iterator[KpiEntry]:
+        kpis = self.table(table, "kpi")
+        if not kpis and "kpi" not in table:
+            self.mistakes.append(f"{self.place}:1: there is no table [kpi], so nothing is judged")
+        elif not kpis:
+            self.mistake(("kpi",), "the table [kpi] is empty, so nothing is judged")
+        for name, value in kpis.items():
+            entry = self.kpi(name, value)
+            if entry is not None:
+                yield entry
+
+    def kpi(self, name: str, value: Any) -> KpiEntry | None:
+        path = ("kpi", name)
+        if not _ITEM_NAME.fullmatch(name) or _HOOKS.fullmatch(name):
+            self.mistake(
+                path,
+                f"{name!r} cannot name an item: use letters, digits and underscores (latency_p99_9), and none of "
+                "pytest's own names",
+            )
+            return None
+        options = dict(value) if isinstance(value, dict) else {}
+        limits = options.pop("limits", []) if isinstance(value, dict) else value
+        kpi = options.pop("kpi", name)
+        limits = [limits] if isinstance(limits, str) else limits
+        if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
+            self.mistake(
+                path,
+                f"the limits of {name} are {_kind(limits)}, expected a text or a list of texts, such as "
+                '["<= 120 ms", "reduction >= 85%"]',
+            )
+            return None
+        if not isinstance(kpi, str):
+            self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a text: the name of a KPI")
+            return None
+        return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value)
+    shown = "" if isinstance(value, dict) else f" ({value!r})"
+    return _TYPES.get(type(value), f"a {type(value).__name__}") + shown
