@@ -22,7 +22,7 @@ bench: $(READY)  ## measure the plugin's own cost and the rates of right verdict
 	$(BIN)/python benchmarks/verdicts.py
 
 clean:
-	rm -rf $(VENV) example_suites/digits/artifacts benchmarks/results
+	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results
 
 $(READY): pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)

@@ -47,7 +47,7 @@ def plan_of(item: pytest.Item) -> ItemPlan:
         student=item.stash[LABEL],
         gates=item.stash[GATES],
         settings=settings_of(item),
-        home=home_of(item),
+        home=home_of(item, named_for(item, item.config.stash[JUDGING].settings)),
     )
 
 

@@ -49,6 +49,12 @@ BUILT_IN: Mapping[str, CaseInfo] = {
     "unseen-id": CaseInfo("every token one past the highest id in the data", "tokens"),
 }
 
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "numbers": tuple(name for name, case in BUILT_IN.items() if case.inputs != "tokens"),
+    "tokens": tuple(name for name, case in BUILT_IN.items() if case.inputs in {"tokens", "any"}),
+}
+"""What a marker may say for all cases that fit such inputs."""
+
 
 def register_edge_case(name: object) -> Callable[[Function], Function]:
     """Add an edge case of one's own, in a conftest.py or a test module, for the tests below it.
@@ -64,7 +70,7 @@ def register_edge_case(name: object) -> Callable[[Function], Function]:
     """
     if not isinstance(name, str) or not name.strip():
         raise UsageMistake(f"register_edge_case({name!r}): expected a name. Write @register_edge_case('night')")
-    if name in BUILT_IN:
+    if name in BUILT_IN or name in GROUPS:
         raise UsageMistake(f"register_edge_case({name!r}): there is a built-in edge case of this name")
 
     named = str(name)

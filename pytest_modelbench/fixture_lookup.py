@@ -5,6 +5,7 @@ Their only home (`_fixtureinfo`, `_fixturemanager`): there is no public way to a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -34,17 +35,25 @@ def overridden(item: pytest.Item, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ != _OWN_MODULE
 
 
-def home_of(item: pytest.Item) -> tuple[str, ...]:
-    """Say where an item's student, teacher and data come from: two items share them only if this is equal."""
+def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
+    """Say where an item's student, teacher and data come from: two items share them only if this is equal.
+
+    Args:
+        item: whose models.
+        named: models and data that the command line or a file names for it, by fixture; they beat fixtures.
+    """
     manager: Any = item.session._fixturemanager  # noqa: SLF001 - see above
-    definitions = [manager.getfixturedefs(name, item) for name in MODEL_FIXTURES]
     callspec = getattr(item, "callspec", None)
-    indices, params = (callspec.indices, callspec.params) if callspec is not None else ({}, {})
-    return (
-        *(str(found[-1].baseid) if found else "" for found in definitions),
-        *(str(indices.get(name, "")) for name in ("teacher_model", "eval_data")),
-        *(repr(params[name]) for name in MODEL_FIXTURES if type(params.get(name)).__name__ == "NamedSpec"),
-    )
+    indices = callspec.indices if callspec is not None else {}
+    home = []
+    for name in MODEL_FIXTURES:
+        if name in named:
+            home.append(repr(named[name]))
+            continue
+        found = manager.getfixturedefs(name, item)
+        index = "" if name == "student_model" else str(indices.get(name, ""))  # the label tells students apart
+        home.append(f"{found[-1].baseid if found else ''}:{index}")
+    return tuple(home)
 
 
 def place_of(item: pytest.Item) -> str:

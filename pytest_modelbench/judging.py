@@ -134,7 +134,8 @@ class Judging:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
             return
         self.record.add_session(data)
-        if self.settings.strict and not self.record.gates and int(session.exitstatus) in {0, 5}:
+        judged = self.record.gates or self.record.edge_cases()
+        if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.settings.json_path:
             path = Path(self.config.invocation_params.dir) / self.settings.json_path
@@ -172,12 +173,13 @@ class Judging:
         report = self._report(int(exitstatus))
         writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours
         terminalreporter.write_sep("=", "modelbench")
-        if report["gates"] or any("edge_case" in test for test in report["tests"]):
+        if report["gates"] or self.record.edge_cases():
             text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
             for line in text.splitlines():
                 terminalreporter.write_line(line)
         failed = report["summary"]["fail"] + report["summary"]["error"]
-        terminalreporter.write_line(totals(report), red=bool(failed), yellow=not report["gates"])
+        nothing = not report["gates"] and not self.record.edge_cases()
+        terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
         if self.written:
             terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
 

@@ -79,7 +79,7 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
 
     Done also when nothing is judged, so that node ids never change.
     """
-    from pytest_modelbench.cases import BUILT_IN
+    from pytest_modelbench.cases import BUILT_IN, GROUPS
 
     item = metafunc.definition
     shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
@@ -87,13 +87,15 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
         return
     known = [*BUILT_IN, *cases_for(item)]
     mark = item.get_closest_marker("edge_case")
-    names = known if mark is None else list(mark.args)
+    named = known if mark is None else list(mark.args)
+    names = list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
     told: list[str] = item.config.stash[MISTAKES]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            nearest = f"; did you mean {near[0]!r}?" if near else ""
-            told.append(f"{place_of(item)}: unknown edge case {name!r}{nearest}. Known are {', '.join(known)}")
+            near = difflib.get_close_matches(str(name), [*known, *GROUPS], n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else "."
+            listed = ", ".join([*GROUPS, *known])
+            told.append(f"{place_of(item)}: unknown edge case {name!r}{nearest} Known are {listed}")
     if mark is not None and not names:
         told.append(f"{place_of(item)}: the marker edge_case names no case. Write @pytest.mark.edge_case('zeros')")
     metafunc.parametrize("edge_case", [name for name in names if name in known], indirect=True)

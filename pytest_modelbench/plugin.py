@@ -21,8 +21,8 @@ _KPI = (
     "value is judged. The test runs once for each student. See `pytest --modelbench-kpis` for the names."
 )
 _EDGE_CASE = (
-    "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, for example "
-    "edge_case('zeros', 'huge')."
+    "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, to some by name, such as "
+    "edge_case('zeros', 'huge'), or to those that fit the inputs: edge_case('numbers'), edge_case('tokens')."
 )
 
 

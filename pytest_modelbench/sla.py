@@ -216,7 +216,7 @@ class _Reader:
         kpis = self.table(table, "kpi")
         if not kpis and "kpi" not in table:
             self.mistakes.append(f"{self.place}:1: there is no table [kpi], so nothing is judged")
-        elif not kpis:
+        elif not kpis and table["kpi"] == {}:
             self.mistake(("kpi",), "the table [kpi] is empty, so nothing is judged")
         for name, value in kpis.items():
             entry = self.kpi(name, value)

@@ -28,7 +28,7 @@ def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
         "-p",
         "no:cacheprovider",
     ]
-    finished = subprocess.run([*command, *arguments, "."], cwd=DIGITS, capture_output=True, text=True, check=False)
+    finished = subprocess.run([*command, *arguments], cwd=DIGITS, capture_output=True, text=True, check=False)
     found = json.loads(report.read_text())
     jsonschema.validate(found, report_schema(), cls=jsonschema.Draft202012Validator)
     return finished.returncode, finished.stdout, found
@@ -39,7 +39,52 @@ def test_both_students_pass(tmp_path: Path) -> None:
     status, output, report = judge(tmp_path)
     assert status == 0, output
     assert set(report["models"]["students"]) == {"distilled", "pruned"}
-    assert report["summary"]["pass"] == len(report["gates"]) == 26
+    assert report["summary"]["pass"] == len(report["gates"]) == 52
+    assert report["models"]["teacher"]["forward_passes"] == 3
+    assert report["tradeoff"]["axes"][0]["kpi"] == "top1_accuracy"
+
+
+def test_file_and_tests_agree(tmp_path: Path) -> None:
+    """modelbench.toml and test_sla.py come to the same verdict on every limit that both have."""
+    verdicts = []
+    for suite in ("test_sla.py", "modelbench.toml"):
+        status, output, report = judge(tmp_path, suite)
+        assert status == 0, output
+        verdicts.append(
+            {
+                (gate["student"], gate["kpi"], gate["options"].get("batch_size"), limit["text"]): limit["verdict"]
+                for gate in report["gates"]
+                for limit in gate["limits"]
+            }
+        )
+    assert verdicts[0] == verdicts[1]
+    assert len(verdicts[0]) == 28
+
+
+LOG_OF_INK = """
+import torch
+from models import load
+from torch import nn
+
+class LogOfInk(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = load("distilled")
+
+    def forward(self, images):
+        return self.inner(images) + torch.log(images.abs().sum(dim=(1, 2, 3))).unsqueeze(1)
+"""
+
+
+def test_edge_cases_of_the_teacher_and_of_a_student_with_a_logarithm(tmp_path: Path) -> None:
+    """The teacher passes every case; log(0) fails the blank image, and nothing else of the edge cases."""
+    (tmp_path / "log.py").write_text(LOG_OF_INK)
+    outcomes = {}
+    for name, spec in (("original", "models.py:load_teacher"), ("log", f"{tmp_path}/log.py:LogOfInk")):
+        _, _, report = judge(tmp_path, "-k", "edge_cases", f"--modelbench-student={name}={spec}", "test_sla.py")
+        outcomes[name] = {test["edge_case"]: test["outcome"] for test in report["tests"]}
+    assert set(outcomes["original"].values()) == {"passed"}
+    assert [case for case, outcome in outcomes["log"].items() if outcome != "passed"] == ["zeros"]
 
 
 @pytest.mark.parametrize(
@@ -63,8 +108,8 @@ def test_both_students_pass(tmp_path: Path) -> None:
 )
 def test_broken_student_fails_the_build(tmp_path: Path, student: str, failing: set[str], words: str) -> None:
     """Exit code 1, the items that name the cause, and no others."""
-    status, output, report = judge(tmp_path, f"--modelbench-student={student}=broken.py:{student}")
+    status, output, report = judge(tmp_path, f"--modelbench-student={student}=broken.py:{student}", "test_sla.py")
     assert status == 1
-    failed = {test["nodeid"] for test in report["tests"] if test["outcome"] == "failed"}
+    failed = {test["nodeid"] for test in report["tests"] if test["outcome"] == "failed" and "edge_case" not in test}
     assert failed == {f"test_sla.py::{name}[{student}]" for name in failing}
     assert words in output

@@ -119,6 +119,11 @@ def build(name: str) -> ConvNet:
     return prune_channels(build("teacher"), PRUNED_SHARE)
 
 
+def load_teacher() -> ConvNet:
+    """Return the trained teacher."""
+    return load("teacher")
+
+
 def load(name: str) -> ConvNet:
     """Return a trained network, training all of them first where the weights are missing."""
     path = ARTIFACTS / f"{name}.safetensors"

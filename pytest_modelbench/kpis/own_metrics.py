@@ -108,7 +108,7 @@ class _StandIn(BaseEstimator):  # type: ignore[misc]
 
     def __init__(self, predictions: Predictions) -> None:
         self.predictions = predictions
-        self.classes_ = predictions.columns
+        self.classes_ = np.unique(predictions.labels) if predictions.columns is None else predictions.columns
 
     def fit(self, *_: Any) -> _StandIn:
         """Learn nothing: scikit-learn asks estimators for this method."""

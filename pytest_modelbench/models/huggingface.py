@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,25 @@ class PretrainedModel(TorchModel):
         super().__init__(module, loading.name, loading.device)
         self.source = source
 
+    def _files(self) -> list[Path]:
+        return sorted(file for file in Path(self.source).rglob("*") if file.is_file())
+
+    def fingerprint(self) -> str:
+        """Hash the folder's files; a model from the hub by what it computes."""
+        if not Path(self.source).is_dir():
+            return super().fingerprint()
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self._files():
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
+        return f"file:{digest.hexdigest()}"
+
     def artefact(self) -> Artefact:
         """Return the size of the folder's files; of a model from the hub, that of its weights."""
         folder = Path(self.source)
         if not folder.is_dir():
             return super().artefact()
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in self._files())
         return Artefact(size_bytes=size, method=f"all files of {folder.name}/")
 
     def describe(self) -> dict[str, Any]:

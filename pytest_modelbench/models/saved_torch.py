@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping
@@ -93,8 +94,8 @@ def load_exported(path: str, loading: Loading) -> Model:
         ModelError: torch cannot read it.
     """
     try:
-        program = torch.export.load(path)
-        module = program.module()
+        with Path(path).open("rb") as file:
+            module = torch.export.load(io.BytesIO(file.read())).module()
     except Exception as error:  # torch.export raises whatever its readers meet
         raise _unreadable(path, "a torch.export archive", loading, error) from error
     return ExportedModel(module, loading, Path(path), "torch.export archive")

@@ -94,7 +94,7 @@ def load_skops(path: str, loading: Loading) -> Model:
         if unknown:
             instead = "Return the estimator from a factory of your own"
             refuse_pickle(
-                path, f"a skops file with types that it does not trust ({', '.join(unknown)})", loading, instead
+                path, f"a skops file with types that skops does not trust ({', '.join(unknown)})", loading, instead
             )
         estimator = io.load(path, trusted=unknown)
     except ModelError:

@@ -7,6 +7,7 @@ import copy
 import functools
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,9 @@ class TorchModel(Model):
         if self.device.type == "cpu" and needed * _COPY_HEADROOM > psutil.virtual_memory().available:
             return None
         try:
-            return copy.deepcopy(self.module)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's own, which a suite may have turned into errors
+                return copy.deepcopy(self.module)
         except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
             return None
 
@@ -158,11 +161,14 @@ class TorchModel(Model):
             if any(path.startswith(outer) for outer in opened):
                 continue
             opener = getattr(module, "_weight_bias", None)
-            if callable(opener):
+            scripted = isinstance(module, torch.jit.ScriptModule)
+            if scripted and "PackedParams" not in module.original_name:
+                continue
+            if callable(opener) and not scripted:
                 opened.append(f"{path}." if path else "")
                 found = opener()
                 yield from _tensors(tuple(found) if isinstance(found, list | tuple) else found)
-            elif any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
+            elif scripted or any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
                 raise MeasurementError(
                     f"{self.name}: the packed weights of {path or 'the module'} ({type(module).__name__}) "
                     "cannot be counted"

@@ -324,6 +324,8 @@ def _many_columns(
     _check_meaning(outputs.model, array, meaning, one_of_many=True)
     known = outputs.classes if outputs.classes is not None else classes
     columns = np.asarray(known if known is not None else range(array.shape[1]))
+    if targets is not None and targets.dtype.kind in "iu" and columns.dtype.kind in "US":
+        columns = np.arange(len(columns))  # targets are positions of named classes
     if len(columns) != array.shape[1]:
         raise DataError(f"{outputs.model}: {array.shape[1]} output columns and {len(columns)} classes")
     _check_targets(outputs.model, targets, columns)

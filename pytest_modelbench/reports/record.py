@@ -49,6 +49,10 @@ class Record:
         """Take what else is known of an item: the edge case it ran, and for which student."""
         self.tests[nodeid].update(told)
 
+    def edge_cases(self) -> int:
+        """Return the number of items that ran an edge case."""
+        return sum("edge_case" in test for test in self.tests.values())
+
     def add_session(self, data: Mapping[str, Any]) -> None:
         """Take what one process knows beyond its items: models, timings, environment, mistakes."""
         self.expect(data.get("collected", []))

@@ -89,9 +89,14 @@ def _table(gates: Sequence[Gate]) -> Table:
         rows = [gate for gate in gates if gate["pillar"] == pillar]
         if rows:
             table.add_row(Text(pillar, style="bold"))
+        shown: set[tuple[str, ...]] = set()
         for gate in rows:
-            for row in _rows(gate):
-                table.add_row(*row)
+            cells = list(_rows(gate))
+            words = tuple(str(cell) for row in cells for cell in row)
+            if words not in shown:  # two items may judge the same by the same measurement
+                shown.add(words)
+                for row in cells:
+                    table.add_row(*row)
     return table
 
 

@@ -27,6 +27,8 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         every axis and better on one; two latencies whose intervals overlap are equally good.
     """
     students = list(dict.fromkeys(gate["student"] for gate in gates))
+    if len(students) < 2:
+        return None
     readings: dict[tuple[str, str], Mapping[str, Any]] = {}
     for gate in gates:
         reading = gate["readings"]["student"]
@@ -38,7 +40,7 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         for name, kpis, better in AXES
         if (kpi := next((kpi for kpi in kpis if all((one, kpi) in readings for one in students)), None))
     ]
-    if len(students) < 2 or len(axes) < 2:
+    if len(axes) < 2:
         return None
     return {
         "axes": axes,
@@ -61,17 +63,20 @@ def _values(readings: Mapping[str, Any]) -> dict[str, float | None]:
 def _beats(
     one: str, other: str, axes: Sequence[Mapping[str, Any]], readings: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> bool:
-    pairs = [
-        (_ends(readings[one, axis["kpi"]]["student"], axis), _ends(readings[other, axis["kpi"]]["student"], axis))
-        for axis in axes
-    ]
+    pairs = [(_ends(readings[one, axis["kpi"]], axis), _ends(readings[other, axis["kpi"]], axis)) for axis in axes]
     worse = any(theirs[0] > ours[1] for ours, theirs in pairs)
     return not worse and any(ours[0] > theirs[1] for ours, theirs in pairs)
 
 
-def _ends(reading: Mapping[str, Any], axis: Mapping[str, Any]) -> tuple[float, float]:
-    """Return least and greatest goodness: the interval of a time, which noise decides, otherwise the value."""
-    value = float(reading["value"])
-    low, high = (reading["ci_low"], reading["ci_high"]) if axis["name"] == "latency" else (value, value)
-    ends = (value if low is None else float(low), value if high is None else float(high))
-    return ends if axis["better"] == "higher" else (-ends[1], -ends[0])
+def _ends(readings: Mapping[str, Any], axis: Mapping[str, Any]) -> tuple[float, float]:
+    """Return least and greatest goodness: the interval of a time, which noise decides, otherwise the value.
+
+    Students are timed in different minutes, each beside the teacher: their times are compared as shares of its time.
+    """
+    student, teacher = readings["student"], readings["teacher"]
+    value = float(student["value"])
+    if axis["name"] != "latency":
+        return (value, value) if axis["better"] == "higher" else (-value, -value)
+    scale = float(teacher["value"]) if teacher and teacher["value"] else 1.0
+    low, high = (value if end is None else float(end) for end in (student["ci_low"], student["ci_high"]))
+    return -high / scale, -low / scale

@@ -1,0 +1,9 @@
+"""`python -m pytest_modelbench`."""
+
+from __future__ import annotations
+
+import sys
+
+from pytest_modelbench.cli import main
+
+sys.exit(main())

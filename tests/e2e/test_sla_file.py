@@ -1,0 +1,233 @@
+"""modelbench.toml in real pytest runs: items, selection, models, settings, reports, with and without a conftest."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from suites import FAKES, Finished, read_report
+
+FACTORIES = (
+    FAKES.replace('@pytest.fixture(scope="session")\n', "")
+    + """
+CALLS = []
+def small():
+    CALLS.append("small")
+    return student(parameters=5_000)
+def wrong(): return student(outputs=answers(100))
+"""
+)
+MODELS = """
+[models]
+teacher = "shop:teacher_model"
+[models.students]
+distilled = "shop:student_model"
+small = "shop.py:small"
+[data]
+eval = "shop:eval_data"
+"""
+KPIS = """
+[kpi]
+parameters = "reduction >= 92%"
+latency_p50 = ["<= 5 ms", "reduction >= 50%"]
+top1_accuracy = "drop <= 2 pp"
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str, process: bool = False) -> Finished:
+    command = ("--modelbench", "--modelbench-json=report.json", "-p", "no:cacheprovider", *arguments)
+    result = pytester.runpytest_subprocess(*command) if process else pytester.runpytest_inprocess(*command)
+    return Finished(result, read_report(pytester))
+
+
+@pytest.fixture
+def shop(pytester: pytest.Pytester) -> pytest.Pytester:
+    """Return a folder that holds only a modelbench.toml and one Python file with factories."""
+    pytester.makepyfile(shop=FACTORIES)
+    pytester.path.joinpath("modelbench.toml").write_text(MODELS + KPIS)
+    return pytester
+
+
+def test_folder_with_a_file_and_factories_is_judged(shop: pytest.Pytester) -> None:
+    """One item for each KPI and student; the verdict is the outcome; the report names the file as the source."""
+    finished = run(shop)
+    assert finished.result.ret == 1
+    assert finished.verdicts == {
+        "modelbench.toml::parameters[distilled]:parameters": "fail",
+        "modelbench.toml::latency_p50[distilled]:latency_p50": "pass",
+        "modelbench.toml::top1_accuracy[distilled]:top1_accuracy": "pass",
+        "modelbench.toml::parameters[small]:parameters": "pass",
+        "modelbench.toml::latency_p50[small]:latency_p50": "pass",
+        "modelbench.toml::top1_accuracy[small]:top1_accuracy": "pass",
+    }
+    assert {limit["source"] for gate in finished.report["gates"] for limit in gate["limits"]} == {"modelbench.toml"}
+    finished.result.stdout.fnmatch_lines(["parameters of distilled: FAIL: reduction >= 92% does not hold: 90%"])
+    finished.result.stdout.fnmatch_lines(
+        ["*rerun:   pytest --modelbench 'modelbench.toml::parameters[[]distilled[]]'"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-k", "parameters and small"], ["parameters[small]"]),
+        (["-m", "kpi", "-k", "latency_p50"], ["latency_p50[distilled]", "latency_p50[small]"]),
+        (["modelbench.toml::top1_accuracy[small]"], ["top1_accuracy[small]"]),
+        (["modelbench.toml::top1_accuracy"], ["top1_accuracy[distilled]", "top1_accuracy[small]"]),
+    ],
+)
+def test_items_are_selected_like_any_other(shop: pytest.Pytester, arguments: list[str], expected: list[str]) -> None:
+    """By -k, -m and node id; only what is selected is judged."""
+    finished = run(shop, *arguments)
+    assert sorted(test["nodeid"] for test in finished.report["tests"]) == [f"modelbench.toml::{e}" for e in expected]
+    assert len(finished.report["gates"]) == len(expected)
+
+
+def test_last_failed_and_junit(shop: pytest.Pytester) -> None:
+    """--lf runs what failed; JUnit has the items under the file's name, with the line where the KPI is written."""
+    command = ("--modelbench", "--junitxml=junit.xml", "-o", "junit_family=xunit1")
+    shop.runpytest_inprocess(*command)
+    again = shop.runpytest_inprocess(*command, "--lf")
+    again.assert_outcomes(failed=1)
+    (case,) = ET.parse(shop.path / "junit.xml").getroot().iter("testcase")  # noqa: S314 - pytest wrote it
+    assert (case.get("name"), case.get("file"), case.get("line")) == (
+        "parameters[distilled]",
+        "modelbench.toml",
+        "10",
+    )
+
+
+def test_workers_agree_with_a_serial_run(shop: pytest.Pytester) -> None:
+    """Under xdist the same items come to the same verdicts, timed ones apart."""
+    serial = run(shop).verdicts
+    parallel = run(shop, "-n", "2", process=True).verdicts
+    assert parallel == {key: "not_applicable" if "latency" in key else verdict for key, verdict in serial.items()}
+
+
+def test_fixtures_of_a_conftest_are_judged_without_models(pytester: pytest.Pytester) -> None:
+    """A file without [models] and [data] takes the fixtures, and shares their measurements with Python tests."""
+    pytester.makeconftest(
+        FAKES + '\n@pytest.fixture(autouse=True)\ndef seen(request): print("SEEN", request.node.name)\n'
+    )
+    pytester.path.joinpath("modelbench.toml").write_text('[kpi]\nlatency_p50 = "<= 5 ms"\nparameters = "<= 1M"\n')
+    pytester.makepyfile('import pytest\n@pytest.mark.kpi("latency_p50", "<= 6 ms")\ndef test_p50(): ...')
+    finished = run(pytester, "-rP")
+    finished.result.assert_outcomes(passed=3)
+    finished.result.stdout.fnmatch_lines(["SEEN parameters"])
+    assert len(finished.report["timings"]) == 1
+
+
+def test_models_of_a_file_beat_a_conftest_and_lose_to_the_command_line(shop: pytest.Pytester) -> None:
+    """Command line > modelbench.toml > fixtures, for each role; other files keep their fixtures."""
+    shop.makeconftest(FAKES.replace("STUDENT = teacher(), student()", "STUDENT = teacher(), student(parameters=1)"))
+    shop.makepyfile('import pytest\n@pytest.mark.kpi("parameters", "== 1")\ndef test_own(): ...')
+    finished = run(shop, "-k", "parameters or own")
+    assert {gate["student"]: gate["readings"]["student"]["value"] for gate in finished.report["gates"]} == {
+        "distilled": 10_000,
+        "small": 5_000,
+        "student": 1,
+    }
+    given = run(shop, "-k", "parameters", "--modelbench-student=other=shop:small")
+    assert [gate["student"] for gate in given.report["gates"]] == ["other"]
+    assert given.verdicts == {"modelbench.toml::parameters[other]:parameters": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ini", "budget"),
+    [((), "", 7), ((), "modelbench_budget = 9", 7), (("--modelbench-budget=5",), "", 5)],
+    ids=["file", "file-beats-ini", "command-line-beats-file"],
+)
+def test_settings_of_a_file(shop: pytest.Pytester, arguments: tuple[str, ...], ini: str, budget: int) -> None:
+    """[run] holds for the file's own items: command line > modelbench.toml > ini > default."""
+    shop.path.joinpath("modelbench.toml").write_text(MODELS + "[run]\nbudget = 7\nseed = 3\n" + KPIS)
+    shop.makeini(f"[pytest]\n{ini}\n")
+    timings = run(shop, *arguments, "-k", "latency_p50 and distilled").report["timings"]
+    assert [(timing["budget_s"], timing["seed"]) for timing in timings] == [(budget, 3)]
+
+
+def test_inconclusive_may_be_let_pass_for_one_file(pytester: pytest.Pytester) -> None:
+    """[run] inconclusive = "warn" concerns this file's items only."""
+    pytester.makeconftest(FAKES)
+    gate = '[kpi.top1_accuracy]\nlimits = "drop <= 1.1 pp"\nconfidence = 0.95\n'
+    pytester.path.joinpath("lenient.modelbench.toml").write_text(f'[run]\ninconclusive = "warn"\n{gate}')
+    pytester.path.joinpath("modelbench.toml").write_text(gate)
+    finished = run(pytester, process=True)
+    outcomes = {test["nodeid"]: test["outcome"] for test in finished.report["tests"]}
+    assert outcomes == {
+        "lenient.modelbench.toml::top1_accuracy": "passed",
+        "modelbench.toml::top1_accuracy": "failed",
+    }
+    assert {gate["verdict"] for gate in finished.report["gates"]} == {"inconclusive"}
+
+
+def test_not_enabled_items_are_skipped_under_the_same_names(shop: pytest.Pytester) -> None:
+    """Without --modelbench nothing is built; node ids are what they are with it."""
+    listed = [shop.runpytest_inprocess("--collect-only", "-q", *flag).outlines for flag in ([], ["--modelbench"])]
+    ids = [[line for line in lines if "::" in line] for lines in listed]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 6
+    result = shop.runpytest_inprocess()
+    result.assert_outcomes(skipped=6)
+    result.stdout.fnmatch_lines(["modelbench: 6 gates not judged; run pytest with --modelbench"])
+
+
+def test_mistakes_of_two_files_and_a_marker_are_told_together(pytester: pytest.Pytester) -> None:
+    """Each with its file and line; exit code 4; nothing is judged."""
+    pytester.makeconftest(FAKES)
+    pytester.path.joinpath("modelbench.toml").write_text(
+        '[kpi]\nlatency_p98 = "<= 1 ms"\n\ntop1_accuracy = "drop <= 2"\n[runn]\n'
+    )
+    pytester.makepyfile(test_a='import pytest\n@pytest.mark.kpi("f1", ">= 9 s")\ndef test_f1(): ...')
+    for arguments in ((), ("-n", "2"), ("--collect-only",)):
+        finished = run(pytester, *arguments, process=True)
+        assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+        for words in (
+            "modelbench.toml:2: unknown KPI 'latency_p98'; nearest: latency_p99",
+            "modelbench.toml:4: kpi 'top1_accuracy': 'drop <= 2': say whether the drop is in points or relative",
+            "modelbench.toml:5: unknown table 'runn'; did you mean 'run'?",
+            "test_a.py::test_f1: kpi 'f1': '>= 9 s'",
+        ):
+            assert finished.text.count(words) == 1, (arguments, words)
+        assert "Traceback" not in finished.text
+        assert "INTERNALERROR" not in finished.text
+
+
+def test_file_that_is_not_toml_is_no_silent_pass_without_the_flag(shop: pytest.Pytester) -> None:
+    """Its items cannot even be named, so the run fails; a mistake in an item's limits waits for --modelbench."""
+    shop.path.joinpath("modelbench.toml").write_text("[kpi\n")
+    result = shop.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: modelbench.toml:1: this is not valid TOML: *"])
+    shop.path.joinpath("modelbench.toml").write_text('[kpi]\nf1 = "nonsense"\n')
+    shop.runpytest_inprocess().assert_outcomes(skipped=1)
+
+
+def test_relative_paths_start_at_the_file(shop: pytest.Pytester) -> None:
+    """Wherever pytest is started, and also where a test folder is a package."""
+    folder = shop.mkpydir("inner")
+    for name in ("shop.py", "modelbench.toml"):
+        shop.path.joinpath(name).rename(folder / name)
+    finished = run(shop, "inner", "-k", "parameters")
+    assert set(finished.verdicts) == {
+        f"inner/modelbench.toml::parameters[{s}]:parameters" for s in ("distilled", "small")
+    }
+
+
+def test_factory_is_called_once_for_all_items(shop: pytest.Pytester) -> None:
+    """Three KPIs of one student build it once."""
+    shop.makeconftest("import shop\ndef pytest_unconfigure(): print('built', shop.CALLS)\n")
+    assert "built ['small']" in run(shop, "-k", "small").text
+
+
+def test_own_metric_by_name(shop: pytest.Pytester) -> None:
+    """A scorer of scikit-learn, and a function of the suite's."""
+    shop.makepyfile(mine="def right(targets, predictions): return float((targets == predictions).mean())")
+    shop.path.joinpath("modelbench.toml").write_text(
+        MODELS + '[kpi]\nscored = {metric = "f1_macro", limits = ">= 0.9"}\n'
+        'mine = {metric = "mine:right", better = "higher", limits = [">= 0.9", "drop <= 3%"]}\n'
+    )
+    finished = run(shop)
+    assert finished.result.ret == 0
+    values = {gate["kpi"]: gate["readings"]["student"]["value"] for gate in finished.report["gates"]}
+    assert values["mine"] == pytest.approx(0.98)
+    assert values["scored"] == pytest.approx(0.98, abs=0.01)

@@ -1,0 +1,106 @@
+"""Students side by side: which columns, which of them no other one beats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from suites import Judge
+
+from pytest_modelbench.reports.tradeoff import tradeoff
+
+
+def gate(
+    student: str, kpi: str, value: float, teacher: float | None = None, spread: float = 0.0, unit: str = ""
+) -> Any:
+    reading = {"value": value, "unit": unit, "ci_low": value - spread, "ci_high": value + spread}
+    return {
+        "student": student,
+        "kpi": kpi,
+        "options": {},
+        "readings": {"student": reading, "teacher": None if teacher is None else {**reading, "value": teacher}},
+    }
+
+
+def students(**values: tuple[float, float, float]) -> list[Any]:
+    return [
+        entry
+        for name, (accuracy, latency, size) in values.items()
+        for entry in (
+            gate(name, "top1_accuracy", accuracy),
+            gate(name, "latency_p50", latency, teacher=10.0, spread=0.5),
+            gate(name, "size_on_disk", size),
+        )
+    ]
+
+
+def pareto(gates: list[Any]) -> set[str]:
+    found = tradeoff(gates)
+    assert found is not None
+    return {row["student"] for row in found["students"] if row["pareto"]}
+
+
+def test_beaten_student_is_not_optimal() -> None:
+    """One that is no better anywhere and worse somewhere is beaten; trade-offs are not."""
+    assert pareto(students(a=(98, 5, 100), b=(97, 5, 200))) == {"a"}
+    assert pareto(students(a=(98, 5, 200), b=(97, 5, 100))) == {"a", "b"}
+    assert pareto(students(a=(98, 5, 100), b=(98, 5, 100))) == {"a", "b"}
+
+
+def test_noise_decides_nothing() -> None:
+    """Latencies whose intervals overlap are equal: neither a reason to beat nor an excuse."""
+    assert pareto(students(a=(98, 5.0, 100), b=(98, 5.3, 100))) == {"a", "b"}
+    assert pareto(students(a=(98, 5.3, 100), b=(97, 5.0, 100))) == {"a"}
+    assert pareto(students(a=(98, 5.0, 100), b=(98, 7.0, 100))) == {"a"}
+
+
+def test_times_are_shares_of_the_teachers() -> None:
+    """Two students are timed in different minutes; the teacher beside each tells how busy it was."""
+    slow_minute = [*students(a=(98, 5, 100)), *students(b=(98, 8, 100))]
+    for entry in slow_minute:
+        if entry["student"] == "b" and entry["kpi"] == "latency_p50":
+            entry["readings"]["teacher"]["value"] = 16.0
+    assert pareto(slow_minute) == {"a", "b"}
+
+
+def test_nothing_to_compare() -> None:
+    """One student, none, or columns that not all of them have."""
+    assert tradeoff([]) is None
+    assert tradeoff(students(a=(98, 5, 100))) is None
+    assert tradeoff([gate("a", "top1_accuracy", 98), gate("b", "size_on_disk", 3)]) is None
+
+
+def test_column_is_the_first_kpi_that_all_have() -> None:
+    """Where only one student has the size on disk, parameters stand for it."""
+    gates = [*students(a=(98, 5, 100), b=(97, 5, 200)), gate("a", "parameters", 3), gate("b", "parameters", 4)]
+    gates = [entry for entry in gates if (entry["student"], entry["kpi"]) != ("b", "size_on_disk")]
+    found = tradeoff(gates)
+    assert found is not None
+    assert [axis["kpi"] for axis in found["axes"]] == ["top1_accuracy", "latency_p50", "parameters"]
+
+
+def test_table_and_report(judge: Judge) -> None:
+    """After the students' blocks, against the teacher, the optimal ones marked; the same in the JSON."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("top1_accuracy", "drop <= 60 pp")
+        @pytest.mark.kpi("size_on_disk", "ratio <= 2")
+        def test_both(): ...
+        """,
+        more="""
+@pytest.fixture(scope="session", params=["good", "worse"])
+def student_model(request):
+    return student() if request.param == "good" else student(outputs=answers(100), size_bytes=80_000)
+""",
+    )
+    finished.result.stdout.fnmatch_lines(
+        [
+            "students against each other*",
+            "Student *top1_accuracy *size_on_disk *Pareto",
+            "good * 98% (-1 pp) *40 kB (0.1x) *[*]",
+            "worse * 50% (-49 pp) *80 kB (0.2x)",
+        ]
+    )
+    found = finished.report["tradeoff"]
+    assert [row["pareto"] for row in found["students"]] == [True, False]
+    assert found["students"][1]["values"][1] == {"student": 80_000, "teacher": 400_000}

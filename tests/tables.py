@@ -1,0 +1,62 @@
+"""Two models that answer from tables, and their gates judged outside of pytest, as a notebook would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.gates import read_gate
+from pytest_modelbench.results import Evidence
+from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.settings import Settings
+
+RNG = np.random.default_rng(0)
+ROWS, CLASSES = 300, 7
+TARGETS = RNG.integers(0, CLASSES, ROWS)
+STUDENT = RNG.normal(size=(ROWS, CLASSES)) + 2.0 * np.eye(CLASSES)[TARGETS]
+TEACHER = RNG.normal(size=(ROWS, CLASSES)) + 3.0 * np.eye(CLASSES)[TARGETS]
+CHANCES = np.exp(STUDENT) / np.exp(STUDENT).sum(axis=1, keepdims=True)
+GUESS = STUDENT.argmax(axis=1)
+
+
+class FixedSources:
+    """Two models that answer from tables."""
+
+    def __init__(self, student: Any, teacher: Any, data: EvalData) -> None:
+        self._models = {"student": self._model(student), "teacher": self._model(teacher)}
+        self._data = data
+
+    @staticmethod
+    def _model(outputs: Any) -> FakeModel:
+        return FakeModel(lambda batch: np.asarray(outputs)[np.asarray(batch)[:, 0].astype(int)])
+
+    def candidate(self, role: str) -> Any:
+        return self._models[role]
+
+    def has_teacher(self) -> bool:
+        return True
+
+    def data(self) -> Any:
+        return self._data
+
+    def recorded(self, kpi: str) -> Mapping[str, float]:
+        return {}
+
+
+def evidence(
+    kpi: str, *limits: str, student: Any = STUDENT, teacher: Any = TEACHER, targets: Any = TARGETS, **options: Any
+) -> Evidence:
+    """Return the evidence of one gate outside of pytest, as a notebook would get it."""
+    data = EvalData(np.arange(len(student), dtype=float).reshape(-1, 1), targets)
+    gate = read_gate((kpi, *limits), options)
+    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
+    session = BenchSession()
+    session.plan([plan])
+    result, judgement = session.judge(plan, gate, FixedSources(student, teacher, data))
+    if judgement is None:
+        raise MeasurementError(result.reason)
+    return judgement.evidence

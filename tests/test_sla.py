@@ -1,0 +1,157 @@
+"""Reading modelbench.toml: lines, models, data, settings, KPIs, and every mistake with its line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pytest_modelbench
+from pytest_modelbench.data import evaldata
+from pytest_modelbench.sla import DATA_KEYS, RUN_KEYS, line_of_each_key, read_sla
+from pytest_modelbench.sla_schema import sla_schema
+
+WHOLE = """\
+# the agreement
+[models]
+teacher = "shop:load_teacher"
+
+[models.students]
+distilled = "shop:load_student"
+"int8" = "int8.pt2"
+
+[data]
+eval = "shop:test_set"
+task = "multiclass"
+classes = ["a", "b"]
+
+[run]
+threads = 1
+
+[kpi]
+parameters = "reduction >= 85%"
+latency_p99 = [
+    "<= 120 ms",    # an absolute bound
+    "reduction >= 50%",
+]
+[kpi.in_batches]
+kpi = "latency_p50"
+limits = "<= 1 s"
+batch_size = 8
+"""
+
+
+def test_everything_is_read() -> None:
+    """Models and data by fixture, settings by option, KPIs in their order with their lines."""
+    sla, mistakes, is_toml = read_sla(WHOLE, "modelbench.toml", "/home")
+    assert (mistakes, is_toml) == ([], True)
+    assert [(spec.name, spec.spec, spec.folder) for spec in sla.named["student_model"]] == [
+        ("distilled", "shop:load_student", "/home"),
+        ("int8", "int8.pt2", "/home"),
+    ]
+    (teacher,), (data,) = sla.named["teacher_model"], sla.named["eval_data"]
+    assert (teacher.name, teacher.where) == (None, "modelbench.toml:3")
+    assert data.reading == (("task", "multiclass"), ("classes", ("a", "b")))
+    assert sla.run == {"modelbench_threads": 1}
+    assert [(entry.name, entry.kpi, entry.limits, dict(entry.options), entry.line) for entry in sla.kpis] == [
+        ("parameters", "parameters", ("reduction >= 85%",), {}, 18),
+        ("latency_p99", "latency_p99", ("<= 120 ms", "reduction >= 50%"), {}, 19),
+        ("in_batches", "latency_p50", ("<= 1 s",), {"batch_size": 8}, 23),
+    ]
+
+
+@given(
+    st.dictionaries(st.text("abcdef_", min_size=1), st.sampled_from(["1", '"= [x]"', "[\n 1,\n]", "'''\nk = 1\n'''"]))
+)
+def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
+    """However values are folded, and whatever looks like a key inside of them."""
+    text = "[top]\n# c = 1\n"
+    expected: dict[tuple[str, ...], int] = {("top",): 1}
+    for key, value in table.items():
+        expected["top", key] = text.count("\n") + 1
+        text += f"{key} = {value}\n"
+    assert line_of_each_key(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("[kpi\n", "m.toml:1: this is not valid TOML: Expected ']' at the end of a table declaration"),
+        ("[kpi]\na = \n", "m.toml:2: this is not valid TOML: Invalid value"),
+        ("", "m.toml:1: there is no table [kpi], so nothing is judged"),
+        ("[kpi]\n", "m.toml:1: the table [kpi] is empty, so nothing is judged"),
+        ("[kpis]\n[kpi]\na=''", "m.toml:1: unknown table 'kpis'; did you mean 'kpi'?"),
+        ("kpi = 3", "m.toml:1: kpi is a whole number (3), expected a table: [kpi]"),
+        ("[kpi]\nf1 = 3", "m.toml:2: the limits of f1 are a whole number (3), expected a text or a list of texts"),
+        ("[kpi]\n'latency_p99.9' = ''", "m.toml:2: 'latency_p99.9' cannot name an item: use letters, digits"),
+        ("[kpi]\npytest_setup = ''", "m.toml:2: 'pytest_setup' cannot name an item"),
+        ("[kpi.a]\nkpi = 1", "m.toml:1: kpi of a is a whole number (1), expected a text"),
+        (
+            "[models]\nteachr = 'a:b'\n[kpi]\nf1=''",
+            "m.toml:2: unknown key 'teachr' in [models]; did you mean 'teacher'?",
+        ),
+        (
+            "[models]\nteacher = 3\n[kpi]\nf1=''",
+            "m.toml:2: teacher is a whole number (3), expected a text: module:factory",
+        ),
+        ("[models]\nteacher = ' '\n[kpi]\nf1=''", "m.toml:2: teacher is ' ', expected a text: module:factory"),
+        ("[models]\nstudents = 'a:b'\n[kpi]\nf1=''", "m.toml:2: models.students is 'a:b', expected a table"),
+        ("[models]\nstudent='a:b'\nstudents.c='a:b'\n[kpi]\nf1=''", "m.toml:2: both student and [models.students]"),
+        ("[data]\ntask = 'binary'\n[kpi]\nf1=''", 'm.toml:1: [data] has no eval. Write eval = "module:factory"'),
+        ("[data]\neval='a:b'\nbatch_size = true\n[kpi]\nf1=''", "m.toml:3: batch_size is a boolean (True), expected"),
+        (
+            "[data]\neval='a:b'\ntsk = 'x'\n[kpi]\nf1=''",
+            "m.toml:3: unknown key 'tsk' in [data]; did you mean 'task'?",
+        ),
+        ("[run]\nthread = 1\n[kpi]\nf1=''", "m.toml:2: unknown key 'thread' in [run]; did you mean 'threads'?"),
+    ],
+)
+def test_mistake_has_its_line_and_what_to_write(text: str, mistake: str) -> None:
+    """One mistake each, at the line where it is written."""
+    _, mistakes, _ = read_sla(text, "m.toml", ".")
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith(mistake)
+
+
+def test_mistakes_come_in_the_order_of_the_file() -> None:
+    """All of them, sorted by line."""
+    text = "[run]\nx = 1\n[models]\ny = 'a:b'\n[kpi]\nf1 = 3\n[zoo]\n"
+    _, mistakes, _ = read_sla(text, "m.toml", ".")
+    assert [mistake.split(": ")[0] for mistake in mistakes] == ["m.toml:2", "m.toml:4", "m.toml:6", "m.toml:7"]
+
+
+def test_schema_file_is_what_the_code_says() -> None:
+    """The shipped file is generated: `python docs/generate.py`."""
+    shipped = Path(pytest_modelbench.__file__).parent / "modelbench.schema.json"
+    assert json.loads(shipped.read_text()) == sla_schema()
+    jsonschema.Draft202012Validator.check_schema(sla_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        (WHOLE, True),
+        ("[kpi.own]\nmetric = 'f1_macro'\nlimits = '>= 0.5'", True),
+        ("[kpi]\nf1 = 3", False),
+        ("[kpi]\nparameters = {limits = '<= 1', batch_size = 3}", False),
+        ("[kpi.own]\nlimits = '>= 0.5'", False),
+        ("[run]\ninconclusive = 'pass'\n[kpi]\nf1 = ''", False),
+        ("[rum]\n[kpi]\nf1 = '>= 1%'", False),
+    ],
+)
+def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:
+    """What the reader takes fits the schema, and what it refuses does not."""
+    validator = jsonschema.Draft202012Validator(sla_schema())
+    assert validator.is_valid(tomllib.loads(text)) is fits
+
+
+def test_keys_of_data_and_run_are_those_that_exist() -> None:
+    """Every key of [data] is an argument of EvalData, every key of [run] an option."""
+    arguments = set(evaldata.EvalData.__init__.__annotations__)
+    assert set(DATA_KEYS) - {"eval"} <= arguments
+    assert {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"} == set(RUN_KEYS)
