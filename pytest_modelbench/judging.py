@@ -198,6 +198,8 @@ def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateRes
 
 
 def _set_up_failure(error: BaseException) -> str:
+    if isinstance(error, ModelbenchError):
+        return str(error)
     missing = getattr(error, "argname", None)
     if type(error) is pytest.FixtureLookupError and missing is not None:
         return f"set-up failed: there is no fixture {missing!r}"

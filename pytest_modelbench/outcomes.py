@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,15 +36,23 @@ class InconclusiveWarning(pytest.PytestWarning):
 
 
 def without_our_frames(error: BaseException) -> str:
-    """Return an error of ours as text, followed by the traceback of the foreign error that caused it, if any."""
+    """Return an error of ours as text, followed by where in the user's own code it was caused, if there.
+
+    Frames of ours, of libraries and of Python itself say nothing that the text does not.
+    """
     cause = error.__cause__
-    if cause is None:
-        return str(error)
-    frames = cause.__traceback__
-    while frames is not None and frames.tb_next is not None and __package__ in frames.tb_frame.f_globals["__name__"]:
+    frames = cause.__traceback__ if cause is not None else None
+    while frames is not None and _is_foreign(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
+    if cause is None or frames is None:
+        return str(error)
     told = "".join(traceback.format_exception(type(cause), cause, frames, chain=False))
     return f"{error}\n\n{told}"
+
+
+def _is_foreign(filename: str) -> bool:
+    folders = [str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))]
+    return filename.startswith(("<", *folders))
 
 
 def conclude(item: pytest.Item, results: Sequence[GateResult], settings: Settings) -> None:

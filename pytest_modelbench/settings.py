@@ -178,7 +178,7 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
         try:
             values[_CONVERT[option.name][0]] = _convert(option, found)
         except ValueError as error:
-            mistakes.append(f"{place.where(option)}: found {found!r}, expected {_expected(option, error)}")
+            mistakes.append(f"{place.where(option)}: found {found!r}, expected {_expected(error)}")
     settings = Settings(**values)
     mistakes += _name_mistakes(settings.students)
     return settings, mistakes
@@ -191,11 +191,9 @@ def _convert(option: Option, given: Any) -> Any:
     return convert(given if option.kind == "flag" else str(given))
 
 
-def _expected(option: Option, error: ValueError) -> str:
+def _expected(error: ValueError) -> str:
     told = str(error)
-    if told.startswith(("could not convert", "invalid literal")):
-        return f"a number. Write '{option.flag} 4'"
-    return told
+    return "a number, such as 4" if told.startswith(("could not convert", "invalid literal")) else told
 
 
 def _name_mistakes(students: Sequence[NamedSpec]) -> list[str]:

@@ -17,7 +17,7 @@ LAYERS = (
     ("models", "data"),
     ("probes",),
     ("kpis",),
-    ("gates", "verdicts", "sla"),
+    ("gates", "verdicts", "sla", "sla_schema"),
     ("reports", "judged"),
     ("session", "collection", "fixture_lookup", "parametrisation"),
     ("access", "outcomes"),

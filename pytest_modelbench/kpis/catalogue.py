@@ -39,8 +39,10 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
         kpi = _own_kpi(name, own)
     unknown = [key for key in options if key not in kpi.options]
     if unknown:
+        near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
+        nearest = f"; did you mean {near[0]}=?" if near else ""
         known = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
-        raise UsageMistake(f"kpi {name!r}: unknown option {unknown[0]}=; {known}")
+        raise UsageMistake(f"kpi {name!r}: unknown option {unknown[0]}={nearest or '; ' + known}")
     return kpi, options
 
 

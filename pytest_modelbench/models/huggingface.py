@@ -64,11 +64,12 @@ def load_pretrained(source: str, loading: Loading) -> Model:
         ModelError: there is no such model, it names no class, or its weights are pickled.
     """
     name, _, revision = source.removeprefix(HUB).partition("@") if source.startswith(HUB) else (source, "", "")
-    keywords: dict[str, Any] = {"revision": revision} if revision else {}
-    if not loading.allow_pickle:
-        keywords["use_safetensors"] = True
+    where: dict[str, Any] = {"revision": revision} if revision else {}
+    if not source.startswith(HUB):
+        where["local_files_only"] = True  # a folder never asks the hub
+    keywords = where if loading.allow_pickle else {**where, "use_safetensors": True}
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **({"revision": revision} if revision else {}))
+        config = transformers.AutoConfig.from_pretrained(name, **where)
         classes = getattr(config, "architectures", None) or []
         if not classes or not hasattr(transformers, classes[0]):
             raise ModelError(

@@ -157,6 +157,8 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
     if name is not None:
         if hasattr(output, name):
             return getattr(output, name)
+        if hasattr(output, "shape"):
+            raise ModelError(f"{model} returned one array, which has no head {select!r}. Leave select= out")
         raise _no_head(model, f"{type(output).__name__}", select, "'logits'")
     return output
 

@@ -79,7 +79,11 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
 
 
 def _rows_of(output: Any, batch: Batch, model: Model, data: EvalData, earlier: list[Array]) -> Array:
-    array = as_array(select_output(output, data.select, model.name))
+    selected = select_output(output, data.select, model.name)
+    try:
+        array = as_array(selected)
+    except ModelError as error:
+        raise ModelError(f"{model.name} returned {shapes(output)}: {error}") from error
     count = len(batch.ids)
     if array.ndim == 0 or len(array) != count:
         raise ModelError(
@@ -260,7 +264,8 @@ def _expect_one_value(model: str, array: Array, targets: Array | None) -> None:
         raise DataError(f"{model}: task 'regression' needs numbers, found outputs of type {array.dtype}")
     if targets is not None and array.shape != targets.shape:
         raise DataError(
-            f"{model}: outputs of shape {tuple(array.shape)} do not fit targets of shape {tuple(targets.shape)}"
+            f"{model}: outputs of shape {tuple(array.shape)} do not fit targets of shape {tuple(targets.shape)}; "
+            "task 'regression' expects one value for each target"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_folder_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot be loaded by transformers"):
         as_student(tmp_path / "pickled")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="student: hf://nobody/nothing cannot be loaded by transformers"):
         as_student("hf://nobody/nothing")
 
