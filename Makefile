@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 
 demo: $(READY)  ## judge the students of the digits teacher, trained on first use
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
@@ -12,10 +12,15 @@ demo: $(READY)  ## judge the students of the digits teacher, trained on first us
 test: $(READY)  ## run all tests
 	$(BIN)/pytest
 
-check: $(READY)  ## lint, formatting and types
+check: $(READY)  ## lint, formatting, types and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mkdocs build --quiet --strict
+
+docs: $(READY)  ## write the pages that come from the code, and build the documentation into site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)  ## measure the plugin's own cost and the rates of right verdicts
 	$(BIN)/python benchmarks/startup.py

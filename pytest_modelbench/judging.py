@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.access import plan_of, settings_of
+from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.collection import LATE, came_late, refuse
 from pytest_modelbench.errors import ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import place_of
@@ -22,7 +22,7 @@ from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
-from pytest_modelbench.settings import Given, Settings
+from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, NAMED
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
@@ -75,6 +75,16 @@ class Judging:
                 for gate in plan.gates
             ]
         )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
+        """Build what the command line or a file names, so that a test's body gets the model or data itself."""
+        given = getattr(request, "param", None)
+        if type(given) is not NamedSpec:
+            return None
+        built = resolve(self.config, given)
+        fixturedef.cached_result = (built, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
+        return built
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

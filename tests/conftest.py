@@ -6,7 +6,9 @@ from __future__ import annotations
 import hypothesis
 import pytest
 import sklearn.metrics
-import torch
+import torch._dynamo
+import torch._inductor.test_operators
+import torch.export
 from suites import FAKES, Finished, Judge, read_report
 
 from pytest_modelbench import access, judging

@@ -19,7 +19,7 @@ from pytest_modelbench.sla_schema import sla_schema
 def test_template_is_judged_as_it_is(pytester: pytest.Pytester, name: str) -> None:
     """Written into an empty folder, it passes, judges a KPI of more than one pillar, and says where to put one's own."""
     assert main(["init", name, "--folder", str(pytester.path / "fresh")]) == 0
-    result = pytester.runpytest_subprocess("--modelbench", "--modelbench-json=report.json", "fresh")
+    result = pytester.runpytest_inprocess("--modelbench", "--modelbench-json=report.json", "fresh")
     assert result.ret == 0, str(result.stdout)
     report = read_report(pytester)
     assert len({gate["pillar"] for gate in report["gates"]}) >= 3

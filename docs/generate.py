@@ -1,0 +1,73 @@
+"""Write the pages that come from the code, and the JSON Schema of modelbench.toml.
+
+Usage: python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
+from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.sla_schema import sla_schema
+
+ROOT = Path(__file__).parent.parent
+
+
+def kpi_page() -> str:
+    """Return the reference of KPIs."""
+    lines = ["# KPIs", "", "`pytest --modelbench-kpis` prints this catalogue, from which the page is made.", ""]
+    for pillar in PILLARS:
+        lines += [f"## {pillar.capitalize()}", ""]
+        for kpi in CATALOGUE.values():
+            if kpi.pillar != pillar:
+                continue
+            options = ", ".join(f"`{name}=`" for name in kpi.options) or "none"
+            lines += [
+                f"### {kpi.name}",
+                "",
+                f"{kpi.definition[0].upper()}{kpi.definition[1:]}.",
+                "",
+                f"- unit: {f'`{kpi.unit}`' if kpi.unit else 'none'}; {kpi.better} is better",
+                f"- method: {kpi.method}",
+                f"- source: {kpi.source}",
+                f"- options: {options}",
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def option_page() -> str:
+    """Return the reference of options."""
+    lines = [
+        "# Options",
+        "",
+        "The command line beats `modelbench.toml`, which beats the ini file, which beats the default. Options that",
+        "may stand in the table `[run]` of a `modelbench.toml` hold there for its own items, without the prefix.",
+        "",
+        "| command line | ini file | `[run]` | |",
+        "|---|---|---|---|",
+    ]
+    for option in OPTIONS:
+        metavar = f" {option.metavar}" if option.metavar else ""
+        flag = f"`{option.flag}{metavar}`".replace("|", "\\|") if option.where != "ini" else ""
+        ini = f"`{option.name}`" if option.where != "command line" else ""
+        run = f"`{option.name.removeprefix('modelbench_')}`" if option.run else ""
+        lines.append(f"| {flag} | {ini} | {run} | {option.help} |")
+    return "\n".join([*lines, ""])
+
+
+def generated() -> dict[Path, str]:
+    """Return every generated file with its text."""
+    return {
+        ROOT / "docs" / "kpis.md": kpi_page(),
+        ROOT / "docs" / "options.md": option_page(),
+        ROOT / "pytest_modelbench" / "modelbench.schema.json": json.dumps(sla_schema(), indent=1) + "\n",
+    }
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
