@@ -16,7 +16,7 @@ from pytest_modelbench.gates import Gate
 from pytest_modelbench.parametrisation import cases_for, named_for
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
-from pytest_modelbench.stash import CASE, GATES, JUDGING, LABEL, SESSION, SETTINGS
+from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
 from pytest_modelbench.verdicts import Judgement
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Undefined:
         """Return the error that says what to define."""
         return UsageMistake(
             f"there is no fixture {self.fixture}. Define it in conftest.py with "
-            f'@pytest.fixture(scope="session"), or give {self.option} module:factory'
+            f'@pytest.fixture(scope="session"), give {self.option} module:factory, or name it in modelbench.toml'
         )
 
 
@@ -98,7 +98,6 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     from pytest_modelbench.data.edge_cases import input_range, make_case
 
     name, item, session = str(request.param), request.node, session_of(request.config)
-    item.stash[CASE] = name
     sources = KpiAccess(request)
     data = session.eval_data(sources.data())
     seen = session.once(("input range", data.key), lambda: input_range(data))
@@ -196,6 +195,7 @@ class KpiAccess:
         return gates
 
     def _one_gate(self, gates: tuple[Gate, ...] | list[Gate]) -> Gate:
+        __tracebackhide__ = True
         if self._gate is not None:
             return self._gate
         if not gates:
@@ -207,6 +207,7 @@ class KpiAccess:
         return gates[0]
 
     def _evidence(self, wanted: str) -> tuple[str, Judgement]:
+        __tracebackhide__ = True
         gate = self._one_gate(self._gates())
         if gate.kpi.probe == "record" and gate.kpi.name not in self._recorded:
             raise UsageMistake(f"kpi.{wanted} of {gate.kpi.name} was read before kpi.record(...)")
@@ -263,6 +264,7 @@ def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
 
 
 def _number(kpi: str, role: str, value: Any) -> float:
+    __tracebackhide__ = True
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -83,6 +83,16 @@ def register_edge_case(name: object) -> Callable[[Function], Function]:
 
 
 def registered_in(module: ModuleType) -> dict[str, Callable[[Any], Any]]:
-    """Return the edge cases that a module's functions were registered as, in their order."""
-    found = [value for value in list(vars(module).values()) if type(value).__name__ == "function"]
-    return {getattr(function, _TAG): function for function in found if hasattr(function, _TAG)}
+    """Return the edge cases that a module's functions were registered as, in their order.
+
+    Raises:
+        UsageMistake: two functions have one name.
+    """
+    found: dict[str, Callable[[Any], Any]] = {}
+    for value in list(vars(module).values()):
+        if type(value).__name__ != "function" or not hasattr(value, _TAG):
+            continue
+        name = getattr(value, _TAG)
+        if found.setdefault(name, value) is not value:
+            raise UsageMistake(f"two functions of {module.__name__} are registered as edge case {name!r}")
+    return found

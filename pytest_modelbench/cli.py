@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -61,6 +62,8 @@ def write_template(name: str, folder: Path) -> int:
         return _complain(f"cannot write to {folder}: {error.strerror or error}")
     written = ", ".join(str(folder / source.name) for source in sources)
     print(f"wrote {written}")
+    if name.startswith("huggingface") and find_spec("transformers") is None:
+        print("needs: pip install 'pytest-modelbench[huggingface]'")
     print(f"next:  pytest --modelbench {folder}" if folder != Path() else "next:  pytest --modelbench")
     return 0
 

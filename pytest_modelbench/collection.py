@@ -14,7 +14,7 @@ import pytest
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
 from pytest_modelbench.parametrisation import student_label
-from pytest_modelbench.stash import GATES, LABEL, MISTAKES, MODEL_FIXTURES, NAMED, OWN_FIXTURES, SETTINGS
+from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, MODEL_FIXTURES, NAMED, OWN_FIXTURES, SETTINGS
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
@@ -79,6 +79,11 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
                 seen.add(mistake)
                 yield mistake
         gates = []
+        for name in _marked_twice(item):
+            yield (
+                f"{place_of(item)}: {name} is marked twice on the same test, and only one would count. "
+                "Write one marker with all limits"
+            )
         for mark in marks:
             try:
                 gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
@@ -95,9 +100,27 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
                     yield text
         item.stash[GATES] = closest(gates)
         item.stash[SETTINGS] = own
+        case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
+        if isinstance(case, str):
+            item.stash[CASE] = case
         item.stash[LABEL] = student_label(item)
         if item.stash[LABEL] == "teacher":
             yield f"{place_of(item)}: a student is labelled 'teacher'. Give it another id"
+
+
+def _marked_twice(item: pytest.Item) -> list[str]:
+    """Return the KPIs that two markers of one function, class or module name; a parameter's own marker may differ."""
+    parameters = getattr(getattr(item, "callspec", None), "marks", [])
+    seen: list[tuple[object, object]] = []
+    twice = []
+    for node, mark in item.iter_markers_with_node("kpi"):
+        key = (node, mark.args[:1])
+        if mark in parameters or not mark.args:
+            continue
+        if key in seen and isinstance(mark.args[0], str):
+            twice.append(mark.args[0])
+        seen.append(key)
+    return list(dict.fromkeys(twice))
 
 
 def _with_located_metric(gate: Gate, folder: Path) -> Gate:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from pytest_modelbench.collection import LATE, came_late, refuse
 from pytest_modelbench.errors import ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
+from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.parametrisation import named_on_command_line
 from pytest_modelbench.reports.json_report import write_report
@@ -28,6 +31,7 @@ from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, NAMED
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
 _RIDER = "modelbench"
+_FOLDER = "modelbench_folder"
 _CASE_RIDER = "modelbench_edge_case"
 
 
@@ -41,7 +45,36 @@ class Judging:
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.written = ""
-        self.session = BenchSession(parallel=self.worker is not None, progress=_Progress(config))
+        self.machine: MachineLock | None = None
+        self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
+        self.session = BenchSession(
+            progress=_Progress(config),
+            exclusive=self._alone,
+            handover=Path(self.shared_folder) if self.shared_folder else None,
+        )
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return self.machine.exclusive() if self.machine is not None else contextlib.nullcontext()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """Run an item beside other items, and never beside a timed measurement of another worker or session."""
+        if self.machine is None:
+            self.machine = MachineLock()
+        with self.machine.shared():
+            return (yield)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give the workers a folder in which they hand measurements over."""
+        if self.shared_folder is None:
+            self.shared_folder = tempfile.mkdtemp(prefix="pytest-modelbench-")
+        node.workerinput[_FOLDER] = self.shared_folder
+
+    def pytest_unconfigure(self) -> None:
+        """Remove what the workers handed over."""
+        if self.worker is None and self.shared_folder is not None:
+            shutil.rmtree(self.shared_folder, ignore_errors=True)
 
     def specs_not_found(self, items: Sequence[pytest.Item]) -> Iterator[str]:
         """Check that everything named on the command line and in files exists, without calling it."""
@@ -70,7 +103,7 @@ class Judging:
         self.session.plan(plans)
         self.record.expect(
             [
-                expected_gate(plan.nodeid, gate.kpi.name, gate.kpi.pillar, plan.student, gate.targets)
+                expected_gate(plan.nodeid, gate.kpi.name, gate.kpi.pillar, plan.student, gate.targets, plan.suite)
                 for plan in plans
                 for gate in plan.gates
             ]
@@ -82,8 +115,15 @@ class Judging:
         given = getattr(request, "param", None)
         if type(given) is not NamedSpec:
             return None
-        built = resolve(self.config, given)
-        fixturedef.cached_result = (built, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
+        key = fixturedef.cache_key(request)  # type: ignore[arg-type]
+        try:
+            built = resolve(self.config, given)
+            if request.fixturename == "eval_data":
+                built = self.session.eval_data(built)
+        except BaseException as error:
+            fixturedef.cached_result = (None, key, (error, error.__traceback__))  # as pytest does for its own
+            raise
+        fixturedef.cached_result = (built, key, None)
         return built
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -93,6 +133,9 @@ class Judging:
             return (yield from _without_gates())
         try:
             answer = yield
+        except NotApplicable as reason:
+            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_APPLICABLE, str(reason))
+            pytest.skip(str(reason))
         except ModelbenchError as error:
             item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, str(error))
             raise
@@ -117,7 +160,8 @@ class Judging:
                 report.longrepr = without_our_frames(call.excinfo.value)
             item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
-            vars(report)[_RIDER] = [result.to_json() for result in item.stash[RESULTS]]
+            suite = plan_of(item).suite
+            vars(report)[_RIDER] = [{**result.to_json(), "suite": suite} for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 
@@ -144,7 +188,7 @@ class Judging:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
             return
         self.record.add_session(data)
-        judged = self.record.gates or self.record.edge_cases()
+        judged = self.record.judged_anything()
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.settings.json_path:

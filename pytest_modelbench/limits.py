@@ -90,7 +90,9 @@ def parse_limit(text: str) -> Limit:
     try:
         quantity = parse_quantity(text[at:])
     except UsageMistake as error:
-        raise LimitSyntaxError(text, at, str(error), _example(subject)) from error
+        comma = "comma" in str(error)
+        advice = f"Write '{text[:at]}{text[at:].replace(',', '.', 1)}'." if comma else _example(subject)
+        raise LimitSyntaxError(text, at, str(error), advice) from error
     return Limit(subject, op.group(), quantity, text)
 
 
@@ -182,7 +184,7 @@ def bind_limit(
     if subject == "drop" and better != "higher":
         raise UsageMistake(
             f"{written!r}: 'drop' is for KPIs where higher is better, and for {kpi} lower is better. "
-            f"Write 'increase {limit.op} {quantity}'."
+            f"Write 'increase {limit.op} {Quantity(quantity.value, '%')}'."
         )
     if subject == "speedup" and dimension_of(unit) != "time":
         raise UsageMistake(f"{written!r}: 'speedup' compares times, and {kpi} is not a time. Write 'ratio'.")

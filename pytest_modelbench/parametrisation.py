@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
-from pytest_modelbench.stash import MISTAKES, NAMED
+from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED
 
 if TYPE_CHECKING:
     from pytest_modelbench.settings import NamedSpec, Settings
@@ -66,10 +67,11 @@ def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     from pytest_modelbench.cases import registered_in
 
     found: dict[str, Callable[[Any], Any]] = {}
-    for plugin in item.config.pluginmanager.get_plugins():
-        file = Path(getattr(plugin, "__file__", None) or "")
-        if isinstance(plugin, ModuleType) and file.name == "conftest.py" and file.parent in item.path.parents:
-            found |= registered_in(plugin)
+    plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
+    files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
+    for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
+        if file.name == "conftest.py" and file.parent in item.path.parents:
+            found |= registered_in(files[file])
     module = getattr(item, "module", None)
     return found | (registered_in(module) if isinstance(module, ModuleType) else {})
 
@@ -85,11 +87,15 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
     shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
     if shadowed or not is_ours(item, "edge_case"):
         return
-    known = [*BUILT_IN, *cases_for(item)]
+    told: list[str] = item.config.stash[MISTAKES] if JUDGING in item.config.stash else []
+    known = [*BUILT_IN]
+    try:
+        known += cases_for(item)
+    except UsageMistake as mistake:
+        told.append(f"{place_of(item)}: {mistake}")
     mark = item.get_closest_marker("edge_case")
-    named = known if mark is None else list(mark.args)
+    named = known if mark is None else [name if isinstance(name, str) else repr(name) for name in mark.args]
     names = list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
-    told: list[str] = item.config.stash[MISTAKES]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), [*known, *GROUPS], n=1)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modelbench.options import OPTIONS
-from pytest_modelbench.settings import NamedSpec, parse_spec
+from pytest_modelbench.settings import NamedSpec
 
 TABLES = ("models", "data", "run", "kpi")
 MODEL_KEYS = ("teacher", "student", "students")
@@ -37,12 +37,16 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "outputs": (str,),
     "select": (str, int),
     "target": (str,),
-    "classes": (list,),
+    "classes": (list,),  # of texts or numbers
     "batch_size": (int,),
+}
+DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "task": ("multiclass", "binary", "multilabel", "regression"),
+    "outputs": ("logits", "probabilities", "labels", "values"),
 }
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
-_HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest_\w*|__\w*")
+_HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
 Path = tuple[str, ...]
 
 
@@ -177,9 +181,7 @@ class _Reader:
             path, value = (*above, key), table.get(key)
             if key in table and isinstance(value, str) and value.strip():
                 name = key if labels else None
-                found.append(
-                    NamedSpec(spec=parse_spec(value).spec, name=name, folder=self.folder, where=self.where(*path))
-                )
+                found.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
             elif key in table:
                 self.mistake(
                     path,
@@ -195,9 +197,13 @@ class _Reader:
             types = DATA_KEYS.get(key)
             if types is None or key == "eval":
                 continue
-            if isinstance(value, bool) or not isinstance(value, types):
+            plain = not isinstance(value, list) or all(isinstance(one, str | int) for one in value)
+            if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)
+                wanted += " of texts or numbers" if types == (list,) else ""
                 self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
+            elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
+                self.mistake(("data", key), f"{key} is {value!r}, expected one of {', '.join(DATA_CHOICES[key])}")
             else:
                 reading.append((key, tuple(value) if isinstance(value, list) else value))
         found = self.specs(data, ("data",), ["eval"])
@@ -242,6 +248,11 @@ class _Reader:
                 f"the limits of {name} are {_kind(limits)}, expected a text or a list of texts, such as "
                 '["<= 120 ms", "reduction >= 85%"]',
             )
+            return None
+        odd = [key for key in options if not re.fullmatch(r"[a-z][a-z_]*", key) or key in {"self", "limit"}]
+        if odd:
+            nearest = "; did you mean 'limits'?" if odd[0] == "limit" else ""
+            self.mistake((*path, odd[0]), f"unknown option {odd[0]!r} of {name}{nearest}")
             return None
         if not isinstance(kpi, str):
             self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a text: the name of a KPI")

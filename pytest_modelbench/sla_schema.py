@@ -8,7 +8,7 @@ from pytest_modelbench.gates import AVERAGES
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.options import OPTIONS, Option
-from pytest_modelbench.sla import DATA_KEYS
+from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS
 
 _SPEC = {"$ref": "#/$defs/spec"}
 _LIMITS = {"$ref": "#/$defs/limits"}
@@ -66,7 +66,11 @@ def sla_schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "required": ["eval"],
                 "properties": {
-                    key: _SPEC if key == "eval" else {"type": [_JSON_TYPES[kind] for kind in kinds]}
+                    key: _SPEC
+                    if key == "eval"
+                    else {"enum": list(DATA_CHOICES[key])}
+                    if key in DATA_CHOICES
+                    else {"type": [_JSON_TYPES[kind] for kind in kinds]}
                     for key, kinds in DATA_KEYS.items()
                 },
             },

@@ -123,6 +123,8 @@ def parse_quantity(text: str) -> Quantity:
     match = _NUMBER.match(stripped)
     if match is None:
         raise UsageMistake(f"expected a number with a unit, found {stripped!r}")
+    if re.match(r",\d", stripped[match.end() :]):
+        raise UsageMistake("expected a decimal point, found a comma")
     value = float(match.group().replace("_", ""))
     if not math.isfinite(value):
         raise UsageMistake(f"{match.group()} is too large for a number")

@@ -58,8 +58,9 @@ def _judge_one(bound: BoundLimit | Bargain, evidence: Evidence, unit: str) -> Li
     if isinstance(bound, BoundLimit):
         return judge_limit(bound, evidence, unit)
     found = [judge_limit(branch, evidence, unit) for branch in bound.branches]
-    first, told = found[0], f"{bound.because}, so {found[0].reason}"
-    if len({result.verdict for result in found}) > 1:
+    first = next((result for result in found if result.verdict is Verdict.ERROR), found[0])
+    told = f"{bound.because}, so {first.reason}"
+    if first.verdict is not Verdict.ERROR and len({result.verdict for result in found}) > 1:
         return replace(
             first,
             text=str(bound),
@@ -159,13 +160,20 @@ def _unit_of(bound: BoundLimit, unit: str) -> str:
     return "pp" if unit == "%" and bound.measure in {"drop_points", "difference"} else unit
 
 
-def format_judged(value: float, unit: str) -> str:
-    """Format a value in a limit's own terms.
+def format_judged(value: float, unit: str, threshold: float | None = None) -> str:
+    """Format a value in a limit's own terms, with enough digits to tell it from the threshold.
 
     >>> format_judged(0.6123, "fraction"), format_judged(1.05, "x"), format_judged(-0.8, "pp")
     ('61.2%', '1.05x', '-0.8 pp')
+    >>> format_judged(0.4998, "fraction", 0.5)
+    '49.98%'
     """
-    return humanise(100 * value, "%") if unit == "fraction" else humanise(value, unit)
+    factor, unit = (100.0, "%") if unit == "fraction" else (1.0, unit)
+    for digits in range(3, 9):
+        text = humanise(factor * value, unit, digits)
+        if threshold is None or value == threshold or text != humanise(factor * threshold, unit, digits):
+            break
+    return text
 
 
 def format_interval(low: float | None, high: float | None, unit: str) -> str:
@@ -183,7 +191,7 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
 
 def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> LimitResult:
     value = math.nan if result.value is None else result.value
-    found = format_judged(value, result.unit)
+    found = format_judged(value, result.unit, bound.threshold)
     exact = result.ci_low == result.ci_high == result.value
     if not exact:
         found += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"

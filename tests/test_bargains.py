@@ -125,3 +125,20 @@ def test_timed_condition_shares_its_measurement(judge: Judge) -> None:
     )
     assert finished.gate("top1_accuracy")["verdict"] == "pass"
     assert len(finished.report["timings"]) == 1
+
+
+def test_unjudgeable_condition_harms_only_its_own_gate(judge: Judge) -> None:
+    """A latency gate that shares the measurement is judged all the same."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("latency_p50", "<= 5 ms")
+        def test_p50(): ...
+
+        @pytest.mark.kpi("latency_mean", "<= 5 ms if rmse <= 3, else <= 3 ms")
+        def test_mean(): ...
+        """
+    )
+    assert finished.gate("latency_p50")["verdict"] == "pass"
+    assert finished.gate("latency_mean")["verdict"] == "error"
+    assert "the condition rmse <= 3 cannot be judged" in finished.gate("latency_mean")["reason"]

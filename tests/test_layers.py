@@ -12,14 +12,14 @@ import pytest_modelbench
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
     ("errors", "units", "limits", "options", "stash", "cases"),
-    ("settings", "results", "bargains"),
+    ("settings", "results", "bargains", "machine_lock"),
     ("stats",),
     ("models", "data"),
     ("probes",),
     ("kpis",),
-    ("gates", "verdicts", "sla", "sla_schema"),
+    ("gates", "verdicts", "sla", "sla_schema", "handover"),
     ("reports", "judged"),
-    ("session", "collection", "fixture_lookup", "parametrisation"),
+    ("session", "measuring", "collection", "fixture_lookup", "parametrisation"),
     ("access", "outcomes"),
     ("fixtures", "judging", "sla_file"),
     ("plugin", "cli", "__main__"),

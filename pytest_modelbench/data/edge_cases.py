@@ -12,7 +12,16 @@ import numpy.typing as npt
 from pytest_modelbench.cases import BUILT_IN
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, NotApplicable
-from pytest_modelbench.models.outputs import as_array, duplicate, is_tensor, leaves, map_tree, rows, take
+from pytest_modelbench.models.outputs import (
+    as_array,
+    duplicate,
+    is_tensor,
+    leaves,
+    map_tree,
+    number_parts,
+    rows,
+    take,
+)
 
 ROWS = 8
 ODD_ROWS = 7
@@ -69,8 +78,7 @@ def input_range(data: EvalData) -> InputRange:
     low, high, padding = np.iinfo(np.int64).max, 0, 0
     for batch in data.batches():
         kind = _kind(batch.inputs) if count == 0 else kind
-        for leaf in _value_leaves(batch.inputs, kind):
-            values = _numbers(leaf)
+        for values in _value_parts(batch.inputs, kind):
             finite = values[np.isfinite(values)]
             largest = max(largest, float(np.abs(finite).max(initial=0.0)))
             total, count = total + float(finite.sum(dtype=np.float64)), count + finite.size
@@ -100,13 +108,13 @@ def make_case(
         DataError: the user's function raised.
     """
     plain = duplicate(next(data.batches(ROWS)).inputs)
-    what = BUILT_IN[name].what if own is None else (own.__doc__ or "registered by the suite").strip().splitlines()[0]
+    what = BUILT_IN[name].what if own is None else ((own.__doc__ or "").strip() or "registered").splitlines()[0]
     if own is not None:
         try:
             inputs = own(duplicate(plain))
+            origin = np.full(rows(inputs), -1)
         except Exception as error:
             raise DataError(f"edge case {name!r}: the function raised {type(error).__name__}: {error}") from error
-        origin = np.full(rows(inputs), -1)
     else:
         _check_applies(name, seen.kind)
         inputs, origin = _BUILD.get(name, _filled)(name, plain, seen)
@@ -127,7 +135,7 @@ def _check_applies(name: str, kind: str) -> None:
 
 
 def _kind(inputs: Any) -> str:
-    found = [_numbers(leaf) for leaf in leaves(inputs) if _is_numeric(leaf)]
+    found = [part for leaf in leaves(inputs) for part in number_parts(leaf)]
     if any(values.dtype.kind == "f" for values in found):
         return "floats"
     if not found:
@@ -136,10 +144,10 @@ def _kind(inputs: Any) -> str:
     return "tokens" if sequences and not any(hasattr(leaf, "columns") for leaf in leaves(inputs)) else "integers"
 
 
-def _value_leaves(inputs: Any, kind: str) -> list[Any]:
-    if kind == "tokens":
-        return [leaf for key, leaf in _named_leaves(inputs) if not _is_mask(key)]
-    return [leaf for leaf in leaves(inputs) if _is_numeric(leaf)]
+def _value_parts(inputs: Any, kind: str) -> list[Array]:
+    """Return the numbers of a batch, masks of tokens apart."""
+    named = [leaf for key, leaf in _named_leaves(inputs) if kind != "tokens" or not _is_mask(key)]
+    return [part for leaf in named for part in number_parts(leaf)]
 
 
 def _named_leaves(inputs: Any) -> list[tuple[str, Any]]:
@@ -152,21 +160,6 @@ def _is_mask(key: str) -> bool:
     return any(word in key for word in _MASKS)
 
 
-def _is_numeric(leaf: Any) -> bool:
-    if hasattr(leaf, "select_dtypes"):
-        return bool(leaf.select_dtypes("number").shape[1])
-    array = is_tensor(leaf) or hasattr(leaf, "dtype") or isinstance(leaf, list)
-    return array and _numbers(leaf).dtype.kind in "fiu"
-
-
-def _numbers(leaf: Any) -> Array:
-    """Return a leaf's numbers; of a frame those of its numeric columns."""
-    if hasattr(leaf, "select_dtypes"):
-        numeric: Array = leaf.select_dtypes("number").to_numpy()
-        return numeric
-    return np.asarray(leaf) if isinstance(leaf, list) else as_array(leaf)
-
-
 def _padding_of(inputs: Any) -> int:
     """Return the id under a zero of the attention mask, or 0."""
     named = dict(_named_leaves(inputs))
@@ -177,17 +170,33 @@ def _padding_of(inputs: Any) -> int:
     return int(tokens[mask == 0][0])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What the numbers of an array can be, in its own dtype: `kind` is that of numpy, `f`, `i` or `u`."""
+
+    kind: str
+    largest: float
+    subnormal: float = 0.0
+
+
+def _span(leaf: Any, values: Array) -> Span:
+    if values.dtype.kind != "f":
+        return Span(kind=values.dtype.kind, largest=float(np.iinfo(values.dtype).max))
+    if is_tensor(leaf):
+        import torch
+
+        limits = torch.finfo(leaf.dtype)  # half precision has no numpy twin that travels
+        return Span(kind="f", largest=limits.max, subnormal=8 * limits.smallest_normal * limits.eps)
+    info = np.finfo(values.dtype)
+    return Span(kind="f", largest=float(info.max), subnormal=8 * float(info.smallest_subnormal))
+
+
 def _like(leaf: Any, values: Array) -> Any:
-    """Return new values in the form of a leaf: tensor, array, frame or list, with its dtype."""
+    """Return new values in the form of a leaf (tensor, array, series or list) with its dtype."""
     if is_tensor(leaf):
         import torch
 
         return torch.as_tensor(np.ascontiguousarray(values)).to(dtype=leaf.dtype, device=leaf.device)
-    if hasattr(leaf, "select_dtypes"):
-        frame = leaf.copy()
-        for i, column in enumerate(leaf.select_dtypes("number").columns):
-            frame[column] = values[:, i].astype(leaf[column].dtype)
-        return frame
     if isinstance(leaf, list):
         return values.tolist()
     if hasattr(leaf, "to_numpy"):
@@ -195,8 +204,8 @@ def _like(leaf: Any, values: Array) -> Any:
     return values.astype(leaf.dtype)
 
 
-def _changed(inputs: Any, kind: str, change: Callable[[Array], Array]) -> Any:
-    """Apply a change to the values of a batch; masks and the like stay."""
+def _changed(inputs: Any, kind: str, change: Callable[[Array, Span], Array]) -> Any:
+    """Apply a change to the numbers of a batch, a frame's column by column; masks and texts stay."""
     if isinstance(inputs, Mapping):
         return {
             key: value if kind == "tokens" and _is_mask(str(key)) else _changed(value, kind, change)
@@ -204,49 +213,56 @@ def _changed(inputs: Any, kind: str, change: Callable[[Array], Array]) -> Any:
         }
     if isinstance(inputs, tuple):
         return tuple(_changed(value, kind, change) for value in inputs)
-    return _like(inputs, change(_numbers(inputs))) if _is_numeric(inputs) else inputs
+    if hasattr(inputs, "columns"):
+        frame = inputs.copy()
+        for column in inputs.columns:
+            frame[column] = _changed(inputs[column], kind, change)
+        return frame
+    parts = number_parts(inputs)
+    return _like(inputs, change(parts[0], _span(inputs, parts[0]))) if parts else inputs
 
 
 def _filled(name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:
     """Fill every value with one number."""
 
-    def change(values: Array) -> Array:
-        return np.full(values.shape, _fill_value(name, values.dtype, seen))
+    def change(values: Array, span: Span) -> Array:
+        return np.full(values.shape, _fill_value(name, span, seen))
 
     return _changed(plain, seen.kind, change), np.full(rows(plain), -1)
 
 
-def _fill_value(name: str, dtype: np.dtype[Any], seen: InputRange) -> Any:
-    if dtype.kind == "f":
-        info = np.finfo(dtype)
-        most, subnormal = float(info.max) / 4, float(info.smallest_subnormal) * 8
-    else:
-        most, subnormal = float(np.iinfo(dtype).max), 0.0
-    return {
+def _fill_value(name: str, span: Span, seen: InputRange) -> float | int:
+    huge = min(HUGE * seen.largest, span.largest / 4 if span.kind == "f" else span.largest)
+    found = {
         "zeros": 0,
         "ones": 1,
         "constant": seen.mean,
-        "huge": min(HUGE * seen.largest, most) if dtype.kind == "f" else int(min(HUGE * seen.largest, most)),
+        "huge": huge,
         "tiny": TINY * seen.largest,
-        "denormal": subnormal,
+        "denormal": span.subnormal,
         "padding-only": seen.padding_id,
         "lowest-id": seen.lowest_id,
         "highest-id": seen.highest_id,
         "unseen-id": seen.highest_id + 1,
     }[name]
+    return found if span.kind == "f" else int(min(max(found, 0 if span.kind == "u" else found), span.largest))
 
 
 def _negative(_name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:
-    if any(_numbers(leaf).dtype.kind == "u" for leaf in _value_leaves(plain, seen.kind)):
+    if all(values.dtype.kind == "u" for values in _value_parts(plain, seen.kind)):
         raise NotApplicable("edge case 'negative' is for signed inputs, and these are unsigned")
-    return _changed(plain, seen.kind, lambda values: -np.abs(values)), np.full(rows(plain), -1)
+
+    def change(values: Array, span: Span) -> Array:
+        return values if span.kind == "u" else -np.abs(values)
+
+    return _changed(plain, seen.kind, change), np.full(rows(plain), -1)
 
 
 def _poisoned(name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:
     """Put NaN or infinity into every other row; the rows between are real samples."""
 
-    def change(values: Array) -> Array:
-        if values.dtype.kind != "f":
+    def change(values: Array, span: Span) -> Array:
+        if span.kind != "f":
             return values
         poisoned = values.copy()
         poisoned[1::2] = np.nan if name == "nan" else np.inf

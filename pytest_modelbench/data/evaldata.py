@@ -83,6 +83,29 @@ class EvalData:
         self._fingerprint: str | None = None
         self._serial = next(_serial)
 
+    @property
+    def inputs(self) -> Any:
+        """All inputs, where they are in memory.
+
+        Raises:
+            DataError: they come from a dataset, a loader or a stream; iterate `batches()`.
+        """
+        return self._in_memory("inputs")
+
+    @property
+    def targets(self) -> Any:
+        """All targets, where they are in memory; None where there are none.
+
+        Raises:
+            DataError: as for `inputs`.
+        """
+        return self._in_memory("targets")
+
+    def _in_memory(self, name: str) -> Any:
+        if not self.source.in_memory:
+            raise DataError(f"{name} are not in memory as a whole. Iterate eval_data.batches()")
+        return getattr(self.source, name)
+
     def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Yield batches of this size (the data's own by default), the last one possibly smaller.
 

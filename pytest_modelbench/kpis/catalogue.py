@@ -49,6 +49,14 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
 def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     metric = own.get("metric")
     scorer = isinstance(metric, str) and ":" not in metric
+    if "better" in own and own["better"] not in ("higher", "lower"):
+        raise UsageMistake(f"kpi {name!r}: better={own['better']!r}, expected 'higher' or 'lower'")
+    if "better" in own and metric is None and "unit" not in own:
+        raise UsageMistake(
+            f"kpi {name!r}: a KPI of your own states its unit too. Write unit='ms', '%' or '' (none), or metric=..."
+        )
+    if metric is not None and not scorer and "better" not in own:
+        raise UsageMistake(f"kpi {name!r}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
@@ -57,8 +65,6 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
             "For a KPI of your own state better= and unit=, or metric= and better="
         )
     better, unit = own.get("better", "higher"), own.get("unit", "")
-    if better not in ("higher", "lower"):
-        raise UsageMistake(f"kpi {name!r}: better={better!r}, expected 'higher' or 'lower'")
     if scorer and better == "lower":
         raise UsageMistake(
             f"kpi {name!r}: scorers of scikit-learn are greater when better; errors have names with neg_. "

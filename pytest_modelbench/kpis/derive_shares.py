@@ -168,10 +168,12 @@ def judged_predictions(
         )
     bad = np.flatnonzero(predictions.outputs.nonfinite)
     if len(bad):
+        fed = int((~predictions.outputs.input_finite[bad]).sum())
+        inputs = f"; the inputs of {fed} of them are not finite" if fed else ""
         raise MeasurementError(
             f"{question.kpi.name} is undefined: {predictions.outputs.model} gives NaN or infinite outputs for "
             f"{len(bad)} of {len(predictions)} samples{in_common(predictions.outputs, bad)} (ids "
-            f"{', '.join(shown_ids(predictions.ids, bad))})"
+            f"{', '.join(shown_ids(predictions.ids, bad))}){inputs}"
         )
     return predictions
 

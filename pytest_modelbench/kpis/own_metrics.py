@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
@@ -64,13 +65,17 @@ def _computation(metric: Any, predictions: Predictions, targets: Array) -> Calla
 
 
 def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
-    """Feed scores where there are any, otherwise labels; of two classes the score of the second."""
+    """Feed probabilities where there are scores, otherwise labels; of two classes that of the second."""
     import torch
 
     scores, columns = predictions.scores, predictions.columns
-    fed = predictions.labels if scores is None else scores
+    fed = predictions.labels
+    if scores is not None and columns is None:
+        fed = scores if predictions.meaning == "probabilities" else expit(scores)  # multilabel
+    elif scores is not None:
+        fed = _Classifier(predictions).predict_proba(np.arange(len(predictions)))  # logits could look like chances
     if scores is not None and predictions.task == "binary":
-        fed = scores[:, 1]
+        fed = fed[:, 1]
     elif scores is not None and columns is not None and not np.array_equal(columns, np.arange(len(columns))):
         raise DataError(f"torchmetrics count classes from 0, and the classes are {columns[:3].tolist()}, ...")
 
@@ -129,8 +134,6 @@ class _Classifier(ClassifierMixin, _StandIn):  # type: ignore[misc]
 
     def predict_proba(self, index: IntArray) -> Array:
         """Return probabilities (n, classes), softmax applied to logits."""
-        from scipy.special import softmax
-
         scores = self._scores(index)
         chances = scores if self.predictions.meaning == "probabilities" else softmax(scores, axis=1)
         total: Array = chances / chances.sum(axis=1, keepdims=True)

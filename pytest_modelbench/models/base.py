@@ -9,6 +9,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_modelbench.errors import ModelError, NotApplicable
@@ -67,11 +68,13 @@ class Model(ABC):
         clock_ns: the clock that times this model; a fake brings its own.
         serial: a number of this adapter's own.
         classes: labels of the output columns where the model knows them.
+        file: the file or folder it came from, if any.
     """
 
     kind: ClassVar[str] = "model"
     clock_ns: Callable[[], int] = staticmethod(time.perf_counter_ns)
     classes: Sequence[Any] | None = None
+    file: Path | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -102,12 +105,12 @@ class Model(ABC):
             except Exception as error:
                 raise self.failure(inputs, error) from error
 
-    def check_finite(self, case: EdgeCase) -> None:
+    def check_finite(self, case: EdgeCase, *, tolerance: float = 1e-3) -> None:
         """Check that the model answers an edge case: see `models.checks.check_finite`."""
         __tracebackhide__ = True
         from pytest_modelbench.models.checks import check_finite
 
-        check_finite(self, case)
+        check_finite(self, case, tolerance)
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Return the error that tells of a call that raised."""

@@ -27,6 +27,7 @@ class PretrainedModel(TorchModel):
     def __init__(self, module: Any, loading: Loading, source: str) -> None:
         super().__init__(module, loading.name, loading.device)
         self.source = source
+        self.file = Path(source) if Path(source).is_dir() else None
 
     def _files(self) -> list[Path]:
         return sorted(file for file in Path(self.source).rglob("*") if file.is_file())
@@ -76,10 +77,16 @@ def load_pretrained(source: str, loading: Loading) -> Model:
                 f"{loading.name}: the configuration of {name} names no class of transformers ({classes}). "
                 "Load it in a factory: AutoModelFor....from_pretrained(...)"
             )
-        module = getattr(transformers, classes[0]).from_pretrained(name, **keywords)
+        module, told = getattr(transformers, classes[0]).from_pretrained(name, output_loading_info=True, **keywords)
     except (OSError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{loading.name}: {source} cannot be loaded by transformers: {first}") from error
+    absent = sorted(map(str, [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]))
+    if absent:
+        raise ModelError(
+            f"{loading.name}: {source} lacks weights of {classes[0]}, which would be random: {', '.join(absent[:3])}"
+            f"{' ...' if len(absent) > 3 else ''} ({len(absent)})"
+        )
     return PretrainedModel(module, loading, name)
 
 
@@ -113,7 +120,12 @@ class PipelineModel(Model):
     def bind(self, inputs: Any) -> Callable[[], Any]:
         """Return the pipeline over one batch, its answers as an array (n, labels)."""
         texts = [leaf.tolist() if hasattr(leaf, "tolist") else list(leaf) for leaf in leaves(inputs)]
-        batch = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+        if len(texts) > 2:
+            raise ModelError(f"{self.name} is a pipeline and takes a text or a pair, found {len(texts)} inputs")
+        pairs = (
+            [{"text": first, "text_pair": second} for first, second in zip(*texts, strict=True)] if texts[1:] else []
+        )
+        batch = pairs or texts[0]
         return functools.partial(self._scores, batch)
 
     def _scores(self, batch: list[Any]) -> Any:

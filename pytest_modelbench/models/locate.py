@@ -86,7 +86,7 @@ def _import(source: str, spec: str, folder: Path) -> ModuleType:
     try:
         if not source.endswith(".py"):
             _reach(folder)
-            return importlib.import_module(source)
+            return _same_module(importlib.import_module(source), source, spec, folder)
         path = (folder / source).resolve()
         if not path.is_file():
             raise UsageMistake(f"{spec!r}: there is no file {path}")
@@ -97,6 +97,23 @@ def _import(source: str, spec: str, folder: Path) -> ModuleType:
         raise
     except BaseException as error:
         raise UsageMistake(f"{spec!r}: importing {source} raised {type(error).__name__}: {error}") from error
+
+
+def _same_module(module: ModuleType, source: str, spec: str, folder: Path) -> ModuleType:
+    """Return the module, if it is the one that the folder has.
+
+    Raises:
+        UsageMistake: another folder's module of that name was imported before.
+    """
+    here = folder.joinpath(*source.split("."))
+    own = next((path for path in (here.with_suffix(".py"), here / "__init__.py") if path.is_file()), None)
+    found = getattr(module, "__file__", None)
+    if own is not None and found is not None and own.resolve() != Path(found).resolve():
+        raise UsageMistake(
+            f"{spec!r}: the module {source} was imported from {found}, and {own} is another of that name. "
+            f"Give one of them another name, or write the file: '{'/'.join(source.split('.'))}.py:...'"
+        )
+    return module
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -119,9 +136,9 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _reach(folder: Path) -> None:
-    """Let modules of a folder be imported, now and when a factory is called."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    """Let modules of a folder be imported before those of any other, now and when a factory is called."""
+    if sys.path[:1] != [str(folder)]:
+        sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
 
 
 def build(located: Located) -> Any:

@@ -129,6 +129,19 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     return array
 
 
+def number_parts(leaf: Any) -> list[npt.NDArray[Any]]:
+    """Return the numbers in a leaf of a batch: one array, one for each numeric column of a frame, none for texts."""
+    if hasattr(leaf, "columns"):
+        return [part for column in leaf.columns for part in number_parts(leaf[column])]
+    if not (is_tensor(leaf) or hasattr(leaf, "dtype") or isinstance(leaf, list)):
+        return []
+    try:
+        array = np.asarray(leaf) if isinstance(leaf, list) else as_array(leaf)
+    except (ValueError, ModelError):
+        return []  # ragged lists, objects
+    return [array] if array.dtype.kind in "fiu" else []
+
+
 def select_output(output: Any, select: str | int | None, model: str) -> Any:
     """Return the one array of a model's output that is judged.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 import pickle
@@ -14,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import ModelError
-from pytest_modelbench.models.base import Artefact, Model
+from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 from pytest_modelbench.models.torch_module import TorchModel
 
@@ -28,26 +29,37 @@ class FileModel(TorchModel):
     def __init__(self, module: nn.Module, loading: Loading, path: Path, how: str) -> None:
         super().__init__(module, loading.name, loading.device)
         self.loading = loading
-        self.path = path
+        self.file: Path = path
         self.how = how
 
     def fingerprint(self) -> str:
         """Hash the file."""
-        with self.path.open("rb") as file:
+        with self.file.open("rb") as file:
             return f"file:{hashlib.file_digest(file, 'blake2b').hexdigest()[:32]}"
+
+    def count_parameters(self) -> ParameterCount:
+        """Count parameters.
+
+        Raises:
+            MeasurementError: frozen TorchScript, whose weights are constants of its code.
+        """
+        found = super().count_parameters()
+        if found.total == 0 and isinstance(self.module, torch.jit.ScriptModule):
+            raise MeasurementError(f"{self.name}: {self.file.name} is frozen, so its weights cannot be counted")
+        return found
 
     def artefact(self) -> Artefact:
         """Return the size of the file."""
-        return Artefact(size_bytes=self.path.stat().st_size, method=f"{self.how} {self.path.name}")
+        return Artefact(size_bytes=self.file.stat().st_size, method=f"{self.how} {self.file.name}")
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None where memory cannot hold one."""
         module = self.copied_module()
-        return None if module is None else type(self)(module, self.loading, self.path, self.how)
+        return None if module is None else type(self)(module, self.loading, self.file, self.how)
 
     def describe(self) -> dict[str, Any]:
         """Return the file and its format too."""
-        return {**super().describe(), "format": self.how, "file": self.path.name}
+        return {**super().describe(), "format": self.how, "file": self.file.name}
 
 
 class ExportedModel(FileModel):
@@ -148,6 +160,7 @@ def load_weights(made: Any, path: Path, loading: Loading) -> Model:
             "expected a torch.nn.Module"
         )
     state = _state_of(path, loading)
+    made = copy.deepcopy(made)  # the factory may give the same module to another role
     try:
         found = made.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes that differ

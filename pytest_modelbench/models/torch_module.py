@@ -56,8 +56,9 @@ class TorchModel(Model):
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Evaluation mode without gradients; every submodule's own mode is restored after it."""
-        training = [module for module in self.module.modules() if module.training]
-        self.module.eval()
+        training = [module for module in self.module.modules() if getattr(module, "training", False)]
+        if training:  # frozen TorchScript has no mode
+            self.module.eval()
         try:
             with torch.inference_mode():
                 yield

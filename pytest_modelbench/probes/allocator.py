@@ -14,6 +14,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _MMAP_BYTES = 32 * 2**20  # the largest value that mallopt accepts on 64-bit glibc (HEAP_MAX_SIZE / 2)
 _TRIM_BYTES = 2**31 - 1
+_steady_since: list[bool] = []
 
 
 def steady_allocator() -> str:
@@ -28,8 +29,15 @@ def steady_allocator() -> str:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return "system (this C library has no mallopt)"
-    accepted = mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) and mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
-    return "steady" if accepted else "system (mallopt refused the thresholds)"
+    if not (mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) and mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)):
+        return "system (mallopt refused the thresholds)"
+    _steady_since[:] = [True]
+    return "steady"
+
+
+def system_allocator() -> str:
+    """Leave the C library's defaults; say so where an earlier measurement of this process has changed them."""
+    return "steady (an earlier measurement of this process made it so)" if _steady_since else "system"
 
 
 def minor_faults() -> int:

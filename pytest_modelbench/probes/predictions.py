@@ -177,6 +177,7 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
         array = array[:, 0]
     if targets is not None and targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
+    _check_finite_targets(targets, outputs.ids)
     task = data.task or _infer_task(outputs.model, array, targets)
     if task == "regression":
         _expect_one_value(outputs.model, array, targets)
@@ -187,6 +188,16 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
     if meaning == "labels" or array.ndim == 1:
         return _one_column(outputs, array, targets, task, meaning, data.classes)
     return _many_columns(outputs, array, targets, task, meaning, data.classes)
+
+
+def _check_finite_targets(targets: Array | None, ids: Sequence[Any]) -> None:
+    if targets is None or targets.dtype.kind != "f":
+        return
+    bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"the targets hold NaN for {len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        )
 
 
 def _infer_task(model: str, array: Array, targets: Array | None) -> str:
@@ -356,6 +367,6 @@ def _check_targets(model: str, targets: Array | None, columns: Array) -> None:
     if outside.any():
         raise DataError(
             f"targets outside the classes: found {np.unique(targets[outside])[:5].tolist()} in {int(outside.sum())} "
-            f"of {len(targets)} samples, and {model} has {len(columns)} outputs for "
-            f"{columns[:3].tolist()}..{columns[-1]}"
+            f"of {len(targets)} samples, and {model} has {len(columns)} outputs, for the classes "
+            f"{', '.join(map(str, columns[:10]))}{', ...' if len(columns) > 10 else ''}"
         )

@@ -15,7 +15,7 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import content
-from pytest_modelbench.probes.allocator import minor_faults, steady_allocator
+from pytest_modelbench.probes.allocator import minor_faults, steady_allocator, system_allocator
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.sequential import look_schedule
 
@@ -106,7 +106,7 @@ def measure_timing(
         MeasurementError: the models are on different clocks, or the clock does not move.
     """
     clock = _one_clock(models)
-    allocator = steady_allocator() if settings.allocator == "steady" else "system"
+    allocator = steady_allocator() if settings.allocator == "steady" else system_allocator()
     rng = np.random.default_rng(settings.seed)
     session = _Session(models, batches, clock, rng)
     with _garbage_collection_off():

@@ -53,6 +53,12 @@ class Record:
         """Return the number of items that ran an edge case."""
         return sum("edge_case" in test for test in self.tests.values())
 
+    def judged_anything(self) -> bool:
+        """Whether some gate came to a verdict on the student, or some edge case was run."""
+        nothing = {Verdict.NOT_APPLICABLE, Verdict.NOT_RUN}
+        gates = any(gate["verdict"] not in nothing for gate in self.gates.values())
+        return gates or any("edge_case" in test and test["outcome"] != "skipped" for test in self.tests.values())
+
     def add_session(self, data: Mapping[str, Any]) -> None:
         """Take what one process knows beyond its items: models, timings, environment, mistakes."""
         self.expect(data.get("collected", []))
@@ -106,7 +112,9 @@ class Record:
         )
 
 
-def expected_gate(nodeid: str, kpi: str, pillar: str, student: str, targets: Sequence[str]) -> dict[str, Any]:
+def expected_gate(
+    nodeid: str, kpi: str, pillar: str, student: str, targets: Sequence[str], suite: str
+) -> dict[str, Any]:
     """Return the record of a gate that nothing is known of yet."""
     return {
         "nodeid": nodeid,
@@ -114,6 +122,7 @@ def expected_gate(nodeid: str, kpi: str, pillar: str, student: str, targets: Seq
         "kpi": kpi,
         "pillar": pillar,
         "student": student,
+        "suite": suite,
         "verdict": Verdict.NOT_RUN.value,
         "reason": "the item was not run to its end",
         "targets": list(targets),

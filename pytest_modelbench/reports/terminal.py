@@ -74,7 +74,7 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
 def _title(student: str, report: dict[str, Any]) -> str:
     notes = report["models"]["students"].get(student, {})
     parameters = notes.get("parameters")
-    return f"{student} against its teacher" + (f" ({parameters:,} parameters)" if parameters else "")
+    return student + (f" ({parameters:,} parameters)" if parameters else "") + " against its teacher"
 
 
 def _table(gates: Sequence[Gate]) -> Table:
@@ -196,7 +196,7 @@ def _evidence(limit: dict[str, Any], gate: Gate) -> str:
     if limit["n"] and not exact:
         parts.append(f"n={limit['n']:,}")
     if limit["weak"]:
-        parts.append("weak")
+        parts.append(f"weak, n={limit['needed_n']:,} would settle it" if limit["needed_n"] else "weak")
     return " ".join(parts) or student["provenance"]
 
 
@@ -227,7 +227,7 @@ def totals(report: dict[str, Any]) -> str:
     counts = {verdict: count for verdict, count in report["summary"].items() if count}
     gates = sum(counts.values())
     listed = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in counts.items())
-    return f"{gates} gate{'s' if gates != 1 else ''} judged: {listed}" if gates else _nothing_judged(report)
+    return f"{gates} gate{'s' if gates != 1 else ''}: {listed}" if gates else _nothing_judged(report)
 
 
 def _nothing_judged(report: dict[str, Any]) -> str:

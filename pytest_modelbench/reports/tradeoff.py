@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,16 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         gates: the report's gates.
 
     Returns:
-        `{"axes": [{"name", "kpi", "better", "unit"}], "students": [{"student", "values", "pareto"}]}`; None where
-        there are fewer than two students, or no two axes on which all of them have values. `values` has one
-        `{"student", "teacher"}` for each axis. A student is Pareto-optimal when no other one is at least as good on
-        every axis and better on one; two latencies whose intervals overlap are equally good.
+        `{"axes": [{"name", "kpi", "better", "unit"}], "students": [{"student", "values", "pareto"}]}`, where `values`
+        has one `{"student", "teacher"}` for each axis. None where there are fewer than two students, or no two axes
+        on which all of them have values, or where they come from several suites, whose teachers or data differ. A
+        student is Pareto-optimal when no other one is at least as good on every axis and better on one; two
+        latencies whose intervals overlap are equally good.
     """
-    students = list(dict.fromkeys(gate["student"] for gate in gates))
+    if len({gate["suite"] for gate in gates}) > 1:
+        return None  # students of other teachers, or judged on other data
+    judged = [gate for gate in gates if gate["readings"]["student"] is not None]
+    students = list(dict.fromkeys(gate["student"] for gate in judged))
     if len(students) < 2:
         return None
     readings: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -63,20 +68,26 @@ def _values(readings: Mapping[str, Any]) -> dict[str, float | None]:
 def _beats(
     one: str, other: str, axes: Sequence[Mapping[str, Any]], readings: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> bool:
-    pairs = [(_ends(readings[one, axis["kpi"]], axis), _ends(readings[other, axis["kpi"]], axis)) for axis in axes]
+    pairs = []
+    for axis in axes:
+        ours, theirs = (readings[student, axis["kpi"]] for student in (one, other))
+        scaled = bool(ours["teacher"] and theirs["teacher"] and axis["name"] == "latency")
+        pairs.append((_ends(ours, axis, scaled=scaled), _ends(theirs, axis, scaled=scaled)))
     worse = any(theirs[0] > ours[1] for ours, theirs in pairs)
     return not worse and any(ours[0] > theirs[1] for ours, theirs in pairs)
 
 
-def _ends(readings: Mapping[str, Any], axis: Mapping[str, Any]) -> tuple[float, float]:
+def _ends(readings: Mapping[str, Any], axis: Mapping[str, Any], *, scaled: bool) -> tuple[float, float]:
     """Return least and greatest goodness: the interval of a time, which noise decides, otherwise the value.
 
-    Students are timed in different minutes, each beside the teacher: their times are compared as shares of its time.
+    Students are timed in different minutes, each beside the teacher: where both were, their times are compared as
+    shares of its time. An end that the sample does not support may be anything.
     """
-    student, teacher = readings["student"], readings["teacher"]
+    student = readings["student"]
     value = float(student["value"])
     if axis["name"] != "latency":
         return (value, value) if axis["better"] == "higher" else (-value, -value)
-    scale = float(teacher["value"]) if teacher and teacher["value"] else 1.0
-    low, high = (value if end is None else float(end) for end in (student["ci_low"], student["ci_high"]))
+    scale = float(readings["teacher"]["value"]) if scaled else 1.0
+    low = -math.inf if student["ci_low"] is None else float(student["ci_low"])
+    high = math.inf if student["ci_high"] is None else float(student["ci_high"])
     return -high / scale, -low / scale

@@ -85,12 +85,10 @@ def compare_percentiles(student: Series, teacher: Series, p: float, alpha: float
     """
     pooled = [[np.concatenate(rounds) for rounds in series] for series in (student, teacher)]
     placements = len(student)
-    own = [percentile_interval(clusters, p, alpha)[0] for clusters in pooled]
+    own = [percentile_interval(clusters, p, alpha / 2)[0] for clusters in pooled]
     s, t = own[0].value, own[1].value
     if placements < 2 or any(math.isinf(e.high or 0) or math.isinf(e.low or 0) for e in own):
-        unsupported = Estimate(value=s / t, low=0.0, high=math.inf)
-        gap = Estimate(value=s - t, low=-math.inf, high=math.inf)
-        return Comparison(ratio=unsupported, difference=gap, method="too few calls for this percentile")
+        return _from_own_bounds(*own)
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(placements, np.full(placements, 1 / placements), size=RESAMPLES)
     resampled = [_weighted_quantiles(clusters, p, draws) for clusters in pooled]
@@ -101,6 +99,27 @@ def compare_percentiles(student: Series, teacher: Series, p: float, alpha: float
         ratio=Estimate(value=s / t, low=s / t * math.exp(-half_log), high=s / t * math.exp(half_log)),
         difference=Estimate(value=s - t, low=s - t - half_gap, high=s - t + half_gap),
         method=f"joint bootstrap of {placements} placements",
+    )
+
+
+def _from_own_bounds(student: Estimate, teacher: Estimate) -> Comparison:
+    """Compare by the two models' own intervals, each with half of the error.
+
+    A sample that is too small to bound a percentile from above may be large enough from below: a student whose lower
+    bound is far above the teacher's upper one is slower, whatever its upper bound would be.
+    """
+    (s_low, s_high), (t_low, t_high) = (
+        (max(one.low if one.low is not None else 0.0, 0.0), math.inf if one.high is None else one.high)
+        for one in (student, teacher)
+    )
+    low = s_low / t_high if math.isfinite(t_high) else 0.0
+    high = s_high / t_low if t_low > 0 else math.inf
+    value = student.value / teacher.value
+    gap = student.value - teacher.value
+    return Comparison(
+        ratio=Estimate(value=value, low=min(low, value), high=max(high, value)),
+        difference=Estimate(value=gap, low=min(s_low - t_high, gap), high=max(s_high - t_low, gap)),
+        method="the two percentiles' own intervals; too few calls for a joint bootstrap",
     )
 
 

@@ -171,3 +171,40 @@ def test_registered_name_must_be_new(name: Any) -> None:
     """A name that a built-in case or group has, or none at all, is refused at once."""
     with pytest.raises(UsageMistake, match="register_edge_case"):
         register_edge_case(name)
+
+
+def test_half_precision_has_its_own_limits() -> None:
+    """Huge stays finite, denormal stays above zero, in the inputs' own dtype."""
+    for dtype in (torch.float16, torch.bfloat16):
+        huge, denormal = (case(name, (IMAGES * 1000).to(dtype)).inputs for name in ("huge", "denormal"))
+        assert torch.isfinite(huge).all()
+        assert (denormal > 0).all()
+        assert (denormal < torch.finfo(dtype).tiny).all()
+
+
+def test_columns_of_a_frame_keep_their_dtypes() -> None:
+    """NaN goes into floating columns only; bytes stay bytes; a nullable column is left alone."""
+    frame = FRAME.assign(
+        byte=pd.Series([1, 2, 3] * 4, dtype="uint8"), maybe=pd.array([1, None, 3] * 4, dtype="Int64")
+    )
+    poisoned = case("nan", frame).inputs
+    assert poisoned["pay"].isna().tolist() == [False, True] * 4
+    assert poisoned["age"].tolist() == frame["age"].tolist()[:8]
+    assert case("huge", frame).inputs["byte"].tolist() == [255] * 8
+    negative = case("negative", frame).inputs
+    assert (negative["age"] < 0).all()
+    assert negative["byte"].tolist() == frame["byte"].tolist()[:8]
+    assert list(negative.dtypes) == list(frame.dtypes)
+
+
+@pytest.mark.parametrize("inputs", [{"words": [[1, 2], [3]] * 6}, {"ids": TOKENS["input_ids"], "text": ["a"] * 12}])
+def test_inputs_that_are_not_all_numbers(inputs: Any) -> None:
+    """Ragged lists and texts beside ids break no case that does not need them."""
+    assert rows(case("odd-batch", inputs).inputs) == 7
+    assert rows(case("repeated", inputs).inputs) == 8
+
+
+def test_own_case_that_returns_nothing() -> None:
+    """Told as a fault of the case, also where it has no docstring."""
+    with pytest.raises(DataError, match="edge case 'night': the function raised TypeError"):
+        case("night", IMAGES, own=lambda inputs: None)

@@ -154,3 +154,30 @@ def test_strict_counts_edge_cases(pytester: pytest.Pytester, judge: Judge) -> No
     finished = judge("import pytest\n@pytest.mark.edge_case('zeros')\n" + EDGES, "--modelbench-strict")
     assert finished.result.ret == 0
     assert read_report(pytester)["tests"][0]["edge_case"] == "zeros"
+
+
+def test_closest_case_of_one_name_wins(pytester: pytest.Pytester, judge: Judge) -> None:
+    """And the items come in one order, so that all workers collect the same."""
+    register = "from pytest_modelbench import register_edge_case\n@register_edge_case('night')\ndef night(batch):\n"
+    folder = pytester.mkpydir("sub")
+    folder.joinpath("conftest.py").write_text(register + "    'Inner.'\n    return batch * 0.1\n")
+    folder.joinpath("test_sub.py").write_text("def test_which(edge_case): assert edge_case.what == 'Inner.'\n")
+    outer = "\n" + register + "    'Outer.'\n    return batch\n"
+    judge("def test_none(): ...", "-k", "night", more=outer).result.assert_outcomes(
+        passed=1, deselected=1 + len(BUILT_IN)
+    )
+
+
+def test_check_beside_a_gate_is_skipped_alike(judge: Judge) -> None:
+    """What is not applicable is no error of the gate on the same item."""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("parameters", "<= 1M")
+        @pytest.mark.edge_case("zeros")
+        def test_both(student, edge_case): student.check_finite(edge_case)
+        """,
+        more="\ndef refuse(batch): raise ValueError('no')\nTEACHER, STUDENT = teacher(outputs=refuse), student(outputs=refuse)\n",
+    )
+    finished.result.assert_outcomes(skipped=1)
+    assert finished.gate("parameters")["verdict"] == "not_applicable"

@@ -96,7 +96,11 @@ def test_report_that_cannot_be_written(judge: Judge, pytester: pytest.Pytester) 
             marked("'parameters', '<= 5M'"),
             "there is no fixture student_model. Define it in conftest.py",
         ),
-        ("teacher_model", marked("'parameters', 'reduction >= 5%'"), "or give --modelbench-teacher module:factory"),
+        (
+            "teacher_model",
+            marked("'parameters', 'reduction >= 5%'"),
+            "give --modelbench-teacher module:factory, or name it in modelbench.toml",
+        ),
         ("eval_data", marked("'top1_accuracy', '>= 5%'"), "there is no fixture eval_data"),
     ],
 )

@@ -35,7 +35,7 @@ def test_good_student_passes(judge: Judge) -> None:
     finished.result.stdout.fnmatch_lines(
         [
             "*= modelbench =*",
-            "student against its teacher*",
+            "student (*) against its teacher*",
             "KPI*Teacher*Student*Target*Result*Evidence",
             "5 gates*5 pass",
         ]

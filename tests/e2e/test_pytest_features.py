@@ -79,24 +79,8 @@ def test_keyword_selects_students(judge: Judge) -> None:
 def test_each_student_has_a_block(judge: Judge) -> None:
     """The summary shows one block for each student, under its label."""
     finished = judge(TOO_BIG.format(mark=""), more=TWO_STUDENTS)
-    finished.result.stdout.fnmatch_lines(["distilled against its teacher*", "int8 against its teacher*"])
+    finished.result.stdout.fnmatch_lines(["distilled (*) against its teacher*", "int8 (*) against its teacher*"])
     assert set(finished.report["models"]["students"]) == {"distilled", "int8"}
-
-
-def test_two_workers_give_the_serial_verdicts(judge: Judge) -> None:
-    """Under -n 2 the controller's report has the same gates and verdicts; timed ones are not applicable."""
-    suite = TOO_BIG.format(mark="") + '\n@pytest.mark.kpi("latency_p50", "<= 5 ms")\ndef test_p50(): ...\n'
-    serial = judge(suite, more=TWO_STUDENTS)
-    parallel = judge(suite, "-n", "2", more=TWO_STUDENTS, process=True)
-    assert parallel.report["complete"] is True
-    assert {gate["worker"] for gate in parallel.report["gates"]} <= {"gw0", "gw1"}
-    timed = {key for key in serial.verdicts if key.endswith("latency_p50")}
-    assert {key: parallel.verdicts[key] for key in serial.verdicts if key not in timed} == {
-        key: verdict for key, verdict in serial.verdicts.items() if key not in timed
-    }
-    assert {parallel.verdicts[key] for key in timed} == {"not_applicable"}
-    assert "Run them without -n" in parallel.report["gates"][-1]["reason"] + str(parallel.report["gates"])
-    parallel.result.stdout.fnmatch_lines(["*distilled against its teacher*", "*gates judged*"])
 
 
 def test_crashed_worker_leaves_the_others_gates(judge: Judge) -> None:

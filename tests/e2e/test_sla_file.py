@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -98,10 +99,8 @@ def test_last_failed_and_junit(shop: pytest.Pytester) -> None:
 
 
 def test_workers_agree_with_a_serial_run(shop: pytest.Pytester) -> None:
-    """Under xdist the same items come to the same verdicts, timed ones apart."""
-    serial = run(shop).verdicts
-    parallel = run(shop, "-n", "2", process=True).verdicts
-    assert parallel == {key: "not_applicable" if "latency" in key else verdict for key, verdict in serial.items()}
+    """Under xdist the same items come to the same verdicts."""
+    assert run(shop, "-n", "2", process=True).verdicts == run(shop).verdicts
 
 
 def test_fixtures_of_a_conftest_are_judged_without_models(pytester: pytest.Pytester) -> None:
@@ -231,3 +230,68 @@ def test_own_metric_by_name(shop: pytest.Pytester) -> None:
     values = {gate["kpi"]: gate["readings"]["student"]["value"] for gate in finished.report["gates"]}
     assert values["mine"] == pytest.approx(0.98)
     assert values["scored"] == pytest.approx(0.98, abs=0.01)
+
+
+def test_factory_that_raises_harms_no_other_student(shop: pytest.Pytester) -> None:
+    """Every gate of that student says so; the others are judged."""
+    shop.makepyfile(broken="def load(): raise OSError('no weights')")
+    models = MODELS.replace("small = ", 'broken = "broken:load"\nsmall = ')
+    shop.path.joinpath("modelbench.toml").write_text(models + KPIS)
+    gates = run(shop).report["gates"]
+    reasons = {gate["reason"] for gate in gates if gate["student"] == "broken"}
+    assert reasons == {"the factory 'broken:load' raised OSError: no weights"}
+    assert {gate["verdict"] for gate in gates if gate["student"] != "broken"} == {"pass", "fail"}
+
+
+def test_modules_of_one_name_in_two_folders_are_told_apart(pytester: pytest.Pytester) -> None:
+    """A module that another folder's file has imported is never taken for one's own."""
+    for folder, parameters in (("a", 5_000_000), ("b", 500)):
+        pytester.mkdir(folder)
+        pytester.path.joinpath(folder, "nets.py").write_text(
+            f"from pytest_modelbench import FakeModel\ndef load(): return FakeModel(parameters={parameters})\n"
+        )
+        pytester.path.joinpath(folder, "modelbench.toml").write_text(
+            '[models]\nstudent = "nets:load"\n[kpi]\nparameters = "<= 1k"\n'
+        )
+    finished = run(pytester, process=True)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "b/modelbench.toml:2: 'nets:load': the module nets was imported from" in finished.text
+    for folder in ("a", "b"):
+        path = pytester.path.joinpath(folder, "modelbench.toml")
+        path.write_text(path.read_text().replace("nets:load", "nets.py:load"))
+    assert [gate["verdict"] for gate in run(pytester, process=True).report["gates"]] == ["fail", "pass"]
+
+
+def test_threads_of_one_file_are_not_those_of_the_next(pytester: pytest.Pytester) -> None:
+    """A file that states none gets torch's own number, whatever ran before it."""
+    pytester.makepyfile(
+        shop="import torch, numpy as np\nfrom pytest_modelbench import FakeModel\n"
+        "def outputs(batch): print('THREADS', len(batch), torch.get_num_threads()); return batch\n"
+        "def load(): return FakeModel(outputs)\n"
+        "def data_a(): return np.ones((4, 1)), np.ones(4)\ndef data_b(): return np.ones((5, 1)), np.ones(5)\n"
+    )
+    for name, threads in (("a", "threads = 1"), ("b", "")):
+        pytester.path.joinpath(f"{name}.modelbench.toml").write_text(
+            f'[models]\nstudent = "shop:load"\n[data]\neval = "shop:data_{name}"\n[run]\n{threads}\n'
+            '[kpi]\nnonfinite_outputs = "== 0"\n'
+        )
+    pytester.makeconftest("import torch\ntorch.set_num_threads(2)\n")
+    printed = run(pytester, "-s", process=True).text
+    assert "THREADS 4 1" in printed
+    assert "THREADS 5 2" in printed
+
+
+def test_students_of_one_content_keep_their_own_files(shop: pytest.Pytester) -> None:
+    """The size on disk is that of each student's file, though their weights are the same."""
+    shop.makepyfile(
+        nets="import torch\nfrom torch import nn\nfrom safetensors.torch import save_file\n"
+        "def make(): torch.manual_seed(0); return nn.Linear(4, 2)\n"
+        "save_file(make().state_dict(), 'small.safetensors')\ntorch.save(make().state_dict(), 'large.pt')\n"
+    )
+    shop.run(sys.executable, "nets.py")
+    shop.path.joinpath("modelbench.toml").write_text(
+        '[models.students]\nsmall = "nets:make@small.safetensors"\nlarge = "nets:make@large.pt"\n'
+        '[kpi]\nsize_on_disk = "<= 1 kB"\n'
+    )
+    verdicts = {gate["student"]: gate["verdict"] for gate in run(shop, process=True).report["gates"]}
+    assert verdicts == {"small": "pass", "large": "fail"}

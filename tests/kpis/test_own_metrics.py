@@ -12,9 +12,12 @@ import torchmetrics
 from datasets import Features, Value
 from sklearn import metrics
 from suites import Judge
-from tables import GUESS, STUDENT, TARGETS, evidence
+from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 
-from pytest_modelbench import MeasurementError
+from pytest_modelbench import EvalData, MeasurementError
+from pytest_modelbench.gates import read_gate
+from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.settings import Settings
 
 
 def value(metric: Any, **keywords: Any) -> float:
@@ -48,6 +51,25 @@ def test_torchmetrics() -> None:
     assert value(accuracy) == pytest.approx(metrics.accuracy_score(TARGETS, GUESS), abs=1e-6)
     top5 = torchmetrics.Accuracy(task="multiclass", num_classes=classes, average="micro", top_k=5)
     assert value(top5) == pytest.approx(metrics.top_k_accuracy_score(TARGETS, STUDENT, k=5), abs=1e-6)
+
+
+def test_torchmetrics_of_binary_logits() -> None:
+    """Logits become probabilities first: one of two columns, or values between 0 and 1, would be misread."""
+    targets = np.arange(40) % 2
+    accuracy = torchmetrics.classification.BinaryAccuracy()
+    columns = np.stack([np.full(40, 5.0), 5.0 + np.where(targets, 1.0, -1.0)], axis=1)
+    single = np.where(targets, 0.4, -0.1)
+    assert binary(columns, targets, accuracy) == binary(single, targets, accuracy) == 1.0
+    assert binary(columns[:, ::-1], targets, accuracy) == binary(0.3 - single, targets, accuracy) == 0.0
+
+
+def binary(student: Any, targets: Any, metric: Any) -> float:
+    data = EvalData(np.arange(40.0).reshape(-1, 1), targets, task="binary", outputs="logits")
+    gate = read_gate(("mine",), {"metric": metric, "better": "higher"})
+    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
+    result, judgement = BenchSession().judge(plan, gate, FixedSources(student, student, data))
+    assert judgement is not None, result.reason
+    return judgement.evidence.student.value
 
 
 class Match(evaluate.Metric):  # type: ignore[misc]

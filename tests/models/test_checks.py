@@ -10,7 +10,7 @@ import pytest
 
 from pytest_modelbench import CheckFailure, EvalData, FakeModel
 from pytest_modelbench.data.edge_cases import EdgeCase, input_range, make_case
-from pytest_modelbench.errors import NotApplicable
+from pytest_modelbench.errors import NotApplicable, UsageMistake
 
 INPUTS = np.arange(1.0, 41.0).reshape(20, 2)
 Outputs = Callable[[Any], Any]
@@ -82,14 +82,14 @@ def test_nan_in_one_row_must_not_change_the_others() -> None:
     def clipped(batch: Any) -> Any:
         return batch * (0.5 if np.isnan(batch).any() else 1.0)
 
-    with pytest.raises(CheckFailure, match="rows of student are not what they are beside other rows: 0, 2, 4, 6"):
+    with pytest.raises(CheckFailure, match="rows of student change with the rows beside them: 0, 2, 4, 6"):
         model(clipped).check_finite(case("nan", double))
     model(clipped).check_finite(case("nan", clipped))
 
 
 def test_reordered_rows_keep_their_answers() -> None:
     """An answer that depends on a row's neighbours is shown, unless the teacher's does too."""
-    with pytest.raises(CheckFailure, match="8 of 8 rows of student are not what they are beside other rows"):
+    with pytest.raises(CheckFailure, match="8 of 8 rows of student change with the rows beside them"):
         model(centred).check_finite(case("repeated", double))
     model(centred).check_finite(case("repeated", centred))
     model(lambda batch: 2 * batch + 1e-6).check_finite(case("repeated", double))
@@ -101,7 +101,7 @@ def test_labels_are_compared_as_they_are() -> None:
     def first(batch: Any) -> Any:
         return np.array(["high" if row[0] >= batch[0][0] else "low" for row in batch])
 
-    with pytest.raises(CheckFailure, match="not what they are"):
+    with pytest.raises(CheckFailure, match="change with the rows beside them"):
         model(first).check_finite(case("permuted"))
 
 
@@ -125,3 +125,41 @@ def test_wrong_number_of_rows() -> None:
     """One row is expected for each sample."""
     with pytest.raises(CheckFailure, match=r"student gives outputs \(1, 2\) for 8 rows"):
         model(lambda batch: batch[:1]).check_finite(case("zeros"))
+
+
+def test_model_that_works_in_place_neither_excuses_itself_nor_harms_others() -> None:
+    """What is finite is decided on the inputs as they were; writing into them is told, and done to a copy."""
+
+    def divide(batch: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            batch /= batch.sum(axis=1, keepdims=True)
+        return batch
+
+    made = case("zeros", double)
+    with pytest.raises(CheckFailure, match="student changed its inputs"):
+        model(divide).check_finite(made)
+    assert (made.inputs == 0).all()
+    model(double).check_finite(case("zeros", divide))
+
+
+def test_large_integer_labels_are_compared_exactly() -> None:
+    """A label is not a quantity: 1000 and 1001 differ."""
+    with pytest.raises(CheckFailure, match="change with the rows beside them"):
+        model(lambda batch: 1000 + np.arange(len(batch))).check_finite(case("permuted"))
+
+
+def test_tolerance_is_the_users() -> None:
+    """What differs by a little may be let pass, and the message says by how much it differs."""
+
+    def scaled(batch: Any) -> Any:
+        return batch * (1 + 1e-4 * np.max(batch))
+
+    with pytest.raises(CheckFailure, match=r"up to 0\.\d+% of the largest answer apart, tolerance 0.1%"):
+        model(scaled).check_finite(case("repeated", double))
+    model(scaled).check_finite(case("repeated", double), tolerance=0.05)
+
+
+def test_something_that_is_no_edge_case() -> None:
+    """The name alone is not enough."""
+    with pytest.raises(UsageMistake, match="check_finite takes the fixture edge_case, found 'zeros'"):
+        model(double).check_finite("zeros")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from suites import Judge
 from transformers import BertConfig, BertForSequenceClassification, BertModel, pipeline
 from transformers.models.bert import BertTokenizer
@@ -88,6 +89,27 @@ def test_folder_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="student: hf://nobody/nothing cannot be loaded by transformers"):
         as_student("hf://nobody/nothing")
+
+
+def test_folder_that_lacks_weights_is_refused(classifier: BertForSequenceClassification, tmp_path: Path) -> None:
+    """Transformers would make them up at random."""
+    classifier.save_pretrained(tmp_path / "saved")
+    path = tmp_path / "saved" / "model.safetensors"
+    state = {key: value for key, value in load_file(path).items() if "classifier" not in key}
+    save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights of BertForSequenceClassification.*classifier.bias"):
+        as_student(tmp_path / "saved")
+
+
+def test_pairs_of_texts(classify: Any) -> None:
+    """Two inputs are a text and its pair, not two texts."""
+    pairs = (["good phone", "phone"], ["bad bad", "good good good"])
+    expected = [classify({"text": a, "text_pair": b}, top_k=None) for a, b in zip(*pairs, strict=True)]
+    scores = as_student(classify)(pairs)
+    for row, answer in zip(scores, expected, strict=True):
+        assert float(row.max()) == pytest.approx(max(entry["score"] for entry in answer), abs=1e-5)
+    with pytest.raises(ModelError, match="takes a text or a pair, found 3 inputs"):
+        as_student(classify)((*pairs, pairs[0]))
 
 
 def test_pipeline_gives_probabilities_in_the_order_of_its_labels(classify: Any) -> None:

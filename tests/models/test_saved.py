@@ -218,3 +218,25 @@ def test_packed_weights_in_torchscript_are_not_counted_wrongly(tmp_path: Path) -
     assert model(BATCH).shape == (3, 2)
     with pytest.raises(MeasurementError, match="the packed weights of .* cannot be counted"):
         model.count_parameters()
+
+
+def test_two_roles_never_share_filled_weights(tmp_path: Path) -> None:
+    """A factory that always gives the same module is filled anew for each role."""
+    shared = nn.Linear(4, 2)
+    files = []
+    for sign in (1.0, -1.0):
+        files.append(tmp_path / f"{sign}.safetensors")
+        safetensors.torch.save_file({"weight": torch.full((2, 4), sign), "bias": torch.zeros(2)}, files[-1])
+    student, teacher = (adapt(Filled(shared, file), Loading(name="student")) for file in files)
+    assert torch.equal(student(BATCH), -teacher(BATCH))
+
+
+def test_frozen_torchscript_runs_and_is_not_counted_as_nothing(tmp_path: Path) -> None:
+    """Its weights are constants: no parameters must not read as a reduction by 100%."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.freeze(torch.jit.script(net())).save(str(tmp_path / "frozen.pt"))
+    model = load(tmp_path / "frozen.pt")
+    assert torch.allclose(model(BATCH), net()(BATCH))
+    with pytest.raises(MeasurementError, match="is frozen, so its weights cannot be counted"):
+        model.count_parameters()

@@ -32,7 +32,7 @@ def block(text: str) -> list[str]:
     """Return the lines of our part of the output."""
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if "= modelbench =" in line)
-    stop = next(i for i, line in enumerate(lines) if " judged: " in line)
+    stop = next(i for i, line in enumerate(lines) if " gates: " in line)
     return lines[start + 1 : stop + 1]
 
 
@@ -53,7 +53,7 @@ def test_table_fits_eighty_columns_and_loses_nothing(judge: Judge, monkeypatch: 
 def test_rows_are_grouped_by_pillar_under_their_student(judge: Judge) -> None:
     """One block for each student, pillars in their order, a row for each limit."""
     lines = block(judge(SUITE, more=TWO).text)
-    heads = [line.split(" against")[0] for line in lines if "against its teacher" in line]
+    heads = [line.split(" (")[0] for line in lines if "against its teacher" in line]
     assert heads == ["distilled", "int8"]
     first = lines[: next(i for i, line in enumerate(lines) if line.startswith("int8"))]
     assert [line for line in first if line in {"quality", "efficiency", "footprint"}] == [
@@ -70,7 +70,7 @@ def test_what_failed_and_why_follows_the_tables(judge: Judge) -> None:
     told = [line for line in lines if line.startswith("FAIL ")]
     assert len(told) == 3
     assert told[0].startswith("FAIL top1_accuracy of distilled: >= 90% does not hold: 70% [")
-    assert lines[-1] == "14 gates judged: 3 fail, 11 pass"
+    assert lines[-1] == "14 gates: 3 fail, 11 pass"
 
 
 def test_no_colour_in_a_log_and_colour_on_a_terminal(judge: Judge) -> None:

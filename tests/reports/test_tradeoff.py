@@ -17,6 +17,7 @@ def gate(
         "student": student,
         "kpi": kpi,
         "options": {},
+        "suite": "one",
         "readings": {"student": reading, "teacher": None if teacher is None else {**reading, "value": teacher}},
     }
 
@@ -67,6 +68,22 @@ def test_nothing_to_compare() -> None:
     assert tradeoff([]) is None
     assert tradeoff(students(a=(98, 5, 100))) is None
     assert tradeoff([gate("a", "top1_accuracy", 98), gate("b", "size_on_disk", 3)]) is None
+
+
+def test_students_of_two_suites_are_not_compared() -> None:
+    """Their teachers or data differ, and so may the models behind one label."""
+    other = [{**entry, "suite": "two"} for entry in students(b=(97, 5, 200))]
+    assert tradeoff([*students(a=(98, 5, 100)), *other]) is None
+
+
+def test_unsupported_end_of_an_interval_may_be_anything() -> None:
+    """A percentile whose upper end is unknown beats nobody by it."""
+    gates = students(a=(98, 5, 100), b=(98, 6, 100))
+    assert pareto(gates) == {"a", "b"} or pareto(gates) == {"a"}
+    for entry in gates:
+        if entry["student"] == "a" and entry["kpi"] == "latency_p50":
+            entry["readings"]["student"]["ci_high"] = None
+    assert pareto(gates) == {"a", "b"}
 
 
 def test_column_is_the_first_kpi_that_all_have() -> None:

@@ -1,0 +1,196 @@
+"""Runs with several workers: the serial verdicts, one measurement for all, nobody beside a timed one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from suites import FAKES, Judge
+
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp")
+def test_accuracy(): ...
+
+@pytest.mark.kpi("agreement", ">= 95%")
+def test_agreement(): ...
+
+@pytest.mark.kpi("latency_p50", "<= 5 ms", "reduction >= 50%")
+def test_p50(): ...
+
+@pytest.mark.kpi("latency_mean", "<= 5 ms")
+def test_mean(): ...
+
+@pytest.mark.kpi("latency_p90", "<= 5 ms")
+def test_p90(): ...
+
+@pytest.mark.kpi("throughput", ">= 1 qps")
+def test_throughput(): ...
+
+@pytest.mark.kpi("parameters", "reduction >= 80%")
+def test_size(): ...
+"""
+STUDENTS = """
+@pytest.fixture(scope="session", params=["distilled", "big"])
+def student_model(request):
+    return student(parameters=90_000 if request.param == "big" else 10_000)
+"""
+
+
+def test_workers_give_the_serial_verdicts_and_measure_once(judge: Judge) -> None:
+    """Same gates, same verdicts, same numbers; forward passes and timed measurements add up to the serial run's."""
+    serial = judge(SUITE, more=STUDENTS)
+    parallel = judge(SUITE, "-n", "2", more=STUDENTS, process=True)
+    assert parallel.verdicts == serial.verdicts
+    assert parallel.report["complete"] is True
+    assert {gate["worker"] for gate in parallel.report["gates"]} == {"gw0", "gw1"}
+    parallel.result.stdout.fnmatch_lines(
+        ["distilled (*) against its teacher*", "big (*) against its teacher*", "14 gates: *"]
+    )
+    for report in (serial.report, parallel.report):
+        assert len(report["timings"]) == 4
+        passes = {name: notes["forward_passes"] for name, notes in report["models"]["students"].items()}
+        assert passes == {"distilled": 1, "big": 1}
+        assert report["models"]["teacher"]["forward_passes"] == 1
+
+
+def test_real_modules_share_too(judge: Judge) -> None:
+    """Their measurements travel between processes; what a worker reads is what another one measured."""
+    finished = judge(
+        """
+        import pytest
+
+        @pytest.mark.kpi("latency_p50", "<= 1 s", "ratio >= 0.001")
+        def test_p50(): ...
+
+        @pytest.mark.kpi("latency_p90", "<= 1 s")
+        def test_p90(): ...
+
+        @pytest.mark.kpi("latency_mean", "<= 1 s", "ratio >= 0.001")
+        def test_mean(): ...
+
+        @pytest.mark.kpi("top1_accuracy", ">= 1%")
+        def test_one(): ...
+
+        @pytest.mark.kpi("f1", ">= 1%")
+        def test_two(): ...
+        """,
+        "-n",
+        "2",
+        process=True,
+        fakes="""
+import pytest, torch
+from torch import nn
+def net(): torch.manual_seed(0); return nn.Linear(4, 3)
+@pytest.fixture(scope="session")
+def teacher_model(): return net()
+@pytest.fixture(scope="session")
+def student_model(): return net()
+@pytest.fixture(scope="session")
+def eval_data(): torch.manual_seed(1); return torch.randn(60, 4), torch.randint(0, 3, (60,))
+""",
+    )
+    finished.result.assert_outcomes(passed=5)
+    assert len(finished.report["timings"]) == 1
+    assert finished.report["models"]["students"]["student"]["forward_passes"] == 1
+    calls = {gate["readings"]["student"]["n"] for gate in finished.report["gates"] if "latency" in gate["kpi"]}
+    assert len(calls) <= 3
+
+
+LOGGED = """
+import json, os, time
+
+def note(what):
+    with open(os.environ["EVENTS"], "a") as file:
+        file.write(json.dumps([time.monotonic(), os.getpid(), what]) + "\\n")
+
+def pytest_runtest_setup(item): note("item")
+
+def share_spy(lock):
+    take, give_back = lock._take_share, lock._give_share_back
+    def taken(self):
+        take(self)
+        note("share")
+    def given_back(self):
+        note("no share")
+        give_back(self)
+    lock._take_share, lock._give_share_back = taken, given_back
+
+def spy(measure):
+    def measured(*args):
+        note("alone")
+        try:
+            time.sleep(0.05)
+            return measure(*args)
+        finally:
+            note("over")
+    return measured
+
+def pytest_configure(config):
+    from pytest_modelbench import machine_lock, measuring
+    share_spy(machine_lock.MachineLock)
+    measuring.measure_timing = spy(measuring.measure_timing)
+"""
+
+
+def overlaps(events: Path) -> tuple[int, int]:
+    """Return how many timed measurements there were, and how often another process held its share beside one.
+
+    Every item runs while its process holds a share.
+    """
+    sharing: set[int] = set()
+    alone: set[int] = set()
+    count = found = 0
+    for _, process, what in sorted(json.loads(line) for line in events.read_text().splitlines()):
+        if what == "item":
+            assert process in sharing
+        elif what == "share":
+            sharing.add(process)
+            found += bool(alone)
+        elif what == "no share":
+            sharing.discard(process)
+        elif what == "alone":
+            count += 1
+            found += len(sharing) + len(alone)
+            alone.add(process)
+        else:
+            alone.discard(process)
+    return count, found
+
+
+def test_nothing_runs_beside_a_timed_measurement(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Items of the other workers wait for its end, and it waits for theirs."""
+    monkeypatch.setenv("EVENTS", str(tmp_path / "events"))
+    busy = "\n@pytest.mark.parametrize('i', range(20))\ndef test_other(i):\n    import time; time.sleep(0.02)\n"
+    judge(SUITE + busy, "-n", "2", more=STUDENTS + LOGGED, process=True)
+    count, found = overlaps(tmp_path / "events")
+    assert (count, found) == (4, 0)
+
+
+def test_two_sessions_on_one_machine_take_turns(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lock is the machine's, not the run's."""
+    monkeypatch.setenv("EVENTS", str(tmp_path / "events"))
+    pytester.makeconftest(FAKES + STUDENTS + LOGGED)
+    pytester.makepyfile(test_sla=SUITE)
+    command = [sys.executable, "-m", "pytest", "--modelbench", "-q", "-p", "no:cacheprovider"]
+    runs = [subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait(120) for one in runs] == [1, 1]
+    count, found = overlaps(tmp_path / "events")
+    assert (count, found) == (8, 0)
+
+
+def test_what_was_handed_over_is_removed(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder is gone after the run, and so is nothing else."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    judge(SUITE, "-n", "2", more=STUDENTS, process=True)
+    left = [path.name for path in tmp_path.iterdir() if path.name.startswith("pytest-modelbench-")]
+    assert len(left) == 1, left  # the folder of the machine's lock
+    assert [path.name for path in (tmp_path / left[0]).iterdir() if path.suffix == ".npz"] == []
