@@ -22,6 +22,7 @@ from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.parametrisation import named_on_command_line
 from pytest_modelbench.reports.json_report import write_report
+from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
@@ -110,6 +111,11 @@ class Judging:
         )
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> bool | None:
+        """Run nothing for --modelbench-plan."""
+        return True if self.settings.plan else None
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Build what the command line or a file names, so that a test's body gets the model or data itself."""
         given = getattr(request, "param", None)
@@ -187,6 +193,8 @@ class Judging:
         if self.worker is not None:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
             return
+        if self.settings.plan:
+            return
         self.record.add_session(data)
         judged = self.record.judged_anything()
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
@@ -223,6 +231,11 @@ class Judging:
         from pytest_modelbench.reports.terminal import render_summary, totals
 
         if self.config.stash[MISTAKES]:
+            return
+        if self.settings.plan:
+            terminalreporter.write_sep("=", "modelbench plan")
+            for line in plan_lines(self.session.plans):
+                terminalreporter.write_line(line)
             return
         report = self._report(int(exitstatus))
         writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours

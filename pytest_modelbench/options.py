@@ -82,6 +82,21 @@ OPTIONS = (
         "load pickled models; unpickling runs whatever code the file holds (default: refuse)",
         kind="flag",
     ),
+    Option(
+        "modelbench_plan",
+        "print what the selected items would measure, and which gates share it; run nothing",
+        kind="flag",
+        where="command line",
+        once=True,
+    ),
+    Option(
+        "modelbench_selfcheck",
+        "time separately built copies of a small model, print the smallest effect that this machine resolves and its "
+        "false alarms, and exit (takes --modelbench-threads, --modelbench-allocator, --modelbench-seed)",
+        kind="flag",
+        where="command line",
+        once=True,
+    ),
     Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
         "modelbench_confidence",

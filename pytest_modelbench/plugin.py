@@ -60,6 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
     settings, mistakes = resolve_settings(places)
     if given["modelbench_json"] and not settings.enabled:
         mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
+    if settings.plan and not settings.enabled:
+        mistakes.append("--modelbench-plan: nothing is judged without --modelbench. Add it")
+    if settings.plan and getattr(config.option, "numprocesses", None):
+        mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
     config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
@@ -70,7 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Print the catalogue for --modelbench-kpis."""
+    """Print the catalogue for --modelbench-kpis; check the machine for --modelbench-selfcheck."""
+    if config.getoption("modelbench_selfcheck") and not config.getoption("help"):
+        from pytest_modelbench.selfcheck_command import run_self_check
+
+        return run_self_check(config)
     if not config.getoption("modelbench_kpis"):
         return None
     import shutil

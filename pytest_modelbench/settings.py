@@ -55,6 +55,7 @@ class Settings:
     allocator: str = "steady"
     confidence: float | None = None
     allow_pickle: bool = False
+    plan: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
@@ -140,6 +141,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_allocator": ("allocator", _one_of(*ALLOCATORS)),
     "modelbench_confidence": ("confidence", _confidence),
     "modelbench_allow_pickle": ("allow_pickle", bool),
+    "modelbench_plan": ("plan", bool),
 }
 
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("reports", "judged"),
     ("session", "measuring", "collection", "fixture_lookup", "parametrisation"),
     ("access", "outcomes"),
-    ("fixtures", "judging", "sla_file"),
+    ("fixtures", "judging", "sla_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

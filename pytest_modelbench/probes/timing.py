@@ -16,6 +16,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import content
 from pytest_modelbench.probes.allocator import minor_faults, steady_allocator, system_allocator
+from pytest_modelbench.probes.interference import Counters, read_counters
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.sequential import look_schedule
 
@@ -128,6 +129,7 @@ class _Session:
         self.copied = True
         self.faults = dict.fromkeys(models, 0)
         self.turns = dict.fromkeys(models, 0)
+        self.interference: list[Counters] = []
         self.memo: dict[Any, Any] = {}
 
     def run(
@@ -210,6 +212,7 @@ class _Session:
             for role in roles:
                 self._block(role, calls[role], 0, self.plans[role].discarded + 1)
             for _ in range(rounds):
+                before = read_counters()
                 order = roles if self.rng.random() < 0.5 else roles[::-1]
                 halves: dict[str, list[FloatArray]] = {role: [] for role in roles}
                 for ordered in (order, order[::-1]):
@@ -221,6 +224,7 @@ class _Session:
                         halves[role].append(self._block(role, calls[role], offset, plan.calls))
                         self.faults[role] += minor_faults() - faults
                         self.turns[role] += plan.calls
+                self.interference.append(read_counters().since(before))
                 for role in roles:
                     taken[role].append(np.concatenate(halves[role]))
         for role in roles:
@@ -295,6 +299,11 @@ class _Session:
             "distinct_batches": min(len(self.batches), *self.turns.values()),
             "placements_copied": self.copied,
             "allocator": allocator,
+            "rounds": len(self.interference),
+            "disturbed_rounds": sum(seen.involuntary_switches > 0 for seen in self.interference),
+            "involuntary_switches": sum(seen.involuntary_switches for seen in self.interference),
+            "cpu_pressure_s": sum(seen.pressure_us for seen in self.interference) / 1e6,
+            "stolen_s": sum(seen.stolen_s for seen in self.interference),
             "minor_faults_per_call": {role: self.faults[role] / max(calls[role], 1) for role in calls},
             "budget_s": settings.budget_s,
             "seed": settings.seed,

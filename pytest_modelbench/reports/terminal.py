@@ -218,7 +218,8 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         yield (
             f"timed {timing['student']} at batch size {timing['batch_size']}: {timing['elapsed_s']:.1f} s, "
             f"{timing['placements']} placements {copied}, allocator {timing['allocator']}, page faults per call: "
-            f"{per_call}" + ("; the budget ended" if timing["budget_exhausted"] else "")
+            f"{per_call}, rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}"
+            + ("; the budget ended" if timing["budget_exhausted"] else "")
         )
 
 

@@ -183,7 +183,11 @@ def test_garbage_collection_is_off_while_timing_and_on_after() -> None:
 
 def test_allocator_mode_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """`steady` raises glibc's thresholds where they exist; anywhere else the report says why not."""
+    monkeypatch.setattr(allocator, "_steady_since", [])
     assert measure(pair(), allocator="system").settings["allocator"] == "system"
+    monkeypatch.setattr(allocator, "_steady_since", [True])
+    told = measure(pair(), allocator="system").settings["allocator"]
+    assert told == "steady (an earlier measurement of this process made it so)"
     monkeypatch.setattr("sys.platform", "darwin")
     assert measure(pair(), allocator="steady").settings["allocator"] == "system (no mallopt on darwin)"
 
