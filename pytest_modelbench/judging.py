@@ -15,7 +15,7 @@ import pytest
 
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.collection import LATE, came_late, refuse
-from pytest_modelbench.errors import ModelbenchError, NotApplicable, UsageMistake
+from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
@@ -47,6 +47,7 @@ class Judging:
         self.record = Record()
         self.written = ""
         self.machine: MachineLock | None = None
+        self.unlocked = ""
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
         self.session = BenchSession(
             progress=_Progress(config),
@@ -60,9 +61,12 @@ class Judging:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
-        if self.machine is None:
-            self.machine = MachineLock()
-        with self.machine.shared():
+        if self.machine is None and not self.unlocked:
+            try:
+                self.machine = MachineLock()
+            except MeasurementError as error:
+                self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
+        with self.machine.shared() if self.machine is not None else contextlib.nullcontext():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -247,6 +251,8 @@ class Judging:
         failed = report["summary"]["fail"] + report["summary"]["error"]
         nothing = not report["gates"] and not self.record.edge_cases()
         terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
+        if self.unlocked:
+            terminalreporter.write_line(f"modelbench: {self.unlocked}", yellow=True)
         if self.written:
             terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
 

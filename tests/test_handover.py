@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.probes.predictions import Outputs
@@ -135,6 +136,23 @@ def test_lock_between_processes(tmp_path: Path, theirs: str, ours: str, waits: b
 def _set_later(stop: Any, seconds: float) -> None:
     time.sleep(seconds)
     stop.set()
+
+
+def test_run_inside_of_a_run_does_not_wait_for_itself(tmp_path: Path) -> None:
+    """What an item starts inherits that the lock is held, and neither waits for it nor gives it away."""
+    outer = MachineLock(tmp_path / "lock.db")
+    with outer.shared():
+        inner = MachineLock(tmp_path / "lock.db")
+        with inner.shared(), inner.exclusive():
+            pass
+    with MachineLock(tmp_path / "lock.db").exclusive():
+        pass
+
+
+def test_lock_that_cannot_be_had(tmp_path: Path) -> None:
+    """One error of ours, with the reason."""
+    with pytest.raises(MeasurementError, match="the machine's lock cannot be had"):
+        MachineLock(tmp_path / "no" / "such" / "folder" / "lock.db")
 
 
 def test_share_comes_back_after_a_failed_measurement(tmp_path: Path) -> None:

@@ -194,3 +194,14 @@ def test_what_was_handed_over_is_removed(judge: Judge, monkeypatch: pytest.Monke
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith("pytest-modelbench-")]
     assert len(left) == 1, left  # the folder of the machine's lock
     assert [path.name for path in (tmp_path / left[0]).iterdir() if path.suffix == ".npz"] == []
+
+
+def test_machine_without_a_lock_is_told(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the temporary folder cannot be written to, the run goes on and says what it could not make sure of."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("pytest_modelbench.machine_lock.lock_folder", lambda: tmp_path / "file")
+    finished = judge(SUITE, "-k", "p50 or size")
+    assert {gate["verdict"] for gate in finished.report["gates"]} == {"pass"}
+    finished.result.stdout.fnmatch_lines(
+        ["modelbench: timed measurements did not have the machine for themselves: *"]
+    )
