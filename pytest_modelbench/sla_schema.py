@@ -87,27 +87,31 @@ def sla_schema() -> dict[str, Any]:
                 "description": "One item for each key, named after it",
                 "minProperties": 1,
                 "properties": {kpi.name: _kpi(kpi) for kpi in CATALOGUE.values()},
-                "additionalProperties": {
-                    "type": "object",
-                    "description": "Another gate on a KPI of the catalogue (kpi=), or a KPI of your own (metric=)",
-                    "properties": {
-                        "kpi": {"enum": list(CATALOGUE)},
-                        "limits": _LIMITS,
-                        "metric": {
-                            "type": "string",
-                            "description": "module:function (targets, predictions) -> float, or the name of a scorer "
-                            "of scikit-learn",
-                        },
-                        "better": {"enum": ["higher", "lower"]},
-                        "unit": {"type": "string"},
-                        "key": {"type": "string", "description": "the entry of a metric's answer"},
-                        **_OPTION_TYPES,
-                    },
-                    "additionalProperties": False,
-                    "oneOf": [{"required": ["kpi"]}, {"required": ["metric"]}],
-                },
+                "additionalProperties": _other_gate(),
             },
         },
+    }
+
+
+def _other_gate() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "Another gate on a KPI of the catalogue (kpi=), or a KPI of your own (metric=)",
+        "properties": {
+            "kpi": {"enum": list(CATALOGUE)},
+            "limits": _LIMITS,
+            "metric": {
+                "type": "string",
+                "description": "module:function (targets, predictions) -> float, or the name of a scorer of "
+                "scikit-learn",
+            },
+            "better": {"enum": ["higher", "lower"]},
+            "unit": {"type": "string"},
+            "key": {"type": "string", "description": "the entry of a metric's answer"},
+            **_OPTION_TYPES,
+        },
+        "additionalProperties": False,
+        "oneOf": [{"required": ["kpi"]}, {"required": ["metric"]}],
     }
 
 

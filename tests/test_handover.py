@@ -144,7 +144,7 @@ def test_run_inside_of_a_run_does_not_wait_for_itself(tmp_path: Path) -> None:
     with outer.shared():
         inner = MachineLock(tmp_path / "lock.db")
         with inner.shared(), inner.exclusive():
-            pass
+            assert outer._shares == 1
     with MachineLock(tmp_path / "lock.db").exclusive():
         pass
 
