@@ -11,9 +11,9 @@ import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
-from pytest_modelbench.fixture_lookup import home_of, overridden
+from pytest_modelbench.fixture_lookup import home_of, overridden, place_of
 from pytest_modelbench.gates import Gate
-from pytest_modelbench.parametrisation import cases_for, named_for
+from pytest_modelbench.parametrisation import brings_models, cases_for, named_for
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
 from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
@@ -48,6 +48,7 @@ def plan_of(item: pytest.Item) -> ItemPlan:
         gates=item.stash[GATES],
         settings=settings_of(item),
         home=home_of(item, named_for(item, item.config.stash[JUDGING].settings)),
+        origin=place_of(item) if brings_models(item) else "",
     )
 
 

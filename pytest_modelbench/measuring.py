@@ -76,7 +76,8 @@ class GateMeasurements:
             return outputs
 
         def taken() -> Outputs:
-            key = ("outputs", role if role == "teacher" else self.plan.student, self.plan.home, self.plan.settings)
+            plan = self.plan
+            key = ("outputs", role if role == "teacher" else plan.student, plan.home, plan.origin, plan.settings)
             return self.session.handover.once(key, measure, pack_outputs, unpack_outputs)
 
         key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
@@ -132,7 +133,7 @@ class GateMeasurements:
             return measurement
 
         def taken() -> TimingMeasurement:
-            shared = ("timing", tuple(models), batch_size, plan.student, plan.home, given)
+            shared = ("timing", tuple(models), batch_size, plan.student, plan.home, plan.origin, given)
             with session.exclusive():
                 return session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
 

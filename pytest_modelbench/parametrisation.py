@@ -62,6 +62,11 @@ def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> No
         metafunc.definition.add_marker(mark)
 
 
+def brings_models(item: pytest.Item) -> bool:
+    """Whether a test's own parametrize() gives it models or data, which no fixture identifies."""
+    return any(set(names_of(mark)) & set(_OPTION) for mark in item.iter_markers("parametrize"))
+
+
 def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
     from pytest_modelbench.cases import registered_in

@@ -67,6 +67,7 @@ class ItemPlan:
 
     `home` tells items apart whose students only have the same label: it is equal where teacher, student and data
     come from the same fixtures. `settings` are the session's, or those of the item's modelbench.toml.
+    `origin` names the test where it brings models or data by parametrize(): another test's may have the same label.
     """
 
     nodeid: str
@@ -74,6 +75,7 @@ class ItemPlan:
     gates: tuple[Gate, ...]
     settings: Settings
     home: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def suite(self) -> str:

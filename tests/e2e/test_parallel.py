@@ -58,6 +58,36 @@ def test_workers_give_the_serial_verdicts_and_measure_once(judge: Judge) -> None
         assert report["models"]["teacher"]["forward_passes"] == 1
 
 
+def test_students_of_two_parametrize_marks_are_never_taken_for_each_other(judge: Judge) -> None:
+    """Both are called student_model0; what one worker measured of the first is not the second's."""
+    finished = judge(
+        """
+        import numpy as np
+        import pytest
+        from conftest import answers, student
+
+        def gate(model):
+            def mark(test):
+                test = pytest.mark.parametrize("student_model", [model])(test)
+                return pytest.mark.kpi("top1_accuracy", ">= 90%")(test)
+            return mark
+
+        @gate(student(outputs=answers(0)))
+        def test_right(): ...
+
+        @gate(student(outputs=answers(150)))
+        def test_wrong(): ...
+        """,
+        "-n",
+        "2",
+        process=True,
+    )
+    verdicts = {
+        gate["nodeid"].partition("::")[2].partition("[")[0]: gate["verdict"] for gate in finished.report["gates"]
+    }
+    assert verdicts == {"test_right": "pass", "test_wrong": "fail"}
+
+
 def test_real_modules_share_too(judge: Judge) -> None:
     """Their measurements travel between processes; what a worker reads is what another one measured."""
     finished = judge(
