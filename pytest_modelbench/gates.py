@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_modelbench.bargains import Bargain, read_bargain
 from pytest_modelbench.errors import UsageMistake
@@ -13,9 +13,32 @@ from pytest_modelbench.kpis.catalogue import find_kpi
 from pytest_modelbench.kpis.kpi import Kpi, Question
 from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.settings import check_confidence
+from pytest_modelbench.units import dimension_of, parse_quantity
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
 DEFAULT_CONFIDENCE = 0.95
+
+
+class TimingSetup(NamedTuple):
+    """What a timed gate's measurement options say.
+
+    `batch_size` is None where the best of a sweep is meant, within `memory` (bytes as text, or None: half of what is
+    available). `processes` is the number of fresh processes, 1 for none.
+    """
+
+    batch_size: int | None = 1
+    memory: str | None = None
+    processes: int = 1
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """The memory bound in bytes."""
+        return None if self.memory is None else parse_quantity(self.memory).to("B")
+
+    def __str__(self) -> str:
+        within = f" within {self.memory}" if self.memory else ""
+        size = f"batch size {self.batch_size}" if self.batch_size else f"best batch size{within}"
+        return size + (f", {self.processes} processes" if self.processes > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +62,11 @@ class Gate:
     def needs_teacher(self) -> bool:
         """Whether the teacher itself must be loaded; a test that records values brings the teacher's along."""
         return self.kpi.paired or (self.compares and self.kpi.probe != "record")
+
+    @property
+    def setup(self) -> TimingSetup:
+        """How a timed gate is measured; gates with equal set-ups share a measurement."""
+        return TimingSetup(**{name: self.options[name] for name in TimingSetup._fields if name in self.options})
 
     @property
     def bargains(self) -> tuple[Bargain, ...]:
@@ -134,11 +162,27 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
                 ) from None
         elif name == "batch_size" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageMistake(f"batch_size={value!r}, expected a whole number of at least 1")
+        elif name == "processes" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageMistake(f"processes={value!r}, expected a whole number of at least 2, or 1 for none")
+        elif name == "memory":
+            _check_memory(value)
         elif name == "key" and not isinstance(value, str):
             raise UsageMistake(f"key={value!r}, expected a text: an entry of the metric's answer")
         elif name == "average" and value not in AVERAGES:
             raise UsageMistake(f"average={value!r}, expected one of {', '.join(AVERAGES)}")
     return dict(options)
+
+
+def _check_memory(value: Any) -> None:
+    expected = f"memory={value!r}, expected a text such as '512 MB' or '2 GiB'"
+    if not isinstance(value, str):
+        raise UsageMistake(expected)
+    try:
+        quantity = parse_quantity(value)
+    except UsageMistake as mistake:
+        raise UsageMistake(f"{expected}: {mistake}") from mistake
+    if dimension_of(quantity.unit) != dimension_of("B") or quantity.value <= 0:
+        raise UsageMistake(expected)
 
 
 def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.access import plan_of, resolve, settings_of
+from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, refuse
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import place_of
@@ -21,6 +23,7 @@ from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.parametrisation import named_on_command_line
+from pytest_modelbench.probes.processes import ChildRequest
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
@@ -49,10 +52,14 @@ class Judging:
         self.machine: MachineLock | None = None
         self.unlocked = ""
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
+        asked: str | None = config.getoption("modelbench_child")
+        self.child = ChildRequest.read(Path(asked)) if asked else None
         self.session = BenchSession(
             progress=_Progress(config),
             exclusive=self._alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
+            run_child=functools.partial(run_child, config),
+            child=self.child,
         )
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
@@ -104,6 +111,11 @@ class Judging:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
+        if self.child is not None:
+            for item in session.items:
+                item.stash[GATES] = tuple(
+                    gate for gate in item.stash[GATES] if gate.kpi.timed and str(gate.setup) == self.child.setup
+                )
         plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
         self.session.plan(plans)
         self.record.expect(
@@ -197,7 +209,7 @@ class Judging:
         if self.worker is not None:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
             return
-        if self.settings.plan:
+        if self.settings.plan or self.child is not None:
             return
         self.record.add_session(data)
         judged = self.record.judged_anything()
@@ -234,7 +246,7 @@ class Judging:
         """Print the KPI tables, what failed and why, and where the JSON report is."""
         from pytest_modelbench.reports.terminal import render_summary, totals
 
-        if self.config.stash[MISTAKES]:
+        if self.config.stash[MISTAKES] or self.child is not None:
             return
         if self.settings.plan:
             terminalreporter.write_sep("=", "modelbench plan")

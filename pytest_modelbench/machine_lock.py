@@ -75,7 +75,11 @@ class MachineLock:
             self._give_share_back()
         try:
             with self._lock.write_lock():
-                yield
+                os.environ[_HELD] = "1"  # for processes that the measurement starts
+                try:
+                    yield
+                finally:
+                    os.environ.pop(_HELD, None)
         finally:
             if held:
                 self._take_share()

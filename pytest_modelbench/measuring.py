@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, ModelbenchError
+from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.gates import Gate
+from pytest_modelbench.kpis.derive_timing import seconds_for_bound
 from pytest_modelbench.kpis.kpi import evidence_for
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
-from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
-from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
+from pytest_modelbench.timed import TimedRun, timing_note
 from pytest_modelbench.verdicts import judge
 
 if TYPE_CHECKING:
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
-
-DISTINCT_BATCHES = 16
 
 
 class GateMeasurements:
@@ -93,6 +92,8 @@ class GateMeasurements:
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""
         sharing = self.session.sharing(self.plan, self.gate)
+        if self.session.child is not None:
+            return self._timed({role: self.model(role) for role in self.session.child.roles}, sharing)
         if not any(other.needs_teacher for other in sharing):
             return self._timed({"student": self.model("student")}, sharing)
         student = self.model("student")
@@ -106,38 +107,45 @@ class GateMeasurements:
         return self._timed({"student": student}, sharing)
 
     def _timed(self, models: Mapping[str, Model], sharing: Sequence[Gate]) -> TimingMeasurement:
-        session = self.session
-        data, batch_size = self.data(), int(self.gate.options["batch_size"])
+        session, data, setup = self.session, self.data(), self.gate.setup
         hashes = tuple(session.hash_of(model) for model in models.values())
         plan, given = self.plan, self.plan.settings
-        key = ("timing", hashes, data.key, batch_size, plan.student, plan.home, given)  # whose limits it decides
+        key = ("timing", hashes, data.key, setup, plan.student, plan.home, given)  # whose limits it decides
 
         limits = [(other, self._known_limits(other)) for other in sharing]  # before anything is timed
 
         def decided(measurement: TimingMeasurement) -> bool:
             return all(self._decided(other, known, measurement, len(models) > 1) for other, known in limits)
 
-        def progress(elapsed_s: float, budget_s: float) -> None:
-            if session.progress is not None:
-                what = f"timing {' and '.join(m.name for m in models.values())}, batch size {batch_size}"
-                session.progress.show(what, elapsed_s, budget_s)
-
         def measure() -> TimingMeasurement:
-            settings = TimingSettings(budget_s=given.budget_s, seed=given.seed, allocator=given.allocator)
+            run = TimedRun(models, data, setup, given, decided=decided, progress=self._show_progress(models))
             try:
-                measurement = measure_timing(models, real_batches(data, batch_size), settings, decided, progress)
+                if session.child is not None:
+                    return run.in_child(session.child)
+                fresh = session.child_of(plan.nodeid) if setup.processes > 1 else None
+                measurement = run.in_processes(fresh) if fresh else run.here()
             finally:
                 if session.progress is not None:
                     session.progress.clear()
-            session.timings.append(_timing_note(measurement, self.plan.student, batch_size))
+            session.timings.append(timing_note(measurement, plan.student))
             return measurement
 
         def taken() -> TimingMeasurement:
-            shared = ("timing", tuple(models), batch_size, plan.student, plan.home, plan.origin, given)
+            shared = ("timing", tuple(models), setup, plan.student, plan.home, plan.origin, given)
             with session.exclusive():
                 return session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
 
         return session.once(key, taken)
+
+    def _show_progress(self, models: Mapping[str, Model]) -> Callable[[float, float], None]:
+        what = f"timing {' and '.join(model.name for model in models.values())}, {self.gate.setup}"
+        shown = self.session.progress
+
+        def progress(elapsed_s: float, budget_s: float) -> None:
+            if shown is not None:
+                shown.show(what, elapsed_s, budget_s)
+
+        return progress
 
     def _known_limits(self, gate: Gate) -> list[BoundLimit | Bargain] | None:
         """Return a gate's limits with their conditions judged; None where one cannot be: that is the gate's error."""
@@ -158,7 +166,9 @@ class GateMeasurements:
         question = gate.question(with_teacher=with_teacher, seed=self.plan.settings.seed)
         if not gate.limits:
             return len(measurement.looks) > 1
-        return judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided
+        if judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided:
+            return True
+        return seconds_for_bound(question, measurement) > self.plan.settings.budget_s  # waiting would not help
 
 
 class _Taken(GateMeasurements):
@@ -170,35 +180,3 @@ class _Taken(GateMeasurements):
 
     def timing(self) -> TimingMeasurement:
         return self._measurement
-
-
-def real_batches(data: EvalData, batch_size: int) -> list[Any]:
-    """Return the inputs of the first few full batches; a single smaller one where there are not enough samples.
-
-    Raises:
-        DataError: there are fewer samples than one batch needs.
-    """
-    batches: list[Any] = []
-    for batch in data.batches(batch_size):
-        if len(batch.ids) == batch_size:
-            batches.append(duplicate(batch.inputs))  # a model may write into what it is given
-        elif not batches:
-            raise DataError(
-                f"a timed batch has {batch_size} samples, and the evaluation data only {len(batch.ids)}. "
-                f"Write batch_size={len(batch.ids)} or less"
-            )
-        if len(batches) == DISTINCT_BATCHES:
-            break
-    return batches
-
-
-def _timing_note(measurement: TimingMeasurement, student: str, batch_size: int) -> dict[str, Any]:
-    return {
-        "student": student,
-        "batch_size": batch_size,
-        "placements": measurement.looks[-1],
-        "looks": list(measurement.looks),
-        "elapsed_s": measurement.elapsed_s[-1],
-        "budget_exhausted": measurement.exhausted,
-        **measurement.settings,
-    }

@@ -5,7 +5,9 @@ Read whenever pytest starts, so it holds texts only; `settings` knows what their
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+CHILD_OPTION = "--modelbench-child"
 
 
 class Option(NamedTuple):
@@ -105,3 +107,19 @@ OPTIONS = (
         run=True,
     ),
 )
+
+
+def given_options(options: Any) -> list[str]:
+    """Return the arguments that were given on the command line and say how an item is judged.
+
+    Args:
+        options: pytest's parsed command line.
+    """
+    parts: list[str] = []
+    for option in OPTIONS:
+        given = getattr(options, option.name, None)
+        if given is None or option.once:
+            continue
+        values = given if isinstance(given, list) else [given]
+        parts += [option.flag if option.kind == "flag" else f"{option.flag}={value}" for value in values]
+    return parts

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.options import given_options
 from pytest_modelbench.results import GateResult, Reading, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.verdicts import format_interval, format_judged
@@ -89,13 +89,7 @@ def _headline(result: GateResult) -> str:
 
 def rerun_command(item: pytest.Item) -> str:
     """Return the command that runs just one item again, from the same folder and with the same models."""
-    parts = ["pytest", "--modelbench"]
-    for option in OPTIONS:
-        given = getattr(item.config.option, option.name, None)
-        if given is None or option.once:
-            continue
-        values = given if isinstance(given, list) else [given]
-        parts += [option.flag if option.kind == "flag" else f"{option.flag}={value}" for value in values]
+    parts = ["pytest", "--modelbench", *given_options(item.config.option)]
     file = os.path.relpath(item.path, item.config.invocation_params.dir)
     return shlex.join([*parts, f"{file}::{item.nodeid.partition('::')[2]}"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.fixtures import edge_case, eval_data, kpi, student, student_model, teacher, teacher_model
-from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
 
 __all__ = ["edge_case", "eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         if option.where != "command line":
             kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
             parser.addini(option.name, option.help, type=kind, default=None)  # type: ignore[arg-type]
+    group.addoption(CHILD_OPTION, dest="modelbench_child", default=None, help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,6 +28,8 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.processes import ChildRequest
+from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.verdicts import Judgement, judge
@@ -94,6 +96,8 @@ class BenchSession:
         progress: shows long measurements.
         exclusive: returns a context in which no other item runs on this machine.
         handover: the folder that the workers of a parallel run share, or None.
+        run_child: runs an item again in a fresh process that measures what a request asks for.
+        child: what the parent asks for, in such a process.
     """
 
     def __init__(
@@ -102,10 +106,14 @@ class BenchSession:
         progress: Progress | None = None,
         exclusive: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         handover: Path | None = None,
+        run_child: Callable[[str, ChildRequest], TimingMeasurement] | None = None,
+        child: ChildRequest | None = None,
     ) -> None:
         self.progress = progress
         self.exclusive = exclusive
         self.handover = Handover(handover)
+        self.run_child = run_child
+        self.child = child
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
@@ -233,9 +241,19 @@ class BenchSession:
             if (item.student, item.home, item.settings) == (plan.student, plan.home, plan.settings)
             for gate_of_item in item.gates
             for other in (gate_of_item, *gate_of_item.conditions)
-            if other.kpi.timed and other.options["batch_size"] == gate.options["batch_size"]
+            if other.kpi.timed and other.setup == gate.setup
         ]
         return sharing or [gate]
+
+    def child_of(self, nodeid: str) -> Callable[[ChildRequest], TimingMeasurement]:
+        """Return what runs an item in a fresh process.
+
+        Raises:
+            MeasurementError: outside of pytest there is no item that could be run again.
+        """
+        if self.run_child is None:
+            raise MeasurementError("processes= runs the test again in fresh processes, which needs pytest")
+        return functools.partial(self.run_child, nodeid)
 
     def count_passes(self, outputs: Outputs) -> None:
         """Add to the forward passes that the report states for each model."""

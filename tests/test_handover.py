@@ -22,6 +22,11 @@ TIMING = TimingMeasurement(
         "student": [[np.array([1.0, 2.0]), np.array([3.0])], [np.array([4.0, 5.0, 6.0])]],
         "teacher": [[np.array([7.0]), np.array([8.0, 9.0])], [np.array([10.0])]],
     },
+    calm={
+        "student": [[np.array([1.5, 2.5]), np.array([3.0])], [np.array([4.0, 5.0, 6.0])]],
+        "teacher": [[np.array([7.0]), np.array([8.0, 9.0])], [np.array([10.0])]],
+    },
+    batch_sizes={"student": 8, "teacher": 4},
     looks=(1, 2),
     elapsed_s=(0.5, 1.0),
     copied=False,
@@ -48,9 +53,11 @@ def test_timing_comes_back_as_it_was(tmp_path: Path) -> None:
     """Every call in its round and placement, and everything else."""
     Handover(tmp_path).once(("k",), lambda: TIMING, pack_timing, unpack_timing)
     again = Handover(tmp_path).once(("k",), pytest.fail, pack_timing, unpack_timing)
-    for role, placements in TIMING.series.items():
-        for ours, theirs in zip(placements, again.series[role], strict=True):
-            assert [calls.tolist() for calls in ours] == [calls.tolist() for calls in theirs]
+    for kind in ("series", "calm"):
+        for role, placements in getattr(TIMING, kind).items():
+            for ours, theirs in zip(placements, getattr(again, kind)[role], strict=True):
+                assert [calls.tolist() for calls in ours] == [calls.tolist() for calls in theirs]
+    assert again.batch_sizes == TIMING.batch_sizes
     assert (again.looks, again.elapsed_s, again.copied, again.exhausted) == ((1, 2), (0.5, 1.0), False, True)
     assert again.settings == TIMING.settings
     assert again.floor == TIMING.floor

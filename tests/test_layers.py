@@ -19,8 +19,8 @@ LAYERS = (
     ("kpis",),
     ("gates", "verdicts", "sla", "sla_schema", "handover"),
     ("reports", "judged"),
-    ("session", "measuring", "collection", "fixture_lookup", "parametrisation"),
-    ("access", "outcomes"),
+    ("session", "measuring", "timed", "collection", "fixture_lookup", "parametrisation"),
+    ("access", "outcomes", "children"),
     ("fixtures", "judging", "sla_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.clustered import Series, compare_means, compare_medians, compare_percentiles, widen
-from pytest_modelbench.stats.intervals import FloatArray, mean_interval, needed_values, percentile_interval
+from pytest_modelbench.stats.intervals import mean_interval, needed_values, percentile_interval
 from pytest_modelbench.stats.sequential import spent_alpha
+from pytest_modelbench.units import humanise
 
 _MS = 1e-6
 
@@ -27,47 +29,76 @@ def latency(question: Question, measurements: Measurements) -> Iterator[Evidence
 
 
 def throughput(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read samples per second: the batch size over the mean service time."""
-    batch_size = float(question.options["batch_size"])
+    """Read samples per second: the batch size over the mean service time, for each model at its own batch size."""
     measurement = measurements.timing()
     for look in range(len(measurement.looks)):
-        mean = _evidence(question, measurement, look, "mean")
-        comparison = None
-        if mean.comparison is not None and mean.comparison.ratio is not None:
-            rates = [_rates(measurement.until(look, role), batch_size) for role in ("student", "teacher")]
-            comparison = Comparison(
-                ratio=mean.comparison.ratio.map(_inverse),
-                difference=mean_interval(rates[0] - rates[1], spent_alpha(question.alpha, look + 1)),
-                method=mean.comparison.method,
+        yield _by_batch(question, measurement, look, _rate, "samples/s")
+
+
+def latency_per_sample(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the mean service time over the batch size, in milliseconds, for each model at its own batch size."""
+    measurement = measurements.timing()
+    for look in range(len(measurement.looks)):
+        yield _by_batch(question, measurement, look, _share, "ms")
+
+
+def _rate(batch_ms: float, batch_size: int) -> float:
+    """Return samples per second; a time at or below zero is no bound."""
+    return math.inf if batch_ms <= 0 else 1000 * batch_size / batch_ms
+
+
+def _share(batch_ms: float, batch_size: int) -> float:
+    return batch_ms / batch_size
+
+
+def _by_batch(
+    question: Question,
+    measurement: TimingMeasurement,
+    look: int,
+    of_batch: Callable[[float, int], float],
+    unit: str,
+) -> Evidence:
+    """Turn the mean service time of a batch into a quantity of its samples."""
+    sizes, mean = measurement.batch_sizes, _evidence(question, measurement, look, "mean")
+
+    def reading(role: str, of: Reading) -> Reading:
+        return replace(of, estimate=of.estimate.map(lambda ms: of_batch(ms, sizes[role])), unit=unit)
+
+    comparison = None
+    if mean.teacher is not None and mean.comparison is not None and mean.comparison.ratio is not None:
+        unit_of_teacher = of_batch(1.0, sizes["teacher"])
+        values = {
+            role: np.array(
+                [
+                    of_batch(float(np.concatenate(rounds).mean()) * _MS, sizes[role])
+                    for rounds in measurement.until(look, role, tail=False)
+                ]
             )
-        yield Evidence(
-            student=_per_second(mean.student, batch_size),
-            teacher=_per_second(mean.teacher, batch_size) if mean.teacher else None,
-            comparison=comparison,
-            sampled=True,
-            notes=mean.notes,
-            seconds=mean.seconds,
+            for role in ("student", "teacher")
+        }
+        comparison = Comparison(
+            ratio=mean.comparison.ratio.map(lambda ratio: of_batch(ratio, sizes["student"]) / unit_of_teacher),
+            difference=mean_interval(values["student"] - values["teacher"], spent_alpha(question.alpha, look + 1)),
+            method=mean.comparison.method,
         )
-
-
-def _rates(series: Series, batch_size: float) -> FloatArray:
-    """Return the samples per second of every placement."""
-    return np.array([batch_size * 1e9 / float(np.concatenate(rounds).mean()) for rounds in series])
-
-
-def _inverse(value: float) -> float:
-    """Return 1 / value for a time or a ratio of times; an end at or below zero is no bound."""
-    return math.inf if value <= 0 else 1 / value
-
-
-def _per_second(reading: Reading, batch_size: float) -> Reading:
-    return Reading(
-        estimate=reading.estimate.map(lambda ms: _inverse(ms) * 1000 * batch_size),
-        unit="samples/s",
-        n=reading.n,
-        confidence=reading.confidence,
-        method=reading.method,
+    return replace(
+        mean,
+        student=reading("student", mean.student),
+        teacher=None if mean.teacher is None else reading("teacher", mean.teacher),
+        comparison=comparison,
     )
+
+
+def seconds_for_bound(question: Question, measurement: TimingMeasurement) -> float:
+    """Return the least time in which a percentile can be bounded from above, in seconds; 0 for a mean.
+
+    It counts calls at the pace of the pilot, as if they were independent and the first look decided.
+    """
+    quantile = PERCENTILES.get(question.kpi.name.removeprefix("latency_p"))
+    if quantile is None:
+        return 0.0
+    pace = min(measurement.settings["calls_per_second"].values())
+    return needed_values(quantile, spent_alpha(question.alpha, 1)) / float(pace)
 
 
 def _evidence(question: Question, measurement: TimingMeasurement, look: int, statistic: str) -> Evidence:
@@ -80,9 +111,7 @@ def _evidence(question: Question, measurement: TimingMeasurement, look: int, sta
 
 def _derive(question: Question, measurement: TimingMeasurement, look: int, statistic: str) -> Evidence:
     alpha = spent_alpha(question.alpha, look + 1)
-    readings = {
-        role: _reading(question, measurement.until(look, role), statistic, alpha) for role in measurement.series
-    }
+    readings = {role: _reading(question, measurement, look, role, statistic) for role in measurement.series}
     comparison = None
     if "teacher" in readings:
         comparison = _compare(question, measurement, look, statistic, alpha)
@@ -91,18 +120,18 @@ def _derive(question: Question, measurement: TimingMeasurement, look: int, stati
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=True,
-        notes=_notes(question, readings["student"], statistic, alpha),
+        notes=_notes(question, measurement, readings["student"], statistic, alpha),
         seconds=measurement.elapsed_s[look],
     )
 
 
-def _reading(question: Question, series: Series, statistic: str, alpha: float) -> Reading:
+def _reading(question: Question, measurement: TimingMeasurement, look: int, role: str, statistic: str) -> Reading:
+    series, alpha = measurement.until(look, role, tail=_is_tail(statistic)), spent_alpha(question.alpha, look + 1)
     clusters = [np.concatenate(rounds) for rounds in series]
     calls = sum(len(cluster) for cluster in clusters)
-    batch_size = question.options["batch_size"]
     if statistic == "mean":
         estimate, size = mean_interval([float(cluster.mean()) for cluster in clusters], alpha), float(calls)
-        method = f"mean of {calls:,} calls, Student's interval over {len(clusters)} placements"
+        method = f"mean of {calls:,} calls, Student's interval over {len(clusters)} {measurement.cluster}"
     else:
         estimate, size = percentile_interval(clusters, _quantile(statistic), alpha)
         method = f"{calls:,} calls worth {size:,.0f} independent ones, Woodruff interval"
@@ -111,20 +140,21 @@ def _reading(question: Question, series: Series, statistic: str, alpha: float) -
         unit="ms",
         n=calls,
         confidence=question.confidence,
-        method=f"{method}, batch size {batch_size}",
+        method=f"{method}, batch size {measurement.batch_sizes[role]}",
     )
 
 
 def _compare(
     question: Question, measurement: TimingMeasurement, look: int, statistic: str, alpha: float
 ) -> Comparison:
-    student, teacher = measurement.until(look, "student"), measurement.until(look, "teacher")
+    student, teacher = (measurement.until(look, role, tail=_is_tail(statistic)) for role in ("student", "teacher"))
+    unit = measurement.cluster
     if statistic == "mean":
-        comparison = compare_means(student, teacher, alpha)
+        comparison = compare_means(student, teacher, alpha, unit)
     elif statistic == "p50":
-        comparison = compare_medians(student, teacher, alpha)
+        comparison = compare_medians(student, teacher, alpha, unit)
     else:
-        comparison = compare_percentiles(student, teacher, _quantile(statistic), alpha, question.seed)
+        comparison = compare_percentiles(student, teacher, _quantile(statistic), alpha, question.seed, unit)
     if measurement.floor:
         comparison = widen(comparison, measurement.floor, _level(teacher))
     gap = comparison.difference
@@ -135,6 +165,11 @@ def _compare(
     )
 
 
+def _is_tail(statistic: str) -> bool:
+    """Whether nothing may be left out: the mean and the median are not about the rare slow call."""
+    return statistic not in {"mean", "p50"}
+
+
 def _level(series: Series) -> float:
     return float(np.median(np.concatenate([calls for rounds in series for calls in rounds])))
 
@@ -143,9 +178,18 @@ def _quantile(statistic: str) -> float:
     return PERCENTILES[statistic.removeprefix("p")]
 
 
-def _notes(question: Question, student: Reading, statistic: str, alpha: float) -> tuple[str, ...]:
+def _notes(
+    question: Question, measurement: TimingMeasurement, student: Reading, statistic: str, alpha: float
+) -> tuple[str, ...]:
     estimate: Estimate = student.estimate
     if statistic == "mean" or estimate.high is None or math.isfinite(estimate.high):
         return ()
     needed = needed_values(_quantile(statistic), alpha)
-    return (f"{question.kpi.name} needs {needed:,} independent calls for an upper bound; {student.method}",)
+    told = f"{question.kpi.name} needs {needed:,} independent calls for an upper bound; {student.method}"
+    seconds, budget = seconds_for_bound(question, measurement), float(measurement.settings["budget_s"])
+    if seconds > budget:
+        told += (
+            f"; they take at least {humanise(seconds, 's')}, and the budget is {budget:g} s: "
+            f"give --modelbench-budget={math.ceil(2 * seconds)}, or judge a lower percentile"
+        )
+    return (told,)

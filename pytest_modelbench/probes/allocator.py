@@ -40,6 +40,24 @@ def system_allocator() -> str:
     return "steady (an earlier measurement of this process made it so)" if _steady_since else "system"
 
 
+def set_allocator(mode: str) -> str:
+    """Set the allocator to `steady` or `system` and return the mode in force."""
+    return steady_allocator() if mode == "steady" else system_allocator()
+
+
+def release_free_memory() -> None:
+    """Give freed memory back to the kernel, so that what is taken next can be seen; nothing where it cannot be."""
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def is_steady() -> bool:
+    """Whether this process keeps its freed memory since some earlier measurement."""
+    return bool(_steady_since)
+
+
 def minor_faults() -> int:
     """Return the page faults of this process that needed no disk; 0 where the platform does not count them."""
     try:

@@ -1,6 +1,6 @@
 """What else happened on the machine while a model was timed: read before and after every round.
 
-Nothing is dropped for it: it tells whoever reads a wide interval why it is wide.
+It tells whoever reads a wide interval why it is wide, and which rounds may be repeated for means and medians.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ class Counters:
     involuntary_switches: int = 0
     pressure_us: int = 0
     stolen_s: float = 0.0
+
+    @property
+    def disturbing(self) -> bool:
+        """Whether a round in which this came was disturbed: this process was taken off its processor."""
+        return self.involuntary_switches > 0 or self.stolen_s > 0
 
     def since(self, earlier: Counters) -> Counters:
         """Return what has come since."""

@@ -73,9 +73,9 @@ def self_check(
     for number in range(pairs):
         models = {role: build(role) for role in ("student", "teacher")}
         once = TimingSettings(budget_s=settings.budget_s, seed=settings.seed + number, allocator=settings.allocator)
-        found = measure_timing(models, batches, once, lambda _: False)
+        found = measure_timing(models, dict.fromkeys(models, batches), once, lambda _: False)
         alpha = spent_alpha(ALPHA, len(found.looks))
-        ratio = compare_medians(found.series["student"], found.series["teacher"], alpha).ratio
+        ratio = compare_medians(found.calm["student"], found.calm["teacher"], alpha).ratio
         low, high = (0.0, math.inf) if ratio is None else (ratio.low or 0.0, ratio.high or math.inf)
         ratios.append(math.nan if ratio is None else ratio.value)
         widths.append((high - low) / 2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,23 +12,19 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import content
-from pytest_modelbench.probes.allocator import minor_faults, steady_allocator, system_allocator
+from pytest_modelbench.probes.allocator import minor_faults
 from pytest_modelbench.probes.interference import Counters, read_counters
+from pytest_modelbench.probes.pilot import Call, Pilot, run_pilot
+from pytest_modelbench.probes.resident import available_bytes, resident_bytes
+from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.sequential import look_schedule
+from pytest_modelbench.units import humanise
 
-BLOCK_NS = 5e6
-PLACEMENT_NS = 60e6
-WARM_UP_NS = 300e6
-LONGEST_BLOCK = 500
-SWITCHES_IN_PILOT = 12
-SLOW_CALL_NS = 20e6
-SETTLED = 1.02
 RESOLUTION_FLOOR = 0.01
+MOST_REPEATED = 0.2
 _FILLER_BYTES = 2**18
 
-Call = Callable[[], Any]
 Progress = Callable[[float, float], None]
 
 
@@ -38,38 +32,42 @@ def _silent(_elapsed_s: float, _budget_s: float) -> None:
     """Show no progress."""
 
 
+def _unheard(_pilot: Pilot) -> None:
+    """Do nothing with what the pilot found."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TimingSettings:
-    """How a timed measurement is taken; `budget_s` bounds all of it, in seconds."""
+    """How a timed measurement is taken.
+
+    `budget_s` bounds all of it, in seconds. `batch_sizes` are those of the batches, by role.
+    """
 
     budget_s: float = 60.0
     seed: int = 0
     allocator: str = "steady"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockPlan:
-    """What the pilot found for one model: calls per block, and calls discarded after a switch."""
-
-    call_ns: float
-    calls: int
-    discarded: int
+    batch_sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingMeasurement:
     """Per-call times in nanoseconds, `series[role][placement][round]`, and how they were taken.
 
-    `looks` are the numbers of placements at which limits were judged, `elapsed_s` the seconds spent by then.
-    `copied` says whether placements really differ; where they do not, `floor` widens every comparison.
-    `memo` keeps what was derived at each look and is shared by all looks of one measurement.
+    `calm` is the same with disturbed rounds repeated, for means and medians; tails are read from `series`, from
+    which nothing is ever dropped. `batch_sizes` are those of the calls. `cluster` names what the outer list holds,
+    the independent units: placements, or processes. `looks` are the numbers of them at which limits were judged,
+    `elapsed_s` the seconds spent by then. `copied` says whether placements really differ; where they do not, `floor`
+    widens every comparison. `memo` keeps what was derived at each look and is shared by all looks of a measurement.
     """
 
     series: Mapping[str, Sequence[Sequence[FloatArray]]]
+    calm: Mapping[str, Sequence[Sequence[FloatArray]]]
+    batch_sizes: Mapping[str, int]
     looks: tuple[int, ...]
     elapsed_s: tuple[float, ...]
     copied: bool
     exhausted: bool = False
+    cluster: str = "placements"
     settings: Mapping[str, Any] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -78,67 +76,80 @@ class TimingMeasurement:
         """Half-width that placement, not varied, may be worth on the log-ratio."""
         return 0.0 if self.copied else RESOLUTION_FLOOR
 
-    def until(self, look: int, role: str) -> Sequence[Sequence[FloatArray]]:
-        """Return what was known of a model at a look (from 0)."""
-        return self.series[role][: self.looks[look]]
+    def until(self, look: int, role: str, *, tail: bool) -> Sequence[Sequence[FloatArray]]:
+        """Return what was known of a model at a look (from 0), for a tail or for a mean or median."""
+        return (self.series if tail else self.calm)[role][: self.looks[look]]
 
 
 def measure_timing(
     models: Mapping[str, Model],
-    batches: Sequence[Any],
+    batches: Mapping[str, Sequence[Any]],
     settings: TimingSettings,
     decided: Callable[[TimingMeasurement], bool],
     progress: Progress = _silent,
+    piloted: Callable[[Pilot], None] = _unheard,
 ) -> TimingMeasurement:
     """Time models in the same rounds until everything is decided or the budget ends.
 
     Every placement copies the models to new addresses (where they can be copied) and times a few rounds; a
-    round is ABBA or BAAB by lot. Nothing is dropped but the calls after a switch, whose number the pilot fixes.
+    round is ABBA or BAAB by lot. The calls after a switch, whose number the pilot fixes, are discarded.
 
     Args:
         models: by role, `student` and possibly `teacher`; all on one clock.
-        batches: real batches of one size that the calls rotate through, the same for both models.
+        batches: by role, real batches of one size that the calls rotate through.
         settings: budget, seed, allocator.
         decided: called at every look of the schedule; True ends the measurement.
         progress: told the seconds elapsed and the budget.
+        piloted: told what the pilot found, before anything is measured.
 
     Raises:
         ModelError: a model raised in a call.
-        MeasurementError: the models are on different clocks, or the clock does not move.
+        MeasurementError: the models are on different clocks, the clock does not move, jumps or runs backwards, a
+            call does not return, or the models take ever more memory.
     """
     clock = _one_clock(models)
-    allocator = steady_allocator() if settings.allocator == "steady" else system_allocator()
-    rng = np.random.default_rng(settings.seed)
-    session = _Session(models, batches, clock, rng)
-    with _garbage_collection_off():
-        return session.run(settings, allocator, decided, progress)
+    patience = LONGEST_CALL_IN_BUDGETS * settings.budget_s
+    with _garbage_collection_off(), Watchdog(patience, " or ".join(m.name for m in models.values())) as watchdog:
+        session = _Session(models, batches, clock, settings, watchdog)
+        return session.run(decided, progress, piloted)
 
 
 class _Session:
     """The state of one measurement."""
 
     def __init__(
-        self, models: Mapping[str, Model], batches: Sequence[Any], clock: Callable[[], int], rng: np.random.Generator
+        self,
+        models: Mapping[str, Model],
+        batches: Mapping[str, Sequence[Any]],
+        clock: Callable[[], int],
+        settings: TimingSettings,
+        watchdog: Watchdog,
     ) -> None:
         self.models = models
         self.batches = batches
         self.clock = clock
-        self.rng = rng
+        self.given = settings
+        self.watchdog = watchdog
+        self.rng = np.random.default_rng(settings.seed)
         self.series: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
-        self.plans: dict[str, BlockPlan] = {}
+        self.calm: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
         self.copied = True
         self.faults = dict.fromkeys(models, 0)
         self.turns = dict.fromkeys(models, 0)
+        self.timed = dict.fromkeys(models, 0)
         self.interference: list[Counters] = []
+        self.repeated = 0
         self.memo: dict[Any, Any] = {}
+        self.held_bytes = resident_bytes()
+        self.most_bytes = self.held_bytes + available_bytes() // 2
 
     def run(
         self,
-        settings: TimingSettings,
-        allocator: str,
         decided: Callable[[TimingMeasurement], bool],
         progress: Progress,
+        piloted: Callable[[Pilot], None],
     ) -> TimingMeasurement:
+        budget_s = self.given.budget_s
         start = self.clock()
         looks: list[int] = []
         seconds: list[float] = []
@@ -146,17 +157,21 @@ class _Session:
         next_look = next(schedule)
         replicas: Mapping[str, Model] = self.models
         with self._calls(replicas) as calls:
-            self.plans = self._pilot(calls, settings.budget_s)
-        rounds, placement_s, done = self._rounds_per_placement(), 0.0, False
+            self.pilot = run_pilot(
+                self.models, self.batches, calls, self._block, budget_s=budget_s, allocator=self.given.allocator
+            )
+        piloted(self.pilot)
+        rounds, placement_s, done = self.pilot.rounds_per_placement(), 0.0, False
         while not done:
             before = self.clock()
             replicas = self._replicate(replicas)
             self._placement(replicas, rounds)
+            self._refuse_growth()
             now = self.clock()
             elapsed = (now - start) / 1e9
             placement_s = max(placement_s, (now - before) / 1e9)
-            progress(elapsed, settings.budget_s)
-            exhausted = elapsed + placement_s > settings.budget_s
+            progress(elapsed, budget_s)
+            exhausted = elapsed + placement_s > budget_s
             placements = len(self.series["student"])
             if placements < next_look and not exhausted:
                 continue
@@ -165,14 +180,17 @@ class _Session:
             seconds.append(elapsed)
             measurement = TimingMeasurement(
                 series=self.series,
+                calm=self.calm,
+                batch_sizes=self.given.batch_sizes or dict.fromkeys(self.models, 1),
                 looks=tuple(looks),
                 elapsed_s=tuple(seconds),
                 copied=self.copied,
                 exhausted=exhausted,
-                settings=self._settings(settings, allocator, rounds),
+                settings=self._settings(rounds),
                 memo=self.memo,
             )
             done = decided(measurement) or exhausted
+            self.watchdog.beat()
         return measurement
 
     @contextlib.contextmanager
@@ -184,9 +202,9 @@ class _Session:
             calls = {}
             for role, model in replicas.items():
                 try:
-                    calls[role] = [model.bind(batch) for batch in self.batches]
+                    calls[role] = [model.bind(batch) for batch in self.batches[role]]
                 except Exception as error:
-                    raise model.failure(self.batches[0], error) from error
+                    raise model.failure(self.batches[role][0], error) from error
             yield calls
 
     def _replicate(self, held: Mapping[str, Model]) -> Mapping[str, Model]:
@@ -205,30 +223,39 @@ class _Session:
         return replicas
 
     def _placement(self, replicas: Mapping[str, Model], rounds: int) -> None:
+        """Time some rounds, then repeat the disturbed ones, at most a fifth of all rounds so far."""
         gc.collect(1)
         roles = list(self.models)
-        taken: dict[str, list[FloatArray]] = {role: [] for role in roles}
         with self._calls(replicas) as calls:
             for role in roles:
-                self._block(role, calls[role], 0, self.plans[role].discarded + 1)
-            for _ in range(rounds):
-                before = read_counters()
-                order = roles if self.rng.random() < 0.5 else roles[::-1]
-                halves: dict[str, list[FloatArray]] = {role: [] for role in roles}
-                for ordered in (order, order[::-1]):
-                    for role in ordered:
-                        plan = self.plans[role]
-                        offset = self.turns[role]  # goes on over blocks and placements, so that all batches are used
-                        self._block(role, calls[role], offset, plan.discarded)
-                        faults = minor_faults()
-                        halves[role].append(self._block(role, calls[role], offset, plan.calls))
-                        self.faults[role] += minor_faults() - faults
-                        self.turns[role] += plan.calls
-                self.interference.append(read_counters().since(before))
-                for role in roles:
-                    taken[role].append(np.concatenate(halves[role]))
+                self._block(role, calls[role], 0, self.pilot.plans[role].discarded + 1)
+            found = [self._round(calls) for _ in range(rounds)]
+            self.interference += [seen for _, seen in found]
+            calm = [times for times, _ in found]
+            for i, (_, seen) in enumerate(found):
+                if seen.disturbing and self.repeated + 1 <= MOST_REPEATED * len(self.interference):
+                    self.repeated += 1
+                    calm[i] = self._round(calls)[0]
         for role in roles:
-            self.series[role].append(taken[role])
+            self.series[role].append([times[role] for times, _ in found])
+            self.calm[role].append([times[role] for times in calm])
+
+    def _round(self, calls: Mapping[str, Sequence[Call]]) -> tuple[dict[str, FloatArray], Counters]:
+        """Time every model in two blocks, ABBA or BAAB, and read what disturbed them."""
+        roles = list(self.models)
+        before = read_counters()
+        order = roles if self.rng.random() < 0.5 else roles[::-1]
+        halves: dict[str, list[FloatArray]] = {role: [] for role in roles}
+        for ordered in (order, order[::-1]):
+            for role in ordered:
+                plan = self.pilot.plans[role]
+                offset = self.turns[role]  # goes on over blocks and placements, so that all batches are used
+                self._block(role, calls[role], offset, plan.discarded)
+                faults = minor_faults()
+                halves[role].append(self._block(role, calls[role], offset, plan.calls))
+                self.faults[role] += minor_faults() - faults
+                self.turns[role] += plan.calls
+        return {role: np.concatenate(blocks) for role, blocks in halves.items()}, read_counters().since(before)
 
     def _block(self, role: str, calls: Sequence[Call], offset: int, count: int) -> FloatArray:
         """Time calls one by one, rotating through the batches."""
@@ -242,71 +269,71 @@ class _Session:
                 call()
                 times[i] = clock() - start
         except Exception as error:
-            raise self.models[role].failure(self.batches[(offset + i) % batches], error) from error
+            raise self.models[role].failure(self.batches[role][(offset + i) % batches], error) from error
+        self.watchdog.beat()
+        self.timed[role] += count
+        self._refuse_jumps(role, times)
         return np.asarray(times, dtype=np.float64)
 
-    def _pilot(self, calls: Mapping[str, Sequence[Call]], budget_s: float) -> dict[str, BlockPlan]:
-        """Warm the models up, then find the length of a call and how many calls a switch disturbs."""
-        typical = {role: self._warm_up(role, calls[role], budget_s) for role in calls}
-        disturbed = dict.fromkeys(calls, 0)
-        if len(calls) > 1 and max(typical.values()) < SLOW_CALL_NS:
-            disturbed = self._disturbed_calls(calls, typical)
-        plans = {}
-        for role, call_ns in typical.items():
-            count = min(LONGEST_BLOCK, max(1, round(BLOCK_NS / call_ns), 4 * disturbed[role]))
-            plans[role] = BlockPlan(call_ns=call_ns, calls=count, discarded=disturbed[role])
-        return plans
+    def _refuse_jumps(self, role: str, times: Sequence[int]) -> None:
+        """Refuse times that no call can take.
 
-    def _warm_up(self, role: str, calls: Sequence[Call], budget_s: float) -> float:
-        enough = min(WARM_UP_NS, budget_s * 1e9 / 50)
-        before = [content(batch) for batch in self.batches[:2]]
-        times = list(self._block(role, calls, 0, 2))
-        if [content(batch) for batch in self.batches[:2]] != before:
-            raise self.models[role].wrote_into(self.batches[0])
-        while sum(times) < enough and len(times) < 100_000:
-            times.extend(self._block(role, calls, len(times), max(1, len(times) // 2)))
-        typical = float(statistics.median(times[len(times) // 2 :]))
-        if typical <= 0:
-            raise MeasurementError(f"the clock did not move during a call of {role}; nothing can be timed with it")
-        return typical
+        Raises:
+            MeasurementError: the clock ran backwards, or a call took longer than the watchdog would wait.
+        """
+        if times and min(times) < 0:
+            raise MeasurementError(
+                f"the clock went back by {-min(times) / 1e9:g} s during a call of {self.models[role].name}: "
+                "what it measures cannot be trusted"
+            )
+        if times and max(times) > self.watchdog.patience_s * 1e9:
+            raise MeasurementError(
+                f"by its clock a call of {self.models[role].name} took {humanise(max(times) / 1e9, 's')}, and the "
+                f"whole budget is {self.given.budget_s:g} s: the machine slept, or the clock jumped, or the model "
+                "is far too slow. Run it again, or raise --modelbench-budget"
+            )
 
-    def _disturbed_calls(self, calls: Mapping[str, Sequence[Call]], typical: Mapping[str, float]) -> dict[str, int]:
-        """Return after how many calls from a switch a model has settled within 2% of its later calls."""
-        seen: dict[str, list[FloatArray]] = {role: [] for role in calls}
-        span = {role: int(min(40, max(6, BLOCK_NS / typical[role]))) for role in calls}
-        for _ in range(SWITCHES_IN_PILOT):
-            for role in calls:
-                seen[role].append(self._block(role, calls[role], 0, span[role]))
-        disturbed = {}
-        for role in calls:
-            by_position = np.median(np.stack(seen[role]), axis=0)
-            settled = float(np.median(by_position[span[role] // 2 :]))
-            late = np.flatnonzero(by_position[: span[role] // 2] > SETTLED * settled)
-            disturbed[role] = int(late[-1]) + 1 if len(late) else 1
-        return disturbed
+    def _refuse_growth(self) -> None:
+        """Refuse to go on while every call takes memory that none gives back.
 
-    def _rounds_per_placement(self) -> int:
-        round_ns = sum(2 * (plan.calls + plan.discarded) * plan.call_ns for plan in self.plans.values())
-        return min(10, max(1, math.ceil(PLACEMENT_NS / round_ns)))
+        Raises:
+            MeasurementError: half of the memory that was available is taken.
+        """
+        held = resident_bytes()
+        if held > self.most_bytes:
+            grown, calls = held - self.held_bytes, sum(self.timed.values())
+            names = " and ".join(model.name for model in self.models.values())
+            raise MeasurementError(
+                f"while {names} were called {calls:,} times, the process grew by {humanise(grown, 'B')}, "
+                f"{humanise(grown / calls, 'B')} a call, and half of the memory that was available is taken: "
+                "a model keeps what it computes (a list or a cache that only grows is the usual cause)"
+            )
 
-    def _settings(self, settings: TimingSettings, allocator: str, rounds: int) -> dict[str, Any]:
-        calls = {role: sum(len(r) for placement in self.series[role] for r in placement) for role in self.series}
+    def _settings(self, rounds: int) -> dict[str, Any]:
+        plans, pilot = self.pilot.plans, self.pilot
+        calls = {role: self.turns[role] for role in self.models}
         return {
             "design": "randomised ABBA blocks" if len(self.series) > 1 else "blocks of one model",
             "rounds_per_placement": rounds,
-            "calls_per_block": {role: plan.calls for role, plan in self.plans.items()},
-            "discarded_after_switch": {role: plan.discarded for role, plan in self.plans.items()},
-            "distinct_batches": min(len(self.batches), *self.turns.values()),
+            "calls_per_block": {role: plan.calls for role, plan in plans.items()},
+            "discarded_after_switch": {role: plan.discarded for role, plan in plans.items()},
+            "distinct_batches": min(min(len(self.batches[role]), self.turns[role]) for role in self.models),
+            "calls_per_second": pilot.pace(),
             "placements_copied": self.copied,
-            "allocator": allocator,
+            "allocator": pilot.allocator,
+            "allocator_gap": {
+                role: {"slower": slower, "minor_faults_per_call": faults}
+                for role, (slower, faults) in pilot.gap.items()
+            },
             "rounds": len(self.interference),
-            "disturbed_rounds": sum(seen.involuntary_switches > 0 for seen in self.interference),
+            "disturbed_rounds": sum(seen.disturbing for seen in self.interference),
+            "repeated_rounds": self.repeated,
             "involuntary_switches": sum(seen.involuntary_switches for seen in self.interference),
             "cpu_pressure_s": sum(seen.pressure_us for seen in self.interference) / 1e6,
             "stolen_s": sum(seen.stolen_s for seen in self.interference),
             "minor_faults_per_call": {role: self.faults[role] / max(calls[role], 1) for role in calls},
-            "budget_s": settings.budget_s,
-            "seed": settings.seed,
+            "budget_s": self.given.budget_s,
+            "seed": self.given.seed,
         }
 
 

@@ -16,24 +16,29 @@ import numpy as np
 
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.stats.intervals import FloatArray
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+_KINDS = ("series", "calm")
 
 
 def pack_timing(measurement: TimingMeasurement) -> Arrays:
     """Return a timed measurement as arrays: all calls of a model in a row, and how they fall into rounds."""
     arrays: Arrays = {}
-    for role, placements in measurement.series.items():
-        rounds = [calls for placement in placements for calls in placement]
-        arrays[f"{role}_calls"] = np.concatenate(rounds)
-        arrays[f"{role}_round_sizes"] = np.array([len(calls) for calls in rounds])
-        arrays[f"{role}_placement_sizes"] = np.array([len(placement) for placement in placements])
+    for kind in _KINDS:
+        for role, placements in getattr(measurement, kind).items():
+            rounds = [calls for placement in placements for calls in placement]
+            arrays[f"{kind}_{role}_calls"] = np.concatenate(rounds)
+            arrays[f"{kind}_{role}_round_sizes"] = np.array([len(calls) for calls in rounds])
+            arrays[f"{kind}_{role}_placement_sizes"] = np.array([len(placement) for placement in placements])
     return arrays | _text(
         roles=list(measurement.series),
+        batch_sizes=dict(measurement.batch_sizes),
         looks=list(measurement.looks),
         elapsed_s=list(measurement.elapsed_s),
         copied=measurement.copied,
         exhausted=measurement.exhausted,
+        cluster=measurement.cluster,
         settings=dict(measurement.settings),
     )
 
@@ -41,13 +46,16 @@ def pack_timing(measurement: TimingMeasurement) -> Arrays:
 def unpack_timing(arrays: Mapping[str, Any]) -> TimingMeasurement:
     """Return what `pack_timing` packed."""
     told = json.loads(str(arrays["text"]))
-    series = {}
-    for role in told.pop("roles"):
-        rounds = np.split(arrays[f"{role}_calls"], np.cumsum(arrays[f"{role}_round_sizes"])[:-1])
-        ends = np.cumsum(arrays[f"{role}_placement_sizes"]).tolist()
-        series[role] = [rounds[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    roles = told.pop("roles")
+    series, calm = ({role: _rounds(arrays, f"{kind}_{role}") for role in roles} for kind in _KINDS)
     told |= {name: tuple(told[name]) for name in ("looks", "elapsed_s")}
-    return TimingMeasurement(series=series, **told)
+    return TimingMeasurement(series=series, calm=calm, **told)
+
+
+def _rounds(arrays: Mapping[str, Any], name: str) -> list[list[FloatArray]]:
+    rounds = np.split(arrays[f"{name}_calls"], np.cumsum(arrays[f"{name}_round_sizes"])[:-1])
+    ends = np.cumsum(arrays[f"{name}_placement_sizes"]).tolist()
+    return [rounds[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def pack_outputs(outputs: Outputs) -> Arrays:

@@ -66,13 +66,13 @@ def _timed(items: Sequence[Planned]) -> Iterator[tuple[str, float]]:
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.timed:
-                key = (item.student, item.home, item.settings, gate.options["batch_size"])
+                key = (item.student, item.home, item.settings, gate.setup)
                 groups.setdefault(key, []).append(gate)
-    for (student, _, settings, batch_size), shared in groups.items():
+    for (student, _, settings, setup), shared in groups.items():
         models = f"{student} and teacher" if any(gate.needs_teacher for gate in shared) else student
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in shared))
         assert isinstance(settings, Settings)  # noqa: S101 - it is the third of the key above
-        yield f"{models}, batch size {batch_size}: {names}", settings.budget_s
+        yield f"{models}, {setup}: {names}", settings.budget_s
 
 
 def _passes(items: Sequence[Planned]) -> Iterator[str]:

@@ -166,8 +166,9 @@ def _rows(gate: Gate) -> Iterable[tuple[Text, ...]]:
 
 
 def _label(gate: Gate) -> str:
-    batch = gate["options"].get("batch_size")
-    return f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
+    batch, processes = gate["options"].get("batch_size"), gate["options"].get("processes", 1)
+    told = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
+    return told + (f" x{processes}" if processes > 1 else "")
 
 
 def _value(reading: dict[str, Any] | None) -> str:
@@ -215,12 +216,20 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         faults = timing["minor_faults_per_call"]
         per_call = ", ".join(f"{role} {count:.1f}" for role, count in faults.items())
         copied = "re-copied" if timing["placements_copied"] else "that could not be copied"
+        units = f"{timing['processes']} processes" if "processes" in timing else f"{timing['placements']} placements"
+        repeated = f", {timing['repeated_rounds']} repeated" if timing["repeated_rounds"] else ""
         yield (
-            f"timed {timing['student']} at batch size {timing['batch_size']}: {timing['elapsed_s']:.1f} s, "
-            f"{timing['placements']} placements {copied}, allocator {timing['allocator']}, page faults per call: "
-            f"{per_call}, rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}"
-            + ("; the budget ended" if timing["budget_exhausted"] else "")
+            f"timed {timing['student']} at {_sizes(timing['batch_sizes'])}: {timing['elapsed_s']:.1f} s, "
+            f"{units} {copied}, allocator {timing['allocator']}, page faults per call: {per_call}, "
+            f"rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}{repeated}"
+            + ("; the budget ended" if timing["budget_exhausted"] and "processes" not in timing else "")
         )
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    if len(set(sizes.values())) == 1:
+        return f"batch size {sizes['student']}"
+    return "batch sizes " + ", ".join(f"{role} {size}" for role, size in sizes.items())
 
 
 def totals(report: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Comparisons of two models timed in the same rounds, with placements as the independent unit.
 
 A `Series` is one array of per-call times for each block pair (round), grouped by placement:
-`series[placement][round]` holds the calls of that round.
+`series[placement][round]` holds the calls of that round. Where a comparison was repeated in fresh processes, these
+take the place of placements: `unit` names the outer level in what is said of a method.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Series = Sequence[Sequence[FloatArray]]
 RESAMPLES = 400
 
 
-def compare_means(student: Series, teacher: Series, alpha: float) -> Comparison:
+def compare_means(student: Series, teacher: Series, alpha: float, unit: str = "placements") -> Comparison:
     """Compare means by the ratio of the pooled means, with placements as the independent unit.
 
     The ratio estimator with its linearised variance (Cochran, Sampling Techniques, 1977, chapter 6): the residuals
@@ -33,7 +34,7 @@ def compare_means(student: Series, teacher: Series, alpha: float) -> Comparison:
     return Comparison(
         ratio=Estimate(value=ratio, low=ratio * math.exp(-half), high=ratio * _exp(half)),
         difference=mean_interval(s - t, alpha),
-        method=f"ratio of means, linearised over {len(s)} placements",
+        method=f"ratio of means, linearised over {len(s)} {unit}",
     )
 
 
@@ -41,7 +42,7 @@ def _exp(value: float) -> float:
     return math.inf if value > 700 else math.exp(value)
 
 
-def compare_medians(student: Series, teacher: Series, alpha: float) -> Comparison:
+def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = "placements") -> Comparison:
     """Compare medians: the paired log-ratio of every round's medians, averaged by placement.
 
     Student's interval over the placements' averages, which are independent where rounds are not: where a model
@@ -52,6 +53,7 @@ def compare_medians(student: Series, teacher: Series, alpha: float) -> Compariso
         student: per-call times, `[placement][round] -> array`.
         teacher: the same for the teacher, round by round.
         alpha: the error of one side.
+        unit: what the outer level is called.
     """
     logs, gaps = [], []
     for student_rounds, teacher_rounds in zip(student, teacher, strict=True):
@@ -66,7 +68,7 @@ def compare_medians(student: Series, teacher: Series, alpha: float) -> Compariso
     return Comparison(
         ratio=_stretch(mean_interval(logs, alpha).map(_exp), pooled[0] / pooled[1]),
         difference=_stretch(mean_interval(gaps, alpha), pooled[0] - pooled[1]),
-        method=f"paired log-ratio per round, Student's interval over {len(logs)} placements",
+        method=f"paired log-ratio per round, Student's interval over {len(logs)} {unit}",
     )
 
 
@@ -76,7 +78,9 @@ def _stretch(estimate: Estimate, point: float) -> Estimate:
     return Estimate(value=estimate.value, low=min(estimate.low, point), high=max(estimate.high, point))
 
 
-def compare_percentiles(student: Series, teacher: Series, p: float, alpha: float, seed: int) -> Comparison:
+def compare_percentiles(
+    student: Series, teacher: Series, p: float, alpha: float, seed: int, unit: str = "placements"
+) -> Comparison:
     """Compare a percentile of the pooled calls by resampling whole placements, the same for both models.
 
     The standard error comes from a joint cluster bootstrap, enlarged by `sqrt(m / (m - 1))` for m placements
@@ -98,7 +102,7 @@ def compare_percentiles(student: Series, teacher: Series, p: float, alpha: float
     return Comparison(
         ratio=Estimate(value=s / t, low=s / t * math.exp(-half_log), high=s / t * math.exp(half_log)),
         difference=Estimate(value=s - t, low=s - t - half_gap, high=s - t + half_gap),
-        method=f"joint bootstrap of {placements} placements",
+        method=f"joint bootstrap of {placements} {unit}",
     )
 
 
@@ -124,16 +128,33 @@ def _from_own_bounds(student: Estimate, teacher: Estimate) -> Comparison:
 
 
 def _weighted_quantiles(clusters: Sequence[FloatArray], p: float, draws: np.ndarray) -> FloatArray:
-    """Return the p-quantile of every resample, given how often each cluster was drawn in it."""
+    """Return the p-quantile of every resample, given how often each cluster was drawn in it.
+
+    Args:
+        clusters: m arrays of values.
+        p: the quantile, in 0..1.
+        draws: how often each cluster is in a resample, (resamples, m).
+    """
     values = np.concatenate(clusters)
     owner = np.repeat(np.arange(len(clusters)), [len(cluster) for cluster in clusters])
     order = np.argsort(values, kind="stable")
     values, owner = values[order], owner[order]
-    quantiles = np.empty(len(draws))
-    for i, draw in enumerate(draws):
-        mass = np.cumsum(draw[owner])
-        quantiles[i] = values[np.searchsorted(mass, p * mass[-1])]
-    return quantiles
+    step = math.isqrt(len(values) - 1) + 1  # counted by bins of this many values, then value by value in one bin
+    bins = -(-len(values) // step)
+    counts = np.bincount(owner * bins + np.arange(len(values)) // step, minlength=len(clusters) * bins)
+    weights = draws.astype(np.float64)
+    mass = np.cumsum(weights @ counts.reshape(len(clusters), bins), axis=1)
+    target = p * mass[:, -1]
+    first = np.minimum((mass < target[:, None]).sum(axis=1), bins - 1)
+    rows = np.arange(len(draws))
+    missing = target - np.where(first > 0, mass[rows, first - 1], 0.0)
+    within = first[:, None] * step + np.arange(step)
+    inside = within < len(values)
+    index = np.minimum(within, len(values) - 1)
+    gained = np.cumsum(weights[rows[:, None], owner[index]] * inside, axis=1)
+    at = np.minimum((gained < missing[:, None]).sum(axis=1), step - 1)
+    found: FloatArray = values[index[rows, at]]
+    return found
 
 
 def widen(comparison: Comparison, floor: float, level: float) -> Comparison:

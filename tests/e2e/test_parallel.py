@@ -161,9 +161,9 @@ def spy(measure):
     return measured
 
 def pytest_configure(config):
-    from pytest_modelbench import machine_lock, measuring
+    from pytest_modelbench import machine_lock, timed
     share_spy(machine_lock.MachineLock)
-    measuring.measure_timing = spy(measuring.measure_timing)
+    timed.measure_timing = spy(timed.measure_timing)
 """
 
 

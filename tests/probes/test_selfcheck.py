@@ -103,7 +103,9 @@ def test_disturbed_rounds_are_counted_and_kept(monkeypatch: pytest.MonkeyPatch) 
     readings = scripted()
     monkeypatch.setattr(timing, "read_counters", lambda: next(readings))
     model = FakeModel(cost_ns=1e6)
-    found = measure_timing({"student": model}, [[1]], TimingSettings(budget_s=2), lambda m: len(m.looks) > 2)
+    found = measure_timing(
+        {"student": model}, {"student": [[1]]}, TimingSettings(budget_s=2), lambda m: len(m.looks) > 2
+    )
     told = found.settings
     assert told["rounds"] == sum(len(placement) for placement in found.series["student"])
     assert told["disturbed_rounds"] == told["involuntary_switches"] == told["rounds"] // 2

@@ -30,7 +30,7 @@ def measure(
     batches: list[Any] | None = None,
     **settings: Any,
 ) -> TimingMeasurement:
-    return measure_timing(models, batches or [0], TimingSettings(**settings), decided)
+    return measure_timing(models, dict.fromkeys(models, batches or [0]), TimingSettings(**settings), decided)
 
 
 def calls_in_order(models: dict[str, FakeModel], seed: int = 0) -> str:
@@ -77,7 +77,7 @@ def test_looks_follow_the_schedule() -> None:
     measurement = measure(pair(), lambda m: len(m.looks) == 3)
     assert measurement.looks == (3, 5, 8)
     assert measurement.exhausted is False
-    assert len(measurement.until(1, "student")) == 5
+    assert len(measurement.until(1, "student", tail=True)) == 5
 
 
 def test_budget_ends_the_measurement() -> None:

@@ -1,0 +1,84 @@
+"""An item run again in a fresh process: the user's own fixtures build the models there, nothing is serialised."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.options import CHILD_OPTION, given_options
+from pytest_modelbench.probes.processes import ChildRequest
+from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.probes.travel import read_arrays, unpack_timing
+from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS
+
+START_UP_S = 300.0
+_NOT_IN_CHILD = ("xdist", "cacheprovider", "randomly", "rerunfailures")
+
+
+def run_child(config: pytest.Config, nodeid: str, request: ChildRequest) -> TimingMeasurement:
+    """Run one item in a child process and return what it measured.
+
+    Raises:
+        MeasurementError: it ended without a measurement, or did not end.
+    """
+    with tempfile.TemporaryDirectory(prefix="pytest-modelbench-child-") as folder:
+        asked, answer = Path(folder, "request.json"), Path(folder, "measurement.npz")
+        replace(request, path=str(answer)).write(asked)
+        command = child_command(config, nodeid, asked)
+        patience = LONGEST_CALL_IN_BUDGETS * request.budget_s + START_UP_S
+        try:
+            ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
+                command,
+                cwd=config.invocation_params.dir,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=patience,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MeasurementError(
+                f"a fresh process for {nodeid} did not end within {patience:.0f} s, and was stopped"
+            ) from None
+        if not answer.exists():
+            raise MeasurementError(
+                f"a fresh process for {nodeid} ended with exit code {ended.returncode} and without a measurement: "
+                f"{_last_error(ended.stdout, ended.stderr)}"
+            )
+        return unpack_timing(read_arrays(answer))
+
+
+def child_command(config: pytest.Config, nodeid: str, request: Path) -> list[str]:
+    """Return the command that runs one item alone, with the options of this run that say how to measure."""
+    file, _, rest = nodeid.partition("::")
+    plugins = [name for name in config.option.plugins if not name.startswith("no:")]
+    return [
+        *(sys.executable, "-m", "pytest", f"{config.rootpath / file}::{rest}"),
+        *(f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])),
+        *("-o", "addopts=", f"--import-mode={config.option.importmode}", "--tb=short", "-q"),
+        *(part for name in plugins for part in ("-p", name)),
+        *(part for name in _NOT_IN_CHILD for part in ("-p", f"no:{name}")),
+        *("--modelbench", *given_options(config.option), f"{CHILD_OPTION}={request}"),
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment without what says that it is a worker, or which test it runs."""
+    ours = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def _last_error(*streams: str) -> str:
+    """Return the line of a run's output that says most: the last error, or the last line at all."""
+    lines = [line.strip() for stream in streams for line in stream.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))]
+    told = next(iter(errors), lines[-1] if lines else "it printed nothing")
+    return told.removeprefix("E").strip()

@@ -1,0 +1,161 @@
+"""One timed measurement as a gate asks for it: here, or in fresh processes; at one batch size, or at the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import DataError
+from pytest_modelbench.gates import TimingSetup
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.outputs import duplicate
+from pytest_modelbench.probes.processes import ChildRequest, enough_for_child, measure_in_processes
+from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
+from pytest_modelbench.probes.timing import Progress, TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.probes.travel import pack_timing, write_arrays
+from pytest_modelbench.settings import Settings
+
+DISTINCT_BATCHES = 16
+BATCHES_IN_SWEEP = 2
+
+Decided = Callable[[TimingMeasurement], bool]
+
+
+class TimedRun:
+    """One timed measurement.
+
+    Args:
+        models: by role.
+        data: what the batches are taken from.
+        setup: batch size, memory bound, processes.
+        settings: budget, seed, allocator.
+        decided: says at a look whether every limit is decided.
+        progress: told the seconds elapsed and the budget.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        data: EvalData,
+        setup: TimingSetup,
+        settings: Settings,
+        *,
+        decided: Decided,
+        progress: Progress,
+    ) -> None:
+        self.models = models
+        self.data = data
+        self.setup = setup
+        self.settings = settings
+        self.decided = decided
+        self.progress = progress
+
+    def here(self) -> TimingMeasurement:
+        """Measure in this process."""
+        return self._measure(None, self.settings.budget_s, self.settings.seed, self.decided)
+
+    def in_child(self, request: ChildRequest) -> TimingMeasurement:
+        """Measure what the parent process has asked for, and leave it in the file that it waits for."""
+        measurement = self._measure(request.batch_sizes, request.budget_s, request.seed, enough_for_child)
+        write_arrays(Path(request.path), pack_timing(measurement))
+        return measurement
+
+    def in_processes(self, run: Callable[[ChildRequest], TimingMeasurement]) -> TimingMeasurement:
+        """Let fresh processes measure.
+
+        Args:
+            run: runs one to its end; the file's path is filled in by it.
+        """
+
+        def take(budget_s: float, seed: int, sizes: Mapping[str, int] | None) -> TimingMeasurement:
+            return run(
+                ChildRequest(
+                    setup=str(self.setup),
+                    roles=tuple(self.models),
+                    budget_s=budget_s,
+                    seed=seed,
+                    batch_sizes=sizes,
+                    path="",
+                )
+            )
+
+        return measure_in_processes(
+            take,
+            processes=self.setup.processes,
+            budget_s=self.settings.budget_s,
+            seed=self.settings.seed,
+            decided=self.decided,
+            progress=self.progress,
+        )
+
+    def _measure(
+        self, sizes: Mapping[str, int] | None, budget_s: float, seed: int, decided: Decided
+    ) -> TimingMeasurement:
+        start = time.monotonic()
+        curves: Mapping[str, Curve] = {}
+        if sizes is None and self.setup.batch_size is not None:
+            sizes = dict.fromkeys(self.models, self.setup.batch_size)
+        elif sizes is None:
+            curves = sweep_batch_sizes(
+                self.models,
+                lambda size: full_batches(self.data, size, BATCHES_IN_SWEEP),
+                budget_s=budget_s,
+                memory=self.setup.memory_bytes,
+            )
+            sizes = {role: curve.best for role, curve in curves.items()}
+        left = max(budget_s - (time.monotonic() - start), 1.0) if curves else budget_s
+        batches = {size: real_batches(self.data, size) for size in set(sizes.values())}
+        measurement = measure_timing(
+            self.models,
+            {role: batches[sizes[role]] for role in self.models},
+            TimingSettings(budget_s=left, seed=seed, allocator=self.settings.allocator, batch_sizes=sizes),
+            decided,
+            self.progress,
+        )
+        told = {role: curve.to_json() for role, curve in curves.items()}
+        return replace(measurement, settings={**measurement.settings, "sweep": told})
+
+
+def real_batches(data: EvalData, batch_size: int) -> list[Any]:
+    """Return the inputs of the first few full batches.
+
+    Raises:
+        DataError: there are fewer samples than one batch needs.
+    """
+    batches = full_batches(data, batch_size, DISTINCT_BATCHES)
+    if not batches:
+        samples = sum(len(batch.ids) for batch in data.batches(batch_size))
+        raise DataError(
+            f"a timed batch has {batch_size} samples, and the evaluation data only {samples}. "
+            f"Write batch_size={samples} or less"
+        )
+    return batches
+
+
+def full_batches(data: EvalData, batch_size: int, most: int) -> list[Any]:
+    """Return the inputs of the first full batches, copied, for a model may write into what it is given."""
+    batches: list[Any] = []
+    for batch in data.batches(batch_size):
+        if len(batch.ids) == batch_size:
+            batches.append(duplicate(batch.inputs))
+        if len(batches) == most:
+            break
+    return batches
+
+
+def timing_note(measurement: TimingMeasurement, student: str) -> dict[str, Any]:
+    """Return what the report says of a timed measurement, as JSON types."""
+    return {
+        "student": student,
+        "batch_size": measurement.batch_sizes["student"],
+        "batch_sizes": dict(measurement.batch_sizes),
+        measurement.cluster: measurement.looks[-1],
+        "looks": list(measurement.looks),
+        "elapsed_s": measurement.elapsed_s[-1],
+        "budget_exhausted": measurement.exhausted,
+        **measurement.settings,
+    }
