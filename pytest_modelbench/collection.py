@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -106,6 +107,39 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
         item.stash[LABEL] = student_label(item)
         if item.stash[LABEL] == "teacher":
             yield f"{place_of(item)}: a student is labelled 'teacher'. Give it another id"
+
+
+def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
+    seen: set[str] = set()
+    for item in items:
+        setups = {gate.setup for gate in item.stash.get(GATES, ()) if gate.kpi.timed}
+        most, given = len(setups) * item.stash[SETTINGS].budget_s, _timeout_of(item)
+        if given is None or not setups or given > most or (place := place_of(item)) in seen:
+            continue
+        seen.add(place)
+        yield (
+            f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
+            f"{most:g} s. Write @pytest.mark.timeout({2 * most:g}), "
+            f"or --modelbench-budget={given / 2 / len(setups):g}"
+        )
+
+
+def _timeout_of(item: pytest.Item) -> float | None:
+    """Return the seconds that pytest-timeout gives a test, None for no end."""
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    mark = item.get_closest_marker("timeout")
+    given: Any = None
+    if mark is not None:
+        given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
+    if given is None:
+        given = config.getoption("timeout", None) or os.environ.get("PYTEST_TIMEOUT") or config.getini("timeout")
+    try:
+        return float(given) or None
+    except (TypeError, ValueError):
+        return None  # that plugin's own mistake to report
 
 
 def _marked_twice(item: pytest.Item) -> list[str]:

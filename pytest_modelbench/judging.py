@@ -16,7 +16,7 @@ import pytest
 
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
-from pytest_modelbench.collection import LATE, came_late, refuse
+from pytest_modelbench.collection import LATE, came_late, impatient, refuse
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
@@ -24,8 +24,9 @@ from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.parametrisation import named_on_command_line
 from pytest_modelbench.probes.processes import ChildRequest
+from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
 from pytest_modelbench.reports.json_report import write_report
-from pytest_modelbench.reports.plan import plan_lines
+from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
@@ -34,6 +35,8 @@ from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, NAMED
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
+CHEAP_S = 0.005
+DURATIONS = "modelbench/timings"
 _RIDER = "modelbench"
 _FOLDER = "modelbench_folder"
 _CASE_RIDER = "modelbench_edge_case"
@@ -49,6 +52,9 @@ class Judging:
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.written = ""
+        self.until_the_end = contextlib.ExitStack()
+        self.saved_at = 0.0
+        self.saving_cost_s = 0.0
         self.machine: MachineLock | None = None
         self.unlocked = ""
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
@@ -62,6 +68,23 @@ class Judging:
             child=self.child,
         )
 
+    def _tell_waiting(self) -> None:
+        """Say why nothing happens, where there is a terminal of this process's own."""
+        reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self.worker is None:
+            reporter.ensure_newline()
+            reporter.write_line("modelbench: waiting for another run on this machine to finish what it measures")
+
+    def pytest_sessionstart(self) -> None:
+        """From now on end as after Ctrl-C on SIGTERM, with reports."""
+        if self.worker is None:
+            self.until_the_end.enter_context(termination_as_interrupt())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> bool | None:
+        """Run nothing for --modelbench-plan."""
+        return True if self.settings.plan else None
+
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return self.machine.exclusive() if self.machine is not None else contextlib.nullcontext()
 
@@ -70,10 +93,10 @@ class Judging:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
         if self.machine is None and not self.unlocked:
             try:
-                self.machine = MachineLock()
+                self.machine = MachineLock(waiting=self._tell_waiting)
             except MeasurementError as error:
                 self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
-        with self.machine.shared() if self.machine is not None else contextlib.nullcontext():
+        with self.machine.shared() if self.machine is not None else contextlib.nullcontext(), exits_refused():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -84,7 +107,8 @@ class Judging:
         node.workerinput[_FOLDER] = self.shared_folder
 
     def pytest_unconfigure(self) -> None:
-        """Remove what the workers handed over."""
+        """Give SIGTERM back, and remove what the workers handed over."""
+        self.until_the_end.close()
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)
 
@@ -106,8 +130,8 @@ class Judging:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse markers that came after the gates were read."""
-        found = sorted({place_of(item) for item in items if came_late(item)})
-        refuse(self.config, items, [f"{place}: {LATE}" for place in found])
+        found = [f"{place}: {LATE}" for place in sorted({place_of(item) for item in items if came_late(item)})]
+        refuse(self.config, items, [*found, *impatient(items)])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
@@ -125,11 +149,6 @@ class Judging:
                 for gate in plan.gates
             ]
         )
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> bool | None:
-        """Run nothing for --modelbench-plan."""
-        return True if self.settings.plan else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
@@ -195,6 +214,30 @@ class Judging:
         self.record.hear(report.nodeid, vars(report).get(_RIDER, []), None if worker == "master" else worker)
         self.record.finish_phase(report.nodeid, _outcome(report), report.duration)
         self.record.describe_test(report.nodeid, vars(report).get(_CASE_RIDER, {}))
+        if report.when == "teardown":
+            self._save_so_far()
+
+    def _save_so_far(self) -> None:
+        """Write what is known by now, for when the process ends before its time; a controller outlives its workers.
+
+        Not more often than costs a twentieth of the run, once it costs anything.
+        """
+        path = self._json_path()
+        if path is None or self.worker is not None or self.config.pluginmanager.hasplugin("dsession"):
+            return
+        start = time.monotonic()
+        if self.saving_cost_s > CHEAP_S and start - self.saved_at < 20 * self.saving_cost_s:
+            return
+        report = self.record.with_session(self._session_data()).to_json(None, self.settings.to_json())
+        with contextlib.suppress(OSError):  # the end of the run tells
+            write_report(report, path, final=False)
+        self.saved_at = time.monotonic()
+        self.saving_cost_s = self.saved_at - start
+
+    def _json_path(self) -> Path | None:
+        if self.settings.json_path is None or self.child is not None:
+            return None
+        return Path(self.config.invocation_params.dir) / self.settings.json_path
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -215,8 +258,9 @@ class Judging:
         judged = self.record.judged_anything()
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.settings.json_path:
-            path = Path(self.config.invocation_params.dir) / self.settings.json_path
+        self._remember_durations()
+        path = self._json_path()
+        if path is not None:
             try:
                 write_report(self._report(int(session.exitstatus)), path)
             except OSError as error:
@@ -224,6 +268,14 @@ class Judging:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             else:
                 self.written = f"JSON report: {self.settings.json_path}"
+
+    def _remember_durations(self) -> None:
+        """Keep in pytest's cache how long measurements took, for --modelbench-plan."""
+        cache = getattr(self.config, "cache", None)
+        if cache is not None and self.record.timings:
+            known = {} if cache.get(DURATIONS, None) is None else dict(cache.get(DURATIONS, {}))
+            known.update({duration_key(note): duration_of(note) for note in self.record.timings})
+            cache.set(DURATIONS, known)
 
     def _session_data(self) -> dict[str, Any]:
         mistakes: list[str] = self.config.stash[MISTAKES]
@@ -250,7 +302,9 @@ class Judging:
             return
         if self.settings.plan:
             terminalreporter.write_sep("=", "modelbench plan")
-            for line in plan_lines(self.session.plans):
+            cache = getattr(self.config, "cache", None)
+            known = cache.get(DURATIONS, {}) if cache is not None else {}
+            for line in plan_lines(self.session.plans, known):
                 terminalreporter.write_line(line)
             return
         report = self._report(int(exitstatus))

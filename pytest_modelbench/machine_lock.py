@@ -11,13 +11,14 @@ import getpass
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import ReadWriteLock
+from filelock import ReadWriteLock, Timeout
 
 from pytest_modelbench.errors import MeasurementError
 
+NOTICE_AFTER_S = 5.0
 _HELD = "PYTEST_MODELBENCH_LOCK_HELD"
 
 
@@ -39,13 +40,15 @@ class MachineLock:
 
     Args:
         path: the lock's file; that of this user by default.
+        waiting: called once when the lock has not been had for some seconds.
 
     Raises:
         MeasurementError: the file cannot be made or locked.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, waiting: Callable[[], None] = lambda: None) -> None:
         self._shares = 0
+        self._waiting = waiting
         self._nested = _HELD in os.environ
         try:
             self._lock = ReadWriteLock(path if path is not None else lock_folder() / "machine.db", is_singleton=False)
@@ -74,18 +77,26 @@ class MachineLock:
         if held:
             self._give_share_back()
         try:
-            with self._lock.write_lock():
-                os.environ[_HELD] = "1"  # for processes that the measurement starts
-                try:
-                    yield
-                finally:
-                    os.environ.pop(_HELD, None)
+            self._wait_for(self._lock.acquire_write)
+            os.environ[_HELD] = "1"  # for processes that the measurement starts
+            try:
+                yield
+            finally:
+                os.environ.pop(_HELD, None)
+                self._lock.release()
         finally:
             if held:
                 self._take_share()
 
+    def _wait_for(self, acquire: Callable[[float], object]) -> None:
+        try:
+            acquire(NOTICE_AFTER_S)
+        except Timeout:
+            self._waiting()
+            acquire(-1)
+
     def _take_share(self) -> None:
-        self._lock.acquire_read()
+        self._wait_for(self._lock.acquire_read)
         self._shares += 1
         os.environ[_HELD] = "1"
 

@@ -127,7 +127,7 @@ class GateMeasurements:
             finally:
                 if session.progress is not None:
                     session.progress.clear()
-            session.timings.append(timing_note(measurement, plan.student))
+            session.timings.append(timing_note(measurement, plan, setup))
             return measurement
 
         def taken() -> TimingMeasurement:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.gates import TimingSetup
+from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.probes.processes import ChildRequest, enough_for_child, measure_in_processes
@@ -18,6 +21,12 @@ from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
 from pytest_modelbench.probes.timing import Progress, TimingMeasurement, TimingSettings, measure_timing
 from pytest_modelbench.probes.travel import pack_timing, write_arrays
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.stats.clustered import compare_medians
+from pytest_modelbench.stats.intervals import percentile_interval
+from pytest_modelbench.stats.sequential import spent_alpha
+
+if TYPE_CHECKING:
+    from pytest_modelbench.session import ItemPlan
 
 DISTINCT_BATCHES = 16
 BATCHES_IN_SWEEP = 2
@@ -147,10 +156,30 @@ def full_batches(data: EvalData, batch_size: int, most: int) -> list[Any]:
     return batches
 
 
-def timing_note(measurement: TimingMeasurement, student: str) -> dict[str, Any]:
+def resolution(measurement: TimingMeasurement) -> float:
+    """Return the smallest effect on the median that a measurement resolves, as a fraction; infinite where none.
+
+    With a teacher it is the half-width of the interval of the ratio at the last look, at 95% a side; without one that
+    of the student's own median.
+    """
+    alpha, last = spent_alpha(1 - DEFAULT_CONFIDENCE, len(measurement.looks)), len(measurement.looks) - 1
+    student = measurement.until(last, "student", tail=False)
+    if "teacher" in measurement.series:
+        found = compare_medians(student, measurement.until(last, "teacher", tail=False), alpha).ratio
+    else:
+        found, _ = percentile_interval([np.concatenate(rounds) for rounds in student], 0.5, alpha)
+    if found is None or found.low is None or found.high is None:
+        return math.inf
+    return (found.high - found.low) / 2 / found.value + measurement.floor
+
+
+def timing_note(measurement: TimingMeasurement, plan: ItemPlan, setup: TimingSetup) -> dict[str, Any]:
     """Return what the report says of a timed measurement, as JSON types."""
     return {
-        "student": student,
+        "student": plan.student,
+        "suite": plan.suite,
+        "setup": str(setup),
+        "resolution": resolution(measurement),
         "batch_size": measurement.batch_sizes["student"],
         "batch_sizes": dict(measurement.batch_sizes),
         measurement.cluster: measurement.looks[-1],

@@ -18,6 +18,7 @@ from pytest_modelbench.stats.intervals import FloatArray
 
 BLOCK_NS = 5e6
 PLACEMENT_NS = 60e6
+SHORT_ROUND_NS = 200e6
 WARM_UP_NS = 300e6
 LONGEST_BLOCK = 500
 SWITCHES_IN_PILOT = 12
@@ -58,8 +59,9 @@ class Pilot:
         return sum(2 * (plan.calls + plan.discarded) * plan.call_ns for plan in self.plans.values())
 
     def rounds_per_placement(self) -> int:
-        """Return how many rounds fill a placement, 1 to 10."""
-        return min(10, max(1, math.ceil(PLACEMENT_NS / self.round_ns)))
+        """Return how many rounds fill a placement: where they are short at least 3, so that two outvote one."""
+        least = 3 if self.round_ns <= SHORT_ROUND_NS else 1
+        return min(10, max(least, math.ceil(PLACEMENT_NS / self.round_ns)))
 
     def pace(self) -> dict[str, float]:
         """Return how many calls of each model are timed in a second, by role."""

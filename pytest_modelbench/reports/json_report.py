@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 
-def write_report(report: Mapping[str, Any], path: Path) -> None:
+def write_report(report: Mapping[str, Any], path: Path, *, final: bool = True) -> None:
     """Write a report atomically: a reader sees the old file or the new one.
+
+    One that is not final is not forced onto the disk: it is for when the process ends before its time.
 
     Raises:
         OSError: the folder cannot be made or written to.
@@ -24,7 +26,8 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if final:
+                os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pytest_modelbench.gates import Gate
+from pytest_modelbench.kpis.efficiency import PERCENTILES
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.units import humanise
 
 PASSES = frozenset({"outputs", "predictions"})
 
@@ -30,24 +34,48 @@ class Planned(Protocol):
     def home(self) -> tuple[str, ...]:
         """Where its models and data come from."""
 
+    @property
+    def suite(self) -> str:
+        """A short name for `home`."""
 
-def plan_lines(items: Sequence[Planned]) -> list[str]:
+
+Known = Mapping[str, Mapping[str, float]]
+
+
+def duration_key(note: Mapping[str, Any]) -> str:
+    """Return the name under which a timed measurement's duration is remembered, given the report's note of it."""
+    return f"{note['student']}|{note['suite']}|{note['setup']}"
+
+
+def duration_of(note: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is remembered: the seconds it took, and the calls of the slowest pace in a second."""
+    return {"seconds": note["elapsed_s"], "calls_per_second": min(note["calls_per_second"].values())}
+
+
+def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
     """Return the plan as lines: timed measurements, forward passes, and what is counted or recorded.
 
-    The time that is stated for a timed measurement is its budget: it ends earlier when every limit that shares it is
-    decided.
+    A timed measurement is stated with the time that it took last time, and with its budget: it ends earlier when
+    every limit that shares it is decided.
+
+    Args:
+        items: what is selected.
+        known: what `duration_of` returned in earlier runs, by `duration_key`.
     """
     gates = [(item, gate) for item in items for gate in item.gates]
     if not gates:
         return ["no gate is selected, so nothing would be measured"]
-    timed = list(_timed(items))
+    timed = list(_timed(items, known))
     passes = list(_passes(items))
     counted = sorted({f"{item.student}: {gate.kpi.name}" for item, gate in gates if gate.kpi.probe in _COUNTED})
-    most = sum(seconds for _, seconds in timed)
+    most, last = sum(one.budget_s for one in timed), [one.last_s for one in timed if one.last_s is not None]
     needs = f"{len(timed)} timed measurements, {len(passes)} forward passes, at most {most:,.0f} s of timing"
+    if last:
+        some = "" if len(last) == len(timed) else f" for {len(last)} of them"
+        needs += f", about {sum(last):,.0f} s as last time{some}"
     return [
         f"{len(gates)} gates of {len(items)} items: {needs}",
-        *(f"timed    {told} (at most {seconds:g} s)" for told, seconds in timed),
+        *(line for one in timed for line in one.lines()),
         *(f"pass     {told}" for told in passes),
         *(f"counted  {told}" for told in counted),
     ]
@@ -60,19 +88,61 @@ def _all_gates(item: Planned) -> list[Gate]:
     return [one for gate in item.gates for one in (gate, *gate.conditions)]
 
 
-def _timed(items: Sequence[Planned]) -> Iterator[tuple[str, float]]:
+@dataclass(frozen=True, kw_only=True)
+class _Timed:
+    """One timed measurement of the plan; `last` is what is known of it from an earlier run."""
+
+    told: str
+    budget_s: float
+    gates: Sequence[Gate]
+    last: Mapping[str, float]
+
+    @property
+    def last_s(self) -> float | None:
+        """Seconds it took last time."""
+        return self.last.get("seconds")
+
+    def lines(self) -> Iterator[str]:
+        """Yield what it is, and which percentiles it cannot bound within its budget."""
+        took = "" if self.last_s is None else f"{self.last_s:.1f} s last time, "
+        yield f"timed    {self.told} ({took}at most {self.budget_s:g} s)"
+        if not self.last:
+            return
+        from pytest_modelbench.stats.intervals import needed_values
+        from pytest_modelbench.stats.sequential import spent_alpha
+
+        for gate in self.gates:
+            quantile = PERCENTILES.get(gate.kpi.name.removeprefix("latency_p"))
+            if quantile is None:
+                continue
+            calls = needed_values(quantile, spent_alpha(gate.question(with_teacher=False, seed=0).alpha, 1))
+            seconds = calls / self.last["calls_per_second"]
+            if seconds > self.budget_s:
+                yield (
+                    f"         too slow: an upper bound on {gate.kpi.name} needs {calls:,} calls, at least "
+                    f"{humanise(seconds, 's')}; give --modelbench-budget={math.ceil(2 * seconds)}, "
+                    "or judge a lower percentile"
+                )
+
+
+def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
     """Yield what would be timed together, as `BenchSession.sharing` has it."""
-    groups: dict[tuple[object, ...], list[Gate]] = {}
+    groups: dict[tuple[object, ...], list[tuple[Planned, Gate]]] = {}
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.timed:
-                key = (item.student, item.home, item.settings, gate.setup)
-                groups.setdefault(key, []).append(gate)
-    for (student, _, settings, setup), shared in groups.items():
-        models = f"{student} and teacher" if any(gate.needs_teacher for gate in shared) else student
-        names = ", ".join(dict.fromkeys(gate.kpi.name for gate in shared))
-        assert isinstance(settings, Settings)  # noqa: S101 - it is the third of the key above
-        yield f"{models}, {setup}: {names}", settings.budget_s
+                groups.setdefault((item.student, item.home, item.settings, gate.setup), []).append((item, gate))
+    for shared in groups.values():
+        (item, first), gates = shared[0], [gate for _, gate in shared]
+        models = f"{item.student} and teacher" if any(gate.needs_teacher for gate in gates) else item.student
+        names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
+        key = duration_key({"student": item.student, "suite": item.suite, "setup": str(first.setup)})
+        yield _Timed(
+            told=f"{models}, {first.setup}: {names}",
+            budget_s=item.settings.budget_s,
+            gates=list({gate.kpi.name: gate for gate in gates}.values()),
+            last=known.get(key, {}),
+        )
 
 
 def _passes(items: Sequence[Planned]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import os
 import platform
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbench.reports.diagnosis import diagnose
 from pytest_modelbench.reports.tradeoff import tradeoff
 from pytest_modelbench.results import Verdict, json_object
 
@@ -71,6 +73,14 @@ class Record:
         self.environment = self.environment or dict(data.get("environment", {}))
         self.mistakes += [mistake for mistake in data.get("mistakes", []) if mistake not in self.mistakes]
 
+    def with_session(self, data: Mapping[str, Any]) -> Record:
+        """Return a copy that also knows what the running process knows by now."""
+        known = copy.copy(self)
+        known.models = {name: dict(notes) for name, notes in self.models.items()}
+        known.timings, known.mistakes = list(self.timings), list(self.mistakes)
+        known.add_session(data)
+        return known
+
     def ordered_gates(self) -> list[dict[str, Any]]:
         """Return all gates with their items' outcomes."""
         gates = []
@@ -84,12 +94,12 @@ class Record:
         verdicts = [gate["verdict"] for gate in self.gates.values()]
         return {verdict.value: verdicts.count(verdict.value) for verdict in Verdict}
 
-    def complete(self, exit_status: int) -> bool:
-        """Whether every collected gate's item ran to its end, or was deliberately left out."""
+    def complete(self, exit_status: int | None) -> bool:
+        """Whether every collected gate's item ran to its end, or was deliberately left out; not while items run."""
         unheard = any(nodeid not in self.tests for nodeid, _ in self.gates)
         return exit_status in {0, 1, 5} and not unheard and not self.crashed
 
-    def to_json(self, exit_status: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def to_json(self, exit_status: int | None, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON report."""
         models = {name: notes for name, notes in self.models.items() if name != "teacher"}
         gates = self.ordered_gates()
@@ -106,7 +116,7 @@ class Record:
                 "timings": self.timings,
                 "tradeoff": tradeoff(gates),
                 "mistakes": self.mistakes,
-                "diagnosis": [],
+                "diagnosis": diagnose(self.timings),
                 "summary": self.counts(),
             }
         )

@@ -61,7 +61,7 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
     if report["tradeoff"] is not None:
         console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
         console.print(_tradeoff_table(report["tradeoff"]))
-    for line in _timing_lines(report["timings"]):
+    for line in (*_timing_lines(report["timings"]), *_diagnosis_lines(report)):
         console.print(Text(line, style="dim"), soft_wrap=True)
     for gate in gates:
         if gate["verdict"] not in {Verdict.PASS, Verdict.NOT_RUN}:
@@ -221,9 +221,19 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         yield (
             f"timed {timing['student']} at {_sizes(timing['batch_sizes'])}: {timing['elapsed_s']:.1f} s, "
             f"{units} {copied}, allocator {timing['allocator']}, page faults per call: {per_call}, "
-            f"rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}{repeated}"
+            f"rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}{repeated}, "
+            f"smallest effect on the median resolved: {_percent(timing['resolution'])}"
             + ("; the budget ended" if timing["budget_exhausted"] and "processes" not in timing else "")
         )
+
+
+def _diagnosis_lines(report: dict[str, Any]) -> Iterable[str]:
+    for found in report["diagnosis"]:
+        yield f"{found['finding']}: {found['text']}; {found['remedy']}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "none yet" if fraction is None else f"{100 * fraction:.2g}%"
 
 
 def _sizes(sizes: dict[str, int]) -> str:

@@ -14,7 +14,13 @@ import numpy as np
 from scipy import stats
 
 from pytest_modelbench.results import Comparison, Estimate
-from pytest_modelbench.stats.intervals import FloatArray, mean_interval, percentile_interval
+from pytest_modelbench.stats.intervals import (
+    FEWEST_RANKED,
+    FloatArray,
+    centre_interval,
+    mean_interval,
+    percentile_interval,
+)
 
 Series = Sequence[Sequence[FloatArray]]
 RESAMPLES = 400
@@ -43,11 +49,15 @@ def _exp(value: float) -> float:
 
 
 def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = "placements") -> Comparison:
-    """Compare medians: the paired log-ratio of every round's medians, averaged by placement.
+    """Compare medians: the paired log-ratio of every round's medians, and the median of these by placement.
 
-    Student's interval over the placements' averages, which are independent where rounds are not: where a model
-    sits in memory moves all of its rounds together. Rounds of few calls may have another median than all calls
-    together; the interval is stretched to the ratio of the pooled medians, which the readings show.
+    The interval is over the placements' values, which are independent where rounds are not: where a model sits in
+    memory moves all of its rounds together. It is Student's for few placements and Wilcoxon's for eight and more,
+    which a placement in a bad minute does not widen: lots decide the order, so the values are symmetric. A round that
+    was disturbed in one of its blocks moves the median of a placement little, where it would move a mean.
+
+    Rounds of few calls may have another median than all calls together; the interval is stretched to the ratio of the
+    pooled medians, which the readings show.
 
     Args:
         student: per-call times, `[placement][round] -> array`.
@@ -60,15 +70,16 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
         pairs = [
             (float(np.median(s)), float(np.median(t))) for s, t in zip(student_rounds, teacher_rounds, strict=True)
         ]
-        logs.append(float(np.mean([math.log(s / t) for s, t in pairs])))
-        gaps.append(float(np.mean([s - t for s, t in pairs])))
+        logs.append(float(np.median([math.log(s / t) for s, t in pairs])))
+        gaps.append(float(np.median([s - t for s, t in pairs])))
     pooled = [
         float(np.median(np.concatenate([calls for r in series for calls in r]))) for series in (student, teacher)
     ]
+    interval = "Student's" if len(logs) < FEWEST_RANKED else "signed-rank"
     return Comparison(
-        ratio=_stretch(mean_interval(logs, alpha).map(_exp), pooled[0] / pooled[1]),
-        difference=_stretch(mean_interval(gaps, alpha), pooled[0] - pooled[1]),
-        method=f"paired log-ratio per round, Student's interval over {len(logs)} {unit}",
+        ratio=_stretch(centre_interval(logs, alpha).map(_exp), pooled[0] / pooled[1]),
+        difference=_stretch(centre_interval(gaps, alpha), pooled[0] - pooled[1]),
+        method=f"paired log-ratio per round, {interval} interval over {len(logs)} {unit}",
     )
 
 
