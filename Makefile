@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
+export PYTEST_ADDOPTS := -p no:randomly
 READY := $(VENV)/.ready
 
 .PHONY: demo test check docs bench clean
@@ -23,9 +24,13 @@ docs: $(READY)  ## write the pages that come from the code, and build the docume
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: $(READY)  ## measure the plugin's own cost and the rates of right verdicts
+bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates of right verdicts, half an hour in all
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/allocator.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/parallel.py
 
 clean:
 	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results

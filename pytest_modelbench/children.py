@@ -78,7 +78,8 @@ def _environment() -> dict[str, str]:
 
 def _last_error(*streams: str) -> str:
     """Return the line of a run's output that says most: the last error, or the last line at all."""
-    lines = [line.strip() for stream in streams for line in stream.splitlines() if line.strip()]
+    found = (line.strip() for stream in streams for line in stream.splitlines())
+    lines = [line for line in found if line and not line.endswith("%]")]
     errors = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))]
     told = next(iter(errors), lines[-1] if lines else "it printed nothing")
     return told.removeprefix("E").strip()

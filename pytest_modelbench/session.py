@@ -208,7 +208,7 @@ class BenchSession:
             return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
             return unjudged(plan.student, gate, Verdict.ERROR, str(error)), None
-        except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error, not ours
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
         return judged(plan.student, gate, found), found
 
@@ -260,7 +260,7 @@ class BenchSession:
         self.forward_passes[outputs.model] = self.forward_passes.get(outputs.model, 0) + outputs.calls
 
 
-def _foreign(error: Exception) -> str:
+def _foreign(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     told = (str(error).strip().splitlines() or ["no message"])[0]

@@ -22,6 +22,14 @@ PRELOADED = (
 )
 
 
+@pytest.fixture(autouse=True)
+def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs that tests start keep their order; pytest-randomly is installed for the tests that ask for it."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # which removes the variable
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly")
+
+
 @pytest.fixture
 def judge(pytester: pytest.Pytester) -> Judge:
     """Run pytest --modelbench on a suite; `tests` is its file, `more` is added to the fakes in its conftest."""

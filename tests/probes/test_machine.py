@@ -1,0 +1,91 @@
+"""The borders to the machine: memory marks, the watchdog, refused exits, SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.probes.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
+from pytest_modelbench.probes.watchdog import Watchdog
+from pytest_modelbench.process_guard import Terminated, exits_refused, termination_as_interrupt
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")
+def test_peak_sees_what_is_gone_again() -> None:
+    """A hundred megabytes that lived for a moment are in the mark, and not in what is resident now."""
+    assert reset_peak()
+    before = resident_bytes()
+    np.ones(100 * 2**17)
+    assert peak_bytes() - before > 90 * 2**20
+    assert resident_bytes() - before < 50 * 2**20
+
+
+def test_peak_without_a_mark_is_what_is_resident(tmp_path: Path) -> None:
+    """Where there is no /proc the exact mark is unknown."""
+    assert peak_bytes(tmp_path / "missing") == pytest.approx(resident_bytes(), rel=0.2)
+
+
+def test_control_group_bounds_what_is_available(tmp_path: Path) -> None:
+    """A container's limit counts, not the machine it runs on."""
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    assert available_bytes(tmp_path) == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_bytes(tmp_path) > 10_000_000
+
+
+def test_watchdog_ends_a_call_that_blocks() -> None:
+    """Also one that sleeps in the kernel; the error says who."""
+    with (
+        pytest.raises(MeasurementError, match="student did not return from a call within 0.2 s"),
+        Watchdog(0.2, "student"),
+    ):
+        time.sleep(60)
+
+
+def test_watchdog_lets_go_of_what_returns() -> None:
+    """Beats keep it quiet, and it is gone after the block."""
+    with Watchdog(0.5, "student") as watchdog:
+        for _ in range(8):
+            time.sleep(0.1)
+            watchdog.beat()
+    assert not watchdog.fired
+    assert not any(thread.name == "modelbench-watchdog" for thread in threading.enumerate())
+
+
+def test_interrupt_of_the_user_stays_one() -> None:
+    """Ctrl-C is not the watchdog's."""
+    with pytest.raises(KeyboardInterrupt), Watchdog(60, "student"):
+        raise KeyboardInterrupt
+
+
+def test_exit_is_refused_to_the_main_thread_only() -> None:
+    """A forked child ends as it would, with its own code."""
+    with exits_refused():
+        with pytest.raises(MeasurementError, match=r"os\._exit\(3\) was called"):
+            os._exit(3)
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert os._exit.__name__ == "_exit"
+
+
+def test_sigterm_is_an_interrupt_until_the_end() -> None:
+    """And is the system's own again after it; a handler of somebody else's is left alone."""
+    with pytest.raises(Terminated), termination_as_interrupt():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    mine = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with termination_as_interrupt():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, mine)
