@@ -27,6 +27,8 @@ _LIMIT = {
 }
 _OPTION_TYPES: dict[str, dict[str, Any]] = {
     "batch_size": {"type": "integer", "minimum": 1, "description": "samples in one call"},
+    "memory": {"type": "string", "description": "what larger batches may add to the process, such as '2 GB'"},
+    "processes": {"type": "integer", "minimum": 1, "description": "fresh processes that repeat the comparison"},
     "confidence": {
         "type": "number",
         "exclusiveMinimum": 0.5,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from types import TracebackType
-from typing import Self
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 from pytest_modelbench.errors import MeasurementError
 
@@ -16,9 +16,9 @@ LONGEST_CALL_IN_BUDGETS = 5.0
 class Watchdog:
     """Interrupts the main thread when `beat()` has not been called for `patience_s` seconds.
 
-    The interrupt is a SIGINT to the main thread, so it also ends system calls; whoever is inside of the `with` block
-    sees KeyboardInterrupt, which leaves the block as a MeasurementError that says `what`. Where there is no such
-    signal (another thread, Windows, a SIGINT handler of the user's own) nothing is watched.
+    The interrupt is a SIGINT to the main thread, so it also ends system calls; it leaves the `with` block as a
+    MeasurementError that says `what`. Any other SIGINT does what it did before. Nothing is watched in another thread
+    and on Windows.
     """
 
     def __init__(self, patience_s: float, what: str) -> None:
@@ -28,15 +28,16 @@ class Watchdog:
         self._last = time.monotonic()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._before: Any = None
 
     def beat(self) -> None:
         """Say that something has returned."""
         self._last = time.monotonic()
 
     def __enter__(self) -> Self:
-        usable = hasattr(signal, "pthread_kill") and threading.current_thread() is threading.main_thread()
-        if usable and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if hasattr(signal, "pthread_kill") and threading.current_thread() is threading.main_thread():
             self._last = time.monotonic()
+            self._before = signal.signal(signal.SIGINT, self._interrupted)
             self._thread = threading.Thread(target=self._watch, name="modelbench-watchdog", daemon=True)
             self._thread.start()
         return self
@@ -44,11 +45,18 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._over.set()
         if self._thread is not None:
+            self._over.set()
             self._thread.join()
+            signal.signal(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
         if self.fired and kind is KeyboardInterrupt:
             raise MeasurementError(f"{self.what} did not return from a call within {self.patience_s:g} s") from error
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self.fired:
+            raise KeyboardInterrupt
+        if callable(self._before):
+            self._before(number, frame)
 
     def _watch(self) -> None:
         while not self._over.wait(max(0.0, self._last + self.patience_s - time.monotonic())):

@@ -50,6 +50,18 @@ def test_watchdog_ends_a_call_that_blocks() -> None:
         time.sleep(60)
 
 
+def test_watchdog_works_where_interrupts_are_ignored() -> None:
+    """As in a job in the background; and they are ignored again after it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(MeasurementError, match="did not return"), Watchdog(0.2, "student"):
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(60)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_watchdog_lets_go_of_what_returns() -> None:
     """Beats keep it quiet, and it is gone after the block."""
     with Watchdog(0.5, "student") as watchdog:
