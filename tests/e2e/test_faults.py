@@ -169,7 +169,19 @@ def started(pytester: pytest.Pytester, more: str, *arguments: str) -> subprocess
     pytester.makeconftest(REAL + more)
     pytester.makepyfile(test_sla=SIMPLE)
     command = [sys.executable, "-m", "pytest", "--modelbench", "--modelbench-json=report.json", *arguments]
-    return subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=interruptible,  # noqa: PLW1509 - nothing of ours runs in other threads
+    )
+
+
+def interruptible() -> None:
+    """Let SIGINT arrive, also where these tests run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 IN_THE_MIDDLE = student(

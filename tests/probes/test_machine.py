@@ -54,7 +54,7 @@ def test_watchdog_works_where_interrupts_are_ignored() -> None:
     """As in a job in the background; and they are ignored again after it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(MeasurementError, match="did not return"), Watchdog(0.2, "student"):
+        with pytest.raises(MeasurementError, match="did not return"), Watchdog(0.2, "student"):  # noqa: PT012
             signal.raise_signal(signal.SIGINT)
             time.sleep(60)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

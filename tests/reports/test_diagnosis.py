@@ -35,7 +35,7 @@ def test_noise_is_no_finding(slower: float, faults: float) -> None:
 def test_first_measurement_of_a_process_sees_the_gap(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """The warm-up under the defaults is slower and faults; the one after it is not; the summary and report say so."""
     monkeypatch.setattr(allocator, "_steady_since", [])
-    faults = iter(range(0, 10_000_000, 500))
+    faults = iter(range(0, 10**9, 50_000))
     monkeypatch.setattr(pilot, "minor_faults", lambda: 0 if allocator.is_steady() else next(faults))
     finished = judge(
         """
