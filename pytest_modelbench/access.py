@@ -22,6 +22,7 @@ from pytest_modelbench.verdicts import Judgement
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
+    from pytest_modelbench.probes.processes import ChildRequest
     from pytest_modelbench.results import Comparison, GateResult, Reading
 
 
@@ -224,9 +225,12 @@ class KpiAccess:
         plan = plan_of(node)
         return session_of(self._request.config).judge(plan, gate, self)
 
-    def judge_all(self) -> list[GateResult]:
-        """Judge all of the item's gates."""
-        return [self.judge(gate)[0] for gate in self._gates()]
+    def judge_all(self, child: ChildRequest | None = None) -> list[GateResult]:
+        """Judge all of the item's gates; in a process that only measures, those that are measured."""
+        asked = [
+            gate for gate in self._gates() if child is None or (gate.kpi.timed and str(gate.setup) == child.setup)
+        ]
+        return [self.judge(gate)[0] for gate in asked]
 
     def candidate(self, role: str) -> Any:
         """Return what the user calls the student or the teacher (see `session.Sources`)."""

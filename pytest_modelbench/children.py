@@ -19,11 +19,15 @@ from pytest_modelbench.probes.travel import read_arrays, unpack_timing
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS
 
 START_UP_S = 300.0
-_NOT_IN_CHILD = ("xdist", "cacheprovider", "randomly", "rerunfailures")
 
 
-def run_child(config: pytest.Config, nodeid: str, request: ChildRequest) -> TimingMeasurement:
+def run_child(config: pytest.Config, test: str, request: ChildRequest) -> TimingMeasurement:
     """Run one item in a child process and return what it measured.
+
+    Args:
+        config: of this run.
+        test: `path::name` of the item, with its whole path.
+        request: what is to be measured.
 
     Raises:
         MeasurementError: it ended without a measurement, or did not end.
@@ -31,7 +35,7 @@ def run_child(config: pytest.Config, nodeid: str, request: ChildRequest) -> Timi
     with tempfile.TemporaryDirectory(prefix="pytest-modelbench-child-") as folder:
         asked, answer = Path(folder, "request.json"), Path(folder, "measurement.npz")
         replace(request, path=str(answer)).write(asked)
-        command = child_command(config, nodeid, asked)
+        command = child_command(config, test, asked)
         patience = LONGEST_CALL_IN_BUDGETS * request.budget_s + START_UP_S
         try:
             ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
@@ -46,26 +50,40 @@ def run_child(config: pytest.Config, nodeid: str, request: ChildRequest) -> Timi
             )
         except subprocess.TimeoutExpired:
             raise MeasurementError(
-                f"a fresh process for {nodeid} did not end within {patience:.0f} s, and was stopped"
+                f"a fresh process for {_short(test)} did not end within {patience:.0f} s, and was stopped"
             ) from None
         if not answer.exists():
             raise MeasurementError(
-                f"a fresh process for {nodeid} ended with exit code {ended.returncode} and without a measurement: "
-                f"{_last_error(ended.stdout, ended.stderr)}"
+                f"a fresh process for {_short(test)} ended with exit code {ended.returncode} and without a "
+                f"measurement: {_last_error(ended.stdout, ended.stderr)}"
             )
         return unpack_timing(read_arrays(answer))
 
 
-def child_command(config: pytest.Config, nodeid: str, request: Path) -> list[str]:
-    """Return the command that runs one item alone, with the options of this run that say how to measure."""
-    file, _, rest = nodeid.partition("::")
+def _short(test: str) -> str:
+    file, _, name = test.partition("::")
+    return f"{Path(file).name}::{name}"
+
+
+def child_command(config: pytest.Config, test: str, request: Path) -> list[str]:
+    """Return the command that runs one item alone, with the options of this run that say how to measure.
+
+    Plugins stay, for fixtures, markers and ini values may be theirs; without addopts none of them starts workers.
+    """
+    ini = [
+        given for given in config.option.override_ini or () if given.partition("=")[0] not in {"addopts", "cache_dir"}
+    ]
+    count, reruns = getattr(config.option, "count", None), config.pluginmanager.hasplugin("rerunfailures")
     plugins = [name for name in config.option.plugins if not name.startswith("no:")]
     return [
-        *(sys.executable, "-m", "pytest", f"{config.rootpath / file}::{rest}"),
+        *(sys.executable, "-m", "pytest", test),
         *(f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])),
-        *("-o", "addopts=", f"--import-mode={config.option.importmode}", "--tb=short", "-q"),
+        *(part for given in ini for part in ("-o", given)),
+        *("-o", "addopts=", "-o", f"cache_dir={request.parent / 'cache'}"),
+        *([f"--count={count}"] if isinstance(count, int) and count > 1 else []),
+        *(["--reruns=0"] if reruns else []),
+        *(f"--import-mode={config.option.importmode}", "--tb=short", "-q"),
         *(part for name in plugins for part in ("-p", name)),
-        *(part for name in _NOT_IN_CHILD for part in ("-p", f"no:{name}")),
         *("--modelbench", *given_options(config.option), f"{CHILD_OPTION}={request}"),
     ]
 
@@ -73,7 +91,8 @@ def child_command(config: pytest.Config, nodeid: str, request: Path) -> list[str
 def _environment() -> dict[str, str]:
     """Return this process's environment without what says that it is a worker, or which test it runs."""
     ours = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "COLUMNS": "2000"}  # so that no message is cut
 
 
 def _last_error(*streams: str) -> str:
@@ -82,4 +101,4 @@ def _last_error(*streams: str) -> str:
     lines = [line for line in found if line and not line.endswith("%]")]
     errors = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))]
     told = next(iter(errors), lines[-1] if lines else "it printed nothing")
-    return told.removeprefix("E").strip()
+    return told.removeprefix("E  ").strip()

@@ -114,8 +114,9 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
     seen: set[str] = set()
     for item in items:
         setups = {gate.setup for gate in item.stash.get(GATES, ()) if gate.kpi.timed}
-        most, given = len(setups) * item.stash[SETTINGS].budget_s, _timeout_of(item)
-        if given is None or not setups or given > most or (place := place_of(item)) in seen:
+        given = _timeout_of(item) if setups else None
+        most = len(setups) * item.stash[SETTINGS].budget_s if setups else 0.0
+        if given is None or given > most or (place := place_of(item)) in seen:
             continue
         seen.add(place)
         yield (
@@ -134,8 +135,8 @@ def _timeout_of(item: pytest.Item) -> float | None:
     given: Any = None
     if mark is not None:
         given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
-    if given is None:
-        given = config.getoption("timeout", None) or os.environ.get("PYTEST_TIMEOUT") or config.getini("timeout")
+    places = (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout") or None)
+    given = next((value for value in (given, *places) if value is not None), None)
     try:
         return float(given) or None
     except (TypeError, ValueError):

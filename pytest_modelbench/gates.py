@@ -170,6 +170,10 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageMistake(f"key={value!r}, expected a text: an entry of the metric's answer")
         elif name == "average" and value not in AVERAGES:
             raise UsageMistake(f"average={value!r}, expected one of {', '.join(AVERAGES)}")
+    if options.get("batch_size") is not None and "memory" in options:
+        raise UsageMistake(
+            "memory= bounds a search for the best batch size, and batch_size= names one. Write one of them"
+        )
     return dict(options)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import sys
 import tempfile
@@ -51,6 +50,7 @@ class Judging:
         self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
+        self.places_of_items: dict[str, str] = {}
         self.written = ""
         self.until_the_end = contextlib.ExitStack()
         self.saved_at = 0.0
@@ -64,7 +64,7 @@ class Judging:
             progress=_Progress(config),
             exclusive=self._alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
-            run_child=functools.partial(run_child, config),
+            run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
             child=self.child,
         )
 
@@ -135,11 +135,9 @@ class Judging:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
-        if self.child is not None:
-            for item in session.items:
-                item.stash[GATES] = tuple(
-                    gate for gate in item.stash[GATES] if gate.kpi.timed and str(gate.setup) == self.child.setup
-                )
+        self.places_of_items = {
+            item.nodeid: f"{item.path}::{item.nodeid.partition('::')[2]}" for item in session.items
+        }
         plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
         self.session.plan(plans)
         self.record.expect(
@@ -167,6 +165,11 @@ class Judging:
         fixturedef.cached_result = (built, key, None)
         return built
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self) -> bool | None:
+        """Leave the test's body out in a process that only measures."""
+        return True if self.child is not None else None
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
@@ -183,7 +186,7 @@ class Judging:
         except Exception as error:
             item.stash[RESULTS] = _all_gates(item, Verdict.NOT_RUN, f"the test's body raised {type(error).__name__}")
             raise
-        results: list[GateResult] = item.funcargs["kpi"].judge_all()  # type: ignore[attr-defined]
+        results: list[GateResult] = item.funcargs["kpi"].judge_all(self.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
         conclude(item, results, settings_of(item))
         return answer
@@ -228,7 +231,7 @@ class Judging:
         start = time.monotonic()
         if self.saving_cost_s > CHEAP_S and start - self.saved_at < 20 * self.saving_cost_s:
             return
-        report = self.record.with_session(self._session_data()).to_json(None, self.settings.to_json())
+        report = self.record.with_session(self._session_data(final=False)).to_json(None, self.settings.to_json())
         with contextlib.suppress(OSError):  # the end of the run tells
             write_report(report, path, final=False)
         self.saved_at = time.monotonic()
@@ -277,7 +280,7 @@ class Judging:
             known.update({duration_key(note): duration_of(note) for note in self.record.timings})
             cache.set(DURATIONS, known)
 
-    def _session_data(self) -> dict[str, Any]:
+    def _session_data(self, *, final: bool = True) -> dict[str, Any]:
         mistakes: list[str] = self.config.stash[MISTAKES]
         models = {
             name: {**notes, "forward_passes": self.session.forward_passes.get(name, 0)}
@@ -287,7 +290,7 @@ class Judging:
             "collected": list(self.record.gates.values()) if self.worker is not None else [],
             "models": models,
             "timings": self.session.timings,
-            "environment": environment(),
+            "environment": environment(final=final),
             "mistakes": list(mistakes),
         }
 

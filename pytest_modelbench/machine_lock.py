@@ -18,7 +18,8 @@ from filelock import ReadWriteLock, Timeout
 
 from pytest_modelbench.errors import MeasurementError
 
-NOTICE_AFTER_S = 5.0
+STEP_S = 1.0
+NOTICE_AFTER_STEPS = 5
 _HELD = "PYTEST_MODELBENCH_LOCK_HELD"
 
 
@@ -89,11 +90,17 @@ class MachineLock:
                 self._take_share()
 
     def _wait_for(self, acquire: Callable[[float], object]) -> None:
-        try:
-            acquire(NOTICE_AFTER_S)
-        except Timeout:
-            self._waiting()
-            acquire(-1)
+        """Wait in short steps, between which signals get through."""
+        steps = 0
+        while True:
+            try:
+                acquire(STEP_S)
+            except Timeout:
+                steps += 1
+                if steps == NOTICE_AFTER_STEPS:
+                    self._waiting()
+            else:
+                return
 
     def _take_share(self) -> None:
         self._wait_for(self._lock.acquire_read)

@@ -9,8 +9,8 @@ from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.gates import Gate
-from pytest_modelbench.kpis.derive_timing import seconds_for_bound
-from pytest_modelbench.kpis.kpi import evidence_for
+from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bound
+from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
@@ -21,6 +21,9 @@ from pytest_modelbench.verdicts import judge
 
 if TYPE_CHECKING:
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
+
+
+PATIENCE_WITH_HOPELESS = 0.2
 
 
 class GateMeasurements:
@@ -93,7 +96,7 @@ class GateMeasurements:
         """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""
         sharing = self.session.sharing(self.plan, self.gate)
         if self.session.child is not None:
-            return self._timed({role: self.model(role) for role in self.session.child.roles}, sharing)
+            return self._timed({role: self.model(role) for role in self.session.child.models}, sharing)
         if not any(other.needs_teacher for other in sharing):
             return self._timed({"student": self.model("student")}, sharing)
         student = self.model("student")
@@ -118,12 +121,21 @@ class GateMeasurements:
             return all(self._decided(other, known, measurement, len(models) > 1) for other, known in limits)
 
         def measure() -> TimingMeasurement:
-            run = TimedRun(models, data, setup, given, decided=decided, progress=self._show_progress(models))
+            run = TimedRun(
+                models,
+                data,
+                setup,
+                given,
+                hashes=dict(zip(models, hashes, strict=True)),
+                decided=decided,
+                progress=self._show_progress(models),
+            )
             try:
                 if session.child is not None:
                     return run.in_child(session.child)
                 fresh = session.child_of(plan.nodeid) if setup.processes > 1 else None
-                measurement = run.in_processes(fresh) if fresh else run.here()
+                calls = max(calls_for_bound(self._question(other, len(models) > 1)) for other in sharing)
+                measurement = run.in_processes(fresh, calls) if fresh else run.here()
             finally:
                 if session.progress is not None:
                     session.progress.clear()
@@ -163,12 +175,20 @@ class GateMeasurements:
     ) -> bool:
         if limits is None or (gate.needs_teacher and not with_teacher):
             return True  # it is never decided here
-        question = gate.question(with_teacher=with_teacher, seed=self.plan.settings.seed)
+        question = self._question(gate, with_teacher)
         if not gate.limits:
             return len(measurement.looks) > 1
-        if judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit).decided:
-            return True
-        return seconds_for_bound(question, measurement) > self.plan.settings.budget_s  # waiting would not help
+        judgement = judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit)
+        budget_s = self.plan.settings.budget_s
+        hopeless = (
+            seconds_for_bound(question, measurement) > budget_s
+            and measurement.elapsed_s[-1] > budget_s * PATIENCE_WITH_HOPELESS
+            and all((limit.margin or 0) > 0 for limit in judgement.limits)  # else it may still be proven to fail
+        )
+        return judgement.decided or hopeless
+
+    def _question(self, gate: Gate, with_teacher: bool) -> Question:
+        return gate.question(with_teacher=with_teacher, seed=self.plan.settings.seed)
 
 
 class _Taken(GateMeasurements):

@@ -41,6 +41,7 @@ class TimedRun:
         models: by role.
         data: what the batches are taken from.
         setup: batch size, memory bound, processes.
+        hashes: of the models' contents, by role.
         settings: budget, seed, allocator.
         decided: says at a look whether every limit is decided.
         progress: told the seconds elapsed and the budget.
@@ -53,6 +54,7 @@ class TimedRun:
         setup: TimingSetup,
         settings: Settings,
         *,
+        hashes: Mapping[str, str],
         decided: Decided,
         progress: Progress,
     ) -> None:
@@ -60,6 +62,7 @@ class TimedRun:
         self.data = data
         self.setup = setup
         self.settings = settings
+        self.hashes = hashes
         self.decided = decided
         self.progress = progress
 
@@ -69,14 +72,20 @@ class TimedRun:
 
     def in_child(self, request: ChildRequest) -> TimingMeasurement:
         """Measure what the parent process has asked for, and leave it in the file that it waits for."""
-        measurement = self._measure(request.batch_sizes, request.budget_s, request.seed, enough_for_child)
+        request.refuse_others(self.hashes)
+
+        def enough(measurement: TimingMeasurement) -> bool:
+            return enough_for_child(measurement, request.calls)
+
+        measurement = self._measure(request.batch_sizes, request.budget_s, request.seed, enough)
         write_arrays(Path(request.path), pack_timing(measurement))
         return measurement
 
-    def in_processes(self, run: Callable[[ChildRequest], TimingMeasurement]) -> TimingMeasurement:
+    def in_processes(self, run: Callable[[ChildRequest], TimingMeasurement], calls: int) -> TimingMeasurement:
         """Let fresh processes measure.
 
         Args:
+            calls: what percentiles need in all.
             run: runs one to its end; the file's path is filled in by it.
         """
 
@@ -84,7 +93,8 @@ class TimedRun:
             return run(
                 ChildRequest(
                     setup=str(self.setup),
-                    roles=tuple(self.models),
+                    models=self.hashes,
+                    calls=-(-calls // self.setup.processes),
                     budget_s=budget_s,
                     seed=seed,
                     batch_sizes=sizes,
@@ -126,7 +136,7 @@ class TimedRun:
             self.progress,
         )
         told = {role: curve.to_json() for role, curve in curves.items()}
-        return replace(measurement, settings={**measurement.settings, "sweep": told})
+        return replace(measurement, settings={**measurement.settings, "sweep": told, "budget_s": budget_s})
 
 
 def real_batches(data: EvalData, batch_size: int) -> list[Any]:

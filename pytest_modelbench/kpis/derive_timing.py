@@ -76,9 +76,11 @@ def _by_batch(
             )
             for role in ("student", "teacher")
         }
+        gap = mean_interval(values["student"] - values["teacher"], spent_alpha(question.alpha, look + 1))
+        floor = measurement.floor * float(values["teacher"].mean())
         comparison = Comparison(
             ratio=mean.comparison.ratio.map(lambda ratio: of_batch(ratio, sizes["student"]) / unit_of_teacher),
-            difference=mean_interval(values["student"] - values["teacher"], spent_alpha(question.alpha, look + 1)),
+            difference=Estimate(value=gap.value, low=(gap.low or 0.0) - floor, high=(gap.high or 0.0) + floor),
             method=mean.comparison.method,
         )
     return replace(
@@ -94,11 +96,13 @@ def seconds_for_bound(question: Question, measurement: TimingMeasurement) -> flo
 
     It counts calls at the pace of the pilot, as if they were independent and the first look decided.
     """
+    return calls_for_bound(question) / float(min(measurement.settings["calls_per_second"].values()))
+
+
+def calls_for_bound(question: Question) -> int:
+    """Return how many independent calls bound a percentile from above at the first look; 0 for a mean."""
     quantile = PERCENTILES.get(question.kpi.name.removeprefix("latency_p"))
-    if quantile is None:
-        return 0.0
-    pace = min(measurement.settings["calls_per_second"].values())
-    return needed_values(quantile, spent_alpha(question.alpha, 1)) / float(pace)
+    return 0 if quantile is None else needed_values(quantile, spent_alpha(question.alpha, 1))
 
 
 def _evidence(question: Question, measurement: TimingMeasurement, look: int, statistic: str) -> Evidence:

@@ -29,8 +29,8 @@ KPIS = (
     _latency(
         "mean",
         "mean",
-        "Student's interval over placements, paired log-ratio per round",
-        "Kalibera & Jones, arXiv 2007.10899",
+        "Student's interval over placements, ratio of means linearised over placements",
+        "Cochran, Sampling Techniques (1977), chapter 6",
     ),
     *(
         _latency(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes.timing import Progress, TimingMeasurement
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.levels import spread_by_level
@@ -25,12 +26,14 @@ _ADDED_UP = ("rounds", "disturbed_rounds", "repeated_rounds", "involuntary_switc
 class ChildRequest:
     """What one process is asked to measure.
 
-    `setup` names the gates whose measurement is meant, `roles` the models in it. `batch_sizes` are None where the
-    process is to find them. `path` is the file that the measurement goes into.
+    `setup` names the gates whose measurement is meant, `models` the hash of each model in it by role. `calls` are
+    what percentiles need of each model, 0 for none. `batch_sizes` are None where the process is to find them. `path`
+    is the file that the measurement goes into.
     """
 
     setup: str
-    roles: tuple[str, ...]
+    models: Mapping[str, str]
+    calls: int
     budget_s: float
     seed: int
     batch_sizes: Mapping[str, int] | None
@@ -43,16 +46,30 @@ class ChildRequest:
     @classmethod
     def read(cls, path: Path) -> ChildRequest:
         """Read what `write` wrote."""
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**told, "roles": tuple(told["roles"])})
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def refuse_others(self, hashes: Mapping[str, str]) -> None:
+        """Refuse models that are not the parent's; those that only have an identity cannot be told apart.
+
+        Raises:
+            MeasurementError: a fixture builds something else in a fresh process.
+        """
+        for role, wanted in self.models.items():
+            if "object-" not in wanted and hashes[role] != wanted:
+                raise MeasurementError(
+                    f"in a fresh process the {role} is another model ({hashes[role]}, not {wanted}): what builds it "
+                    "depends on something that this process was not given, such as an option of your conftest or "
+                    "a random seed"
+                )
 
 
-def enough_for_child(measurement: TimingMeasurement) -> bool:
-    """Whether a process has measured enough: a fixed number of placements, whatever they hold.
+def enough_for_child(measurement: TimingMeasurement, calls: int) -> bool:
+    """Whether a process has measured enough: a fixed number of placements, and the calls that percentiles need.
 
     More of them would not narrow what differs between processes.
     """
-    return len(measurement.looks) >= LOOKS_IN_CHILD
+    taken = min(sum(len(calls) for rounds in one for calls in rounds) for one in measurement.series.values())
+    return len(measurement.looks) >= LOOKS_IN_CHILD and taken >= calls
 
 
 def measure_in_processes(
@@ -99,7 +116,7 @@ def measure_in_processes(
         next_look = next(schedule)
         looks.append(len(children))
         seconds.append(elapsed)
-        measurement = _combined(children, looks, seconds, memo, exhausted=exhausted)
+        measurement = _combined(children, looks, seconds, memo, exhausted=exhausted, budget_s=budget_s)
         if decided(measurement) or exhausted:
             return measurement
 
@@ -111,6 +128,7 @@ def _combined(
     memo: dict[Any, Any],
     *,
     exhausted: bool,
+    budget_s: float,
 ) -> TimingMeasurement:
     """Return all processes as one measurement, each with all of its rounds in a row."""
 
@@ -129,7 +147,7 @@ def _combined(
         copied=True,  # a fresh process has addresses of its own
         exhausted=exhausted,
         cluster="processes",
-        settings=_settings(children),
+        settings={**_settings(children), "budget_s": budget_s},
         memo=memo,
     )
 

@@ -18,12 +18,18 @@ def resident_bytes() -> int:
 
 
 def available_bytes(cgroup: Path = _CGROUP) -> int:
-    """Return how much memory could still be had: the machine's, or what this control group leaves of it, in bytes."""
+    """Return how much memory could still be had: the machine's, or what this control group leaves of it, in bytes.
+
+    A control group's page cache counts as free: it is given back when memory is asked for.
+    """
     available = int(psutil.virtual_memory().available)
     try:
         most = int((cgroup / "memory.max").read_text(encoding="ascii"))
         held = int((cgroup / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no control group of version 2, or "max"
+        pairs = (line.split() for line in (cgroup / "memory.stat").read_text(encoding="ascii").splitlines())
+        told = {name: int(value) for name, value in pairs}
+        held -= told["file"] - told["shmem"]
+    except (OSError, ValueError, KeyError):  # no control group of version 2, or "max"
         return available
     return min(available, max(most - held, 0))
 

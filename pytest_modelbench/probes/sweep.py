@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.allocator import release_free_memory
 from pytest_modelbench.probes.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
+from pytest_modelbench.units import humanise
 
 LARGEST = 256
 SHARE_OF_BUDGET = 0.2
@@ -66,7 +68,7 @@ def sweep_batch_sizes(
 
     Raises:
         ModelError: a model fails at a single sample.
-        MeasurementError: a call does not return.
+        MeasurementError: a call does not return, or a single sample passes the memory bound.
     """
     most = available_bytes() / 2 if memory is None else memory
     longest_ns = budget_s * 1e9 * SHARE_OF_BUDGET / len(models) / 12
@@ -99,7 +101,12 @@ def _curve(
                 raise model.failure(inputs[0], error) from error
             ended = f"{type(error).__name__} at batch size {size}"
             break
-        if point.added_bytes > most and points:
+        if point.added_bytes > most and not points:
+            raise MeasurementError(
+                f"{model.name}: a single sample adds {humanise(point.added_bytes, 'B')} to the process, and the "
+                f"memory bound is {humanise(most, 'B')}. Write a larger memory="
+            )
+        if point.added_bytes > most:
             ended = f"the memory bound is passed at batch size {size}"
             break
         points.append(point)
@@ -115,10 +122,10 @@ def _point(model: Model, inputs: Sequence[Any], size: int, base: int, longest_ns
     clock = model.clock_ns
     with model.running():
         calls = [model.bind(batch) for batch in inputs]
-        reset_peak()
+        exact = reset_peak()
         for call in calls:
             call()
-        added = max(0, peak_bytes() - base)
+        added = max(0, (peak_bytes() if exact else resident_bytes()) - base)
         times: list[int] = []
         while len(times) < 3 or (sum(times) < min(LOOK_NS, longest_ns) and len(times) < 1000):
             call = calls[len(times) % len(calls)]

@@ -46,14 +46,22 @@ class Watchdog:
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._thread is not None:
-            self._over.set()
-            self._thread.join()
-            signal.signal(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
-        if self.fired and kind is KeyboardInterrupt:
+            self._stop(self._thread)
+        if self.fired and kind in {None, KeyboardInterrupt}:
             raise MeasurementError(f"{self.what} did not return from a call within {self.patience_s:g} s") from error
 
+    def _stop(self, thread: threading.Thread) -> None:
+        """End the thread and give SIGINT back, also if the interrupt comes only now."""
+        self._over.set()
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            thread.join()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
+
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.fired:
+        if self.fired or self._before is signal.SIG_DFL:
             raise KeyboardInterrupt
         if callable(self._before):
             self._before(number, frame)
@@ -61,8 +69,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._over.wait(max(0.0, self._last + self.patience_s - time.monotonic())):
             if time.monotonic() - self._last >= self.patience_s:
-                self.fired = True
+                self.fired, self._last = True, time.monotonic()  # again and again, for a model may swallow it
                 main = threading.main_thread().ident
                 if main is not None:
                     signal.pthread_kill(main, signal.SIGINT)
-                return

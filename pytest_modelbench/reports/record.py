@@ -108,7 +108,7 @@ class Record:
                 "schema_version": SCHEMA_VERSION,
                 "complete": self.complete(exit_status),
                 "exit_status": exit_status,
-                "environment": self.environment or environment(),
+                "environment": self.environment or environment(final=exit_status is not None),
                 "settings": settings,
                 "models": {"teacher": self.models.get("teacher"), "students": models},
                 "gates": gates,
@@ -146,8 +146,11 @@ def expected_gate(
     }
 
 
-def environment() -> dict[str, Any]:
-    """Describe machine and software, without starting a process; libraries only where they are installed."""
+def environment(*, final: bool = True) -> dict[str, Any]:
+    """Describe machine and software, without starting a process; libraries only where they are installed.
+
+    Naming a GPU starts the driver, so it is left out until the end where nothing else has started it.
+    """
     packages = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
     found: dict[str, Any] = {
         "python": platform.python_version(),
@@ -160,8 +163,12 @@ def environment() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is not None:
         found["torch_threads"] = torch.get_num_threads()
-        found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        found["gpu"] = torch.cuda.get_device_name() if _gpu_in_use(torch, final) else None
     return found
+
+
+def _gpu_in_use(torch: Any, final: bool) -> bool:
+    return bool(torch.cuda.is_initialized() or (final and torch.cuda.is_available()))
 
 
 def _version(name: str) -> str | None:

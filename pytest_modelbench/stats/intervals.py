@@ -13,7 +13,7 @@ from scipy import stats
 from pytest_modelbench.results import Estimate
 
 FloatArray = npt.NDArray[np.float64]
-FEWEST_RANKED = 8
+FEWEST_RANKED, MOST_RANKED = 8, 400
 
 
 def share_interval(successes: int, n: int, alpha: float) -> Estimate:
@@ -48,15 +48,14 @@ def centre_interval(values: Sequence[float] | FloatArray, alpha: float) -> Estim
     Methods, 2014, 3.2 and 3.3). Fewer values cannot give such an interval at the errors of early looks: Student's.
     """
     array = np.asarray(values, dtype=float)
-    if len(array) < FEWEST_RANKED:
+    if len(array) > MOST_RANKED:  # there are as many pairs as its square: go on with means of neighbours
+        array = np.array([group.mean() for group in np.array_split(array, MOST_RANKED // 2)])
+    rank = signed_rank_quantile(len(array), alpha) if len(array) >= FEWEST_RANKED else 0
+    if rank < 1:
         return mean_interval(array, alpha)
     first, second = np.triu_indices(len(array))
     walsh = np.sort((array[first] + array[second]) / 2)
-    rank = signed_rank_quantile(len(array), alpha)
-    centre = float(np.median(walsh))
-    if rank < 1:
-        return Estimate(value=centre, low=-math.inf, high=math.inf)
-    return Estimate(value=centre, low=float(walsh[rank - 1]), high=float(walsh[-rank]))
+    return Estimate(value=float(np.median(walsh)), low=float(walsh[rank - 1]), high=float(walsh[-rank]))
 
 
 @functools.lru_cache(maxsize=256)

@@ -63,6 +63,48 @@ def student_model():
     assert "no such bucket" in gates["latency_p50"]["reason"]
 
 
+def test_child_with_another_model_is_refused(judge: Judge) -> None:
+    """What a fixture builds must not depend on the process: a verdict on another model would be nobody's."""
+    finished = judge(
+        """
+        import pytest
+
+        @pytest.mark.kpi("latency_p50", "<= 1 s", processes=3)
+        def test_p50(): ...
+        """,
+        fakes="""
+import os, pytest, torch
+@pytest.fixture(scope="session")
+def student_model(): torch.manual_seed(os.getpid()); return torch.nn.Linear(4, 3)
+@pytest.fixture(scope="session")
+def eval_data(): return torch.randn(8, 4), torch.zeros(8, dtype=torch.long)
+""",
+    )
+    assert finished.gate("latency_p50")["verdict"] == "error"
+    assert "in a fresh process the student is another model" in finished.gate("latency_p50")["reason"]
+
+
+def test_body_runs_once_and_may_read_every_gate(judge: Judge) -> None:
+    """Processes only measure; what the test does beside that happens here, and once."""
+    finished = judge(
+        """
+        import pytest
+
+        @pytest.mark.kpi("latency_p50", "<= 1 s", processes=2)
+        @pytest.mark.kpi("clicks", "drop <= 1%", better="higher", unit="")
+        @pytest.mark.kpi("top1_accuracy", ">= 50%")
+        def test_all(kpi):
+            with open("ran", "a") as file:
+                file.write("once ")
+            kpi.record(teacher=100, student=100)
+            assert kpi["top1_accuracy"].student.value > 50
+            assert kpi["latency_p50"].student.value < 1000
+        """
+    )
+    assert finished.result.ret == 0, finished.text
+    assert Path("ran").read_text(encoding="utf-8") == "once "
+
+
 def test_works_with_workers_and_addopts(judge: Judge) -> None:
     """Children take neither the workers nor the addopts of the run."""
     finished = judge(SUITE, "-n", "2", "-o", "addopts=--strict-markers -x", more=BUILT, process=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.probes import sweep
 from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
 
@@ -78,6 +78,16 @@ def test_memory_bound_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     found = curve(Batched(1e6, 1e4), memory=4e6)
     assert [point.added_bytes for point in found.points] == [1_000_000, 2_000_000, 3_000_000, 4_000_000]
     assert found.ended == "the memory bound is passed at batch size 16"
+
+
+def test_single_sample_beyond_the_bound_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing smaller to measure within it."""
+    monkeypatch.setattr(sweep, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(sweep, "peak_bytes", lambda: 50_000_000)
+    with pytest.raises(
+        MeasurementError, match="a single sample adds 50 MB to the process, and the memory bound is 1 MB"
+    ):
+        curve(Batched(1e6, 1e4), memory=1e6)
 
 
 def test_curve_is_plain_json() -> None:

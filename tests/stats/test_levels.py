@@ -56,8 +56,21 @@ def test_outliers_do_not_widen_it() -> None:
     assert width(centre_interval(spoilt, 0.01)) < 1.5 * width(centre_interval(values, 0.01))
 
 
+def test_many_values_take_little_memory() -> None:
+    """Thousands of placements are first averaged in groups; the interval stays as narrow."""
+    values = np.random.default_rng(2).normal(1.0, 0.1, 5000)
+    found = centre_interval(values, 0.01)
+    students = mean_interval(values, 0.01)
+    assert found.low is not None
+    assert students.low is not None
+    assert found.low == pytest.approx(students.low, abs=0.001)
+
+
 def test_few_values_get_students_interval() -> None:
     """Ranks of seven values cannot prove anything at the error of a late look."""
     values = list(range(FEWEST_RANKED - 1))
     assert centre_interval(values, 0.01) == mean_interval(values, 0.01)
     assert signed_rank_quantile(FEWEST_RANKED, 0.05 / 12) == 1
+    assert centre_interval([*values, 7.0], 0.001) == mean_interval(
+        [*values, 7.0], 0.001
+    )  # nor eight at a smaller one
