@@ -88,6 +88,43 @@ def test_students_of_two_parametrize_marks_are_never_taken_for_each_other(judge:
     assert verdicts == {"test_right": "pass", "test_wrong": "fail"}
 
 
+def test_values_that_json_cannot_hold(judge: Judge) -> None:
+    """Ids, metrics and options of any type: a worker's results still arrive, as text where they must."""
+    finished = judge(
+        """
+        import datetime, decimal
+        import pytest
+
+        class Metric:
+            def compute(self, predictions, references):
+                return decimal.Decimal("0.5")
+
+        @pytest.mark.kpi("top1_accuracy", "drop <= 0 pp")
+        def test_accuracy(): ...
+
+        @pytest.mark.kpi("mine", ">= 0.4", metric=Metric(), better="higher")
+        def test_mine(): ...
+
+        @pytest.mark.parametrize("when", [datetime.date(2026, 1, 1)])
+        @pytest.mark.kpi("parameters", "<= 1M")
+        def test_size(when): ...
+        """,
+        "-n",
+        "1",
+        process=True,
+        more="""
+import datetime, fractions
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(INPUTS, TARGETS, ids=[fractions.Fraction(i, 7) for i in range(ROWS)])
+""",
+    )
+    verdicts = {gate["kpi"]: gate["verdict"] for gate in finished.report["gates"]}
+    assert verdicts == {"top1_accuracy": "fail", "mine": "pass", "parameters": "pass"}
+    assert finished.report["complete"] is True
+    assert "3/7" in finished.gate("top1_accuracy")["worst_samples"]
+
+
 def test_real_modules_share_too(judge: Judge) -> None:
     """Their measurements travel between processes; what a worker reads is what another one measured."""
     finished = judge(
