@@ -121,9 +121,14 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
         seen.add(place)
         yield (
             f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
-            f"{most:g} s. Write @pytest.mark.timeout({2 * most:g}), "
+            f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
             f"or --modelbench-budget={given / 2 / len(setups):g}"
         )
+
+
+def _workers(config: pytest.Config) -> int:
+    """Return the number of workers, each of which may have to wait for the others' measurements."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
 
 
 def _timeout_of(item: pytest.Item) -> float | None:

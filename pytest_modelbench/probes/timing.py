@@ -301,13 +301,13 @@ class _Session:
         held = resident_bytes()
         if len(self.series["student"]) <= 2:  # the copies of two placements are there at once, and are no leak
             self.held_bytes, self.most_bytes = held, held + available_bytes() // 2
+            self.timed = dict.fromkeys(self.models, 0)
         elif held > self.most_bytes:
-            grown, calls = held - self.held_bytes, sum(self.timed.values())
-            names = " and ".join(model.name for model in self.models.values())
+            calls = " and ".join(f"{self.models[role].name} {count:,} times" for role, count in self.timed.items())
             raise MeasurementError(
-                f"while {names} were called {calls:,} times, the process grew by {humanise(grown, 'B')}, "
-                f"{humanise(grown / calls, 'B')} a call, and half of the memory that was available is taken: "
-                "a model keeps what it computes (a list or a cache that only grows is the usual cause)"
+                f"the process grew by {humanise(held - self.held_bytes, 'B')} while it called {calls}, and half of "
+                "the memory that was available is taken: a model keeps what it computes (a list or a cache that only "
+                "grows is the usual cause)"
             )
 
     def _settings(self, rounds: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pytest_modelbench.stats.intervals import (
 
 Series = Sequence[Sequence[FloatArray]]
 RESAMPLES = 400
+ENOUGH_CALLS = 16
 
 
 def compare_means(student: Series, teacher: Series, alpha: float, unit: str = "placements") -> Comparison:
@@ -56,8 +57,9 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
     which a placement in a bad minute does not widen: lots decide the order, so the values are symmetric. A round that
     was disturbed in one of its blocks moves the median of a placement little, where it would move a mean.
 
-    Rounds of few calls may have another median than all calls together; the interval is stretched to the ratio of the
-    pooled medians, which the readings show.
+    Rounds of few calls may have another median than all calls together; the interval is then stretched to the ratio
+    of the pooled medians, which the readings show. With more calls a round's median stands for itself, and pooling
+    would only mix the machine's fast and slow minutes.
 
     Args:
         student: per-call times, `[placement][round] -> array`.
@@ -72,13 +74,14 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
         ]
         logs.append(float(np.median([math.log(s / t) for s, t in pairs])))
         gaps.append(float(np.median([s - t for s, t in pairs])))
-    pooled = [
-        float(np.median(np.concatenate([calls for r in series for calls in r]))) for series in (student, teacher)
-    ]
+    ratio, gap = centre_interval(logs, alpha).map(_exp), centre_interval(gaps, alpha)
+    if min(len(calls) for series in (student, teacher) for rounds in series for calls in rounds) < ENOUGH_CALLS:
+        s, t = (float(np.median(np.concatenate([calls for r in one for calls in r]))) for one in (student, teacher))
+        ratio, gap = _stretch(ratio, s / t), _stretch(gap, s - t)
     interval = "Student's" if len(logs) < FEWEST_RANKED else "signed-rank"
     return Comparison(
-        ratio=_stretch(centre_interval(logs, alpha).map(_exp), pooled[0] / pooled[1]),
-        difference=_stretch(centre_interval(gaps, alpha), pooled[0] - pooled[1]),
+        ratio=ratio,
+        difference=gap,
         method=f"paired log-ratio per round, {interval} interval over {len(logs)} {unit}",
     )
 

@@ -68,6 +68,19 @@ def test_drift_common_to_both_cancels() -> None:
     assert ratio.value == pytest.approx(2.0, rel=0.01)
 
 
+def test_fast_and_slow_minutes_are_compared_within_rounds() -> None:
+    """Half of a session in a slow phase, and one round split by it: the pooled medians are 0.71, the rounds' are 1."""
+    rng = np.random.default_rng(0)
+    level = np.repeat([1.0, 1.4], 6)
+    student = [[phase * rng.lognormal(0, 0.005, 50) for _ in range(3)] for phase in np.append(level, 1.0)]
+    teacher = [[phase * rng.lognormal(0, 0.005, 50) for _ in range(3)] for phase in np.append(level, 1.4)]
+    pooled = [float(np.median(np.concatenate([c for r in one for c in r]))) for one in (student, teacher)]
+    assert pooled[0] / pooled[1] < 0.75
+    ratio = compare_medians(student, teacher, 0.05).ratio
+    assert ratio is not None
+    assert 0.98 < (ratio.low or 0) < 1 < (ratio.high or 0) < 1.02
+
+
 def test_unequal_rounds_are_a_defect() -> None:
     """Rounds that do not pair up are never silently cut."""
     with pytest.raises(ValueError, match="zip"):
