@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.models.function import CallableModel
-from pytest_modelbench.probes.timing import TimingSettings, measure_timing
+from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
 
 PAIRS = 5
 ROUNDS = 20_000
@@ -60,32 +60,30 @@ class Nothing:
 
 
 def share_in_calls(seconds: float) -> float:
-    """Return the share of wall time inside of the calls of two models of 100 µs, from the pilot to the end."""
+    """Return the share of wall time inside of the calls of two models of 100 µs, from the first look to the last."""
     models = {role: CallableModel(Busy(100_000), role) for role in ("student", "teacher")}
-    since: list[int] = []
+    spent: list[tuple[int, int]] = []
 
-    def piloted(_: object) -> None:
-        Busy.spent_ns = 0
-        since.append(time.perf_counter_ns())
+    def look(_: object) -> bool:
+        spent.append((Busy.spent_ns, time.perf_counter_ns()))
+        return False
 
-    settings = TimingSettings(budget_s=seconds)
-    measure_timing(models, {role: [0] for role in models}, settings, lambda _: False, piloted=piloted)
-    return Busy.spent_ns / (time.perf_counter_ns() - since[0])
+    measure_timing(models, {role: [0] for role in models}, TimingSettings(budget_s=seconds), look)
+    return (spent[-1][0] - spent[0][0]) / (spent[-1][1] - spent[0][1])
 
 
 def ours_per_call(seconds: float) -> float:
-    """Return the seconds of wall time for each timed call of a model that does nothing, from the pilot to the end."""
+    """Return the seconds of wall time for each timed call of a model that does nothing, after the first look."""
     models = {role: CallableModel(Nothing(), role) for role in ("student", "teacher")}
-    since: list[float] = []
-    found = measure_timing(
-        models,
-        {role: [0] for role in models},
-        TimingSettings(budget_s=seconds),
-        lambda _: False,
-        piloted=lambda _: since.append(time.perf_counter()),
-    )
-    wall = time.perf_counter() - since[0]
-    return wall / sum(len(calls) for role in models for rounds in found.series[role] for calls in rounds)
+    looks: list[tuple[int, float]] = []
+
+    def look(found: TimingMeasurement) -> bool:
+        calls = sum(len(calls) for one in found.series.values() for rounds in one for calls in rounds)
+        looks.append((calls, time.perf_counter()))
+        return False
+
+    measure_timing(models, {role: [0] for role in models}, TimingSettings(budget_s=seconds), look)
+    return (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
 
 
 def theirs_per_round() -> float:

@@ -74,7 +74,7 @@ def child_command(config: pytest.Config, test: str, request: Path) -> list[str]:
         given for given in config.option.override_ini or () if given.partition("=")[0] not in {"addopts", "cache_dir"}
     ]
     count, reruns = getattr(config.option, "count", None), config.pluginmanager.hasplugin("rerunfailures")
-    plugins = [name for name in config.option.plugins if not name.startswith("no:")]
+    plugins = [name for name in config.option.plugins if name != "no:terminal"]  # as a worker has it
     return [
         *(sys.executable, "-m", "pytest", test),
         *(f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])),

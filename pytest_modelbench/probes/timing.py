@@ -14,7 +14,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.allocator import minor_faults
 from pytest_modelbench.probes.interference import Counters, read_counters
-from pytest_modelbench.probes.pilot import Call, Pilot, run_pilot
+from pytest_modelbench.probes.pilot import Call, run_pilot
 from pytest_modelbench.probes.resident import available_bytes, resident_bytes
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
 from pytest_modelbench.stats.intervals import FloatArray
@@ -30,10 +30,6 @@ Progress = Callable[[float, float], None]
 
 def _silent(_elapsed_s: float, _budget_s: float) -> None:
     """Show no progress."""
-
-
-def _unheard(_pilot: Pilot) -> None:
-    """Do nothing with what the pilot found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +83,6 @@ def measure_timing(
     settings: TimingSettings,
     decided: Callable[[TimingMeasurement], bool],
     progress: Progress = _silent,
-    piloted: Callable[[Pilot], None] = _unheard,
 ) -> TimingMeasurement:
     """Time models in the same rounds until everything is decided or the budget ends.
 
@@ -100,7 +95,6 @@ def measure_timing(
         settings: budget, seed, allocator.
         decided: called at every look of the schedule; True ends the measurement.
         progress: told the seconds elapsed and the budget.
-        piloted: told what the pilot found, before anything is measured.
 
     Raises:
         ModelError: a model raised in a call.
@@ -111,7 +105,7 @@ def measure_timing(
     patience = LONGEST_CALL_IN_BUDGETS * settings.budget_s
     with _garbage_collection_off(), Watchdog(patience, " or ".join(m.name for m in models.values())) as watchdog:
         session = _Session(models, batches, clock, settings, watchdog)
-        return session.run(decided, progress, piloted)
+        return session.run(decided, progress)
 
 
 class _Session:
@@ -146,7 +140,6 @@ class _Session:
         self,
         decided: Callable[[TimingMeasurement], bool],
         progress: Progress,
-        piloted: Callable[[Pilot], None],
     ) -> TimingMeasurement:
         budget_s = self.given.budget_s
         start = self.clock()
@@ -159,7 +152,6 @@ class _Session:
             self.pilot = run_pilot(
                 self.models, self.batches, calls, self._block, budget_s=budget_s, allocator=self.given.allocator
             )
-        piloted(self.pilot)
         rounds, placement_s, done = self.pilot.rounds_per_placement(), 0.0, False
         while not done:
             before = self.clock()

@@ -89,6 +89,47 @@ def test_counters_are_read_where_the_kernel_has_them(tmp_path: Path) -> None:
     assert found.since(Counters(pressure_us=100_000, stolen_s=2.0)).pressure_us == 23_456
 
 
+def test_disturbed_rounds_are_repeated_for_means_and_kept_for_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tenth round is slow and disturbed: none of it is in `calm`, all of it in `series`."""
+    from pytest_modelbench.probes import timing
+
+    state = {"reads": 0, "round": 0, "switches": 0}
+
+    def reading() -> Counters:
+        state["reads"] += 1
+        starts = state["reads"] % 2 == 1
+        state["round"] += starts
+        if not starts and state["round"] % 10 == 0:
+            state["switches"] += 1
+        return Counters(involuntary_switches=state["switches"])
+
+    monkeypatch.setattr(timing, "read_counters", reading)
+    slow = lambda: 9e6 if state["round"] and state["round"] % 10 == 0 and state["reads"] % 2 else 1e6  # noqa: E731
+    model = FakeModel(cost_ns=slow)
+    found = measure_timing({"student": model}, {"student": [[1]]}, TimingSettings(budget_s=4), lambda _: False)
+    calm, series = (
+        [call for rounds in kind["student"] for calls in rounds for call in calls]
+        for kind in (found.calm, found.series)
+    )
+    assert found.settings["repeated_rounds"] == found.settings["disturbed_rounds"] > 0
+    assert 9e6 in series
+    assert 9e6 not in calm
+
+
+def test_at_most_a_fifth_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every round is disturbed, most of them stand as they are."""
+    from pytest_modelbench.probes import timing
+
+    switches = iter(range(10**6))
+    monkeypatch.setattr(timing, "read_counters", lambda: Counters(involuntary_switches=next(switches)))
+    model = FakeModel(cost_ns=1e6)
+    told = measure_timing(
+        {"student": model}, {"student": [[1]]}, TimingSettings(budget_s=4), lambda _: False
+    ).settings
+    assert told["disturbed_rounds"] == told["rounds"]
+    assert 0.15 * told["rounds"] < told["repeated_rounds"] <= 0.2 * told["rounds"]
+
+
 def test_disturbed_rounds_are_counted_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every round's calls stay in the series; the report says how many rounds were disturbed."""
     from pytest_modelbench.probes import timing
