@@ -110,7 +110,7 @@ def test_model_that_leaks(judge: Judge) -> None:
     little = """
 def pytest_configure():
     from pytest_modelbench.probes import timing
-    timing.available_bytes = lambda: 200 * 2**20
+    timing.available_bytes = lambda: 20 * 2**20
 """
     leak = student("Net.kept.append(np.ones(2**17)); time.sleep(1e-4)")
     finished = judge(SIMPLE, fakes=REAL, more=leak + little, process=True)
