@@ -139,12 +139,13 @@ def _reading(question: Question, measurement: TimingMeasurement, look: int, role
     else:
         estimate, size = percentile_interval(clusters, _quantile(statistic), alpha)
         method = f"{calls:,} calls worth {size:,.0f} independent ones, Woodruff interval"
+    waited = ", waits for a processor subtracted" if measurement.waits_subtracted and not _is_tail(statistic) else ""
     return Reading(
         estimate=estimate.map(lambda ns: ns * _MS),
         unit="ms",
         n=calls,
         confidence=question.confidence,
-        method=f"{method}, batch size {measurement.batch_sizes[role]}",
+        method=f"{method}, batch size {measurement.batch_sizes[role]}{waited}",
     )
 
 

@@ -69,12 +69,15 @@ class Model(ABC):
         serial: a number of this adapter's own.
         classes: labels of the output columns where the model knows them.
         file: the file or folder it came from, if any.
+        computes_here: whether all of a call's work is done by processors of this machine, so that a call that waits
+            for one does nothing meanwhile; False where that is not known.
     """
 
     kind: ClassVar[str] = "model"
     clock_ns: Callable[[], int] = staticmethod(time.perf_counter_ns)
     classes: Sequence[Any] | None = None
     file: Path | None = None
+    computes_here: bool = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -28,6 +28,7 @@ class SklearnModel(Model):
     """
 
     kind = "sklearn"
+    computes_here = True
 
     def __init__(self, estimator: Any, name: str, file: Path | None = None) -> None:
         super().__init__(name)

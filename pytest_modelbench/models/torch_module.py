@@ -50,6 +50,7 @@ class TorchModel(Model):
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
         tensors = [*module.parameters(), *module.buffers()]
         self.device = torch.device(device) if device else (tensors[0].device if tensors else torch.device("cpu"))
+        self.computes_here = self.device.type == "cpu"
         floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
         self.dtype = floating[0] if floating else torch.float32
 

@@ -14,6 +14,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import content
 from pytest_modelbench.probes.allocator import is_steady, minor_faults, set_allocator
+from pytest_modelbench.probes.blocks import Call
 from pytest_modelbench.stats.intervals import FloatArray
 
 BLOCK_NS = 5e6
@@ -25,8 +26,7 @@ SWITCHES_IN_PILOT = 12
 SLOW_CALL_NS = 20e6
 SETTLED = 1.02
 
-Call = Callable[[], Any]
-Block = Callable[[str, Sequence[Call], int, int], FloatArray]
+Timed = Callable[[str, Sequence[Call], int, int], FloatArray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def run_pilot(
     models: Mapping[str, Model],
     batches: Mapping[str, Sequence[Any]],
     calls: Mapping[str, Sequence[Call]],
-    block: Block,
+    block: Timed,
     *,
     budget_s: float,
     allocator: str,
@@ -117,7 +117,7 @@ def run_pilot(
 
 
 def _warm_up(
-    role: str, model: Model, inputs: Sequence[Any], calls: Sequence[Call], block: Block, enough_ns: float
+    role: str, model: Model, inputs: Sequence[Any], calls: Sequence[Call], block: Timed, enough_ns: float
 ) -> tuple[float, float]:
     """Return the median call in nanoseconds, and the page faults per call, of the later half."""
     before = [content(batch) for batch in inputs]
@@ -136,9 +136,13 @@ def _warm_up(
 
 
 def _disturbed_calls(
-    calls: Mapping[str, Sequence[Call]], block: Block, typical: Mapping[str, float]
+    calls: Mapping[str, Sequence[Call]], block: Timed, typical: Mapping[str, float]
 ) -> dict[str, int]:
-    """Return after how many calls from a switch a model has settled within 2% of its later calls."""
+    """Return after how many calls from a switch a model has settled within 2% of its later calls.
+
+    The lower quartile over the switches is compared: what a switch costs comes after every one of them, what busy
+    neighbours cost does not.
+    """
     seen: dict[str, list[FloatArray]] = {role: [] for role in calls}
     span = {role: int(min(40, max(6, BLOCK_NS / typical[role]))) for role in calls}
     for _ in range(SWITCHES_IN_PILOT):
@@ -146,7 +150,7 @@ def _disturbed_calls(
             seen[role].append(block(role, calls[role], 0, span[role]))
     disturbed = {}
     for role in calls:
-        by_position = np.median(np.stack(seen[role]), axis=0)
+        by_position = np.quantile(np.stack(seen[role]), 0.25, axis=0)
         settled = float(np.median(by_position[span[role] // 2 :]))
         late = np.flatnonzero(by_position[: span[role] // 2] > SETTLED * settled)
         disturbed[role] = int(late[-1]) + 1 if len(late) else 1

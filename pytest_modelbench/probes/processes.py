@@ -155,19 +155,13 @@ def _combined(
 def _settings(children: Sequence[TimingMeasurement]) -> dict[str, Any]:
     """Return the first process's settings, with counts added up over all and the spread of every level."""
     told = dict(children[0].settings)
-    for name in (
-        "rounds",
-        "disturbed_rounds",
-        "repeated_rounds",
-        "involuntary_switches",
-        "cpu_pressure_s",
-        "stolen_s",
-    ):
+    for name in _ADDED_UP:
         told[name] = sum(child.settings[name] for child in children)
     told["minor_faults_per_call"] = {
         role: float(np.mean([child.settings["minor_faults_per_call"][role] for child in children]))
         for role in children[0].series
     }
+    told["waited_share"] = float(np.mean([child.settings["waited_share"] for child in children]))
     told["placements_copied"] = all(child.settings["placements_copied"] for child in children)
     told["processes"] = len(children)
     if "teacher" in children[0].series:

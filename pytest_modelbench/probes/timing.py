@@ -13,8 +13,17 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.allocator import minor_faults
+from pytest_modelbench.probes.blocks import (
+    LONG_CALL_NS,
+    MOST_OF_OTHER_THREADS,
+    Block,
+    BlockTimer,
+    Call,
+    other_threads,
+    waiting_clock,
+)
 from pytest_modelbench.probes.interference import Counters, read_counters
-from pytest_modelbench.probes.pilot import Call, run_pilot
+from pytest_modelbench.probes.pilot import run_pilot
 from pytest_modelbench.probes.resident import available_bytes, resident_bytes
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
 from pytest_modelbench.stats.intervals import FloatArray
@@ -49,9 +58,10 @@ class TimingSettings:
 class TimingMeasurement:
     """Per-call times in nanoseconds, `series[role][placement][round]`, and how they were taken.
 
-    `calm` is the same with disturbed rounds repeated, for means and medians; tails are read from `series`, from
-    which nothing is ever dropped. `batch_sizes` are those of the calls. `cluster` names what the outer list holds,
-    the independent units: placements, or processes. `looks` are the numbers of them at which limits were judged,
+    `calm` is for means and medians: disturbed rounds are repeated, and the time is subtracted in which a call waited
+    for a processor that others had. Tails are read from `series`, from which nothing is ever dropped. `batch_sizes`
+    are those of the calls. `cluster` names what the outer list holds, the independent units: placements, or
+    processes. `looks` are the numbers of them at which limits were judged,
     `elapsed_s` the seconds spent by then. `copied` says whether placements really differ; where they do not, `floor`
     widens every comparison. `memo` keeps what was derived at each look and is shared by all looks of a measurement.
     """
@@ -71,6 +81,11 @@ class TimingMeasurement:
     def floor(self) -> float:
         """Half-width that placement, not varied, may be worth on the log-ratio."""
         return 0.0 if self.copied else RESOLUTION_FLOOR
+
+    @property
+    def waits_subtracted(self) -> bool:
+        """Whether any call of `calm` waited for a processor, and that time was subtracted."""
+        return float(self.settings.get("waited_share", 0.0)) > 0
 
     def until(self, look: int, role: str, *, tail: bool) -> Sequence[Sequence[FloatArray]]:
         """Return what was known of a model at a look (from 0), for a tail or for a mean or median."""
@@ -103,8 +118,10 @@ def measure_timing(
     """
     clock = _one_clock(models)
     patience = LONGEST_CALL_IN_BUDGETS * settings.budget_s
-    with _garbage_collection_off(), Watchdog(patience, " or ".join(m.name for m in models.values())) as watchdog:
+    names = " or ".join(model.name for model in models.values())
+    with _garbage_collection_off(), waiting_clock() as waited, Watchdog(patience, names) as watchdog:
         session = _Session(models, batches, clock, settings, watchdog)
+        session.waited = waited if all(model.computes_here for model in models.values()) else None
         return session.run(decided, progress)
 
 
@@ -121,7 +138,8 @@ class _Session:
     ) -> None:
         self.models = models
         self.batches = batches
-        self.clock = clock
+        self.timer = BlockTimer(clock)
+        self.waited: Callable[[], int] | None = None
         self.given = settings
         self.watchdog = watchdog
         self.rng = np.random.default_rng(settings.seed)
@@ -133,6 +151,7 @@ class _Session:
         self.timed = dict.fromkeys(models, 0)
         self.interference: list[Counters] = []
         self.repeated = 0
+        self.waited_ns = self.wall_ns = 0.0
         self.memo: dict[Any, Any] = {}
         self.held_bytes = self.most_bytes = 0
 
@@ -142,23 +161,26 @@ class _Session:
         progress: Progress,
     ) -> TimingMeasurement:
         budget_s = self.given.budget_s
-        start = self.clock()
+        start = self.timer.clock()
         looks: list[int] = []
         seconds: list[float] = []
         schedule = look_schedule()
         next_look = next(schedule)
         replicas: Mapping[str, Model] = self.models
-        with self._calls(replicas) as calls:
+        with self._calls(replicas) as calls, other_threads() as of_others:
             self.pilot = run_pilot(
-                self.models, self.batches, calls, self._block, budget_s=budget_s, allocator=self.given.allocator
+                self.models, self.batches, calls, self._wall, budget_s=budget_s, allocator=self.given.allocator
             )
+            shortest = min(plan.call_ns for plan in self.pilot.plans.values())
+            if shortest >= LONG_CALL_NS and of_others() < MOST_OF_OTHER_THREADS:
+                self.timer.waited = self.waited  # where a model's own threads take turns, waiting is its own doing
         rounds, placement_s, done = self.pilot.rounds_per_placement(), 0.0, False
         while not done:
-            before = self.clock()
+            before = self.timer.clock()
             replicas = self._replicate(replicas)
             self._placement(replicas, rounds)
             self._refuse_growth()
-            now = self.clock()
+            now = self.timer.clock()
             elapsed = (now - start) / 1e9
             placement_s = max(placement_s, (now - before) / 1e9)
             progress(elapsed, budget_s)
@@ -222,21 +244,21 @@ class _Session:
                 self._block(role, calls[role], 0, self.pilot.plans[role].discarded + 1)
             found = [self._round(calls) for _ in range(rounds)]
             self.interference += [seen for _, seen in found]
-            calm = [times for times, _ in found]
+            calm = [blocks for blocks, _ in found]
             for i, (_, seen) in enumerate(found):
                 if seen.disturbing and self.repeated + 1 <= MOST_REPEATED * len(self.interference):
                     self.repeated += 1
                     calm[i] = self._round(calls)[0]
         for role in roles:
-            self.series[role].append([times[role] for times, _ in found])
-            self.calm[role].append([times[role] for times in calm])
+            self.series[role].append([blocks[role].wall for blocks, _ in found])
+            self.calm[role].append([blocks[role].calm for blocks in calm])
 
-    def _round(self, calls: Mapping[str, Sequence[Call]]) -> tuple[dict[str, FloatArray], Counters]:
+    def _round(self, calls: Mapping[str, Sequence[Call]]) -> tuple[dict[str, Block], Counters]:
         """Time every model in two blocks, ABBA or BAAB, and read what disturbed them."""
         roles = list(self.models)
         before = read_counters()
         order = roles if self.rng.random() < 0.5 else roles[::-1]
-        halves: dict[str, list[FloatArray]] = {role: [] for role in roles}
+        halves: dict[str, list[Block]] = {role: [] for role in roles}
         for ordered in (order, order[::-1]):
             for role in ordered:
                 plan = self.pilot.plans[role]
@@ -246,42 +268,42 @@ class _Session:
                 halves[role].append(self._block(role, calls[role], offset, plan.calls))
                 self.faults[role] += minor_faults() - faults
                 self.turns[role] += plan.calls
-        return {role: np.concatenate(blocks) for role, blocks in halves.items()}, read_counters().since(before)
+        return {role: self._joined(blocks) for role, blocks in halves.items()}, read_counters().since(before)
 
-    def _block(self, role: str, calls: Sequence[Call], offset: int, count: int) -> FloatArray:
-        """Time calls one by one, rotating through the batches."""
-        clock, batches = self.clock, len(calls)
-        times = [0] * count
-        i = 0
-        try:
-            for i in range(count):
-                call = calls[(offset + i) % batches]
-                start = clock()
-                call()
-                times[i] = clock() - start
-        except Exception as error:
-            raise self.models[role].failure(self.batches[role][(offset + i) % batches], error) from error
+    def _joined(self, blocks: Sequence[Block]) -> Block:
+        wall, calm = (np.concatenate([getattr(block, kind) for block in blocks]) for kind in ("wall", "calm"))
+        self.wall_ns += float(wall.sum())
+        self.waited_ns += float((wall - calm).sum())
+        return Block(wall=wall, calm=calm)
+
+    def _block(self, role: str, calls: Sequence[Call], offset: int, count: int) -> Block:
+        """Time a block of calls, and refuse what no call can take."""
+        model, batches = self.models[role], self.batches[role]
+        block = self.timer.time(calls, offset, count, lambda at, error: model.failure(batches[at], error))
         self.watchdog.beat()
         self.timed[role] += count
-        self._refuse_jumps(role, times)
-        return np.asarray(times, dtype=np.float64)
+        self._refuse_jumps(role, block.wall)
+        return block
 
-    def _refuse_jumps(self, role: str, times: Sequence[int]) -> None:
+    def _wall(self, role: str, calls: Sequence[Call], offset: int, count: int) -> FloatArray:
+        return self._block(role, calls, offset, count).wall
+
+    def _refuse_jumps(self, role: str, times: FloatArray) -> None:
         """Refuse times that no call can take.
 
         Raises:
             MeasurementError: the clock ran backwards, or a call took longer than the watchdog would wait.
         """
-        if times and min(times) < 0:
+        if len(times) and times.min() < 0:
             raise MeasurementError(
-                f"the clock went back by {-min(times) / 1e9:g} s during a call of {self.models[role].name}: "
+                f"the clock went back by {-times.min() / 1e9:g} s during a call of {self.models[role].name}: "
                 "what it measures cannot be trusted"
             )
-        if times and max(times) > self.watchdog.patience_s * 1e9:
+        if len(times) and times.max() > self.watchdog.patience_s * 1e9:
             raise MeasurementError(
-                f"by its clock a call of {self.models[role].name} took {humanise(max(times) / 1e9, 's')}, and the "
-                f"whole budget is {self.given.budget_s:g} s: the machine slept, or the clock jumped, or the model "
-                "is far too slow. Run it again, or raise --modelbench-budget"
+                f"by its clock a call of {self.models[role].name} took {humanise(times.max() / 1e9, 's')}, and the "
+                f"whole budget is {self.given.budget_s:g} s: the machine slept, or the clock jumped, or the model is "
+                "far too slow. Run it again, or raise --modelbench-budget"
             )
 
     def _refuse_growth(self) -> None:
@@ -321,6 +343,8 @@ class _Session:
             "rounds": len(self.interference),
             "disturbed_rounds": sum(seen.disturbing for seen in self.interference),
             "repeated_rounds": self.repeated,
+            "waits_subtracted": self.timer.waited is not None,
+            "waited_share": self.waited_ns / max(self.wall_ns, 1.0),
             "involuntary_switches": sum(seen.involuntary_switches for seen in self.interference),
             "cpu_pressure_s": sum(seen.pressure_us for seen in self.interference) / 1e6,
             "stolen_s": sum(seen.stolen_s for seen in self.interference),

@@ -16,6 +16,7 @@ from pytest_modelbench.results import Verdict
 from pytest_modelbench.verdicts import format_interval, format_judged
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
+LEAST_WAIT_TOLD = 0.01
 _LINES = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _STYLES = {
     Verdict.PASS: ("PASS", "green"),
@@ -218,11 +219,13 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         copied = "re-copied" if timing["placements_copied"] else "that could not be copied"
         units = f"{timing['processes']} processes" if "processes" in timing else f"{timing['placements']} placements"
         repeated = f", {timing['repeated_rounds']} repeated" if timing["repeated_rounds"] else ""
+        share = timing["waited_share"]
+        waited = f"waits for a processor: {_percent(share)}, subtracted, " if share >= LEAST_WAIT_TOLD else ""
         yield (
             f"timed {timing['student']} at {_sizes(timing['batch_sizes'])}: {timing['elapsed_s']:.1f} s, "
             f"{units} {copied}, allocator {timing['allocator']}, page faults per call: {per_call}, "
             f"rounds with an involuntary switch: {timing['disturbed_rounds']} of {timing['rounds']}{repeated}, "
-            f"smallest effect on the median resolved: {_percent(timing['resolution'])}"
+            f"{waited}smallest effect on the median resolved: {_percent(timing['resolution'])}"
             + ("; the budget ended" if timing["budget_exhausted"] and "processes" not in timing else "")
         )
 

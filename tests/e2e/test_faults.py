@@ -116,7 +116,7 @@ def pytest_configure():
     finished = judge(SIMPLE, fakes=REAL, more=leak + little, process=True)
     the_others_stand(finished.report, "half of the memory that was available is taken")
     reason = next(gate["reason"] for gate in finished.report["gates"] if gate["kpi"] == "latency_p50")
-    found = re.search(r"the process grew by (\d+) MB while it called student ([\d,]+) times and teacher", reason)
+    found = re.search(r"the process grew by ([\d.]+) MB while it called student ([\d,]+) times and teacher", reason)
     assert found, reason
     assert 0.5 < float(found[1]) / int(found[2].replace(",", "")) < 1.5  # a megabyte a call
 
