@@ -22,7 +22,7 @@ from pytest_modelbench.verdicts import Judgement
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.probes.processes import ChildRequest
+    from pytest_modelbench.probes.requests import Request
     from pytest_modelbench.results import Comparison, GateResult, Reading
 
 
@@ -225,10 +225,12 @@ class KpiAccess:
         plan = plan_of(node)
         return session_of(self._request.config).judge(plan, gate, self)
 
-    def judge_all(self, child: ChildRequest | None = None) -> list[GateResult]:
-        """Judge all of the item's gates; in a process that only measures, those that are measured."""
+    def judge_all(self, child: Request | None = None) -> list[GateResult]:
+        """Judge all of the item's gates; in a process that only measures, those whose timing is asked for."""
         asked = [
-            gate for gate in self._gates() if child is None or (gate.kpi.timed and str(gate.setup) == child.setup)
+            gate
+            for gate in self._gates()
+            if child is None or (child.kind == "timing" and gate.kpi.timed and str(gate.setup) == child.setup)
         ]
         return [self.judge(gate)[0] for gate in asked]
 

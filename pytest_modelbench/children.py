@@ -3,61 +3,73 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.options import CHILD_OPTION, given_options
-from pytest_modelbench.probes.processes import ChildRequest
-from pytest_modelbench.probes.timing import TimingMeasurement
-from pytest_modelbench.probes.travel import read_arrays, unpack_timing
+from pytest_modelbench.probes.requests import Request, write_request
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS
 
 START_UP_S = 300.0
 
 
-def run_child(config: pytest.Config, test: str, request: ChildRequest) -> TimingMeasurement:
-    """Run one item in a child process and return what it measured.
+def run_child(config: pytest.Config, test: str, request: Request) -> None:
+    """Run one item in a child process until it has left its answer in the request's file.
 
     Args:
         config: of this run.
         test: `path::name` of the item, with its whole path.
-        request: what is to be measured.
+        request: what is to be measured, with the path of the file that the answer goes into.
 
     Raises:
         MeasurementError: it ended without a measurement, or did not end.
     """
-    with tempfile.TemporaryDirectory(prefix="pytest-modelbench-child-") as folder:
-        asked, answer = Path(folder, "request.json"), Path(folder, "measurement.npz")
-        replace(request, path=str(answer)).write(asked)
-        command = child_command(config, test, asked)
-        patience = LONGEST_CALL_IN_BUDGETS * request.budget_s + START_UP_S
-        try:
-            ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
-                command,
-                cwd=config.invocation_params.dir,
-                env=_environment(),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=patience,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise MeasurementError(
-                f"a fresh process for {_short(test)} did not end within {patience:.0f} s, and was stopped"
-            ) from None
-        if not answer.exists():
-            raise MeasurementError(
-                f"a fresh process for {_short(test)} ended with exit code {ended.returncode} and without a "
-                f"measurement: {_last_error(ended.stdout, ended.stderr)}"
-            )
-        return unpack_timing(read_arrays(answer))
+    answer = Path(request.path)
+    asked = answer.with_name("request.json")
+    write_request(request, asked)
+    patience = LONGEST_CALL_IN_BUDGETS * request.budget_s + START_UP_S
+    try:
+        ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
+            child_command(config, test, asked),
+            cwd=config.invocation_params.dir,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        told = _last_error(*(_text(stream) for stream in (expired.stdout, expired.stderr)))
+        raise MeasurementError(
+            f"a fresh process for {_short(test)} did not end within {patience:.0f} s, and was stopped: {told}"
+        ) from None
+    if not answer.exists():
+        raise MeasurementError(
+            f"a fresh process for {_short(test)} {_ending(ended.returncode)}, without a measurement: "
+            f"{_last_error(ended.stdout, ended.stderr)}"
+        )
+
+
+def _text(stream: str | bytes | None) -> str:
+    return stream.decode(errors="replace") if isinstance(stream, bytes) else stream or ""
+
+
+def _ending(code: int) -> str:
+    """Say how a process ended, by name where a signal ended it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    meaning = {"SIGKILL": " (the kernel does that when memory is out)", "SIGSEGV": " (a crash in compiled code)"}
+    return f"was ended by {name}{meaning.get(name, '')}"
 
 
 def _short(test: str) -> str:

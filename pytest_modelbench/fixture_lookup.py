@@ -35,6 +35,14 @@ def overridden(item: pytest.Item, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ != _OWN_MODULE
 
 
+def needed_by_fixtures(item: pytest.Item, names: set[str]) -> bool:
+    """Whether some fixture of the user's that an item asks for is made from one of these fixtures."""
+    info = getattr(item, "_fixtureinfo", None)
+    known = info.name2fixturedefs if info is not None else {}
+    winning = (definitions[-1] for definitions in known.values())
+    return any(names & set(one.argnames) for one in winning if one.func.__module__ != _OWN_MODULE)
+
+
 def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
     """Say where an item's student, teacher and data come from: two items share them only if this is equal.
 

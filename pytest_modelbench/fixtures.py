@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.access import KpiAccess
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
+    from pytest_modelbench.probes.resident import PeakMeter
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +61,14 @@ def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
     from pytest_modelbench.access import edge_case_of
 
     return edge_case_of(request)
+
+
+@pytest.fixture
+def memory_meter() -> PeakMeter:
+    """Measure what a block takes: `with memory_meter as memory: ...`, then `memory.peak_bytes`, `memory.held_bytes`."""
+    from pytest_modelbench.probes.resident import PeakMeter
+
+    return PeakMeter()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.parametrisation import named_on_command_line
-from pytest_modelbench.probes.processes import ChildRequest
+from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
@@ -59,7 +59,7 @@ class Judging:
         self.unlocked = ""
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
         asked: str | None = config.getoption("modelbench_child")
-        self.child = ChildRequest.read(Path(asked)) if asked else None
+        self.child = read_request(Path(asked)) if asked else None
         self.session = BenchSession(
             progress=_Progress(config),
             exclusive=self._alone,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,12 @@ from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bound
 from pytest_modelbench.kpis.kpi import Question, evidence_for
+from pytest_modelbench.launches import launch_in_turn, launch_request
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches, unpack_launches
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
+from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
 from pytest_modelbench.timed import TimedRun, timing_note
@@ -22,8 +27,8 @@ from pytest_modelbench.verdicts import judge
 if TYPE_CHECKING:
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
 
-
 PATIENCE_WITH_HOPELESS = 0.2
+_PACKING = (pack_launches, unpack_launches)
 
 
 class GateMeasurements:
@@ -68,6 +73,61 @@ class GateMeasurements:
         self.session.model_notes[model.name]["size_on_disk_bytes"] = artefact.size_bytes
         return artefact
 
+    def _request(self, role: str, *, cold: bool) -> LaunchRequest:
+        model, size = self.model(role), int(self.gate.options["batch_size"])
+        budget_s = self.plan.settings.budget_s
+        return launch_request(role, model, self.session.hash_of(model), batch_size=size, cold=cold, budget_s=budget_s)
+
+    def _launch(self, request: LaunchRequest) -> Launch:
+        launch: Launch = self.session.in_fresh_process(self.plan.nodeid, request)
+        return launch
+
+    def launch(self, role: str) -> Launch:
+        """Return what loading and running a model takes in a fresh process, where its library is warm already."""
+        request, plan = self._request(role, cold=False), self.plan
+        shared = ("launch", self.model(role).name, plan.home, plan.origin, request)
+
+        def taken() -> list[Launch]:
+            return self.session.handover.once(shared, lambda: [self._launch(request)], *_PACKING)
+
+        return self.session.once(("launch", self.model(role).name, plan.home, self.data().key, request), taken)[0]
+
+    def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
+        """Return several launches of each model in cold processes, taken in turn."""
+        roles = ("student", "teacher") if self.gate.needs_teacher else ("student",)
+        requests = {role: self._request(role, cold=True) for role in roles}
+        count, plan = int(self.gate.options["processes"]), self.plan
+        names = tuple(self.model(role).name for role in roles)
+        key = ("cold", names, plan.home, plan.origin, tuple(requests.items()), count)
+
+        def taken() -> dict[str, list[Launch]]:
+            with self.session.exclusive():
+                return {
+                    role: self.session.handover.once((*key, role), functools.partial(launched, role), *_PACKING)
+                    for role in roles
+                }
+
+        def launched(role: str) -> list[Launch]:
+            return self.session.once(("all", *key), in_turn)[role]
+
+        def in_turn() -> dict[str, list[Launch]]:
+            return launch_in_turn(self._launch, requests, count, self._show_launches(names))
+
+        return self.session.once(key, taken)
+
+    def _show_launches(self, names: Sequence[str]) -> Callable[[int, int], None]:
+        start, shown = time.monotonic(), self.session.progress
+
+        def progress(done: int, wanted: int) -> None:
+            if shown is None:
+                return
+            elapsed_s = time.monotonic() - start
+            shown.show(f"starting {' and '.join(names)} in fresh processes", elapsed_s, elapsed_s * wanted / done)
+            if done == wanted:
+                shown.clear()
+
+        return progress
+
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
         model, data = self.model(role), self.data()
@@ -95,7 +155,7 @@ class GateMeasurements:
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""
         sharing = self.session.sharing(self.plan, self.gate)
-        if self.session.child is not None:
+        if isinstance(self.session.child, TimingRequest):
             return self._timed({role: self.model(role) for role in self.session.child.models}, sharing)
         if not any(other.needs_teacher for other in sharing):
             return self._timed({"student": self.model("student")}, sharing)
@@ -131,11 +191,11 @@ class GateMeasurements:
                 progress=self._show_progress(models),
             )
             try:
-                if session.child is not None:
+                if isinstance(session.child, TimingRequest):
                     return run.in_child(session.child)
-                fresh = session.child_of(plan.nodeid) if setup.processes > 1 else None
                 calls = max(calls_for_bound(self._question(other, len(models) > 1)) for other in sharing)
-                measurement = run.in_processes(fresh, calls) if fresh else run.here()
+                fresh = functools.partial(session.in_fresh_process, plan.nodeid)
+                measurement = run.in_processes(fresh, calls) if setup.processes > 1 else run.here()
             finally:
                 if session.progress is not None:
                     session.progress.clear()

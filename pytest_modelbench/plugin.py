@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
 
-from pytest_modelbench.fixtures import edge_case, eval_data, kpi, student, student_model, teacher, teacher_model
+from pytest_modelbench.fixtures import (
+    edge_case,
+    eval_data,
+    kpi,
+    memory_meter,
+    student,
+    student_model,
+    teacher,
+    teacher_model,
+)
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
-from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
+from pytest_modelbench.stash import IMPORT_S, JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
 
-__all__ = ["edge_case", "eval_data", "kpi", "student", "student_model", "teacher", "teacher_model"]
+__all__ = ["edge_case", "eval_data", "kpi", "memory_meter", "student", "student_model", "teacher", "teacher_model"]
 
 _KPI = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
@@ -42,6 +52,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
             parser.addini(option.name, option.help, type=kind, default=None)  # type: ignore[arg-type]
     group.addoption(CHILD_OPTION, dest="modelbench_child", default=None, help=argparse.SUPPRESS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """In a fresh process that launches a model, import its library before any conftest does."""
+    asked = getattr(early_config.known_args_namespace, "modelbench_child", None)
+    if asked:
+        from pytest_modelbench.frameworks import import_frameworks
+
+        early_config.stash[IMPORT_S] = import_frameworks(Path(asked))
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,6 +94,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[JUDGING] = judging = Judging(config, settings, places)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
+        if judging.child is not None:
+            from pytest_modelbench.launched import measure_launch
+
+            measure_launch(config, judging.child)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

@@ -9,9 +9,10 @@ import contextlib
 import functools
 import hashlib
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -28,13 +29,13 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.predictions import Outputs
-from pytest_modelbench.probes.processes import ChildRequest
-from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.verdicts import Judgement, judge
 
 Found = TypeVar("Found")
+Asked = TypeVar("Asked", bound=Request)
 
 
 class Sources(Protocol):
@@ -96,7 +97,7 @@ class BenchSession:
         progress: shows long measurements.
         exclusive: returns a context in which no other item runs on this machine.
         handover: the folder that the workers of a parallel run share, or None.
-        run_child: runs an item again in a fresh process that measures what a request asks for.
+        run_child: runs an item again in a fresh process, which leaves what a request asks for in its file.
         child: what the parent asks for, in such a process.
     """
 
@@ -106,8 +107,8 @@ class BenchSession:
         progress: Progress | None = None,
         exclusive: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         handover: Path | None = None,
-        run_child: Callable[[str, ChildRequest], TimingMeasurement] | None = None,
-        child: ChildRequest | None = None,
+        run_child: Callable[[str, Request], None] | None = None,
+        child: Request | None = None,
     ) -> None:
         self.progress = progress
         self.exclusive = exclusive
@@ -245,15 +246,18 @@ class BenchSession:
         ]
         return sharing or [gate]
 
-    def child_of(self, nodeid: str) -> Callable[[ChildRequest], TimingMeasurement]:
-        """Return what runs an item in a fresh process.
+    def in_fresh_process(self, nodeid: str, request: Asked) -> Any:
+        """Run an item in a fresh process that measures what is asked, and return its answer.
 
         Raises:
-            MeasurementError: outside of pytest there is no item that could be run again.
+            MeasurementError: it gave none; or outside of pytest, where there is no item that could be run again.
         """
         if self.run_child is None:
-            raise MeasurementError("processes= runs the test again in fresh processes, which needs pytest")
-        return functools.partial(self.run_child, nodeid)
+            raise MeasurementError("a fresh process runs the test again, which needs pytest")
+        with tempfile.TemporaryDirectory(prefix="pytest-modelbench-child-") as folder:
+            asked = replace(request, path=str(Path(folder, "answer")))
+            self.run_child(nodeid, asked)
+            return asked.answer()
 
     def count_passes(self, outputs: Outputs) -> None:
         """Add to the forward passes that the report states for each model."""

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from pytest_modelbench.settings import NamedSpec, Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
-OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case"})
+OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case", "memory_meter"})
 
 # on the config
 JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
 SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
+IMPORT_S: pytest.StashKey[float] = pytest.StashKey()
+"""Seconds that a model's library took to import, in a fresh process."""
 
 # on a modelbench.toml
 NAMED: pytest.StashKey[dict[str, tuple[NamedSpec, ...]]] = pytest.StashKey()

@@ -16,7 +16,7 @@ from pytest_modelbench.errors import DataError
 from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import duplicate
-from pytest_modelbench.probes.processes import ChildRequest, enough_for_child, measure_in_processes
+from pytest_modelbench.probes.processes import TimingRequest, enough_for_child, measure_in_processes
 from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
 from pytest_modelbench.probes.timing import Progress, TimingMeasurement, TimingSettings, measure_timing
 from pytest_modelbench.probes.travel import pack_timing, write_arrays
@@ -70,7 +70,7 @@ class TimedRun:
         """Measure in this process."""
         return self._measure(None, self.settings.budget_s, self.settings.seed, self.decided)
 
-    def in_child(self, request: ChildRequest) -> TimingMeasurement:
+    def in_child(self, request: TimingRequest) -> TimingMeasurement:
         """Measure what the parent process has asked for, and leave it in the file that it waits for."""
         request.refuse_others(self.hashes)
 
@@ -81,7 +81,7 @@ class TimedRun:
         write_arrays(Path(request.path), pack_timing(measurement))
         return measurement
 
-    def in_processes(self, run: Callable[[ChildRequest], TimingMeasurement], calls: int) -> TimingMeasurement:
+    def in_processes(self, run: Callable[[TimingRequest], TimingMeasurement], calls: int) -> TimingMeasurement:
         """Let fresh processes measure.
 
         Args:
@@ -91,7 +91,7 @@ class TimedRun:
 
         def take(budget_s: float, seed: int, sizes: Mapping[str, int] | None) -> TimingMeasurement:
             return run(
-                ChildRequest(
+                TimingRequest(
                     setup=str(self.setup),
                     models=self.hashes,
                     calls=-(-calls // self.setup.processes),

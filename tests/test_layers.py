@@ -11,7 +11,7 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options", "stash", "cases"),
+    ("errors", "units", "limits", "options", "stash", "cases", "frameworks"),
     ("settings", "results", "bargains", "machine_lock"),
     ("stats",),
     ("models", "data"),
@@ -19,8 +19,8 @@ LAYERS = (
     ("kpis",),
     ("gates", "verdicts", "sla", "sla_schema", "handover"),
     ("reports", "judged"),
-    ("session", "measuring", "timed", "collection", "fixture_lookup", "parametrisation"),
-    ("access", "outcomes", "children", "process_guard"),
+    ("session", "measuring", "timed", "launches", "collection", "fixture_lookup", "parametrisation"),
+    ("access", "outcomes", "children", "process_guard", "launched"),
     ("fixtures", "judging", "sla_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),
 )

@@ -70,4 +70,19 @@ KPIS = (
         bounds=NONNEGATIVE,
         options=_SWEPT,
     ),
+    Kpi(
+        name="cold_start",
+        pillar="efficiency",
+        unit="s",
+        better="lower",
+        definition="from the call of what builds the model until its first output, in a fresh process; the import of "
+        "its library is stated apart",
+        method="the test again in processes=5 fresh processes for each model, in turn; mean, and Student's interval "
+        "of the log-ratio of pairs",
+        source="this project's design",
+        probe="launch",
+        derive="derive_launch:cold_start",
+        bounds=NONNEGATIVE,
+        options={"batch_size": 1, "processes": 5, "confidence": None},
+    ),
 )

@@ -36,4 +36,31 @@ KPIS = (
         probe="artefact",
         derive="derive_footprint:size_on_disk",
     ),
+    Kpi(
+        name="peak_memory",
+        pillar="footprint",
+        unit="B",
+        better="lower",
+        definition="most resident memory that loading and running the model adds in a fresh process, at batch_size=1 "
+        "unless stated",
+        method="the test again in a fresh process, which builds one model and runs batches through it; high-water "
+        "mark of the kernel on Linux, sampled every 2 ms elsewhere; interpreter and libraries subtracted",
+        source="Documentation/filesystems/proc.rst of Linux (clear_refs, VmHWM)",
+        probe="launch",
+        derive="derive_launch:peak_memory",
+        options={"batch_size": 1},
+    ),
+    Kpi(
+        name="peak_gpu_memory",
+        pillar="footprint",
+        unit="B",
+        better="lower",
+        definition="most memory of its GPU that the model's tensors take in a fresh process, loaded and run at "
+        "batch_size=1 unless stated",
+        method="as peak_memory; what the caching allocator reserved is stated beside it",
+        source="torch.cuda.max_memory_allocated, torch.cuda.max_memory_reserved",
+        probe="launch",
+        derive="derive_launch:peak_gpu_memory",
+        options={"batch_size": 1},
+    ),
 )

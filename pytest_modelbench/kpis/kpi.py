@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.probes.launch import Launch
     from pytest_modelbench.probes.predictions import Outputs, Predictions
     from pytest_modelbench.probes.timing import TimingMeasurement
     from pytest_modelbench.results import Evidence
@@ -24,10 +25,10 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, or `record` (the test's body). `derive` names the function that does it, as
-    `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are the least and the
-    greatest value. `options` are the measurement options of a gate with their defaults. `paired` KPIs are defined on
-    both models. `metric` is what the user brought for a KPI of his own.
+    `parameters`, `artefact`, `launch` (a fresh process), or `record` (the test's body). `derive` names the function
+    that does it, as `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are the
+    least and the greatest value. `options` are the measurement options of a gate with their defaults. `paired` KPIs
+    are defined on both models. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Kpi:
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions"}
+        return self.probe in {"timing", "outputs", "predictions", "launch"}
 
 
 class Measurements(Protocol):
@@ -79,6 +80,12 @@ class Measurements(Protocol):
 
     def timing(self) -> TimingMeasurement:
         """Return the timed measurement that this gate shares."""
+
+    def launch(self, role: str) -> Launch:
+        """Return what loading and running a model takes in a fresh process."""
+
+    def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
+        """Return several launches of each model in cold processes, taken in turn."""
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes.timing import Progress, TimingMeasurement
+from pytest_modelbench.probes.travel import read_arrays, unpack_timing
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.levels import spread_by_level
 from pytest_modelbench.stats.sequential import look_schedule
@@ -23,7 +23,7 @@ _ADDED_UP = ("rounds", "disturbed_rounds", "repeated_rounds", "involuntary_switc
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChildRequest:
+class TimingRequest:
     """What one process is asked to measure.
 
     `setup` names the gates whose measurement is meant, `models` the hash of each model in it by role. `calls` are
@@ -31,22 +31,22 @@ class ChildRequest:
     is the file that the measurement goes into.
     """
 
+    kind: ClassVar[str] = "timing"
     setup: str
     models: Mapping[str, str]
     calls: int
     budget_s: float
     seed: int
     batch_sizes: Mapping[str, int] | None
-    path: str
+    path: str = ""
 
-    def write(self, path: Path) -> None:
-        """Write the request for the process to read."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)
 
-    @classmethod
-    def read(cls, path: Path) -> ChildRequest:
-        """Read what `write` wrote."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    def answer(self) -> TimingMeasurement:
+        """Read what the process has left."""
+        return unpack_timing(read_arrays(Path(self.path)))
 
     def refuse_others(self, hashes: Mapping[str, str]) -> None:
         """Refuse models that are not the parent's; those that only have an identity cannot be told apart.
@@ -55,12 +55,20 @@ class ChildRequest:
             MeasurementError: a fixture builds something else in a fresh process.
         """
         for role, wanted in self.models.items():
-            if "object-" not in wanted and hashes[role] != wanted:
-                raise MeasurementError(
-                    f"in a fresh process the {role} is another model ({hashes[role]}, not {wanted}): what builds it "
-                    "depends on something that this process was not given, such as an option of your conftest or "
-                    "a random seed"
-                )
+            refuse_other_model(role, hashes[role], wanted)
+
+
+def refuse_other_model(role: str, found: str, wanted: str) -> None:
+    """Refuse a model that a fresh process built and that is not the parent's.
+
+    Raises:
+        MeasurementError: its hash is another; a model that only has an identity cannot be told apart.
+    """
+    if "object-" not in wanted and found != wanted:
+        raise MeasurementError(
+            f"in a fresh process the {role} is another model ({found}, not {wanted}): what builds it depends on "
+            "something that this process was not given, such as an option of your conftest or a random seed"
+        )
 
 
 def enough_for_child(measurement: TimingMeasurement, calls: int) -> bool:

@@ -59,7 +59,7 @@ def student_model():
         "top1_accuracy": "pass",
         "latency_mean": "error",
     }
-    assert "ended with exit code 1 and without a measurement" in gates["latency_p50"]["reason"]
+    assert "ended with exit code 1, without a measurement" in gates["latency_p50"]["reason"]
     assert "no such bucket" in gates["latency_p50"]["reason"]
 
 

@@ -1,0 +1,29 @@
+"""What a model's library takes to import, timed before anything else of a fresh process. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import time
+from pathlib import Path
+
+_OF_KINDS = {"torch": ("torch",), "sklearn": ("sklearn",), "pipeline": ("torch", "transformers")}
+
+
+def frameworks_of(kind: str) -> tuple[str, ...]:
+    """Return what a model of a kind runs on, as names of modules; nothing for functions and fakes."""
+    return _OF_KINDS.get(kind, ())
+
+
+def import_frameworks(asked: Path) -> float:
+    """Import what a request for a fresh process names, and return the seconds it took; 0 where it names none.
+
+    A module that is not there is the business of whoever builds the model.
+    """
+    names = json.loads(asked.read_text(encoding="utf-8")).get("frameworks", [])
+    start = time.perf_counter()
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    return time.perf_counter() - start

@@ -1,0 +1,204 @@
+"""What it takes to start a model: in a fresh process it is loaded and run, once, by whoever builds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.probes.resident import Added, PeakMeter
+from pytest_modelbench.probes.travel import Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchRequest:
+    """What a fresh process is asked to do: load the model of a role, and run batches of a size through it.
+
+    `model` is the hash that it must have. `frameworks` are imported before anything is measured. `cold` leaves their
+    first steps to the model, as a deployment does; otherwise they are made before, so that they count as theirs.
+    `path` is the file that the answer goes into.
+    """
+
+    kind: ClassVar[str] = "launch"
+    setup: ClassVar[str] = ""  # no gate's timing is asked for
+    role: str
+    model: str
+    batch_size: int
+    frameworks: tuple[str, ...]
+    cold: bool
+    budget_s: float
+    path: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+    def answer(self) -> Launch:
+        """Read what the process has left."""
+        return Launch(**json.loads(Path(self.path).read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What one launch took: seconds, and bytes of resident memory above what the process held before.
+
+    Attributes:
+        import_s: of the frameworks; 0 where something else had imported them.
+        load_s: from the call of what builds the model until it is ready.
+        first_output_s: of the first call.
+        base_bytes: what interpreter, frameworks and tests held before the model was built.
+        load_peak_bytes: the most while it was loaded.
+        loaded_bytes: what it held once it was loaded.
+        run_peak_bytes: the most while it ran, on top of what was held before it was loaded.
+        gpu_bytes: the most that its tensors took on its GPU, None where it has none; `gpu_reserved_bytes` is what the
+            caching allocator held for them.
+        method: how the peak was seen.
+    """
+
+    import_s: float
+    load_s: float
+    first_output_s: float
+    base_bytes: int
+    load_peak_bytes: int
+    loaded_bytes: int
+    run_peak_bytes: int
+    batch_size: int
+    method: str
+    gpu_bytes: int | None = None
+    gpu_reserved_bytes: int | None = None
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that loading and running took."""
+        return max(self.load_peak_bytes, self.run_peak_bytes)
+
+    def write(self, path: Path) -> None:
+        """Leave it for the parent, whole or not at all."""
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        part.replace(path)
+
+
+def pack_launches(launches: Sequence[Launch]) -> Arrays:
+    """Return launches as arrays, for other workers."""
+    return {"text": np.array(json.dumps([asdict(launch) for launch in launches]))}
+
+
+def unpack_launches(arrays: Arrays) -> list[Launch]:
+    """Return what `pack_launches` packed."""
+    return [Launch(**one) for one in json.loads(str(arrays["text"]))]
+
+
+def take_first_steps(names: Sequence[str]) -> None:
+    """Let frameworks allocate what they keep for themselves: thread pools, kernels, a device's context."""
+    if "torch" not in names:
+        return
+    import torch
+    from torch.nn import functional
+
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    for device in devices:
+        with torch.inference_mode():
+            image = torch.ones(1, 8, 16, 16, device=device)
+            seen = functional.conv2d(image, torch.ones(8, 8, 3, 3, device=device)).relu().mean((2, 3))
+            functional.softmax(functional.linear(seen, torch.ones(8, 8, device=device)), dim=-1).sum().item()
+
+
+class Launching:
+    """Measures one launch, in the process that it happens in.
+
+    `loading()` goes around whatever builds the model: several blocks add up, and one inside of another counts once.
+    """
+
+    def __init__(self, request: LaunchRequest, import_s: float) -> None:
+        self.request = request
+        self.import_s = import_s
+        self.added = Added()
+        self.load_s = 0.0
+        self.base_bytes: int | None = None
+        self._inside = False
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Measure a part of loading."""
+        if self._inside:
+            yield
+            return
+        if self.base_bytes is None and not self.request.cold:
+            take_first_steps(self.request.frameworks)
+        self._inside = True
+        try:
+            with PeakMeter() as use:
+                start = time.perf_counter()
+                yield
+                took = time.perf_counter() - start
+        finally:
+            self._inside = False
+        self.load_s += took
+        self.base_bytes = use.before_bytes if self.base_bytes is None else self.base_bytes
+        self.added.after(use)
+
+    def run(self, model: Model, batches: Sequence[Any]) -> Launch:
+        """Run batches through the model and return what the launch has taken.
+
+        Raises:
+            ModelError: the model raised.
+        """
+        load_peak, loaded = self.added.peak_bytes, self.added.held_bytes
+        reading_gpu = gpu_meter(model)
+        with PeakMeter() as use, model.running():
+            first_s = _timed(model, batches[0])
+            for batch in batches[1:]:
+                _timed(model, batch)
+        running = Added()
+        running.held_bytes = loaded
+        running.after(use)
+        allocated, reserved = reading_gpu()
+        return Launch(
+            import_s=self.import_s,
+            load_s=self.load_s,
+            first_output_s=first_s,
+            base_bytes=self.base_bytes or use.before_bytes,
+            load_peak_bytes=load_peak,
+            loaded_bytes=loaded,
+            run_peak_bytes=running.peak_bytes,
+            batch_size=self.request.batch_size,
+            method=use.method,
+            gpu_bytes=allocated,
+            gpu_reserved_bytes=reserved,
+        )
+
+
+def _timed(model: Model, batch: Any) -> float:
+    start = time.perf_counter()
+    try:
+        model.bind(batch)()
+    except Exception as error:
+        raise model.failure(batch, error) from error
+    return time.perf_counter() - start
+
+
+def gpu_meter(model: Model, cuda: Any = None) -> Callable[[], tuple[int | None, int | None]]:
+    """Return what reads the most bytes that tensors took on a model's GPU, and that were reserved for them.
+
+    They count from the start of the process on, in which nothing but this model has been on the GPU.
+
+    Args:
+        model: whose `device` is looked at.
+        cuda: torch.cuda, or a fake of it.
+    """
+    device = getattr(model, "device", None)
+    if getattr(device, "type", None) != "cuda":
+        return lambda: (None, None)
+    if cuda is None:
+        import torch
+
+        cuda = torch.cuda
+    return lambda: (int(cuda.max_memory_allocated(device)), int(cuda.max_memory_reserved(device)))

@@ -1,0 +1,233 @@
+"""Peak memory and cold start: the test again in fresh processes, each of which builds one model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from suites import Judge
+
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("peak_memory", "<= 100 MB", "reduction >= 50%")
+def test_memory(): ...
+"""
+HEAVY = """
+import os
+import time
+from pathlib import Path
+import numpy as np
+import pytest
+from pytest_modelbench import EvalData
+
+MB = 2**20
+LOG = Path(__file__).with_name("built")
+
+class Net:
+    def __init__(self, held_mb, spike_mb=0):
+        self.weights = np.ones(held_mb * MB // 8)
+        self.spike = spike_mb * MB // 8
+    def __call__(self, batch):
+        np.ones(self.spike)
+        return np.eye(3)[np.asarray(batch)[:, 0].astype(int) % 3]
+
+def built(what, *sizes):
+    with LOG.open("a") as file:
+        file.write(f"{os.getpid()} {what}\\n")
+    return Net(*sizes)
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return built("teacher", 120, 180)
+
+@pytest.fixture(scope="session")
+def student_model():
+    return built("student", 20, 60)
+
+@pytest.fixture(scope="session")
+def eval_data():
+    ballast = np.ones(200 * MB // 8)  # belongs to the data, not to a model
+    inputs = np.arange(60.0).reshape(60, 1)
+    data = EvalData(inputs, np.arange(60) % 3)
+    data.ballast = ballast
+    return data
+"""
+
+
+def builds() -> dict[str, list[str]]:
+    """Return what each process built, in order."""
+    found: dict[str, list[str]] = {}
+    for line in Path("built").read_text(encoding="utf-8").splitlines():
+        process, what = line.split()
+        found.setdefault(process, []).append(what)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the exact high-water mark is Linux's")
+def test_peak_memory(judge: Judge) -> None:
+    """Held and spike of each model to 2 MB, without data, interpreter and the other model."""
+    finished = judge(SUITE, fakes=HEAVY)
+    assert finished.result.ret == 0, finished.text
+    readings = finished.gate("peak_memory")["readings"]
+    assert readings["student"]["value"] == pytest.approx(80 * 2**20, abs=2e6)
+    assert readings["teacher"]["value"] == pytest.approx(300 * 2**20, abs=2e6)
+    assert "of interpreter, libraries and tests subtracted" in readings["student"]["method"]
+    alone = [what for what in builds().values() if len(what) == 1]
+    assert sorted(alone) == [["student"], ["teacher"]]
+    finished.result.stdout.fnmatch_lines(["*peak_memory*31? MB*8?.? MB*<= 100 MB*PASS*"])
+
+
+def test_one_launch_serves_all_gates(judge: Judge) -> None:
+    """Also with workers, where the second one reads what the first has measured."""
+    more = """
+@pytest.mark.kpi("peak_memory", "<= 1 GB")
+def test_again(): ...
+"""
+    assert judge(SUITE + more, "-n", "2", "--dist", "load", fakes=HEAVY).result.ret == 0
+    launched = [what for what in builds().values() if len(what) == 1]
+    assert len([what for what in launched if what == ["teacher"]]) == 1
+
+
+def test_student_made_from_the_teacher(judge: Judge) -> None:
+    """A fixture that asks for the other model gets it, and only what it adds is counted."""
+    derived = """
+@pytest.fixture(scope="session")
+def student_model(teacher_model):
+    assert isinstance(teacher_model, Net)
+    return built("student", 20, 60)
+"""
+    finished = judge(SUITE, fakes=HEAVY, more=derived)
+    assert finished.gate("peak_memory")["readings"]["student"]["value"] == pytest.approx(80 * 2**20, abs=2e6)
+
+
+COLD = """
+import pytest
+
+@pytest.mark.kpi("cold_start", "<= 60 s", "ratio <= 0.5", processes=2)
+def test_start(): ...
+"""
+
+
+def test_cold_start(judge: Judge) -> None:
+    """Loading and the first output count, over several processes in turn; the import is told apart."""
+    slow = HEAVY.replace(
+        '    return built("teacher", 120, 180)', '    time.sleep(0.5)\n    return built("teacher", 1)'
+    )
+    quick = slow.replace(
+        '    return built("student", 20, 60)', '    time.sleep(0.05)\n    return built("student", 1)'
+    )
+    finished = judge(COLD, fakes=quick)
+    gate = finished.gate("cold_start")
+    assert gate["verdict"] == "pass", finished.text
+    assert 0.5 < gate["readings"]["teacher"]["value"] < 5
+    assert gate["readings"]["student"]["value"] < 0.5
+    assert "library imported in" in gate["readings"]["student"]["method"]
+    assert gate["readings"]["student"]["n"] == 2
+    assert len([what for what in builds().values() if what == ["teacher"]]) == 3  # the first is thrown away
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL (the kernel does that when memory is out), without"),
+        ("os.kill(os.getpid(), 11)", "was ended by SIGSEGV (a crash in compiled code), without"),
+        ("os._exit(0)", "os._exit(0) was called"),
+        ("raise MemoryError('no more')", "no more"),
+    ],
+    ids=["killed", "crashed", "os._exit", "raised"],
+)
+def test_process_that_dies_is_a_verdict(judge: Judge, fault: str, reason: str) -> None:
+    """With its signal or its error; the other gates stand."""
+    dying = f"""
+import sys
+@pytest.fixture(scope="session")
+def student_model():
+    if any("modelbench-child" in argument for argument in sys.argv):
+        {fault}
+    return built("student", 20, 60)
+"""
+    other = """
+@pytest.mark.kpi("agreement", ">= 99%")
+def test_agreement(): ...
+"""
+    finished = judge(SUITE + other, fakes=HEAVY, more=dying)
+    assert finished.result.ret == 1
+    gate = finished.gate("peak_memory")
+    assert gate["verdict"] == "error"
+    assert reason in gate["reason"]
+    assert finished.gate("agreement")["verdict"] == "pass"
+
+
+def test_factory_that_prints_and_forks(judge: Judge) -> None:
+    """What it prints is captured; a forked process leaves no answer of its own."""
+    noisy = """
+@pytest.fixture(scope="session")
+def student_model():
+    print("hello from the factory")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return built("student", 20, 60)
+"""
+    finished = judge(SUITE, fakes=HEAVY, more=noisy)
+    assert finished.gate("peak_memory")["readings"]["student"]["value"] == pytest.approx(80 * 2**20, abs=2e6)
+
+
+def test_other_model_in_the_fresh_process(judge: Judge) -> None:
+    """A factory that builds something else there is refused, not measured."""
+    other = """
+import sys, torch
+
+@pytest.fixture(scope="session")
+def student_model():
+    return torch.nn.Linear(1, 4 if any("modelbench-child" in argument for argument in sys.argv) else 3)
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return torch.nn.Linear(1, 3)
+"""
+    finished = judge(SUITE, fakes=HEAVY, more=other)
+    assert "in a fresh process the student is another model" in finished.gate("peak_memory")["reason"]
+
+
+def test_models_named_on_the_command_line(judge: Judge) -> None:
+    """A saved model and a factory are loaded in the fresh process, and measured while they load."""
+    module = """
+import numpy as np
+
+class Net:
+    def __init__(self, mb):
+        self.weights = np.ones(mb * 2**20 // 8)
+    def __call__(self, batch):
+        return np.eye(3)[np.asarray(batch)[:, 0].astype(int) % 3]
+
+def teacher():
+    return Net(100)
+
+def student():
+    return Net(30)
+"""
+    Path("named.py").write_text(module, encoding="utf-8")
+    options = ("--modelbench-teacher=named.py:teacher", "--modelbench-student=small=named.py:student")
+    finished = judge(SUITE, *options, fakes=HEAVY)
+    readings = finished.gate("peak_memory")["readings"]
+    assert readings["student"]["value"] == pytest.approx(30 * 2**20, abs=2e6)
+    assert readings["teacher"]["value"] == pytest.approx(100 * 2**20, abs=2e6)
+
+
+def test_memory_meter(judge: Judge) -> None:
+    """A block of one's own."""
+    suite = """
+import numpy as np
+
+def test_block(memory_meter):
+    with memory_meter as memory:
+        np.ones(50 * 2**17)
+    assert 45e6 < memory.peak_bytes < 60e6
+    assert memory.held_bytes < 5e6
+"""
+    finished = judge(suite)
+    finished.result.assert_outcomes(passed=1)
