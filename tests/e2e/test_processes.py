@@ -178,12 +178,12 @@ def test_model_too_slow_for_its_percentile_is_told_early(judge: Judge) -> None:
         more="""
 @pytest.fixture(scope="session")
 def student_model():
-    return student(cost_ns=2e9)
+    return student(cost_ns=1.5e9)
 """,
     )
     verdicts = {gate["kpi"]: gate["verdict"] for gate in finished.report["gates"]}
     assert verdicts == {"latency_p99": "inconclusive", "latency_p50": "pass"}
     reason = finished.gate("latency_p99")["reason"]
     assert "latency_p99 needs 546 independent calls for an upper bound" in reason
-    assert "they take at least 736 s, and the budget is 60 s: give --modelbench-budget=1472" in reason
+    assert "they take at least 552 s, and the budget is 60 s: give --modelbench-budget=1104" in reason
     assert finished.report["timings"][0]["budget_exhausted"] is False
