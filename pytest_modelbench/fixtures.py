@@ -65,7 +65,7 @@ def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
 
 @pytest.fixture
 def memory_meter() -> PeakMeter:
-    """Measure what a block takes: `with memory_meter as memory: ...`, then `memory.peak_bytes`, `memory.held_bytes`."""
+    """Measure what a block takes of memory: `with memory_meter as memory: ...`, then `memory.peak_bytes`."""
     from pytest_modelbench.probes.resident import PeakMeter
 
     return PeakMeter()

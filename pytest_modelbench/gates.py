@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_modelbench.bargains import Bargain, read_bargain
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
 from pytest_modelbench.kpis.catalogue import find_kpi
 from pytest_modelbench.kpis.kpi import Kpi, Question
 from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.settings import check_confidence
+from pytest_modelbench.tiers import unknown_tier
 from pytest_modelbench.units import dimension_of, parse_quantity
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
@@ -148,7 +149,12 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
             )
         return bound
 
-    return read_bargain(text, bind, bind_other) or bind(text)
+    try:
+        return read_bargain(text, bind, bind_other) or bind(text)
+    except LimitSyntaxError as error:
+        if kpi.unit == "tier":
+            raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
+        raise
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,6 +172,10 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageMistake(f"processes={value!r}, expected a whole number of at least 2, or 1 for none")
         elif name == "memory":
             _check_memory(value)
+        elif name == "headroom" and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 100
+        ):
+            raise UsageMistake(f"headroom={value!r}, expected a factor of at least 1, such as 1.2")
         elif name == "key" and not isinstance(value, str):
             raise UsageMistake(f"key={value!r}, expected a text: an entry of the metric's answer")
         elif name == "average" and value not in AVERAGES:

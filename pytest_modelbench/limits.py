@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
+from pytest_modelbench.tiers import find_tier, unknown_tier
 from pytest_modelbench.units import Quantity, dimension_of, parse_quantity, unknown_unit
 
 SUBJECTS = ("reduction", "increase", "ratio", "speedup", "difference", "drop", "regression")
@@ -188,7 +189,9 @@ def bind_limit(
         )
     if subject == "speedup" and dimension_of(unit) != "time":
         raise UsageMistake(f"{written!r}: 'speedup' compares times, and {kpi} is not a time. Write 'ratio'.")
-    if subject in {"", "difference"}:
+    if unit == "tier":
+        measure, threshold = "value", _tier(limit, kpi)
+    elif subject in {"", "difference"}:
         measure, threshold = subject or "value", _in_kpi_unit(limit, kpi, unit)
     elif subject == "drop":
         measure, threshold = _drop(limit, unit)
@@ -199,6 +202,15 @@ def bind_limit(
     bound = BoundLimit(limit=limit, measure=measure, threshold=threshold, source=source)
     _refuse_vacuous(bound, bounds, kpi)
     return bound
+
+
+def _tier(limit: Limit, kpi: str) -> float:
+    written = limit.text or str(limit)
+    if limit.subject:
+        raise UsageMistake(f"{written!r}: {kpi} takes a limit on the student's own tier only. Write '<= T4'")
+    if find_tier(limit.quantity.unit) is None:
+        raise UsageMistake(f"{written!r}: {unknown_tier(str(limit.quantity))}. Write '<= T4'")
+    return limit.quantity.value
 
 
 def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:

@@ -101,6 +101,13 @@ OPTIONS = (
     ),
     Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
+        "modelbench_tiers",
+        "the hardware tiers that take the place of the built-in table, a line for each: NAME = MEMORY, such as "
+        "T4 = 16 GB",
+        kind="list",
+        where="ini",
+    ),
+    Option(
         "modelbench_confidence",
         "confidence of each side for every gate that states none; makes quality limits non-inferiority tests",
         where="ini",

@@ -74,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (any(given.values()) or config.getini("modelbench")):
         return
     from pytest_modelbench.settings import Given, resolve_settings
+    from pytest_modelbench.tiers import use_tiers
 
     ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
     places = (
@@ -81,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         Given(values=ini, where=lambda option: f"ini value {option.name}"),
     )
     settings, mistakes = resolve_settings(places)
+    use_tiers(dict(settings.tiers))
     if given["modelbench_json"] and not settings.enabled:
         mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
     if settings.plan and not settings.enabled:

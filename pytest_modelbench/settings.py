@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.options import OPTIONS, Option
+from pytest_modelbench.units import parse_quantity
 
 ALLOCATORS = ("steady", "system")
 INCONCLUSIVE = ("fail", "warn")
@@ -56,6 +58,7 @@ class Settings:
     confidence: float | None = None
     allow_pickle: bool = False
     plan: bool = False
+    tiers: tuple[tuple[str, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
@@ -126,6 +129,25 @@ def parse_spec(text: str) -> NamedSpec:
     return NamedSpec(spec=match.group(2), name=match.group(1))
 
 
+def parse_tier(text: str) -> tuple[str, float]:
+    """Read a hardware tier, `NAME = MEMORY`.
+
+    Raises:
+        ValueError: it is spelled otherwise.
+
+    >>> parse_tier("Jetson = 8 GB")
+    ('Jetson', 8000000000.0)
+    """
+    name, _, memory = (part.strip() for part in text.partition("="))
+    try:
+        size = parse_quantity(memory).to("B")
+    except UsageMistake as mistake:
+        raise ValueError("NAME = MEMORY, such as T4 = 16 GB") from mistake
+    if not name or size <= 0:
+        raise ValueError("NAME = MEMORY, such as T4 = 16 GB")
+    return name, size
+
+
 _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench": ("enabled", bool),
     "modelbench_teacher": ("teacher", parse_spec),
@@ -142,6 +164,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_confidence": ("confidence", _confidence),
     "modelbench_allow_pickle": ("allow_pickle", bool),
     "modelbench_plan": ("plan", bool),
+    "modelbench_tiers": ("tiers", parse_tier),
 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.tiers import find_tier, tier_name
 
 _DIMENSIONS: dict[str, dict[str, float]] = {
     "time": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
@@ -59,6 +60,8 @@ def dimension_of(symbol: str) -> str | None:
     ('size', None)
     """
     known = _UNITS.get(_ALIASES.get(symbol, symbol))
+    if known is None and find_tier(symbol) is not None:
+        return "a hardware tier"
     return known[0] if known else None
 
 
@@ -94,6 +97,8 @@ class Quantity:
         return self.value * here[1] / there[1]
 
     def __str__(self) -> str:
+        if find_tier(self.unit) is not None:
+            return self.unit
         number = f"{self.value:.15g}"
         if float(number) != self.value:
             number = repr(self.value)
@@ -109,7 +114,7 @@ def _two_dimensions(first: str, second: str) -> str:
 
 
 def parse_quantity(text: str) -> Quantity:
-    """Read a number with an optional unit.
+    """Read a number with an optional unit, or the name of a hardware tier, which is a quantity of memory.
 
     Raises:
         UsageMistake: no number, an unknown unit (the nearest ones are named), or a number that is not finite.
@@ -120,6 +125,9 @@ def parse_quantity(text: str) -> Quantity:
     (Quantity(value=85.0, unit='%'), Quantity(value=1.5, unit='M'))
     """
     stripped = text.strip()
+    size = find_tier(stripped)
+    if size is not None:
+        return Quantity(size, stripped)
     match = _NUMBER.match(stripped)
     if match is None:
         raise UsageMistake(f"expected a number with a unit, found {stripped!r}")
@@ -169,6 +177,8 @@ def readable(values: Sequence[float], unit: str, digits: int = 3) -> tuple[list[
     >>> readable([0.0004, 0.0012, float("inf")], "s")
     (['0.4', '1.2', '?'], 'ms')
     """
+    if unit == "tier":
+        return [tier_name(value) for value in values], ""
     finite = [abs(value) for value in values if math.isfinite(value)]
     dimension = dimension_of(unit)
     scale = 1.0

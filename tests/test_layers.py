@@ -11,7 +11,7 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options", "stash", "cases", "frameworks"),
+    ("errors", "units", "limits", "options", "stash", "cases", "frameworks", "tiers"),
     ("settings", "results", "bargains", "machine_lock"),
     ("stats",),
     ("models", "data"),

@@ -29,10 +29,23 @@ def _from_counts(
 ) -> Evidence:
     def reading(role: str) -> Reading:
         count = measurements.parameters(role)
-        method = f"counted, {count.buffers:,} elements of buffers apart"
+        method = f"counted, {count.buffers:,} elements of buffers apart{_zeros(count)}"
         return Reading(estimate=Estimate.exact(value(count)), unit=question.kpi.unit, n=count.total, method=method)
 
     return exact_evidence(question, reading)
+
+
+def _zeros(count: ParameterCount) -> str:
+    """Say how zeros lie, where there are any that hardware could leave out."""
+    if count.nonzero == count.total:
+        return ""
+    zeros, rows, pairs = (
+        100 * part / count.total for part in (count.total - count.nonzero, count.in_zero_rows, count.in_two_of_four)
+    )
+    return (
+        f"; {zeros:.3g}% are zero, {rows:.3g}% in whole rows or columns (structured); {pairs:.3g}% of the "
+        "parameters are in matrices that are 2:4 sparse"
+    )
 
 
 def size_on_disk(question: Question, measurements: Measurements) -> Iterator[Evidence]:

@@ -13,6 +13,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.launch import Launch
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
+from pytest_modelbench.tiers import fitting, smallest_tier, tiers
 from pytest_modelbench.units import humanise
 
 
@@ -40,6 +41,22 @@ def peak_gpu_memory(question: Question, measurements: Measurements) -> Iterator[
         reserved = humanise(float(launch.gpu_reserved_bytes or 0), "B")
         told = f"fresh process, batch size {launch.batch_size}, {reserved} reserved by the caching allocator"
         return _exact(launch.gpu_bytes, told)
+
+    yield exact_evidence(question, reading)
+
+
+def hardware_tier(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Return the smallest tier that holds a model, as its memory in bytes."""
+    headroom = float(question.options["headroom"])
+
+    def reading(role: str) -> Reading:
+        launch = measurements.launch(role)
+        needed = (launch.peak_bytes if launch.gpu_bytes is None else launch.gpu_bytes) * headroom
+        fits = fitting(needed)
+        told = f"fits {', '.join(fits)}" if fits else f"fits none of {', '.join(tiers())}"
+        where = "memory" if launch.gpu_bytes is None else "GPU memory"
+        method = f"{told}: {humanise(needed, 'B')} of {where} with a headroom of {headroom:g}"
+        return Reading(estimate=Estimate.exact(smallest_tier(needed)), unit="tier", n=1, method=method)
 
     yield exact_evidence(question, reading)
 

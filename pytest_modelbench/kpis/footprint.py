@@ -63,4 +63,17 @@ KPIS = (
         derive="derive_launch:peak_gpu_memory",
         options={"batch_size": 1},
     ),
+    Kpi(
+        name="hardware_tier",
+        pillar="footprint",
+        unit="tier",
+        better="lower",
+        definition="smallest hardware tier whose memory holds the model's peak memory, on its GPU where it is on "
+        "one, times headroom= (1.2)",
+        method="peak_memory or peak_gpu_memory, and the table of tiers; the ini value modelbench_tiers replaces it",
+        source="the makers' data sheets",
+        probe="launch",
+        derive="derive_launch:hardware_tier",
+        options={"batch_size": 1, "headroom": 1.2},
+    ),
 )

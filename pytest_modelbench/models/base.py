@@ -40,12 +40,16 @@ class ParameterCount:
     """How many parameters a model has.
 
     `total` counts shared weights once and packed quantised weights in full; `nonzero` applies pruning masks
-    that are still attached; `buffers` are apart.
+    that are still attached; `buffers` are apart. `in_zero_rows` are zeros of output channels or inputs that are zero
+    as a whole (structured sparsity), `in_two_of_four` the parameters of matrices in which every four neighbours of a
+    row hold two zeros (2:4 sparsity, which some GPUs have kernels for).
     """
 
     total: int
     nonzero: int
     buffers: int
+    in_zero_rows: int = 0
+    in_two_of_four: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

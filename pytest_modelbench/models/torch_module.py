@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import hashlib
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import torch
 from torch import nn
 
 from pytest_modelbench.errors import MeasurementError, ModelError
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount, identity
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.outputs import leaves, map_tree
+from pytest_modelbench.models.zeros import ZeroCount
 
 _MODULE_INTERNALS = frozenset(nn.Module().__dict__)
 _COPY_HEADROOM = 4
@@ -114,23 +115,23 @@ class TorchModel(Model):
     def fingerprint(self) -> str:
         """Hash the weights, the classes and the plain attributes of all submodules.
 
-        Attributes that have no content to hash (functions, hooks, other objects) count by identity, so that
-        two models are only called equal when they compute the same thing.
+        Classes, functions and hooks count with their code, so that two models are only called equal when they
+        compute the same thing; attributes without content to hash count by identity.
         """
         if any(nn.parameter.is_lazy(tensor) for tensor in self.module.parameters()):
             return super().fingerprint()  # a lazy module has no content before its first call
-        digest = hashlib.blake2b(digest_size=16)
+        content = ContentHash()
         for path, module in self.module.named_modules():
-            digest.update(f"{path}|{type(module).__qualname__}|{identity(type(module))}".encode())
+            content.add(path, content.text_of(type(module)))
             for key, value in sorted(vars(module).items()):
                 if key not in _MODULE_INTERNALS:
-                    digest.update(f"|{key}={_plain(value)}".encode())
+                    content.add(key, content.text_of(value))
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]  # noqa: SLF001
-            digest.update(f"|{[identity(hook) for hook in hooks]}".encode())
+            content.add(content.text_of(hooks))
         for key, value in self.module.state_dict(keep_vars=True).items():
-            digest.update(key.encode())
-            _hash_state(digest, value)
-        return f"torch:{digest.hexdigest()}"
+            content.add(key)
+            content.add_state(value)
+        return f"torch:{'object-' if content.by_identity else ''}{content.hexdigest()}"
 
     def count_parameters(self) -> ParameterCount:
         """Count parameters once where shared, packed int8 weights in full, masked weights by what is left.
@@ -145,16 +146,19 @@ class TorchModel(Model):
                 original = getattr(module, name.removesuffix("_mask") + "_orig", None)
                 if name.endswith("_mask") and original is not None:
                     masks[id(original)] = buffer
-        total = sum(tensor.numel() for tensor in tensors.values())
-        nonzero = sum(
-            int(torch.count_nonzero(tensor * masks[key] if key in masks else tensor))
-            for key, tensor in tensors.items()
-        )
+        counted = ZeroCount()
+        for key, tensor in tensors.items():
+            counted.add(tensor * masks[key] if key in masks else tensor)
         for packed in self._packed():
-            total += packed.numel()
-            nonzero += int(torch.count_nonzero(packed))
+            counted.add(packed)
         buffers = sum(b.numel() for b in self.module.buffers()) - sum(m.numel() for m in masks.values())
-        return ParameterCount(total=total, nonzero=nonzero, buffers=buffers)
+        return ParameterCount(
+            total=counted.total,
+            nonzero=counted.total - counted.zeros,
+            buffers=buffers,
+            in_zero_rows=counted.in_zero_rows,
+            in_two_of_four=counted.in_two_of_four,
+        )
 
     def _packed(self) -> Iterator[torch.Tensor]:
         """Yield weights and biases that quantised modules keep packed, outside of `parameters()`."""
@@ -218,37 +222,9 @@ def _tensors(tree: Any) -> Iterator[torch.Tensor]:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and not value.is_quantized and value.layout == torch.strided
-
-
-def _hash_state(digest: hashlib.blake2b, value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        tensor = value.detach()
-        if tensor.is_quantized:
-            tensor = tensor.dequantize()
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        if tensor.device.type == "meta":
-            return
-        data = tensor.to_dense() if tensor.layout != torch.strided else tensor
-        digest.update(data.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _hash_state(digest, item)
-    elif isinstance(value, torch.ScriptObject) and hasattr(value, "__getstate__"):
-        _hash_state(digest, value.__getstate__())
-    else:
-        digest.update(_plain(value).encode())
-
-
-def _plain(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype | torch.device):
-        return repr(value)
-    if isinstance(value, tuple | list | set | frozenset):
-        return f"{type(value).__name__}({', '.join(_plain(item) for item in value)})"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_plain(key)}: {_plain(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, torch.Tensor | np.ndarray):
-        digest = hashlib.blake2b(digest_size=16)
-        _hash_state(digest, torch.as_tensor(value))
-        return digest.hexdigest()
-    return f"{type(value).__qualname__}|{identity(value)}"
+    """Whether a value is a dense tensor of torch's own, not one that packs another representation."""
+    return (
+        type(value) in {torch.Tensor, nn.Parameter, nn.Buffer}
+        and not value.is_quantized
+        and value.layout == torch.strided
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+
+from pytest_modelbench.probes.allocator import release_free_memory
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -61,13 +61,10 @@ def peak_bytes(status: Path = _STATUS) -> int:
     return int(marks[0]) * 1024 if marks else resident_bytes()
 
 
-def give_back_freed() -> None:
-    """Return freed memory to the system, so that what is used next is not hidden in what was used before."""
+def _settle() -> None:
+    """Give back what is not used, so that what is used next is not hidden in it."""
     gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-        if trim is not None:
-            trim(0)
+    release_free_memory()
 
 
 @dataclass
@@ -103,7 +100,7 @@ class PeakMeter:
     def __enter__(self) -> MemoryUse:
         self._done = threading.Event()
         self._sampler: threading.Thread | None = None
-        give_back_freed()
+        _settle()
         self.use = MemoryUse(before_bytes=resident_bytes())
         if self._reset():
             self.use.method = "the kernel's high-water mark (VmHWM)"
@@ -124,7 +121,7 @@ class PeakMeter:
             highest = self._highest
         else:
             highest = peak_bytes()
-        give_back_freed()
+        _settle()
         self.use.peak_bytes = max(highest, now) - self.use.before_bytes
         self.use.held_bytes = resident_bytes() - self.use.before_bytes
 

@@ -187,6 +187,8 @@ def _evidence(limit: dict[str, Any], gate: Gate) -> str:
     if limit["value"] is None:
         return _first_words(limit["reason"])
     student = gate["readings"]["student"]
+    if limit["unit"] == "tier":
+        return str(student["method"]).partition(":")[0]
     exact = limit["ci_low"] == limit["ci_high"] == limit["value"]
     parts = [] if _is_own_value(limit) else [format_judged(limit["value"], limit["unit"])]
     if not exact and limit["ci_low"] is limit["ci_high"] is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,6 +177,139 @@ def test_pruning_masks_count_as_zeros() -> None:
 def quantised() -> Any:
     with pytest.warns():  # torch announces that this API will move
         return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, dtype=torch.qint8)
+
+
+def test_zeros_of_whole_rows_are_told_apart() -> None:
+    """Two of eight outputs and one of four inputs of a matrix: 2 * 4 + 8 - 2 zeros, none of them 2:4."""
+    module = nn.Linear(4, 8, bias=False)
+    with torch.no_grad():
+        module.weight[2:4] = 0
+        module.weight[:, 1] = 0
+    count = TorchModel(module, "student").count_parameters()
+    assert (count.total - count.nonzero, count.in_zero_rows, count.in_two_of_four) == (14, 14, 0)
+
+
+def test_zero_kernels_are_rows() -> None:
+    """An output channel of a convolution, and an input that no channel reads."""
+    module = nn.Conv2d(3, 4, 3, bias=False)
+    with torch.no_grad():
+        module.weight[0] = 0
+        module.weight[:, 2] = 0
+    count = TorchModel(module, "student").count_parameters()
+    assert count.in_zero_rows == count.total - count.nonzero == 27 + 36 - 9
+
+
+@pytest.mark.parametrize(("pattern", "share"), [((0, 1, 0, 1), 1.0), ((0, 0, 0, 1), 1.0), ((0, 1, 1, 1), 0.0)])
+def test_two_of_four(pattern: tuple[int, ...], share: float) -> None:
+    """Every four neighbours must hold two zeros; the matrix beside it does not count."""
+    pruned, dense = nn.Linear(8, 6, bias=False), nn.Linear(6, 4, bias=False)
+    with torch.no_grad():
+        pruned.weight.copy_(torch.tensor(pattern).repeat(6, 2) * (pruned.weight.abs() + 1))
+    count = TorchModel(nn.Sequential(pruned, dense), "student").count_parameters()
+    assert count.in_two_of_four == share * 48
+
+
+def torchao_model() -> nn.Module:
+    quantization = pytest.importorskip("torchao.quantization", reason="needs torchao")
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 8))
+    quantization.quantize_(module, quantization.Int8WeightOnlyConfig())
+    return module
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchao_weights_are_counted_hashed_and_saved() -> None:
+    """Packed by a tensor subclass: all parameters, a quarter of the bytes, equal hashes for equal models."""
+    model, again = (TorchModel(torchao_model(), "student") for _ in range(2))
+    assert model.count_parameters().total == 64 * 32 + 32 + 32 * 8 + 8
+    assert model.fingerprint() == again.fingerprint()
+    changed = torchao_model()
+    with torch.no_grad():
+        next(iter(changed.children())).bias[0] += 1  # type: ignore[operator, index]
+    assert TorchModel(changed, "student").fingerprint() != model.fingerprint()
+    artefact = model.artefact()
+    assert artefact.size_bytes < 4 * 64 * 32
+    assert "torch.save" in artefact.method
+    copied = model.replicate()
+    assert copied is not None
+    assert copied.fingerprint() == model.fingerprint()
+
+
+HASHED = """
+import sys, enum, dataclasses
+import torch
+from torch import nn
+from pytest_modelbench.models.torch_module import TorchModel
+
+class Mode(enum.Enum):
+    FAST = 1
+
+@dataclasses.dataclass
+class Config:
+    width: int = 3
+
+def activation(x):
+    return x.relu() if str(x.dtype) in {"torch.float32", "torch.float16", "a", "b", "c"} else x
+
+class Other(nn.Module):
+    pass
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.config, self.mode, self.names = Config(), Mode.FAST, {"a", "b", "c", "d"}
+        self.activation = activation
+        self.scale = lambda x: SCALE * x
+    def forward(self, x):
+        return self.activation(self.linear(x))
+
+if sys.argv[1] == "late":
+    TorchModel(Other(), "teacher").fingerprint()
+torch.manual_seed(0)
+net = Net()
+net.register_forward_hook(lambda module, inputs, output: output * 2)
+print(TorchModel(net, "student").fingerprint())
+"""
+
+
+def test_hash_is_the_same_in_every_process() -> None:
+    """Whatever was hashed before, and however Python orders its sets there."""
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", HASHED, order],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for order, seed in (("early", "1"), ("late", "2"))
+    }
+    assert len(prints) == 1
+    assert "object-" not in next(iter(prints))
+
+
+def test_hash_sees_another_method() -> None:
+    """Two classes of one name are one only if their code is."""
+
+    def net(scale: int, *, other: bool = False) -> nn.Module:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+
+            def forward(self, x: Any) -> Any:
+                return scale * x
+
+        class Twice(Net):
+            def forward(self, x: Any) -> Any:
+                return scale * x + 0
+
+        Twice.__qualname__ = Net.__qualname__
+        return Twice() if other else Net()
+
+    prints = [TorchModel(module, "a").fingerprint() for module in (net(1), net(1), net(2), net(1, other=True))]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
 
 
 def test_packed_weights_are_counted() -> None:
