@@ -21,10 +21,11 @@ from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_o
 from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
-from pytest_modelbench.timed import TimedRun, timing_note
+from pytest_modelbench.timed import TimedRun, real_batches, timing_note
 from pytest_modelbench.verdicts import judge
 
 if TYPE_CHECKING:
+    from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
 
 PATIENCE_WITH_HOPELESS = 0.2
@@ -127,6 +128,17 @@ class GateMeasurements:
                 shown.clear()
 
         return progress
+
+    def flops(self, role: str) -> FlopCount:
+        """Return the operations of one forward pass, counted once for a model's content and a batch size."""
+        model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
+
+        def measure() -> FlopCount:
+            from pytest_modelbench.probes.flops import count_flops
+
+            return count_flops(model, real_batches(data, size)[0], size)
+
+        return self.session.once(("flops", self.session.hash_of(model), data.key, size), measure)
 
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""

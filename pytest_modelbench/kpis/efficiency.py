@@ -85,4 +85,21 @@ KPIS = (
         bounds=NONNEGATIVE,
         options={"batch_size": 1, "processes": 5, "confidence": None},
     ),
+    *(
+        Kpi(
+            name=name,
+            pillar="efficiency",
+            unit="",
+            better="lower",
+            definition=f"{what} of a forward pass for each sample of a batch (batch_size=1 unless stated), in matrix "
+            "products, convolutions, attention and recurrent layers",
+            method="torch's counter with formulas for what it leaves out; operators without one are listed, and then "
+            "the count is a lower bound that passes no limit from above",
+            source="torch.utils.flop_counter",
+            probe="flops",
+            derive="derive_flops:flops",
+            options={"batch_size": 1},
+        )
+        for name, what in (("flops", "floating-point operations"), ("macs", "multiply-accumulates"))
+    ),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.probes.launch import Launch
     from pytest_modelbench.probes.predictions import Outputs, Predictions
     from pytest_modelbench.probes.timing import TimingMeasurement
@@ -25,10 +26,10 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, `launch` (a fresh process), or `record` (the test's body). `derive` names the function
-    that does it, as `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are the
-    least and the greatest value. `options` are the measurement options of a gate with their defaults. `paired` KPIs
-    are defined on both models. `metric` is what the user brought for a KPI of his own.
+    `parameters`, `artefact`, `launch` (a fresh process), `flops`, or `record` (the test's body). `derive` names the
+    function that does it, as `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are
+    the least and the greatest value. `options` are the measurement options of a gate with their defaults. `paired`
+    KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Kpi:
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions", "launch"}
+        return self.probe in {"timing", "outputs", "predictions", "launch", "flops"}
 
 
 class Measurements(Protocol):
@@ -86,6 +87,9 @@ class Measurements(Protocol):
 
     def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
         """Return several launches of each model in cold processes, taken in turn."""
+
+    def flops(self, role: str) -> FlopCount:
+        """Return the operations of one forward pass of a model."""
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""

@@ -1,0 +1,70 @@
+"""Readings of counted operations; a count that leaves something out is a lower bound, and proves no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.flops import FlopCount
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+
+
+def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Return operations for each sample: exact, or from the count upwards where some operators have no formula."""
+    per = 2.0 if question.kpi.name == "macs" else 1.0
+    roles = ("student", "teacher") if question.with_teacher else ("student",)
+    counts = {role: measurements.flops(role) for role in roles}
+    readings = {role: _reading(count, per, _zeros(measurements, role)) for role, count in counts.items()}
+    incomplete = tuple(
+        f"incomplete: no formula for {_told(count)} of the {role}"
+        for role, count in counts.items()
+        if count.uncounted
+    )
+    student, teacher = readings["student"], readings.get("teacher")
+    yield Evidence(
+        student=student,
+        teacher=teacher,
+        comparison=None if teacher is None else _compare(student.estimate, teacher.estimate),
+        sampled=True,
+        notes=incomplete,
+    )
+
+
+def _reading(count: FlopCount, per: float, zeros: float) -> Reading:
+    value = count.per_sample / per
+    method = f"counted at batch size {count.batch_size}"
+    if count.uncounted:
+        method += f", incomplete: {_told(count)} not counted"
+    if zeros:
+        method += f"; dense-equivalent: {zeros:.3g}% of the parameters are zero and counted like others"
+    return Reading(
+        estimate=Estimate(value=value, low=value, high=math.inf if count.uncounted else value), unit="", method=method
+    )
+
+
+def _told(count: FlopCount) -> str:
+    return ", ".join(f"{name} ({times}x)" for name, times in sorted(count.uncounted.items()))
+
+
+def _zeros(measurements: Measurements, role: str) -> float:
+    """Return the share of zeros among the parameters in percent, 0 where they cannot be counted."""
+    try:
+        count = measurements.parameters(role)
+    except (NotApplicable, MeasurementError):
+        return 0.0
+    return 100 * (count.total - count.nonzero) / count.total if count.total else 0.0
+
+
+def _compare(student: Estimate, teacher: Estimate) -> Comparison:
+    """Compare two counts, each of which may only be known from below."""
+    (s_low, s_high), (t_low, t_high) = (
+        (one.low or 0.0, math.inf if one.high is None else one.high) for one in (student, teacher)
+    )
+    ratio = None
+    if teacher.value:
+        low = s_low / t_high if math.isfinite(t_high) else 0.0
+        ratio = Estimate(value=student.value / teacher.value, low=low, high=s_high / t_low)
+    gap = student.value - teacher.value
+    return Comparison(ratio=ratio, difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low))
