@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.access import KpiAccess
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
+    from pytest_modelbench.probes.energy import EnergyMeter
     from pytest_modelbench.probes.resident import PeakMeter
 
 
@@ -69,6 +70,15 @@ def memory_meter() -> PeakMeter:
     from pytest_modelbench.probes.resident import PeakMeter
 
     return PeakMeter()
+
+
+@pytest.fixture
+def energy_meter(request: pytest.FixtureRequest) -> EnergyMeter:
+    """Measure a block of at least a second: `with energy_meter as energy: ...`, then `energy.joules`."""
+    from pytest_modelbench.access import session_of
+    from pytest_modelbench.probes.energy import EnergyMeter
+
+    return EnergyMeter(session_of(request.config).energy_source())
 
 
 @pytest.fixture

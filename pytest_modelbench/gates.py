@@ -172,6 +172,8 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageMistake(f"processes={value!r}, expected a whole number of at least 2, or 1 for none")
         elif name == "memory":
             _check_memory(value)
+        elif name == "allow_estimated" and not isinstance(value, bool):
+            raise UsageMistake(f"allow_estimated={value!r}, expected True or False")
         elif name == "headroom" and (
             isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 100
         ):

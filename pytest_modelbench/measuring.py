@@ -16,6 +16,8 @@ from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.launches import launch_in_turn, launch_request
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.probes.carbon import Grid, grid
+from pytest_modelbench.probes.energy import EnergyMeasurement, EnergySettings, measure_energy
 from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches, unpack_launches
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
 from pytest_modelbench.probes.processes import TimingRequest
@@ -140,6 +142,49 @@ class GateMeasurements:
 
         return self.session.once(("flops", self.session.hash_of(model), data.key, size), measure)
 
+    def grid(self) -> Grid:
+        """Return the carbon intensity that the options state."""
+        return grid(self.plan.settings.country, self.plan.settings.grid_intensity)
+
+    def energy(self) -> EnergyMeasurement:
+        """Return windows of energy, which all energy gates of a student share."""
+        session, plan, given = self.session, self.plan, self.plan.settings
+        sharing = session.sharing(plan, self.gate)
+        with_teacher = any(other.needs_teacher for other in sharing)
+        models = {role: self.model(role) for role in (("student", "teacher") if with_teacher else ("student",))}
+        limits = [(other, self._known_limits(other)) for other in sharing]
+        hashes = tuple(session.hash_of(model) for model in models.values())
+        key = ("energy", hashes, self.data().key, self.gate.setup, plan.student, plan.home, given)
+
+        def decided(measurement: EnergyMeasurement) -> bool:
+            taken = _Taken(self, energy=measurement)
+            return all(self._settles(other, known, taken, with_teacher) for other, known in limits)
+
+        def measure() -> EnergyMeasurement:
+            size = int(self.gate.options["batch_size"])
+            settings = EnergySettings(
+                batch_size=size, window_s=given.energy_window_s, budget_s=given.budget_s, seed=given.seed
+            )
+            batches, source = real_batches(self.data(), size), session.energy_source()
+            with session.exclusive():
+                return measure_energy(models, batches, source, settings, decided, self._show_progress(models))
+
+        return session.once(key, measure)
+
+    def _settles(
+        self,
+        gate: Gate,
+        limits: list[BoundLimit | Bargain] | None,
+        taken: GateMeasurements,
+        with_teacher: bool,
+    ) -> bool:
+        if limits is None or not gate.limits:
+            return True
+        try:
+            return judge(limits, evidence_for(self._question(gate, with_teacher), taken), gate.kpi.unit).decided
+        except ModelbenchError:
+            return True  # it is never decided here
+
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
         model, data = self.model(role), self.data()
@@ -250,7 +295,7 @@ class GateMeasurements:
         question = self._question(gate, with_teacher)
         if not gate.limits:
             return len(measurement.looks) > 1
-        judgement = judge(limits, evidence_for(question, _Taken(self, measurement)), gate.kpi.unit)
+        judgement = judge(limits, evidence_for(question, _Taken(self, timing=measurement)), gate.kpi.unit)
         budget_s = self.plan.settings.budget_s
         hopeless = (
             seconds_for_bound(question, measurement) > budget_s
@@ -264,11 +309,20 @@ class GateMeasurements:
 
 
 class _Taken(GateMeasurements):
-    """The measurements of a gate while its timed one is still growing."""
+    """The measurements of a gate while one of them is still growing."""
 
-    def __init__(self, outer: GateMeasurements, measurement: TimingMeasurement) -> None:
+    def __init__(
+        self,
+        outer: GateMeasurements,
+        *,
+        timing: TimingMeasurement | None = None,
+        energy: EnergyMeasurement | None = None,
+    ) -> None:
         super().__init__(outer.session, outer.plan, outer.gate, outer.sources)
-        self._measurement = measurement
+        self._timing, self._energy = timing, energy
 
     def timing(self) -> TimingMeasurement:
-        return self._measurement
+        return self._timing if self._timing is not None else super().timing()
+
+    def energy(self) -> EnergyMeasurement:
+        return self._energy if self._energy is not None else super().energy()

@@ -101,6 +101,24 @@ OPTIONS = (
     ),
     Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
+        "modelbench_country",
+        "whose electricity carbon is computed for, as ISO 3166-1 alpha-3, such as DEU",
+        "CODE",
+        run=True,
+    ),
+    Option(
+        "modelbench_grid_intensity",
+        "grams of CO2 equivalents for a kilowatt-hour; beats the country's",
+        "G_PER_KWH",
+        run=True,
+    ),
+    Option(
+        "modelbench_energy_window",
+        "how long each model answers in a row while its energy is measured, in seconds (default: 5)",
+        "SECONDS",
+        run=True,
+    ),
+    Option(
         "modelbench_tiers",
         "the hardware tiers that take the place of the built-in table, a line for each: NAME = MEMORY, such as "
         "T4 = 16 GB",

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_modelbench.fixtures import (
     edge_case,
+    energy_meter,
     eval_data,
     kpi,
     memory_meter,
@@ -23,7 +24,17 @@ from pytest_modelbench.fixtures import (
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.stash import IMPORT_S, JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
 
-__all__ = ["edge_case", "eval_data", "kpi", "memory_meter", "student", "student_model", "teacher", "teacher_model"]
+__all__ = [
+    "edge_case",
+    "energy_meter",
+    "eval_data",
+    "kpi",
+    "memory_meter",
+    "student",
+    "student_model",
+    "teacher",
+    "teacher_model",
+]
 
 _KPI = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "

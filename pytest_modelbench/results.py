@@ -107,7 +107,7 @@ class Evidence:
 
     `sampled` says that a limit must be decided by the interval; otherwise the point decides, and the interval
     only tells whether the verdict is weak. `notes` are shown behind the verdict. `worst_samples` are ids of
-    samples that the student lost.
+    samples that the student lost. `estimates_allowed` lets an absolute limit judge what was only estimated.
     """
 
     student: Reading
@@ -117,6 +117,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
     worst_samples: tuple[str, ...] = ()
     seconds: float | None = None
+    estimates_allowed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from pytest_modelbench.measuring import GateMeasurements
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.probes.energy_source import CodeCarbonSource, EnergySource
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.results import GateResult, Verdict
@@ -235,14 +236,14 @@ class BenchSession:
         return limits
 
     def sharing(self, plan: ItemPlan, gate: Gate) -> list[Gate]:
-        """Return all selected gates that the same timed measurement serves."""
+        """Return all selected gates that the same measurement over time serves."""
         sharing = [
             other
             for item in self.plans
             if (item.student, item.home, item.settings) == (plan.student, plan.home, plan.settings)
             for gate_of_item in item.gates
             for other in (gate_of_item, *gate_of_item.conditions)
-            if other.kpi.timed and other.setup == gate.setup
+            if other.kpi.probe == gate.kpi.probe and other.setup == gate.setup
         ]
         return sharing or [gate]
 
@@ -258,6 +259,10 @@ class BenchSession:
             asked = replace(request, path=str(Path(folder, "answer")))
             self.run_child(nodeid, asked)
             return asked.answer()
+
+    def energy_source(self) -> EnergySource:
+        """Return what reads energy on this machine, found out once."""
+        return self.once(("energy source",), CodeCarbonSource)
 
     def count_passes(self, outputs: Outputs) -> None:
         """Add to the forward passes that the report states for each model."""

@@ -59,6 +59,9 @@ class Settings:
     allow_pickle: bool = False
     plan: bool = False
     tiers: tuple[tuple[str, float], ...] = ()
+    country: str | None = None
+    grid_intensity: float | None = None
+    energy_window_s: float = 5.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
@@ -96,6 +99,12 @@ def _device(text: str) -> str:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", text):
         raise ValueError("cpu, cuda, cuda:N or mps")
     return text
+
+
+def _country(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise ValueError("an ISO 3166-1 alpha-3 code, such as DEU")
+    return text.upper()
 
 
 def check_confidence(value: float) -> float:
@@ -165,6 +174,9 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_allow_pickle": ("allow_pickle", bool),
     "modelbench_plan": ("plan", bool),
     "modelbench_tiers": ("tiers", parse_tier),
+    "modelbench_country": ("country", _country),
+    "modelbench_grid_intensity": ("grid_intensity", _at_least(0, float)),
+    "modelbench_energy_window": ("energy_window_s", _at_least(1, float)),
 }
 
 

@@ -30,7 +30,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
         "GiB": 2.0**30,
         "TiB": 2.0**40,
     },
-    "energy": {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6},
+    "energy": {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "µWh": 3.6e-3, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6},
     "power": {"mW": 1e-3, "W": 1.0, "kW": 1e3},
     "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3},
     "rate": {"1/s": 1.0, "samples/s": 1.0, "qps": 1.0},
@@ -47,6 +47,7 @@ _LADDERS = {
     "time": ("ns", "µs", "ms", "s"),
     "size": ("B", "kB", "MB", "GB", "TB"),
     "energy": ("mJ", "J", "kJ", "kWh"),
+    "watt-hours": ("µWh", "mWh", "Wh", "kWh"),
     "power": ("mW", "W", "kW"),
     "mass": ("mg", "g", "kg", "t"),
 }
@@ -183,9 +184,9 @@ def readable(values: Sequence[float], unit: str, digits: int = 3) -> tuple[list[
     dimension = dimension_of(unit)
     scale = 1.0
     if dimension in _LADDERS and any(finite):
-        table = _DIMENSIONS[dimension]
+        table, ladder = _DIMENSIONS[dimension], _LADDERS["watt-hours" if unit == "Wh" else dimension]
         base = max(finite) * _UNITS[unit][1]
-        best = next((u for u in reversed(_LADDERS[dimension]) if base >= table[u]), _LADDERS[dimension][0])
+        best = next((u for u in reversed(ladder) if base >= table[u]), ladder[0])
         scale, unit = _UNITS[unit][1] / table[best], best
     return [_number(value * scale, unit, digits) for value in values], unit
 

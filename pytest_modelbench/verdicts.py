@@ -12,6 +12,7 @@ from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
 from pytest_modelbench.units import humanise, readable, with_unit
 
+_ESTIMATES = {"modelled", "constant"}
 _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 
 
@@ -78,6 +79,7 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
             text=text, source=bound.source, verdict=Verdict.NO_BASELINE, reason="there is no baseline to compare with"
         )
     try:
+        _refuse_estimates(bound, evidence)
         estimate = judged_estimate(bound, evidence)
     except MeasurementError as error:
         return LimitResult(text=text, source=bound.source, verdict=Verdict.ERROR, reason=str(error))
@@ -102,6 +104,24 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
         needed_seconds=evidence.seconds * growth if open_ended and evidence.seconds and growth < 1e6 else None,
     )
     return _with_reason(result, bound, evidence)
+
+
+def _refuse_estimates(bound: BoundLimit, evidence: Evidence) -> None:
+    """Refuse to hold a value that nothing measured against an absolute limit; relative ones share its error.
+
+    Raises:
+        MeasurementError: it is modelled or constant, and the gate does not allow that.
+    """
+    student = evidence.student
+    if (
+        bound.measure in {"value", "difference"}
+        and student.provenance in _ESTIMATES
+        and not evidence.estimates_allowed
+    ):
+        raise MeasurementError(
+            f"{bound.limit} would judge {humanise(student.value, student.unit)} that is {student.provenance}, not "
+            "measured. Write allow_estimated=True to judge the estimate, or a relative limit: 'reduction >= 50%'"
+        )
 
 
 def _decide(bound: BoundLimit, estimate: Estimate, *, sampled: bool) -> tuple[Verdict, bool]:

@@ -76,4 +76,29 @@ KPIS = (
         derive="derive_launch:hardware_tier",
         options={"batch_size": 1, "headroom": 1.2},
     ),
+    *(
+        Kpi(
+            name=name,
+            pillar="footprint",
+            unit=unit,
+            better="lower",
+            definition=definition,
+            method="windows of --modelbench-energy-window seconds, both models in turn, the idle machine between "
+            "them subtracted; processor and GPU, constant power of memory left out; Student's interval over rounds",
+            source=source,
+            probe="energy",
+            derive=f"derive_energy:{name}",
+            options={"batch_size": 1, "allow_estimated": False, "confidence": None},
+        )
+        for name, unit, definition, source in (
+            ("energy_per_1k", "Wh", "energy above idle of 1,000 inferences", "CodeCarbon"),
+            ("power", "W", "mean power above idle while the model answers without a pause", "CodeCarbon"),
+            (
+                "carbon_per_1m",
+                "kg",
+                "CO2 equivalents of a million inferences, by energy above idle and the grid of --modelbench-country",
+                "CodeCarbon and its data of the energy mix of countries",
+            ),
+        )
+    ),
 )

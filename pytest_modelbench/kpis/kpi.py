@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.probes.carbon import Grid
+    from pytest_modelbench.probes.energy import EnergyMeasurement
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.probes.launch import Launch
     from pytest_modelbench.probes.predictions import Outputs, Predictions
@@ -26,10 +28,10 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, `launch` (a fresh process), `flops`, or `record` (the test's body). `derive` names the
-    function that does it, as `module:function`, so that nothing heavy loads before a value is asked for. `bounds` are
-    the least and the greatest value. `options` are the measurement options of a gate with their defaults. `paired`
-    KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
+    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, or `record` (the test's body). `derive`
+    names the function that does it, as `module:function`, so that nothing heavy loads before a value is asked for.
+    `bounds` are the least and the greatest value. `options` are the measurement options of a gate with their
+    defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -55,7 +57,7 @@ class Kpi:
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions", "launch", "flops"}
+        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy"}
 
 
 class Measurements(Protocol):
@@ -90,6 +92,12 @@ class Measurements(Protocol):
 
     def flops(self, role: str) -> FlopCount:
         """Return the operations of one forward pass of a model."""
+
+    def energy(self) -> EnergyMeasurement:
+        """Return windows of energy of the models that this gate compares."""
+
+    def grid(self) -> Grid:
+        """Return the carbon intensity that the options state."""
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""
