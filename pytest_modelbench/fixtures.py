@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.probes.energy import EnergyMeter
     from pytest_modelbench.probes.resident import PeakMeter
+    from pytest_modelbench.profiling import Profiler
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +80,14 @@ def energy_meter(request: pytest.FixtureRequest) -> EnergyMeter:
     from pytest_modelbench.probes.energy import EnergyMeter
 
     return EnergyMeter(session_of(request.config).energy_source())
+
+
+@pytest.fixture
+def profiler(request: pytest.FixtureRequest) -> Profiler:
+    """Profile by torch.profiler: `profiler.profile(student, batch)`, `profiler.compare(teacher, student, batch)`."""
+    from pytest_modelbench.profiling import Profiler
+
+    return Profiler(request.node)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from pytest_modelbench.probes.energy import EnergyMeasurement, EnergySettings, m
 from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches, unpack_launches
 from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
 from pytest_modelbench.probes.processes import TimingRequest
+from pytest_modelbench.probes.profile import Profile, profile_model
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
 from pytest_modelbench.timed import TimedRun, real_batches, timing_note
@@ -141,6 +142,12 @@ class GateMeasurements:
             return count_flops(model, real_batches(data, size)[0], size)
 
         return self.session.once(("flops", self.session.hash_of(model), data.key, size), measure)
+
+    def profile(self, role: str) -> Profile:
+        """Return a profile of a model's operators, taken once for its content and a batch size."""
+        model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
+        key = ("profile", self.session.hash_of(model), data.key, size, self.plan.settings)
+        return self.session.once(key, lambda: profile_model(model, real_batches(data, size)))
 
     def grid(self) -> Grid:
         """Return the carbon intensity that the options state."""

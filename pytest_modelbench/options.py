@@ -101,6 +101,13 @@ OPTIONS = (
     ),
     Option("modelbench_kpis", "print the catalogue of KPIs and exit", kind="flag", where="command line", once=True),
     Option(
+        "modelbench_artifacts",
+        "write traces (Chrome, Perfetto, TensorBoard), operator tables and memory timelines of the fixture profiler "
+        "into folders of DIR",
+        "DIR",
+        once=True,
+    ),
+    Option(
         "modelbench_country",
         "whose electricity carbon is computed for, as ISO 3166-1 alpha-3, such as DEU",
         "CODE",

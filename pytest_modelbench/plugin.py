@@ -16,6 +16,7 @@ from pytest_modelbench.fixtures import (
     eval_data,
     kpi,
     memory_meter,
+    profiler,
     student,
     student_model,
     teacher,
@@ -30,6 +31,7 @@ __all__ = [
     "eval_data",
     "kpi",
     "memory_meter",
+    "profiler",
     "student",
     "student_model",
     "teacher",
@@ -103,10 +105,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
+        from pytest_modelbench.profiling import NvtxRanges
 
         config.stash[JUDGING] = judging = Judging(config, settings, places)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
+        config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
         if judging.child is not None:
             from pytest_modelbench.launched import measure_launch
 

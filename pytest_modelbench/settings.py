@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
@@ -59,6 +61,7 @@ class Settings:
     allow_pickle: bool = False
     plan: bool = False
     tiers: tuple[tuple[str, float], ...] = ()
+    artifacts: str | None = None
     country: str | None = None
     grid_intensity: float | None = None
     energy_window_s: float = 5.0
@@ -98,6 +101,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 def _device(text: str) -> str:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", text):
         raise ValueError("cpu, cuda, cuda:N or mps")
+    return text
+
+
+def _writable_folder(text: str) -> str:
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"a folder that can be written ({error.strerror or error})") from error
+    if not os.access(folder, os.W_OK):
+        raise ValueError("a folder that can be written (permission denied)")
     return text
 
 
@@ -174,6 +188,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_allow_pickle": ("allow_pickle", bool),
     "modelbench_plan": ("plan", bool),
     "modelbench_tiers": ("tiers", parse_tier),
+    "modelbench_artifacts": ("artifacts", _writable_folder),
     "modelbench_country": ("country", _country),
     "modelbench_grid_intensity": ("grid_intensity", _at_least(0, float)),
     "modelbench_energy_window": ("energy_window_s", _at_least(1, float)),

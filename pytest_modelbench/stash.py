@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pytest_modelbench.settings import NamedSpec, Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
-OWN_FIXTURES = frozenset({*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case", "memory_meter", "energy_meter"})
+OWN_FIXTURES = frozenset(
+    {*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case", "memory_meter", "energy_meter", "profiler"}
+)
 
 # on the config
 JUDGING: pytest.StashKey[Judging] = pytest.StashKey()

@@ -17,6 +17,7 @@ from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.probes.processes import TimingRequest, enough_for_child, measure_in_processes
+from pytest_modelbench.probes.profile import refuse_while_profiling
 from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
 from pytest_modelbench.probes.timing import Progress, TimingMeasurement, TimingSettings, measure_timing
 from pytest_modelbench.probes.travel import pack_timing, write_arrays
@@ -114,6 +115,7 @@ class TimedRun:
     def _measure(
         self, sizes: Mapping[str, int] | None, budget_s: float, seed: int, decided: Decided
     ) -> TimingMeasurement:
+        refuse_while_profiling("latencies cannot be measured here")
         start = time.monotonic()
         curves: Mapping[str, Curve] = {}
         if sizes is None and self.setup.batch_size is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
 
 PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99, "99_9": 0.999}
 _SWEPT = {"batch_size": None, "memory": None, "processes": 1, "confidence": None}
@@ -101,5 +101,25 @@ KPIS = (
             options={"batch_size": 1},
         )
         for name, what in (("flops", "floating-point operations"), ("macs", "multiply-accumulates"))
+    ),
+    *(
+        Kpi(
+            name=name,
+            pillar="efficiency",
+            unit=unit,
+            better="lower",
+            definition=definition,
+            method="torch.profiler over 10 calls after 3 that are not profiled, in a pass of its own",
+            source="torch.profiler",
+            probe="profile",
+            derive=f"derive_profile:{name}",
+            bounds=SHARE if unit == "%" else NONNEGATIVE,
+            options={"batch_size": 1},
+        )
+        for name, unit, definition in (
+            ("operator_count", "", "operators that one call of the model dispatches itself"),
+            ("top_operator_share", "%", "share of the operator with the most time of its own"),
+            ("copy_share", "%", "share of time in copies, casts, quantising and dequantising"),
+        )
     ),
 )

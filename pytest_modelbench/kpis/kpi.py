@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.probes.launch import Launch
     from pytest_modelbench.probes.predictions import Outputs, Predictions
+    from pytest_modelbench.probes.profile import Profile
     from pytest_modelbench.probes.timing import TimingMeasurement
     from pytest_modelbench.results import Evidence
 
@@ -28,10 +29,10 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, or `record` (the test's body). `derive`
-    names the function that does it, as `module:function`, so that nothing heavy loads before a value is asked for.
-    `bounds` are the least and the greatest value. `options` are the measurement options of a gate with their
-    defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
+    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, or `record` (the test's
+    body). `derive` names the function that does it, as `module:function`, so that nothing heavy loads before a value
+    is asked for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate with
+    their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Kpi:
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy"}
+        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy", "profile"}
 
 
 class Measurements(Protocol):
@@ -98,6 +99,9 @@ class Measurements(Protocol):
 
     def grid(self) -> Grid:
         """Return the carbon intensity that the options state."""
+
+    def profile(self, role: str) -> Profile:
+        """Return a profile of a model's operators."""
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""

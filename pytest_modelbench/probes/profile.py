@@ -1,0 +1,212 @@
+"""Where a model's time goes, operator by operator: torch.profiler over some calls, apart from every timing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.models.base import Model
+
+if TYPE_CHECKING:
+    from torch.profiler import profile
+
+WARM_UP_CALLS = 3
+CALLS = 10
+COPIES = frozenset(
+    """aten::copy_ aten::_to_copy aten::to aten::clone aten::contiguous aten::quantize_per_tensor
+    aten::quantize_per_channel aten::quantize_per_tensor_dynamic aten::dequantize aten::_unsafe_view_copy
+    quantized::to Memcpy""".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorTime:
+    """One operator's own time over all profiled calls, in microseconds, without the operators that it called."""
+
+    name: str
+    runs: int
+    self_us: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What ran while a block was profiled.
+
+    Attributes:
+        operators: by their own time, the largest first.
+        dispatched: how many operators were called by the model itself, not by other operators.
+        calls: of the model, by which shares and counts are divided.
+        table: as torch prints it.
+        trace: Chrome's trace format, as Perfetto and TensorBoard read it.
+        device: whose time is shared out, `cpu` or `cuda`.
+    """
+
+    operators: Sequence[OperatorTime]
+    dispatched: int
+    calls: int
+    table: str
+    trace: bytes = field(repr=False)
+    device: str
+
+    @property
+    def total_us(self) -> float:
+        """The time of all operators together."""
+        return sum(operator.self_us for operator in self.operators)
+
+    def share(self, of: Callable[[OperatorTime], bool]) -> float:
+        """Return the share of some operators in the time of all, in percent."""
+        return 100 * sum(one.self_us for one in self.operators if of(one)) / self.total_us
+
+    @property
+    def copy_share(self) -> float:
+        """The share of copies, casts, quantising and dequantising, in percent."""
+        return self.share(lambda one: one.name in COPIES or one.name.startswith("Memcpy"))
+
+    @property
+    def operator_count(self) -> float:
+        """Operators that one call of the model dispatches."""
+        return self.dispatched / self.calls
+
+    def memory_timeline(self) -> list[dict[str, Any]]:
+        """Return what torch held allocated at every allocation: microseconds, device and bytes."""
+        events = json.loads(self.trace)["traceEvents"]
+        found = [event for event in events if event.get("name") == "[memory]"]
+        return [
+            {
+                "us": event["ts"],
+                "device": "cpu" if event["args"].get("Device Type") == 0 else "cuda",
+                "bytes": event["args"].get("Total Allocated", 0),
+            }
+            for event in sorted(found, key=lambda event: float(event["ts"]))
+        ]
+
+
+class Recording:
+    """A block that is being profiled; `profile` is there after it."""
+
+    def __init__(self) -> None:
+        self._profile: Profile | None = None
+
+    @property
+    def profile(self) -> Profile:
+        """What ran in the block.
+
+        Raises:
+            MeasurementError: the block has not ended.
+        """
+        if self._profile is None:
+            raise MeasurementError("the profile is there after the block, not inside of it")
+        return self._profile
+
+
+@contextlib.contextmanager
+def record(calls: int = 1, *, cuda: bool = False) -> Iterator[Recording]:
+    """Profile a block.
+
+    Args:
+        calls: how many calls of a model are in it.
+        cuda: whether a GPU's kernels are of interest.
+
+    Raises:
+        MeasurementError: a profiler is recording already.
+        NotApplicable: no operator of torch ran.
+    """
+    refuse_while_profiling("a profile cannot be taken inside of another one")
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if cuda else [])
+    recording = Recording()
+    with profile(activities=activities, record_shapes=True, profile_memory=True) as running:
+        yield recording
+    recording._profile = _read(running, calls, cuda=cuda)  # noqa: SLF001 - its maker
+
+
+def profile_model(model: Model, batches: Sequence[Any], calls: int = CALLS) -> Profile:
+    """Profile some calls of a model, after a few that are not.
+
+    Raises:
+        ModelError: the model raised.
+        NotApplicable: it runs no operator of torch.
+    """
+    cuda = getattr(getattr(model, "device", None), "type", None) == "cuda"
+    with model.running():
+        bound = [model.bind(batch) for batch in batches]
+        try:
+            for call in (bound * WARM_UP_CALLS)[:WARM_UP_CALLS]:
+                call()
+            with record(calls, cuda=cuda) as recording:
+                for number in range(calls):
+                    bound[number % len(bound)]()
+        except (MeasurementError, NotApplicable):
+            raise
+        except Exception as error:
+            raise model.failure(batches[0], error) from error
+    return recording.profile
+
+
+def refuse_while_profiling(what: str) -> None:
+    """Refuse to measure while a profiler slows every operator down.
+
+    Raises:
+        MeasurementError: a profiler of torch is recording, whoever started it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.autograd._profiler_enabled():  # noqa: SLF001 - there is no public way to ask
+        raise MeasurementError(f"{what}: torch's profiler is recording. Leave its block first")
+
+
+def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
+    averages = running.key_averages()
+    times = [
+        OperatorTime(
+            name=one.key, runs=one.count, self_us=one.self_device_time_total if cuda else one.self_cpu_time_total
+        )
+        for one in averages
+        if one.key != "[memory]" and not one.key.startswith(("ProfilerStep", "cuda"))
+    ]
+    timed = sorted((one for one in times if one.self_us > 0), key=lambda one: -one.self_us)
+    if not timed:
+        raise NotApplicable("no operator of torch ran, so there is nothing to profile")
+    by = "self_device_time_total" if cuda else "self_cpu_time_total"
+    with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
+        path = Path(folder, "trace.json")
+        running.export_chrome_trace(str(path))
+        trace = path.read_bytes()
+    return Profile(
+        operators=timed,
+        dispatched=sum(one.cpu_parent is None and "::" in one.name for one in running.events() or ()),  # type: ignore[no-untyped-call]
+        calls=calls,
+        table=averages.table(sort_by=by, row_limit=20, max_name_column_width=40),
+        trace=trace,
+        device="cuda" if cuda else "cpu",
+    )
+
+
+def compare_profiles(teacher: Profile, student: Profile, rows: int = 10) -> str:
+    """Return a table of the operators that gained and lost time from teacher to student, for each call.
+
+    Args:
+        teacher: its profile.
+        student: its profile.
+        rows: how many operators are listed, those that changed most.
+    """
+    before, after = (_per_call(one) for one in (teacher, student))
+    changes = sorted({*before, *after}, key=lambda name: -abs(after.get(name, 0.0) - before.get(name, 0.0)))
+    lines = [f"{'operator':40} {'teacher':>12} {'student':>12} {'change':>12}  µs for each call, {student.device}"]
+    for name in changes[:rows]:
+        t, s = before.get(name, 0.0), after.get(name, 0.0)
+        lines.append(f"{name[:40]:40} {t:12,.1f} {s:12,.1f} {s - t:+12,.1f}")
+    total_t, total_s = sum(before.values()), sum(after.values())
+    lines.append(f"{'all operators':40} {total_t:12,.1f} {total_s:12,.1f} {total_s - total_t:+12,.1f}")
+    return "\n".join(lines)
+
+
+def _per_call(profile: Profile) -> Mapping[str, float]:
+    return {one.name: one.self_us / profile.calls for one in profile.operators}
