@@ -230,7 +230,7 @@ class KpiAccess:
         asked = [
             gate
             for gate in self._gates()
-            if child is None or (child.kind == "timing" and gate.kpi.timed and str(gate.setup) == child.setup)
+            if child is None or (child.kind == gate.kpi.probe == "timing" and str(gate.setup) == child.setup)
         ]
         return [self.judge(gate)[0] for gate in asked]
 

@@ -24,12 +24,14 @@ class TimingSetup(NamedTuple):
     """What a timed gate's measurement options say.
 
     `batch_size` is None where the best of a sweep is meant, within `memory` (bytes as text, or None: half of what is
-    available). `processes` is the number of fresh processes, 1 for none.
+    available). `processes` is the number of fresh processes, 1 for none. `compile` times what torch.compile makes of
+    the models.
     """
 
     batch_size: int | None = 1
     memory: str | None = None
     processes: int = 1
+    compile: bool = False
 
     @property
     def memory_bytes(self) -> float | None:
@@ -39,7 +41,8 @@ class TimingSetup(NamedTuple):
     def __str__(self) -> str:
         within = f" within {self.memory}" if self.memory else ""
         size = f"batch size {self.batch_size}" if self.batch_size else f"best batch size{within}"
-        return size + (f", {self.processes} processes" if self.processes > 1 else "")
+        compiled = ", compiled" if self.compile else ""
+        return size + (f", {self.processes} processes" if self.processes > 1 else "") + compiled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +175,8 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageMistake(f"processes={value!r}, expected a whole number of at least 2, or 1 for none")
         elif name == "memory":
             _check_memory(value)
-        elif name == "allow_estimated" and not isinstance(value, bool):
-            raise UsageMistake(f"allow_estimated={value!r}, expected True or False")
+        elif name in {"allow_estimated", "compile"} and not isinstance(value, bool):
+            raise UsageMistake(f"{name}={value!r}, expected True or False")
         elif name == "headroom" and (
             isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 100
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_modelbench.bargains import Bargain
@@ -24,7 +25,7 @@ from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.profile import Profile, profile_model
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
-from pytest_modelbench.timed import TimedRun, real_batches, timing_note
+from pytest_modelbench.timed import TimedRun, compile_models, real_batches, timing_note
 from pytest_modelbench.verdicts import judge
 
 if TYPE_CHECKING:
@@ -142,6 +143,30 @@ class GateMeasurements:
             return count_flops(model, real_batches(data, size)[0], size)
 
         return self.session.once(("flops", self.session.hash_of(model), data.key, size), measure)
+
+    def compiled_timing(self) -> TimingMeasurement:
+        """Return the student, compiled, timed against itself as it is."""
+        session, plan, student, data = self.session, self.plan, self.model("student"), self.data()
+        setup, limits = self.gate.setup, self._known_limits(self.gate)
+        key = ("compiled", session.hash_of(student), data.key, setup, plan.student, plan.home, plan.settings)
+
+        def decided(measurement: TimingMeasurement) -> bool:
+            return self._settles(self.gate, limits, _Taken(self, compiled=measurement), with_teacher=False)
+
+        def measure() -> TimingMeasurement:
+            compiled, seconds = compile_models({"student": student}, real_batches(data, setup.batch_size or 1))
+            models = {**compiled, "teacher": student}
+            run = TimedRun(
+                models, data, setup, plan.settings, hashes={}, decided=decided, progress=self._show_progress(models)
+            )
+            measurement = run.here()
+            return replace(measurement, settings={**measurement.settings, "compile_s": seconds})
+
+        def alone() -> TimingMeasurement:
+            with session.exclusive():
+                return measure()
+
+        return session.once(key, alone)
 
     def profile(self, role: str) -> Profile:
         """Return a profile of a model's operators, taken once for its content and a batch size."""
@@ -324,12 +349,16 @@ class _Taken(GateMeasurements):
         *,
         timing: TimingMeasurement | None = None,
         energy: EnergyMeasurement | None = None,
+        compiled: TimingMeasurement | None = None,
     ) -> None:
         super().__init__(outer.session, outer.plan, outer.gate, outer.sources)
-        self._timing, self._energy = timing, energy
+        self._timing, self._energy, self._compiled = timing, energy, compiled
 
     def timing(self) -> TimingMeasurement:
         return self._timing if self._timing is not None else super().timing()
 
     def energy(self) -> EnergyMeasurement:
         return self._energy if self._energy is not None else super().energy()
+
+    def compiled_timing(self) -> TimingMeasurement:
+        return self._compiled if self._compiled is not None else super().compiled_timing()

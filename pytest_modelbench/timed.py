@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError
+from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import duplicate
@@ -112,10 +115,17 @@ class TimedRun:
             progress=self.progress,
         )
 
+    def _compile(self) -> dict[str, float]:
+        """Compile all models, before the clock of any measurement starts, and return the seconds it took."""
+        batches = real_batches(self.data, self.setup.batch_size or 1)
+        self.models, seconds = compile_models(self.models, batches)
+        return seconds
+
     def _measure(
         self, sizes: Mapping[str, int] | None, budget_s: float, seed: int, decided: Decided
     ) -> TimingMeasurement:
         refuse_while_profiling("latencies cannot be measured here")
+        compile_s = self._compile() if self.setup.compile else {}
         start = time.monotonic()
         curves: Mapping[str, Curve] = {}
         if sizes is None and self.setup.batch_size is not None:
@@ -138,7 +148,50 @@ class TimedRun:
             self.progress,
         )
         told = {role: curve.to_json() for role, curve in curves.items()}
-        return replace(measurement, settings={**measurement.settings, "sweep": told, "budget_s": budget_s})
+        more = {"sweep": told, "budget_s": budget_s, "compile_s": compile_s}
+        return replace(measurement, settings={**measurement.settings, **more})
+
+
+def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple[dict[str, Model], dict[str, float]]:
+    """Return the models as torch.compile makes them, and the seconds until each had answered all batches once.
+
+    Args:
+        models: by role.
+        batches: of every shape that is to be compiled for.
+
+    Raises:
+        NotApplicable: a model is no torch module.
+        MeasurementError: torch cannot compile one.
+    """
+    compiled, seconds = {}, {}
+    for role, model in models.items():
+        start = time.monotonic()
+        with _quietly():
+            compiled[role] = made = model.compiled()
+        with _quietly(), made.running():
+            for batch in batches:
+                try:
+                    made.bind(batch)()
+                except Exception as error:
+                    told = (str(error).strip().splitlines() or ["no message"])[0]
+                    raise MeasurementError(
+                        f"torch.compile cannot compile the {role}: {type(error).__name__}: {told:.200}"
+                    ) from error
+        seconds[role] = time.monotonic() - start
+    return compiled, seconds
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what a compiler logs and warns of out of the test's report."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def real_batches(data: EvalData, batch_size: int) -> list[Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.efficiency import PERCENTILES
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.timing import TimingMeasurement
@@ -40,6 +41,29 @@ def latency_per_sample(question: Question, measurements: Measurements) -> Iterat
     measurement = measurements.timing()
     for look in range(len(measurement.looks)):
         yield _by_batch(question, measurement, look, _share, "ms")
+
+
+def compile_gain(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read how many times faster the student is when torch.compile has compiled it."""
+    measurement = measurements.compiled_timing()
+    seconds = dict(measurement.settings.get("compile_s", {})).get(
+        "student", 0.0
+    )  # empty while the measurement goes on
+    for look in range(len(measurement.looks)):
+        alpha = spent_alpha(question.alpha, look + 1)
+        ratio = _compare(question, measurement, look, "p50", alpha).ratio
+        if ratio is None:
+            raise MeasurementError("the two were not compared")
+        calls = sum(len(rounds) for one in measurement.until(look, "student", tail=False) for rounds in one)
+        reading = Reading(
+            estimate=ratio.map(lambda r: math.inf if r <= 0 else 1 / r),
+            unit="x",
+            n=calls,
+            confidence=question.confidence,
+            method=f"ratio of medians over {calls:,} calls of each, batch size {measurement.batch_sizes['student']}; "
+            f"compiled in {humanise(seconds, 's')}, which is in no latency",
+        )
+        yield Evidence(student=reading, sampled=True, seconds=measurement.elapsed_s[look])
 
 
 def _rate(batch_ms: float, batch_size: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
 
 PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99, "99_9": 0.999}
-_SWEPT = {"batch_size": None, "memory": None, "processes": 1, "confidence": None}
+_SWEPT = {"batch_size": None, "memory": None, "processes": 1, "compile": False, "confidence": None}
 _DESIGN = "randomised ABBA blocks over re-copied placements"
 
 
@@ -21,7 +21,7 @@ def _latency(suffix: str, what: str, method: str, source: str) -> Kpi:
         probe="timing",
         derive="derive_timing:latency",
         bounds=NONNEGATIVE,
-        options={"batch_size": 1, "processes": 1, "confidence": None},
+        options={"batch_size": 1, "processes": 1, "compile": False, "confidence": None},
     )
 
 
@@ -121,5 +121,18 @@ KPIS = (
             ("top_operator_share", "%", "share of the operator with the most time of its own"),
             ("copy_share", "%", "share of time in copies, casts, quantising and dequantising"),
         )
+    ),
+    Kpi(
+        name="compile_gain",
+        pillar="efficiency",
+        unit="x",
+        better="higher",
+        definition="median latency of the student as it is over that of what torch.compile makes of it; the time to "
+        "compile is stated apart",
+        method=f"{_DESIGN} where modules can be copied; both in the same rounds",
+        source="torch.compile",
+        probe="compiled",
+        derive="derive_timing:compile_gain",
+        options={"batch_size": 1, "confidence": None},
     ),
 )

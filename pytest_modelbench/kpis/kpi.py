@@ -29,10 +29,11 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, or `record` (the test's
-    body). `derive` names the function that does it, as `module:function`, so that nothing heavy loads before a value
-    is asked for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate with
-    their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his own.
+    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`, or `record` (the
+    test's body). `derive` names the function that does it, as `module:function`, so that nothing heavy loads before a
+    value is asked for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate
+    with their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his
+    own.
     """
 
     name: str
@@ -53,12 +54,12 @@ class Kpi:
     @property
     def timed(self) -> bool:
         """Whether the KPI comes from a timed measurement, which needs the machine for itself."""
-        return self.probe == "timing"
+        return self.probe in {"timing", "compiled"}
 
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy", "profile"}
+        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy", "profile", "compiled"}
 
 
 class Measurements(Protocol):
@@ -99,6 +100,9 @@ class Measurements(Protocol):
 
     def grid(self) -> Grid:
         """Return the carbon intensity that the options state."""
+
+    def compiled_timing(self) -> TimingMeasurement:
+        """Return the student, compiled, timed against itself as it is, in the teacher's place."""
 
     def profile(self, role: str) -> Profile:
         """Return a profile of a model's operators."""

@@ -142,6 +142,14 @@ class Model(ABC):
         """Return a copy of the model at other addresses, or None where it cannot be copied."""
         return None
 
+    def compiled(self) -> Model:
+        """Return what torch.compile makes of the model; it compiles at its first calls.
+
+        Raises:
+            NotApplicable: this kind of model has nothing that it could compile.
+        """
+        raise NotApplicable(f"{self.name} is a {self.kind}: torch.compile is for torch modules")
+
     def fingerprint(self) -> str:
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""
         return f"{self.kind}:object-{self.serial}"

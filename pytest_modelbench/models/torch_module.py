@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -99,6 +99,10 @@ class TorchModel(Model):
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
         module = self.copied_module()
         return None if module is None else TorchModel(module, self.name)
+
+    def compiled(self) -> Model:
+        """Return the module compiled by torch.compile, which shares its weights."""
+        return CompiledModel(self.module, self.name)
 
     def copied_module(self) -> nn.Module | None:
         """Return a deep copy of the module, or None as for `replicate`."""
@@ -203,6 +207,18 @@ class TorchModel(Model):
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
         }
+
+
+class CompiledModel(TorchModel):
+    """What torch.compile makes of a module; it is not copied, for each copy would be compiled anew."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        super().__init__(module, name)
+        self.module = cast("nn.Module", torch.compile(module))
+
+    def replicate(self) -> Model | None:
+        """Return None."""
+        return None
 
 
 def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:

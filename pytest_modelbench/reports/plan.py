@@ -76,11 +76,18 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
     return [
         f"{len(gates)} gates of {len(items)} items: {needs}",
         *(line for one in timed for line in one.lines()),
+        *_apart(items),
         *(f"pass     {told}" for told in passes),
         *(f"counted  {told}" for told in counted),
     ]
 
 
+_APART = {
+    "launch": "fresh processes, some seconds each",
+    "energy": "three windows for each model, and idle ones",
+    "flops": "one call",
+    "profile": "some calls",
+}
 _COUNTED = frozenset({"parameters", "artefact", "record"})
 
 
@@ -131,18 +138,32 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.timed:
-                groups.setdefault((item.student, item.home, item.settings, gate.setup), []).append((item, gate))
+                key = (item.student, item.home, item.settings, gate.kpi.probe, gate.setup)
+                groups.setdefault(key, []).append((item, gate))
     for shared in groups.values():
         (item, first), gates = shared[0], [gate for _, gate in shared]
         models = f"{item.student} and teacher" if any(gate.needs_teacher for gate in gates) else item.student
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
-        key = duration_key({"student": item.student, "suite": item.suite, "setup": str(first.setup)})
+        name = duration_key({"student": item.student, "suite": item.suite, "setup": str(first.setup)})
         yield _Timed(
             told=f"{models}, {first.setup}: {names}",
             budget_s=item.settings.budget_s,
             gates=list({gate.kpi.name: gate for gate in gates}.values()),
-            last=known.get(key, {}),
+            last=known.get(name, {}) if first.kpi.probe == "timing" else {},
         )
+
+
+def _apart(items: Sequence[Planned]) -> Iterator[str]:
+    """Yield what has passes or processes of its own: launches, energy, operations, profiles."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[Gate]] = {}
+    for item in items:
+        for gate in _all_gates(item):
+            if gate.kpi.probe in _APART:
+                groups.setdefault((gate.kpi.probe, item.student, item.home), []).append(gate)
+    for (probe, student, _), gates in groups.items():
+        models = f"{student} and teacher" if any(gate.needs_teacher for gate in gates) else student
+        names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
+        yield f"{probe:8} {models}: {names} ({_APART[probe]})"
 
 
 def _passes(items: Sequence[Planned]) -> Iterator[str]:

@@ -169,7 +169,8 @@ def _rows(gate: Gate) -> Iterable[tuple[Text, ...]]:
 def _label(gate: Gate) -> str:
     batch, processes = gate["options"].get("batch_size"), gate["options"].get("processes", 1)
     told = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
-    return told + (f" x{processes}" if processes > 1 else "")
+    told += f" x{processes}" if processes > 1 else ""
+    return told + (" compiled" if gate["options"].get("compile") else "")
 
 
 def _value(reading: dict[str, Any] | None) -> str:
