@@ -36,6 +36,9 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
         "description": "of each side; makes a limit on quality a non-inferiority test",
     },
     "average": {"enum": list(AVERAGES), "description": "over classes, as scikit-learn has it"},
+    "compile": {"type": "boolean", "description": "time what torch.compile makes of the models"},
+    "headroom": {"type": "number", "minimum": 1, "description": "factor on the peak memory"},
+    "allow_estimated": {"type": "boolean", "description": "let absolute limits judge what was not measured"},
 }
 _JSON_TYPES = {str: "string", int: "integer", list: "array"}
 
@@ -121,7 +124,7 @@ def _setting(option: Option) -> dict[str, Any]:
     choices = (option.metavar or "").strip("{}").split(",") if (option.metavar or "").startswith("{") else []
     if choices:
         return {"enum": choices, "description": option.help}
-    return {"type": "string" if option.metavar == "DEVICE" else "number", "description": option.help}
+    return {"type": "string" if option.metavar in {"DEVICE", "CODE"} else "number", "description": option.help}
 
 
 def _kpi(kpi: Kpi) -> dict[str, Any]:

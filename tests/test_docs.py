@@ -99,9 +99,9 @@ def run(pytester: pytest.Pytester, words: list[str]) -> pytest.RunResult:
 def test_every_block_is_run_or_is_no_code(page: Path) -> None:
     """Only installation and shown output are not run; YAML is at least YAML."""
     for block in blocks(page):
-        assert block.language in {"python", "toml", "console", "yaml", "shell", "text"}, block
-        if block.language == "toml":
-            assert block.title, "a TOML block is a file"
+        assert block.language in {"python", "toml", "ini", "console", "yaml", "shell", "text"}, block
+        if block.language in {"toml", "ini"}:
+            assert block.title, "a TOML or ini block is a file"
         if block.language == "yaml":
             assert yaml.safe_load(block.text)
         if block.language == "shell":

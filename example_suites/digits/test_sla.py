@@ -48,6 +48,19 @@ def test_size() -> None:
     """The student fits where the teacher does not."""
 
 
+@pytest.mark.kpi("peak_memory", "<= 50 MB", "difference <= 10 MB")
+@pytest.mark.kpi("hardware_tier", "<= CPU 4 GB")
+def test_memory() -> None:
+    """The student needs no more memory than the teacher, but for what libraries take, and a small machine."""
+
+
+@pytest.mark.kpi("energy_per_1k", "reduction >= 50%")
+@pytest.mark.kpi("carbon_per_1m", "reduction >= 50%")
+@pytest.mark.kpi("flops", "reduction >= 60%")
+def test_cost() -> None:
+    """A query takes half of the energy at most, whatever it is measured by, and two fifths of the operations."""
+
+
 @pytest.mark.kpi("nonfinite_outputs", "== 0")
 def test_stability() -> None:
     """Every output is a number."""

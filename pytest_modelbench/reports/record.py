@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.reports.diagnosis import diagnose
+from pytest_modelbench.reports.distillation import distillation
 from pytest_modelbench.reports.tradeoff import tradeoff
 from pytest_modelbench.results import Verdict, json_object
 
@@ -115,6 +116,7 @@ class Record:
                 "tests": list(self.tests.values()),
                 "timings": self.timings,
                 "tradeoff": tradeoff(gates),
+                "distillation": distillation(gates),
                 "mistakes": self.mistakes,
                 "diagnosis": diagnose(self.timings),
                 "summary": self.counts(),

@@ -62,6 +62,9 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
     if report["tradeoff"] is not None:
         console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
         console.print(_tradeoff_table(report["tradeoff"]))
+    if report["distillation"] is not None:
+        console.print(Text("what distilling gained", style="bold"))
+        console.print(_distillation_table(report["distillation"]))
     for line in (*_timing_lines(report["timings"]), *_diagnosis_lines(report)):
         console.print(Text(line, style="dim"), soft_wrap=True)
     for gate in gates:
@@ -110,6 +113,30 @@ def _tradeoff_table(found: dict[str, Any]) -> Table:
     for row in found["students"]:
         cells = [_against_teacher(value, axis) for value, axis in zip(row["values"], found["axes"], strict=True)]
         table.add_row(Text(row["student"]), *cells, Text("*" if row["pareto"] else ""))
+    return table
+
+
+def _distillation_table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("Teacher", justify="right")
+    for student in rows[0]["students"]:
+        table.add_column(student, justify="right")
+        table.add_column("")
+    table.add_column("Target", ratio=1, overflow="fold")
+    for row in rows:
+        cells: list[Text] = []
+        targets: list[str] = []
+        for judged in row["students"].values():
+            cells += (
+                [Text("not measured"), Text("")]
+                if judged is None
+                else [Text(_value(judged)), _verdict(judged["verdict"])]
+            )
+            targets += [] if judged is None else judged["targets"]
+        table.add_row(
+            Text(row["name"]), Text(_value(row["teacher"])), *cells, Text(", ".join(dict.fromkeys(targets)))
+        )
     return table
 
 

@@ -1,0 +1,75 @@
+"""What people distil for, in one table: size, memory, tail latency, quality, energy, hardware, readiness, carbon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_modelbench.results import Verdict, worst
+
+ROWS = (
+    ("model size", "size_on_disk"),
+    ("peak memory", "peak_memory"),
+    ("p99 latency", "latency_p99"),
+    ("top-1 accuracy", "top1_accuracy"),
+    ("energy per 1k queries", "energy_per_1k"),
+    ("hardware requirement", "hardware_tier"),
+    ("deployment readiness", "export"),
+    ("carbon per 1M inferences", "carbon_per_1m"),
+)
+"""What each row is called, and the KPI that it shows."""
+FEWEST = 4
+COSTS = frozenset({"peak_memory", "energy_per_1k", "hardware_tier", "carbon_per_1m"})
+
+
+def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Gather what teacher and students cost from their gates; nothing is measured for it.
+
+    Args:
+        gates: the report's gates.
+
+    Returns:
+        One entry for each row: `{"name", "kpi", "teacher", "students"}`, where `teacher` is `{"value", "unit"}` or
+        None, and `students` maps each label to `{"value", "unit", "targets", "verdict"}`, or to None where nothing
+        judges it. None where no gate is about what a model costs, where fewer than four rows are judged, or where
+        gates come from several suites.
+    """
+    judged = {gate["kpi"] for gate in gates}
+    few = len(judged & {kpi for _, kpi in ROWS}) < FEWEST
+    if few or not judged & COSTS or len({gate["suite"] for gate in gates}) > 1:
+        return None
+    students = list(dict.fromkeys(gate["student"] for gate in gates))
+    rows = []
+    for name, kpi in ROWS:
+        known = [gate for gate in gates if gate["kpi"] == kpi]
+        teachers = (gate["readings"]["teacher"] for gate in known)
+        rows.append(
+            {
+                "name": name,
+                "kpi": kpi,
+                "teacher": next((_value(reading) for reading in teachers if reading is not None), None),
+                "students": {one: _judged([gate for gate in known if gate["student"] == one]) for one in students},
+            }
+        )
+    return rows
+
+
+def _judged(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Put the gates of one KPI and student together: the first one's value, all limits, the worst verdict."""
+    if not gates:
+        return None
+    reading = next((found for gate in gates if (found := gate["readings"]["student"]) is not None), None)
+    return {
+        **(_value(reading) if reading is not None else {"value": None, "unit": gates[0]["unit"]}),
+        "targets": list(dict.fromkeys(_targets(gates))),
+        "verdict": worst([Verdict(gate["verdict"]) for gate in gates]).value,
+    }
+
+
+def _targets(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for gate in gates:
+        yield from gate["targets"]
+
+
+def _value(reading: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": reading["value"], "unit": reading["unit"]}
