@@ -12,7 +12,7 @@ demo: $(READY)  ## judge the students of the digits teacher, trained on first us
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
 
 test: $(READY)  ## run all tests, each file in one of two workers
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint, formatting, types and documentation
 	$(BIN)/ruff check .
@@ -31,6 +31,9 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates o
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/parallel.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/flops.py
+	$(BIN)/python benchmarks/energy.py
 
 clean:
 	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results

@@ -89,6 +89,10 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
             try:
                 gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
                 gates.append(_with_located_metric(gate, item.path.parent))
+                if gate.kpi.name == "carbon_per_1m":
+                    from pytest_modelbench.probes.carbon import grid
+
+                    grid(own.country, own.grid_intensity)
                 if gate.kpi.probe == "record" and source != "marker":
                     raise UsageMistake(
                         f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
@@ -113,7 +117,8 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
     """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
     seen: set[str] = set()
     for item in items:
-        setups = {gate.setup for gate in item.stash.get(GATES, ()) if gate.kpi.timed}
+        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.timed or gate.kpi.probe == "energy"]
+        setups = {(gate.kpi.probe, gate.setup) for gate in gates}
         given = _timeout_of(item) if setups else None
         most = len(setups) * item.stash[SETTINGS].budget_s if setups else 0.0
         if given is None or given > most or (place := place_of(item)) in seen:

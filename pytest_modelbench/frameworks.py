@@ -8,13 +8,6 @@ import json
 import time
 from pathlib import Path
 
-_OF_KINDS = {"torch": ("torch",), "sklearn": ("sklearn",), "pipeline": ("torch", "transformers")}
-
-
-def frameworks_of(kind: str) -> tuple[str, ...]:
-    """Return what a model of a kind runs on, as names of modules; nothing for functions and fakes."""
-    return _OF_KINDS.get(kind, ())
-
 
 def import_frameworks(asked: Path) -> float:
     """Import what a request for a fresh process names, and return the seconds it took; 0 where it names none.

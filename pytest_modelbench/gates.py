@@ -215,6 +215,11 @@ def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
             f"'{next(limit.limit for limit in limits if limit.needs_teacher)}': {kpi.name} compares student and "
             f"teacher already. Write a limit on its value, such as '{'>=' if kpi.better == 'higher' else '<='} 95%'"
         )
+    if kpi.probe == "compiled" and any(limit.needs_teacher for limit in limits):
+        raise UsageMistake(
+            f"'{next(limit.limit for limit in limits if limit.needs_teacher)}': {kpi.name} compares the student with "
+            "itself. Write a limit on its value, such as '>= 1.2x'"
+        )
     if kpi.timed and any(limit.limit.op == "==" for limit in limits):
         raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")
     plain = [limit for limit in given if isinstance(limit, BoundLimit)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any, cast
 import pytest
 
 from pytest_modelbench.access import KpiAccess, plan_of, session_of, settings_of
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.fixture_lookup import needed_by_fixtures
+from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.launch import Launching, LaunchRequest
@@ -18,6 +21,15 @@ from pytest_modelbench.probes.processes import refuse_other_model
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.stash import IMPORT_S
 from pytest_modelbench.timed import real_batches
+from pytest_modelbench.units import humanise
+
+SMALLEST_CHECKED_BYTES = 16e6
+_ADAPTERS = {
+    "torch": ("torch_module", "saved_torch"),
+    "sklearn": ("sklearn_estimator",),
+    "transformers": ("huggingface",),
+}
+"""Our own modules that a model of a library needs; what they take is not the model's."""
 
 
 class Launched:
@@ -41,35 +53,67 @@ class Launched:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
-        """Put nothing in the place of the other model, unless some fixture of the user's is made from it."""
+        """Put nothing in the place of what is not measured, unless some fixture of the user's is made from it."""
         other = "teacher" if self.request.role == "student" else "student"
-        names = {other, f"{other}_model"}
-        if fixturedef.argname not in names or self.item is None or needed_by_fixtures(self.item, names):
+        if fixturedef.argname not in {"student", "teacher", f"{other}_model"} or self.item is None:
             return None
-        nothing = NotBuilt()
+        if needed_by_fixtures(self.item, {fixturedef.argname}):
+            return None
+        if fixturedef.argname == f"{other}_model" and needed_by_fixtures(self.item, {other}):
+            return None
+        nothing = NotBuilt(fixturedef.argname)
         fixturedef.cached_result = (nothing, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
         return nothing
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
         """Load and run the model in the place of the test's body."""
-        request, settings = self.request, settings_of(pyfuncitem)
+        request, settings, session = self.request, settings_of(pyfuncitem), session_of(pyfuncitem.config)
         access = cast("KpiAccess", pyfuncitem.funcargs["kpi"])
-        data = session_of(pyfuncitem.config).eval_data(access.data())
-        batches = real_batches(data, request.batch_size)
+        batches = real_batches(session.eval_data(access.data()), request.batch_size)
         name = plan_of(pyfuncitem).student if request.role == "student" else "teacher"
+        session.limit_threads(settings)
         with self.launching.loading():
             candidate = access.candidate(request.role)
             model = adapt(candidate, Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle))
+        if not request.cold:  # a hash reads all weights, which would warm a cold start
+            with self.launching.loading(timed=False):
+                found = model.fingerprint()
+            refuse_other_model(request.role, found, request.model)
+            self._refuse_built_before(model)
         launch = self.launching.run(model, batches)
-        refuse_other_model(request.role, model.fingerprint(), request.model)
         if os.getpid() == self.process:  # what builds the model may have forked
             launch.write(Path(request.path))
         return True
 
+    def _refuse_built_before(self, model: Model) -> None:
+        """Refuse to call a model small that was in memory before its fixture was called.
+
+        Raises:
+            MeasurementError: what was measured cannot hold its weights.
+        """
+        weights, held = model.weight_bytes(), self.launching.added.held_bytes
+        other = {"student": "teacher_model", "teacher": "student_model"}[self.request.role]
+        derived = self.item is not None and needed_by_fixtures(self.item, {other})
+        if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
+            raise MeasurementError(
+                f"the weights of the {self.request.role} take {humanise(weights, 'B')}, and its fixture added only "
+                f"{humanise(max(held, 0), 'B')}: it was built before, by another fixture or at import. Build it in "
+                f"{self.request.role}_model"
+            )
+
 
 class NotBuilt:
-    """Stands for a model that this process does not measure."""
+    """Stands for a model that this process does not measure; only using it is an error."""
+
+    def __init__(self, fixture: str) -> None:
+        self._fixture = fixture
+
+    def __getattr__(self, name: str) -> Any:
+        raise MeasurementError(
+            f"{self._fixture} is not built in the process that measures the other model. If that is made from it, "
+            f"write {self._fixture} as an argument of its fixture"
+        )
 
 
 class MeasuredSetUp:
@@ -92,6 +136,9 @@ def measure_launch(config: pytest.Config, request: Request) -> None:
     """Make this process one that only measures a launch, if that is what it is asked for."""
     if not isinstance(request, LaunchRequest):
         return
+    for library in request.frameworks:
+        for adapter in _ADAPTERS.get(library, ()):
+            importlib.import_module(f"pytest_modelbench.models.{adapter}")
     launched = Launched(request, config.stash.get(IMPORT_S, 0.0))
     config.pluginmanager.register(launched, "modelbench-launched")
     config.pluginmanager.register(MeasuredSetUp(launched), "modelbench-measured-set-up")

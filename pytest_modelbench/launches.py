@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_modelbench.frameworks import frameworks_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.launch import Launch, LaunchRequest
 
@@ -20,7 +19,7 @@ def launch_request(
         role=role,
         model=fingerprint,
         batch_size=batch_size,
-        frameworks=frameworks_of(model.kind),
+        frameworks=model.libraries,
         cold=cold,
         budget_s=budget_s,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import sys
@@ -14,9 +15,10 @@ import pytest
 
 from pytest_modelbench.access import settings_of
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.profile import CALLS, Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.probes.profile import Profile, Recording, compare_profiles, profile_model, record
 
 _SECTION = "modelbench profile"
+LONGEST_NAME = 100
 
 
 class Profiler:
@@ -30,7 +32,7 @@ class Profiler:
         self._item = item
         self._taken: dict[str, int] = {}
 
-    def profile(self, model: Model, inputs: Any, *, calls: int = CALLS) -> Profile:
+    def profile(self, model: Model, inputs: Any, *, calls: int = 10) -> Profile:
         """Profile calls of a model on one batch.
 
         Raises:
@@ -39,7 +41,7 @@ class Profiler:
             MeasurementError: a profiler is recording already.
         """
         __tracebackhide__ = True
-        found = profile_model(model, [inputs], calls)
+        (found,) = profile_model(model, [inputs], calls, recordings=1)
         self._keep(model.name, found, found.table)
         return found
 
@@ -61,7 +63,7 @@ class Profiler:
             yield recording
         self._keep(name, recording.profile, recording.profile.table)
 
-    def compare(self, teacher: Model, student: Model, inputs: Any, *, calls: int = CALLS) -> str:
+    def compare(self, teacher: Model, student: Model, inputs: Any, *, calls: int = 10) -> str:
         """Profile both models on one batch and return a table of the operators that gained and lost time.
 
         Raises:
@@ -89,7 +91,12 @@ class Profiler:
 
 
 def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-")
+    """Return a name for a file or folder; long or unusual texts end with a hash, so that no two share one."""
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-")
+    plain = re.sub(r"::|/", "-", text)
+    if name == plain and len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 class NvtxRanges:

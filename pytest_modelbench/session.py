@@ -144,10 +144,10 @@ class BenchSession:
             self._adapted[key] = (candidate, model)
             known = self.model_notes.get(name, {})
             self.model_notes[name] = {**known, **model.describe(), "hash": self.hash_of(model)}
-        self._limit_threads(settings)
+        self.limit_threads(settings)
         return self._adapted[key][1]
 
-    def _limit_threads(self, settings: Settings) -> None:
+    def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""
         torch = sys.modules.get("torch")
         if torch is None:

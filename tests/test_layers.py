@@ -19,7 +19,7 @@ LAYERS = (
     ("kpis",),
     ("gates", "verdicts", "sla", "sla_schema", "handover"),
     ("reports", "judged"),
-    ("session", "measuring", "timed", "launches", "collection", "fixture_lookup", "parametrisation"),
+    ("session", "measuring", "costing", "timed", "launches", "collection", "fixture_lookup", "parametrisation"),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling"),
     ("fixtures", "judging", "sla_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),

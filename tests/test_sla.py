@@ -155,4 +155,5 @@ def test_keys_of_data_and_run_are_those_that_exist() -> None:
     arguments = set(evaldata.EvalData.__init__.__annotations__)
     assert set(DATA_KEYS) - {"eval"} <= arguments
     assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == (evaldata.TASKS, evaldata.OUTPUTS)
-    assert {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"} == set(RUN_KEYS)
+    known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
+    assert known | {"country", "grid_intensity", "energy_window"} == set(RUN_KEYS)

@@ -46,9 +46,10 @@ def carbon_per_1m(question: Question, measurements: Measurements) -> Iterator[Ev
 def _looks(question: Question, measurement: EnergyMeasurement, values: Values, more: str = "") -> Iterator[Evidence]:
     for look, rounds in enumerate(measurement.looks):
         alpha = spent_alpha(question.alpha, look + 1)
-        found = {role: values(measurement, role, rounds) for role in measurement.windows}
+        compared = question.with_teacher and "teacher" in measurement.windows
+        roles = ("student", "teacher") if compared else ("student",)
+        found = {role: values(measurement, role, rounds) for role in roles}
         readings = {role: _reading(question, measurement, found[role], alpha, more) for role in found}
-        compared = question.with_teacher and "teacher" in readings
         yield Evidence(
             student=readings["student"],
             teacher=readings["teacher"] if compared else None,

@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
-from pytest_modelbench.kpis.derive_footprint import exact_comparison
+import numpy as np
+
+from pytest_modelbench.kpis.derive_footprint import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.profile import Profile
-from pytest_modelbench.results import Estimate, Evidence, Reading
+from pytest_modelbench.probes.profile import CALLS, Profile
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 
 
 def operator_count(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count the operators that a call dispatches."""
-    yield _evidence(question, measurements, lambda found: (found.operator_count, ""))
+
+    def reading(role: str) -> Reading:
+        found = measurements.profile(role)[0]
+        count = Estimate.exact(found.operator_count)
+        return Reading(estimate=count, unit="", n=found.calls, method=_method(question))
+
+    yield exact_evidence(question, reading)
 
 
 def top_operator_share(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return the share of the operator that takes most of the time."""
 
-    def of(found: Profile) -> tuple[float, str]:
-        first = found.operators[0]
-        return found.share(lambda one: one is first), f", {first.name}"
+    def of(found: Profile, names: Sequence[str]) -> float:
+        return found.share(lambda one: one.name == names[0])
 
-    yield _evidence(question, measurements, of)
+    yield _shares(question, measurements, of)
 
 
 def copy_share(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return the share of copies, casts, quantising and dequantising."""
-    yield _evidence(question, measurements, lambda found: (found.copy_share, ""))
+    yield _shares(question, measurements, lambda found, _: found.copy_share)
 
 
-def _evidence(
-    question: Question, measurements: Measurements, value: Callable[[Profile], tuple[float, str]]
+def _shares(
+    question: Question, measurements: Measurements, share: Callable[[Profile, Sequence[str]], float]
 ) -> Evidence:
-    def reading(role: str) -> Reading:
-        found = measurements.profile(role)
-        number, told = value(found)
-        batch = question.options["batch_size"]
-        return Reading(
-            estimate=Estimate.exact(number),
-            unit=question.kpi.unit,
-            n=found.calls,
-            method=f"torch.profiler over {found.calls} calls, own time on {found.device}, batch size {batch}{told}",
+    """Return shares of time over several recordings, which differ as times do."""
+    values: dict[str, FloatArray] = {}
+    readings: dict[str, Reading] = {}
+    for role in ("student", "teacher") if question.with_teacher else ("student",):
+        profiles = measurements.profile(role)
+        names = [one.name for one in profiles[0].operators]
+        values[role] = np.array([share(found, names) for found in profiles])
+        told = f", largest {names[0]}, own time on {profiles[0].device}"
+        readings[role] = Reading(
+            estimate=mean_interval(values[role], question.alpha),
+            unit="%",
+            n=len(profiles),
+            confidence=question.confidence,
+            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question)}{told}",
         )
+    teacher = readings.get("teacher")
+    comparison = None
+    if teacher is not None:
+        student, of_teacher = values["student"], values["teacher"]
+        ratio = None
+        if (student > 0).all() and (of_teacher > 0).all():
+            logs = mean_interval(np.log(student / of_teacher), question.alpha)
+            ratio = logs.map(lambda log: math.exp(min(log, 700.0)))
+        gap = mean_interval(student - of_teacher, question.alpha)
+        comparison = Comparison(ratio=ratio, difference=gap, method="recordings, Student's interval")
+    return Evidence(student=readings["student"], teacher=teacher, comparison=comparison, sampled=True)
 
-    student = reading("student")
-    if not question.with_teacher:
-        return Evidence(student=student)
-    teacher = reading("teacher")
-    return Evidence(student=student, teacher=teacher, comparison=exact_comparison(student.value, teacher.value))
+
+def _method(question: Question) -> str:
+    return f"torch.profiler over {CALLS} calls, batch size {question.options['batch_size']}"

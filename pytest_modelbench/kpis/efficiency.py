@@ -109,12 +109,12 @@ KPIS = (
             unit=unit,
             better="lower",
             definition=definition,
-            method="torch.profiler over 10 calls after 3 that are not profiled, in a pass of its own",
+            method="torch.profiler, 5 recordings of 4 calls in a pass of their own; Student's interval for shares",
             source="torch.profiler",
             probe="profile",
             derive=f"derive_profile:{name}",
             bounds=SHARE if unit == "%" else NONNEGATIVE,
-            options={"batch_size": 1},
+            options={"batch_size": 1, "confidence": None},
         )
         for name, unit, definition in (
             ("operator_count", "", "operators that one call of the model dispatches itself"),

@@ -104,8 +104,8 @@ class Measurements(Protocol):
     def compiled_timing(self) -> TimingMeasurement:
         """Return the student, compiled, timed against itself as it is, in the teacher's place."""
 
-    def profile(self, role: str) -> Profile:
-        """Return a profile of a model's operators."""
+    def profile(self, role: str) -> Sequence[Profile]:
+        """Return profiles of a model's operators, one after the other."""
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""

@@ -75,6 +75,7 @@ class Model(ABC):
         file: the file or folder it came from, if any.
         computes_here: whether all of a call's work is done by processors of this machine, so that a call that waits
             for one does nothing meanwhile; False where that is not known.
+        libraries: modules that it runs on, whose import and first steps are not the model's.
     """
 
     kind: ClassVar[str] = "model"
@@ -82,6 +83,7 @@ class Model(ABC):
     classes: Sequence[Any] | None = None
     file: Path | None = None
     computes_here: bool = False
+    libraries: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -149,6 +151,10 @@ class Model(ABC):
             NotApplicable: this kind of model has nothing that it could compile.
         """
         raise NotApplicable(f"{self.name} is a {self.kind}: torch.compile is for torch modules")
+
+    def weight_bytes(self) -> int:
+        """Return how much of this process's memory its weights take at least; 0 where that is not known."""
+        return 0
 
     def fingerprint(self) -> str:
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""

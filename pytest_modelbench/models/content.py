@@ -6,12 +6,16 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import logging
+import sys
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pytest_modelbench.models.base import identity
 
@@ -89,51 +93,76 @@ class ContentHash:
             return f"{type(value).__name__}({', '.join(map(self.text_of, value))})"
         if isinstance(value, Mapping):
             return "{" + ", ".join(f"{self.text_of(key)}: {self.text_of(item)}" for key, item in value.items()) + "}"
-        if isinstance(value, torch.Tensor | np.ndarray):
+        if isinstance(value, torch.Tensor):
             inner = ContentHash()
-            inner.add_state(torch.as_tensor(value))
+            inner.add_state(value)
             return inner.hexdigest()
+        if isinstance(value, np.ndarray):
+            content = repr(value.tolist()).encode() if value.dtype == object else value.tobytes()
+            return f"{value.dtype}{value.shape}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+            return f"{type(value).__qualname__}{self.text_of(fields)}"
+        known = self._code_of(value)
+        if known is not None:
+            return known
+        self.by_identity = True
+        return f"{type(value).__qualname__}|{identity(value)}"
+
+    def _code_of(self, value: Any) -> str | None:
+        """Return a text for what is code or named by it, None for anything else."""
         if isinstance(value, type):
             return self._class_text(value)
         if isinstance(value, types.FunctionType):
             return self._function_text(value)
         if isinstance(value, types.MethodType):
-            return f"{_name(type(value.__self__))}.{self.text_of(value.__func__)}"
+            return f"{self._owner_text(value.__self__)}.{self.text_of(value.__func__)}"
         if isinstance(value, functools.partial):
             return f"partial{self.text_of([value.func, value.args, value.keywords])}"
+        if isinstance(value, types.ModuleType):
+            return value.__name__
+        if isinstance(value, logging.Logger):
+            return value.name
         if isinstance(value, types.BuiltinFunctionType) and value.__module__:
             return _name(value)
-        if dataclasses.is_dataclass(value):
-            return f"{type(value).__qualname__}{self.text_of(vars(value))}"
-        self.by_identity = True
-        return f"{type(value).__qualname__}|{identity(value)}"
+        return None
+
+    def _owner_text(self, owner: Any) -> str:
+        """Say whose bound method something is; a module's state is hashed with the module."""
+        return self._class_text(type(owner)) if isinstance(owner, nn.Module) else self.text_of(owner)
 
     def _class_text(self, kind: type) -> str:
-        """Name a class, with the code of its methods where it is the user's: two may have the same name."""
+        """Name a class, with its methods and attributes where it is the user's: two may have the same name."""
         parts = [_name(kind)]
         if kind in self._open:
             return parts[0]
+        if issubclass(kind, enum.Enum):
+            return f"{parts[0]}{[repr(member) for member in kind]}"
         self._open.add(kind)
         for base in kind.__mro__:
-            if base.__module__.partition(".")[0] in {"builtins", "torch", "typing", "abc"}:
+            if _is_library(base.__module__):
                 continue
             for name, member in sorted(vars(base).items()):
                 function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
                 function = function.fget if isinstance(function, property) else function
                 if isinstance(function, types.FunctionType):
                     parts.append(f"{name}:{self._function_text(function)}")
-                elif isinstance(function, _NUMBERS) and not name.startswith("__"):
-                    parts.append(f"{name}={function!r}")
+                elif not name.startswith(("__", "_abc_")) and not hasattr(function, "__set__"):
+                    parts.append(f"{name}={self.text_of(function)}")
         self._open.discard(kind)
         return "|".join(parts)
 
     def _function_text(self, function: types.FunctionType) -> str:
-        """Name a function, with its code and what it closes over; one that closes over itself is named there."""
-        if function in self._open:
+        """Name a function; the user's with its code, defaults, what it closes over and which globals it reads."""
+        if function in self._open or _is_library(function.__module__):
             return _name(function)
         self._open.add(function)
         cells = [_content_of(cell) for cell in function.__closure__ or ()]
-        text = f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(cells)})"
+        read = {
+            name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__
+        }
+        known = [cells, function.__defaults__, function.__kwdefaults__, read]
+        text = f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)})"
         self._open.discard(function)
         return text
 
@@ -146,6 +175,21 @@ class ContentHash:
 
 def _name(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """Return the global names that code may read, with that of functions defined in it."""
+    inner = [name for constant in code.co_consts if isinstance(constant, types.CodeType) for name in _names(constant)]
+    return sorted({*code.co_names, *inner})
+
+
+@functools.cache
+def _is_library(module: str) -> bool:
+    """Whether a module is installed or Python's own: its name says what is in it."""
+    if module.partition(".")[0] in {*sys.stdlib_module_names, "torch"} and module != "__main__":
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))
 
 
 def _content_of(cell: types.CellType) -> Any:

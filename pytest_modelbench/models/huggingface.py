@@ -24,6 +24,8 @@ _PIPELINES = ("text-classification", "image-classification", "audio-classificati
 class PretrainedModel(TorchModel):
     """A model of the transformers library, loaded from a folder or from the hub."""
 
+    libraries = ("torch", "transformers")
+
     def __init__(self, module: Any, loading: Loading, source: str) -> None:
         super().__init__(module, loading.name, loading.device)
         self.source = source
@@ -100,6 +102,7 @@ class PipelineModel(Model):
     """
 
     kind = "pipeline"
+    libraries = ("torch", "transformers")
 
     def __init__(self, pipeline: Any, name: str) -> None:
         super().__init__(name)

@@ -7,6 +7,7 @@ folder of a Hugging Face model, or `hf://organisation/name` on its hub.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -120,7 +121,7 @@ def _import_file(path: Path) -> ModuleType:
     known = [m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)]
     if known:
         return known[0]
-    name = f"modelbench_spec_{path.stem}_{abs(hash(path))}"
+    name = f"modelbench_spec_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise UsageMistake(f"{path} is no Python file")

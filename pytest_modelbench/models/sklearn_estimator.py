@@ -29,6 +29,7 @@ class SklearnModel(Model):
 
     kind = "sklearn"
     computes_here = True
+    libraries = ("sklearn",)
 
     def __init__(self, estimator: Any, name: str, file: Path | None = None) -> None:
         super().__init__(name)

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import psutil
@@ -39,6 +39,7 @@ class TorchModel(Model):
     """
 
     kind = "torch"
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __init__(self, module: nn.Module, name: str, device: str | None = None) -> None:
         super().__init__(name)
@@ -104,6 +105,12 @@ class TorchModel(Model):
         """Return the module compiled by torch.compile, which shares its weights."""
         return CompiledModel(self.module, self.name)
 
+    def weight_bytes(self) -> int:
+        """Return the bytes of its tensors in host memory, shared ones once."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if _in_memory(t)}
+        return sum(held.values())
+
     def copied_module(self) -> nn.Module | None:
         """Return a deep copy of the module, or None as for `replicate`."""
         needed = sum(t.numel() * t.element_size() for t in self.module.state_dict().values() if _is_plain(t))
@@ -125,6 +132,13 @@ class TorchModel(Model):
         if any(nn.parameter.is_lazy(tensor) for tensor in self.module.parameters()):
             return super().fingerprint()  # a lazy module has no content before its first call
         content = ContentHash()
+        try:
+            self._add_to(content)
+        except Exception:  # noqa: BLE001 - an attribute of the user's that nobody can read has no content
+            return super().fingerprint()
+        return f"torch:{'object-' if content.by_identity else ''}{content.hexdigest()}"
+
+    def _add_to(self, content: ContentHash) -> None:
         for path, module in self.module.named_modules():
             content.add(path, content.text_of(type(module)))
             for key, value in sorted(vars(module).items()):
@@ -135,7 +149,6 @@ class TorchModel(Model):
         for key, value in self.module.state_dict(keep_vars=True).items():
             content.add(key)
             content.add_state(value)
-        return f"torch:{'object-' if content.by_identity else ''}{content.hexdigest()}"
 
     def count_parameters(self) -> ParameterCount:
         """Count parameters once where shared, packed int8 weights in full, masked weights by what is left.
@@ -219,6 +232,10 @@ class CompiledModel(TorchModel):
     def replicate(self) -> Model | None:
         """Return None."""
         return None
+
+
+def _in_memory(tensor: torch.Tensor) -> bool:
+    return _is_plain(tensor) and tensor.device.type == "cpu"
 
 
 def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:

@@ -7,9 +7,10 @@ for nothing here.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,12 +19,14 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy_source import Component, EnergySource
+from pytest_modelbench.probes.travel import Arrays
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.units import humanise
 
 FEWEST_ROUNDS = 3
 IDLE_SHARE = 0.4
 SHORTEST_WINDOW_S = 1.0
+MANY_CALLS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +70,14 @@ class EnergyMeasurement:
         Raises:
             MeasurementError: a round's are not above idle.
         """
-        idle_w = self.idle_watts(rounds)
         windows = self.windows[role][:rounds]
-        found = np.array([(w.of(self.components) - idle_w * w.seconds) / w.samples for w in windows])
+        idle_w = [idle.of(self.components) / idle.seconds for idle in self.idle[:rounds]]  # each round's own
+        found = np.array(
+            [(w.of(self.components) - idle * w.seconds) / w.samples for w, idle in zip(windows, idle_w, strict=True)]
+        )
         if (found <= 0).any():
             raise MeasurementError(
-                f"the {role} took no more energy than the idle machine ({humanise(idle_w, 'W')}) in a window of "
+                f"the {role} took no more energy than the idle machine ({humanise(max(idle_w), 'W')}) in a window of "
                 f"{windows[0].seconds:.1f} s: other work on the machine drowns it. Write a longer "
                 "--modelbench-energy-window"
             )
@@ -180,10 +185,31 @@ def _answering(model: Model, batches: Sequence[Any], source: EnergySource, setti
             while clock() < end:
                 bound[calls % len(bound)]()
                 calls += 1
+                if calls == MANY_CALLS and clock() == start:
+                    raise MeasurementError("the clock did not move; nothing can be measured with it")
             seconds = (clock() - start) / 1e9
+        except MeasurementError:
+            raise
         except Exception as error:
             raise model.failure(batches[calls % len(batches)], error) from error
     return Window(seconds=seconds, joules=source.stop(seconds), samples=calls * settings.batch_size)
+
+
+def pack_energy(measurement: EnergyMeasurement) -> Arrays:
+    """Return a measurement as arrays, for other workers."""
+    return {"text": np.array(json.dumps(asdict(measurement)))}
+
+
+def unpack_energy(arrays: Arrays) -> EnergyMeasurement:
+    """Return what `pack_energy` packed."""
+    told = json.loads(str(arrays["text"]))
+    windows = {role: [Window(**one) for one in found] for role, found in told.pop("windows").items()}
+    idle = [Window(**one) for one in told.pop("idle")]
+    components = tuple(Component(*one) for one in told.pop("components"))
+    looks, elapsed_s = (tuple(told.pop(name)) for name in ("looks", "elapsed_s"))
+    return EnergyMeasurement(
+        windows=windows, idle=idle, components=components, looks=looks, elapsed_s=elapsed_s, **told
+    )
 
 
 class EnergyUse:

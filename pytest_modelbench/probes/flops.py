@@ -65,6 +65,8 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
                 call()
         except Exception as error:
             raise model.failure(batch, error) from error
+    if not seen.operators:
+        raise NotApplicable(f"{model.name} runs no operator of torch, so its operations cannot be counted")
     counts = counter.get_flop_counts().get("Global", {})
     return FlopCount(
         by_operator={str(packet): int(count) for packet, count in counts.items()},
@@ -79,11 +81,13 @@ class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.uncounted: Counter[str] = Counter()
+        self.operators = 0
         self.known = {*flop_registry, *_formulas()}
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        self.operators += 1
         packet = getattr(func, "overloadpacket", func)
         if packet not in self.known and not _is_free(func):
             self.uncounted[str(packet)] += 1
@@ -158,7 +162,7 @@ def _rnn_layer(inputs: Shape, of_inputs: Shape, of_hidden: Shape, *_: Any, **__:
 
 @_raw
 def _cudnn_rnn(inputs: torch.Tensor, weights: Sequence[torch.Tensor], *_: Any, **__: Any) -> int:
-    return 2 * inputs.shape[0] * inputs.shape[1] * sum(w.numel() for w in weights if w.dim() > 1)
+    return 2 * math.prod(inputs.shape[:-1]) * sum(w.numel() for w in weights if w.dim() > 1)
 
 
 @_raw

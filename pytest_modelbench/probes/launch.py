@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -124,15 +125,22 @@ class Launching:
         self.load_s = 0.0
         self.base_bytes: int | None = None
         self._inside = False
+        self._gpu_before: dict[str, int] = {}
 
     @contextlib.contextmanager
-    def loading(self) -> Iterator[None]:
-        """Measure a part of loading."""
+    def loading(self, *, timed: bool = True) -> Iterator[None]:
+        """Measure a part of loading.
+
+        Args:
+            timed: whether its seconds count; False for what only looks at the model.
+        """
         if self._inside:
             yield
             return
-        if self.base_bytes is None and not self.request.cold:
-            take_first_steps(self.request.frameworks)
+        if self.base_bytes is None:
+            if not self.request.cold:
+                take_first_steps(self.request.frameworks)
+            self._gpu_before = gpu_bytes_before()
         self._inside = True
         try:
             with PeakMeter() as use:
@@ -141,7 +149,7 @@ class Launching:
                 took = time.perf_counter() - start
         finally:
             self._inside = False
-        self.load_s += took
+        self.load_s += took if timed else 0.0
         self.base_bytes = use.before_bytes if self.base_bytes is None else self.base_bytes
         self.added.after(use)
 
@@ -152,7 +160,6 @@ class Launching:
             ModelError: the model raised.
         """
         load_peak, loaded = self.added.peak_bytes, self.added.held_bytes
-        reading_gpu = gpu_meter(model)
         with PeakMeter() as use, model.running():
             first_s = _timed(model, batches[0])
             for batch in batches[1:]:
@@ -160,7 +167,7 @@ class Launching:
         running = Added()
         running.held_bytes = loaded
         running.after(use)
-        allocated, reserved = reading_gpu()
+        allocated, reserved = gpu_bytes(model, self._gpu_before)
         return Launch(
             import_s=self.import_s,
             load_s=self.load_s,
@@ -185,20 +192,36 @@ def _timed(model: Model, batch: Any) -> float:
     return time.perf_counter() - start
 
 
-def gpu_meter(model: Model, cuda: Any = None) -> Callable[[], tuple[int | None, int | None]]:
-    """Return what reads the most bytes that tensors took on a model's GPU, and that were reserved for them.
-
-    They count from the start of the process on, in which nothing but this model has been on the GPU.
+def gpu_bytes_before(cuda: Any = None) -> dict[str, int]:
+    """Start new high-water marks on every GPU that is in use, and return the bytes allocated there by device.
 
     Args:
-        model: whose `device` is looked at.
+        cuda: torch.cuda, or a fake of it.
+    """
+    torch = sys.modules.get("torch")
+    cuda = cuda if cuda is not None or torch is None else torch.cuda
+    if cuda is None or not cuda.is_initialized():
+        return {}
+    found = {}
+    for number in range(cuda.device_count()):
+        cuda.reset_peak_memory_stats(number)
+        found[f"cuda:{number}"] = int(cuda.memory_allocated(number))
+    return found
+
+
+def gpu_bytes(model: Model, before: Mapping[str, int], cuda: Any = None) -> tuple[int | None, int | None]:
+    """Return the most bytes that tensors have taken on a model's GPU since `before`, and those reserved for them.
+
+    Args:
+        model: whose `device` is looked at; two Nones where it is no CUDA device.
+        before: what `gpu_bytes_before` returned.
         cuda: torch.cuda, or a fake of it.
     """
     device = getattr(model, "device", None)
     if getattr(device, "type", None) != "cuda":
-        return lambda: (None, None)
+        return None, None
     if cuda is None:
-        import torch
-
-        cuda = torch.cuda
-    return lambda: (int(cuda.max_memory_allocated(device)), int(cuda.max_memory_reserved(device)))
+        cuda = sys.modules["torch"].cuda
+    number = getattr(device, "index", None) or 0
+    taken = int(cuda.max_memory_allocated(number)) - before.get(f"cuda:{number}", 0)
+    return taken, int(cuda.max_memory_reserved(number))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.profiler import profile
 
 WARM_UP_CALLS = 3
-CALLS = 10
+CALLS, RECORDINGS = 4, 5
 COPIES = frozenset(
     """aten::copy_ aten::_to_copy aten::to aten::clone aten::contiguous aten::quantize_per_tensor
     aten::quantize_per_channel aten::quantize_per_tensor_dynamic aten::dequantize aten::_unsafe_view_copy
@@ -128,27 +128,32 @@ def record(calls: int = 1, *, cuda: bool = False) -> Iterator[Recording]:
     recording._profile = _read(running, calls, cuda=cuda)  # noqa: SLF001 - its maker
 
 
-def profile_model(model: Model, batches: Sequence[Any], calls: int = CALLS) -> Profile:
-    """Profile some calls of a model, after a few that are not.
+def profile_model(
+    model: Model, batches: Sequence[Any], calls: int = CALLS, recordings: int = RECORDINGS
+) -> list[Profile]:
+    """Profile some calls of a model, after a few that are not, and again for what differs from time to time.
 
     Raises:
         ModelError: the model raised.
         NotApplicable: it runs no operator of torch.
     """
     cuda = getattr(getattr(model, "device", None), "type", None) == "cuda"
+    found: list[Profile] = []
     with model.running():
         bound = [model.bind(batch) for batch in batches]
         try:
             for call in (bound * WARM_UP_CALLS)[:WARM_UP_CALLS]:
                 call()
-            with record(calls, cuda=cuda) as recording:
-                for number in range(calls):
-                    bound[number % len(bound)]()
+            for _ in range(recordings):
+                with record(calls, cuda=cuda) as recording:
+                    for number in range(calls):
+                        bound[number % len(bound)]()
+                found.append(recording.profile)
         except (MeasurementError, NotApplicable):
             raise
         except Exception as error:
             raise model.failure(batches[0], error) from error
-    return recording.profile
+    return found
 
 
 def refuse_while_profiling(what: str) -> None:
@@ -169,7 +174,9 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
             name=one.key, runs=one.count, self_us=one.self_device_time_total if cuda else one.self_cpu_time_total
         )
         for one in averages
-        if one.key != "[memory]" and not one.key.startswith(("ProfilerStep", "cuda"))
+        if one.key != "[memory]"
+        and not one.key.startswith(("ProfilerStep", "cuda"))
+        and str(one.device_type).endswith("CPU")  # a kernel's time is that of the operator which launched it
     ]
     timed = sorted((one for one in times if one.self_us > 0), key=lambda one: -one.self_us)
     if not timed:

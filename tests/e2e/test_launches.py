@@ -231,3 +231,60 @@ def test_block(memory_meter):
 """
     finished = judge(suite)
     finished.result.assert_outcomes(passed=1)
+
+
+TORCH = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, megabytes):
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(megabytes * 2**18))
+        self.seen = []
+    def forward(self, x):
+        self.seen.append(len(x))
+        return torch.eye(3)[x[:, 0].long() % 3] * self.weights[0]
+
+EARLY = Net(60)
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return Net(100)
+
+@pytest.fixture(scope="session")
+def student_model():
+    return Net(40)
+"""
+
+
+def test_torch_modules(judge: Judge) -> None:
+    """Their weights to 2 MB, without torch's first steps; one that remembers its calls is still the same model."""
+    finished = judge(SUITE, fakes=HEAVY, more=TORCH)
+    readings = finished.gate("peak_memory")["readings"]
+    assert readings["student"]["value"] == pytest.approx(40 * 2**20, abs=2e6)
+    assert readings["teacher"]["value"] == pytest.approx(100 * 2**20, abs=2e6)
+
+
+def test_model_that_was_built_before_its_fixture(judge: Judge) -> None:
+    """It would measure as nothing: an error that says where to build it."""
+    early = """
+@pytest.fixture(scope="session")
+def student_model():
+    return EARLY
+"""
+    gate = judge(SUITE, fakes=HEAVY, more=TORCH + early).gate("peak_memory")
+    assert gate["verdict"] == "error"
+    assert "it was built before, by another fixture or at import. Build it in student_model" in gate["reason"]
+
+
+def test_teacher_asked_for_inside_of_a_fixture(judge: Judge) -> None:
+    """It is not there in the other process, and the error says what to write."""
+    asking = """
+@pytest.fixture(scope="session")
+def student_model(request):
+    teacher = request.getfixturevalue("teacher_model")
+    return Net(40 if teacher.seen == [] else 41)
+"""
+    gate = judge(SUITE, fakes=HEAVY, more=TORCH + asking).gate("peak_memory")
+    assert "write teacher_model as an argument of its fixture" in gate["reason"]

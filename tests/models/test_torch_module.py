@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -287,6 +289,77 @@ def test_hash_is_the_same_in_every_process() -> None:
     }
     assert len(prints) == 1
     assert "object-" not in next(iter(prints))
+
+
+class Quantiser:
+    """Rounds to some bits, as a hook."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def hook(self, module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return (output * self.bits).round() / self.bits
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """A configuration."""
+
+    width: int
+
+
+SCALE = 2
+
+
+def test_hash_sees_what_code_works_with() -> None:
+    """Defaults of functions, the owners of bound methods, attributes of classes, globals: all but equal models differ."""
+
+    def with_hook(hook: Callable[..., Any]) -> nn.Module:
+        torch.manual_seed(0)
+        module = nn.Linear(2, 2)
+        module.register_forward_hook(hook)
+        return module
+
+    def of_class(scales: tuple[int, ...]) -> nn.Module:
+        class Net(nn.Module):
+            factors = scales
+
+        return Net()
+
+    modules = [
+        with_hook(lambda module, inputs, output, bits=8: output * bits),
+        with_hook(lambda module, inputs, output, bits=4: output * bits),
+        with_hook(Quantiser(8).hook),
+        with_hook(Quantiser(4).hook),
+        of_class((1, 2)),
+        of_class((1, 3)),
+    ]
+    prints = [TorchModel(module, "a").fingerprint() for module in modules]
+    assert len(set(prints)) == len(prints)
+
+
+def test_hash_sees_a_global(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a forward pass reads from its module."""
+
+    class Net(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * SCALE
+
+    before = TorchModel(Net(), "a").fingerprint()
+    assert TorchModel(Net(), "a").fingerprint() == before
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3)
+    assert TorchModel(Net(), "a").fingerprint() != before
+
+
+def test_attributes_that_are_hard_to_read() -> None:
+    """Slots, arrays of texts, views, a list that holds itself: a hash, never an error."""
+    net = nn.Linear(2, 2)
+    net.config, net.labels, net.mirrored = Slotted(3), np.array(["cat", "dog"]), np.arange(4)[::-1]  # type: ignore[assignment]
+    assert "object-" not in TorchModel(net, "a").fingerprint()
+    endless: list[Any] = []
+    endless.append(endless)
+    net.endless = endless  # type: ignore[assignment]
+    assert TorchModel(net, "a").fingerprint()
 
 
 def test_hash_sees_another_method() -> None:

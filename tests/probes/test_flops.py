@@ -72,7 +72,10 @@ ENCODER = 2 * (4 * 5 * 16 * 16 + 2 * 5 * 5 * 16 + 2 * 5 * 16 * 32)  # four proje
             0,
         ),
     ],
-    ids=str,
+    ids=[
+        *("linear", "grouped-conv", "strided-conv", "transposed-conv", "attention", "multi-head", "encoder", "lstm"),
+        *("deep-lstm", "gru", "matrix-vector", "einsum", "int8-linear", "nothing"),
+    ],
 )
 def test_counts_by_hand(build: Callable[[], nn.Module], inputs: Any, by_hand: int) -> None:
     """Exactly, with nothing left out."""

@@ -1,0 +1,117 @@
+"""Does peak_memory see what a model takes? Models that add a known number of megabytes, held or for a moment.
+
+Every model is launched in a fresh process, as the gate does it. In the same process two threads sample resident
+memory every 10 ms and every 100 ms, as memory profilers do: how far is each of the three from the truth?
+
+Usage: python benchmarks/memory.py [--runs 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HELD = (50, 200, 800, 2000)
+SPIKES = ((20, 50), (20, 100), (50, 200), (50, 400))  # held, and added for some milliseconds in a call
+TOLERANCE, FLOOR_BYTES = 0.02, 2e6
+CONFTEST = """
+import threading, time
+from pathlib import Path
+import numpy as np
+import psutil
+import pytest
+from pytest_modelbench import EvalData
+
+MB = 10**6
+HIGHEST = {{}}
+
+def sample(every):
+    process = psutil.Process()
+    while True:
+        HIGHEST[every] = max(HIGHEST.get(every, 0), process.memory_info().rss)
+        time.sleep(every)
+
+class Net:
+    def __init__(self):
+        self.base = psutil.Process().memory_info().rss
+        for every in (0.01, 0.1):
+            threading.Thread(target=sample, args=(every,), daemon=True).start()
+        time.sleep(0.15)
+        self.weights = np.ones({held} * MB // 8)
+        time.sleep(0.25)  # long enough for any sampler
+    def __call__(self, batch):
+        spike = np.empty({spike} * MB // 8)
+        spike[::512] = 1  # a page each: the spike is as short as the kernel can make it
+        del spike
+        found = {{str(every): highest - self.base for every, highest in HIGHEST.items()}}
+        Path(__file__).with_name("sampled.json").write_text(__import__("json").dumps(found))
+        return np.eye(3)[np.asarray(batch)[:, 0].astype(int) % 3]
+
+@pytest.fixture(scope="session")
+def student_model():
+    return Net()
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(np.zeros((1, 1)), np.zeros(1, dtype=int))  # one call
+"""
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("peak_memory")
+def test_memory(): ...
+"""
+
+
+def measure(held: int, spike: int) -> dict[str, float]:
+    """Return megabytes that each method saw of one model."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "conftest.py").write_text(CONFTEST.format(held=held, spike=spike))
+        (folder / "test_sla.py").write_text(SUITE)
+        command = [sys.executable, "-m", "pytest", "--modelbench", "--modelbench-json=report.json", "-q", "."]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise SystemExit(ended.stdout + ended.stderr)
+        gate: dict[str, Any] = json.loads((folder / "report.json").read_text())["gates"][0]
+        sampled = json.loads((folder / "sampled.json").read_text())
+    return {"peak_memory": gate["readings"]["student"]["value"] / 1e6} | {
+        f"sampled every {1000 * float(every):g} ms": size / 1e6 for every, size in sampled.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=3, help="of every model")
+    arguments = parser.parse_args()
+    available = psutil.virtual_memory().available / 1e6
+    models = [(held, 0) for held in HELD] + list(SPIKES)
+    right: dict[str, list[bool]] = {}
+    worst: dict[str, float] = {}
+    print(
+        "| held, MB | spike, MB | peak_memory | sampled every 10 ms | sampled every 100 ms |\n|---|---|---|---|---|"
+    )
+    for _ in range(arguments.runs):
+        for held, spike in models:
+            if 2 * (held + spike) > available:
+                print(f"| {held} | {spike} | left out: {available:,.0f} MB are available | | |")
+                continue
+            truth, found = held + spike, measure(held, spike)
+            for method, size in found.items():
+                error = abs(size - truth)
+                right.setdefault(method, []).append(error <= max(TOLERANCE * truth, FLOOR_BYTES / 1e6))
+                worst[method] = max(worst.get(method, 0.0), error / truth)
+            print(f"| {held} | {spike} | " + " | ".join(f"{size:,.1f}" for size in found.values()) + " |", flush=True)
+    for method, hits in right.items():
+        print(f"{method}: within 2% or 2 MB in {sum(hits)} of {len(hits)}, at worst {worst[method]:.1%} off")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""What a model costs, as one gate may ask for it: launches, energy, operations, profiles, compiled timings.
+
+Every measurement is taken once for a session, and shared by all gates that need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_modelbench.bargains import Bargain
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import ModelbenchError
+from pytest_modelbench.gates import Gate
+from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
+from pytest_modelbench.launches import launch_in_turn, launch_request
+from pytest_modelbench.limits import BoundLimit
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.probes.carbon import Grid, grid
+from pytest_modelbench.probes.energy import (
+    EnergyMeasurement,
+    EnergySettings,
+    measure_energy,
+    pack_energy,
+    unpack_energy,
+)
+from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches, unpack_launches
+from pytest_modelbench.probes.profile import Profile, profile_model
+from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.probes.travel import pack_timing, unpack_timing
+from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
+from pytest_modelbench.timed import TimedRun, compile_models, real_batches
+from pytest_modelbench.verdicts import judge
+
+if TYPE_CHECKING:
+    from pytest_modelbench.probes.flops import FlopCount
+    from pytest_modelbench.session import BenchSession, ItemPlan, Sources
+
+Found = TypeVar("Found")
+Limits = list[BoundLimit | Bargain] | None
+
+
+class CostMeasurements(ABC):
+    """The part of `kpis.kpi.Measurements` that needs no pass over the data."""
+
+    def __init__(self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources) -> None:
+        self.session = session
+        self.plan = plan
+        self.gate = gate
+        self.sources = sources
+
+    def has(self, role: str) -> bool:
+        """Whether there is such a model; the teacher is not loaded for the question."""
+        return role == "student" or self.sources.has_teacher()
+
+    def recorded(self) -> Mapping[str, float]:
+        """Return what the test's body recorded."""
+        return self.sources.recorded(self.gate.kpi.name)
+
+    def model(self, role: str) -> Model:
+        """Return the adapted model of a role."""
+        name = self.plan.student if role == "student" else role
+        return self.session.model(self.sources.candidate(role), name, self.plan.settings)
+
+    def data(self) -> EvalData:
+        """Return the adapted evaluation data."""
+        return self.session.eval_data(self.sources.data())
+
+    def parameters(self, role: str) -> ParameterCount:
+        """Return the parameter counts of a role, counted once for its content."""
+        model = self.model(role)
+        count = self.session.once(("parameters", model.name, self.session.hash_of(model)), model.count_parameters)
+        self.session.model_notes[model.name]["parameters"] = count.total
+        return count
+
+    def artefact(self, role: str) -> Artefact:
+        """Return the size of what is deployed, measured once for its content."""
+        model = self.model(role)
+        artefact = self.session.once(
+            ("artefact", model.name, self.session.hash_of(model), str(model.file)), model.artefact
+        )
+        self.session.model_notes[model.name]["size_on_disk_bytes"] = artefact.size_bytes
+        return artefact
+
+    @abstractmethod
+    def growing(
+        self, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
+    ) -> Measurements:
+        """Return these measurements with one in it that is not complete yet."""
+
+    def _request(self, role: str, *, cold: bool) -> LaunchRequest:
+        model, size = self.model(role), int(self.gate.options["batch_size"])
+        budget_s = self.plan.settings.budget_s
+        return launch_request(role, model, self.session.hash_of(model), batch_size=size, cold=cold, budget_s=budget_s)
+
+    def _launch(self, request: LaunchRequest) -> Launch:
+        launch: Launch = self.session.in_fresh_process(self.plan.nodeid, request)
+        return launch
+
+    def launch(self, role: str) -> Launch:
+        """Return what loading and running a model takes in a fresh process, where its library is warm already."""
+        request, plan, name = self._request(role, cold=False), self.plan, self.model(role).name
+        shared = ("launch", name, plan.home, plan.origin, plan.settings, replace(request, model=""))
+
+        def taken() -> list[Launch]:
+            return self.session.handover.once(shared, lambda: [self._launch(request)], pack_launches, unpack_launches)
+
+        key = ("launch", name, plan.home, self.data().key, plan.settings, request)
+        return self.session.once(key, taken)[0]
+
+    def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
+        """Return several launches of each model in cold processes, taken in turn."""
+        return self._with_teacher(self.session.sharing(self.plan, self.gate), self._cold_starts)
+
+    def _cold_starts(self, models: Mapping[str, Model]) -> Mapping[str, Sequence[Launch]]:
+        requests = {role: self._request(role, cold=True) for role in models}
+        count, plan = int(self.gate.options["processes"]), self.plan
+        names = tuple(model.name for model in models.values())
+        key = ("cold", names, plan.home, plan.origin, plan.settings, count)
+
+        def taken() -> dict[str, list[Launch]]:
+            with self.session.exclusive():
+                return {
+                    role: self.session.handover.once(
+                        (*key, role), functools.partial(launched, role), pack_launches, unpack_launches
+                    )
+                    for role in requests
+                }
+
+        def launched(role: str) -> list[Launch]:
+            return self.session.once(("all", *key, *requests.values()), in_turn)[role]
+
+        def in_turn() -> dict[str, list[Launch]]:
+            return launch_in_turn(self._launch, requests, count, self._show_launches(names))
+
+        return self.session.once((*key, *requests.values()), taken)
+
+    def _show_launches(self, names: Sequence[str]) -> Callable[[int, int], None]:
+        start, shown = time.monotonic(), self.session.progress
+
+        def progress(done: int, wanted: int) -> None:
+            if shown is None:
+                return
+            elapsed_s = time.monotonic() - start
+            shown.show(f"starting {' and '.join(names)} in fresh processes", elapsed_s, elapsed_s * wanted / done)
+            if done == wanted:
+                shown.clear()
+
+        return progress
+
+    def flops(self, role: str) -> FlopCount:
+        """Return the operations of one forward pass, counted once for a model's content and a batch size."""
+        model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
+
+        def measure() -> FlopCount:
+            from pytest_modelbench.probes.flops import count_flops
+
+            with self._watched(model.name):
+                return count_flops(model, real_batches(data, size)[0], size)
+
+        return self.session.once(("flops", self.session.hash_of(model), data.key, size, self.plan.settings), measure)
+
+    def profile(self, role: str) -> Sequence[Profile]:
+        """Return profiles of a model's operators, taken once for its content and a batch size."""
+        model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
+
+        def measure() -> Sequence[Profile]:
+            with self._watched(model.name):
+                return profile_model(model, real_batches(data, size))
+
+        return self.session.once(
+            ("profile", self.session.hash_of(model), data.key, size, self.plan.settings), measure
+        )
+
+    def compiled_timing(self) -> TimingMeasurement:
+        """Return the student, compiled, timed against itself as it is."""
+        session, plan, student, data = self.session, self.plan, self.model("student"), self.data()
+        setup, given = self.gate.setup, plan.settings
+        limits = self._limits_of(session.sharing(plan, self.gate))
+
+        def decided(measurement: TimingMeasurement) -> bool:
+            return self._settles(limits, self.growing(compiled=measurement), with_teacher=False)
+
+        def measure() -> TimingMeasurement:
+            with self._watched(student.name):
+                compiled, seconds = compile_models({"student": student}, real_batches(data, setup.batch_size or 1))
+            models = {**compiled, "teacher": student}
+            with self._shown(f"timing {student.name} compiled and as it is, {setup}") as progress:
+                run = TimedRun(models, data, setup, given, hashes={}, decided=decided, progress=progress)
+                measurement = run.here()
+            return replace(measurement, settings={**measurement.settings, "compile_s": seconds})
+
+        def taken() -> TimingMeasurement:
+            shared = ("compiled", setup, plan.student, plan.home, plan.origin, given)
+            with session.exclusive():
+                return session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
+
+        key = ("compiled", session.hash_of(student), data.key, setup, plan.student, plan.home, given)
+        return session.once(key, taken)
+
+    def grid(self) -> Grid:
+        """Return the carbon intensity that the options state."""
+        return grid(self.plan.settings.country, self.plan.settings.grid_intensity)
+
+    def energy(self) -> EnergyMeasurement:
+        """Return windows of energy, which all energy gates of a student share."""
+        sharing = self.session.sharing(self.plan, self.gate)
+        return self._with_teacher(sharing, functools.partial(self._energy_of, sharing))
+
+    def _energy_of(self, sharing: Sequence[Gate], models: Mapping[str, Model]) -> EnergyMeasurement:
+        session, plan, given = self.session, self.plan, self.plan.settings
+        limits = self._limits_of(sharing)
+        names = " and ".join(model.name for model in models.values())
+
+        def decided(measurement: EnergyMeasurement) -> bool:
+            return self._settles(limits, self.growing(energy=measurement), with_teacher="teacher" in models)
+
+        def measure() -> EnergyMeasurement:
+            size = int(self.gate.options["batch_size"])
+            settings = EnergySettings(
+                batch_size=size, window_s=given.energy_window_s, budget_s=given.budget_s, seed=given.seed
+            )
+            batches, source = real_batches(self.data(), size), session.energy_source()
+            rounds_s = 4 * given.energy_window_s * (1 + len(models))  # that are taken whatever the budget is
+            with self._watched(names, rounds_s), self._shown(f"measuring the energy of {names}") as progress:
+                return measure_energy(models, batches, source, settings, decided, progress)
+
+        def taken() -> EnergyMeasurement:
+            shared = ("energy", tuple(models), self.gate.setup, plan.student, plan.home, plan.origin, given)
+            with session.exclusive():
+                return session.handover.once(shared, measure, pack_energy, unpack_energy, alone=True)
+
+        hashes = tuple(session.hash_of(model) for model in models.values())
+        key = ("energy", hashes, self.data().key, self.gate.setup, plan.student, plan.home, given)
+        return session.once(key, taken)
+
+    def _with_teacher(self, sharing: Sequence[Gate], measure: Callable[[Mapping[str, Model]], Found]) -> Found:
+        """Measure with the teacher where a gate that shares it needs it; others do not suffer from its faults."""
+        student = self.model("student")
+        if not any(other.needs_teacher for other in sharing):
+            return measure({"student": student})
+        try:
+            teacher = self.model("teacher")
+            if self.gate.needs_teacher or teacher.clock_ns == student.clock_ns:
+                return measure({"student": student, "teacher": teacher})
+        except ModelbenchError as error:
+            if self.gate.needs_teacher or error.blames == student.name:
+                raise
+        return measure({"student": student})
+
+    def _watched(self, names: str, more_s: float = 0.0) -> Watchdog:
+        return Watchdog(LONGEST_CALL_IN_BUDGETS * self.plan.settings.budget_s + more_s, names)
+
+    @contextlib.contextmanager
+    def _shown(self, what: str) -> Iterator[Callable[[float, float], None]]:
+        """Show progress while something is measured, and leave no trace."""
+        shown = self.session.progress
+
+        def progress(elapsed_s: float, budget_s: float) -> None:
+            if shown is not None:
+                shown.show(what, elapsed_s, budget_s)
+
+        try:
+            yield progress
+        finally:
+            if shown is not None:
+                shown.clear()
+
+    def _limits_of(self, sharing: Sequence[Gate]) -> list[tuple[Gate, Limits]]:
+        return [(other, self._known_limits(other)) for other in sharing]
+
+    def _known_limits(self, gate: Gate) -> Limits:
+        """Return a gate's limits with their conditions judged; None where one cannot be: that is the gate's error."""
+        try:
+            return self.session.settled(self.plan, gate, self.sources)
+        except ModelbenchError:
+            return None
+
+    def _settles(self, limits: Sequence[tuple[Gate, Limits]], taken: Measurements, *, with_teacher: bool) -> bool:
+        """Whether a measurement so far decides every limit; what cannot be judged is never decided by more of it."""
+        for gate, known in limits:
+            if known is None or not known or (gate.needs_teacher and not with_teacher):
+                continue
+            try:
+                looks = evidence_for(self._question(gate, with_teacher and gate.needs_teacher), taken)
+                if not judge(known, looks, gate.kpi.unit).decided:
+                    return False
+            except ModelbenchError:
+                continue
+        return True
+
+    def _question(self, gate: Gate, with_teacher: bool) -> Question:
+        return gate.question(with_teacher=with_teacher, seed=self.plan.settings.seed)
