@@ -11,7 +11,14 @@ from suites import Judge
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.errors import MeasurementError, UsageMistake
 from pytest_modelbench.probes.carbon import grid
-from pytest_modelbench.probes.energy import EnergyMeasurement, EnergyMeter, EnergySettings, measure_energy
+from pytest_modelbench.probes.energy import (
+    EnergyMeasurement,
+    EnergyMeter,
+    EnergySettings,
+    measure_energy,
+    pack_energy,
+    unpack_energy,
+)
 from pytest_modelbench.probes.energy_source import CodeCarbonSource, Component
 
 MEASURED = Component("CPU", "measured", "RAPL")
@@ -298,3 +305,44 @@ def test_block(energy_meter, student, eval_data):
     found = {path.name for path in Path().iterdir()}
     assert not [name for name in found if name.endswith((".csv", ".log", ".lock"))]
     assert finished.gate("energy_per_1k")["readings"]["student"]["provenance"] in {"measured", "modelled"}
+
+
+def test_measurement_travels_between_workers() -> None:
+    """What one worker has measured reads the same in another."""
+    found, _ = measured({"teacher": 30, "student": 15}, MODELLED, CONSTANT)
+    again = unpack_energy(pack_energy(found))
+    assert again.above_idle("student", 3) == pytest.approx(found.above_idle("student", 3))
+    assert (again.looks, again.elapsed_s, again.components) == (found.looks, found.elapsed_s, tuple(found.components))
+
+
+def test_clock_that_does_not_move() -> None:
+    """An error, not an endless window."""
+    clock = FakeClock()
+    models = {role: FakeModel(cost_ns=0, clock=clock, name=role) for role in ("student", "teacher")}
+    source = FakeSource(clock, {})
+    with pytest.raises(MeasurementError, match="the clock did not move"):
+        measure_energy(models, [0], source, EnergySettings(wait=lambda _: None), lambda _: True, lambda *_: None)
+
+
+def test_gate_without_the_teacher_does_not_suffer_from_it(judge: Judge) -> None:
+    """A teacher that cannot be built: the absolute gate is judged, the relative one is the error."""
+    suite = """
+import pytest
+
+@pytest.mark.kpi("energy_per_1k", "<= 0.2 Wh")
+def test_absolute(): ...
+
+@pytest.mark.kpi("power", "reduction >= 50%")
+def test_relative(): ...
+"""
+    broken = (
+        SOURCE.format(worth="measured")
+        + """
+@pytest.fixture(scope="session")
+def teacher_model():
+    raise OSError("no such bucket")
+"""
+    )
+    finished = judge(suite, *OPTIONS, more=broken, process=True)
+    assert finished.gate("energy_per_1k")["verdict"] == "pass", finished.text
+    assert "no such bucket" in finished.gate("power")["reason"]
