@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,21 @@ from pytest_modelbench.reports.json_report import report_schema
 DIGITS = Path(__file__).parent.parent.parent / "example_suites" / "digits"
 
 
+NO_NETWORK = """
+import socket
+
+def refuse(*args, **keywords):
+    raise AssertionError("something reached for the network")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+"""
+
+
 def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
-    """Run the suite as a user would, in a process of its own, and return exit code, output and report."""
+    """Run the suite as a user would, without a network, and return exit code, output and report."""
     report = folder / "report.json"
+    (folder / "no_network.py").write_text(NO_NETWORK)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [
         sys.executable,
         "-m",
@@ -28,8 +41,12 @@ def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
         "--modelbench-energy-window=1",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no_network",
     ]
-    finished = subprocess.run([*command, *arguments], cwd=DIGITS, capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [*command, *arguments], cwd=DIGITS, env=environment, capture_output=True, text=True, check=False
+    )
     found = json.loads(report.read_text())
     jsonschema.validate(found, report_schema(), cls=jsonschema.Draft202012Validator)
     return finished.returncode, finished.stdout, found
@@ -52,6 +69,19 @@ def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
     assert report["summary"]["pass"] == len(report["gates"]) == 36
     assert report["models"]["teacher"]["forward_passes"] == 3
     assert report["tradeoff"]["axes"][0]["kpi"] == "top1_accuracy"
+
+
+def test_table_of_what_distilling_gained(reports: dict[str, dict[str, Any]]) -> None:
+    """All rows but the one that cannot be measured yet, for the teacher and both students."""
+    rows = {row["name"]: row for row in reports["test_sla.py"]["distillation"]}
+    assert len(rows) == 8
+    assert rows.pop("deployment readiness")["students"] == {"distilled": None, "pruned": None}
+    for row in rows.values():
+        assert all(judged["value"] > 0 and judged["verdict"] == "pass" for judged in row["students"].values())
+    assert (
+        rows["energy per 1k queries"]["teacher"]["value"]
+        > rows["energy per 1k queries"]["students"]["pruned"]["value"]
+    )
 
 
 def test_file_and_tests_agree(reports: dict[str, dict[str, Any]]) -> None:
