@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
 
+COMPILING_S = 600.0
 Found = TypeVar("Found")
 Limits = list[BoundLimit | Bargain] | None
 
@@ -121,7 +122,8 @@ class CostMeasurements(ABC):
         requests = {role: self._request(role, cold=True) for role in models}
         count, plan = int(self.gate.options["processes"]), self.plan
         names = tuple(model.name for model in models.values())
-        key = ("cold", names, plan.home, plan.origin, plan.settings, count)
+        size = int(self.gate.options["batch_size"])
+        key = ("cold", names, plan.home, plan.origin, plan.settings, count, size)
 
         def taken() -> dict[str, list[Launch]]:
             with self.session.exclusive():
@@ -187,7 +189,7 @@ class CostMeasurements(ABC):
             return self._settles(limits, self.growing(compiled=measurement), with_teacher=False)
 
         def measure() -> TimingMeasurement:
-            with self._watched(student.name):
+            with self._watched(student.name, COMPILING_S):
                 compiled, seconds = compile_models({"student": student}, real_batches(data, setup.batch_size or 1))
             models = {**compiled, "teacher": student}
             with self._shown(f"timing {student.name} compiled and as it is, {setup}") as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.launch import Launch, LaunchRequest
@@ -45,6 +46,6 @@ def launch_in_turn(
     roles = list(requests)
     for number in range(count + 1):
         for role in roles if number % 2 else reversed(roles):
-            found[role].append(start(requests[role]))
+            found[role].append(start(replace(requests[role], cold=number > 0)))  # a warm one checks the model
             progress(sum(map(len, found.values())), (count + 1) * len(roles))
     return {role: launches[1:] for role, launches in found.items()}

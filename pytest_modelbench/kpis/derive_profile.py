@@ -62,7 +62,11 @@ def _shares(
     if teacher is not None:
         student, of_teacher = values["student"], values["teacher"]
         ratio = None
-        if (student > 0).all() and (of_teacher > 0).all():
+        if (of_teacher > 0).all() and not student.any():
+            ratio = Estimate.exact(0.0)
+        elif (of_teacher > 0).all() and not (student > 0).all():
+            ratio = mean_interval(student / of_teacher, question.alpha)
+        elif (of_teacher > 0).all():
             logs = mean_interval(np.log(student / of_teacher), question.alpha)
             ratio = logs.map(lambda log: math.exp(min(log, 700.0)))
         gap = mean_interval(student - of_teacher, question.alpha)

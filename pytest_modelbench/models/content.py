@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 import enum
 import functools
 import hashlib
 import logging
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,19 @@ _NUMBERS = (
 class ContentHash:
     """Hashes content, the same in every process.
 
+    Args:
+        root: the module whose parts are known by their paths.
+
     Attributes:
         by_identity: whether something had no content to hash, and only counts as the object that it is: then nothing
             else ever has this hash, in another process not even the same model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: nn.Module) -> None:
         self._digest = hashlib.blake2b(digest_size=16)
         self.by_identity = False
-        self._open: set[Any] = set()
+        self._seen: dict[Any, int] = {}
+        self._paths = {id(module): path for path, module in root.named_modules(remove_duplicate=False)}
 
     def hexdigest(self) -> str:
         """Return the hash of everything so far."""
@@ -94,7 +99,7 @@ class ContentHash:
         if isinstance(value, Mapping):
             return "{" + ", ".join(f"{self.text_of(key)}: {self.text_of(item)}" for key, item in value.items()) + "}"
         if isinstance(value, torch.Tensor):
-            inner = ContentHash()
+            inner = ContentHash(nn.Module())
             inner.add_state(value)
             return inner.hexdigest()
         if isinstance(value, np.ndarray):
@@ -102,7 +107,7 @@ class ContentHash:
             return f"{value.dtype}{value.shape}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
-            return f"{type(value).__qualname__}{self.text_of(fields)}"
+            return f"{_name(type(value))}{self.text_of({**fields, **getattr(value, '__dict__', {})})}"
         known = self._code_of(value)
         if known is not None:
             return known
@@ -128,43 +133,53 @@ class ContentHash:
         return None
 
     def _owner_text(self, owner: Any) -> str:
-        """Say whose bound method something is; a module's state is hashed with the module."""
-        return self._class_text(type(owner)) if isinstance(owner, nn.Module) else self.text_of(owner)
+        """Say whose bound method something is: a part of the model by its path, for its state is hashed there."""
+        return f"module {self._paths[id(owner)]}" if id(owner) in self._paths else self.text_of(owner)
 
     def _class_text(self, kind: type) -> str:
         """Name a class, with its methods and attributes where it is the user's: two may have the same name."""
-        parts = [_name(kind)]
-        if kind in self._open:
-            return parts[0]
+        if kind in self._seen:
+            return f"{_name(kind)}#{self._seen[kind]}"
+        self._seen[kind] = len(self._seen)
         if issubclass(kind, enum.Enum):
-            return f"{parts[0]}{[repr(member) for member in kind]}"
-        self._open.add(kind)
+            return f"{_name(kind)}{[repr(member) for member in kind]}"
+        parts = [_name(kind)]
         for base in kind.__mro__:
-            if _is_library(base.__module__):
-                continue
-            for name, member in sorted(vars(base).items()):
-                function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-                function = function.fget if isinstance(function, property) else function
-                if isinstance(function, types.FunctionType):
-                    parts.append(f"{name}:{self._function_text(function)}")
-                elif not name.startswith(("__", "_abc_")) and not hasattr(function, "__set__"):
-                    parts.append(f"{name}={self.text_of(function)}")
-        self._open.discard(kind)
+            if not _is_library(base):
+                parts += self._members(base)
         return "|".join(parts)
+
+    def _members(self, kind: type) -> Iterator[str]:
+        found = {name: _function_of(member) for name, member in sorted(vars(kind).items())}
+        codes = [member.__code__ for member in found.values() if isinstance(member, types.FunctionType)]
+        stored = {name for code in codes for name in _stored(code)}
+        for name, member in found.items():
+            if isinstance(member, types.FunctionType):
+                yield f"{name}:{self._function_text(member)}"
+            elif not name.startswith(("__", "_abc_")) and name not in stored and not hasattr(member, "__set__"):
+                yield f"{name}={self.text_of(member)}"
 
     def _function_text(self, function: types.FunctionType) -> str:
         """Name a function; the user's with its code, defaults, what it closes over and which globals it reads."""
-        if function in self._open or _is_library(function.__module__):
+        if function in self._seen:
+            return f"{_name(function)}#{self._seen[function]}"
+        if _is_library(function):
             return _name(function)
-        self._open.add(function)
+        self._seen[function] = len(self._seen)
         cells = [_content_of(cell) for cell in function.__closure__ or ()]
-        read = {
-            name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__
-        }
-        known = [cells, function.__defaults__, function.__kwdefaults__, read]
-        text = f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)})"
-        self._open.discard(function)
-        return text
+        known = [cells, function.__defaults__, function.__kwdefaults__]
+        read = "".join(self._globals(function))
+        return f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)}{read})"
+
+    def _globals(self, function: types.FunctionType) -> Iterator[str]:
+        """Yield the globals that a function reads; one that changes while models run is no content of theirs."""
+        stored = _stored(function.__code__)
+        for name in _names(function.__code__):
+            if name in function.__globals__ and name not in stored:
+                value = function.__globals__[name]
+                if isinstance(value, dict | list | set):
+                    self.by_identity = True
+                yield f"{name}={type(value) if self.by_identity else self.text_of(value)}"
 
     def _code_text(self, code: types.CodeType) -> str:
         constants = [self._code_text(c) if isinstance(c, types.CodeType) else self.text_of(c) for c in code.co_consts]
@@ -183,9 +198,26 @@ def _names(code: types.CodeType) -> list[str]:
     return sorted({*code.co_names, *inner})
 
 
+def _stored(code: types.CodeType) -> set[str]:
+    """Return the names that code assigns as globals or attributes, with that of functions defined in it."""
+    found = {str(step.argval) for step in dis.get_instructions(code) if step.opname in {"STORE_GLOBAL", "STORE_ATTR"}}
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return found.union(*map(_stored, inner))
+
+
+def _function_of(member: Any) -> Any:
+    """Return the function behind a member of a class, or the member itself."""
+    function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+    return function.fget if isinstance(function, property) else function
+
+
+def _is_library(thing: Any) -> bool:
+    """Whether a class or function is installed or Python's own, so that its name says what is in it."""
+    return "<locals>" not in thing.__qualname__ and _is_installed(thing.__module__ or "")
+
+
 @functools.cache
-def _is_library(module: str) -> bool:
-    """Whether a module is installed or Python's own: its name says what is in it."""
+def _is_installed(module: str) -> bool:
     if module.partition(".")[0] in {*sys.stdlib_module_names, "torch"} and module != "__main__":
         return True
     file = getattr(sys.modules.get(module), "__file__", None)

@@ -131,7 +131,7 @@ class TorchModel(Model):
         """
         if any(nn.parameter.is_lazy(tensor) for tensor in self.module.parameters()):
             return super().fingerprint()  # a lazy module has no content before its first call
-        content = ContentHash()
+        content = ContentHash(self.module)
         try:
             self._add_to(content)
         except Exception:  # noqa: BLE001 - an attribute of the user's that nobody can read has no content
@@ -139,16 +139,19 @@ class TorchModel(Model):
         return f"torch:{'object-' if content.by_identity else ''}{content.hexdigest()}"
 
     def _add_to(self, content: ContentHash) -> None:
-        for path, module in self.module.named_modules():
+        for path, module in self.module.named_modules(remove_duplicate=False):
             content.add(path, content.text_of(type(module)))
             for key, value in sorted(vars(module).items()):
-                if key not in _MODULE_INTERNALS:
+                if key not in _MODULE_INTERNALS and key != "extra_repr":  # which only says how it is printed
                     content.add(key, content.text_of(value))
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]  # noqa: SLF001
             content.add(content.text_of(hooks))
         for key, value in self.module.state_dict(keep_vars=True).items():
             content.add(key)
             content.add_state(value)
+        for key, buffer in self.module.named_buffers(remove_duplicate=False):  # also those that are not saved
+            content.add(key)
+            content.add_state(buffer)
 
     def count_parameters(self) -> ParameterCount:
         """Count parameters once where shared, packed int8 weights in full, masked weights by what is left.

@@ -149,7 +149,10 @@ class Launching:
                 took = time.perf_counter() - start
         finally:
             self._inside = False
-        self.load_s += took if timed else 0.0
+        if timed:
+            self.load_s += took
+        else:
+            use.peak_bytes = max(use.held_bytes, 0)  # what looking took and gave back is not the model's
         self.base_bytes = use.before_bytes if self.base_bytes is None else self.base_bytes
         self.added.after(use)
 

@@ -440,3 +440,77 @@ def test_hugging_face_style_outputs_pass_through() -> None:
     assert adapt(Head(), Loading(name="student"))(
         {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
     ).logits.shape == (2, 3)
+
+
+def test_hash_sees_how_a_module_is_put_together() -> None:
+    """A layer used twice, a buffer that is not saved, the part whose method is bound."""
+    torch.manual_seed(0)
+    linear, act = nn.Linear(2, 2), nn.ReLU()
+
+    def with_mask(value: float) -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("mask", torch.full((2,), value), persistent=False)
+        return module
+
+    def bound(part: str) -> nn.Module:
+        module = nn.Module()
+        module.a, module.b = nn.ReLU(), nn.ReLU()
+        module.chosen = getattr(module, part).forward
+        return module
+
+    modules = [
+        nn.Sequential(linear, act, linear, act),
+        nn.Sequential(linear, act, linear),
+        with_mask(0.0),
+        with_mask(1.0),
+        bound("a"),
+        bound("b"),
+    ]
+    prints = [TorchModel(module, "a").fingerprint() for module in modules]
+    assert len(set(prints)) == len(prints)
+    assert TorchModel(bound("a"), "a").fingerprint() == prints[4]
+
+
+COUNTED = 0
+
+
+def test_hash_leaves_out_what_running_changes() -> None:
+    """A counter of a class or of a module is not what a model computes; a global table may be, so nothing is equal."""
+
+    class Net(nn.Module):
+        built = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            Net.built += 1
+
+        def forward(self, x: Any) -> Any:
+            global COUNTED  # noqa: PLW0603 - as users do
+            COUNTED += 1
+            return x
+
+    first = TorchModel(Net(), "a")
+    before = first.fingerprint()
+    first.module(1)
+    assert TorchModel(Net(), "a").fingerprint() == before
+    assert "object-" not in before
+
+    class Cached(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return TABLE.setdefault(x, x)
+
+    assert "object-" in TorchModel(Cached(), "a").fingerprint()
+
+
+TABLE: dict[Any, Any] = {}
+
+
+def test_hash_of_functions_that_name_each_other_is_quick() -> None:
+    """Each is looked at once, however many paths lead to it."""
+    names = [f"f{i}" for i in range(14)]
+    body = "".join(f"def {name}(x):\n    return ({', '.join(names)})\n" for name in names)
+    scope: dict[str, Any] = {"__name__": "a_module_of_the_users"}
+    exec(body, scope)  # noqa: S102
+    module = nn.Module()
+    module.function = scope["f0"]
+    assert TorchModel(module, "a").fingerprint()
