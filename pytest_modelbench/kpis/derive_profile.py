@@ -51,7 +51,7 @@ def _shares(
         values[role] = np.array([share(found, names) for found in profiles])
         told = f", largest {names[0]}, own time on {profiles[0].device}"
         readings[role] = Reading(
-            estimate=mean_interval(values[role], question.alpha),
+            estimate=mean_interval(values[role], question.alpha).map(lambda share: min(max(share, 0.0), 100.0)),
             unit="%",
             n=len(profiles),
             confidence=question.confidence,
