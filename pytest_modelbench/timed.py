@@ -115,9 +115,10 @@ class TimedRun:
             progress=self.progress,
         )
 
-    def _compile(self) -> dict[str, float]:
+    def _compile(self, sizes: Mapping[str, int]) -> dict[str, float]:
         """Compile all models, before the clock of any measurement starts, and return the seconds it took."""
-        batches = real_batches(self.data, self.setup.batch_size or 1)
+        wanted = {self.setup.batch_size or 1, *sizes.values()}
+        batches = [batch for size in sorted(wanted) for batch in real_batches(self.data, size)]
         self.models, seconds = compile_models(self.models, batches)
         return seconds
 
@@ -125,7 +126,7 @@ class TimedRun:
         self, sizes: Mapping[str, int] | None, budget_s: float, seed: int, decided: Decided
     ) -> TimingMeasurement:
         refuse_while_profiling("latencies cannot be measured here")
-        compile_s = self._compile() if self.setup.compile else {}
+        compile_s = self._compile(sizes or {}) if self.setup.compile else {}
         start = time.monotonic()
         curves: Mapping[str, Curve] = {}
         if sizes is None and self.setup.batch_size is not None:
