@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,4 +114,4 @@ def _last_error(*streams: str) -> str:
     lines = [line for line in found if line and not line.endswith("%]")]
     errors = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))]
     told = next(iter(errors), lines[-1] if lines else "it printed nothing")
-    return told.removeprefix("E  ").strip()
+    return re.sub(r"^pytest_modelbench\.errors\.\w+: ", "", told.removeprefix("E  ").strip())
