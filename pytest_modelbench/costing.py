@@ -114,6 +114,10 @@ class CostMeasurements(ABC):
         key = ("launch", name, plan.home, self.data().key, plan.settings, request)
         return self.session.once(key, taken)[0]
 
+    def launches_teacher(self) -> bool:
+        """Whether a gate that shares the student's launch compares it with the teacher's."""
+        return any(gate.needs_teacher for gate in self.session.sharing(self.plan, self.gate))
+
     def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
         """Return several launches of each model in cold processes, taken in turn."""
         return self._with_teacher(self.session.sharing(self.plan, self.gate), self._cold_starts)

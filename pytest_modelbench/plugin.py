@@ -214,6 +214,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["modelbench_unjudged"] = config.stash.get(UNJUDGED, 0)
     elif config.stash[MISTAKES]:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    if config.option.modelbench_child and not session.exitstatus:
+        config.option.no_summary = True  # nobody reads it, and some plugins import much for theirs
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

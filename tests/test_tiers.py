@@ -96,6 +96,16 @@ def test_table_of_the_ini_file(judge: Judge, memory: str, verdict: str) -> None:
     assert "with a headroom of 1.5" in gate["readings"]["student"]["method"]
 
 
+def test_tier_of_the_teacher(judge: Judge) -> None:
+    """Shown where another gate launches the teacher; the teacher is not built for it."""
+    relative = '\n@pytest.mark.kpi("peak_memory", "<= 100 MB", "ratio <= 1.2")\ndef test_memory(): ...\n'
+    teacher = MODELS.replace("student_model", "teacher_model")
+    readings = judge(SUITE.replace("Nano", "T4") + relative, more=MODELS + teacher).gate("hardware_tier")["readings"]
+    assert readings["teacher"]["value"] == readings["student"]["value"]
+    readings = judge(SUITE.replace("Nano", "T4"), more=MODELS + teacher).gate("hardware_tier")["readings"]
+    assert readings["teacher"] is None
+
+
 def test_line_that_is_no_tier(judge: Judge) -> None:
     """Told with what to write."""
     Path("pytest.ini").write_text("[pytest]\nmodelbench_tiers =\n    Nano 100\n")

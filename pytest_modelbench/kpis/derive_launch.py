@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from pytest_modelbench.errors import NotApplicable
+from pytest_modelbench.errors import ModelbenchError, NotApplicable
 from pytest_modelbench.kpis.derive_footprint import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.launch import Launch
@@ -46,7 +48,7 @@ def peak_gpu_memory(question: Question, measurements: Measurements) -> Iterator[
 
 
 def hardware_tier(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Return the smallest tier that holds a model, as its memory in bytes."""
+    """Return the smallest tier that holds a model, in bytes; the teacher's where it is launched anyway."""
     headroom = float(question.options["headroom"])
 
     def reading(role: str) -> Reading:
@@ -58,7 +60,11 @@ def hardware_tier(question: Question, measurements: Measurements) -> Iterator[Ev
         method = f"{told}: {humanise(needed, 'B')} of {where} with a headroom of {headroom:g}"
         return Reading(estimate=Estimate.exact(smallest_tier(needed)), unit="tier", n=1, method=method)
 
-    yield exact_evidence(question, reading)
+    evidence = exact_evidence(question, reading)
+    if evidence.teacher is None and measurements.launches_teacher():
+        with contextlib.suppress(ModelbenchError):  # the fault of whoever compares with it, told there
+            evidence = replace(evidence, teacher=reading("teacher"))
+    yield evidence
 
 
 def _exact(size_bytes: int, method: str) -> Reading:

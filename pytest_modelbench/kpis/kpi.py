@@ -89,6 +89,9 @@ class Measurements(Protocol):
     def launch(self, role: str) -> Launch:
         """Return what loading and running a model takes in a fresh process."""
 
+    def launches_teacher(self) -> bool:
+        """Whether some gate launches the teacher as well."""
+
     def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
         """Return several launches of each model in cold processes, taken in turn."""
 

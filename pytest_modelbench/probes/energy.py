@@ -19,6 +19,7 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy_source import Component, EnergySource
+from pytest_modelbench.probes.profile import refuse_while_profiling
 from pytest_modelbench.probes.travel import Arrays
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.units import humanise
@@ -263,6 +264,7 @@ class EnergyMeter:
 
     def __enter__(self) -> EnergyUse:
         __tracebackhide__ = True
+        refuse_while_profiling("energy")
         components = self._source.components
         if not any(component.counts for component in components):
             raise MeasurementError("there is no energy to measure on this machine: CodeCarbon knows constants only")

@@ -12,6 +12,7 @@ from types import TracebackType
 import psutil
 
 from pytest_modelbench.probes.allocator import release_free_memory
+from pytest_modelbench.probes.profile import refuse_while_profiling
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -98,6 +99,8 @@ class PeakMeter:
         self._reset = reset
 
     def __enter__(self) -> MemoryUse:
+        __tracebackhide__ = True
+        refuse_while_profiling("memory")
         self._done = threading.Event()
         self._sampler: threading.Thread | None = None
         _settle()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from pytest_modelbench.results import Estimate
 
@@ -23,7 +23,7 @@ def share_interval(successes: int, n: int, alpha: float) -> Estimate:
     >>> round(estimate.low, 3), round(estimate.high, 3)
     (0.826, 0.945)
     """
-    interval = stats.binomtest(successes, n).proportion_ci(1 - 2 * alpha, method="wilson")
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(1 - 2 * alpha, method="wilson")
     return Estimate(value=successes / n, low=float(interval.low), high=float(interval.high))
 
 
@@ -36,7 +36,7 @@ def mean_interval(values: Sequence[float] | FloatArray, alpha: float) -> Estimat
     mean = float(array.mean())
     if len(array) < 2:
         return Estimate(value=mean, low=-math.inf, high=math.inf)
-    half = float(array.std(ddof=1) / math.sqrt(len(array)) * stats.t.ppf(1 - alpha, len(array) - 1))
+    half = float(array.std(ddof=1) / math.sqrt(len(array)) * scipy.stats.t.ppf(1 - alpha, len(array) - 1))
     return Estimate(value=mean, low=mean - half, high=mean + half)
 
 
@@ -69,7 +69,7 @@ def signed_rank_quantile(n: int, alpha: float) -> int:
     """
     if n > 60:
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(n * (n + 1) / 4 - float(stats.norm.ppf(1 - alpha)) * spread))
+        return max(0, math.floor(n * (n + 1) / 4 - float(scipy.stats.norm.ppf(1 - alpha)) * spread))
     counts = np.ones(1)
     for rank in range(1, n + 1):
         counts = np.pad(counts, (0, rank)) + np.pad(counts, (rank, 0))
@@ -113,10 +113,10 @@ def percentile_interval(clusters: Sequence[FloatArray], p: float, alpha: float) 
     value = float(np.quantile(pooled, p))
     size = effective_size(clusters, p)
     if len(clusters) > 1:
-        size *= float(stats.norm.ppf(1 - alpha) / stats.t.ppf(1 - alpha, len(clusters) - 1)) ** 2
+        size *= float(scipy.stats.norm.ppf(1 - alpha) / scipy.stats.t.ppf(1 - alpha, len(clusters) - 1)) ** 2
     below = p * size
-    low_share = float(stats.beta.ppf(alpha, below, size - below + 1)) if below > 0 else 0.0
-    high_share = float(stats.beta.ppf(1 - alpha, below + 1, max(size - below, 1e-12)))
+    low_share = float(scipy.stats.beta.ppf(alpha, below, size - below + 1)) if below > 0 else 0.0
+    high_share = float(scipy.stats.beta.ppf(1 - alpha, below + 1, max(size - below, 1e-12)))
     n = len(pooled)
     low = -math.inf if (1 - p) ** size > alpha else float(pooled[max(math.floor(low_share * n) - 1, 0)])
     high = math.inf if p**size > alpha else float(pooled[min(math.ceil(high_share * n), n - 1)])

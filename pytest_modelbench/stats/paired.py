@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+import scipy
 
 from pytest_modelbench.results import Comparison, Estimate
 
@@ -32,7 +32,7 @@ def tango_interval(lost: int, gained: int, n: int, alpha: float) -> Estimate:
     >>> round(estimate.high, 4) == round(1.6449**2 / (100 + 1.6449**2), 4)
     True
     """
-    z = float(stats.norm.ppf(1 - alpha))
+    z = float(scipy.stats.norm.ppf(1 - alpha))
     point = (lost - gained) / n
 
     def excess(delta: float, side: float) -> float:
@@ -60,7 +60,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     ends = function(low), function(high)
     if not (math.isfinite(ends[0]) and math.isfinite(ends[1])) or ends[0] * ends[1] > 0:
         return _bisect(function, low, high)
-    return float(optimize.brentq(function, low, high, xtol=1e-12))
+    return float(scipy.optimize.brentq(function, low, high, xtol=1e-12))
 
 
 def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
@@ -82,7 +82,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
     """
     if lost + gained == 0:
         return 1.0
-    return float(stats.binomtest(lost, lost + gained, 0.5).pvalue)
+    return float(scipy.stats.binomtest(lost, lost + gained, 0.5).pvalue)
 
 
 def paired_bootstrap(

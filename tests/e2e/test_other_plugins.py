@@ -67,6 +67,15 @@ def test_timeout_shorter_than_the_budget_is_a_mistake(judge: Judge, arguments: t
     ) in finished.text
 
 
+def test_timeout_shorter_than_the_rounds_of_energy(judge: Judge) -> None:
+    """They are taken whatever the budget is, three of them for two models and the idle machine."""
+    suite = 'import pytest\n@pytest.mark.kpi("energy_per_1k", "ratio <= 1")\ndef test_energy(): ...\n'
+    arguments = ("--timeout=30", "--modelbench-budget=10", "--modelbench-energy-window=5", "--collect-only")
+    finished = judge(suite, *arguments, process=True)
+    assert finished.result.ret == 4
+    assert "stops this test after 30 s, and its timed measurements may take 40 s" in finished.text
+
+
 def test_timeout_marker_is_the_closest(judge: Judge) -> None:
     """A marker beats the command line, in both directions; 0 is no timeout."""
     marked = SUITE.replace("def test_p50", "@pytest.mark.timeout(0)\ndef test_p50").replace(

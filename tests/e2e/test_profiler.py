@@ -128,13 +128,22 @@ def test_no_latency_inside_of_a_profile(judge: Judge) -> None:
         def test_theirs(profiler, student, eval_data):
             with torch.profiler.profile():
                 profiler.profile(student, eval_data.inputs[:1])
+
+        def test_memory(profiler, memory_meter):
+            with profiler.record(), memory_meter:
+                pass
+
+        def test_energy(profiler, energy_meter):
+            with profiler.record(), energy_meter:
+                pass
         """,
         more=MODELS,
     )
     assert (
         "latencies cannot be measured here: torch's profiler is recording" in finished.gate("latency_p50")["reason"]
     )
-    finished.result.stdout.fnmatch_lines(["*a profile cannot be taken inside of another one*"])
+    for what in ("a profile cannot be taken inside of another one", "memory", "energy"):
+        assert f"{what}: torch's profiler is recording" in finished.text
 
 
 def test_artifacts_folder_that_cannot_be_written(judge: Judge) -> None:
