@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NotApplicable,
         UsageMistake,
     )
+    from pytest_modelbench.metamorphic import directional, invariance
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.models.fake import FakeClock, FakeModel
 
@@ -40,6 +41,8 @@ __all__ = [
     "ModelbenchError",
     "NotApplicable",
     "UsageMistake",
+    "directional",
+    "invariance",
     "register_edge_case",
 ]
 
@@ -50,6 +53,8 @@ _HOMES = {
     "FakeModel": "models.fake",
     "KpiAccess": "access",
     "Model": "models.base",
+    "directional": "metamorphic",
+    "invariance": "metamorphic",
     "register_edge_case": "cases",
 }
 

@@ -90,7 +90,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
         for mark in marks:
             try:
                 gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
-                gates.append(_with_located_metric(gate, item.path.parent))
+                gates.append(_with_located_transform(_with_located_metric(gate, item.path.parent), item.path.parent))
                 if gate.kpi.name == "carbon_per_1m":
                     from pytest_modelbench.probes.carbon import grid
 
@@ -174,6 +174,35 @@ def _marked_twice(item: pytest.Item) -> list[str]:
             twice.append(mark.args[0])
         seen.append(key)
     return list(dict.fromkeys(twice))
+
+
+def _with_located_transform(gate: Gate, folder: Path) -> Gate:
+    """Find the transform that a gate names as `module:function`.
+
+    Raises:
+        UsageMistake: there is none, or no such function.
+    """
+    if "transform" not in gate.options:
+        return gate
+    transform = gate.options["transform"]
+    if transform is None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
+        )
+    if not isinstance(transform, str):
+        return gate
+    from dataclasses import replace
+
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.settings import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=transform), folder, saved=False).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
+    if not callable(found):
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is no function")
+    return replace(gate, options={**gate.options, "transform": found})
 
 
 def _with_located_metric(gate: Gate, folder: Path) -> Gate:

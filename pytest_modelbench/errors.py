@@ -6,6 +6,7 @@ ModelbenchError
 ├── ModelError              a model raised, or answered in a shape that cannot be judged
 ├── DataError               the evaluation data is empty, inconsistent or ambiguous
 ├── MeasurementError        a probe could not do its work
+│   └── DoesNotFit          a KPI is for another task, or for data with something that these do not have
 ├── CheckFailure            a model breaks a rule that a test checks in its body; an AssertionError too
 └── NotApplicable           the question makes no sense here (a callable has no parameters)
 
@@ -50,6 +51,10 @@ class DataError(ModelbenchError):
 
 class MeasurementError(ModelbenchError):
     """A probe could not do its work."""
+
+
+class DoesNotFit(MeasurementError):
+    """A KPI is for another task, or needs what the data do not have; ready-made suites leave it out."""
 
 
 class CheckFailure(ModelbenchError, AssertionError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_modelbench.bargains import Bargain, read_bargain
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
-from pytest_modelbench.kpis.catalogue import find_kpi
+from pytest_modelbench.kpis.catalogue import find_kpi, name_of
 from pytest_modelbench.kpis.kpi import Kpi, Question
 from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.settings import check_confidence
@@ -18,6 +18,66 @@ from pytest_modelbench.units import dimension_of, parse_quantity
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
 DEFAULT_CONFIDENCE = 0.95
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_confidence(value: Any) -> bool:
+    try:
+        check_confidence(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_names(value: Any) -> bool:
+    several = isinstance(value, list | tuple)
+    return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
+
+
+_WHOLE = (_is_whole, "a whole number of at least 1")
+_TRUTH = (_is_bool, "True or False")
+OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "confidence": (_is_confidence, "a number between 0.5 and 1, such as 0.95"),
+    "batch_size": _WHOLE,
+    "processes": (_is_whole, "a whole number of at least 2, or 1 for none"),
+    "memory": (lambda _: True, ""),
+    "allow_estimated": _TRUTH,
+    "compile": _TRUTH,
+    "headroom": (lambda v: _is_number(v) and 1 <= v < 100, "a factor of at least 1, such as 1.2"),
+    "key": (_is_text, "a text: an entry of the metric's answer"),
+    "average": (lambda v: v in AVERAGES, f"one of {', '.join(AVERAGES)}"),
+    "min_n": _WHOLE,
+    "depth": _WHOLE,
+    "samples": _WHOLE,
+    "feature": (_are_names, "the name of a sensitive feature of the data, or a list of several"),
+    "control": (_is_text, "the name of a sensitive feature of the data"),
+    "positive": (lambda v: isinstance(v, str | int), "a class: the one whose rate is compared"),
+    "output": (lambda v: isinstance(v, str | int), "a class: the one whose probability is to move"),
+    "dtype": (lambda v: v in DTYPES, f"one of {', '.join(DTYPES)}"),
+    "transform": (
+        lambda v: callable(v) or (_is_text(v) and ":" in v),
+        "a function that takes a batch of inputs and returns another, or 'module:function'",
+    ),
+    "tolerance": (lambda v: _is_number(v) and 0 <= v < math.inf, "a number of at least 0"),
+    "sign": (lambda v: _is_number(v) and v in {1, -1}, "1 (the value may only rise) or -1 (it may only fall)"),
+}
+"""Every measurement option: what it takes, and how that is told."""
 
 
 class TimingSetup(NamedTuple):
@@ -86,6 +146,11 @@ class Gate:
     def targets(self) -> tuple[str, ...]:
         """The limits as texts."""
         return tuple(str(limit) for limit in self.limits)
+
+    @property
+    def told_options(self) -> dict[str, Any]:
+        """The measurement options for reports: functions by their names."""
+        return {name: name_of(value) if callable(value) else value for name, value in self.options.items()}
 
     def question(self, *, with_teacher: bool, seed: int) -> Question:
         """Return what is asked of the KPI."""
@@ -162,29 +227,11 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
-        if name == "confidence":
-            try:
-                check_confidence(value)
-            except (ValueError, TypeError):
-                raise UsageMistake(
-                    f"confidence={value!r}, expected a number between 0.5 and 1, such as 0.95"
-                ) from None
-        elif name == "batch_size" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageMistake(f"batch_size={value!r}, expected a whole number of at least 1")
-        elif name == "processes" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageMistake(f"processes={value!r}, expected a whole number of at least 2, or 1 for none")
-        elif name == "memory":
+        fits, expected = OPTIONS[name]
+        if not fits(value):
+            raise UsageMistake(f"{name}={value!r}, expected {expected}")
+        if name == "memory":
             _check_memory(value)
-        elif name in {"allow_estimated", "compile"} and not isinstance(value, bool):
-            raise UsageMistake(f"{name}={value!r}, expected True or False")
-        elif name == "headroom" and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 100
-        ):
-            raise UsageMistake(f"headroom={value!r}, expected a factor of at least 1, such as 1.2")
-        elif name == "key" and not isinstance(value, str):
-            raise UsageMistake(f"key={value!r}, expected a text: an entry of the metric's answer")
-        elif name == "average" and value not in AVERAGES:
-            raise UsageMistake(f"average={value!r}, expected one of {', '.join(AVERAGES)}")
     if options.get("batch_size") is not None and "memory" in options:
         raise UsageMistake(
             "memory= bounds a search for the best batch size, and batch_size= names one. Write one of them"

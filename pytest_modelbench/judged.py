@@ -17,7 +17,7 @@ def unjudged(student: str, gate: Gate, verdict: Verdict, reason: str) -> GateRes
         reason=reason,
         targets=gate.targets,
         unit=gate.kpi.unit,
-        options=dict(gate.options),
+        options=gate.told_options,
     )
 
 
@@ -39,5 +39,6 @@ def judged(student: str, gate: Gate, judgement: Judgement) -> GateResult:
         teacher_reading=evidence.teacher,
         notes=evidence.notes,
         worst_samples=evidence.worst_samples,
-        options=dict(gate.options),
+        breakdown=evidence.breakdown,
+        options=gate.told_options,
     )

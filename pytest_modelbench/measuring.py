@@ -5,23 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
+from pytest_modelbench.behaviour import BehaviourMeasurements
 from pytest_modelbench.costing import CostMeasurements, Limits
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bound
 from pytest_modelbench.kpis.kpi import Measurements, evidence_for
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy import EnergyMeasurement
-from pytest_modelbench.probes.predictions import Outputs, Predictions, collect_outputs, interpret
 from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
-from pytest_modelbench.probes.travel import pack_outputs, pack_timing, unpack_outputs, unpack_timing
+from pytest_modelbench.probes.travel import pack_timing, unpack_timing
 from pytest_modelbench.timed import TimedRun, timing_note
 from pytest_modelbench.verdicts import judge
 
 PATIENCE_WITH_HOPELESS = 0.2
 
 
-class GateMeasurements(CostMeasurements):
+class GateMeasurements(BehaviourMeasurements):
     """What a KPI of one gate may ask for (see `kpis.kpi.Measurements`)."""
 
     def growing(
@@ -29,30 +29,6 @@ class GateMeasurements(CostMeasurements):
     ) -> Measurements:
         """Return these measurements with one in it that is not complete yet."""
         return _Taken(self, energy=energy, compiled=compiled)
-
-    def outputs(self, role: str) -> Outputs:
-        """Return the raw outputs of one forward pass, which the workers of a run share."""
-        model, data = self.model(role), self.data()
-
-        def measure() -> Outputs:
-            outputs = collect_outputs(model, data)
-            self.session.count_passes(outputs)
-            return outputs
-
-        def taken() -> Outputs:
-            plan = self.plan
-            key = ("outputs", role if role == "teacher" else plan.student, plan.home, plan.origin, plan.settings)
-            return self.session.handover.once(key, measure, pack_outputs, unpack_outputs)
-
-        key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
-        return self.session.once(key, taken)
-
-    def predictions(self, role: str) -> Predictions:
-        """Return the outputs with their meaning."""
-        model, data = self.model(role), self.data()
-        key = ("predictions", self.session.hash_of(model), data.key, self.plan.settings.device)
-        outputs = self.outputs(role)
-        return self.session.once(key, lambda: interpret(outputs, data))
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""

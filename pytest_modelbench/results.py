@@ -107,7 +107,8 @@ class Evidence:
 
     `sampled` says that a limit must be decided by the interval; otherwise the point decides, and the interval
     only tells whether the verdict is weak. `notes` are shown behind the verdict. `worst_samples` are ids of
-    samples that the student lost. `estimates_allowed` lets an absolute limit judge what was only estimated.
+    samples that the student lost. `breakdown` has a row for each class, slice, group or layer that the value is made
+    of, with its `name` and numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
     """
 
     student: Reading
@@ -116,6 +117,7 @@ class Evidence:
     sampled: bool = False
     notes: tuple[str, ...] = ()
     worst_samples: tuple[str, ...] = ()
+    breakdown: tuple[dict[str, Any], ...] = ()
     seconds: float | None = None
     estimates_allowed: bool = False
 
@@ -166,6 +168,7 @@ class GateResult:
     teacher_reading: Reading | None = None
     notes: tuple[str, ...] = ()
     worst_samples: tuple[str, ...] = ()
+    breakdown: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,6 +191,7 @@ class GateResult:
                 },
                 "notes": list(self.notes),
                 "worst_samples": list(self.worst_samples),
+                "breakdown": list(self.breakdown),
             }
         )
 

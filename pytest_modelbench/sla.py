@@ -39,6 +39,8 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "target": (str,),
     "classes": (list,),  # of texts or numbers
     "batch_size": (int,),
+    "sensitive": (str, list),
+    "slices": (str, list),
 }
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ("multiclass", "binary", "multilabel", "regression"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_modelbench.gates import AVERAGES
+from pytest_modelbench.gates import AVERAGES, DTYPES
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.options import OPTIONS, Option
@@ -38,6 +38,21 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
     "average": {"enum": list(AVERAGES), "description": "over classes, as scikit-learn has it"},
     "compile": {"type": "boolean", "description": "time what torch.compile makes of the models"},
     "headroom": {"type": "number", "minimum": 1, "description": "factor on the peak memory"},
+    "min_n": {"type": "integer", "minimum": 1, "description": "samples that a class, slice or group has at least"},
+    "depth": {"type": "integer", "minimum": 1, "description": "of the tree that searches for a weak slice"},
+    "samples": {"type": "integer", "minimum": 1, "description": "how many of the data's first samples are used"},
+    "feature": {
+        "type": ["string", "array"],
+        "items": {"type": "string"},
+        "description": "the sensitive feature, or several for their intersections",
+    },
+    "control": {"type": "string", "description": "the feature within whose values groups are compared"},
+    "positive": {"type": ["string", "integer"], "description": "the class whose rates are compared"},
+    "output": {"type": ["string", "integer"], "description": "the class whose probability is to move"},
+    "dtype": {"enum": list(DTYPES), "description": "the number type that is aimed at"},
+    "transform": {"type": "string", "description": "module:function that changes the inputs of a batch"},
+    "tolerance": {"type": "number", "minimum": 0, "description": "how far a probability or value may move"},
+    "sign": {"enum": [1, -1], "description": "1 if the value may only rise, -1 if it may only fall"},
     "allow_estimated": {"type": "boolean", "description": "let absolute limits judge what was not measured"},
 }
 _JSON_TYPES = {str: "string", int: "integer", list: "array"}

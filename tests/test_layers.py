@@ -11,7 +11,7 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options", "stash", "cases", "frameworks", "tiers"),
+    ("errors", "units", "limits", "options", "stash", "cases", "frameworks", "tiers", "metamorphic"),
     ("settings", "results", "bargains", "machine_lock"),
     ("stats",),
     ("models", "data"),
@@ -19,7 +19,17 @@ LAYERS = (
     ("kpis",),
     ("gates", "verdicts", "sla", "sla_schema", "handover"),
     ("reports", "judged"),
-    ("session", "measuring", "costing", "timed", "launches", "collection", "fixture_lookup", "parametrisation"),
+    (
+        "session",
+        "measuring",
+        "behaviour",
+        "costing",
+        "timed",
+        "launches",
+        "collection",
+        "fixture_lookup",
+        "parametrisation",
+    ),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling"),
     ("fixtures", "judging", "sla_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),

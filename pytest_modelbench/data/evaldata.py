@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.data.sources import Chunk, Source, make_source
+from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
+from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
 from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes
 
@@ -42,6 +44,10 @@ class EvalData:
         ids: one id per sample, for the samples that reports name; positions by default.
         classes: the labels of the output columns, in order.
         batch_size: rows per forward pass when predictions are collected.
+        sensitive: whom the model must not treat worse, one group per sample: a mapping such as `{"sex": sex}`, a
+            frame, names of columns of the inputs, or functions of the inputs.
+        slices: kinds of samples that are judged apart, spelled in the same way; a mask is one slice, any other
+            column one for each of its values.
 
     Raises:
         DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
@@ -63,6 +69,8 @@ class EvalData:
         ids: Sequence[Any] | None = None,
         classes: Sequence[Any] | None = None,
         batch_size: int = 256,
+        sensitive: Any = None,
+        slices: Any = None,
     ) -> None:
         _check_choice("task", task, TASKS)
         _check_choice("outputs", outputs, OUTPUTS)
@@ -80,6 +88,10 @@ class EvalData:
         self.ids = ids
         self.classes = classes
         self.batch_size = batch_size
+        self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
+        for what, features in self._features.items():
+            check_lengths(features, what, length)
+        self._groupings: dict[str, list[Grouping]] = {}
         self._fingerprint: str | None = None
         self._serial = next(_serial)
 
@@ -124,6 +136,46 @@ class EvalData:
             start += count
         if start == 0:
             raise DataError("the evaluation data is empty: reading it gave no sample")
+
+    def mapped(self, transform: Callable[[Any], Any]) -> EvalData:
+        """Return the same samples with changed inputs; they are changed batch by batch, when they are read.
+
+        Args:
+            transform: takes the inputs of a batch (a copy) and returns as many others.
+        """
+        other = copy.copy(self)
+        other.source = MappedSource(self.source, transform)
+        other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001 - a copy of this very class
+        return other
+
+    def sensitive(self) -> list[Grouping]:
+        """Return the groups of each sensitive feature.
+
+        Raises:
+            DataError: missing values, another length, or a column that is not there.
+        """
+        return self._grouped("sensitive")
+
+    def slices(self) -> list[Grouping]:
+        """Return the slices of each feature that names some.
+
+        Raises:
+            DataError: as for `sensitive`.
+        """
+        return self._grouped("slice")
+
+    def _grouped(self, what: str) -> list[Grouping]:
+        if what not in self._groupings:
+            self._groupings[what] = [
+                grouping(name, values, self._read, what) for name, values in self._features[what].items()
+            ]
+        return self._groupings[what]
+
+    def _read(self, function: Callable[[Any], Any]) -> Any:
+        """Apply a function to all inputs, batch by batch where they are not in memory."""
+        if self.source.in_memory:
+            return np.asarray(function(self.inputs))
+        return np.concatenate([np.asarray(function(batch.inputs)) for batch in self.batches()])
 
     def fingerprint(self) -> str:
         """Hash the content, independent of batch size; datasets and loaders are read for it once.

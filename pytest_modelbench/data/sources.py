@@ -8,11 +8,11 @@ from __future__ import annotations
 import itertools
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import is_tensor, join, leaves, rows, shapes, take
+from pytest_modelbench.models.outputs import duplicate, is_tensor, join, leaves, rows, shapes, take
 
 Chunk = tuple[Any, Any]
 
@@ -116,6 +116,41 @@ class StreamSource(Source):
     def batches(self, batch_size: int) -> Iterator[Chunk]:
         """Cut and join the given batches to the size asked for."""
         yield from _resize((_split(batch) for batch in self._batches), batch_size)
+
+
+class MappedSource(Source):
+    """Another source's samples with changed inputs."""
+
+    def __init__(self, source: Source, transform: Callable[[Any], Any]) -> None:
+        self._source = source
+        self._transform = transform
+
+    @property
+    def length(self) -> int | None:
+        """As of the other source."""
+        return self._source.length
+
+    def batches(self, batch_size: int) -> Iterator[Chunk]:
+        """Yield the other source's batches, changed.
+
+        Raises:
+            DataError: the transform raised, or gave another number of samples.
+        """
+        name = getattr(self._transform, "__name__", type(self._transform).__name__)
+        for inputs, targets in self._source.batches(batch_size):
+            try:
+                changed = self._transform(duplicate(inputs))
+                count = rows(changed)
+            except Exception as error:
+                raise DataError(
+                    f"transform {name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: {error}"
+                ) from error
+            if count != rows(inputs):
+                raise DataError(
+                    f"transform {name} makes inputs of shape {shapes(changed)} from {shapes(inputs)}: another number "
+                    "of samples, so answers cannot be compared"
+                )
+            yield changed, targets
 
 
 def _fixed_indices(loader: Any) -> list[int] | None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.kpis import efficiency, footprint, quality, reliability
+from pytest_modelbench.kpis import efficiency, fairness, footprint, quality, reliability
 from pytest_modelbench.kpis.kpi import UNBOUNDED, Kpi
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 CATALOGUE: Mapping[str, Kpi] = {
-    kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS)
+    kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
 }
 _OWN = ("better", "unit", "metric")
 

@@ -1,4 +1,4 @@
-"""Readings of metrics over all samples, with a paired bootstrap; metrics and values of the user's own."""
+"""Readings of metrics that need all samples at once, with a paired bootstrap; values of the user's own."""
 
 from __future__ import annotations
 
@@ -6,34 +6,25 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.special import softmax
 from sklearn import metrics
 
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
 from pytest_modelbench.kpis.derive_shares import check_paired, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.own_metrics import own_statistic
-from pytest_modelbench.probes.predictions import Predictions
+from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.paired import IntArray, Statistic, paired_bootstrap
 
 SLOWEST_RESAMPLED_S = 0.01
-_REGRESSION = {
-    "rmse": metrics.root_mean_squared_error,
-    "mae": metrics.mean_absolute_error,
-    "r2": metrics.r2_score,
-}
-_LABELS = {"f1": metrics.f1_score, "precision": metrics.precision_score, "recall": metrics.recall_score}
 
 
-def scored(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read one of scikit-learn's metrics."""
-    yield _resampled(question, measurements, _statistic)
+def roc_auc(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the area under the ROC curve, which ranks all samples: every resample sorts them anew."""
+    yield _resampled(question, measurements, _roc_auc)
 
 
 def own_metric(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -83,7 +74,8 @@ def _resampled(
     slow = time.perf_counter() - started > SLOWEST_RESAMPLED_S and not question.asked
     if not math.isfinite(first):
         raise MeasurementError(f"{question.kpi.name} of {student.outputs.model} is {first}")
-    method = f"{_averaging(question)}{meaning_of(student)}"
+    averaged = f"{question.options['average']}-averaged; " if question.options.get("average") else ""
+    method = f"{averaged}{meaning_of(student)}"
     if slow:
         own, other, comparison = _points(*statistics, len(student))
         method += "; too slow to resample, state confidence= to have the interval"
@@ -121,52 +113,16 @@ def _points(student: Statistic, teacher: Statistic | None, n: int) -> tuple[Esti
     return Estimate(value=s), Estimate(value=t), Comparison(ratio=ratio, difference=Estimate(value=s - t))
 
 
-def _averaging(question: Question) -> str:
-    average = question.options.get("average")
-    return f"{average}-averaged; " if average else ""
-
-
-def _statistic(question: Question, predictions: Predictions) -> Statistic:
-    name, targets = question.kpi.name, predictions.targets
+def _roc_auc(question: Question, predictions: Predictions) -> Statistic:
+    targets, columns = predictions.targets, predictions.columns
     if targets is None:
-        raise DataError(f"{name} needs targets, and the evaluation data have none")
-    if name in _REGRESSION:
-        if predictions.task != "regression":
-            raise DataError(
-                f"{name} is for regression, and the task is {predictions.task}. "
-                "Write EvalData(..., task='regression') if that is wrong"
-            )
-        function = _REGRESSION[name]
-        return _quiet(lambda i: float(function(targets[i], predictions.labels[i])))
-    if predictions.task == "regression":
-        raise DataError(f"{name} is for classification, and the task is regression")
-    if name == "balanced_accuracy":
-        return _quiet(lambda i: 100 * float(metrics.balanced_accuracy_score(targets[i], predictions.labels[i])))
-    if name in _LABELS:
-        label_score, average = _LABELS[name], question.options["average"]
-        positive = {"pos_label": np.unique(targets)[-1]} if average == "binary" else {}
-        return _quiet(
-            lambda i: (
-                100
-                * float(label_score(targets[i], predictions.labels[i], average=average, zero_division=0, **positive))
-            )
-        )
-    return _probability_score(question, predictions, targets)
-
-
-def _probability_score(question: Question, predictions: Predictions, targets: npt.NDArray[Any]) -> Statistic:
-    name = question.kpi.name
-    scores, columns = predictions.scores, predictions.columns
-    if scores is None or columns is None:
-        raise DataError(
-            f"{name} needs one score per class, and {predictions.outputs.model} gives {predictions.meaning} "
+        raise DataError("roc_auc needs targets, and the evaluation data have none")
+    if columns is None:
+        raise DoesNotFit(
+            f"roc_auc needs one score per class, and {predictions.outputs.model} gives {predictions.meaning} "
             f"for task {predictions.task}"
         )
-    logits = scores.astype(np.float64)
-    chances = logits if predictions.meaning == "probabilities" else softmax(logits, axis=1)
-    chances = chances / chances.sum(axis=1, keepdims=True)
-    if name == "log_loss":
-        return _quiet(lambda i: float(metrics.log_loss(targets[i], chances[i], labels=columns)))
+    chances = predictions.probabilities(slice(None))
     if len(columns) == 2:
         return _quiet(lambda i: 100 * float(metrics.roc_auc_score(targets[i] == columns[1], chances[i, 1])))
     average = question.options["average"]

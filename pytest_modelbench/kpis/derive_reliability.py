@@ -28,7 +28,11 @@ def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterato
         )
     reading = _reading(outputs, int(counted.sum()), int((~compared).sum()))
     bad = np.flatnonzero(counted)
-    notes = (f"{int(counted.sum())} values in {len(bad)} of {len(outputs)} samples{in_common(outputs, bad)}",)
+    notes: tuple[str, ...] = (
+        f"{int(counted.sum())} values in {len(bad)} of {len(outputs)} samples{in_common(outputs, bad)}",
+    )
+    layer = measurements.first_nonfinite_layer("student", bad) if len(bad) else None
+    notes += (f"first in layer {layer}, whose inputs are finite",) if layer else ()
     if not question.with_teacher or teacher is None:
         yield Evidence(student=reading, notes=notes if len(bad) else (), worst_samples=shown_ids(outputs.ids, bad))
         return

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.groups import coded
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.predictions import Predictions, in_common, shown_ids
+from pytest_modelbench.probes.meaning import Predictions
+from pytest_modelbench.probes.predictions import in_common, shown_ids
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import mcnemar_p, tango_interval
@@ -40,7 +42,7 @@ def _among_largest(predictions: Predictions, k: int) -> Mask:
 def _accuracy(question: Question, measurements: Measurements, right: Callable[[Predictions], Mask]) -> Evidence:
     student = judged_predictions(question, measurements, "student")
     student_right = right(student)
-    reading = _share_reading(question, student, int(student_right.sum()))
+    reading = share_reading(question, student, int(student_right.sum()))
     if not question.with_teacher:
         wrong = np.flatnonzero(~student_right)
         return Evidence(student=reading, sampled=question.asked, worst_samples=_worst(student, wrong))
@@ -58,14 +60,15 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     )
     return Evidence(
         student=reading,
-        teacher=_share_reading(question, teacher, int(teacher_right.sum())),
+        teacher=share_reading(question, teacher, int(teacher_right.sum())),
         comparison=comparison,
         sampled=question.asked,
         worst_samples=_worst(student, np.flatnonzero(lost)),
     )
 
 
-def _share_reading(question: Question, predictions: Predictions, count: int, n: int | None = None) -> Reading:
+def share_reading(question: Question, predictions: Predictions, count: int, n: int | None = None) -> Reading:
+    """Return the reading of a share of samples, of all by default."""
     total = len(predictions) if n is None else n
     return Reading(
         estimate=share_interval(count, total, question.alpha).map(lambda share: 100 * share),
@@ -83,28 +86,28 @@ def meaning_of(predictions: Predictions) -> str:
 
 def agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples on which both predict the same label."""
-    student, teacher = _pair(question, measurements, targets=False)
+    student, teacher = pair_of(question, measurements, targets=False)
     same = student.labels == teacher.labels
-    yield _pair_evidence(question, student, np.asarray(same), np.flatnonzero(~same))
+    yield _pair_evidence(question, student, teacher, np.asarray(same), np.flatnonzero(~same))
 
 
 def flips(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples that exactly one of the two gets right."""
-    student, teacher = _pair(question, measurements)
+    student, teacher = pair_of(question, measurements)
     flipped = (student.labels == student.targets) != (teacher.labels == teacher.targets)
-    yield _pair_evidence(question, student, np.asarray(flipped), np.flatnonzero(flipped))
+    yield _pair_evidence(question, student, teacher, np.asarray(flipped), np.flatnonzero(flipped))
 
 
 def negative_flip_rate(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples that the teacher gets right and the student wrong."""
-    student, teacher = _pair(question, measurements)
+    student, teacher = pair_of(question, measurements)
     lost = (student.labels != student.targets) & (teacher.labels == teacher.targets)
-    yield _pair_evidence(question, student, np.asarray(lost), np.flatnonzero(lost))
+    yield _pair_evidence(question, student, teacher, np.asarray(lost), np.flatnonzero(lost))
 
 
 def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read McNemar's exact p."""
-    student, teacher = _pair(question, measurements)
+    student, teacher = pair_of(question, measurements)
     student_right, teacher_right = student.labels == student.targets, teacher.labels == teacher.targets
     lost, gained = int((teacher_right & ~student_right).sum()), int((~teacher_right & student_right).sum())
     method = f"exact binomial, {lost} samples lost and {gained} gained"
@@ -112,7 +115,8 @@ def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence
     yield Evidence(student=Reading(estimate=estimate, unit="", n=len(student), method=method))
 
 
-def _pair(question: Question, measurements: Measurements, targets: bool = True) -> tuple[Predictions, Predictions]:
+def pair_of(question: Question, measurements: Measurements, targets: bool = True) -> tuple[Predictions, Predictions]:
+    """Return the predictions of student and teacher, on the same samples and of the same classes."""
     student = judged_predictions(question, measurements, "student", targets=targets)
     teacher = judged_predictions(question, measurements, "teacher", targets=targets)
     check_paired(student, teacher)
@@ -123,21 +127,35 @@ def _pair(question: Question, measurements: Measurements, targets: bool = True) 
     return student, teacher
 
 
-def _pair_evidence(question: Question, student: Predictions, hits: Mask, shown: npt.NDArray[np.intp]) -> Evidence:
+def _pair_evidence(
+    question: Question, student: Predictions, teacher: Predictions, hits: Mask, shown: npt.NDArray[np.intp]
+) -> Evidence:
     return Evidence(
-        student=_share_reading(question, student, int(hits.sum())),
+        breakdown=by_class(student, teacher, hits),
+        student=share_reading(question, student, int(hits.sum())),
         sampled=question.asked,
         worst_samples=_worst(student, shown),
     )
 
 
+def by_class(student: Predictions, teacher: Predictions, hits: Mask) -> tuple[dict[str, object], ...]:
+    """Return the share of hits in each class, or for each of the teacher's labels where there are no targets."""
+    classes = teacher.labels if student.targets is None else student.targets
+    names, codes = coded(np.asarray(classes))
+    total, counted = (np.bincount(of, minlength=len(names)) for of in (codes, codes[hits]))
+    return tuple(
+        {"name": str(name), "n": int(n), "value": 100 * int(count) / int(n)}
+        for name, n, count in zip(names, total, counted, strict=True)
+    )
+
+
 def check_paired(student: Predictions, teacher: Predictions) -> None:
-    """Refuse to pair samples that are not the same ones.
+    """Refuse to pair samples that are not the same ones, or classes that are not.
 
     Raises:
         DataError: reading the data a second time gave other samples, or another order.
     """
-    same = len(student) == len(teacher) and list(student.ids) == list(teacher.ids)
+    same = len(student) == len(teacher) and (student.ids == teacher.ids or list(student.ids) == list(teacher.ids))
     if same and student.targets is not None and teacher.targets is not None:
         same = np.array_equal(student.targets, teacher.targets)
     if not same:
@@ -166,6 +184,16 @@ def judged_predictions(
             f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
             "Write EvalData(..., task='multiclass') if that is wrong"
         )
+    refuse_nonfinite(question, predictions)
+    return predictions
+
+
+def refuse_nonfinite(question: Question, predictions: Predictions) -> None:
+    """Refuse outputs that are NaN or infinite: they are neither right nor wrong.
+
+    Raises:
+        MeasurementError: saying how many, and what they have in common.
+    """
     bad = np.flatnonzero(predictions.outputs.nonfinite)
     if len(bad):
         fed = int((~predictions.outputs.input_finite[bad]).sum())
@@ -175,7 +203,6 @@ def judged_predictions(
             f"{len(bad)} of {len(predictions)} samples{in_common(predictions.outputs, bad)} (ids "
             f"{', '.join(shown_ids(predictions.ids, bad))}){inputs}"
         )
-    return predictions
 
 
 def _worst(student: Predictions, index: npt.NDArray[np.intp]) -> tuple[str, ...]:

@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
+    from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.models.base import Artefact, ParameterCount
     from pytest_modelbench.probes.carbon import Grid
     from pytest_modelbench.probes.energy import EnergyMeasurement
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.probes.launch import Launch
-    from pytest_modelbench.probes.predictions import Outputs, Predictions
+    from pytest_modelbench.probes.layers import LayerRange
+    from pytest_modelbench.probes.meaning import Predictions
+    from pytest_modelbench.probes.predictions import Outputs
     from pytest_modelbench.probes.profile import Profile
+    from pytest_modelbench.probes.stability import Variant
     from pytest_modelbench.probes.timing import TimingMeasurement
     from pytest_modelbench.results import Evidence
+    from pytest_modelbench.stats.cells import IntArray
 
 SHARE = (0.0, 100.0)
 NONNEGATIVE = (0.0, math.inf)
@@ -29,11 +34,11 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`, or `record` (the
-    test's body). `derive` names the function that does it, as `module:function`, so that nothing heavy loads before a
-    value is asked for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate
-    with their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought for a KPI of his
-    own.
+    `stability`, `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`, or
+    `record` (the test's body). `derive` names the function that does it, as `module:function`, so that nothing heavy
+    loads before a value is asked for. `bounds` are the least and the greatest value. `options` are the measurement
+    options of a gate with their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought
+    for a KPI of his own.
     """
 
     name: str
@@ -59,7 +64,7 @@ class Kpi:
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe in {"timing", "outputs", "predictions", "launch", "flops", "energy", "profile", "compiled"}
+        return self.probe not in {"parameters", "artefact", "record"}
 
 
 class Measurements(Protocol):
@@ -71,11 +76,35 @@ class Measurements(Protocol):
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
 
+    def data(self) -> EvalData:
+        """Return the evaluation data."""
+
     def outputs(self, role: str) -> Outputs:
         """Return a model's raw outputs over the data, from one pass."""
 
     def predictions(self, role: str) -> Predictions:
         """Return the same with their meaning."""
+
+    def transformed(self, role: str) -> Predictions:
+        """Return a model's predictions for inputs that the gate's `transform=` has changed."""
+
+    def changed_samples(self, role: str) -> IntArray:
+        """Return the positions of samples whose output a second run changes."""
+
+    def variants(self, role: str) -> Sequence[Variant]:
+        """Return what the other ways change that the gate's KPI asks the model in."""
+
+    def shape_mismatches(self) -> Sequence[str]:
+        """Return how the student's outputs do not fit batches and the teacher's outputs."""
+
+    def layer_ranges(self, role: str) -> Sequence[LayerRange]:
+        """Return the range of each layer's outputs for the gate's `dtype=`."""
+
+    def signal_to_noise(self) -> Mapping[str, float]:
+        """Return the signal-to-noise ratio of each layer that both models have, in dB."""
+
+    def first_nonfinite_layer(self, role: str, index: IntArray) -> str | None:
+        """Name the layer that first turns finite inputs into non-finite outputs, for some samples."""
 
     def parameters(self, role: str) -> ParameterCount:
         """Return a model's parameter counts."""

@@ -18,7 +18,7 @@ from sklearn.metrics import get_scorer
 
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.probes.predictions import Predictions
+from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.stats.paired import IntArray, Statistic
 
 Array = npt.NDArray[Any]

@@ -23,7 +23,7 @@ def _scored(name: str, unit: str, better: str, definition: str, source: str, bou
         method=_BOOTSTRAP,
         source=source,
         probe="predictions",
-        derive="derive_metrics:scored",
+        derive="derive_metrics:roc_auc" if name == "roc_auc" else "derive_sums:summed",
         bounds=bounds,
         options={**({"average": "macro"} if name in _AVERAGED else {}), "confidence": None},
     )
@@ -57,9 +57,42 @@ def _pair(name: str, better: str, definition: str, source: str) -> Kpi:
         method=f"{_FORWARD} of each model; Wilson interval",
         source=source,
         probe="predictions",
-        derive=f"derive_shares:{name}",
+        derive=f"{'derive_fidelity' if name == 'churn_among_wrong' else 'derive_shares'}:{name}",
         bounds=SHARE,
         options={"confidence": None},
+        paired=True,
+    )
+
+
+def _divergence(suffix: str, what: str) -> Kpi:
+    return Kpi(
+        name=f"kl_divergence{suffix}",
+        pillar="quality",
+        unit="nat",
+        better="lower",
+        definition=f"{what} over samples of the divergence of the student's probabilities from the teacher's",
+        method=f"{_FORWARD} of each model, log-softmax in float32",
+        source="Kullback and Leibler, Annals of Mathematical Statistics 22:79 (1951)",
+        probe="predictions",
+        derive=f"derive_fidelity:kl_divergence{suffix}",
+        options={"confidence": None},
+        paired=True,
+    )
+
+
+def _drop(name: str, derive: str, definition: str, options: dict[str, int]) -> Kpi:
+    return Kpi(
+        name=name,
+        pillar="quality",
+        unit="pp",
+        better="lower",
+        definition=definition,
+        method=f"{_FORWARD} of each model; Tango's intervals at a common error",
+        source="Tango, Stat. Med. 17:891 (1998); Holm, Scand. J. Stat. 6:65 (1979)",
+        probe="predictions",
+        derive=derive,
+        bounds=(-100.0, 100.0),
+        options={"min_n": 20, **options, "confidence": None},
         paired=True,
     )
 
@@ -92,6 +125,11 @@ KPIS = (
         "sklearn.metrics.log_loss", NONNEGATIVE,
     ),
     _scored(
+        "brier", "", "lower",
+        "mean squared distance of the probabilities from the labels over all classes, 0 to 2; halved for two classes",
+        "sklearn.metrics.brier_score_loss; Brier, Monthly Weather Review 78:1 (1950)", (0.0, 2.0),
+    ),
+    _scored(
         "rmse", "", "lower", "root of the mean squared error, in the target's unit",
         "sklearn.metrics.root_mean_squared_error", NONNEGATIVE,
     ),
@@ -114,6 +152,34 @@ KPIS = (
     _pair(
         "negative_flip_rate", "lower", "share of samples that the teacher gets right and the student wrong",
         "Yan et al., Positive-Congruent Training (2021)",
+    ),
+    _pair(
+        "churn_among_wrong", "lower", "share of the samples that both get wrong on which their answers differ",
+        "Jiang et al., Churn Reduction via Distillation (2022)",
+    ),
+    *(
+        _divergence(suffix, what)
+        for suffix, what in (("", "mean"), ("_p99", "99th percentile"), ("_max", "largest value"))
+    ),
+    Kpi(
+        name="ece",
+        pillar="quality",
+        unit="%",
+        better="lower",
+        definition="expected calibration error: mean distance of confidence and accuracy over 15 equal, right-closed "
+        "bins of confidence, weighted by their samples",
+        method=_BOOTSTRAP,
+        source="Guo et al., On Calibration of Modern Neural Networks (2017)",
+        probe="predictions",
+        derive="derive_calibration:ece",
+        bounds=SHARE,
+        options={"confidence": None},
+    ),
+    _drop("class_drop", "derive_slices:class_drop", "largest drop of a class's recall", {}),
+    _drop("slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data", {}),
+    _drop(
+        "weak_slice_drop", "derive_weak_slice:weak_slice_drop", "drop of accuracy in the slice of the inputs that a "
+        "shallow tree finds to be lost most, on samples that the search has not seen", {"depth": 3},
     ),
     Kpi(
         name="mcnemar_p",

@@ -144,6 +144,7 @@ def expected_gate(
         "readings": {"teacher": None, "student": None, "baseline": None},
         "notes": [],
         "worst_samples": [],
+        "breakdown": [],
         "worker": None,
     }
 

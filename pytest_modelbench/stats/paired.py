@@ -108,23 +108,23 @@ def paired_bootstrap(
     for i in range(resamples):
         index = rng.integers(0, n, n)
         drawn[i] = student(index), teacher(index) if teacher else math.nan
-    own = _percentiles(s, drawn[:, 0], alpha)
+    own = percentiles(s, drawn[:, 0], alpha)
     if t is None:
         return own, None, Comparison()
-    difference = _percentiles(s - t, drawn[:, 0] - drawn[:, 1], alpha)
+    difference = percentiles(s - t, drawn[:, 0] - drawn[:, 1], alpha)
     ratio = None
     if t != 0:
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = _percentiles(s / t, drawn[:, 0] / drawn[:, 1], alpha)
+            ratio = percentiles(s / t, drawn[:, 0] / drawn[:, 1], alpha)
     method = f"paired bootstrap of {n} samples, {resamples} resamples"
     return (
         own,
-        _percentiles(t, drawn[:, 1], alpha),
+        percentiles(t, drawn[:, 1], alpha),
         Comparison(ratio=ratio, difference=difference, method=method),
     )
 
 
-def _percentiles(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> Estimate:
+def percentiles(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> Estimate:
     """Return the percentile interval, or none where resampling says nothing.
 
     Resamples on which the metric is undefined are left out, at most 1 in 10. Where all of them are equal (two models

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import DataError, ModelError
-from pytest_modelbench.probes.predictions import Predictions, collect_outputs, in_common, interpret, shown_ids
+from pytest_modelbench.probes.meaning import Predictions, interpret
+from pytest_modelbench.probes.predictions import collect_outputs, in_common, shown_ids
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(12, 3))

@@ -1,0 +1,269 @@
+"""Readings of fairness: how much groups differ, for one model and from teacher to student."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.groups import Grouping, crossed
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
+from pytest_modelbench.kpis.additive import Part, Parts, compared, paired_sums
+from pytest_modelbench.kpis.derive_shares import meaning_of
+from pytest_modelbench.kpis.derive_sums import judged_models, known_classes, positions, targets_of
+from pytest_modelbench.kpis.group_rates import Rates, frame_rates, spread
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.meaning import Predictions
+from pytest_modelbench.results import Evidence, Reading
+from pytest_modelbench.stats.cells import Sums
+from pytest_modelbench.stats.paired import percentiles
+
+SHOWN = 6
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The groups that are compared: within each level of the control feature, those of the sensitive feature.
+
+    `codes` numbers them for each sample, level by level, -1 for samples of groups that are too small. `levels` has
+    the level of each group.
+    """
+
+    feature: str
+    names: tuple[str, ...]
+    levels: tuple[int, ...]
+    codes: Array
+    sizes: tuple[int, ...]
+    left_out: tuple[str, ...]
+
+
+def absolute(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read how much the groups of one model differ, and compare with the teacher where that is asked."""
+    found = _Found(question, measurements, both=False)
+    comparison = None
+    if "teacher" in found.points:
+        comparison = compared(found.points, found.drawn, question.alpha, found.sums.method)
+    yield Evidence(
+        student=found.reading("student"),
+        teacher=found.reading("teacher") if "teacher" in found.points else None,
+        comparison=comparison,
+        sampled=question.asked,
+        notes=found.notes,
+        breakdown=found.breakdown,
+    )
+
+
+def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read how much more the student's groups differ than the teacher's, on the same samples."""
+    found = _Found(question, measurements, both=True)
+    points, drawn = found.points, found.drawn
+    estimate = percentiles(points["student"] - points["teacher"], drawn["student"] - drawn["teacher"], question.alpha)
+    told = ", ".join(f"{role} {points[role]:.4g}" for role in ("student", "teacher"))
+    reading = replace(found.reading("student"), estimate=estimate, method=f"{told}; {found.method}")
+    yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
+
+
+class _Found:
+    """Everything that a gate on fairness rests on.
+
+    Raises:
+        DoesNotFit: the data name no sensitive feature, or the task is another one.
+        DataError: a feature that is not there, or several and none chosen.
+        MeasurementError: fewer than two groups can be compared, or the student answers the same for all.
+    """
+
+    def __init__(self, question: Question, measurements: Measurements, *, both: bool) -> None:
+        self.question = question
+        self.groups = _groups(question, measurements)
+        self.models = judged_models(question, measurements, both=both)
+        student, name = self.models["student"], question.kpi.name
+        if len(self.groups.codes) != len(student):
+            raise DataError(
+                f"sensitive {self.groups.feature!r} has {len(self.groups.codes)} values, and there are "
+                f"{len(student)} samples; expected one per sample"
+            )
+        self.loss = name.startswith("group_loss")
+        if self.loss is not (student.task == "regression") or student.task == "multilabel":
+            loss = "group_loss" if student.task == "regression" else "group_accuracy"
+            other = f"{loss}_difference or {loss}_gap" if student.task != "multilabel" else "EvalData for each label"
+            raise DoesNotFit(f"{name} does not fit the task {student.task}. Write {other}")
+        self.classes = np.empty(0) if self.loss else known_classes(self.models)
+        self.judged = [] if self.loss else self._judged_classes()
+        if not self.loss and not name.startswith("group_accuracy"):
+            _refuse_constant(student, name)
+        self.sums = paired_sums(
+            question, self.models, self._parts, strata=self.groups.codes, sizes=list(self.groups.sizes)
+        )
+        self.rates = {
+            role: frame_rates(model, self.groups.codes, self.groups.names, self.classes, self.judged)
+            for role, model in self.models.items()
+        }
+        self.points = {role: self._point(role) for role in self.models}
+        self.drawn = {role: self._value(self.sums.drawn[role]) for role in self.models}
+        levels = f" within {question.options['control']}" if question.options["control"] else ""
+        self.method = (
+            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}; {meaning_of(student)}; within groups, "
+            f"{self.sums.method}"
+        )
+
+    def _judged_classes(self) -> list[int]:
+        """Return the classes that count as positive: the stated one, the second of two, or each against the rest."""
+        positive = self.question.options.get("positive")
+        if positive is not None:
+            known = [str(one) for one in self.classes.tolist()]
+            if str(positive) not in known:
+                raise DataError(f"positive={positive!r} is none of the classes {', '.join(known[:10])}")
+            return [known.index(str(positive))]
+        return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
+
+    def _parts(self, predictions: Predictions, part: slice) -> Parts:
+        codes = self.groups.codes[part].astype(np.intp)
+        groups, targets = len(self.groups.names), targets_of(predictions)[part]
+        if self.loss:
+            off = np.abs(np.asarray(predictions.labels[part], dtype=np.float64) - targets)
+            return {"n": Part(kinds=codes, of=groups), "loss": Part(kinds=codes, of=groups, weights=off)}
+        said, true = positions(predictions.labels[part], self.classes), positions(targets, self.classes)
+        of = groups * len(self.classes)
+        kinds = {"said": said, "true": true, "hit": np.where(said == true, true, -1)}
+        inside = {
+            name: np.where((codes >= 0) & (kind >= 0), codes * len(self.classes) + kind, -1)
+            for name, kind in kinds.items()
+        }
+        return {
+            "n": Part(kinds=codes, of=groups),
+            **{name: Part(kinds=kind, of=of) for name, kind in inside.items()},
+        }
+
+    def _value(self, sums: Sums) -> npt.NDArray[np.float64]:
+        """Return the KPI for sums of shape (resamples, groups times classes)."""
+        count = len(self.groups.names)
+        rates = Rates.of_losses(sums) if self.loss else Rates.of_counts(sums, count, self.judged)
+        return spread(self.question.kpi.name, rates, self.groups.levels)
+
+    def _point(self, role: str) -> float:
+        value = float(spread(self.question.kpi.name, self.rates[role], self.groups.levels)[0])
+        if not np.isfinite(value):
+            raise MeasurementError(
+                f"{self.question.kpi.name} of {self.models[role].outputs.model} is undefined: a rate has no "
+                "denominator in all groups but one (no positives, or no negatives)"
+            )
+        return value
+
+    def reading(self, role: str) -> Reading:
+        """Return the value of one model."""
+        return Reading(
+            estimate=percentiles(self.points[role], self.drawn[role], self.question.alpha),
+            unit=self.question.kpi.unit,
+            n=self.sums.n,
+            confidence=self.question.confidence,
+            method=self.method,
+        )
+
+    @property
+    def breakdown(self) -> tuple[dict[str, Any], ...]:
+        """One row for each group: its size, and each model's rates of each judged class."""
+        rows = []
+        for number, name in enumerate(self.groups.names):
+            row: dict[str, Any] = {"name": name, "n": self.groups.sizes[number]}
+            for role, rates in self.rates.items():
+                row[role] = rates.of_group(number, [str(self.classes[c]) for c in self.judged])
+            rows.append(row)
+        return tuple(rows)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know: the rates by group, groups that were left out, rates that are undefined."""
+        told = []
+        shown = self.rates["student"].shown(self.question.kpi.name, self.judged)
+        if shown:
+            label, values = shown
+            listed = [
+                f"{name} {_percent(value, self.loss)}" for name, value in zip(self.groups.names, values, strict=True)
+            ]
+            told.append(f"{label} of the student: {', '.join(listed[:SHOWN])}")
+        if self.groups.left_out:
+            told.append(
+                f"left out, fewer than {self.question.options['min_n']}: {', '.join(self.groups.left_out[:SHOWN])}"
+            )
+        undefined = self.rates["student"].undefined(self.question.kpi.name, self.groups.names)
+        if undefined:
+            told.append(f"undefined and not compared: {', '.join(undefined[:SHOWN])}")
+        return tuple(told)
+
+
+def _percent(value: float, loss: bool) -> str:
+    if not np.isfinite(value):
+        return "undefined"
+    return f"{value:.4g}" if loss else f"{100 * value:.1f}%"
+
+
+def _refuse_constant(student: Predictions, name: str) -> None:
+    labels = student.labels
+    if bool(np.all(labels == labels[0])):
+        raise MeasurementError(
+            f"{name}: {student.outputs.model} answers {labels[0]} for every sample, so all rates are equal for any "
+            "groups, which proves nothing"
+        )
+
+
+def _groups(question: Question, measurements: Measurements) -> Groups:
+    known = {one.name: one for one in measurements.data().sensitive()}
+    if not known:
+        raise DoesNotFit(
+            f"{question.kpi.name} needs a sensitive feature, and the evaluation data name none. Write "
+            "EvalData(..., sensitive={'sex': sex})"
+        )
+    control = question.options["control"]
+    feature = question.options["feature"]
+    if feature is None:
+        others = [name for name in known if name != control]
+        if len(others) != 1:
+            raise DataError(
+                f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
+                f"feature={others[0]!r}, or a list of them for their intersections"
+            )
+        feature = others[0]
+    names = [feature] if isinstance(feature, str) else list(feature)
+    for name in (*names, *([control] if control else [])):
+        if name not in known:
+            raise DataError(
+                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(known)}"
+            )
+    compared_groups = crossed([known[name] for name in names])
+    levels = known[control] if control else None
+    return _large_enough(compared_groups, levels, int(question.options["min_n"]), question.kpi.name)
+
+
+def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: str) -> Groups:
+    whole = groups if levels is None else crossed([levels, groups])
+    sizes = whole.sizes()
+    keep = [number for number, size in enumerate(sizes) if size >= least]
+    left_out = tuple(f"{whole.names[i]} ({sizes[i]})" for i in range(len(sizes)) if i not in set(keep))
+    level_of = [0] * len(whole.names)
+    if levels is not None:
+        for level, name in enumerate(levels.names):
+            for number, one in enumerate(whole.names):
+                if one.startswith(f"{name} & "):
+                    level_of[number] = level
+    occupied = [level_of[i] for i in keep]
+    if not any(occupied.count(level) > 1 for level in set(occupied)):
+        small = f"; too small: {', '.join(left_out[:SHOWN])}" if left_out else ""
+        raise MeasurementError(
+            f"{kpi}: {groups.name!r} has {len(groups.names)} groups, of which {len(keep)} have {least} samples or "
+            f"more{small}. Nothing can be compared: put values into fewer groups, bring more data, or state a "
+            "smaller min_n="
+        )
+    renumbered = np.full(len(whole.names) + 1, -1, dtype=np.int32)
+    renumbered[keep] = np.arange(len(keep))
+    return Groups(
+        feature=groups.name,
+        names=tuple(whole.names[i] for i in keep),
+        levels=tuple(occupied),
+        codes=renumbered[whole.codes],
+        sizes=tuple(sizes[i] for i in keep),
+        left_out=left_out,
+    )

@@ -1,0 +1,188 @@
+"""The rates of each group, by fairlearn and from sums, and how far apart they are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.kpis.derive_sums import positions, targets_of
+from pytest_modelbench.probes.columns import slices
+from pytest_modelbench.probes.meaning import Predictions
+from pytest_modelbench.stats.cells import FloatArray, Sums
+
+Array = npt.NDArray[Any]
+TOLD = {"selection": "selection rate", "tpr": "true positive rate", "fpr": "false positive rate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Rates of each group, NaN where there is no denominator.
+
+    `selection`, `tpr` and `fpr` have shape (resamples, groups, classes), `accuracy` and `loss` (resamples, groups).
+    """
+
+    selection: FloatArray | None = None
+    tpr: FloatArray | None = None
+    fpr: FloatArray | None = None
+    accuracy: FloatArray | None = None
+    loss: FloatArray | None = None
+
+    @classmethod
+    def of_counts(cls, sums: Sums, groups: int, judged: Sequence[int]) -> Rates:
+        """Return the rates that counts of each group and class give, of the judged classes."""
+        n = sums["n"][:, :, None]
+        said, true, hit = (sums[name].reshape(len(n), groups, -1) for name in ("said", "true", "hit"))
+        accuracy = _share(hit.sum(axis=2), sums["n"])
+        said, true, hit = said[:, :, judged], true[:, :, judged], hit[:, :, judged]
+        return cls(
+            selection=_share(said, np.broadcast_to(n, said.shape)),
+            tpr=_share(hit, true),
+            fpr=_share(said - hit, n - true),
+            accuracy=accuracy,
+        )
+
+    @classmethod
+    def of_losses(cls, sums: Sums) -> Rates:
+        """Return the mean loss of each group."""
+        return cls(loss=_share(sums["loss"], sums["n"]))
+
+    def used(self, kpi: str) -> list[tuple[str, FloatArray]]:
+        """Return the rates that a KPI compares, each of shape (resamples, groups, classes)."""
+        if kpi.startswith("demographic_parity"):
+            names = ["selection"]
+        elif kpi.startswith("equalized_odds"):
+            names = ["tpr", "fpr"]
+        elif kpi.startswith("equal_opportunity"):
+            names = ["tpr"]
+        else:
+            names = ["loss" if kpi.startswith("group_loss") else "accuracy"]
+        found = [(name, getattr(self, name)) for name in names]
+        return [(name, rates if rates.ndim == 3 else rates[:, :, None]) for name, rates in found]
+
+    def shown(self, kpi: str, judged: Sequence[int]) -> tuple[str, list[float]] | None:
+        """Return the name and the values of the rate whose groups are furthest apart; None for several classes."""
+        if len(judged) > 1 and not kpi.startswith("group_"):
+            return None
+        name, rates = max(self.used(kpi), key=lambda one: float(np.nan_to_num(np.ptp(np.nan_to_num(one[1][0])))))
+        return TOLD.get(name, "mean absolute error" if name == "loss" else name), rates[0, :, 0].tolist()
+
+    def undefined(self, kpi: str, groups: Sequence[str]) -> list[str]:
+        """Return the rates without a denominator, each with its group."""
+        missing = []
+        for name, rates in self.used(kpi):
+            gone = np.flatnonzero(np.isnan(rates[0]).any(axis=1)).tolist()
+            missing += [f"{TOLD.get(name, name)} of {groups[group]}" for group in gone]
+        return missing
+
+    def of_group(self, number: int, classes: Sequence[str]) -> dict[str, Any]:
+        """Return all rates of one group, by class where there are several."""
+        found: dict[str, Any] = {}
+        for name in ("selection", "tpr", "fpr", "accuracy", "loss"):
+            rates = getattr(self, name)
+            if rates is None:
+                continue
+            values = rates[0, number]
+            if values.ndim == 0:
+                found[name] = float(values)
+            elif len(classes) == 1:
+                found[name] = float(values[0])
+            else:
+                found[name] = {one: float(value) for one, value in zip(classes, values, strict=True)}
+        return found
+
+
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    found: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return found
+
+
+def spread(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
+    """Return how far groups are apart: the largest difference or smallest ratio over rates, classes and levels.
+
+    Args:
+        kpi: its name says which rates are compared, and how.
+        rates: of all groups.
+        levels: the level of the control feature of each group; only groups of one level are compared.
+
+    Returns:
+        (resamples,), NaN where fewer than two groups have a rate.
+    """
+    ratio = "_ratio" in kpi
+    found = []
+    for _, values in rates.used(kpi):
+        for level in sorted(set(levels)):
+            members = values[:, np.array(levels) == level]
+            defined = np.isfinite(members).sum(axis=1) > 1
+            with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+                warnings.simplefilter("ignore")  # of rows without any number
+                low, high = np.nanmin(members, axis=1), np.nanmax(members, axis=1)
+                apart = low / high if ratio else high - low
+            found.append(np.where(defined, apart, np.nan))
+    together = np.concatenate(found, axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        worst: FloatArray = np.nanmin(together, axis=1) if ratio else 100 * np.nanmax(together, axis=1)
+    return worst / 100 if kpi.startswith("group_loss") else worst
+
+
+def frame_rates(
+    model: Predictions, codes: Array, names: Sequence[str], classes: Array, judged: Sequence[int]
+) -> Rates:
+    """Return the rates of each group as fairlearn's MetricFrame gives them.
+
+    It is given one row for each combination of group, target and label that occurs, weighted by how often. A rate
+    without a denominator, which fairlearn says is 0, is NaN.
+    """
+    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+    from sklearn.metrics import accuracy_score, mean_absolute_error
+
+    def frame(metrics: dict[str, Any], y_true: Array, y_pred: Array, group: Array, weight: Array) -> dict[str, Any]:
+        found = MetricFrame(
+            metrics=metrics,
+            y_true=y_true,
+            y_pred=y_pred,
+            sensitive_features=group,
+            sample_params={name: {"sample_weight": weight} for name in metrics},
+        )
+        return {name: found.by_group[name].reindex(range(len(names))).to_numpy(dtype=float) for name in metrics}
+
+    if not len(classes):
+        inside = codes >= 0
+        values, targets = model.labels[inside], targets_of(model)[inside]
+        found = frame({"loss": mean_absolute_error}, targets, values, codes[inside], np.ones(len(values)))
+        return Rates(loss=found["loss"][None])
+    rows, weight = _combinations(model, codes, classes)
+    group, true, said = rows
+    accuracy = frame({"accuracy": accuracy_score}, true, said, group, weight)["accuracy"]
+    rates = {"selection": selection_rate, "tpr": true_positive_rate, "fpr": false_positive_rate}
+    by_class: dict[str, list[Array]] = {name: [] for name in rates}
+    for positive in judged:
+        y_true, y_pred = (true == positive).astype(int), (said == positive).astype(int)
+        found = frame(rates, y_true, y_pred, group, weight)
+        n, hits = (np.bincount(group, weight * mask, len(names)) for mask in (np.ones_like(y_true), y_true))
+        found["tpr"] = np.where(hits > 0, found["tpr"], np.nan)
+        found["fpr"] = np.where(n - hits > 0, found["fpr"], np.nan)
+        for name in rates:
+            by_class[name].append(found[name])
+    stacked = {name: np.stack(values, axis=1)[None] for name, values in by_class.items()}
+    return Rates(**stacked, accuracy=accuracy[None])
+
+
+def _combinations(model: Predictions, codes: Array, classes: Array) -> tuple[tuple[Array, ...], Array]:
+    """Return the combinations of group, target and label that occur, and the number of samples of each."""
+    many = len(classes)
+    counts: dict[int, int] = {}
+    for part in slices(len(model)):
+        said, true = positions(model.labels[part], classes), positions(targets_of(model)[part], classes)
+        known = (codes[part] >= 0) & (said >= 0) & (true >= 0)
+        keys = (codes[part].astype(np.int64) * many + true) * many + said
+        for key, count in zip(*np.unique(keys[known], return_counts=True), strict=True):
+            counts[int(key)] = counts.get(int(key), 0) + int(count)
+    keys = np.array(sorted(counts), dtype=np.int64)
+    weight = np.array([counts[int(key)] for key in keys], dtype=float)
+    return (keys // many**2, keys // many % many, keys % many), weight

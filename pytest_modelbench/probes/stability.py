@@ -1,0 +1,213 @@
+"""Whether a model's answers depend on what should not matter: a second run, the batch, its order, the number type."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.outputs import as_array, duplicate, leaves, map_tree, rows, select_output, take
+from pytest_modelbench.probes.predictions import Outputs
+
+Array = npt.NDArray[Any]
+BATCH_SIZES = (1, 2, 7)
+RELATIVE, ABSOLUTE = 1e-4, 1e-6
+"""How far values may move that are no labels: what another order of additions does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One other way to ask for the same answers.
+
+    `changed` says for each sample whether its label (or, for values, the number itself beyond rounding) differs,
+    `furthest` is the largest difference of any output value.
+    """
+
+    name: str
+    changed: npt.NDArray[np.bool_]
+    furthest: float
+
+
+def changed_samples(model: Model, data: EvalData, outputs: Outputs) -> npt.NDArray[np.intp]:
+    """Run a model a second time over all samples and return the positions of those whose output differs in any bit.
+
+    Raises:
+        ModelError: the model raised, or answered in another shape.
+    """
+    changed: list[npt.NDArray[np.intp]] = []
+    start = 0
+    with model.running():
+        for batch in data.batches():
+            again = _answer(model, batch.inputs, data)
+            before = outputs.array[start : start + len(again)]
+            if again.shape != before.shape:
+                raise ModelError(f"{model.name} answered in another shape the second time: {again.shape}")
+            differs = _bits(again) != _bits(before)
+            changed.append(start + np.flatnonzero(differs.reshape(len(again), -1).any(axis=1)))
+            start += len(again)
+    return np.concatenate(changed)
+
+
+def _bits(array: Array) -> Array:
+    """Return an array whose elements are equal where all bits are."""
+    whole = np.ascontiguousarray(array)
+    return whole.view(f"u{whole.dtype.itemsize}") if whole.dtype.kind in "fiu" else whole
+
+
+def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
+    try:
+        output = model.bind(duplicate(inputs))()
+    except Exception as error:
+        raise model.failure(inputs, error) from error
+    return as_array(select_output(output, data.select, model.name))
+
+
+def batch_variants(model: Model, data: EvalData, samples: int, seed: int, *, labels: bool) -> list[Variant]:
+    """Ask a model for the same samples one by one, in other batch sizes, and in another order.
+
+    Args:
+        model: asked for all samples in one batch first; that is what the others are compared with.
+        data: whose first samples are used.
+        samples: how many.
+        seed: of the other order.
+        labels: whether outputs are one row of scores, whose largest is the label.
+
+    Raises:
+        ModelError: the model raised, also because it cannot take such a batch.
+    """
+    inputs = next(iter(data.batches(samples))).inputs
+    count = rows(inputs)
+    with model.running():
+        whole = _answer(model, inputs, data)
+        found = [
+            _variant(f"batch size {size}", whole, _in_batches(model, inputs, data, size), labels)
+            for size in BATCH_SIZES
+            if size < count
+        ]
+        order = np.random.default_rng(seed).permutation(count)
+        shuffled = _answer(model, _reordered(inputs, order), data)
+        back = np.empty_like(shuffled)
+        back[order] = shuffled
+        return [*found, _variant("another order", whole, back, labels)]
+
+
+def _in_batches(model: Model, inputs: Any, data: EvalData, size: int) -> Array:
+    parts = [_answer(model, take(inputs, start, start + size), data) for start in range(0, rows(inputs), size)]
+    return np.concatenate(parts)
+
+
+def _reordered(inputs: Any, order: npt.NDArray[np.intp]) -> Any:
+    def pick(leaf: Any) -> Any:
+        if hasattr(leaf, "iloc"):
+            return leaf.iloc[order]
+        return [leaf[i] for i in order] if isinstance(leaf, list) else leaf[order]
+
+    return map_tree(pick, inputs)
+
+
+def _variant(name: str, whole: Array, other: Array, labels: bool) -> Variant:
+    if other.shape != whole.shape:
+        raise ModelError(f"with {name} the outputs have shape {other.shape}, and {whole.shape} in one batch")
+    if whole.dtype.kind not in "fiu":
+        return Variant(name=name, changed=_any(whole != other), furthest=0.0)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(whole.astype(np.float64) - other.astype(np.float64))
+    furthest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
+    if labels and whole.ndim == 2 and whole.shape[1] > 1:
+        changed = whole.argmax(axis=1) != other.argmax(axis=1)
+    elif whole.dtype.kind in "iu":
+        changed = _any(whole != other)
+    else:
+        scale = float(np.nanmax(np.abs(whole))) if np.isfinite(whole).any() else 0.0
+        same = np.isclose(other, whole, rtol=RELATIVE, atol=ABSOLUTE * scale, equal_nan=True)
+        changed = _any(~same)
+    return Variant(name=name, changed=np.asarray(changed), furthest=furthest)
+
+
+def _any(differs: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(differs.reshape(len(differs), -1).any(axis=1))
+
+
+def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, *, labels: bool) -> list[Variant]:
+    """Ask a copy of a torch module for the same samples in another number type.
+
+    Raises:
+        NotApplicable: it is no torch module, or one that cannot be copied.
+        ModelError: the model raised, also because an operator has no kernel for the type.
+    """
+    from pytest_modelbench.models.torch_module import TorchModel
+    from pytest_modelbench.probes.layers import DTYPES, module_of
+
+    module_of(model)
+    copied = model.copied_module() if isinstance(model, TorchModel) else None
+    if copied is None:
+        raise NotApplicable(f"{model.name} cannot be copied")
+    other = TorchModel(copied.to(DTYPES[dtype]), model.name)
+    inputs = next(iter(data.batches(samples))).inputs
+    with model.running():
+        whole = _answer(model, inputs, data)
+    with other.running():
+        cast = map_tree(lambda leaf: _cast(leaf, DTYPES[dtype]), inputs)
+        return [_variant(dtype, whole, _answer(other, cast, data).astype(whole.dtype), labels)]
+
+
+def _cast(leaf: Any, dtype: Any) -> Any:
+    return leaf.to(dtype) if hasattr(leaf, "is_floating_point") and leaf.is_floating_point() else leaf
+
+
+def memory_format_variants(model: Model, data: EvalData, samples: int, *, labels: bool) -> list[Variant]:
+    """Ask a copy of a torch module for the same images with their channels last in memory.
+
+    Raises:
+        NotApplicable: it is no torch module that can be copied, or the inputs are no images.
+        ModelError: the model raised.
+    """
+    import torch
+
+    from pytest_modelbench.models.torch_module import TorchModel
+    from pytest_modelbench.probes.layers import module_of
+
+    module_of(model)
+    copied = model.copied_module() if isinstance(model, TorchModel) else None
+    inputs = next(iter(data.batches(samples))).inputs
+    if copied is None:
+        raise NotApplicable(f"{model.name} cannot be copied")
+    if not any(len(getattr(leaf, "shape", ())) == 4 for leaf in leaves(inputs)):
+        raise NotApplicable("channels last is for images, inputs of four dimensions")
+    other = TorchModel(copied.to(memory_format=torch.channels_last), model.name)  # type: ignore[call-overload] # in no stub
+
+    def channels_last(leaf: Any) -> Any:
+        tensor = torch.as_tensor(leaf)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else leaf
+
+    with model.running():
+        whole = _answer(model, inputs, data)
+    with other.running():
+        return [_variant("channels last", whole, _answer(other, map_tree(channels_last, inputs), data), labels)]
+
+
+def shape_mismatches(student: Model, data: EvalData, expected: tuple[int, ...] | None, samples: int) -> Iterator[str]:
+    """Yield how a model's outputs do not fit batches of several sizes, or the teacher's outputs.
+
+    Args:
+        student: asked for batches of 1, 2, 7 and `samples` samples.
+        data: whose first samples are used.
+        expected: the shape of one sample's output of the teacher; None where there is no teacher.
+        samples: of the largest batch.
+    """
+    inputs = next(iter(data.batches(samples))).inputs
+    count = rows(inputs)
+    with student.running():
+        for size in itertools.takewhile(lambda one: one <= count, (*BATCH_SIZES, count)):
+            shape = _answer(student, take(inputs, 0, size), data).shape
+            if not shape or shape[0] != size:
+                yield f"a batch of {size} gives an output of shape {shape}"
+            elif expected is not None and shape[1:] != expected:
+                yield f"a batch of {size} gives {shape[1:]} for each sample, and the teacher {expected}"
