@@ -48,15 +48,22 @@ class FixedSources:
 
 
 def evidence(
-    kpi: str, *limits: str, student: Any = STUDENT, teacher: Any = TEACHER, targets: Any = TARGETS, **options: Any
+    kpi: str,
+    *limits: str,
+    student: Any = STUDENT,
+    teacher: Any = TEACHER,
+    targets: Any = TARGETS,
+    data: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Evidence:
-    """Return the evidence of one gate outside of pytest, as a notebook would get it."""
-    data = EvalData(np.arange(len(student), dtype=float).reshape(-1, 1), targets)
+    """Return the evidence of one gate outside of pytest, as a notebook would get it; `data` are EvalData's words."""
+    inputs = np.arange(len(student), dtype=float).reshape(-1, 1)
+    eval_data = EvalData(inputs, targets, **(data or {}))
     gate = read_gate((kpi, *limits), options)
     plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
     session = BenchSession()
     session.plan([plan])
-    result, judgement = session.judge(plan, gate, FixedSources(student, teacher, data))
+    result, judgement = session.judge(plan, gate, FixedSources(student, teacher, eval_data))
     if judgement is None:
         raise MeasurementError(result.reason)
     return judgement.evidence

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 from pytest_modelbench.data.groups import coded
 from pytest_modelbench.errors import DataError, MeasurementError
@@ -44,8 +46,8 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     student_right = right(student)
     reading = share_reading(question, student, int(student_right.sum()))
     if not question.with_teacher:
-        wrong = np.flatnonzero(~student_right)
-        return Evidence(student=reading, sampled=question.asked, worst_samples=_worst(student, wrong))
+        wrong = _worst(student, np.flatnonzero(~student_right))
+        return Evidence(student=reading, sampled=question.asked, notes=_constant(student), worst_samples=wrong)
     teacher = judged_predictions(question, measurements, "teacher")
     check_paired(student, teacher)
     teacher_right = right(teacher)
@@ -63,6 +65,7 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
         comparison=comparison,
         sampled=question.asked,
+        notes=_constant(student),
         worst_samples=_worst(student, np.flatnonzero(lost)),
     )
 
@@ -87,8 +90,9 @@ def meaning_of(predictions: Predictions) -> str:
 def agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples on which both predict the same label."""
     student, teacher = pair_of(question, measurements, targets=False)
-    same = student.labels == teacher.labels
-    yield _pair_evidence(question, student, teacher, np.asarray(same), np.flatnonzero(~same))
+    same = np.asarray(student.labels == teacher.labels)
+    evidence = _pair_evidence(question, student, teacher, same, np.flatnonzero(~same))
+    yield replace(evidence, notes=(*evidence.notes, *_other_order(student, teacher, same)))
 
 
 def flips(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -120,6 +124,13 @@ def pair_of(question: Question, measurements: Measurements, targets: bool = True
     student = judged_predictions(question, measurements, "student", targets=targets)
     teacher = judged_predictions(question, measurements, "teacher", targets=targets)
     check_paired(student, teacher)
+    theirs, ours = teacher.columns, student.columns
+    if theirs is not None and ours is not None and not np.array_equal(theirs, ours):
+        told = " and ".join(f"{', '.join(map(str, one[:5]))} ({len(one)})" for one in (theirs, ours))
+        raise DataError(
+            f"teacher and student tell other classes apart: {told}. {question.kpi.name} compares them class by "
+            "class; give both models the same classes"
+        )
     if student.labels.shape != teacher.labels.shape:
         raise MeasurementError(
             f"student and teacher predict in different shapes: {student.labels.shape} and {teacher.labels.shape}"
@@ -131,6 +142,7 @@ def _pair_evidence(
     question: Question, student: Predictions, teacher: Predictions, hits: Mask, shown: npt.NDArray[np.intp]
 ) -> Evidence:
     return Evidence(
+        notes=_constant(student),
         breakdown=by_class(student, teacher, hits),
         student=share_reading(question, student, int(hits.sum())),
         sampled=question.asked,
@@ -147,6 +159,32 @@ def by_class(student: Predictions, teacher: Predictions, hits: Mask) -> tuple[di
         {"name": str(name), "n": int(n), "value": 100 * int(count) / int(n)}
         for name, n, count in zip(names, total, counted, strict=True)
     )
+
+
+def _constant(student: Predictions) -> tuple[str, ...]:
+    """Say that a model does not look at its inputs."""
+    if len(student) < 2 or not bool(np.all(student.labels == student.labels[0])):
+        return ()
+    return (f"{student.outputs.model} answers {student.labels[0]} for every sample",)
+
+
+def _other_order(student: Predictions, teacher: Predictions, same: Mask) -> tuple[str, ...]:
+    """Say that the student's classes seem to be in another order than the teacher's.
+
+    That is so where renaming them one to one (`scipy.optimize.linear_sum_assignment`) makes most answers agree, and
+    fewer than half agree without it.
+    """
+    if student.columns is None or len(student.columns) < 3 or same.mean() > 0.5:
+        return ()
+    of = len(student.columns)
+    pairs = np.searchsorted(student.columns, teacher.labels) * of + np.searchsorted(student.columns, student.labels)
+    table = np.bincount(pairs, minlength=of * of).reshape(of, of)
+    theirs, ours = scipy.optimize.linear_sum_assignment(-table)
+    if table[theirs, ours].sum() < 0.8 * len(same):
+        return ()
+    moved = [(student.columns[s], student.columns[t]) for t, s in zip(theirs, ours, strict=True) if t != s]
+    shown = ", ".join(f"its {mine} is the teacher's {other}" for mine, other in moved[:3])
+    return (f"the student's classes seem to be in another order: {shown}",)
 
 
 def check_paired(student: Predictions, teacher: Predictions) -> None:

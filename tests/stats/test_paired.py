@@ -48,6 +48,31 @@ def test_no_discordant_pair_has_a_closed_form() -> None:
     assert interval.low == pytest.approx(-z2 / (50 + z2))
 
 
+@pytest.mark.parametrize(
+    ("lost", "gained", "n", "low", "high"),
+    [(1, 7, 21, -0.517, -0.026)],
+    ids=["airway hyper-responsiveness, Fagerland et al., Stat. Med. 33:2850 (2014), table V"],
+)
+def test_published_example(lost: int, gained: int, n: int, low: float, high: float) -> None:
+    """The ends that are printed for Tango's interval, to the figures that are printed."""
+    interval = tango_interval(lost, gained, n, 0.025)
+    assert (round(interval.low or 0, 3), round(interval.high or 0, 3)) == (low, high)
+
+
+@pytest.mark.parametrize(("lost_share", "gained_share"), [(0.1, 0.1), (0.2, 0.1), (0.05, 0.02), (0.3, 0.3)])
+def test_interval_covers_nominally(lost_share: float, gained_share: float) -> None:
+    """Over all tables of 60 pairs, each with its probability, the two-sided interval at 95% covers the truth."""
+    n, covered = 60, 0.0
+    for lost in range(n + 1):
+        for gained in range(n + 1 - lost):
+            shares = [lost_share, gained_share, 1 - lost_share - gained_share]
+            probability = float(stats.multinomial.pmf([lost, gained, n - lost - gained], n, shares))
+            if probability > 1e-9:
+                interval = tango_interval(lost, gained, n, 0.025)
+                covered += probability * ((interval.low or -1) <= lost_share - gained_share <= (interval.high or 1))
+    assert 0.94 < covered < 0.975
+
+
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 200), st.sampled_from((0.005, 0.025, 0.05)))
 def test_interval_is_ordered_and_mirrored(lost: int, gained: int, rest: int, alpha: float) -> None:
     """The point is inside, the ends are differences of shares, swapping the models mirrors everything."""

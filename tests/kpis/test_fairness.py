@@ -1,0 +1,237 @@
+"""Fairness against fairlearn's own functions, by hand, and where it proves nothing."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import fairlearn.metrics as fairlearn
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, mean_absolute_error
+from tables import evidence
+
+from pytest_modelbench.errors import MeasurementError
+
+FUNCTIONS = {
+    "demographic_parity_difference": (fairlearn.demographic_parity_difference, 100),
+    "demographic_parity_ratio": (fairlearn.demographic_parity_ratio, 1),
+    "equalized_odds_difference": (fairlearn.equalized_odds_difference, 100),
+    "equalized_odds_ratio": (fairlearn.equalized_odds_ratio, 1),
+    "equal_opportunity_difference": (fairlearn.equal_opportunity_difference, 100),
+    "equal_opportunity_ratio": (fairlearn.equal_opportunity_ratio, 1),
+}
+few = settings(max_examples=6, deadline=None)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def drawn(seed: int, groups: int = 3, n: int = 300) -> tuple[Any, Any, Any, Any]:
+    """Return targets, two models' labels, and groups in which all of them occur."""
+    rng = np.random.default_rng(seed)
+    return (*rng.integers(0, 2, (3, n)), rng.choice([f"g{i}" for i in range(groups)], n))
+
+
+@few
+@given(SEEDS, st.integers(2, 4))
+def test_each_model_agrees_with_fairlearn(seed: int, groups: int) -> None:
+    """Differences and ratios, and from teacher to student."""
+    targets, student, teacher, group = drawn(seed, groups)
+    data = {"sensitive": {"sex": group}, "task": "binary", "outputs": "labels"}
+    for kpi, (function, scale) in FUNCTIONS.items():
+        values = [scale * function(targets, labels, sensitive_features=group) for labels in (student, teacher)]
+        found = evidence(kpi, student=student, teacher=teacher, targets=targets, data=data)
+        assert found.student.value == pytest.approx(values[0])
+        drift = kpi.replace("_difference", "") + "_drift" if scale == 100 else f"{kpi}_drift"
+        found = evidence(drift, student=student, teacher=teacher, targets=targets, data=data)
+        assert found.student.value == pytest.approx(values[0] - values[1])
+
+
+@few
+@given(SEEDS)
+def test_rows_of_groups_agree_with_the_metric_frame(seed: int) -> None:
+    """The breakdown has fairlearn's rates by group; accuracy differs as the frame says."""
+    targets, student, teacher, group = drawn(seed)
+    data = {"sensitive": {"sex": group}, "task": "binary", "outputs": "labels"}
+    found = evidence("group_accuracy_gap", student=student, teacher=teacher, targets=targets, data=data)
+    gaps = []
+    for role, labels in (("student", student), ("teacher", teacher)):
+        metrics = {
+            "accuracy": accuracy_score,
+            "selection": fairlearn.selection_rate,
+            "tpr": fairlearn.true_positive_rate,
+            "fpr": fairlearn.false_positive_rate,
+        }
+        frame = fairlearn.MetricFrame(metrics=metrics, y_true=targets, y_pred=labels, sensitive_features=group)
+        gaps.append(frame.difference()["accuracy"])
+        for row in found.breakdown:
+            assert row[role] == pytest.approx(dict(frame.by_group.loc[row["name"]]))
+            assert row["n"] == int((group == row["name"]).sum())
+    assert found.student.value == pytest.approx(100 * (gaps[0] - gaps[1]))
+
+
+@few
+@given(SEEDS)
+def test_control_features_and_intersections(seed: int) -> None:
+    """Within each level of a control feature, the worst level; crossed features make more groups."""
+    targets, student, _, group = drawn(seed, 2, 600)
+    region = np.random.default_rng(seed).choice(["north", "south"], 600)
+    data = {"sensitive": {"sex": group, "region": region}, "task": "binary", "outputs": "labels"}
+    frame = fairlearn.MetricFrame(
+        metrics=fairlearn.selection_rate,
+        y_true=targets,
+        y_pred=student,
+        sensitive_features=group,
+        control_features=region,
+    )
+    found = evidence(
+        "demographic_parity_difference", student=student, targets=targets, data=data, feature="sex", control="region"
+    )
+    assert found.student.value == pytest.approx(100 * frame.difference().max())
+    crossed = [f"{a} & {b}" for a, b in zip(group, region, strict=True)]
+    wanted = 100 * fairlearn.demographic_parity_difference(targets, student, sensitive_features=crossed)
+    found = evidence(
+        "demographic_parity_difference", student=student, targets=targets, data=data, feature=["sex", "region"]
+    )
+    assert found.student.value == pytest.approx(wanted)
+    assert {row["name"] for row in found.breakdown} == set(crossed)
+
+
+@few
+@given(SEEDS)
+def test_several_classes_are_one_against_the_rest(seed: int) -> None:
+    """The worst class, or the one that is named."""
+    rng = np.random.default_rng(seed)
+    targets, student = rng.integers(0, 3, (2, 400))
+    group = rng.choice(["a", "b"], 400)
+    data = {"sensitive": {"sex": group}}
+    each = [
+        100 * fairlearn.equalized_odds_difference(targets == one, student == one, sensitive_features=group)
+        for one in range(3)
+    ]
+    options: dict[str, Any] = {"student": student, "targets": targets, "data": data}
+    assert evidence("equalized_odds_difference", **options).student.value == pytest.approx(max(each))
+    assert evidence("equalized_odds_difference", positive=1, **options).student.value == pytest.approx(each[1])
+
+
+@few
+@given(SEEDS)
+def test_regression_has_losses(seed: int) -> None:
+    """The difference of mean absolute errors, student minus teacher."""
+    rng = np.random.default_rng(seed)
+    targets, student, teacher = rng.normal(size=(3, 200))
+    group = rng.choice(["a", "b", "c"], 200)
+    data = {"sensitive": {"sex": group}, "task": "regression"}
+    gaps = [
+        fairlearn.MetricFrame(
+            metrics=mean_absolute_error, y_true=targets, y_pred=values, sensitive_features=group
+        ).difference()
+        for values in (student, teacher)
+    ]
+    options: dict[str, Any] = {"student": student, "teacher": teacher, "targets": targets, "data": data}
+    assert evidence("group_loss_difference", **options).student.value == pytest.approx(gaps[0])
+    assert evidence("group_loss_gap", **options).student.value == pytest.approx(gaps[0] - gaps[1])
+
+
+TARGETS = np.array([0, 1] * 60)
+HALVES = np.repeat(["f", "m"], 60)
+
+
+def test_group_of_two_rows_is_left_out_and_listed() -> None:
+    """It would decide alone: one of its two rows is half of its rate."""
+    group = HALVES.copy().astype("<U5")
+    group[:2] = "other"
+    student = np.where(group == "other", 1, TARGETS)
+    found = evidence(
+        "demographic_parity_difference", student=student, targets=TARGETS, data={"sensitive": {"sex": group}}
+    )
+    assert found.student.value < 2
+    assert "left out, fewer than 20: other (2)" in found.notes
+
+
+def test_rate_without_a_denominator_is_not_zero() -> None:
+    """A group without positives has no true positive rate: fairlearn's 0 would be a difference of 100 points."""
+    group = np.repeat(["a", "b", "c"], 40)
+    targets = np.where(group == "c", 0, np.arange(120) % 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trap = fairlearn.equal_opportunity_difference(targets, targets, sensitive_features=group)
+    assert trap == 1.0
+    found = evidence(
+        "equal_opportunity_difference", student=targets, targets=targets, data={"sensitive": {"sex": group}}
+    )
+    assert found.student.value == 0
+    assert "undefined and not compared: true positive rate of c" in found.notes
+
+
+def test_rates_of_one_group_only_are_an_error() -> None:
+    """Nothing was compared, so nothing passes."""
+    targets = np.where(HALVES == "f", 0, TARGETS)
+    data = {"sensitive": {"sex": HALVES}}
+    with pytest.raises(MeasurementError, match="no denominator in all groups but one"):
+        evidence("equal_opportunity_difference", student=TARGETS, targets=targets, data=data)
+
+
+@pytest.mark.parametrize(
+    ("sensitive", "options", "words"),
+    [
+        (None, {}, "needs a sensitive feature, and the evaluation data name none"),
+        ({"sex": HALVES, "age": HALVES}, {}, "several sensitive features: sex, age. Write feature='sex'"),
+        ({"sex": HALVES}, {"feature": "gender"}, "there is no sensitive feature 'gender'; there are sex"),
+        ({"age": np.arange(120)}, {}, "has 120 groups, of which 0 have 20 samples or more"),
+        ({"sex": np.repeat("f", 120)}, {}, "has 1 groups, of which 1 have 20 samples or more"),
+        ({"sex": HALVES}, {"positive": 7}, "positive=7 is none of the classes 0, 1"),
+    ],
+    ids=["none", "several", "unknown", "continuous", "one group", "no such class"],
+)
+def test_what_cannot_be_compared(sensitive: Any, options: dict[str, Any], words: str) -> None:
+    """Each told with what was found and what to write."""
+    with pytest.raises(MeasurementError, match=words):
+        evidence(
+            "demographic_parity_difference",
+            student=TARGETS[::-1],
+            targets=TARGETS,
+            data={"sensitive": sensitive},
+            **options,
+        )
+
+
+def test_constant_predictions_prove_nothing() -> None:
+    """All rates are equal for any groups."""
+    with pytest.raises(MeasurementError, match="answers 1 for every sample"):
+        evidence(
+            "demographic_parity_drift",
+            student=np.ones(120, dtype=int),
+            teacher=TARGETS,
+            targets=TARGETS,
+            data={"sensitive": {"sex": HALVES}},
+        )
+
+
+def test_other_task() -> None:
+    """Told with the KPIs that fit."""
+    data = {"sensitive": {"sex": HALVES}, "task": "regression"}
+    values = np.linspace(0, 1, 120)
+    with pytest.raises(MeasurementError, match="Write group_loss_difference or group_loss_gap"):
+        evidence("equalized_odds_drift", student=values, teacher=values, targets=values, data=data)
+
+
+def test_drift_carries_the_interval_of_pairs() -> None:
+    """Models that answer the same have no drift at all, however unfair they are."""
+    rng = np.random.default_rng(0)
+    group = rng.choice(["a", "b"], 500)
+    targets = rng.integers(0, 2, 500)
+    labels = np.where(group == "a", targets, rng.integers(0, 2, 500))
+    other = labels.copy()
+    other[:10] = 1 - other[:10]
+    data = {"sensitive": {"sex": group}}
+    apart = evidence("equalized_odds_difference", student=labels, targets=targets, data=data).student.estimate
+    drift = evidence("equalized_odds_drift", student=other, teacher=labels, targets=targets, data=data)
+    assert apart.low is not None
+    assert apart.high is not None
+    found = drift.student.estimate
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low < (apart.high - apart.low) / 2
+    assert found.low <= found.value <= found.high
