@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
@@ -13,9 +14,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
-from pytest_modelbench.parametrisation import student_label
-from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, MODEL_FIXTURES, NAMED, OWN_FIXTURES, SETTINGS
+from pytest_modelbench.fixture_lookup import is_ours, overridden, place_of, winning_fixture
+from pytest_modelbench.parametrisation import named_for, student_label
+from pytest_modelbench.stash import (
+    CASE,
+    GATES,
+    LABEL,
+    MISTAKES,
+    MODEL_FIXTURES,
+    NAMED,
+    OWN_FIXTURES,
+    READY_MADE,
+    SETTINGS,
+)
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
@@ -105,6 +116,9 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
                 if text not in seen:
                     seen.add(text)
                     yield text
+        if getattr(getattr(item, "function", None), READY_MADE, False):
+            known = "teacher_model" in named_for(item, settings) or overridden(item, "teacher_model")
+            gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
         item.stash[GATES] = closest(gates)
         item.stash[SETTINGS] = own
         case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
@@ -191,8 +205,6 @@ def _with_located_transform(gate: Gate, folder: Path) -> Gate:
         )
     if not isinstance(transform, str):
         return gate
-    from dataclasses import replace
-
     from pytest_modelbench.models.locate import locate
     from pytest_modelbench.settings import NamedSpec
 
@@ -214,8 +226,6 @@ def _with_located_metric(gate: Gate, folder: Path) -> Gate:
     metric = gate.kpi.metric
     if not isinstance(metric, str):
         return gate
-    from dataclasses import replace
-
     from pytest_modelbench.kpis.catalogue import check_metric
 
     if ":" not in metric:

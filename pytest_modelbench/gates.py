@@ -65,7 +65,7 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "min_n": _WHOLE,
     "depth": _WHOLE,
     "samples": _WHOLE,
-    "feature": (_are_names, "the name of a sensitive feature of the data, or a list of several"),
+    "feature": (_are_names, "the name of a sensitive feature of the data, a list of several, or 'each'"),
     "control": (_is_text, "the name of a sensitive feature of the data"),
     "positive": (lambda v: isinstance(v, str | int), "a class: the one whose rate is compared"),
     "output": (lambda v: isinstance(v, str | int), "a class: the one whose probability is to move"),
@@ -110,12 +110,16 @@ class Gate:
     """One KPI with its limits, as one item asks for it.
 
     `confidence` is None where the user stated none; timed limits then use 0.95, quality limits judge the point.
+    `ready_made` gates come from a suite: they do not apply where they do not fit. `shows_teacher` asks for the
+    teacher's value though no limit needs it.
     """
 
     kpi: Kpi
     limits: tuple[BoundLimit | Bargain, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     confidence: float | None = None
+    ready_made: bool = False
+    shows_teacher: bool = False
 
     @property
     def compares(self) -> bool:
@@ -125,7 +129,7 @@ class Gate:
     @property
     def needs_teacher(self) -> bool:
         """Whether the teacher itself must be loaded; a test that records values brings the teacher's along."""
-        return self.kpi.paired or (self.compares and self.kpi.probe != "record")
+        return self.kpi.paired or ((self.compares or self.shows_teacher) and self.kpi.probe != "record")
 
     @property
     def setup(self) -> TimingSetup:

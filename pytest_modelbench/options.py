@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 CHILD_OPTION = "--modelbench-child"
+SUITES = ("standard", "quality", "stability", "fairness", "efficiency", "footprint")
+"""The ready-made suites."""
 
 
 class Option(NamedTuple):
@@ -47,6 +49,13 @@ OPTIONS = (
         kind="list",
     ),
     Option("modelbench_data", "the evaluation data, as module:factory; beats the fixture eval_data", "SPEC"),
+    Option(
+        "modelbench_suite",
+        "run a ready-made suite of KPIs over the models and data, beside the tests there are; repeat it for several: "
+        + ", ".join(SUITES),
+        "NAME",
+        kind="list",
+    ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
         "modelbench_device",

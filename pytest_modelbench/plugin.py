@@ -100,6 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
         mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
     if settings.plan and not settings.enabled:
         mistakes.append("--modelbench-plan: nothing is judged without --modelbench. Add it")
+    if settings.suites and not settings.enabled:
+        mistakes.append("--modelbench-suite: nothing is judged without --modelbench. Add it")
     if settings.plan and getattr(config.option, "numprocesses", None):
         mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
     config.stash[MISTAKES] = mistakes
@@ -136,12 +138,19 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect `modelbench.toml` and `*.modelbench.toml`."""
+    """Collect `modelbench.toml` and `*.modelbench.toml`; with `--modelbench-suite` also what carries its items."""
+    found: pytest.Module
+    if JUDGING in parent.config.stash and parent.config.stash[JUDGING].settings.suites:
+        from pytest_modelbench.suite_file import SuiteFile, carries_suite
+
+        if carries_suite(file_path, parent.config):
+            found = SuiteFile.from_parent(parent, path=file_path)
+            return found
     if file_path.name != "modelbench.toml" and not file_path.name.endswith(".modelbench.toml"):
         return None
     from pytest_modelbench.sla_file import SlaFile
 
-    found: pytest.Module = SlaFile.from_parent(parent, path=file_path)
+    found = SlaFile.from_parent(parent, path=file_path)
     return found
 
 

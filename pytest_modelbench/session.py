@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData, as_eval_data
-from pytest_modelbench.errors import DataError, MeasurementError, ModelbenchError, NotApplicable
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, ModelbenchError, NotApplicable
 from pytest_modelbench.gates import Gate, condition_gate
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.judged import judged, unjudged
@@ -202,6 +202,8 @@ class BenchSession:
 
     def _judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
         try:
+            if gate.ready_made and gate.kpi.paired and not sources.has_teacher():
+                raise NotApplicable("there is no teacher to compare with")
             with_teacher = gate.compares if gate.kpi.probe == "record" else gate.needs_teacher
             question = gate.question(with_teacher=with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
@@ -209,6 +211,8 @@ class BenchSession:
         except NotApplicable as reason:
             return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
+            if gate.ready_made and isinstance(error, DoesNotFit):
+                return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(error)), None
             return unjudged(plan.student, gate, Verdict.ERROR, str(error)), None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None

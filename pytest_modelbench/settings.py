@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.options import OPTIONS, Option
+from pytest_modelbench.options import OPTIONS, SUITES, Option
 from pytest_modelbench.units import parse_quantity
 
 ALLOCATORS = ("steady", "system")
@@ -49,6 +49,7 @@ class Settings:
     teacher: NamedSpec | None = None
     students: tuple[NamedSpec, ...] = ()
     data: NamedSpec | None = None
+    suites: tuple[str, ...] = ()
     json_path: str | None = None
     device: str | None = None
     threads: int | None = None
@@ -176,6 +177,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_teacher": ("teacher", parse_spec),
     "modelbench_student": ("students", parse_spec),
     "modelbench_data": ("data", parse_spec),
+    "modelbench_suite": ("suites", _one_of(*SUITES)),
     "modelbench_json": ("json_path", str),
     "modelbench_device": ("device", _device),
     "modelbench_threads": ("threads", _at_least(1, int)),

@@ -73,13 +73,14 @@ class Sla:
     lines: Mapping[Path, int] = field(default_factory=dict)
 
 
-def read_sla(text: str, place: str, folder: str) -> tuple[Sla, list[str], bool]:
+def read_sla(text: str, place: str, folder: str, *, bare: bool = False) -> tuple[Sla, list[str], bool]:
     """Read a file and return what could be understood, every mistake with its line, and whether it is TOML at all.
 
     Args:
         text: the content.
         place: the file's name in messages.
         folder: where its relative paths start.
+        bare: whether it may leave the table [kpi] out, for something else is judged with its models.
     """
     try:
         table = tomllib.loads(text)
@@ -87,7 +88,12 @@ def read_sla(text: str, place: str, folder: str) -> tuple[Sla, list[str], bool]:
         line, told = _decode_error(str(error))
         return Sla(), [f"{place}:{line}: this is not valid TOML: {told}"], False
     reader = _Reader(line_of_each_key(text), place, folder)
-    sla = Sla(named=reader.named(table), run=reader.run(table), kpis=tuple(reader.kpis(table)), lines=reader.lines)
+    sla = Sla(
+        named=reader.named(table),
+        run=reader.run(table),
+        kpis=tuple(reader.kpis(table, bare=bare)),
+        lines=reader.lines,
+    )
     reader.check_names(table, TABLES, (), "table")
     return sla, sorted(reader.mistakes, key=_line_in), True
 
@@ -220,8 +226,10 @@ class _Reader:
         self.check_names(run, RUN_KEYS, ("run",), "key")
         return {f"modelbench_{key}": value for key, value in run.items() if key in RUN_KEYS}
 
-    def kpis(self, table: Mapping[str, Any]) -> Iterator[KpiEntry]:
+    def kpis(self, table: Mapping[str, Any], *, bare: bool) -> Iterator[KpiEntry]:
         kpis = self.table(table, "kpi")
+        if not kpis and bare:
+            return
         if not kpis and "kpi" not in table:
             self.mistakes.append(f"{self.place}:1: there is no table [kpi], so nothing is judged")
         elif not kpis and table["kpi"] == {}:

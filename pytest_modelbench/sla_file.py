@@ -10,7 +10,7 @@ import pytest
 
 from pytest_modelbench.settings import Given, resolve_settings
 from pytest_modelbench.sla import KpiEntry, Sla, read_sla
-from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, SETTINGS
+from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, READY_MADE, SETTINGS
 
 
 class SlaFile(pytest.Module):
@@ -29,7 +29,17 @@ class SlaFile(pytest.Module):
         module.__file__ = str(self.path)
         for entry in sla.kpis:
             setattr(module, entry.name, _function(entry, str(self.path), module.__name__))
+        if self._suites() and "student_model" in sla.named:
+            from pytest_modelbench.suites import entries
+
+            for entry in entries(self._suites(), {entry.kpi for entry in sla.kpis}):
+                if not hasattr(module, entry.name):
+                    setattr(module, entry.name, ready_made(entry, str(self.path), module.__name__))
         return module
+
+    def _suites(self) -> tuple[str, ...]:
+        judging = self.config.stash.get(JUDGING, None)
+        return judging.settings.suites if judging is not None else ()
 
     def istestfunction(self, obj: object, name: str) -> bool:
         """Take every KPI, whatever the suite calls its test functions."""
@@ -43,7 +53,7 @@ class SlaFile(pytest.Module):
         except (OSError, UnicodeDecodeError) as error:
             told.append(f"{self.nodeid}: cannot be read: {error}")
             return Sla()
-        sla, mistakes, is_toml = read_sla(text, self.nodeid, str(self.path.parent))
+        sla, mistakes, is_toml = read_sla(text, self.nodeid, str(self.path.parent), bare=bool(self._suites()))
         judging = self.config.stash.get(JUDGING, None)
         if judging is not None:
             self.stash[SETTINGS], of_run = resolve_settings(
@@ -73,4 +83,15 @@ def _function(entry: KpiEntry, path: str, module: str) -> FunctionType:
     )
     function = FunctionType(code, {"__name__": module}, entry.name)
     pytest.mark.kpi(entry.kpi, *entry.limits, **entry.options)(function)
+    return function
+
+
+def ready_made(entry: KpiEntry, path: str, module: str) -> FunctionType:
+    """Return the test function of a suite's item, which needs no teacher and is left out where it does not fit."""
+    from pytest_modelbench.kpis.catalogue import CATALOGUE
+
+    function = _function(entry, path, module)
+    setattr(function, READY_MADE, True)
+    data = ("eval_data",) if CATALOGUE[entry.kpi].needs_data else ()
+    pytest.mark.usefixtures("student", "kpi", *data)(function)
     return function

@@ -17,6 +17,9 @@ OWN_FIXTURES = frozenset(
     {*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case", "memory_meter", "energy_meter", "profiler"}
 )
 
+READY_MADE = "modelbench_ready_made"
+"""Marks the function of a suite's item, which nobody wrote for these models and data."""
+
 # on the config
 JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
 SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()

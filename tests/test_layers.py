@@ -18,6 +18,7 @@ LAYERS = (
     ("probes",),
     ("kpis",),
     ("gates", "verdicts", "sla", "sla_schema", "handover"),
+    ("suites",),
     ("reports", "judged"),
     (
         "session",
@@ -31,7 +32,7 @@ LAYERS = (
         "parametrisation",
     ),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling"),
-    ("fixtures", "judging", "sla_file", "selfcheck_command"),
+    ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,8 +41,14 @@ class Groups:
     left_out: tuple[str, ...]
 
 
+EACH = "each"
+
+
 def absolute(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read how much the groups of one model differ, and compare with the teacher where that is asked."""
+    if question.options["feature"] == EACH:
+        yield _worst_feature(absolute, question, measurements)
+        return
     found = _Found(question, measurements, both=False)
     comparison = None
     if "teacher" in found.points:
@@ -59,12 +65,56 @@ def absolute(question: Question, measurements: Measurements) -> Iterator[Evidenc
 
 def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read how much more the student's groups differ than the teacher's, on the same samples."""
+    if question.options["feature"] == EACH:
+        yield _worst_feature(drift, question, measurements)
+        return
     found = _Found(question, measurements, both=True)
     points, drawn = found.points, found.drawn
     estimate = percentiles(points["student"] - points["teacher"], drawn["student"] - drawn["teacher"], question.alpha)
     told = ", ".join(f"{role} {points[role]:.4g}" for role in ("student", "teacher"))
     reading = replace(found.reading("student"), estimate=estimate, method=f"{told}; {found.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
+
+
+def _worst_feature(
+    read: Callable[[Question, Measurements], Iterator[Evidence]], question: Question, measurements: Measurements
+) -> Evidence:
+    """Read every sensitive feature apart, at a common error (Bonferroni), and return the evidence of the worst.
+
+    Features whose groups are too small are left out and listed.
+
+    Raises:
+        MeasurementError: no feature can be read.
+    """
+    control = question.options["control"]
+    names = [one.name for one in measurements.data().sensitive() if one.name != control]
+    confidence = 1 - question.alpha / max(1, len(names))
+    found: dict[str, Evidence] = {}
+    faults: list[str] = []
+    for name in names:
+        options = {**question.options, "feature": name}
+        try:
+            (found[name],) = read(replace(question, options=options, confidence=confidence), measurements)
+        except DoesNotFit:
+            raise
+        except MeasurementError as fault:
+            faults.append(str(fault))
+    if not found:
+        if faults:
+            raise MeasurementError(faults[0])
+        raise _no_feature(question)
+    sign = 1 if question.kpi.better == "lower" else -1
+    worst = max(found, key=lambda name: sign * found[name].student.value)
+    told = (f"worst of {', '.join(found)}: {worst}",) if len(names) > 1 else ()
+    rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
+    return replace(found[worst], notes=(*told, *found[worst].notes, *faults), breakdown=rows)
+
+
+def _no_feature(question: Question) -> DoesNotFit:
+    return DoesNotFit(
+        f"{question.kpi.name} needs a sensitive feature, and the evaluation data name none. Write "
+        "EvalData(..., sensitive={'sex': sex})"
+    )
 
 
 class _Found:
@@ -213,10 +263,7 @@ def _refuse_constant(student: Predictions, name: str) -> None:
 def _groups(question: Question, measurements: Measurements) -> Groups:
     known = {one.name: one for one in measurements.data().sensitive()}
     if not known:
-        raise DoesNotFit(
-            f"{question.kpi.name} needs a sensitive feature, and the evaluation data name none. Write "
-            "EvalData(..., sensitive={'sex': sex})"
-        )
+        raise _no_feature(question)
     control = question.options["control"]
     feature = question.options["feature"]
     if feature is None:
@@ -224,7 +271,7 @@ def _groups(question: Question, measurements: Measurements) -> Groups:
         if len(others) != 1:
             raise DataError(
                 f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
-                f"feature={others[0]!r}, or a list of them for their intersections"
+                f"feature={others[0]!r}, a list of them for their intersections, or 'each' for the worst of all"
             )
         feature = others[0]
     names = [feature] if isinstance(feature, str) else list(feature)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from sklearn import metrics
 
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
 from pytest_modelbench.kpis.derive_shares import check_paired, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -116,7 +116,7 @@ def _points(student: Statistic, teacher: Statistic | None, n: int) -> tuple[Esti
 def _roc_auc(question: Question, predictions: Predictions) -> Statistic:
     targets, columns = predictions.targets, predictions.columns
     if targets is None:
-        raise DataError("roc_auc needs targets, and the evaluation data have none")
+        raise DoesNotFit("roc_auc needs targets, and the evaluation data have none")
     if columns is None:
         raise DoesNotFit(
             f"roc_auc needs one score per class, and {predictions.outputs.model} gives {predictions.meaning} "

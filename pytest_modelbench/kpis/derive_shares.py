@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy
 
 from pytest_modelbench.data.groups import coded
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.probes.predictions import in_common, shown_ids
@@ -34,9 +34,9 @@ def top5_accuracy(question: Question, measurements: Measurements) -> Iterator[Ev
 def _among_largest(predictions: Predictions, k: int) -> Mask:
     scores, columns, targets = predictions.scores, predictions.columns, predictions.targets
     if scores is None or columns is None or targets is None:
-        raise MeasurementError(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
+        raise DoesNotFit(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
     if scores.shape[1] <= k:
-        raise MeasurementError(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
+        raise DoesNotFit(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
     own = np.take_along_axis(scores, np.searchsorted(columns, targets)[:, None], axis=1)
     return np.asarray((scores > own).sum(axis=1) < k)
 
@@ -214,11 +214,11 @@ def judged_predictions(
     """
     predictions = measurements.predictions(role)
     if targets and predictions.targets is None:
-        raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
+        raise DoesNotFit(f"{question.kpi.name} needs targets, and the evaluation data have none")
     if not targets and predictions.task == "regression":
-        raise DataError(f"{question.kpi.name} compares labels, and the task is regression")
+        raise DoesNotFit(f"{question.kpi.name} compares labels, and the task is regression")
     if question.kpi.derive.startswith("derive_shares") and predictions.task in {"regression", "multilabel"}:
-        raise DataError(
+        raise DoesNotFit(
             f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
             "Write EvalData(..., task='multiclass') if that is wrong"
         )

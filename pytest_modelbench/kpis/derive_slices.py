@@ -109,7 +109,7 @@ def worst_drop(
     judged = [group for group in groups if group.n >= least]
     left_out = [f"{group.name} ({group.n})" for group in groups if group.n < least]
     if not judged:
-        raise MeasurementError(
+        raise DoesNotFit(
             f"{question.kpi.name}: no {what} has {least} samples or more: {', '.join(left_out[:10])}. "
             "Bring more data, or state a smaller min_n="
         )

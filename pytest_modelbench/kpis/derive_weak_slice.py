@@ -39,7 +39,7 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
     features, names = _features(measurements.data())
     least, n = int(question.options["min_n"]), len(student)
     if n < 4 * least:
-        raise MeasurementError(f"weak_slice_drop needs {4 * least} samples for min_n={least}, found {n}")
+        raise DoesNotFit(f"weak_slice_drop needs {4 * least} samples for min_n={least}, found {n}")
     order = np.random.default_rng(question.seed).permutation(n)
     search, other = order[: n // 2], order[n // 2 :]
     worse = teacher_right.astype(float) - student_right

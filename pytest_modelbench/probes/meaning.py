@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError
+from pytest_modelbench.errors import DataError, DoesNotFit
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow
 from pytest_modelbench.probes.predictions import NARROWED_BYTES, Outputs, shown_ids
 
@@ -50,7 +50,7 @@ class Predictions:
         """Return the probability of each class for some samples, (samples, classes): softmax applied to logits.
 
         Raises:
-            DataError: the model gives labels or values.
+            DoesNotFit: the model gives labels or values.
         """
         scores = self._scores(part)
         chances = scores if self.meaning == "probabilities" else softmax(scores, axis=1)
@@ -63,7 +63,7 @@ class Predictions:
         A probability of 0 counts as the smallest number that float32 holds.
 
         Raises:
-            DataError: as for `probabilities`.
+            DoesNotFit: as for `probabilities`.
         """
         if self.meaning == "probabilities":
             return np.log(np.maximum(self.probabilities(part), np.finfo(np.float32).tiny))
@@ -73,7 +73,7 @@ class Predictions:
 
     def _scores(self, part: slice | IntArray) -> FloatArray:
         if self.scores is None or self.columns is None:
-            raise DataError(f"{self.outputs.model} gives {self.meaning}, and one score for each class is needed")
+            raise DoesNotFit(f"{self.outputs.model} gives {self.meaning}, and one score for each class is needed")
         return np.asarray(self.scores[part], dtype=np.float64)
 
 
