@@ -80,7 +80,7 @@ def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
 
 def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
-    from pytest_modelbench.gates import closest, read_gate
+    from pytest_modelbench.gates import closest
 
     seen: set[str] = set()
     for item in items:
@@ -100,23 +100,13 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
             )
         for mark in marks:
             try:
-                gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
-                gates.append(_with_located_transform(_with_located_metric(gate, item.path.parent), item.path.parent))
-                if gate.kpi.name == "carbon_per_1m":
-                    from pytest_modelbench.probes.carbon import grid
-
-                    grid(own.country, own.grid_intensity)
-                if gate.kpi.probe == "record" and source != "marker":
-                    raise UsageMistake(
-                        f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
-                        'that could record it. Write metric = "module:function"'
-                    )
+                gates.append(_gate_of(mark, item, own, source))
             except UsageMistake as mistake:
                 text = f"{place_of(item)}: {mistake}"
                 if text not in seen:
                     seen.add(text)
                     yield text
-        if getattr(getattr(item, "function", None), READY_MADE, False):
+        if is_ready_made(item):
             known = "teacher_model" in named_for(item, settings) or overridden(item, "teacher_model")
             gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
         item.stash[GATES] = closest(gates)
@@ -188,6 +178,44 @@ def _marked_twice(item: pytest.Item) -> list[str]:
             twice.append(mark.args[0])
         seen.append(key)
     return list(dict.fromkeys(twice))
+
+
+def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake where a suite was asked for and nothing in the given folders has models for it."""
+    folders = [arg for arg in config.args if Path(config.invocation_params.dir, arg).is_dir()]
+    if settings.suites and folders and not any(is_ready_made(item) for item in items):
+        yield (
+            f"--modelbench-suite: in {', '.join(folders)} no conftest.py defines student_model, and no "
+            "modelbench.toml names models. Write one, or name models by --modelbench-student beside a conftest.py"
+        )
+
+
+def is_ready_made(item: pytest.Item) -> bool:
+    """Whether an item comes from a ready-made suite."""
+    return bool(getattr(getattr(item, "function", None), READY_MADE, False))
+
+
+def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -> Gate:
+    """Read a marker of an item, and find the functions that it names.
+
+    Raises:
+        UsageMistake: something in it cannot be understood, or needs what the session does not state.
+    """
+    from pytest_modelbench.gates import read_gate
+
+    folder = item.path.parent
+    gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
+    gate = _with_located_transform(_with_located_metric(gate, folder), folder)
+    if gate.kpi.name == "carbon_per_1m":
+        from pytest_modelbench.probes.carbon import grid
+
+        grid(own.country, own.grid_intensity)
+    if gate.kpi.probe == "record" and source != "marker":
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
+            'that could record it. Write metric = "module:function"'
+        )
+    return gate
 
 
 def _with_located_transform(gate: Gate, folder: Path) -> Gate:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ import pytest
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, UsageMistake
+from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
-from pytest_modelbench.parametrisation import named_on_command_line
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
 from pytest_modelbench.reports.json_report import write_report
@@ -30,7 +29,7 @@ from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.settings import Given, NamedSpec, Settings
-from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES, NAMED
+from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
@@ -111,21 +110,6 @@ class Judging:
         self.until_the_end.close()
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)
-
-    def specs_not_found(self, items: Sequence[pytest.Item]) -> Iterator[str]:
-        """Check that everything named on the command line and in files exists, without calling it."""
-        from pytest_modelbench.models.locate import locate
-
-        files = {module for item in items if (module := item.getparent(pytest.Module)) and NAMED in module.stash}
-        named = [*named_on_command_line(self.settings).items()]
-        for file in sorted(files, key=lambda module: module.nodeid):
-            named += file.stash[NAMED].items()
-        for fixture, specs in named:
-            for given in specs:
-                try:
-                    locate(given, Path(self.config.invocation_params.dir), saved=fixture != "eval_data")
-                except UsageMistake as mistake:
-                    yield f"{given.where}: {mistake}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,22 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
         for fixture, specs in given.items()
         if specs
     }
+
+
+def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Check that everything named on the command line and in files exists, without calling it."""
+    from pytest_modelbench.models.locate import locate
+
+    files = {module for item in items if (module := item.getparent(pytest.Module)) and NAMED in module.stash}
+    named = [*named_on_command_line(settings).items()]
+    for file in sorted(files, key=lambda module: module.nodeid):
+        named += file.stash[NAMED].items()
+    for fixture, specs in named:
+        for given in specs:
+            try:
+                locate(given, Path(config.invocation_params.dir), saved=fixture != "eval_data")
+            except UsageMistake as mistake:
+                yield f"{given.where}: {mistake}"
 
 
 def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[NamedSpec, ...]]:

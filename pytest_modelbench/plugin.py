@@ -189,13 +189,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     judging = config.stash.get(JUDGING, None)
     if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
-    from pytest_modelbench import collection
+    from pytest_modelbench import collection, parametrisation
 
     mistakes: list[str] = []
     if judging is None:
         config.stash[UNJUDGED] = collection.skip_unjudged(items)
     else:
-        mistakes += judging.specs_not_found(items)
+        mistakes += parametrisation.names_not_found(config, judging.settings, items)
+        mistakes += collection.without_suite(config, judging.settings, items)
         mistakes += collection.read_items(items, judging.settings)
     collection.refuse(config, items, mistakes)
 
