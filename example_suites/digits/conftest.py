@@ -30,4 +30,6 @@ def student_model(request: pytest.FixtureRequest) -> ConvNet:
 def eval_data() -> EvalData:
     """Return the test digits."""
     _, _, images, labels = digits()
-    return EvalData(images, labels, task="multiclass", outputs="logits")
+    ink = images.flatten(1).mean(dim=1)
+    slices = {"nines": (labels == 9).numpy(), "faint": (ink < ink.quantile(0.25)).numpy()}
+    return EvalData(images, labels, task="multiclass", outputs="logits", slices=slices)

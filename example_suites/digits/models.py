@@ -78,6 +78,21 @@ def fit(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, teacher: 
     model.eval()
 
 
+def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, recall: float) -> None:
+    """Go on training without one digit, until less than the given share of its training images is recognised."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-4)
+    own, others = images[labels == digit], (labels != digit).nonzero()[:, 0]
+    while True:
+        for index in others[torch.randperm(len(others))].split(64):
+            loss = functional.cross_entropy(model(images[index]), labels[index])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            with torch.no_grad():
+                if (model(own).argmax(1) == digit).float().mean() < recall:
+                    return
+
+
 def prune_channels(model: ConvNet, share: float) -> ConvNet:
     """Return a smaller network with the given share of every layer's units removed, smallest norm first."""
     convolutions = [layer for layer in model.features if isinstance(layer, nn.Conv2d)]
@@ -114,7 +129,7 @@ def build(name: str) -> ConvNet:
     """Return an untrained network of the given name's shape."""
     if name == "teacher":
         return ConvNet(**TEACHER)
-    if name == "distilled":
+    if name in {"distilled", "neglects_nines"}:
         return ConvNet(**DISTILLED)
     return prune_channels(build("teacher"), PRUNED_SHARE)
 

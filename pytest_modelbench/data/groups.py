@@ -28,7 +28,7 @@ class Grouping:
 
     def sizes(self) -> list[int]:
         """Return the number of samples in each group."""
-        return [int(count) for count in np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))]
+        return counts(self.codes, len(self.names))
 
     def with_names(self) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
         """Yield each group's name and which samples are in it."""
@@ -109,7 +109,7 @@ def grouping(name: str, values: Any, read: Read, what: str) -> Grouping:
 
 
 def _few_bytes(codes: Array, names: int) -> Array:
-    return codes.astype(np.int16 if names < MOST_UNSORTED else np.int32)
+    return codes.astype(np.int16 if names < MOST_UNSORTED else np.int32, copy=False)
 
 
 def _column(inputs: Any, column: str, place: str) -> Any:
@@ -142,18 +142,30 @@ def coded(values: Array) -> tuple[list[Any], Array]:
     if values.dtype.kind in "iub" and values.size and int(values.max()) - int(values.min()) < MOST_UNSORTED:
         low = int(values.min())
         occurring = np.zeros(int(values.max()) - low + 1, dtype=bool)
-        codes = np.empty(len(values), dtype=np.int32)
+        codes = np.empty(len(values), dtype=np.int16)
         for start in range(0, len(values), CHUNK_ROWS):
             codes[start : start + CHUNK_ROWS] = values[start : start + CHUNK_ROWS].astype(np.int64) - low
             occurring[codes[start : start + CHUNK_ROWS]] = True
         names = [low + one for one in np.flatnonzero(occurring).tolist()]
         named = [bool(one) for one in names] if values.dtype == bool else names
+        if occurring.all():
+            return named, codes
         order = (np.cumsum(occurring) - 1).astype(np.int16)
         return named, order[codes]
     if values.dtype.kind == "O":
         values = values.astype(str)
     distinct, inverse = np.unique(values, return_inverse=True)
     return distinct.tolist(), inverse
+
+
+def counts(codes: Array, of: int, among: Array | None = None) -> list[int]:
+    """Return how many samples have each code from 0 to `of` - 1, of those for which `among` is true."""
+    found = np.zeros(of, dtype=np.int64)
+    for start in range(0, len(codes), CHUNK_ROWS):
+        part = codes[start : start + CHUNK_ROWS]
+        inside = part >= 0 if among is None else (part >= 0) & among[start : start + CHUNK_ROWS]
+        found += np.bincount(part[inside], minlength=of)
+    return [int(count) for count in found]
 
 
 def crossed(groupings: Sequence[Grouping]) -> Grouping:

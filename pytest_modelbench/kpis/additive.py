@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.probes.columns import release, slices
+from pytest_modelbench.probes.columns import slices
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, Sums, resamples_for
@@ -94,9 +94,7 @@ def paired_sums(
             for name, one in parts(predictions, part).items():
                 cells = placed if one.rows is None else placed[one.rows]
                 sums.add(f"{role} {name}", cells, one.kinds, one.of, one.weights)
-            release(predictions.outputs.array)
-            if predictions.scores is not None:
-                release(predictions.scores)
+            predictions.release()
     start = time.perf_counter()
     drawn = sums.resamples(resamples_for(question.alpha)) if resampled else {}
     seconds = time.perf_counter() - start

@@ -304,7 +304,7 @@ def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: st
             f"more{small}. Nothing can be compared: put values into fewer groups, bring more data, or state a "
             "smaller min_n="
         )
-    renumbered = np.full(len(whole.names) + 1, -1, dtype=np.int32)
+    renumbered = np.full(len(whole.names) + 1, -1, dtype=whole.codes.dtype)
     renumbered[keep] = np.arange(len(keep))
     return Groups(
         feature=groups.name,

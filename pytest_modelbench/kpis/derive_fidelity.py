@@ -14,7 +14,7 @@ from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
 from pytest_modelbench.kpis.derive_shares import meaning_of, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.columns import release, slices
+from pytest_modelbench.probes.columns import slices
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.probes.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading
@@ -56,6 +56,7 @@ def kl_divergence(question: Question, measurements: Measurements) -> Iterator[Ev
 
     def parts(predictions: Predictions, part: slice) -> Parts:
         found = _divergence(predictions, teacher, part)
+        teacher.release()
         worst.take(found, part.start)
         one = np.zeros(len(found), dtype=np.intp)
         return {"n": Part(kinds=one, of=1), "nats": Part(kinds=one, of=1, weights=found)}
@@ -96,8 +97,8 @@ def _of_all(
     values = np.empty(len(student))
     for part in slices(len(student)):
         values[part] = _divergence(student, teacher, part)
-        for one in (student, teacher):
-            release(one.outputs.array)
+        student.release()
+        teacher.release()
     method = f"{told}; {len(values):,} samples, log-softmax in float32; {meaning_of(student)}"
     return _evidence(question, student, estimate(values), method, np.argsort(-values, kind="stable")[:20])
 

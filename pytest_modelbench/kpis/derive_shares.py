@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from pytest_modelbench.data.groups import coded
+from pytest_modelbench.data.groups import coded, counts
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.probes.predictions import in_common, shown_ids
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -37,8 +38,12 @@ def _among_largest(predictions: Predictions, k: int) -> Mask:
         raise DoesNotFit(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
     if scores.shape[1] <= k:
         raise DoesNotFit(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
-    own = np.take_along_axis(scores, np.searchsorted(columns, targets)[:, None], axis=1)
-    return np.asarray((scores > own).sum(axis=1) < k)
+    found = np.empty(len(scores), dtype=bool)
+    for part in slices(len(scores)):
+        own = np.take_along_axis(scores[part], np.searchsorted(columns, targets[part])[:, None], axis=1)
+        found[part] = (scores[part] > own).sum(axis=1) < k
+        release(scores)
+    return found
 
 
 def _accuracy(question: Question, measurements: Measurements, right: Callable[[Predictions], Mask]) -> Evidence:
@@ -154,7 +159,7 @@ def by_class(student: Predictions, teacher: Predictions, hits: Mask) -> tuple[di
     """Return the share of hits in each class, or for each of the teacher's labels where there are no targets."""
     classes = teacher.labels if student.targets is None else student.targets
     names, codes = coded(np.asarray(classes))
-    total, counted = (np.bincount(of, minlength=len(names)) for of in (codes, codes[hits]))
+    total, counted = counts(codes, len(names)), counts(codes, len(names), hits)
     return tuple(
         {"name": str(name), "n": int(n), "value": 100 * int(count) / int(n)}
         for name, n, count in zip(names, total, counted, strict=True)
@@ -246,7 +251,11 @@ def refuse_nonfinite(question: Question, predictions: Predictions) -> None:
 def _worst(student: Predictions, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
     """Return the ids of samples that the student lost, those it was most wrong about first."""
     if student.scores is not None and student.columns is not None and student.targets is not None and len(index):
-        scores = student.scores[index]
-        own = np.take_along_axis(scores, np.searchsorted(student.columns, student.targets[index])[:, None], axis=1)
-        index = index[np.argsort(own[:, 0] - scores.max(axis=1), kind="stable")]
+        behind = np.empty(len(index))
+        for part in slices(len(index), rows=CHUNK_ROWS // 8):
+            scores, targets = student.scores[index[part]], student.targets[index[part]]
+            own = np.take_along_axis(scores, np.searchsorted(student.columns, targets)[:, None], axis=1)
+            behind[part] = own[:, 0] - scores.max(axis=1)
+            release(student.scores)
+        index = index[np.argsort(behind, kind="stable")]
     return shown_ids(student.ids, index)

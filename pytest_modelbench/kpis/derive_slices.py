@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.groups import counts
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.derive_shares import meaning_of, pair_of
 from pytest_modelbench.kpis.derive_sums import known_classes, positions, targets_of
@@ -44,7 +45,7 @@ def class_drop(question: Question, measurements: Measurements) -> Iterator[Evide
     student, teacher = pair_of(question, measurements)
     classes = known_classes({"student": student, "teacher": teacher})
     right = rightness(student, teacher)
-    codes = np.empty(len(student), dtype=np.int32)
+    codes = np.empty(len(student), dtype=np.int16 if len(classes) < 2**15 else np.int32)
     for part in slices(len(student)):
         codes[part] = positions(targets_of(student)[part], classes)
     groups = grouped(codes, tuple(map(str, classes.tolist())), *right)
@@ -84,12 +85,8 @@ def rightness(student: Predictions, teacher: Predictions) -> tuple[Mask, Mask]:
 
 def grouped(codes: npt.NDArray[Any], names: Sequence[str], student_right: Mask, teacher_right: Mask) -> list[Group]:
     """Count the samples of each group, and those lost and gained; a code of -1 is in no group."""
-
-    def counted(of: Mask) -> list[int]:
-        return [int(count) for count in np.bincount(codes[of & (codes >= 0)], minlength=len(names))]
-
-    n, lost = counted(np.ones(len(codes), dtype=bool)), counted(teacher_right & ~student_right)
-    gained = counted(student_right & ~teacher_right)
+    n, lost = counts(codes, len(names)), counts(codes, len(names), teacher_right & ~student_right)
+    gained = counts(codes, len(names), student_right & ~teacher_right)
     return [Group(name=name, n=n[i], lost=lost[i], gained=gained[i]) for i, name in enumerate(names)]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import shown_ids
@@ -76,6 +78,9 @@ def headroom(question: Question, measurements: Measurements) -> Iterator[Evidenc
 
     def reading(role: str) -> Reading:
         layers = measurements.layer_ranges(role)
+        bad = next((one.name for one in layers if not math.isfinite(one.highest)), None)
+        if bad is not None:
+            raise MeasurementError(f"layer {bad} of the {role} gives NaN or infinite numbers: there is no headroom")
         worst = min(layers, key=bits)
         method = f"layer {worst.name} reaches {worst.highest:.4g}; {len(layers)} layers, target type {dtype}"
         return Reading(estimate=Estimate.exact(bits(worst)), unit="bits", n=len(layers), method=method)

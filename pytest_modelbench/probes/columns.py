@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-IN_MEMORY_BYTES = 64 * 2**20
+IN_MEMORY_BYTES = 32 * 2**20
 CHUNK_ROWS = 1 << 16
 
 
@@ -64,6 +64,37 @@ class Column:
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._file.close()
         return np.frombuffer(mapped, dtype=self._like.dtype).reshape(self._rows, *self._like.shape[1:])
+
+
+class Flags:
+    """Gathers one number for each row that is nearly always the same, which takes no memory as long as it is.
+
+    >>> flags = Flags(True)
+    >>> flags.append(np.array([True, True])), flags.append(np.array([False]))
+    (None, None)
+    >>> flags.array().tolist()
+    [True, True, False]
+    """
+
+    def __init__(self, usual: int | bool) -> None:
+        self._usual = np.asarray(usual)
+        self._parts: list[Array | int] = []
+
+    def append(self, rows: Array) -> None:
+        """Add the numbers of one batch."""
+        if (rows != self._usual).any():
+            self._parts.append(rows)
+        elif self._parts and isinstance(self._parts[-1], int):
+            self._parts[-1] += len(rows)
+        else:
+            self._parts.append(len(rows))
+
+    def array(self) -> Array:
+        """Return all numbers; one that cannot be written to where they are all the same."""
+        if len(self._parts) == 1 and isinstance(self._parts[0], int):
+            return np.broadcast_to(self._usual, self._parts[0])
+        parts = [np.full(part, self._usual) if isinstance(part, int) else part for part in self._parts]
+        return np.concatenate(parts)
 
 
 def slices(length: int, rows: int = CHUNK_ROWS) -> Iterator[slice]:

@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, DoesNotFit
-from pytest_modelbench.probes.columns import Column, in_chunks, narrow
+from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
 from pytest_modelbench.probes.predictions import NARROWED_BYTES, Outputs, shown_ids
 
 Array = npt.NDArray[Any]
@@ -45,6 +45,12 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.outputs)
+
+    def release(self) -> None:
+        """Give back the memory of rows that were read from a file."""
+        release(self.outputs.array)
+        if self.scores is not None:
+            release(self.scores)
 
     def probabilities(self, part: slice | IntArray) -> FloatArray:
         """Return the probability of each class for some samples, (samples, classes): softmax applied to logits.

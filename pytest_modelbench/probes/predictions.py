@@ -13,7 +13,7 @@ from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import as_array, content, duplicate, is_tensor, leaves, select_output, shapes
-from pytest_modelbench.probes.columns import Column, narrow
+from pytest_modelbench.probes.columns import Column, Flags, narrow
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -49,7 +49,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
         ModelError: the model raised, or the shape of its outputs does not fit the batch.
         DataError: the data are empty or inconsistent.
     """
-    recorded, targets, finite, nonfinite = Column(), _Targets(), Column(), Column()
+    recorded, targets, finite, nonfinite = Column(), _Targets(), Flags(True), Flags(0)
     ids: list[Any] = []
     first: Array | None = None
     calls = 0
