@@ -206,9 +206,10 @@ def read_gate(
 
 def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
     def bind(limit: str, of: Kpi = kpi) -> BoundLimit:
-        return bind_limit(
-            parse_limit(limit), kpi=of.name, unit=of.unit, better=of.better, bounds=of.bounds, source=source
-        )
+        parsed = parse_limit(limit)
+        if of.paired and parsed.subject not in {"", "regression"}:
+            raise UsageMistake(_compares_already(str(parsed), of))
+        return bind_limit(parsed, kpi=of.name, unit=of.unit, better=of.better, bounds=of.bounds, source=source)
 
     def bind_other(name: str, limit: str) -> BoundLimit:
         other, _ = find_kpi(name, {})
@@ -243,6 +244,14 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
+def _compares_already(limit: str, kpi: Kpi) -> str:
+    example = "95%" if kpi.unit == "%" else f"5 {kpi.unit}".strip()
+    return (
+        f"'{limit}': {kpi.name} compares student and teacher already. Write a limit on its value, such as "
+        f"'{'>=' if kpi.better == 'higher' else '<='} {example}'"
+    )
+
+
 def _check_memory(value: Any) -> None:
     expected = f"memory={value!r}, expected a text such as '512 MB' or '2 GiB'"
     if not isinstance(value, str):
@@ -260,11 +269,6 @@ def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
     if kpi.report_only and limits:
         raise UsageMistake(
             f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
-        )
-    if kpi.paired and any(limit.needs_teacher for limit in limits):
-        raise UsageMistake(
-            f"'{next(limit.limit for limit in limits if limit.needs_teacher)}': {kpi.name} compares student and "
-            f"teacher already. Write a limit on its value, such as '{'>=' if kpi.better == 'higher' else '<='} 95%'"
         )
     if kpi.probe == "compiled" and any(limit.needs_teacher for limit in limits):
         raise UsageMistake(

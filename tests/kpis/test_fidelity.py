@@ -84,3 +84,30 @@ def test_agreement_by_class() -> None:
     assert [(row["name"], row["n"], row["value"]) for row in rows] == [("0", 10, 100), ("1", 10, 60), ("2", 10, 100)]
     flips = evidence("flips", student=student, teacher=targets, targets=targets).breakdown
     assert [row["value"] for row in flips] == [0, 40, 0]
+
+
+def test_other_number_of_classes() -> None:
+    """A student with an output too few is told apart from one that is wrong."""
+    targets = np.arange(30) % 3
+    teacher, student = np.eye(4)[targets], np.eye(3)[targets]
+    with pytest.raises(MeasurementError, match=r"other classes apart: 0, 1, 2, 3 \(4\) and 0, 1, 2 \(3\)"):
+        evidence("agreement", student=student, teacher=teacher, targets=targets)
+
+
+def test_other_order_of_classes() -> None:
+    """Columns that were exchanged show as a renaming that makes nearly all answers agree."""
+    targets = np.arange(90) % 3
+    logits = np.eye(3)[targets] * 5
+    found = evidence("agreement", student=logits[:, [1, 2, 0]], teacher=logits, targets=targets)
+    assert found.student.value == 0
+    assert found.notes[0].startswith("the student's classes seem to be in another order: its 2 is the teacher's 0")
+    noise = np.random.default_rng(0).normal(size=(90, 3))
+    assert not evidence("agreement", student=noise, teacher=logits, targets=targets).notes
+
+
+@pytest.mark.parametrize("kpi", ["top1_accuracy", "agreement", "flips"])
+def test_student_that_does_not_look_at_its_inputs(kpi: str) -> None:
+    """Noted wherever answers are judged."""
+    targets = np.arange(30) % 3
+    found = evidence(kpi, student=np.full(30, 2), teacher=targets, targets=targets)
+    assert "student answers 2 for every sample" in found.notes
