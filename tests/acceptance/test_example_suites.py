@@ -27,7 +27,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 """
 
 
-def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+def judge(folder: Path, *arguments: str, suite: Path = DIGITS) -> tuple[int, str, dict[str, Any]]:
     """Run the suite as a user would, without a network, and return exit code, output and report."""
     report = folder / "report.json"
     (folder / "no_network.py").write_text(NO_NETWORK)
@@ -45,7 +45,7 @@ def judge(folder: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
         "no_network",
     ]
     finished = subprocess.run(
-        [*command, *arguments], cwd=DIGITS, env=environment, capture_output=True, text=True, check=False
+        [*command, *arguments], cwd=suite, env=environment, capture_output=True, text=True, check=False
     )
     found = json.loads(report.read_text())
     jsonschema.validate(found, report_schema(), cls=jsonschema.Draft202012Validator)
@@ -161,3 +161,22 @@ def test_broken_students_fail_the_build(tmp_path: Path) -> None:
     neglects = {(gate["kpi"], gate["verdict"]) for gate in report["gates"] if gate["student"] == "neglects_nines"}
     assert {("top1_accuracy", "pass"), ("class_drop", "fail"), ("slice_drop", "fail")} < neglects
     assert ("negative_flip_rate", "fail") in neglects
+
+
+def test_fairness_suite(tmp_path: Path) -> None:
+    """The distilled student is as fair as its teacher; the pruned one is not, though it is right more often."""
+    suite = DIGITS.parent / "tabular_fairness"
+    status, output, report = judge(tmp_path, suite=suite)
+    assert status == 0, output
+    assert report["summary"]["pass"] == len(report["gates"]) == 6
+    status, output, report = judge(
+        tmp_path, "--modelbench-student=pruned=diabetes.py:pruned_until_unfair", suite=suite
+    )
+    assert status == 1
+    failed = {test["nodeid"].partition("::")[2] for test in report["tests"] if test["outcome"] == "failed"}
+    assert failed == {
+        f"{test}[pruned]"
+        for test in ("test_odds_of_the_sexes", "test_alarms_of_the_age_groups", "test_alarms_of_the_sexes")
+    }
+    accuracy = next(gate for gate in report["gates"] if gate["kpi"] == "top1_accuracy")["readings"]
+    assert accuracy["student"]["value"] > accuracy["teacher"]["value"]

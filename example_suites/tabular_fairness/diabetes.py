@@ -72,8 +72,8 @@ def teacher() -> nn.Module:
 
 def distilled() -> nn.Module:
     """Return a student of 16 units that learned the teacher's probabilities."""
-    with torch.no_grad():
-        soft = torch.softmax(teacher()(torch.from_numpy(patients()[0].features)), dim=1)
+    logits = teacher()(torch.from_numpy(patients()[0].features))
+    soft = torch.softmax(logits, dim=1).detach()
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         return fit(network(16), soft, steps=400, rate=1e-2, decay=0.0)
