@@ -24,7 +24,7 @@ docs: $(READY)  ## write the pages that come from the code, and build the docume
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates of right verdicts, half an hour in all
+bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates of right verdicts, an hour and a half in all
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/allocator.py
@@ -34,6 +34,8 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates o
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/flops.py
 	$(BIN)/python benchmarks/energy.py
+	$(BIN)/python benchmarks/quality_pass.py
+	$(BIN)/python benchmarks/fairness.py --sessions 120
 
 clean:
 	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results
