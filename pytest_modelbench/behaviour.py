@@ -16,7 +16,7 @@ from pytest_modelbench.costing import CostMeasurements, Found
 from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.outputs import take
-from pytest_modelbench.probes.meaning import Predictions, interpret
+from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret
 from pytest_modelbench.probes.predictions import Outputs, collect_outputs
 from pytest_modelbench.probes.stability import (
     Variant,
@@ -86,14 +86,14 @@ class BehaviourMeasurements(CostMeasurements):
     def variants(self, role: str) -> Sequence[Variant]:
         """Return what changes with other batches, another number type or another order in memory."""
         model, data, options = self.model(role), self.data(), self.gate.options
-        labels, samples = self.predictions(role).task in {"multiclass", "binary"}, int(options["samples"])
+        answers, samples = answers_of(self.predictions(role)), int(options["samples"])
 
         def measure() -> Sequence[Variant]:
             if self.gate.kpi.name == "dtype_invariance":
-                return dtype_variants(model, data, samples, str(options["dtype"]), labels=labels)
+                return dtype_variants(model, data, samples, str(options["dtype"]), answers)
             if self.gate.kpi.name == "memory_format_invariance":
-                return memory_format_variants(model, data, samples, labels=labels)
-            return batch_variants(model, data, samples, self.plan.settings.seed, labels=labels)
+                return memory_format_variants(model, data, samples, answers)
+            return batch_variants(model, data, samples, self.plan.settings.seed, answers)
 
         return self._of(model, ("variants", self.gate.kpi.name, samples, options.get("dtype")), measure)
 

@@ -176,8 +176,8 @@ def signal_to_noise(teacher: Model, student: Model, inputs: Any) -> Mapping[str,
         before = kept.get(name)
         if before is None or name in ratios or len(gave) != 1 or gave[0].shape != before.shape:
             return
-        reference = before.double()
-        noise = float((reference - gave[0].detach().to(before.device).double()).norm())
+        reference = before.cpu().double()
+        noise = float((reference - gave[0].detach().cpu().double()).norm())
         signal = float(reference.norm())
         if noise == 0:
             ratios[name] = SAME_DB

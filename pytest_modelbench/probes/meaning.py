@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -81,6 +81,17 @@ class Predictions:
         if self.scores is None or self.columns is None:
             raise DoesNotFit(f"{self.outputs.model} gives {self.meaning}, and one score for each class is needed")
         return np.asarray(self.scores[part], dtype=np.float64)
+
+
+def answers_of(predictions: Predictions) -> Callable[[Array], Array] | None:
+    """Return what raw outputs say as labels, (n,) or (n, labels); None where outputs are labels or values already."""
+    if predictions.meaning in {"labels", "values"}:
+        return None
+    one = predictions.outputs.array.ndim == 1 or predictions.outputs.array.shape[1] == 1
+    if predictions.task == "multilabel" or one:
+        threshold = 0.5 if predictions.meaning == "probabilities" else 0.0
+        return lambda outputs: outputs > threshold
+    return lambda outputs: outputs.argmax(axis=1)
 
 
 def interpret(outputs: Outputs, data: EvalData) -> Predictions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_modelbench.models.outputs import as_array, duplicate, leaves, map_tr
 from pytest_modelbench.probes.predictions import Outputs
 
 Array = npt.NDArray[Any]
+Answers = Callable[[Array], Array]
 BATCH_SIZES = (1, 2, 7)
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 """How far values may move that are no labels: what another order of additions does."""
@@ -68,7 +69,7 @@ def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
     return as_array(select_output(output, data.select, model.name))
 
 
-def batch_variants(model: Model, data: EvalData, samples: int, seed: int, *, labels: bool) -> list[Variant]:
+def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answers: Answers | None) -> list[Variant]:
     """Ask a model for the same samples one by one, in other batch sizes, and in another order.
 
     Args:
@@ -76,7 +77,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, *, lab
         data: whose first samples are used.
         samples: how many.
         seed: of the other order.
-        labels: whether outputs are one row of scores, whose largest is the label.
+        answers: what outputs say, as labels; None where they are values.
 
     Raises:
         ModelError: the model raised, also because it cannot take such a batch.
@@ -86,7 +87,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, *, lab
     with model.running():
         whole = _answer(model, inputs, data)
         found = [
-            _variant(f"batch size {size}", whole, _in_batches(model, inputs, data, size), labels)
+            _variant(f"batch size {size}", whole, _in_batches(model, inputs, data, size), answers)
             for size in BATCH_SIZES
             if size < count
         ]
@@ -94,7 +95,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, *, lab
         shuffled = _answer(model, _reordered(inputs, order), data)
         back = np.empty_like(shuffled)
         back[order] = shuffled
-        return [*found, _variant("another order", whole, back, labels)]
+        return [*found, _variant("another order", whole, back, answers)]
 
 
 def _in_batches(model: Model, inputs: Any, data: EvalData, size: int) -> Array:
@@ -111,7 +112,7 @@ def _reordered(inputs: Any, order: npt.NDArray[np.intp]) -> Any:
     return map_tree(pick, inputs)
 
 
-def _variant(name: str, whole: Array, other: Array, labels: bool) -> Variant:
+def _variant(name: str, whole: Array, other: Array, answers: Answers | None) -> Variant:
     if other.shape != whole.shape:
         raise ModelError(f"with {name} the outputs have shape {other.shape}, and {whole.shape} in one batch")
     if whole.dtype.kind not in "fiu":
@@ -119,22 +120,22 @@ def _variant(name: str, whole: Array, other: Array, labels: bool) -> Variant:
     with np.errstate(invalid="ignore"):
         apart = np.abs(whole.astype(np.float64) - other.astype(np.float64))
     furthest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
-    if labels and whole.ndim == 2 and whole.shape[1] > 1:
-        changed = whole.argmax(axis=1) != other.argmax(axis=1)
+    if answers is not None:
+        changed = _any(answers(whole) != answers(other))
     elif whole.dtype.kind in "iu":
         changed = _any(whole != other)
     else:
         scale = float(np.nanmax(np.abs(whole))) if np.isfinite(whole).any() else 0.0
         same = np.isclose(other, whole, rtol=RELATIVE, atol=ABSOLUTE * scale, equal_nan=True)
         changed = _any(~same)
-    return Variant(name=name, changed=np.asarray(changed), furthest=furthest)
+    return Variant(name=name, changed=changed, furthest=furthest)
 
 
 def _any(differs: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(differs.reshape(len(differs), -1).any(axis=1))
 
 
-def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, *, labels: bool) -> list[Variant]:
+def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, answers: Answers | None) -> list[Variant]:
     """Ask a copy of a torch module for the same samples in another number type.
 
     Raises:
@@ -154,14 +155,14 @@ def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, *, la
         whole = _answer(model, inputs, data)
     with other.running():
         cast = map_tree(lambda leaf: _cast(leaf, DTYPES[dtype]), inputs)
-        return [_variant(dtype, whole, _answer(other, cast, data).astype(whole.dtype), labels)]
+        return [_variant(dtype, whole, _answer(other, cast, data).astype(whole.dtype), answers)]
 
 
 def _cast(leaf: Any, dtype: Any) -> Any:
     return leaf.to(dtype) if hasattr(leaf, "is_floating_point") and leaf.is_floating_point() else leaf
 
 
-def memory_format_variants(model: Model, data: EvalData, samples: int, *, labels: bool) -> list[Variant]:
+def memory_format_variants(model: Model, data: EvalData, samples: int, answers: Answers | None) -> list[Variant]:
     """Ask a copy of a torch module for the same images with their channels last in memory.
 
     Raises:
@@ -189,7 +190,7 @@ def memory_format_variants(model: Model, data: EvalData, samples: int, *, labels
     with model.running():
         whole = _answer(model, inputs, data)
     with other.running():
-        return [_variant("channels last", whole, _answer(other, map_tree(channels_last, inputs), data), labels)]
+        return [_variant("channels last", whole, _answer(other, map_tree(channels_last, inputs), data), answers)]
 
 
 def shape_mismatches(student: Model, data: EvalData, expected: tuple[int, ...] | None, samples: int) -> Iterator[str]:

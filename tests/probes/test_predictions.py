@@ -9,7 +9,7 @@ import pytest
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import DataError, ModelError
-from pytest_modelbench.probes.meaning import Predictions, interpret
+from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret
 from pytest_modelbench.probes.predictions import collect_outputs, in_common, shown_ids
 
 RNG = np.random.default_rng(0)
@@ -132,3 +132,19 @@ def test_few_ids_are_shown() -> None:
     """Ten ids, then how many more."""
     assert shown_ids(range(100), np.arange(3)) == ("0", "1", "2")
     assert shown_ids(range(100), np.arange(13))[-1] == "and 3 more"
+
+
+def test_answers_of_raw_outputs() -> None:
+    """As labels are read: the largest of several columns, one side of a threshold of one column."""
+    column = LOGITS[:, :1]
+    found = answers_of(read(column, LABELS % 2, task="binary", outputs="logits"))
+    assert found is not None
+    assert np.array_equal(found(column), column > 0)
+    found = answers_of(read(CHANCES[:, 0], LABELS % 2, task="binary", outputs="probabilities"))
+    assert found is not None
+    assert np.array_equal(found(CHANCES[:, 0]), CHANCES[:, 0] > 0.5)
+    found = answers_of(read(LOGITS, LABELS))
+    assert found is not None
+    assert np.array_equal(found(LOGITS), LOGITS.argmax(axis=1))
+    assert answers_of(read(LABELS, LABELS)) is None
+    assert answers_of(read(LOGITS[:, 0], LOGITS[:, 1], task="regression")) is None
