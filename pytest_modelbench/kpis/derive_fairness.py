@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,14 +14,15 @@ from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.additive import Part, Parts, compared, paired_sums
 from pytest_modelbench.kpis.derive_shares import meaning_of
 from pytest_modelbench.kpis.derive_sums import judged_models, known_classes, positions, targets_of
-from pytest_modelbench.kpis.group_rates import Rates, frame_rates, spread
+from pytest_modelbench.kpis.group_rates import Rates, frame_rates, pairs_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
-from pytest_modelbench.results import Evidence, Reading
-from pytest_modelbench.stats.cells import Sums
-from pytest_modelbench.stats.paired import percentiles
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.stats.cells import FloatArray, Sums
+from pytest_modelbench.stats.gaps import drift_interval, gap_interval
 
 SHOWN = 6
+MOST_PAIRS = 20_000
 Array = npt.NDArray[Any]
 
 
@@ -51,11 +52,12 @@ def absolute(question: Question, measurements: Measurements) -> Iterator[Evidenc
         return
     found = _Found(question, measurements, both=False)
     comparison = None
-    if "teacher" in found.points:
-        comparison = compared(found.points, found.drawn, question.alpha, found.sums.method)
+    if "teacher" in found.pairs:
+        gaps = compared(found.points, found.drawn, question.alpha, found.sums.method)
+        comparison = replace(gaps, difference=found.drift())
     yield Evidence(
         student=found.reading("student"),
-        teacher=found.reading("teacher") if "teacher" in found.points else None,
+        teacher=found.reading("teacher") if "teacher" in found.pairs else None,
         comparison=comparison,
         sampled=question.asked,
         notes=found.notes,
@@ -69,10 +71,8 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
         yield _worst_feature(drift, question, measurements)
         return
     found = _Found(question, measurements, both=True)
-    points, drawn = found.points, found.drawn
-    estimate = percentiles(points["student"] - points["teacher"], drawn["student"] - drawn["teacher"], question.alpha)
-    told = ", ".join(f"{role} {points[role]:.4g}" for role in ("student", "teacher"))
-    reading = replace(found.reading("student"), estimate=estimate, method=f"{told}; {found.method}")
+    told = ", ".join(f"{role} {found.points[role]:.4g}" for role in ("student", "teacher"))
+    reading = replace(found.reading("student"), estimate=found.drift(), method=f"{told}; {found.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
 
 
@@ -103,11 +103,32 @@ def _worst_feature(
         if faults:
             raise MeasurementError(faults[0])
         raise _no_feature(question)
-    sign = 1 if question.kpi.better == "lower" else -1
-    worst = max(found, key=lambda name: sign * found[name].student.value)
-    told = (f"worst of {', '.join(found)}: {worst}",) if len(names) > 1 else ()
+    worst = _worst_of(question, {name: one.student.estimate for name, one in found.items()})
+    told = (f"worst of {', '.join(found)}: {worst[0]}",) if len(names) > 1 else ()
     rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
-    return replace(found[worst], notes=(*told, *found[worst].notes, *faults), breakdown=rows)
+    changes = {
+        name: one.comparison.difference for name, one in found.items() if one.comparison and one.comparison.difference
+    }
+    comparison = None
+    if changes:
+        comparison = Comparison(difference=_worst_of(question, changes)[1], method="of the feature that changed most")
+    chosen = found[worst[0]]
+    return replace(
+        chosen,
+        student=replace(chosen.student, estimate=worst[1], confidence=question.confidence),
+        comparison=comparison,
+        notes=(*told, *chosen.notes, *faults),
+        breakdown=rows,
+    )
+
+
+def _worst_of(question: Question, found: Mapping[str, Estimate]) -> tuple[str, Estimate]:
+    """Return which estimate is the worst, with ends that hold for the worst of all."""
+    pick = max if question.kpi.better == "lower" else min
+    name = pick(found, key=lambda one: found[one].value)
+    ends = [[end for one in found.values() if (end := getattr(one, side)) is not None] for side in ("low", "high")]
+    low, high = (pick(side) if side else None for side in ends)
+    return name, Estimate(value=found[name].value, low=low, high=high)
 
 
 def _no_feature(question: Question) -> DoesNotFit:
@@ -152,12 +173,14 @@ class _Found:
             role: frame_rates(model, self.groups.codes, self.groups.names, self.classes, self.judged)
             for role, model in self.models.items()
         }
-        self.points = {role: self._point(role) for role in self.models}
-        self.drawn = {role: self._value(self.sums.drawn[role]) for role in self.models}
+        self.sign = -1 if "_ratio" in name else 1
+        self.pairs, self.drawn_pairs = self._defined_pairs()
+        self.points = {role: self.sign * float(pairs.max()) for role, pairs in self.pairs.items()}
+        self.drawn = {role: self.sign * np.nanmax(pairs, axis=1) for role, pairs in self.drawn_pairs.items()}
         levels = f" within {question.options['control']}" if question.options["control"] else ""
         self.method = (
-            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}; {meaning_of(student)}; within groups, "
-            f"{self.sums.method}"
+            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}; {meaning_of(student)}; bounds "
+            f"for the pair that may be furthest apart, within groups {self.sums.method}"
         )
 
     def _judged_classes(self) -> list[int]:
@@ -188,30 +211,50 @@ class _Found:
             **{name: Part(kinds=kind, of=of) for name, kind in inside.items()},
         }
 
-    def _value(self, sums: Sums) -> npt.NDArray[np.float64]:
-        """Return the KPI for sums of shape (resamples, groups times classes)."""
+    def _rates_of(self, sums: Sums) -> Rates:
+        """Return the rates that sums of shape (resamples, groups times classes) give."""
         count = len(self.groups.names)
-        rates = Rates.of_losses(sums) if self.loss else Rates.of_counts(sums, count, self.judged)
-        return spread(self.question.kpi.name, rates, self.groups.levels)
+        return Rates.of_losses(sums) if self.loss else Rates.of_counts(sums, count, self.judged)
 
-    def _point(self, role: str) -> float:
-        value = float(spread(self.question.kpi.name, self.rates[role], self.groups.levels)[0])
-        if not np.isfinite(value):
+    def _defined_pairs(self) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Return how far apart every two groups are, and that of the resamples, where all models have both rates."""
+        name, levels = self.question.kpi.name, self.groups.levels
+        points = {role: pairs_of(name, rates, levels)[0] for role, rates in self.rates.items()}
+        defined = np.logical_and.reduce([np.isfinite(pairs) for pairs in points.values()])
+        if not defined.any():
             raise MeasurementError(
-                f"{self.question.kpi.name} of {self.models[role].outputs.model} is undefined: a rate has no "
-                "denominator in all groups but one (no positives, or no negatives)"
+                f"{name} is undefined: a rate has no denominator in all groups but one (no positives or no negatives)"
             )
-        return value
+        if len(defined) > MOST_PAIRS:
+            raise MeasurementError(
+                f"{name} compares {len(defined):,} pairs of groups and classes. Say which class counts: positive=..."
+            )
+        drawn = {}
+        for role in self.models:
+            pairs = pairs_of(name, self._rates_of(self.sums.drawn[role]), levels)[:, defined]
+            drawn[role] = np.where(np.isfinite(pairs), pairs, points[role][defined])  # a resample without the rate
+        return {role: pairs[defined] for role, pairs in points.items()}, drawn
+
+    def drift(self) -> Estimate:
+        """Return how much the student's groups are further apart than the teacher's."""
+        student, teacher = ((self.pairs[role], self.drawn_pairs[role]) for role in ("student", "teacher"))
+        return drift_interval(*student, *teacher, self.question.alpha).map(lambda value: self.sign * value)
 
     def reading(self, role: str) -> Reading:
         """Return the value of one model."""
         return Reading(
-            estimate=percentiles(self.points[role], self.drawn[role], self.question.alpha),
+            estimate=self._gap(role),
             unit=self.question.kpi.unit,
             n=self.sums.n,
             confidence=self.question.confidence,
             method=self.method,
         )
+
+    def _gap(self, role: str) -> Estimate:
+        """Return how far one model's groups are apart; no gap is below 0, and no ratio above 1."""
+        least = 0.0 if self.sign > 0 else -1.0
+        found = gap_interval(self.pairs[role], self.drawn_pairs[role], self.question.alpha)
+        return found.map(lambda value: self.sign * max(value, least))
 
     @property
     def breakdown(self) -> tuple[dict[str, Any], ...]:

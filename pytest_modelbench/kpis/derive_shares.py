@@ -40,8 +40,9 @@ def _among_largest(predictions: Predictions, k: int) -> Mask:
         raise DoesNotFit(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
     found = np.empty(len(scores), dtype=bool)
     for part in slices(len(scores)):
-        own = np.take_along_axis(scores[part], np.searchsorted(columns, targets[part])[:, None], axis=1)
-        found[part] = (scores[part] > own).sum(axis=1) < k
+        where = np.searchsorted(columns, targets[part])[:, None]
+        own, later = np.take_along_axis(scores[part], where, axis=1), np.arange(scores.shape[1]) > where
+        found[part] = ((scores[part] > own) | ((scores[part] == own) & later)).sum(axis=1) < k  # as scikit-learn
         release(scores)
     return found
 
@@ -222,7 +223,8 @@ def judged_predictions(
         raise DoesNotFit(f"{question.kpi.name} needs targets, and the evaluation data have none")
     if not targets and predictions.task == "regression":
         raise DoesNotFit(f"{question.kpi.name} compares labels, and the task is regression")
-    if question.kpi.derive.startswith("derive_shares") and predictions.task in {"regression", "multilabel"}:
+    per_sample = question.kpi.derive.startswith(("derive_shares", "derive_slices", "derive_weak", "derive_fidelity"))
+    if per_sample and predictions.task in {"regression", "multilabel"}:
         raise DoesNotFit(
             f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
             "Write EvalData(..., task='multiclass') if that is wrong"

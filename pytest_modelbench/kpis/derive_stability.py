@@ -11,6 +11,7 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_evidence
+from pytest_modelbench.kpis.derive_shares import refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading
@@ -23,34 +24,50 @@ if TYPE_CHECKING:
 SHOWN = 3
 
 
-def determinism(_question: Question, measurements: Measurements) -> Iterator[Evidence]:
+def determinism(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count the samples whose output changes in any bit from one run to the next."""
-    changed = measurements.changed_samples("student")
-    outputs = measurements.outputs("student")
-    method = f"two passes over {len(outputs):,} samples, outputs compared bit by bit"
-    reading = Reading(estimate=Estimate.exact(float(len(changed))), unit="", n=len(outputs), method=method)
-    yield Evidence(student=reading, worst_samples=shown_ids(outputs.ids, changed))
+
+    def reading(role: str) -> Reading:
+        n, changed = len(measurements.outputs(role)), measurements.changed_samples(role)
+        method = f"two passes over {n:,} samples, outputs compared bit by bit"
+        return Reading(estimate=Estimate.exact(float(len(changed))), unit="", n=n, method=method)
+
+    worst = shown_ids(measurements.outputs("student").ids, measurements.changed_samples("student"))
+    yield replace(exact_evidence(question, reading), worst_samples=worst)
 
 
 def variants(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the share of samples whose label changes in the worst of several other ways to ask for it."""
-    found = measurements.variants("student")
-    worst = max(found, key=lambda one: int(one.changed.sum()))
-    count, n = int(worst.changed.sum()), len(worst.changed)
-    told = ", ".join(f"{one.name} {int(one.changed.sum())}" for one in found)
-    reading = Reading(
-        estimate=share_interval(count, n, question.alpha).map(lambda share: 100 * share),
-        unit="pp",
-        n=n,
-        confidence=question.confidence,
-        method=f"worst variant: {worst.name}, {count} of {n} samples, Wilson interval; changed with {told}",
-    )
-    yield Evidence(
-        student=reading,
+    """Read the share of samples whose label changes in the worst of several other ways to ask for it.
+
+    Raises:
+        MeasurementError: the outputs are not finite in the first place.
+    """
+
+    def reading(role: str) -> Reading:
+        refuse_nonfinite(question, measurements.predictions(role))
+        found = measurements.variants(role)
+        worst = _worst(found)
+        count, n = int(worst.changed.sum()), len(worst.changed)
+        told = ", ".join(f"{one.name} {int(one.changed.sum())}" for one in found)
+        return Reading(
+            estimate=share_interval(count, n, question.alpha).map(lambda share: 100 * share),
+            unit="pp",
+            n=n,
+            confidence=question.confidence,
+            method=f"worst variant: {worst.name}, {count} of {n} samples, Wilson interval; changed with {told}",
+        )
+
+    evidence, found = exact_evidence(question, reading), measurements.variants("student")
+    yield replace(
+        evidence,
         sampled=question.asked,
-        worst_samples=shown_ids(measurements.outputs("student").ids, np.flatnonzero(worst.changed)),
+        worst_samples=shown_ids(measurements.outputs("student").ids, np.flatnonzero(_worst(found).changed)),
         breakdown=tuple(_row(one) for one in found),
     )
+
+
+def _worst(found: Sequence[Variant]) -> Variant:
+    return max(found, key=lambda one: int(one.changed.sum()))
 
 
 def _row(variant: Variant) -> dict[str, object]:

@@ -67,33 +67,30 @@ def targets_of(predictions: Predictions) -> Array:
 
 
 def _errors(name: str, student: Predictions) -> Additive:
-    def parts(predictions: Predictions, part: slice) -> Parts:
-        targets = np.asarray(targets_of(predictions)[part], dtype=np.float64)
-        values = np.asarray(predictions.labels[part], dtype=np.float64)
-        off = (values - targets).reshape(len(targets), -1)
-        sums = {
-            "n": np.full(len(off), float(off.shape[1])),
-            "absolute": np.abs(off).sum(axis=1),
-            "squared": (off**2).sum(axis=1),
-            "y": (targets - centre).reshape(len(off), -1).sum(axis=1),
-            "yy": ((targets - centre) ** 2).reshape(len(off), -1).sum(axis=1),
-        }
-        one = np.zeros(len(off), dtype=np.intp)
-        return {key: Part(kinds=one, of=1, weights=weights) for key, weights in sums.items()}
-
+    """Errors of each output of a regression, averaged over outputs as scikit-learn does."""
     targets = targets_of(student)
-    centre = float(np.mean(targets, dtype=np.float64))  # so that large targets keep their figures
-    if name == "r2" and bool(np.all(targets == targets[0])):
+    outputs = int(np.prod(targets.shape[1:], dtype=int))
+    centre = np.mean(targets.reshape(len(targets), -1), axis=0, dtype=np.float64)  # large targets keep their figures
+
+    def parts(predictions: Predictions, part: slice) -> Parts:
+        known = np.asarray(targets_of(predictions)[part], dtype=np.float64).reshape(-1, outputs)
+        off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - known
+        rows, kinds = np.repeat(np.arange(len(off)), outputs), np.tile(np.arange(outputs), len(off))
+        sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": known - centre}
+        sums["yy"] = sums["y"] ** 2
+        return {key: Part(kinds=kinds, of=outputs, weights=one.ravel(), rows=rows) for key, one in sums.items()}
+
+    if name == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
         raise MeasurementError(f"r2 is undefined: all targets are {targets[0]}, so there is no variance to explain")
     if name == "mae":
-        return Additive(parts=parts, value=lambda s: s["absolute"][:, 0] / s["n"][:, 0])
+        return Additive(parts=parts, value=lambda s: np.mean(s["absolute"] / s["n"], axis=1))
     if name == "rmse":
-        return Additive(parts=parts, value=lambda s: np.sqrt(s["squared"][:, 0] / s["n"][:, 0]))
+        return Additive(parts=parts, value=lambda s: np.mean(np.sqrt(s["squared"] / s["n"]), axis=1))
 
     def r2(sums: Sums) -> FloatArray:
-        variance = sums["yy"][:, 0] - sums["y"][:, 0] ** 2 / sums["n"][:, 0]
+        variance = sums["yy"] - sums["y"] ** 2 / sums["n"]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: FloatArray = 1 - sums["squared"][:, 0] / variance
+            found: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
         return found
 
     return Additive(parts=parts, value=r2)
@@ -167,7 +164,10 @@ def _balanced(sums: Sums) -> FloatArray:
 def _averaged(question: Question, student: Predictions, classes: Array) -> Callable[[Sums], FloatArray]:
     """Return F1, precision or recall as scikit-learn averages it, 0 where a class has no denominator."""
     name, average = question.kpi.name, question.options["average"]
-    positive = int(positions(np.unique(targets_of(student))[-1:], classes)[0])
+    if average == "binary" and len(classes) != 2:
+        raise MeasurementError(
+            f"{name} with average='binary' is for two classes, and there are {len(classes)}. Write average='macro'"
+        )
 
     def score(hit: FloatArray, said: FloatArray, true: FloatArray) -> FloatArray:
         below = {"f1": (said + true) / 2, "precision": said, "recall": true}[name]
@@ -180,7 +180,7 @@ def _averaged(question: Question, student: Predictions, classes: Array) -> Calla
             return np.asarray(100 * score(hit.sum(axis=1), said.sum(axis=1), true.sum(axis=1)))
         each = score(hit, said, true)
         if average == "binary":
-            return np.asarray(100 * each[:, positive])
+            return np.asarray(100 * each[:, 1])
         weights = true if average == "weighted" else np.ones_like(true)
         if average == "macro" and student.task != "multilabel":
             weights = ((said + true) > 0).astype(float)  # of the classes that occur

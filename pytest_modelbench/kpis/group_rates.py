@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,8 +100,8 @@ def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
     return found
 
 
-def spread(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
-    """Return how far groups are apart: the largest difference or smallest ratio over rates, classes and levels.
+def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
+    """Return how far apart every two groups are, for each rate, class and level; the KPI is the largest of all.
 
     Args:
         kpi: its name says which rates are compared, and how.
@@ -110,24 +109,22 @@ def spread(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
         levels: the level of the control feature of each group; only groups of one level are compared.
 
     Returns:
-        (resamples,), NaN where fewer than two groups have a rate.
+        (resamples, pairs): `rate_a - rate_b` in the KPI's unit, or `-rate_a / rate_b` for a ratio, of which the
+        smallest counts; NaN where one of the two has no rate.
     """
-    ratio = "_ratio" in kpi
     found = []
     for _, values in rates.used(kpi):
         for level in sorted(set(levels)):
-            members = values[:, np.array(levels) == level]
-            defined = np.isfinite(members).sum(axis=1) > 1
-            with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-                warnings.simplefilter("ignore")  # of rows without any number
-                low, high = np.nanmin(members, axis=1), np.nanmax(members, axis=1)
-                apart = low / high if ratio else high - low
-            found.append(np.where(defined, apart, np.nan))
-    together = np.concatenate(found, axis=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        worst: FloatArray = np.nanmin(together, axis=1) if ratio else 100 * np.nanmax(together, axis=1)
-    return worst / 100 if kpi.startswith("group_loss") else worst
+            members = np.moveaxis(values[:, np.array(levels) == level], 1, 2)  # (resamples, classes, groups)
+            others = ~np.eye(members.shape[2], dtype=bool)
+            first, second = members[..., :, None], members[..., None, :]
+            if "_ratio" in kpi:
+                full = np.broadcast_to(second, np.broadcast_shapes(first.shape, second.shape))
+                apart = -np.divide(first, full, out=np.full(full.shape, np.nan), where=full > 0)
+            else:
+                apart = (first - second) * (1 if kpi.startswith("group_loss") else 100)
+            found.append(apart[..., others].reshape(len(members), -1))
+    return np.concatenate(found, axis=1)
 
 
 def frame_rates(

@@ -42,7 +42,7 @@ class Column:
         if self._file is not None and self._like is not None:
             self._file.write(np.ascontiguousarray(rows, dtype=self._like.dtype).tobytes())
             return
-        self._parts.append(rows)
+        self._parts.append(rows.copy())  # a model may answer into the same buffer every time
         self._held += rows.nbytes
         if self._held > self._most and all(part.dtype == rows.dtype for part in self._parts):
             self._spill(rows)

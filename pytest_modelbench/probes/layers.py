@@ -130,6 +130,7 @@ def layer_ranges(model: Model, inputs: Any, dtype: str) -> list[LayerRange]:
             sizes = tensor.detach().abs()
             known = ranges.get(name)
             highest = float(sizes.max()) if sizes.numel() else 0.0
+            highest = highest if math.isfinite(highest) else math.inf  # which no other call takes back
             ranges[name] = LayerRange(
                 name=name,
                 highest=max(highest, known.highest if known else 0.0),

@@ -95,7 +95,7 @@ class _Targets:
     def append(self, targets: Any) -> None:
         if targets is None:
             return
-        array = as_array(targets)
+        array = as_array(targets).copy()  # a loader may read into the same buffer every time
         self._held += array.nbytes
         if self._held > NARROWED_BYTES:
             if self._held - array.nbytes <= NARROWED_BYTES:

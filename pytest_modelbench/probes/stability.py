@@ -121,7 +121,8 @@ def _variant(name: str, whole: Array, other: Array, answers: Answers | None) -> 
         apart = np.abs(whole.astype(np.float64) - other.astype(np.float64))
     furthest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
     if answers is not None:
-        changed = _any(answers(whole) != answers(other))
+        lost = ~np.isfinite(other) & np.isfinite(whole)  # a NaN is no answer, whatever its position is
+        changed = _any(answers(whole) != answers(other)) | _any(lost)
     elif whole.dtype.kind in "iu":
         changed = _any(whole != other)
     else:

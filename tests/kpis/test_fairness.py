@@ -235,3 +235,25 @@ def test_drift_carries_the_interval_of_pairs() -> None:
     assert found.high is not None
     assert found.high - found.low < (apart.high - apart.low) / 2
     assert found.low <= found.value <= found.high
+
+
+def test_each_feature_is_judged_by_its_own_change() -> None:
+    """The feature whose gap is largest is not the one that changed most: both stand, each for its limit."""
+    n = 400
+    sex, age = np.array(["f", "m"])[np.arange(n) % 2], np.array(["old", "young"])[np.arange(n) // 2 % 2]
+    rng = np.random.default_rng(0)
+    teacher = (rng.random(n) < np.where(sex == "m", 0.8, 0.3)).astype(int)
+    student = np.where((age == "old") & (rng.random(n) < 0.3), 1, teacher)
+    options: dict[str, Any] = {
+        "student": student,
+        "teacher": teacher,
+        "targets": rng.integers(0, 2, n),
+        "data": {"sensitive": {"sex": sex, "age": age}, "task": "binary", "outputs": "labels"},
+    }
+    kpi, limit = "demographic_parity_difference", "difference <= 90 pp"
+    apart = {name: evidence(kpi, limit, feature=name, **options) for name in ("sex", "age", "each")}
+    changed = {name: one.comparison.difference.value for name, one in apart.items()}  # type: ignore[union-attr]
+    assert apart["each"].student.value == max(apart["sex"].student.value, apart["age"].student.value)
+    assert changed["each"] == max(changed["sex"], changed["age"])
+    assert apart["sex"].student.value > apart["age"].student.value
+    assert changed["sex"] < changed["age"]

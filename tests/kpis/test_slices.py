@@ -142,3 +142,12 @@ def test_weak_slice_without_any_does_not_cry_wolf() -> None:
         found = evidence("weak_slice_drop", student=student, teacher=teacher, targets=np.zeros(600, dtype=int))
         wrong += (found.student.estimate.low or 0) > 0
     assert wrong <= 6  # at a nominal 5% of 40
+
+
+@pytest.mark.parametrize("kpi", ["class_drop", "slice_drop", "weak_slice_drop", "churn_among_wrong"])
+def test_regression_has_no_classes(kpi: str) -> None:
+    """Values are hardly ever equal, so a drop of 'accuracy' would be none: refused, not passed."""
+    values = np.linspace(0, 1, 100)
+    data = {"task": "regression", "slices": {"low": values < 0.5}}
+    with pytest.raises(MeasurementError, match="one label per sample, and the task is regression"):
+        evidence(kpi, student=values + 9, teacher=values, targets=values, data=data)

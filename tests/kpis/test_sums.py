@@ -143,3 +143,39 @@ def test_equal_targets_have_no_r2() -> None:
     """There is no variance to explain."""
     with pytest.raises(MeasurementError, match="all targets are 2.0"):
         evidence("r2", student=np.arange(5.0), targets=np.full(5, 2.0), data={"task": "regression"})
+
+
+def test_several_outputs_of_a_regression() -> None:
+    """Averaged over outputs as scikit-learn does, so that a large one does not hide the others."""
+    rng = np.random.default_rng(0)
+    targets = np.stack([rng.normal(0, 1, 80), rng.normal(1000, 1, 80)], axis=1)
+    values = targets + rng.normal(size=(80, 2)) * [0.1, 5]
+    for kpi, function in {
+        "rmse": metrics.root_mean_squared_error,
+        "mae": metrics.mean_absolute_error,
+        "r2": metrics.r2_score,
+    }.items():
+        found = evidence(kpi, student=values, targets=targets, data={"task": "regression"}).student.value
+        assert found == pytest.approx(function(targets, values))
+
+
+def test_binary_average_needs_two_classes() -> None:
+    """Of two classes it is the second that counts, also where only the first occurs."""
+    with pytest.raises(MeasurementError, match="average='binary' is for two classes, and there are 7"):
+        evidence("f1", average="binary")
+    scores = np.eye(2)[[0, 0, 1, 0]] * 3
+    found = evidence("recall", student=scores, targets=np.zeros(4, dtype=int), average="binary").student.value
+    assert found == 0
+
+
+def test_equal_scores_rank_as_in_sklearn() -> None:
+    """A student that gives all classes one score is not right five times of five."""
+    rng = np.random.default_rng(0)
+    targets, scores = rng.integers(0, 8, 200), rng.integers(0, 3, (200, 8)).astype(float)
+    wanted = 100 * metrics.top_k_accuracy_score(targets, scores, k=5)
+    data = {"task": "multiclass", "outputs": "logits"}
+    assert evidence("top5_accuracy", student=scores, targets=targets, data=data).student.value == pytest.approx(
+        wanted
+    )
+    constant = evidence("top5_accuracy", student=np.zeros((200, 8)), targets=targets, data=data).student.value
+    assert constant == pytest.approx(100 * (targets >= 3).mean())

@@ -148,3 +148,16 @@ def test_answers_of_raw_outputs() -> None:
     assert np.array_equal(found(LOGITS), LOGITS.argmax(axis=1))
     assert answers_of(read(LABELS, LABELS)) is None
     assert answers_of(read(LOGITS[:, 0], LOGITS[:, 1], task="regression")) is None
+
+
+def test_model_that_answers_into_one_buffer() -> None:
+    """Every batch's answers are kept, not the last one's."""
+    buffer = np.empty((5, 3))
+
+    def answer(batch: Any) -> Any:
+        rows = np.asarray(batch)[:, 0].astype(int)
+        buffer[: len(rows)] = LOGITS[rows]
+        return buffer[: len(rows)]
+
+    data = EvalData(np.arange(12.0).reshape(12, 1), LABELS, batch_size=5)
+    assert np.array_equal(collect_outputs(FakeModel(answer), data).array, LOGITS)

@@ -1,0 +1,62 @@
+"""Intervals for the largest of several differences, and for how much it grew: not what resampling a maximum gives.
+
+The largest of estimated differences is too large on average, and the largest of resampled ones even more so: where
+groups are alike, the percentile interval of a gap lies above it, and that of a drift from a fair teacher below it.
+Here a difference is bounded for the pair of groups that may be the largest one, jointly for all such pairs (Berger
+and Boos, JASA 89:1012 (1994), for the error that goes into finding them).
+
+A gap is the largest `p` of ordered pairs of groups, such as `rate_a - rate_b`; arrays are (pairs,) or (resamples,
+pairs).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.results import Estimate
+
+FloatArray = npt.NDArray[np.float64]
+FINDING = 0.1
+"""The share of the error that goes into finding the pairs that may be the largest."""
+
+
+def gap_interval(pairs: FloatArray, drawn: FloatArray, alpha: float) -> Estimate:
+    """Return the largest difference with a bound on each side."""
+    off = drawn - pairs
+    value = float(np.max(pairs))
+    low = value - _quantile(np.max(off, axis=1), alpha)
+    return Estimate(value=value, low=min(low, value), high=_upper(pairs, off, pairs, off, alpha))
+
+
+def drift_interval(
+    student: FloatArray, student_drawn: FloatArray, teacher: FloatArray, teacher_drawn: FloatArray, alpha: float
+) -> Estimate:
+    """Return how much the largest difference grew from teacher to student, with a bound on each side.
+
+    The student's gap is that of some pair, and the teacher's is no less than for the same pair, so the drift is at
+    most the change of the pairs that may be the student's largest; from below likewise with the teacher's. Where the
+    teacher treats all alike the latter says nothing, and the percentiles of the resampled drift do, on the side on
+    which they show a drift at all: they err towards none.
+    """
+    value = float(np.max(student) - np.max(teacher))
+    grown = student_drawn - teacher_drawn
+    off = grown - (student - teacher)
+    high = _upper(student, student_drawn - student, student - teacher, off, alpha)
+    low = -_upper(teacher, teacher_drawn - teacher, teacher - student, -off, alpha)
+    drawn = np.max(student_drawn, axis=1) - np.max(teacher_drawn, axis=1)
+    ends = np.quantile(drawn, [alpha, 1 - alpha], method="weibull")
+    low = float(ends[0]) if ends[0] > 0 else min(low, float(ends[0]))
+    high = float(ends[1]) if ends[1] < 0 else max(high, float(ends[1]))
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def _upper(leading: FloatArray, leading_off: FloatArray, changed: FloatArray, off: FloatArray, alpha: float) -> float:
+    """Return an upper bound of `changed` for whichever pair is the largest of `leading`."""
+    furthest = _quantile(np.max(np.abs(leading_off), axis=1), FINDING * alpha)
+    possible = leading >= np.max(leading) - 2 * furthest
+    return float(np.max(changed[possible])) + _quantile(np.max(-off[:, possible], axis=1), (1 - FINDING) * alpha)
+
+
+def _quantile(values: FloatArray, alpha: float) -> float:
+    return float(np.quantile(values, 1 - alpha, method="weibull"))

@@ -1,0 +1,83 @@
+"""The largest difference, and how much it grew: bounded where resampling a maximum is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.gaps import drift_interval, gap_interval
+
+FloatArray = npt.NDArray[np.float64]
+SESSIONS, RESAMPLES, OWN = 150, 199, 0.3
+
+
+def pairs(rates: FloatArray) -> FloatArray:
+    """Return the differences of every two groups."""
+    apart: FloatArray = (rates[..., :, None] - rates[..., None, :])[..., ~np.eye(rates.shape[-1], dtype=bool)]
+    return apart
+
+
+def sessions(groups: int, people: int, teacher_gap: float, student_gap: float) -> list[tuple[FloatArray, ...]]:
+    """Return rates of teacher and student in simulated sessions, and of resamples: `(t, t_drawn, s, s_drawn)`."""
+    rng = np.random.default_rng(0)
+    teacher, student = np.full(groups, 0.5), np.full(groups, 0.5)
+    for rates, gap in ((teacher, teacher_gap), (student, student_gap)):
+        rates[:2] += -gap / 2, gap / 2
+    own = (student - (1 - OWN) * teacher) / OWN  # the student repeats most answers, and draws its own for the rest
+    both = teacher * (1 - OWN + OWN * own)
+    cells = np.stack([both, teacher - both, student - both, 1 - teacher - student + both], axis=1)
+    found = []
+    for _ in range(SESSIONS):
+        counts = np.stack([rng.multinomial(people, shares) for shares in cells]) / people
+        again = np.stack([rng.multinomial(people, shares, size=RESAMPLES) for shares in counts], axis=1) / people
+        found.append(
+            tuple(part for one in (counts, again) for part in (one[..., 0] + one[..., 1], one[..., 0] + one[..., 2]))
+        )
+    return [(t, t_drawn, s, s_drawn) for t, s, t_drawn, s_drawn in found]
+
+
+@pytest.mark.parametrize(
+    ("groups", "people", "teacher_gap", "student_gap"),
+    [(2, 500, 0, 0), (2, 500, 0, 0.1), (4, 500, 0, 0.1), (4, 500, 0.1, 0), (2, 500, 0.1, 0.2), (8, 200, 0, 0.1)],
+    ids=["fair", "two groups", "four groups", "fairer than the teacher", "teacher unfair", "eight small groups"],
+)
+def test_drift_is_covered(groups: int, people: int, teacher_gap: float, student_gap: float) -> None:
+    """Each side misses the truth in no more than its 5% of sessions; percentiles of four groups miss it in half."""
+    misses = np.zeros(2)
+    percentiles = 0
+    for t, t_drawn, s, s_drawn in sessions(groups, people, teacher_gap, student_gap):
+        found = drift_interval(pairs(s), pairs(s_drawn), pairs(t), pairs(t_drawn), 0.05)
+        truth = student_gap - teacher_gap
+        misses += ends_miss(found, truth)
+        drawn = np.ptp(s_drawn, axis=1) - np.ptp(t_drawn, axis=1)
+        percentiles += truth > np.quantile(drawn, 0.95)
+    assert misses.max() <= 14  # of 150, at 5%: more in less than 1 of 100 runs
+    if (groups, teacher_gap) == (4, 0):
+        assert percentiles > 40
+
+
+@pytest.mark.parametrize(("groups", "gap"), [(2, 0.0), (8, 0.0), (8, 0.2)])
+def test_gap_is_covered(groups: int, gap: float) -> None:
+    """Also where groups are alike, which the percentiles of a maximum hardly ever contain."""
+    misses = np.zeros(2)
+    for _, _, s, s_drawn in sessions(groups, 300, gap, gap):
+        misses += ends_miss(gap_interval(pairs(s), pairs(s_drawn), 0.05), gap)
+    assert misses.max() <= 14
+
+
+def test_drift_that_is_there_is_seen() -> None:
+    """Ten points more than the teacher's ten, of 1,000 people in two groups."""
+    seen = 0
+    for t, t_drawn, s, s_drawn in sessions(2, 500, 0.1, 0.2):
+        found = drift_interval(pairs(s), pairs(s_drawn), pairs(t), pairs(t_drawn), 0.05)
+        seen += (found.low or 0) > 0
+    assert seen > 0.8 * SESSIONS
+
+
+def ends_miss(found: Estimate, truth: float) -> tuple[bool, bool]:
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high
+    return truth < found.low - 1e-12, truth > found.high + 1e-12
