@@ -102,9 +102,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=400)
     sessions = parser.parse_args().sessions
     print(f"{sessions} sessions of {PEOPLE:,} people, {CONFIDENCE:.0%} on each side")
-    print(
-        "| KPI | groups | teacher's gap | no drift: says more | says less | 5 points: says more | says less | sees them |"
-    )
+    print("| KPI | groups | teacher's gap | no drift: says more | less | 5 points: says more | less | sees them |")
     print("|---|---|---|---|---|---|---|---|")
     rng = np.random.default_rng(0)
     for kpi in KPIS:

@@ -162,6 +162,8 @@ class _Found:
             loss = "group_loss" if student.task == "regression" else "group_accuracy"
             other = f"{loss}_difference or {loss}_gap" if student.task != "multilabel" else "EvalData for each label"
             raise DoesNotFit(f"{name} does not fit the task {student.task}. Write {other}")
+        if self.loss and student.labels.ndim > 1:
+            raise DoesNotFit(f"{name} is for one value per sample, and there are {student.labels.shape[1]}")
         self.classes = np.empty(0) if self.loss else known_classes(self.models)
         self.judged = [] if self.loss else self._judged_classes()
         if not self.loss and not name.startswith("group_accuracy"):

@@ -61,7 +61,9 @@ def _values(predictions: Predictions) -> FloatArray:
 
 def _expected(question: Question, predictions: Predictions) -> FloatArray:
     """Return the one value that is to move: the regression's, or the probability of one class."""
-    if predictions.task == "regression":
+    if predictions.task in {"regression", "multilabel"}:
+        if predictions.labels.ndim > 1:
+            raise DoesNotFit(f"directional is for one value per sample, and there are {predictions.labels.shape[1]}")
         return _values(predictions)
     chances, wanted = _values(predictions), question.options["output"]
     known = [str(one) for one in np.asarray(predictions.columns).tolist()]
@@ -106,7 +108,7 @@ def _evidence(question: Question, measurements: Measurements, broken: Broken) ->
 def _told(predictions: Predictions, index: int) -> str:
     label = predictions.labels[index]
     if predictions.columns is None:
-        return f"{label:.4g}" if predictions.task == "regression" else str(label)
+        return f"{label:.4g}" if isinstance(label, float | np.floating) else str(label)
     return f"{label} ({100 * float(predictions.probabilities(slice(index, index + 1)).max()):.0f}%)"
 
 

@@ -34,6 +34,8 @@ def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]
             f"{question.kpi.name} is for {wanted}, and the task is {student.task}. Write EvalData(..., "
             f"task='{'regression' if regression else 'multiclass'}') if that is wrong"
         )
+    if question.kpi.name == "balanced_accuracy" and student.task == "multilabel":
+        raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
     average = question.options.get("average")
     told = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
     yield additive_evidence(question, models, _additive(question, models), told)
@@ -164,9 +166,10 @@ def _balanced(sums: Sums) -> FloatArray:
 def _averaged(question: Question, student: Predictions, classes: Array) -> Callable[[Sums], FloatArray]:
     """Return F1, precision or recall as scikit-learn averages it, 0 where a class has no denominator."""
     name, average = question.kpi.name, question.options["average"]
-    if average == "binary" and len(classes) != 2:
+    if average == "binary" and (len(classes) != 2 or student.task == "multilabel"):
         raise MeasurementError(
-            f"{name} with average='binary' is for two classes, and there are {len(classes)}. Write average='macro'"
+            f"{name} with average='binary' is for two classes, and there are {len(classes)} (task {student.task}). "
+            "Write average='macro'"
         )
 
     def score(hit: FloatArray, said: FloatArray, true: FloatArray) -> FloatArray:

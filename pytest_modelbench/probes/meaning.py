@@ -159,7 +159,8 @@ def _one_hot(targets: Array) -> bool:
 
 def _check_labels(model: str, labels: Array, targets: Array | None) -> None:
     """Refuse labels of another kind than the targets: they would never be equal, for any model."""
-    if targets is None or np.isin(labels.astype(str) if targets.dtype.kind in "USO" else labels, targets).any():
+    texts = [array.dtype.kind in "USO" for array in (labels, targets)] if targets is not None else [True, True]
+    if targets is None or (texts[0] == texts[1] and np.isin(labels, targets).any()):
         return
     raise DataError(
         f"{model} predicts labels such as {labels[0]!r} ({labels.dtype}), and none of them is among the targets, "

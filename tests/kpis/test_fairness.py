@@ -257,3 +257,11 @@ def test_each_feature_is_judged_by_its_own_change() -> None:
     assert changed["each"] == max(changed["sex"], changed["age"])
     assert apart["sex"].student.value > apart["age"].student.value
     assert changed["sex"] < changed["age"]
+
+
+def test_several_values_per_sample() -> None:
+    """There is no one loss of a sample: refused with the number."""
+    values = np.zeros((120, 2))
+    data = {"sensitive": {"sex": HALVES}, "task": "regression"}
+    with pytest.raises(MeasurementError, match="one value per sample, and there are 2"):
+        evidence("group_loss_gap", student=values, teacher=values, targets=values + 1, data=data)

@@ -161,3 +161,9 @@ def test_model_that_answers_into_one_buffer() -> None:
 
     data = EvalData(np.arange(12.0).reshape(12, 1), LABELS, batch_size=5)
     assert np.array_equal(collect_outputs(FakeModel(answer), data).array, LOGITS)
+
+
+def test_numbers_are_no_texts() -> None:
+    """Labels '0', '1' and 0, 1 are never equal: refused, instead of an accuracy of 0 for both models."""
+    with pytest.raises(DataError, match="none of them is among the targets"):
+        read(LABELS, LABELS.astype(str))
