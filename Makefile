@@ -35,7 +35,7 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates o
 	$(BIN)/python benchmarks/flops.py
 	$(BIN)/python benchmarks/energy.py
 	$(BIN)/python benchmarks/quality_pass.py
-	$(BIN)/python benchmarks/fairness.py --sessions 120
+	$(BIN)/python benchmarks/fairness.py --sessions 60
 
 clean:
 	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results
