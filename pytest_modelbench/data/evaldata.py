@@ -174,8 +174,8 @@ class EvalData:
     def _read(self, function: Callable[[Any], Any]) -> Any:
         """Apply a function to all inputs, batch by batch where they are not in memory."""
         if self.source.in_memory:
-            return np.asarray(function(self.inputs))
-        return np.concatenate([np.asarray(function(batch.inputs)) for batch in self.batches()])
+            return _values(function(self.inputs))
+        return np.concatenate([_values(function(batch.inputs)) for batch in self.batches()])
 
     def fingerprint(self) -> str:
         """Hash the content, independent of batch size; datasets and loaders are read for it once.
@@ -207,6 +207,10 @@ class EvalData:
         what = self.fingerprint() if by_content else f"object-{self._serial}"
         classes = None if self.classes is None else list(self.classes)
         return f"{what}|{self.task}|{self.outputs}|{self.select}|{classes}"
+
+
+def _values(found: Any) -> Any:
+    return as_array(found) if is_tensor(found) else np.asarray(found)
 
 
 def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

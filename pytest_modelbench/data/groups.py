@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError
+from pytest_modelbench.models.outputs import as_array, is_tensor
 
 Array = npt.NDArray[Any]
 MOST_UNSORTED, CHUNK_ROWS = 2**15, 1 << 16
@@ -90,7 +91,7 @@ def grouping(name: str, values: Any, read: Read, what: str) -> Grouping:
     elif callable(values):
         found = read(values)
     else:
-        found = np.asarray(values)
+        found = as_array(values) if is_tensor(values) else np.asarray(values)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:

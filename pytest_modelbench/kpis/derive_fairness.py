@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from pytest_modelbench.kpis.group_rates import Rates, frame_rates, pairs_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
-from pytest_modelbench.stats.cells import FloatArray, Sums
+from pytest_modelbench.stats.cells import FloatArray
 from pytest_modelbench.stats.gaps import drift_interval, gap_interval
 
 SHOWN = 6
@@ -90,19 +91,15 @@ def _worst_feature(
     names = [one.name for one in measurements.data().sensitive() if one.name != control]
     confidence = 1 - question.alpha / max(1, len(names))
     found: dict[str, Evidence] = {}
-    faults: list[str] = []
+    faults: list[MeasurementError] = []
     for name in names:
         options = {**question.options, "feature": name}
         try:
             (found[name],) = read(replace(question, options=options, confidence=confidence), measurements)
-        except DoesNotFit:
-            raise
         except MeasurementError as fault:
-            faults.append(str(fault))
+            faults.append(fault)
     if not found:
-        if faults:
-            raise MeasurementError(faults[0])
-        raise _no_feature(question)
+        raise faults[0] if faults else _no_feature(question)
     worst = _worst_of(question, {name: one.student.estimate for name, one in found.items()})
     told = (f"worst of {', '.join(found)}: {worst[0]}",) if len(names) > 1 else ()
     rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
@@ -117,7 +114,7 @@ def _worst_feature(
         chosen,
         student=replace(chosen.student, estimate=worst[1], confidence=question.confidence),
         comparison=comparison,
-        notes=(*told, *chosen.notes, *faults),
+        notes=(*told, *chosen.notes, *map(str, faults)),
         breakdown=rows,
     )
 
@@ -126,8 +123,8 @@ def _worst_of(question: Question, found: Mapping[str, Estimate]) -> tuple[str, E
     """Return which estimate is the worst, with ends that hold for the worst of all."""
     pick = max if question.kpi.better == "lower" else min
     name = pick(found, key=lambda one: found[one].value)
-    ends = [[end for one in found.values() if (end := getattr(one, side)) is not None] for side in ("low", "high")]
-    low, high = (pick(side) if side else None for side in ends)
+    known = all(one.low is not None and one.high is not None for one in found.values())
+    low, high = (pick(getattr(one, side) for one in found.values()) if known else None for side in ("low", "high"))
     return name, Estimate(value=found[name].value, low=low, high=high)
 
 
@@ -171,8 +168,9 @@ class _Found:
         self.sums = paired_sums(
             question, self.models, self._parts, strata=self.groups.codes, sizes=list(self.groups.sizes)
         )
+        least = int(question.options["min_n"])
         self.rates = {
-            role: frame_rates(model, self.groups.codes, self.groups.names, self.classes, self.judged)
+            role: frame_rates(model, self.groups.codes, self.groups.names, self.classes, self.judged, least)
             for role, model in self.models.items()
         }
         self.sign = -1 if "_ratio" in name else 1
@@ -213,10 +211,13 @@ class _Found:
             **{name: Part(kinds=kind, of=of) for name, kind in inside.items()},
         }
 
-    def _rates_of(self, sums: Sums) -> Rates:
-        """Return the rates that sums of shape (resamples, groups times classes) give."""
-        count = len(self.groups.names)
-        return Rates.of_losses(sums) if self.loss else Rates.of_counts(sums, count, self.judged)
+    def _drawn_rates(self, role: str) -> Rates:
+        """Return the rates of the resamples."""
+        drawn, seen = self.sums.drawn[role], self.sums.totals[role]
+        if self.loss:
+            return Rates.of_losses(drawn)
+        rng = np.random.default_rng([self.question.seed, list(self.models).index(role)])
+        return Rates.of_counts(drawn, len(self.groups.names), self.judged, seen, rng)
 
     def _defined_pairs(self) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Return how far apart every two groups are, and that of the resamples, where all models have both rates."""
@@ -224,16 +225,19 @@ class _Found:
         points = {role: pairs_of(name, rates, levels)[0] for role, rates in self.rates.items()}
         defined = np.logical_and.reduce([np.isfinite(pairs) for pairs in points.values()])
         if not defined.any():
-            raise MeasurementError(
-                f"{name} is undefined: a rate has no denominator in all groups but one (no positives or no negatives)"
+            raise DoesNotFit(
+                f"{name} is undefined: a rate has no denominator in all groups but one (no positives, no negatives, "
+                f"or fewer than min_n={self.question.options['min_n']})"
             )
+        if self.sign < 0:  # of a ratio and its inverse only the smaller one can be the smallest
+            defined &= np.logical_or.reduce([pairs >= -1 for pairs in points.values()])
         if len(defined) > MOST_PAIRS:
             raise MeasurementError(
                 f"{name} compares {len(defined):,} pairs of groups and classes. Say which class counts: positive=..."
             )
         drawn = {}
         for role in self.models:
-            pairs = pairs_of(name, self._rates_of(self.sums.drawn[role]), levels)[:, defined]
+            pairs = pairs_of(name, self._drawn_rates(role), levels)[:, defined]
             drawn[role] = np.where(np.isfinite(pairs), pairs, points[role][defined])  # a resample without the rate
         return {role: pairs[defined] for role, pairs in points.items()}, drawn
 
@@ -256,7 +260,8 @@ class _Found:
         """Return how far one model's groups are apart; no gap is below 0, and no ratio above 1."""
         least = 0.0 if self.sign > 0 else -1.0
         found = gap_interval(self.pairs[role], self.drawn_pairs[role], self.question.alpha)
-        return found.map(lambda value: self.sign * max(value, least))
+        most = 0.0 if self.sign < 0 else math.inf
+        return found.map(lambda value: self.sign * min(max(value, least), most))
 
     @property
     def breakdown(self) -> tuple[dict[str, Any], ...]:
@@ -344,7 +349,7 @@ def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: st
     occupied = [level_of[i] for i in keep]
     if not any(occupied.count(level) > 1 for level in set(occupied)):
         small = f"; too small: {', '.join(left_out[:SHOWN])}" if left_out else ""
-        raise MeasurementError(
+        raise DoesNotFit(
             f"{kpi}: {groups.name!r} has {len(groups.names)} groups, of which {len(keep)} have {least} samples or "
             f"more{small}. Nothing can be compared: put values into fewer groups, bring more data, or state a "
             "smaller min_n="

@@ -16,6 +16,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
+from pytest_modelbench.stats.paired import tango_interval
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.layers import LayerRange
@@ -58,8 +59,16 @@ def variants(question: Question, measurements: Measurements) -> Iterator[Evidenc
         )
 
     evidence, found = exact_evidence(question, reading), measurements.variants("student")
+    comparison = evidence.comparison
+    if comparison is not None:
+        ours, theirs = _worst(found).changed, _worst(measurements.variants("teacher")).changed
+        more = tango_interval(
+            int((ours & ~theirs).sum()), int((theirs & ~ours).sum()), len(ours), question.alpha
+        ).map(lambda share: 100 * share)
+        comparison = replace(comparison, difference=more, method="Tango's score interval")
     yield replace(
         evidence,
+        comparison=comparison,
         sampled=question.asked,
         worst_samples=shown_ids(measurements.outputs("student").ids, np.flatnonzero(_worst(found).changed)),
         breakdown=tuple(_row(one) for one in found),

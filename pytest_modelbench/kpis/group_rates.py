@@ -32,18 +32,15 @@ class Rates:
     loss: FloatArray | None = None
 
     @classmethod
-    def of_counts(cls, sums: Sums, groups: int, judged: Sequence[int]) -> Rates:
-        """Return the rates that counts of each group and class give, of the judged classes."""
-        n = sums["n"][:, :, None]
-        said, true, hit = (sums[name].reshape(len(n), groups, -1) for name in ("said", "true", "hit"))
-        accuracy = _share(hit.sum(axis=2), sums["n"])
-        said, true, hit = said[:, :, judged], true[:, :, judged], hit[:, :, judged]
-        return cls(
-            selection=_share(said, np.broadcast_to(n, said.shape)),
-            tpr=_share(hit, true),
-            fpr=_share(said - hit, n - true),
-            accuracy=accuracy,
-        )
+    def of_counts(cls, sums: Sums, groups: int, judged: Sequence[int], seen: Sums, rng: np.random.Generator) -> Rates:
+        """Return the rates of resampled counts of each group and class, of the judged classes.
+
+        Resamples of 20 answers that are all right are all right too, as if that were certain. So every rate gets as
+        much noise on top as makes its variance that of the counts with two more of each kind (Agresti and Coull, The
+        American Statistician 52:119 (1998)); of large groups that is next to nothing.
+        """
+        drawn, known = _counted(sums, groups, judged), _counted(seen, groups, judged)
+        return cls(**{name: _share(*drawn[name]) + _noise(*known[name], len(drawn[name][0]), rng) for name in drawn})
 
     @classmethod
     def of_losses(cls, sums: Sums) -> Rates:
@@ -95,6 +92,27 @@ class Rates:
         return found
 
 
+def _counted(sums: Sums, groups: int, judged: Sequence[int]) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return each rate's part and whole, (resamples, groups, classes) or (resamples, groups)."""
+    n = sums["n"][:, :, None]
+    said, true, hit = (sums[name].reshape(len(n), groups, -1) for name in ("said", "true", "hit"))
+    right = hit.sum(axis=2)
+    said, true, hit = said[:, :, judged], true[:, :, judged], hit[:, :, judged]
+    return {
+        "selection": (said, np.broadcast_to(n, said.shape)),
+        "tpr": (hit, true),
+        "fpr": (said - hit, n - true),
+        "accuracy": (right, sums["n"]),
+    }
+
+
+def _noise(part: FloatArray, whole: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
+    share, wider = _share(part, whole), (part + 2) / (whole + 4)
+    missing = wider * (1 - wider) / (whole + 4) - np.nan_to_num(share * (1 - share)) / np.maximum(whole, 1)
+    noise: FloatArray = rng.standard_normal((resamples, *part.shape[1:])) * np.sqrt(np.maximum(missing, 0))
+    return noise
+
+
 def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
     found: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return found
@@ -128,12 +146,12 @@ def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
 
 
 def frame_rates(
-    model: Predictions, codes: Array, names: Sequence[str], classes: Array, judged: Sequence[int]
+    model: Predictions, codes: Array, names: Sequence[str], classes: Array, judged: Sequence[int], least: int
 ) -> Rates:
     """Return the rates of each group as fairlearn's MetricFrame gives them.
 
     It is given one row for each combination of group, target and label that occurs, weighted by how often. A rate
-    without a denominator, which fairlearn says is 0, is NaN.
+    whose denominator is smaller than `least` is NaN; of nothing, fairlearn says that it is 0.
     """
     from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
     from sklearn.metrics import accuracy_score, mean_absolute_error
@@ -162,8 +180,8 @@ def frame_rates(
         y_true, y_pred = (true == positive).astype(int), (said == positive).astype(int)
         found = frame(rates, y_true, y_pred, group, weight)
         n, hits = (np.bincount(group, weight * mask, len(names)) for mask in (np.ones_like(y_true), y_true))
-        found["tpr"] = np.where(hits > 0, found["tpr"], np.nan)
-        found["fpr"] = np.where(n - hits > 0, found["fpr"], np.nan)
+        found["tpr"] = np.where(hits >= least, found["tpr"], np.nan)
+        found["fpr"] = np.where(n - hits >= least, found["fpr"], np.nan)
         for name in rates:
             by_class[name].append(found[name])
     stacked = {name: np.stack(values, axis=1)[None] for name, values in by_class.items()}

@@ -80,12 +80,24 @@ def join(parts: Sequence[Any]) -> Any:
 
 def duplicate(tree: Any) -> Any:
     """Return a batch with arrays of its own, for a model that may write into what it is given."""
-    return map_tree(lambda leaf: leaf.clone() if is_tensor(leaf) else copy.copy(leaf), tree)
+    return map_tree(_copied, tree)
+
+
+def _copied(leaf: Any) -> Any:
+    if is_tensor(leaf):
+        return leaf.clone()
+    holds_objects = isinstance(leaf, list) or getattr(getattr(leaf, "dtype", None), "kind", "") == "O"
+    return copy.deepcopy(leaf) if holds_objects else copy.copy(leaf)
 
 
 def content(tree: Any) -> list[bytes]:
     """Return the bytes of a batch's numeric arrays, to see later whether somebody wrote into them."""
-    arrays = (as_array(leaf) for leaf in leaves(tree) if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes"))
+    arrays = [
+        part
+        for leaf in leaves(tree)
+        if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes")
+        for part in (number_parts(leaf) if hasattr(leaf, "columns") else [as_array(leaf)])
+    ]
     return [array.tobytes() for array in arrays if array.dtype != object]
 
 

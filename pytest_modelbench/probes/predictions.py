@@ -12,7 +12,16 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import as_array, content, duplicate, is_tensor, leaves, select_output, shapes
+from pytest_modelbench.models.outputs import (
+    as_array,
+    content,
+    duplicate,
+    is_tensor,
+    leaves,
+    number_parts,
+    select_output,
+    shapes,
+)
 from pytest_modelbench.probes.columns import Column, Flags, narrow
 
 Array = npt.NDArray[Any]
@@ -141,9 +150,9 @@ def _finite_rows(batch: Batch) -> npt.NDArray[np.bool_]:
     finite = np.ones(len(batch.ids), dtype=bool)
     for leaf in leaves(batch.inputs):
         if is_tensor(leaf) or hasattr(leaf, "dtype") or hasattr(leaf, "dtypes"):
-            array = as_array(leaf)
-            if array.dtype.kind in "fc":
-                finite &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+            for array in number_parts(leaf) if hasattr(leaf, "columns") else [as_array(leaf)]:
+                if array.dtype.kind in "fc":
+                    finite &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     return finite
 
 

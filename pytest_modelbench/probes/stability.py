@@ -18,7 +18,7 @@ from pytest_modelbench.probes.predictions import Outputs
 Array = npt.NDArray[Any]
 Answers = Callable[[Array], Array]
 BATCH_SIZES = (1, 2, 7)
-RELATIVE, ABSOLUTE = 1e-4, 1e-6
+RELATIVE, ABSOLUTE, ROUNDINGS = 1e-4, 1e-6, 16
 """How far values may move that are no labels: what another order of additions does."""
 
 
@@ -66,7 +66,7 @@ def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
         output = model.bind(duplicate(inputs))()
     except Exception as error:
         raise model.failure(inputs, error) from error
-    return as_array(select_output(output, data.select, model.name))
+    return as_array(select_output(output, data.select, model.name)).copy()  # it may answer into the same buffer again
 
 
 def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answers: Answers | None) -> list[Variant]:
@@ -112,7 +112,7 @@ def _reordered(inputs: Any, order: npt.NDArray[np.intp]) -> Any:
     return map_tree(pick, inputs)
 
 
-def _variant(name: str, whole: Array, other: Array, answers: Answers | None) -> Variant:
+def _variant(name: str, whole: Array, other: Array, answers: Answers | None, relative: float = RELATIVE) -> Variant:
     if other.shape != whole.shape:
         raise ModelError(f"with {name} the outputs have shape {other.shape}, and {whole.shape} in one batch")
     if whole.dtype.kind not in "fiu":
@@ -127,7 +127,7 @@ def _variant(name: str, whole: Array, other: Array, answers: Answers | None) -> 
         changed = _any(whole != other)
     else:
         scale = float(np.nanmax(np.abs(whole))) if np.isfinite(whole).any() else 0.0
-        same = np.isclose(other, whole, rtol=RELATIVE, atol=ABSOLUTE * scale, equal_nan=True)
+        same = np.isclose(other, whole, rtol=relative, atol=max(ABSOLUTE, relative / 10) * scale, equal_nan=True)
         changed = _any(~same)
     return Variant(name=name, changed=changed, furthest=furthest)
 
@@ -143,6 +143,8 @@ def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, answe
         NotApplicable: it is no torch module, or one that cannot be copied.
         ModelError: the model raised, also because an operator has no kernel for the type.
     """
+    import torch
+
     from pytest_modelbench.models.torch_module import TorchModel
     from pytest_modelbench.probes.layers import DTYPES, module_of
 
@@ -150,13 +152,17 @@ def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, answe
     copied = model.copied_module() if isinstance(model, TorchModel) else None
     if copied is None:
         raise NotApplicable(f"{model.name} cannot be copied")
+    before = {id(tensor): tensor.dtype for tensor in (*copied.parameters(), *copied.buffers())}
+    if not any(kind.is_floating_point for kind in before.values()):
+        raise NotApplicable(f"{model.name} has no floating-point weights that could be in {dtype}")
     other = TorchModel(copied.to(DTYPES[dtype]), model.name)
     inputs = next(iter(data.batches(samples))).inputs
     with model.running():
         whole = _answer(model, inputs, data)
     with other.running():
         cast = map_tree(lambda leaf: _cast(leaf, DTYPES[dtype]), inputs)
-        return [_variant(dtype, whole, _answer(other, cast, data).astype(whole.dtype), answers)]
+        answered = _answer(other, cast, data).astype(whole.dtype)
+    return [_variant(dtype, whole, answered, answers, relative=ROUNDINGS * float(torch.finfo(DTYPES[dtype]).eps))]
 
 
 def _cast(leaf: Any, dtype: Any) -> Any:

@@ -155,3 +155,30 @@ def test_transform_named_in_a_file(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--modelbench")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*modelbench.toml:6*shop has no attribute 'ten_mor'; did you mean 'ten_more'?"])
+
+
+def test_in_a_class_and_on_lists(judge: Judge) -> None:
+    """A line of a class body is an item too; a transform that works in place changes no one's data."""
+    suite = """
+    from pytest_modelbench import invariance
+    import numpy as np
+    import pytest
+
+    def spoil(batch):
+        for row in batch:
+            row *= 0
+        return batch
+
+    class TestGroup:
+        test_spoil = invariance(spoil, at_most="99.9%")
+
+    @pytest.mark.kpi("top1_accuracy", ">= 98%")
+    def test_after(): ...
+    """
+    more = """
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData([row for row in INPUTS.copy()], TARGETS)
+"""
+    finished = judge(suite, more=more)
+    assert finished.result.ret == 0, finished.text

@@ -272,3 +272,27 @@ def test_machine_without_a_lock_is_told(judge: Judge, monkeypatch: pytest.Monkey
     finished.result.stdout.fnmatch_lines(
         ["modelbench: timed measurements did not have the machine for themselves: *"]
     )
+
+
+def test_data_made_from_a_parametrised_fixture(judge: Judge) -> None:
+    """Two sets of data are two measurements, also where what is parametrised is a fixture that they are made from."""
+    suite = """
+    import pytest
+
+    @pytest.mark.kpi("top1_accuracy", ">= 90%")
+    def test_accuracy(): ...
+    """
+    more = """
+@pytest.fixture(scope="session", params=["clean", "hard"])
+def split(request):
+    return request.param
+
+@pytest.fixture(scope="session")
+def eval_data(split):
+    return EvalData(INPUTS, TARGETS if split == "clean" else (TARGETS + 1) % 10)
+"""
+    for workers in ((), ("-n", "1")):
+        finished = judge(suite, *workers, more=more, process=True)
+        assert finished.result.ret == 1
+        outcomes = {test["nodeid"].partition("[")[2]: test["outcome"] for test in finished.report["tests"]}
+        assert outcomes == {"clean]": "passed", "hard]": "failed"}

@@ -265,3 +265,41 @@ def test_several_values_per_sample() -> None:
     data = {"sensitive": {"sex": HALVES}, "task": "regression"}
     with pytest.raises(MeasurementError, match="one value per sample, and there are 2"):
         evidence("group_loss_gap", student=values, teacher=values, targets=values + 1, data=data)
+
+
+def test_few_right_answers_prove_nothing() -> None:
+    """All of 20 in each group are right: no gap, and not the certainty that there is none."""
+    group, targets = np.repeat(["a", "b"], 40), np.arange(80) % 2
+    data = {"sensitive": {"sex": group}}
+    for kpi in ("equal_opportunity_difference", "group_accuracy_difference", "equalized_odds_drift"):
+        found = evidence(kpi, student=targets, teacher=targets, targets=targets, data=data).student.estimate
+        assert found.value == 0
+        assert found.high is not None
+        assert found.high > 5
+
+
+def test_ratio_of_groups_far_apart_is_known() -> None:
+    """One in twenty against one in two: the inverse ratio of ten, which is known badly, does not count."""
+    rng = np.random.default_rng(0)
+    group = np.arange(4000) % 2
+    student = (rng.random(4000) < np.where(group == 0, 0.05, 0.5)).astype(int)
+    data = {"sensitive": {"sex": group}}
+    options: dict[str, Any] = {"student": student, "targets": rng.integers(0, 2, 4000), "data": data}
+    found = evidence("demographic_parity_ratio", **options).student.estimate
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.05 < found.low < found.value < found.high < 0.15
+
+
+def test_rate_of_a_few_is_left_out() -> None:
+    """A group with one positive has a true positive rate of 0 or 1: as undefined as one without any."""
+    group = np.repeat(["a", "b", "c"], 40)
+    targets = np.where(group == "c", 0, np.arange(120) % 2)
+    targets[119] = 1
+    student = targets.copy()
+    student[119] = 0
+    found = evidence(
+        "equal_opportunity_difference", student=student, targets=targets, data={"sensitive": {"sex": group}}
+    )
+    assert found.student.value == 0
+    assert "undefined and not compared: true positive rate of c" in found.notes

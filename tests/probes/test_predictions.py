@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pytest_modelbench import EvalData, FakeModel
@@ -167,3 +168,12 @@ def test_numbers_are_no_texts() -> None:
     """Labels '0', '1' and 0, 1 are never equal: refused, instead of an accuracy of 0 for both models."""
     with pytest.raises(DataError, match="none of them is among the targets"):
         read(LABELS, LABELS.astype(str))
+
+
+def test_frame_of_numbers_and_texts() -> None:
+    """Read column by column: only the numbers can be NaN, or be written into."""
+    frame = pd.DataFrame({"a": np.arange(12.0), "sex": ["f", "m"] * 6, "old": [True, False] * 6})
+    frame.loc[3, "a"] = np.nan
+    model = FakeModel(lambda batch: np.where(np.isnan(batch["a"]), np.nan, 1.0)[:, None] * np.ones((1, 3)))
+    outputs = collect_outputs(model, EvalData(frame, LABELS, batch_size=5))
+    assert np.flatnonzero(~outputs.input_finite).tolist() == [3]
