@@ -73,8 +73,6 @@ def paired_sums(
     parts: Callable[[Predictions, slice], Parts],
     strata: npt.NDArray[Any] | None = None,
     sizes: list[int] | None = None,
-    *,
-    resampled: bool = True,
 ) -> PairedSums:
     """Read all samples once, chunk by chunk, and resample their sums, the same for all models.
 
@@ -84,7 +82,6 @@ def paired_sums(
         parts: what a chunk of a model's samples adds.
         strata: the stratum of each sample, -1 for those left out; one stratum by default.
         sizes: of the strata.
-        resampled: whether there are resamples at all.
     """
     n = len(next(iter(models.values())))
     sums = CellSums(sizes or [n], question.seed)
@@ -96,7 +93,7 @@ def paired_sums(
                 sums.add(f"{role} {name}", cells, one.kinds, one.of, one.weights)
             predictions.release()
     start = time.perf_counter()
-    drawn = sums.resamples(resamples_for(question.alpha)) if resampled else {}
+    drawn = sums.resamples(resamples_for(question.alpha))
     seconds = time.perf_counter() - start
     return PairedSums(
         sums=sums,
@@ -119,12 +116,26 @@ def additive_evidence(
     Raises:
         MeasurementError: the value is undefined on these data.
     """
-    found = paired_sums(question, models, additive.parts)
-    points = {role: float(additive.value(found.totals[role])[0]) for role in models}
-    for role, value in points.items():
-        if not np.isfinite(value):
-            raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {value} on these data")
-    drawn = {role: additive.value(found.drawn[role]) for role in models}
+    return evidence_of(question, models, paired_sums(question, models, additive.parts), additive.value, told)
+
+
+def evidence_of(
+    question: Question,
+    models: Mapping[str, Predictions],
+    found: PairedSums,
+    value: Callable[[Sums], FloatArray],
+    told: str,
+) -> Evidence:
+    """Return the evidence of a value of sums that are known already.
+
+    Raises:
+        MeasurementError: the value is undefined on these data.
+    """
+    points = {role: float(value(found.totals[role])[0]) for role in models}
+    for role, point in points.items():
+        if not np.isfinite(point):
+            raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {point} on these data")
+    drawn = {role: value(found.drawn[role]) for role in models}
     method = f"{told}; {found.method}"
 
     def reading(role: str) -> Reading:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.errors import DoesNotFit
-from pytest_modelbench.kpis.additive import Additive, Part, Parts, additive_evidence, paired_sums
+from pytest_modelbench.kpis.additive import Part, Parts, evidence_of, paired_sums
 from pytest_modelbench.kpis.derive_shares import meaning_of
 from pytest_modelbench.kpis.derive_sums import judged_models, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -24,16 +23,11 @@ def ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the expected calibration error; its bins are the reliability diagram."""
     models = judged_models(question, measurements)
     told = f"{BINS} equal bins, right-closed; {meaning_of(models['student'])}"
-    evidence = additive_evidence(question, models, Additive(parts=_bins, value=_error), told)
-    yield replace(evidence, breakdown=_reliability(question, models))
+    found = paired_sums(question, models, _bins)
+    yield replace(evidence_of(question, models, found, _error, told), breakdown=_reliability(found.totals))
 
 
 def _bins(predictions: Predictions, part: slice) -> Parts:
-    if predictions.columns is None:
-        raise DoesNotFit(
-            f"ece needs one score per class, and {predictions.outputs.model} gives {predictions.meaning} for task "
-            f"{predictions.task}"
-        )
     chances = predictions.probabilities(part)
     confidence = chances.max(axis=1)
     hit = np.asarray(predictions.labels[part] == targets_of(predictions)[part], dtype=np.float64)
@@ -50,9 +44,8 @@ def _error(sums: Sums) -> FloatArray:
     return found
 
 
-def _reliability(question: Question, models: dict[str, Predictions]) -> tuple[dict[str, Any], ...]:
+def _reliability(totals: Mapping[str, Sums]) -> tuple[dict[str, Any], ...]:
     rows = []
-    totals = paired_sums(question, models, _bins, resampled=False).totals
     for number in range(BINS):
         row: dict[str, Any] = {"name": f"({number / BINS:.3f}, {(number + 1) / BINS:.3f}]"}
         for role, sums in totals.items():

@@ -224,7 +224,9 @@ class _Found:
         name, levels = self.question.kpi.name, self.groups.levels
         points = {role: pairs_of(name, rates, levels)[0] for role, rates in self.rates.items()}
         defined = np.logical_and.reduce([np.isfinite(pairs) for pairs in points.values()])
-        if not defined.any():
+        used = [rates[0] for one in self.rates.values() for _, rates in one.used(name)]
+        groups_with = [int(np.isfinite(rates).sum(axis=0).max()) for rates in used]
+        if not defined.any() or min(groups_with) < 2:  # also where the other of two rates could be compared
             raise DoesNotFit(
                 f"{name} is undefined: a rate has no denominator in all groups but one (no positives, no negatives, "
                 f"or fewer than min_n={self.question.options['min_n']})"
@@ -342,10 +344,7 @@ def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: st
     left_out = tuple(f"{whole.names[i]} ({sizes[i]})" for i in range(len(sizes)) if i not in set(keep))
     level_of = [0] * len(whole.names)
     if levels is not None:
-        for level, name in enumerate(levels.names):
-            for number, one in enumerate(whole.names):
-                if one.startswith(f"{name} & "):
-                    level_of[number] = level
+        level_of = [int(levels.codes[np.argmax(whole.codes == number)]) for number in range(len(whole.names))]
     occupied = [level_of[i] for i in keep]
     if not any(occupied.count(level) > 1 for level in set(occupied)):
         small = f"; too small: {', '.join(left_out[:SHOWN])}" if left_out else ""

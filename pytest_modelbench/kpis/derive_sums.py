@@ -102,13 +102,8 @@ def _mean_loss(question: Question) -> Additive:
     """Log loss as scikit-learn clips it; Brier's score over all classes, halved for two as scikit-learn does."""
 
     def parts(predictions: Predictions, part: slice) -> Parts:
-        if predictions.columns is None:
-            raise DoesNotFit(
-                f"{question.kpi.name} needs one score per class, and {predictions.outputs.model} gives "
-                f"{predictions.meaning} for task {predictions.task}"
-            )
         chances = predictions.probabilities(part)
-        own = np.searchsorted(predictions.columns, targets_of(predictions)[part])
+        own = np.searchsorted(np.asarray(predictions.columns), targets_of(predictions)[part])
         hit = np.take_along_axis(chances, own[:, None], axis=1)[:, 0]
         if question.kpi.name == "log_loss":
             smallest = np.finfo(np.float64).eps

@@ -79,7 +79,10 @@ class Predictions:
 
     def _scores(self, part: slice | IntArray) -> FloatArray:
         if self.scores is None or self.columns is None:
-            raise DoesNotFit(f"{self.outputs.model} gives {self.meaning}, and one score for each class is needed")
+            raise DoesNotFit(
+                f"{self.outputs.model} gives {self.meaning} for task {self.task}, and one score for each class is "
+                "needed"
+            )
         return np.asarray(self.scores[part], dtype=np.float64)
 
 

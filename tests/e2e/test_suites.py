@@ -14,8 +14,9 @@ from pytest_modelbench.suites import RULES, entries
 GROUPS = """
 @pytest.fixture(scope="session")
 def eval_data():
-    halves = np.array(["a", "b"] * (ROWS // 2))
-    return EvalData(INPUTS, TARGETS, sensitive={"sex": halves, "age": np.roll(halves, 1)})
+    tens = np.arange(4 * ROWS) // 10  # each holds every class
+    sensitive = {"sex": np.array(["a", "b"])[tens % 2], "age": np.array(["a", "b"])[tens // 2 % 2]}
+    return EvalData(np.tile(INPUTS, (4, 1)), np.tile(TARGETS, 4), sensitive=sensitive)
 """
 
 

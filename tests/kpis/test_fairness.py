@@ -303,3 +303,13 @@ def test_rate_of_a_few_is_left_out() -> None:
     )
     assert found.student.value == 0
     assert "undefined and not compared: true positive rate of c" in found.notes
+
+
+def test_odds_need_both_rates() -> None:
+    """With positives in one group only, false alarms alone are no equalized odds: an error, not a pass."""
+    group = np.repeat(["a", "b"], 60)
+    targets = np.where(group == "b", 0, np.arange(120) % 2)
+    student = np.where(np.arange(120) % 3 == 0, 1 - targets, targets)
+    data = {"sensitive": {"sex": group}}
+    with pytest.raises(MeasurementError, match="no denominator in all groups but one"):
+        evidence("equalized_odds_difference", student=student, targets=targets, data=data)
