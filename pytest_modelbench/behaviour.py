@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.costing import CostMeasurements, Found
-from pytest_modelbench.errors import ModelbenchError
+from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.outputs import take
-from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret
+from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret, same_answers
 from pytest_modelbench.probes.predictions import Outputs, collect_outputs
 from pytest_modelbench.probes.stability import (
     Variant,
@@ -100,12 +100,22 @@ class BehaviourMeasurements(CostMeasurements):
     def shape_mismatches(self) -> Sequence[str]:
         """Return how the student's outputs do not fit batches, and the teacher's outputs where there is one."""
         student, samples = self.model("student"), int(self.gate.options["samples"])
-        expected = self.outputs("teacher").array.shape[1:] if self.has("teacher") else None
+        expected = self._shape_of_output() if self.has("teacher") else None
 
         def measure() -> Sequence[str]:
             return list(shape_mismatches(student, self.data(), expected, samples))
 
         return self._of(student, ("shapes", samples, expected), measure)
+
+    def _shape_of_output(self) -> tuple[int, ...]:
+        """Return the teacher's, or the student's where both say the same, such as one logit in place of two."""
+        ours, theirs = (self.outputs(role).array.shape[1:] for role in ("student", "teacher"))
+        if ours == theirs:
+            return theirs
+        with contextlib.suppress(DataError):  # outputs without a meaning say nothing
+            if same_answers(self.predictions("student"), self.predictions("teacher")):
+                return ours
+        return theirs
 
     def layer_ranges(self, role: str) -> Sequence[LayerRange]:
         """Return the range of each layer's outputs."""

@@ -182,10 +182,10 @@ def _marked_twice(item: pytest.Item) -> list[str]:
 
 def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
     """Yield a mistake where a suite was asked for and nothing in the given folders has models for it."""
-    folders = [arg for arg in config.args if Path(config.invocation_params.dir, arg).is_dir()]
-    if settings.suites and folders and not any(is_ready_made(item) for item in items):
+    given = [arg for arg in config.args if "::" not in arg]
+    if settings.suites and given and not any(is_ready_made(item) for item in items):
         yield (
-            f"--modelbench-suite: in {', '.join(folders)} no conftest.py defines student_model, and no "
+            f"--modelbench-suite: in or above {', '.join(given)} no conftest.py defines student_model, and no "
             "modelbench.toml names models. Write one, or name models by --modelbench-student beside a conftest.py"
         )
 

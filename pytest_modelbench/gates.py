@@ -164,6 +164,7 @@ class Gate:
             confidence=self.confidence or DEFAULT_CONFIDENCE,
             asked=self.confidence is not None,
             with_teacher=with_teacher,
+            lenient=self.ready_made,
             seed=seed,
         )
 
@@ -270,10 +271,12 @@ def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
         raise UsageMistake(
             f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
         )
-    if kpi.probe == "compiled" and any(limit.needs_teacher for limit in limits):
+    compares = next((limit.limit for limit in limits if limit.needs_teacher), None)
+    if kpi.alone and compares is not None:
+        example = "'>= 1.2x'" if kpi.unit == "x" else "'== 0'"
         raise UsageMistake(
-            f"'{next(limit.limit for limit in limits if limit.needs_teacher)}': {kpi.name} compares the student with "
-            "itself. Write a limit on its value, such as '>= 1.2x'"
+            f"'{compares}': {kpi.name} is not compared with the teacher's. Write a limit on its value, such as "
+            f"{example}"
         )
     if kpi.timed and any(limit.limit.op == "==" for limit in limits):
         raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")

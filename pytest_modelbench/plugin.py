@@ -137,6 +137,15 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return 0
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """With `--modelbench-suite`, collect also what carries its items above the given paths."""
+    if JUDGING in session.config.stash and session.config.stash[JUDGING].settings.suites:
+        from pytest_modelbench.suite_file import reach_suites
+
+        reach_suites(session.config)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Collect `modelbench.toml` and `*.modelbench.toml`; with `--modelbench-suite` also what carries its items."""
     found: pytest.Module

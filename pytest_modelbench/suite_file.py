@@ -31,23 +31,54 @@ class SuiteFile(pytest.Module):
         return isinstance(obj, FunctionType) and not name.startswith("__")
 
 
+def reach_suites(config: pytest.Config) -> None:
+    """Add to what pytest collects the files above the given paths from which a suite's items hang.
+
+    A test that is named by its node id was asked for alone: it brings no suite.
+    """
+    for arg in list(config.args):
+        anchor = None if "::" in arg else _anchor_of(config, _path(config, arg))
+        if anchor is not None and not any(anchor.is_relative_to(_path(config, given)) for given in config.args):
+            config.args.append(str(anchor))
+
+
 def carries_suite(file: Path, config: pytest.Config) -> bool:
     """Whether the items of a suite hang from a file.
 
     That is a conftest.py that defines `student_model`; where the command line names students, it is the first of
-    `ANCHORS` in the folder that was given to pytest.
+    `ANCHORS` in the folder that was given to pytest, or in the closest one above that has any.
     """
-    judging = config.stash.get(JUDGING, None)
-    if judging is None or not judging.settings.suites or file.name not in ANCHORS:
-        return False
-    if judging.settings.students:
-        given = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args}
-        folders = {path if path.is_dir() else path.parent for path in given}
-        first = next((name for name in ANCHORS if (file.parent / name).is_file()), None)
-        return file.parent.resolve() in folders and file.name == first
-    if file.name != "conftest.py":
-        return False
+    if config.stash[JUDGING].settings.students:
+        given = (_path(config, arg) for arg in config.args)
+        return any(_anchor_of(config, path) == file.resolve() for path in given)
+    return _defines_student(config, file)
+
+
+def _path(config: pytest.Config, arg: str) -> Path:
+    return Path(config.invocation_params.dir, arg.partition("::")[0]).resolve()
+
+
+def _anchor_of(config: pytest.Config, path: Path) -> Path | None:
+    """Return the closest file at or above a path, up to pytest's root, that can carry a suite."""
+    named = bool(config.stash[JUDGING].settings.students)
+    if path.suffix == ".toml" and path.is_file() and not named:
+        return None  # it names models itself
+    if path.name in ANCHORS and (named or _defines_student(config, path)):
+        return path
+    for folder in (path, *path.parents):
+        for name in ANCHORS:
+            anchor = folder / name
+            if anchor.is_file() and (named or _defines_student(config, anchor)):
+                return anchor
+        if folder == config.rootpath.resolve():
+            break
+    return None
+
+
+def _defines_student(config: pytest.Config, file: Path) -> bool:
+    """Whether a file is a conftest.py, known to pytest by now, that defines `student_model`."""
     modules = (one for one in config.pluginmanager.get_plugins() if isinstance(one, ModuleType))
-    return any(
-        Path(getattr(one, "__file__", None) or "") == file and hasattr(one, "student_model") for one in modules
+    return file.name == "conftest.py" and any(
+        Path(getattr(one, "__file__", None) or "").resolve() == file.resolve() and hasattr(one, "student_model")
+        for one in modules
     )

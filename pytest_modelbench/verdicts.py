@@ -154,6 +154,11 @@ def judged_estimate(bound: BoundLimit, evidence: Evidence) -> Estimate:
             raise MeasurementError("the difference from the teacher is unknown")
         return comparison.difference if bound.measure == "difference" else comparison.difference.map(lambda d: -d)
     ratio = comparison.ratio
+    if ratio is None and teacher.value > 0:
+        raise MeasurementError(
+            f"{bound.limit} is relative, and the two values have no ratio. Write 'difference ...' or a limit on the "
+            "student's own value"
+        )
     if ratio is None or teacher.value <= 0:
         raise MeasurementError(
             f"the teacher's value is {teacher.value:g}: nothing can be relative to it. "

@@ -35,7 +35,7 @@ def net(width, noise=0.0):
         model[2].bias.zero_()
     return model
 
-def load_teacher(): return net(65536)
+def load_teacher(): return net(131072)
 def load_student(): return net(32, noise=0.002)
 def load_small(): return net(16, noise=0.005)
 load_int8 = load_student

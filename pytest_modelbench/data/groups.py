@@ -52,7 +52,9 @@ def features_of(given: Any, what: str) -> dict[str, Any]:
     if isinstance(given, str):
         return {given: given}
     if isinstance(given, list | tuple) and given and all(isinstance(one, str) for one in given):
-        return {name: name for name in given}
+        if len(set(given)) < len(given):  # no column has two names: these are one group per sample
+            return {what: np.asarray(given)}
+        return {str(name): str(name) for name in given}
     if hasattr(given, "shape") and len(given.shape) == 1:
         return {str(getattr(given, "name", None) or what): given}
     raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,40 +82,52 @@ def _worst_feature(
 ) -> Evidence:
     """Read every sensitive feature apart, at a common error (Bonferroni), and return the evidence of the worst.
 
-    Features whose groups are too small are left out and listed.
+    Features that do not fit, such as those of small groups, are left out and listed where a ready-made suite asks.
 
     Raises:
-        MeasurementError: no feature can be read.
+        MeasurementError: no feature fits, or one cannot be read: others would pass in its place.
     """
     control = question.options["control"]
     names = [one.name for one in measurements.data().sensitive() if one.name != control]
     confidence = 1 - question.alpha / max(1, len(names))
     found: dict[str, Evidence] = {}
-    faults: list[MeasurementError] = []
+    unfit: dict[str, DoesNotFit] = {}
     for name in names:
         options = {**question.options, "feature": name}
         try:
             (found[name],) = read(replace(question, options=options, confidence=confidence), measurements)
+        except DoesNotFit as reason:
+            unfit[name] = reason
         except MeasurementError as fault:
-            faults.append(fault)
+            raise MeasurementError(f"{name}: {fault}") from fault
+    if found and unfit and not question.lenient:
+        name, why = next(iter(unfit.items()))
+        raise MeasurementError(f"{name}: {why}. Others would pass in its place: write a gate for each feature")
     if not found:
-        raise faults[0] if faults else _no_feature(question)
+        raise next(iter(unfit.values())) if unfit else _no_feature(question)
     worst = _worst_of(question, {name: one.student.estimate for name, one in found.items()})
     told = (f"worst of {', '.join(found)}: {worst[0]}",) if len(names) > 1 else ()
     rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
-    changes = {
-        name: one.comparison.difference for name, one in found.items() if one.comparison and one.comparison.difference
-    }
-    comparison = None
-    if changes:
-        comparison = Comparison(difference=_worst_of(question, changes)[1], method="of the feature that changed most")
+    comparison = _worst_comparison(question, [one.comparison for one in found.values() if one.comparison])
     chosen = found[worst[0]]
     return replace(
         chosen,
         student=replace(chosen.student, estimate=worst[1], confidence=question.confidence),
         comparison=comparison,
-        notes=(*told, *chosen.notes, *map(str, faults)),
+        notes=(*told, *chosen.notes, *map(str, unfit.values())),
         breakdown=rows,
+    )
+
+
+def _worst_comparison(question: Question, found: Sequence[Comparison]) -> Comparison | None:
+    if not found:
+        return None
+    changes = {str(i): one.difference for i, one in enumerate(found) if one.difference}
+    ratios = {str(i): one.ratio for i, one in enumerate(found) if one.ratio}
+    return Comparison(
+        difference=_worst_of(question, changes)[1] if changes else None,
+        ratio=_worst_of(question, ratios)[1] if len(ratios) == len(found) else None,
+        method="of the feature that changed most",
     )
 
 

@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit
-from pytest_modelbench.kpis.derive_shares import meaning_of, refuse_nonfinite
+from pytest_modelbench.kpis.derive_shares import compared_shares, meaning_of, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.probes.predictions import shown_ids
-from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
-from pytest_modelbench.stats.paired import tango_interval
 
 FloatArray = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -92,13 +91,10 @@ def _evidence(question: Question, measurements: Measurements, broken: Broken) ->
             student=student, sampled=question.asked, notes=notes, worst_samples=shown_ids(before.ids, worst)
         )
     teacher, _, theirs, _ = found["teacher"]
-    more = tango_interval(
-        int((violates & ~theirs).sum()), int((theirs & ~violates).sum()), len(violates), question.alpha
-    )
     return Evidence(
         student=student,
         teacher=_reading(question, teacher, theirs),
-        comparison=Comparison(difference=more.map(lambda share: 100 * share), method="Tango's score interval"),
+        comparison=compared_shares(question, violates, theirs),
         sampled=question.asked,
         notes=notes,
         worst_samples=shown_ids(before.ids, worst),

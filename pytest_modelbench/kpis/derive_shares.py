@@ -29,15 +29,21 @@ def top1_accuracy(question: Question, measurements: Measurements) -> Iterator[Ev
 
 def top5_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples whose label is among the five largest outputs."""
+    _refuse_few_classes(measurements.predictions("student"), 5)
     yield _accuracy(question, measurements, lambda p: _among_largest(p, 5))
+
+
+def _refuse_few_classes(predictions: Predictions, k: int) -> None:
+    columns = predictions.columns
+    if columns is not None and len(columns) <= k:
+        raise DoesNotFit(f"top{k}_accuracy means nothing for {len(columns)} classes: it is always 100%")
 
 
 def _among_largest(predictions: Predictions, k: int) -> Mask:
     scores, columns, targets = predictions.scores, predictions.columns, predictions.targets
     if scores is None or columns is None or targets is None:
         raise DoesNotFit(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
-    if scores.shape[1] <= k:
-        raise DoesNotFit(f"top{k}_accuracy means nothing for {scores.shape[1]} classes: it is always 100%")
+    _refuse_few_classes(predictions, k)
     found = np.empty(len(scores), dtype=bool)
     for part in slices(len(scores)):
         where = np.searchsorted(columns, targets[part])[:, None]
@@ -57,22 +63,27 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     teacher = judged_predictions(question, measurements, "teacher")
     check_paired(student, teacher)
     teacher_right = right(teacher)
-    lost, gained = teacher_right & ~student_right, ~teacher_right & student_right
-    n, drops = len(student), (int(lost.sum()), int(gained.sum()))
-    drop = tango_interval(*drops, n, question.alpha)
-    level = float(teacher_right.mean())  # relative limits take the teacher's accuracy on these data as given
-    comparison = Comparison(
-        ratio=drop.map(lambda share: 1 - share / level) if level else None,
-        difference=drop.map(lambda share: -100 * share),
-        method=f"Tango's score interval, {drops[0]} samples lost and {drops[1]} gained of {n}",
-    )
+    comparison = compared_shares(question, student_right, teacher_right)
+    lost, gained = int((teacher_right & ~student_right).sum()), int((student_right & ~teacher_right).sum())
+    told = f"{comparison.method}, {lost} samples lost and {gained} gained of {len(student)}"
     return Evidence(
         student=reading,
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
-        comparison=comparison,
+        comparison=replace(comparison, method=told),
         sampled=question.asked,
         notes=_constant(student),
-        worst_samples=_worst(student, np.flatnonzero(lost)),
+        worst_samples=_worst(student, np.flatnonzero(teacher_right & ~student_right)),
+    )
+
+
+def compared_shares(question: Question, student: Mask, teacher: Mask) -> Comparison:
+    """Compare the shares of hits among the same samples, in points; the ratio takes the teacher's share as given."""
+    more, fewer = int((student & ~teacher).sum()), int((teacher & ~student).sum())
+    gained, level = tango_interval(more, fewer, len(student), question.alpha), float(teacher.mean())
+    return Comparison(
+        ratio=gained.map(lambda share: 1 + share / level) if level else None,
+        difference=gained.map(lambda share: 100 * share),
+        method="Tango's score interval",
     )
 
 

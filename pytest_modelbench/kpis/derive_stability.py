@@ -11,12 +11,11 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_evidence
-from pytest_modelbench.kpis.derive_shares import refuse_nonfinite
+from pytest_modelbench.kpis.derive_shares import compared_shares, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
-from pytest_modelbench.stats.paired import tango_interval
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.layers import LayerRange
@@ -61,11 +60,8 @@ def variants(question: Question, measurements: Measurements) -> Iterator[Evidenc
     evidence, found = exact_evidence(question, reading), measurements.variants("student")
     comparison = evidence.comparison
     if comparison is not None:
-        ours, theirs = _worst(found).changed, _worst(measurements.variants("teacher")).changed
-        more = tango_interval(
-            int((ours & ~theirs).sum()), int((theirs & ~ours).sum()), len(ours), question.alpha
-        ).map(lambda share: 100 * share)
-        comparison = replace(comparison, difference=more, method="Tango's score interval")
+        theirs = _worst(measurements.variants("teacher")).changed
+        comparison = compared_shares(question, _worst(found).changed, theirs)
     yield replace(
         evidence,
         comparison=comparison,

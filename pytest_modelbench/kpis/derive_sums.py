@@ -25,8 +25,7 @@ Read = Callable[[Predictions, slice], Parts]
 
 def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read one of the metrics that sums give."""
-    models = judged_models(question, measurements)
-    student = models["student"]
+    student = measurements.predictions("student")
     regression = question.kpi.name in REGRESSION
     if regression is not (student.task == "regression"):
         wanted = "regression" if regression else "classification"
@@ -36,6 +35,7 @@ def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]
         )
     if question.kpi.name == "balanced_accuracy" and student.task == "multilabel":
         raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
+    models = judged_models(question, measurements)
     average = question.options.get("average")
     told = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
     yield additive_evidence(question, models, _additive(question, models), told)

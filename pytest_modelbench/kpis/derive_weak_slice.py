@@ -13,7 +13,7 @@ from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.derive_shares import meaning_of, pair_of
 from pytest_modelbench.kpis.derive_slices import rightness
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.models.outputs import leaves, number_parts
+from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, number_parts
 from pytest_modelbench.probes.predictions import shown_ids
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.paired import tango_interval
@@ -81,7 +81,7 @@ def _features(data: EvalData) -> tuple[npt.NDArray[np.float32], list[str]]:
         inputs = data.inputs
     except DataError as error:
         raise DoesNotFit(f"weak_slice_drop searches the inputs: {error}") from error
-    parts = [part.reshape(len(part), -1) for leaf in leaves(inputs) for part in number_parts(leaf)]
+    parts = [part.reshape(len(part), -1) for leaf in leaves(inputs) for part in _numbers(leaf)]
     columns = sum(part.shape[1] for part in parts)
     if not 0 < columns <= MOST_FEATURES:
         raise DoesNotFit(
@@ -91,8 +91,18 @@ def _features(data: EvalData) -> tuple[npt.NDArray[np.float32], list[str]]:
     frame = next((leaf for leaf in leaves(inputs) if hasattr(leaf, "columns")), None)
     names = [f"x[{i}]" for i in range(columns)]
     if frame is not None and len(leaves(inputs)) == 1:
-        names = [str(column) for column in frame.columns if number_parts(frame[column])]
+        names = [str(column) for column in frame.columns if _numbers(frame[column])]
     return np.nan_to_num(np.concatenate(parts, axis=1).astype(np.float32)), names
+
+
+def _numbers(leaf: Any) -> list[npt.NDArray[Any]]:
+    """Return the numbers of a leaf, with truth values as 0 and 1."""
+    if hasattr(leaf, "columns"):
+        return [part for column in leaf.columns for part in _numbers(leaf[column])]
+    values = as_array(leaf) if is_tensor(leaf) or hasattr(leaf, "dtype") else None
+    if values is not None and values.dtype.kind == "b":
+        return [values.astype(np.float32)]
+    return number_parts(leaf)
 
 
 def _path(tree: Any, leaf: int, names: Sequence[str]) -> list[str]:

@@ -134,5 +134,6 @@ KPIS = (
         probe="compiled",
         derive="derive_timing:compile_gain",
         options={"batch_size": 1, "confidence": None},
+        alone=True,
     ),
 )

@@ -37,8 +37,8 @@ class Kpi:
     `stability`, `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`, or
     `record` (the test's body). `derive` names the function that does it, as `module:function`, so that nothing heavy
     loads before a value is asked for. `bounds` are the least and the greatest value. `options` are the measurement
-    options of a gate with their defaults. `paired` KPIs are defined on both models. `metric` is what the user brought
-    for a KPI of his own.
+    options of a gate with their defaults. `paired` KPIs are defined on both models, `alone` ones take no limit that
+    compares with the teacher. `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Kpi:
     bounds: tuple[float, float] = NONNEGATIVE
     options: Mapping[str, Any] = field(default_factory=dict)
     paired: bool = False
+    alone: bool = False
     report_only: bool = False
     metric: Any = None
 
@@ -148,7 +149,8 @@ class Question:
     """What is asked of a KPI for one gate.
 
     `confidence` is that of each side; `asked` says that the user stated it, which makes a quality limit a
-    non-inferiority test. `with_teacher` asks for the teacher's value and the comparison.
+    non-inferiority test. `with_teacher` asks for the teacher's value and the comparison. `lenient` leaves out what
+    does not fit, for ready-made suites.
     """
 
     kpi: Kpi
@@ -156,6 +158,7 @@ class Question:
     confidence: float = 0.95
     asked: bool = False
     with_teacher: bool = False
+    lenient: bool = False
     seed: int = 0
 
     @property

@@ -19,6 +19,7 @@ def _stability(  # noqa: PLR0913 - the columns of a table
     *,
     bounds: tuple[float, float] = NONNEGATIVE,
     paired: bool = False,
+    alone: bool = False,
 ) -> Kpi:
     return Kpi(
         name=name,
@@ -33,6 +34,7 @@ def _stability(  # noqa: PLR0913 - the columns of a table
         bounds=SHARE if unit == "pp" else bounds,
         options=options,
         paired=paired,
+        alone=alone,
     )
 
 
@@ -72,7 +74,7 @@ KPIS = (
     _stability(
         "shape_mismatches", "", "lower", "batch sizes for which the outputs have not one row for each sample, or not "
         "the teacher's shape", "batches of 1, 2, 7 and samples= samples", "the batch", "derive_stability:shapes",
-        {"samples": 256},
+        {"samples": 256}, alone=True,
     ),
     _stability(
         "batch_invariance", "pp", "lower", "share of samples whose label changes with the batch that they are in, or "

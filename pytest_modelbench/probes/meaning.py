@@ -86,6 +86,15 @@ class Predictions:
         return np.asarray(self.scores[part], dtype=np.float64)
 
 
+def same_answers(one: Predictions, other: Predictions) -> bool:
+    """Whether two models say the same kind of thing, whatever the shapes: one logit or two, (n, 1) or (n,)."""
+    if one.task != other.task or one.labels.shape != other.labels.shape:
+        return False
+    if one.columns is None or other.columns is None:
+        return one.columns is other.columns
+    return np.array_equal(one.columns, other.columns)
+
+
 def answers_of(predictions: Predictions) -> Callable[[Array], Array] | None:
     """Return what raw outputs say as labels, (n,) or (n, labels); None where outputs are labels or values already."""
     if predictions.meaning in {"labels", "values"}:

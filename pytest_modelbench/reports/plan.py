@@ -167,14 +167,20 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
 
 
 def _passes(items: Sequence[Planned]) -> Iterator[str]:
-    """Yield the forward passes over the evaluation data: one for each student, one for a teacher."""
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    """Yield the forward passes over the evaluation data: one for each student, one for a teacher.
+
+    What a transform changes has passes of its own.
+    """
+    groups: dict[tuple[str, tuple[str, ...], object, str], list[str]] = {}
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.probe not in PASSES:
                 continue
-            groups.setdefault((item.student, item.home), []).append(gate.kpi.name)
-            if gate.needs_teacher:
-                groups.setdefault(("teacher", (item.home[0], item.home[2])), []).append(gate.kpi.name)
-    for (model, _), names in groups.items():
-        yield f"{model} over the evaluation data: {', '.join(dict.fromkeys(names))}"
+            of_teacher = ("teacher", (item.home[0], item.home[2]))
+            for model, home in ((item.student, item.home), *([of_teacher] if gate.needs_teacher else [])):
+                groups.setdefault((model, home, None, ""), []).append(gate.kpi.name)
+                if "transform" in gate.options:
+                    changed = f" as {gate.told_options['transform']} changes them"
+                    groups.setdefault((model, home, gate.options["transform"], changed), []).append(gate.kpi.name)
+    for (model, _, _, changed), names in groups.items():
+        yield f"{model} over the evaluation data{changed}: {', '.join(dict.fromkeys(names))}"

@@ -39,6 +39,12 @@ def test_forms_of_a_feature(sensitive: Any) -> None:
     assert of(sensitive) == [("sex", ("f", "m"), [0, 1, 0, 1])]
 
 
+def test_texts_that_repeat_are_groups() -> None:
+    """One for each sample: no column has two names."""
+    assert of(["f", "m", "f", "m"]) == [("sensitive", ("f", "m"), [0, 1, 0, 1])]
+    assert of(list(np.array(["f", "m", "m", "m"]))) == [("sensitive", ("f", "m"), [0, 1, 1, 1])]
+
+
 @pytest.mark.parametrize("sensitive", ["sex", ["sex"], {"sex": "sex"}, {"sex": lambda inputs: inputs["sex"]}])
 def test_columns_of_the_inputs(sensitive: Any) -> None:
     """By name, or through a function; the target's column is none of them."""

@@ -50,6 +50,22 @@ def test_answers_that_must_not_change(judge: Judge) -> None:
     finished.result.stdout.fnmatch_lines(["*rerun: *test_sla.py::test_next"])
 
 
+def test_compared_with_the_teacher(judge: Judge) -> None:
+    """By points and by ratio: the teacher's own share of changed answers is what a student may have."""
+    suite = """
+    import numpy as np
+    import pytest
+
+    @pytest.mark.kpi("invariance", "ratio <= 1.1", "difference <= 1 pp", transform=lambda batch: np.minimum(batch + 1, 199))
+    def test_next(): ...
+    """
+    gate = judge(suite).gate("invariance")
+    assert gate["verdict"] == "pass", gate["reason"]
+    shares = [gate["readings"][role]["value"] for role in ("student", "teacher")]
+    assert gate["limits"][0]["value"] == pytest.approx(shares[0] / shares[1])
+    assert gate["limits"][1]["value"] == pytest.approx(shares[0] - shares[1])
+
+
 def test_values_that_may_only_rise(judge: Judge) -> None:
     """For each student; the one that falls is told with its samples, worst first."""
     suite = """

@@ -65,6 +65,33 @@ def test_fairness_of_every_feature(judge: Judge) -> None:
     assert finished.gate("group_loss_gap")["verdict"] == "not_applicable"
 
 
+def test_a_feature_that_cannot_be_read(judge: Judge) -> None:
+    """An error, though another feature could be judged: else the other would pass in its place."""
+    half = GROUPS.replace("// 2 % 2]}", "// 2 % 2], 'team': np.where(np.tile(TARGETS, 4) == 3, 'x', 'y')}")
+    suite = """
+    import pytest
+
+    @pytest.mark.kpi("equal_opportunity_difference", "<= 60 pp", feature="each", positive=3)
+    def test_opportunity(): ...
+    """
+    gate = judge(suite, more=half).gate("equal_opportunity_difference")
+    assert gate["verdict"] == "error"
+    assert gate["reason"].startswith("team: ")
+
+
+def test_ratio_of_every_feature(judge: Judge) -> None:
+    """Limits that are relative to the teacher are judged for the worst feature too."""
+    suite = """
+    import pytest
+
+    @pytest.mark.kpi("group_accuracy_difference", "ratio <= 3", feature="each")
+    def test_gap(): ...
+    """
+    gate = judge(suite, more=GROUPS).gate("group_accuracy_difference")
+    assert gate["verdict"] == "pass", gate["reason"]
+    assert gate["limits"][0]["value"] == pytest.approx(2.0)
+
+
 def test_fairness_without_a_sensitive_feature(judge: Judge) -> None:
     """Skipped with what to write."""
     finished = judge("", "--modelbench-suite=fairness", "-rs")
@@ -147,6 +174,60 @@ def test_models_on_the_command_line(pytester: pytest.Pytester) -> None:
     )
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["conftest.py::top1_accuracy[[]a] *", "conftest.py::top1_accuracy[[]b] *"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("tests",), ("tests/test_other.py",), (".",)])
+def test_models_above_the_given_paths(judge: Judge, arguments: tuple[str, ...]) -> None:
+    """With `testpaths`, a folder or a file: the closest conftest.py at or above it brings the suite, once."""
+    Path("tests").mkdir()
+    Path("tests/test_other.py").write_text("def test_something(): ...\n")
+    Path("pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
+    finished = judge("", "--modelbench-suite=stability", "-k", "nonfinite or something", *arguments)
+    assert finished.result.ret == 0, finished.text
+    assert finished.verdicts == {"conftest.py::nonfinite_outputs:nonfinite_outputs": "pass"}
+    finished.result.assert_outcomes(passed=2)
+
+
+def test_one_named_item_brings_no_suite(judge: Judge) -> None:
+    """A node id was asked for alone, as rerun commands do."""
+    finished = judge("def test_something(): ...", "--modelbench-suite=stability", "test_sla.py::test_something")
+    finished.result.assert_outcomes(passed=1)
+    finished = judge("", "--modelbench-suite=stability", "conftest.py::determinism")
+    finished.result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "verdict"),
+    [("logits[:, 1] - logits[:, 0]", "pass"), ("np.pad(logits, ((0, 0), (0, 1)))", "fail")],
+    ids=["one logit", "three classes"],
+)
+def test_another_shape_that_says_the_same(judge: Judge, shape: str, verdict: str) -> None:
+    """One logit in place of two columns is no mismatch; labels in place of scores are one."""
+    more = f"""
+def two(batch):
+    sign = np.where(np.asarray(batch)[:, 0] % 2 == 0, 3.0, -3.0)
+    return np.stack([sign, -sign], axis=1)
+
+def other(batch):
+    logits = two(batch)
+    return {shape}
+
+TEACHER, STUDENT = teacher(outputs=two), student(outputs=other)
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(INPUTS, np.arange(ROWS) % 2, task="binary", outputs="logits")
+"""
+    finished = judge("", "--modelbench-suite=stability", "-k", "shape", more=more)
+    assert finished.gate("shape_mismatches")["verdict"] == verdict
+
+
+def test_nan_makes_no_error_of_what_does_not_fit(judge: Judge) -> None:
+    """RMSE of a classifier is not applicable, also where some of its outputs are NaN."""
+    more = "STUDENT = student(outputs=answers(4, nan_class=3))\n"
+    finished = judge("", "--modelbench-suite=quality", "-k", "rmse or top1", more=more)
+    assert finished.gate("rmse")["verdict"] == "not_applicable"
+    assert finished.gate("top1_accuracy")["verdict"] == "error"
 
 
 def test_with_workers_and_in_fresh_processes(judge: Judge) -> None:

@@ -54,6 +54,26 @@ def test_plan_is_printed_and_nothing_runs(judge: Judge) -> None:
     )
 
 
+def test_plan_counts_the_passes_of_a_transform(judge: Judge) -> None:
+    """As the run counts them: one over the data, one over what each transform makes of them."""
+    suite = """
+    from pytest_modelbench import invariance
+
+    def louder(batch):
+        return batch * 2
+
+    test_louder = invariance(louder)
+    """
+    planned = judge(suite, "--modelbench-plan")
+    planned.result.stdout.fnmatch_lines(
+        [
+            "1 gates of 1 items: 0 timed measurements, 2 forward passes, *",
+            "pass     student over the evaluation data: invariance",
+            "pass     student over the evaluation data as louder changes them: invariance",
+        ]
+    )
+
+
 def test_plan_is_for_what_is_selected(judge: Judge) -> None:
     """-k narrows it, and the run it tells of takes what it says."""
     planned = judge(SUITE, "--modelbench-plan", "-k", "p50 or p99 or quality")
