@@ -11,9 +11,9 @@ import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
-from pytest_modelbench.fixture_lookup import home_of, overridden, place_of
+from pytest_modelbench.fixture_lookup import home_of, place_of
 from pytest_modelbench.gates import Gate
-from pytest_modelbench.parametrisation import brings_models, cases_for, named_for
+from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
 from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
@@ -106,7 +106,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     own = cases_for(item).get(name)
 
     def teacher() -> Model | None:
-        if not sources.has_teacher():
+        if not sources.has("teacher"):
             return None
         return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
 
@@ -173,12 +173,13 @@ class KpiAccess:
             raise MeasurementError(f"{kpi} was not compared: no limit needs the teacher. Add a relative limit")
         return judgement.evidence.comparison
 
-    def record(self, *, student: float, teacher: float | None = None) -> None:
+    def record(self, *, student: float, teacher: float | None = None, previous: float | None = None) -> None:
         """Record the values of a KPI of one's own, which the marker's limits then judge.
 
         Args:
             student: the student's value, in the unit that the marker states.
             teacher: the teacher's value, where a limit compares.
+            previous: that of the student that ships today, where a limit is on `regression`.
 
         Raises:
             UsageMistake: the KPI is not one that is recorded, or a value is no finite number.
@@ -189,8 +190,12 @@ class KpiAccess:
             raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give your own KPI a name of its own")
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
-        given = {"student": student} if teacher is None else {"student": student, "teacher": teacher}
-        self._recorded[gate.kpi.name] = {role: _number(gate.kpi.name, role, value) for role, value in given.items()}
+        given = {"student": student, "teacher": teacher, "previous": previous}
+        self._recorded[gate.kpi.name] = {
+            role: _number(gate.kpi.name, role, value)
+            for role, value in given.items()
+            if value is not None or role == "student"
+        }
 
     def _gates(self) -> tuple[Gate, ...]:
         gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())
@@ -238,10 +243,10 @@ class KpiAccess:
         """Return what the user calls the student or the teacher (see `session.Sources`)."""
         return resolve(self._request.config, self._value(f"{role}_model"))
 
-    def has_teacher(self) -> bool:
-        """Whether somebody defined a teacher."""
+    def has(self, role: str) -> bool:
+        """Whether somebody defined a teacher, or a previous student."""
         node = self._request.node
-        return given_for(node, "teacher_model") is not None or overridden(node, "teacher_model")
+        return defined_for(node, f"{role}_model", node.config.stash[JUDGING].settings)
 
     def data(self) -> Any:
         """Return what the user calls evaluation data."""

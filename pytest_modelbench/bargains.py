@@ -43,6 +43,11 @@ class Bargain:
         """Whether one of the two limits compares with the teacher."""
         return self.then.needs_teacher or self.otherwise.needs_teacher
 
+    @property
+    def regresses(self) -> bool:
+        """Whether one of the two limits compares with a baseline."""
+        return self.then.regresses or self.otherwise.regresses
+
     def __str__(self) -> str:
         return f"{self.then.limit} if {self.kpi} {self.when.limit}, else {self.otherwise.limit}"
 

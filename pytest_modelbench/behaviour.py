@@ -17,7 +17,7 @@ from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.outputs import take
 from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret, same_answers
-from pytest_modelbench.probes.predictions import Outputs, collect_outputs
+from pytest_modelbench.probes.predictions import Outputs, collect_outputs, samples_hash
 from pytest_modelbench.probes.stability import (
     Variant,
     batch_variants,
@@ -48,11 +48,15 @@ class BehaviourMeasurements(CostMeasurements):
 
         def taken() -> Outputs:
             plan = self.plan
-            key = ("outputs", role if role == "teacher" else plan.student, plan.home, plan.origin, plan.settings)
+            key = ("outputs", model.name, plan.home, plan.origin, plan.settings)
             return self.session.handover.once(key, measure, pack_outputs, unpack_outputs)
 
         key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
-        return self.session.once(key, taken)
+        outputs = self.session.once(key, taken)
+        if self.plan.suite not in self.session.data_notes:
+            told = self.session.once(("samples", data.key), lambda: samples_hash(outputs))
+            self.session.data_notes[self.plan.suite] = {"samples": len(outputs), "hash": told}
+        return outputs
 
     def predictions(self, role: str) -> Predictions:
         """Return the outputs with their meaning."""

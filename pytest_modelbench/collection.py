@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.fixture_lookup import is_ours, overridden, place_of, winning_fixture
-from pytest_modelbench.parametrisation import named_for, student_label
+from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
+from pytest_modelbench.parametrisation import defined_for, student_label
 from pytest_modelbench.stash import (
     CASE,
     GATES,
@@ -31,6 +31,7 @@ from pytest_modelbench.stash import (
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
     from pytest_modelbench.settings import Settings
+    from pytest_modelbench.store.baseline import Baseline
 
 ENERGY_ROUNDS_IN_WINDOWS = 8
 """Three rounds of two models and the idle machine, in windows."""
@@ -39,6 +40,7 @@ LATE = (
     "Write it above the function, the class, or as pytestmark in the module"
 )
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
+ROLES = ("teacher", "previous", "workload")
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
 
 
@@ -78,9 +80,10 @@ def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
     return names
 
 
-def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
+def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Baseline | None) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
     from pytest_modelbench.gates import closest
+    from pytest_modelbench.references import other_project, with_earlier
 
     seen: set[str] = set()
     for item in items:
@@ -107,16 +110,17 @@ def read_items(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str
                     seen.add(text)
                     yield text
         if is_ready_made(item):
-            known = "teacher_model" in named_for(item, settings) or overridden(item, "teacher_model")
+            known = defined_for(item, "teacher_model", settings)
             gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
-        item.stash[GATES] = closest(gates)
         item.stash[SETTINGS] = own
         case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
         if isinstance(case, str):
             item.stash[CASE] = case
         item.stash[LABEL] = student_label(item)
-        if item.stash[LABEL] == "teacher":
-            yield f"{place_of(item)}: a student is labelled 'teacher'. Give it another id"
+        item.stash[GATES] = tuple(with_earlier(gate, item, own, baseline) for gate in closest(gates))
+        if item.stash[LABEL] in ROLES:
+            yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
+    yield from other_project(items, baseline)
 
 
 def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:

@@ -6,12 +6,13 @@ Every measurement is taken once for a session, and shared by all gates that need
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData
@@ -21,6 +22,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.launches import launch_in_turn, launch_request
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.workload import workload_for
 from pytest_modelbench.probes.carbon import Grid, grid
 from pytest_modelbench.probes.energy import (
     EnergyMeasurement,
@@ -54,17 +56,31 @@ class CostMeasurements(ABC):
         self.plan = plan
         self.gate = gate
         self.sources = sources
+        self.roles: Mapping[str, str] = {}
+
+    def acting(self, roles: Mapping[str, str]) -> Self:
+        """Return these measurements with other models in the place of some: `{"teacher": "previous"}`."""
+        other = copy.copy(self)
+        other.roles = roles
+        return other
 
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
-        return role == "student" or self.sources.has_teacher()
+        role = self.roles.get(role, role)
+        return role in {"student", "workload"} or self.sources.has(role)
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded."""
-        return self.sources.recorded(self.gate.kpi.name)
+        found = self.sources.recorded(self.gate.kpi.name)
+        acting = {role: self.roles.get(role, role) for role in ("student", "teacher", "previous")}
+        return {role: found[actor] for role, actor in acting.items() if actor in found}
 
     def model(self, role: str) -> Model:
         """Return the adapted model of a role."""
+        role = self.roles.get(role, role)
+        if role == "workload":
+            student = self.session.model(self.sources.candidate("student"), self.plan.student, self.plan.settings)
+            return self.session.once(("workload", student.serial), lambda: workload_for(student))
         name = self.plan.student if role == "student" else role
         return self.session.model(self.sources.candidate(role), name, self.plan.settings)
 
@@ -89,6 +105,10 @@ class CostMeasurements(ABC):
         return artefact
 
     @abstractmethod
+    def timing(self) -> TimingMeasurement:
+        """Return the timed measurement that the gate shares."""
+
+    @abstractmethod
     def growing(
         self, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
     ) -> Measurements:
@@ -97,7 +117,8 @@ class CostMeasurements(ABC):
     def _request(self, role: str, *, cold: bool) -> LaunchRequest:
         model, size = self.model(role), int(self.gate.options["batch_size"])
         budget_s = self.plan.settings.budget_s
-        return launch_request(role, model, self.session.hash_of(model), batch_size=size, cold=cold, budget_s=budget_s)
+        role, found = self.roles.get(role, role), self.session.hash_of(model)
+        return launch_request(role, model, found, batch_size=size, cold=cold, budget_s=budget_s)
 
     def _launch(self, request: LaunchRequest) -> Launch:
         launch: Launch = self.session.in_fresh_process(self.plan.nodeid, request)
@@ -116,11 +137,13 @@ class CostMeasurements(ABC):
 
     def launches_teacher(self) -> bool:
         """Whether a gate that shares the student's launch compares it with the teacher's."""
-        return any(gate.needs_teacher for gate in self.session.sharing(self.plan, self.gate))
+        return "teacher" in self.roles or any(
+            gate.needs_teacher for gate in self.session.sharing(self.plan, self.gate)
+        )
 
     def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
         """Return several launches of each model in cold processes, taken in turn."""
-        return self._with_teacher(self.session.sharing(self.plan, self.gate), self._cold_starts)
+        return self._together(self.session.sharing(self.plan, self.gate), self._cold_starts)
 
     def _cold_starts(self, models: Mapping[str, Model]) -> Mapping[str, Sequence[Launch]]:
         requests = {role: self._request(role, cold=True) for role in models}
@@ -216,7 +239,7 @@ class CostMeasurements(ABC):
     def energy(self) -> EnergyMeasurement:
         """Return windows of energy, which all energy gates of a student share."""
         sharing = self.session.sharing(self.plan, self.gate)
-        return self._with_teacher(sharing, functools.partial(self._energy_of, sharing))
+        return self._together(sharing, functools.partial(self._energy_of, sharing))
 
     def _energy_of(self, sharing: Sequence[Gate], models: Mapping[str, Model]) -> EnergyMeasurement:
         session, plan, given = self.session, self.plan, self.plan.settings
@@ -237,7 +260,7 @@ class CostMeasurements(ABC):
                 return measure_energy(models, batches, source, settings, decided, progress)
 
         def taken() -> EnergyMeasurement:
-            shared = ("energy", tuple(models), self.gate.setup, plan.student, plan.home, plan.origin, given)
+            shared = ("energy", names, self.gate.setup, plan.student, plan.home, plan.origin, given)
             with session.exclusive():
                 return session.handover.once(shared, measure, pack_energy, unpack_energy, alone=True)
 
@@ -245,19 +268,31 @@ class CostMeasurements(ABC):
         key = ("energy", hashes, self.data().key, self.gate.setup, plan.student, plan.home, given)
         return session.once(key, taken)
 
-    def _with_teacher(self, sharing: Sequence[Gate], measure: Callable[[Mapping[str, Model]], Found]) -> Found:
-        """Measure with the teacher where a gate that shares it needs it; others do not suffer from its faults."""
+    def _together(
+        self,
+        sharing: Sequence[Gate],
+        measure: Callable[[Mapping[str, Model]], Found],
+        others: Sequence[str] = ("teacher",),
+    ) -> Found:
+        """Measure the student with all others that some gate needs; a gate does not suffer from those it does not."""
         student = self.model("student")
-        if not any(other.needs_teacher for other in sharing):
-            return measure({"student": student})
+        needed, wanted = {"student": student}, {"student": student}
+        for role in others:
+            if role in self.roles or role in self.gate.others:
+                needed[role] = wanted[role] = self.model(role)
+            elif any(role in other.others for other in sharing):
+                with contextlib.suppress(ModelbenchError):  # the error of the gate that needs it
+                    model = self.model(role)
+                    if model.clock_ns == student.clock_ns:
+                        wanted[role] = model
+        if len(wanted) == len(needed):
+            return measure(needed)
         try:
-            teacher = self.model("teacher")
-            if self.gate.needs_teacher or teacher.clock_ns == student.clock_ns:
-                return measure({"student": student, "teacher": teacher})
+            return measure(wanted)
         except ModelbenchError as error:
-            if self.gate.needs_teacher or error.blames == student.name:
+            if error.blames in {model.name for model in needed.values()}:
                 raise
-        return measure({"student": student})
+        return measure(needed)
 
     def _watched(self, names: str, more_s: float = 0.0) -> Watchdog:
         return Watchdog(LONGEST_CALL_IN_BUDGETS * self.plan.settings.budget_s + more_s, names)
@@ -292,9 +327,10 @@ class CostMeasurements(ABC):
         for gate, known in limits:
             if known is None or not known or (gate.needs_teacher and not with_teacher):
                 continue
+            here = [limit for limit in known if not limit.regresses]  # those are judged after it
             try:
                 looks = evidence_for(self._question(gate, with_teacher and gate.needs_teacher), taken)
-                if not judge(known, looks, gate.kpi.unit).decided:
+                if here and not judge(here, looks, gate.kpi.unit).decided:
                     return False
             except ModelbenchError:
                 continue

@@ -1,4 +1,4 @@
-"""The fixtures: `teacher`, `student`, `kpi`, and the three that users override."""
+"""The fixtures: `teacher`, `student`, `previous`, `kpi`, and the four that users override."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ def student_model() -> Any:
 
 
 @pytest.fixture(scope="session")
+def previous_model() -> Any:
+    """Override me: return the student that ships today, which limits on `regression` compare with."""
+    from pytest_modelbench.access import Undefined
+
+    return Undefined("previous_model", "--modelbench-previous")
+
+
+@pytest.fixture(scope="session")
 def eval_data() -> Any:
     """Override me: return EvalData(inputs, targets), an (inputs, targets) tuple, a Dataset or a DataLoader."""
     from pytest_modelbench.access import Undefined
@@ -55,6 +63,14 @@ def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
     from pytest_modelbench.access import adapted
 
     return adapted(request, student_model, request.node.stash.get(LABEL, "student"))
+
+
+@pytest.fixture
+def previous(request: pytest.FixtureRequest, previous_model: Any) -> Model:
+    """Return the student that ships today as a Model."""
+    from pytest_modelbench.access import adapted
+
+    return adapted(request, previous_model, "previous")
 
 
 @pytest.fixture

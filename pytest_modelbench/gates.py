@@ -111,7 +111,8 @@ class Gate:
 
     `confidence` is None where the user stated none; timed limits then use 0.95, quality limits judge the point.
     `ready_made` gates come from a suite: they do not apply where they do not fit. `shows_teacher` asks for the
-    teacher's value though no limit needs it.
+    teacher's value though no limit needs it. `previous` says that there is a previous student, which limits on
+    `regression` then compare with; `workload` that the reference workload is timed beside the student.
     """
 
     kpi: Kpi
@@ -120,6 +121,19 @@ class Gate:
     confidence: float | None = None
     ready_made: bool = False
     shows_teacher: bool = False
+    previous: bool = False
+    workload: bool = False
+
+    @property
+    def regresses(self) -> bool:
+        """Whether a limit compares with the previous student, or with a baseline."""
+        return any(limit.regresses for limit in self.limits)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The roles that stand beside the student in a measurement for this gate."""
+        asked = (("teacher", self.needs_teacher), ("previous", self.previous), ("workload", self.workload))
+        return tuple(role for role, wanted in asked if wanted)
 
     @property
     def compares(self) -> bool:

@@ -37,6 +37,8 @@ def judged(student: str, gate: Gate, judgement: Judgement) -> GateResult:
         limits=judgement.limits,
         student_reading=evidence.student,
         teacher_reading=evidence.teacher,
+        baseline_reading=evidence.baseline,
+        reference=evidence.reference,
         notes=evidence.notes,
         worst_samples=evidence.worst_samples,
         breakdown=evidence.breakdown,

@@ -30,6 +30,7 @@ from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
+from pytest_modelbench.store.baseline import Baseline
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 SHOW_AFTER_S = 2.0
@@ -43,14 +44,16 @@ _CASE_RIDER = "modelbench_edge_case"
 class Judging:
     """One pytest session with gates to judge, in a worker, a controller, or a process of its own."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, places: Sequence[Given]) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, places: Sequence[Given], baseline: Baseline | None = None
+    ) -> None:
         self.config = config
         self.settings = settings
         self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.places_of_items: dict[str, str] = {}
-        self.written = ""
+        self.written: list[str] = []
         self.until_the_end = contextlib.ExitStack()
         self.saved_at = 0.0
         self.saving_cost_s = 0.0
@@ -65,6 +68,7 @@ class Judging:
             handover=Path(self.shared_folder) if self.shared_folder else None,
             run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
             child=self.child,
+            baseline=baseline,
         )
 
     def _tell_waiting(self) -> None:
@@ -246,15 +250,19 @@ class Judging:
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
-        path = self._json_path()
-        if path is not None:
+        for what, option in (("JSON report", "json"), ("baseline", "save_baseline")):
+            given = self.settings.json_path if option == "json" else self.settings.save_baseline
+            if given is None:
+                continue
             try:
-                write_report(self._report(int(session.exitstatus)), path)
+                write_report(self._report(int(session.exitstatus)), Path(self.config.invocation_params.dir, given))
             except OSError as error:
-                self.written = f"ERROR: --modelbench-json: cannot write {path}: {error.strerror or error}"
+                flag = f"--modelbench-{option.replace('_', '-')}"
+                path = Path(self.config.invocation_params.dir, given)
+                self.written.append(f"ERROR: {flag}: cannot write {path}: {error.strerror or error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             else:
-                self.written = f"JSON report: {self.settings.json_path}"
+                self.written.append(f"{what}: {given}")
 
     def _remember_durations(self) -> None:
         """Keep in pytest's cache how long measurements took, for --modelbench-plan."""
@@ -274,6 +282,8 @@ class Judging:
             "collected": list(self.record.gates.values()) if self.worker is not None else [],
             "models": models,
             "timings": self.session.timings,
+            "data": self.session.data_notes,
+            "baseline": self.session.baseline.told() if self.session.baseline is not None else None,
             "environment": environment(final=final),
             "mistakes": list(mistakes),
         }
@@ -306,8 +316,8 @@ class Judging:
         terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
         if self.unlocked:
             terminalreporter.write_line(f"modelbench: {self.unlocked}", yellow=True)
-        if self.written:
-            terminalreporter.write_line(self.written, red=self.written.startswith("ERROR"))
+        for line in self.written:
+            terminalreporter.write_line(line, red=line.startswith("ERROR"))
 
 
 def _without_gates() -> Generator[None, object, object]:

@@ -24,6 +24,7 @@ from pytest_modelbench.timed import real_batches
 from pytest_modelbench.units import humanise
 
 SMALLEST_CHECKED_BYTES = 16e6
+ROLES = ("student", "teacher", "previous")
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
     "sklearn": ("sklearn_estimator",),
@@ -54,12 +55,13 @@ class Launched:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Put nothing in the place of what is not measured, unless some fixture of the user's is made from it."""
-        other = "teacher" if self.request.role == "student" else "student"
-        if fixturedef.argname not in {"student", "teacher", f"{other}_model"} or self.item is None:
+        others = {role: f"{role}_model" for role in ROLES if role != self.request.role}
+        if fixturedef.argname not in {*ROLES, *others.values()} or self.item is None:
             return None
         if needed_by_fixtures(self.item, {fixturedef.argname}):
             return None
-        if fixturedef.argname == f"{other}_model" and needed_by_fixtures(self.item, {other}):
+        role = fixturedef.argname.removesuffix("_model")
+        if fixturedef.argname in others.values() and needed_by_fixtures(self.item, {role}):
             return None
         nothing = NotBuilt(fixturedef.argname)
         fixturedef.cached_result = (nothing, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
@@ -71,7 +73,7 @@ class Launched:
         request, settings, session = self.request, settings_of(pyfuncitem), session_of(pyfuncitem.config)
         access = cast("KpiAccess", pyfuncitem.funcargs["kpi"])
         batches = real_batches(session.eval_data(access.data()), request.batch_size)
-        name = plan_of(pyfuncitem).student if request.role == "student" else "teacher"
+        name = plan_of(pyfuncitem).student if request.role == "student" else request.role
         session.limit_threads(settings)
         with self.launching.loading():
             candidate = access.candidate(request.role)
@@ -95,8 +97,8 @@ class Launched:
         if model.file is not None:
             return  # what comes from a file is built here, and may be mapped without being read
         weights, held = model.weight_bytes(), self.launching.added.held_bytes
-        other = {"student": "teacher_model", "teacher": "student_model"}[self.request.role]
-        derived = self.item is not None and needed_by_fixtures(self.item, {other})
+        others = {f"{role}_model" for role in ROLES if role != self.request.role}
+        derived = self.item is not None and any(needed_by_fixtures(self.item, {other}) for other in others)
         if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
             raise MeasurementError(
                 f"the weights of the {self.request.role} take {humanise(weights, 'B')}, and its fixture added only "
@@ -143,4 +145,5 @@ def measure_launch(config: pytest.Config, request: Request) -> None:
             importlib.import_module(f"pytest_modelbench.models.{adapter}")
     launched = Launched(request, config.stash.get(IMPORT_S, 0.0))
     config.pluginmanager.register(launched, "modelbench-launched")
-    config.pluginmanager.register(MeasuredSetUp(launched), "modelbench-measured-set-up")
+    if request.role != "previous":  # no test asks for its fixture, so it is set up where the model is asked for
+        config.pluginmanager.register(MeasuredSetUp(launched), "modelbench-measured-set-up")

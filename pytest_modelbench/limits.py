@@ -11,7 +11,7 @@ With T the teacher's value, S the student's and B the baseline's:
 | `speedup`    | T/S                 | `x` or bare         | times                   |
 | `difference` | S-T                 | the KPI's unit, `pp`| all                     |
 | `drop`       | T-S, or (T-S)/T     | `pp`, or `%`        | higher is better        |
-| `regression` | how much worse than B | `%`               | all                     |
+| `regression` | how much worse than B, of B | `%`         | all                     |
 """
 
 from __future__ import annotations
@@ -129,6 +129,11 @@ class BoundLimit:
     measure: str
     threshold: float
     source: str = "marker"
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the judged value compares with a baseline, or with the previous student."""
+        return self.measure == "regression"
 
     @property
     def needs_teacher(self) -> bool:

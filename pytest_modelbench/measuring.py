@@ -5,23 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from pytest_modelbench.behaviour import BehaviourMeasurements
 from pytest_modelbench.costing import CostMeasurements, Limits
+from pytest_modelbench.earlier import EarlierMeasurements
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bound
-from pytest_modelbench.kpis.kpi import Measurements, evidence_for
+from pytest_modelbench.kpis.kpi import Measurements
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy import EnergyMeasurement
 from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
 from pytest_modelbench.timed import TimedRun, timing_note
-from pytest_modelbench.verdicts import judge
 
 PATIENCE_WITH_HOPELESS = 0.2
 
 
-class GateMeasurements(BehaviourMeasurements):
+class GateMeasurements(EarlierMeasurements):
     """What a KPI of one gate may ask for (see `kpis.kpi.Measurements`)."""
 
     def growing(
@@ -31,11 +30,13 @@ class GateMeasurements(BehaviourMeasurements):
         return _Taken(self, energy=energy, compiled=compiled)
 
     def timing(self) -> TimingMeasurement:
-        """Share the measurement with the teacher; a gate that does not need it does not suffer from its faults."""
+        """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""
+        if self.roles:
+            return self.acting({}).timing().against(self.roles["teacher"])
         sharing = self.session.sharing(self.plan, self.gate)
         if isinstance(self.session.child, TimingRequest):
             return self._timed(sharing, {role: self.model(role) for role in self.session.child.models})
-        return self._with_teacher(sharing, functools.partial(self._timed, sharing))
+        return self._together(sharing, functools.partial(self._timed, sharing), ("teacher", "previous", "workload"))
 
     def _timed(self, sharing: Sequence[Gate], models: Mapping[str, Model]) -> TimingMeasurement:
         session, data, setup = self.session, self.data(), self.gate.setup
@@ -46,7 +47,7 @@ class GateMeasurements(BehaviourMeasurements):
         limits = self._limits_of(sharing)  # before anything is timed
 
         def decided(measurement: TimingMeasurement) -> bool:
-            return all(self._decided(other, known, measurement, len(models) > 1) for other, known in limits)
+            return all(self._decided(other, known, measurement, set(models)) for other, known in limits)
 
         def measure() -> TimingMeasurement:
             told = f"timing {' and '.join(model.name for model in models.values())}, {setup}"
@@ -55,7 +56,7 @@ class GateMeasurements(BehaviourMeasurements):
                 run = TimedRun(models, data, setup, given, hashes=by_role, decided=decided, progress=progress)
                 if isinstance(session.child, TimingRequest):
                     return run.in_child(session.child)
-                calls = max(calls_for_bound(self._question(other, len(models) > 1)) for other in sharing)
+                calls = max(calls_for_bound(self._question(other, "teacher" in models)) for other in sharing)
                 fresh = functools.partial(session.in_fresh_process, plan.nodeid)
                 measurement = run.in_processes(fresh, calls) if setup.processes > 1 else run.here()
             session.timings.append(timing_note(measurement, plan, setup))
@@ -73,14 +74,17 @@ class GateMeasurements(BehaviourMeasurements):
         gate: Gate,
         limits: Limits,
         measurement: TimingMeasurement,
-        with_teacher: bool,
+        roles: set[str],
     ) -> bool:
-        if limits is None or (gate.needs_teacher and not with_teacher):
+        if limits is None or not roles.issuperset(gate.others):
             return True  # it is never decided here
-        question = self._question(gate, with_teacher)
+        question = self._question(gate, "teacher" in roles)
+        taken = _Taken(self, gate=gate, timing=measurement)
+        judgement = taken.judged(question, limits)
+        if not taken.worth_comparing_with(judgement.evidence):
+            return False
         if not gate.limits:
             return len(measurement.looks) > 1
-        judgement = judge(limits, evidence_for(question, _Taken(self, timing=measurement)), gate.kpi.unit)
         budget_s = self.plan.settings.budget_s
         hopeless = (
             seconds_for_bound(question, measurement) > budget_s
@@ -97,15 +101,19 @@ class _Taken(GateMeasurements):
         self,
         outer: CostMeasurements,
         *,
+        gate: Gate | None = None,
         timing: TimingMeasurement | None = None,
         energy: EnergyMeasurement | None = None,
         compiled: TimingMeasurement | None = None,
     ) -> None:
-        super().__init__(outer.session, outer.plan, outer.gate, outer.sources)
+        super().__init__(outer.session, outer.plan, gate or outer.gate, outer.sources)
+        self.roles = outer.roles
         self._timing, self._energy, self._compiled = timing, energy, compiled
 
     def timing(self) -> TimingMeasurement:
-        return self._timing if self._timing is not None else super().timing()
+        if self._timing is None:
+            return super().timing()
+        return self._timing.against(self.roles["teacher"]) if self.roles else self._timing
 
     def energy(self) -> EnergyMeasurement:
         return self._energy if self._energy is not None else super().energy()

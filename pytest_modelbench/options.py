@@ -17,7 +17,7 @@ class Option(NamedTuple):
 
     `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`. `once` options say nothing of
     how an item is judged, so a command that runs it again leaves them out. `run` options may also stand in the table
-    `[run]` of a modelbench.toml.
+    `[run]` of a modelbench.toml. `const` is the value of an option that is given without one.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Option(NamedTuple):
     where: str = "both"
     once: bool = False
     run: bool = False
+    const: str | None = None
 
     @property
     def flag(self) -> str:
@@ -55,6 +56,39 @@ OPTIONS = (
         + ", ".join(SUITES),
         "NAME",
         kind="list",
+    ),
+    Option(
+        "modelbench_previous",
+        "the student that ships today, spelled like the teacher: limits on regression compare with it, in the same "
+        "rounds and on the same samples; beats the fixture previous_model",
+        "SPEC",
+    ),
+    Option(
+        "modelbench_baseline",
+        "the JSON report of an earlier run: limits on regression compare with it where there is no previous model",
+        "PATH",
+    ),
+    Option(
+        "modelbench_save_baseline",
+        "write the report to PATH as well (default: modelbench-baseline.json), with what other sessions need to "
+        "compare timings with it",
+        "PATH",
+        where="command line",
+        once=True,
+        const="modelbench-baseline.json",
+    ),
+    Option(
+        "modelbench_fail_on_regression",
+        "add the limit 'regression <= PERCENT' to every gate that has none, such as 5%",
+        "PERCENT",
+        run=True,
+    ),
+    Option(
+        "modelbench_reference",
+        "what timings of different sessions are compared relative to: the teacher, or a built-in workload (default: "
+        "the teacher where there is one; with a baseline, what it has)",
+        "{teacher,workload}",
+        run=True,
     ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(

@@ -103,7 +103,11 @@ def _message(results: Sequence[GateResult]) -> list[str]:
         ]
         lines += [
             f"  {who + ':':9}{_show(reading)}"
-            for who, reading in (("student", result.student_reading), ("teacher", result.teacher_reading))
+            for who, reading in (
+                ("student", result.student_reading),
+                ("teacher", result.teacher_reading),
+                ("before", result.baseline_reading),
+            )
             if reading is not None
         ]
         lines += [f"  note:    {note}" for note in result.notes]

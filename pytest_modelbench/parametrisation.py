@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
+from pytest_modelbench.fixture_lookup import is_ours, overridden, place_of, winning_fixture
 from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED
 
 if TYPE_CHECKING:
     from pytest_modelbench.settings import NamedSpec, Settings
 
-_OPTION = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data"}
+_OPTION = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data", "previous_model": "previous"}
 
 
 def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]]:
@@ -28,6 +28,7 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
         "teacher_model": (settings.teacher,) if settings.teacher else (),
         "student_model": settings.students,
         "eval_data": (settings.data,) if settings.data else (),
+        "previous_model": (settings.previous,) if settings.previous else (),
     }
     return {
         fixture: tuple(replace(spec, where=f"--modelbench-{_OPTION[fixture]}") for spec in specs)
@@ -57,6 +58,11 @@ def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[N
     module = item.getparent(pytest.Module)
     of_file = module.stash.get(NAMED, {}) if module is not None else {}
     return of_file | (named_on_command_line(settings) if settings is not None else {})
+
+
+def defined_for(item: pytest.Item, fixture: str, settings: Settings | None) -> bool:
+    """Whether the user defines a model or data for an item, by a fixture, an option or a file."""
+    return fixture in named_for(item, settings) or overridden(item, fixture)
 
 
 def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> None:

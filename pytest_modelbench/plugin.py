@@ -16,6 +16,8 @@ from pytest_modelbench.fixtures import (
     eval_data,
     kpi,
     memory_meter,
+    previous,
+    previous_model,
     profiler,
     student,
     student_model,
@@ -31,6 +33,8 @@ __all__ = [
     "eval_data",
     "kpi",
     "memory_meter",
+    "previous",
+    "previous_model",
     "profiler",
     "student",
     "student_model",
@@ -60,6 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             )
             if option.kind == "list":
                 action["action"] = "append"
+            if option.const is not None:
+                action.update(nargs="?", const=option.const)
             group.addoption(option.flag, dest=option.name, default=None, help=option.help, **action)
         if option.where != "command line":
             kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
@@ -102,14 +108,17 @@ def pytest_configure(config: pytest.Config) -> None:
         mistakes.append("--modelbench-plan: nothing is judged without --modelbench. Add it")
     if settings.suites and not settings.enabled:
         mistakes.append("--modelbench-suite: nothing is judged without --modelbench. Add it")
+    if settings.save_baseline and not settings.enabled:
+        mistakes.append("--modelbench-save-baseline: nothing is judged, so there is no report. Add --modelbench")
     if settings.plan and getattr(config.option, "numprocesses", None):
         mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
     config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
         from pytest_modelbench.profiling import NvtxRanges
+        from pytest_modelbench.references import baseline_of
 
-        config.stash[JUDGING] = judging = Judging(config, settings, places)
+        config.stash[JUDGING] = judging = Judging(config, settings, places, baseline_of(config, settings))
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
@@ -206,7 +215,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         mistakes += parametrisation.names_not_found(config, judging.settings, items)
         mistakes += collection.without_suite(config, judging.settings, items)
-        mistakes += collection.read_items(items, judging.settings)
+        mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
     collection.refuse(config, items, mistakes)
 
 

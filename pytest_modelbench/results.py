@@ -102,6 +102,25 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a KPI of this machine was measured beside, so that other sessions and machines can be compared.
+
+    `kind` is `teacher` or `workload`, `hash` its content, `ratio` the student's value over its.
+    """
+
+    kind: str
+    hash: str
+    ratio: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        ratio = self.ratio
+        return json_object(
+            {"kind": self.kind, "hash": self.hash, "ratio": ratio.value, "ci_low": ratio.low, "ci_high": ratio.high}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that the limits of one gate are judged by, at one look at the data.
 
@@ -109,6 +128,8 @@ class Evidence:
     only tells whether the verdict is weak. `notes` are shown behind the verdict. `worst_samples` are ids of
     samples that the student lost. `breakdown` has a row for each class, slice, group or layer that the value is made
     of, with its `name` and numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
+    `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
+    student is, as a fraction of it; where that is None, `no_baseline` says why.
     """
 
     student: Reading
@@ -120,6 +141,10 @@ class Evidence:
     breakdown: tuple[dict[str, Any], ...] = ()
     seconds: float | None = None
     estimates_allowed: bool = False
+    baseline: Reading | None = None
+    regression: Estimate | None = None
+    no_baseline: str = ""
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +191,8 @@ class GateResult:
     limits: tuple[LimitResult, ...] = ()
     student_reading: Reading | None = None
     teacher_reading: Reading | None = None
+    baseline_reading: Reading | None = None
+    reference: Reference | None = None
     notes: tuple[str, ...] = ()
     worst_samples: tuple[str, ...] = ()
     breakdown: tuple[dict[str, Any], ...] = ()
@@ -187,8 +214,9 @@ class GateResult:
                 "readings": {
                     "teacher": self.teacher_reading.to_json() if self.teacher_reading else None,
                     "student": self.student_reading.to_json() if self.student_reading else None,
-                    "baseline": None,
+                    "baseline": self.baseline_reading.to_json() if self.baseline_reading else None,
                 },
+                "reference": self.reference.to_json() if self.reference else None,
                 "notes": list(self.notes),
                 "worst_samples": list(self.worst_samples),
                 "breakdown": list(self.breakdown),

@@ -22,7 +22,6 @@ from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, Mo
 from pytest_modelbench.gates import Gate, condition_gate
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.judged import judged, unjudged
-from pytest_modelbench.kpis.kpi import evidence_for
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.measuring import GateMeasurements
 from pytest_modelbench.models.base import Model
@@ -33,7 +32,8 @@ from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
-from pytest_modelbench.verdicts import Judgement, judge
+from pytest_modelbench.store.baseline import Baseline
+from pytest_modelbench.verdicts import Judgement
 
 Found = TypeVar("Found")
 Asked = TypeVar("Asked", bound=Request)
@@ -45,8 +45,8 @@ class Sources(Protocol):
     def candidate(self, role: str) -> Any:
         """Return what the user calls the student or the teacher."""
 
-    def has_teacher(self) -> bool:
-        """Whether a teacher is defined; it is not loaded for the question."""
+    def has(self, role: str) -> bool:
+        """Whether a teacher or a previous student is defined; it is not loaded for the question."""
 
     def data(self) -> Any:
         """Return what the user calls evaluation data."""
@@ -100,6 +100,7 @@ class BenchSession:
         handover: the folder that the workers of a parallel run share, or None.
         run_child: runs an item again in a fresh process, which leaves what a request asks for in its file.
         child: what the parent asks for, in such a process.
+        baseline: an earlier report that limits on `regression` compare with.
     """
 
     def __init__(
@@ -110,18 +111,21 @@ class BenchSession:
         handover: Path | None = None,
         run_child: Callable[[str, Request], None] | None = None,
         child: Request | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         self.progress = progress
         self.exclusive = exclusive
         self.handover = Handover(handover)
         self.run_child = run_child
         self.child = child
+        self.baseline = baseline
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
         self.model_notes: dict[str, dict[str, Any]] = {}
         self._adapted: dict[tuple[Loading, int], tuple[Any, Model]] = {}
         self._data: dict[int, tuple[Any, EvalData]] = {}
+        self.data_notes: dict[str, dict[str, Any]] = {}
         self._measured: dict[Key, Any] = {}
         self._threads: int | None = None
         self._judged: dict[tuple[str, str], Judged] = {}
@@ -165,7 +169,7 @@ class BenchSession:
     def _forget_modules(self, name: str) -> None:
         """Let go of torch students that are not judged any more; their content is known by its hash."""
         for key, (_, model) in list(self._adapted.items()):
-            if name != "teacher" and key[0].name != "teacher" and model.kind == "torch":
+            if {name, key[0].name}.isdisjoint({"teacher", "previous"}) and model.kind == "torch":
                 del self._adapted[key]
 
     def eval_data(self, found: Any) -> EvalData:
@@ -202,12 +206,12 @@ class BenchSession:
 
     def _judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
         try:
-            if gate.ready_made and gate.kpi.paired and not sources.has_teacher():
+            if gate.ready_made and gate.kpi.paired and not sources.has("teacher"):
                 raise NotApplicable("there is no teacher to compare with")
             with_teacher = gate.compares if gate.kpi.probe == "record" else gate.needs_teacher
             question = gate.question(with_teacher=with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
-            found = judge(limits, evidence_for(question, GateMeasurements(self, plan, gate, sources)), gate.kpi.unit)
+            found = GateMeasurements(self, plan, gate, sources).judged(question, limits)
         except NotApplicable as reason:
             return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.limits import bind_limit, parse_limit
 from pytest_modelbench.options import OPTIONS, SUITES, Option
 from pytest_modelbench.units import parse_quantity
 
 ALLOCATORS = ("steady", "system")
 INCONCLUSIVE = ("fail", "warn")
+REFERENCES = ("teacher", "workload")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,12 @@ class Settings:
     teacher: NamedSpec | None = None
     students: tuple[NamedSpec, ...] = ()
     data: NamedSpec | None = None
+    previous: NamedSpec | None = None
     suites: tuple[str, ...] = ()
+    baseline: str | None = None
+    save_baseline: str | None = None
+    fail_on_regression: str | None = None
+    reference: str | None = None
     json_path: str | None = None
     device: str | None = None
     threads: int | None = None
@@ -70,7 +77,7 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
         plain = asdict(self)
-        for name in ("teacher", "data"):
+        for name in ("teacher", "data", "previous"):
             plain[name] = _told(getattr(self, name))
         plain["students"] = [_told(student) for student in self.students]
         return plain
@@ -120,6 +127,21 @@ def _country(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z]{3}", text):
         raise ValueError("an ISO 3166-1 alpha-3 code, such as DEU")
     return text.upper()
+
+
+def _json_path(text: str) -> str:
+    if not text.endswith(".json"):
+        raise ValueError("a path that ends in .json, written --modelbench-save-baseline=PATH")
+    return text
+
+
+def _regression(text: str) -> str:
+    try:
+        limit = parse_limit(f"regression <= {text}")
+        bind_limit(limit, kpi="", unit="", better="lower", bounds=(0.0, float("inf")))
+        return str(limit)
+    except UsageMistake as mistake:
+        raise ValueError("a percentage, such as 5%") from mistake
 
 
 def check_confidence(value: float) -> float:
@@ -177,6 +199,11 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_teacher": ("teacher", parse_spec),
     "modelbench_student": ("students", parse_spec),
     "modelbench_data": ("data", parse_spec),
+    "modelbench_previous": ("previous", parse_spec),
+    "modelbench_baseline": ("baseline", str),
+    "modelbench_save_baseline": ("save_baseline", _json_path),
+    "modelbench_fail_on_regression": ("fail_on_regression", _regression),
+    "modelbench_reference": ("reference", _one_of(*REFERENCES)),
     "modelbench_suite": ("suites", _one_of(*SUITES)),
     "modelbench_json": ("json_path", str),
     "modelbench_device": ("device", _device),

@@ -29,7 +29,7 @@ from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.settings import NamedSpec
 
 TABLES = ("models", "data", "run", "kpi")
-MODEL_KEYS = ("teacher", "student", "students")
+MODEL_KEYS = ("teacher", "student", "students", "previous")
 RUN_KEYS = tuple(option.name.removeprefix("modelbench_") for option in OPTIONS if option.run)
 DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "eval": (str,),
@@ -179,6 +179,7 @@ class _Reader:
             *self.specs(students, ("models", "students"), list(students), labels=True),
         )
         found["eval_data"] = self.data(table)
+        found["previous_model"] = self.specs(models, ("models",), ["previous"])
         return {fixture: specs for fixture, specs in found.items() if specs}
 
     def specs(

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from pytest_modelbench.session import BenchSession
     from pytest_modelbench.settings import NamedSpec, Settings
 
-MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data")
-OWN_FIXTURES = frozenset(
-    {*MODEL_FIXTURES, "teacher", "student", "kpi", "edge_case", "memory_meter", "energy_meter", "profiler"}
-)
+MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data", "previous_model")
+_OTHERS = ("teacher", "student", "previous", "kpi", "edge_case", "memory_meter", "energy_meter", "profiler")
+OWN_FIXTURES = frozenset({*MODEL_FIXTURES, *_OTHERS})
 
 READY_MADE = "modelbench_ready_made"
 """Marks the function of a suite's item, which nobody wrote for these models and data."""

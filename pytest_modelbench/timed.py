@@ -133,12 +133,12 @@ class TimedRun:
             sizes = dict.fromkeys(self.models, self.setup.batch_size)
         elif sizes is None:
             curves = sweep_batch_sizes(
-                self.models,
+                {role: model for role, model in self.models.items() if role != "workload"},
                 lambda size: full_batches(self.data, size, BATCHES_IN_SWEEP),
                 budget_s=budget_s,
                 memory=self.setup.memory_bytes,
             )
-            sizes = {role: curve.best for role, curve in curves.items()}
+            sizes = {role: curves[role].best if role in curves else 1 for role in self.models}
         left = max(budget_s - (time.monotonic() - start), 1.0) if curves else budget_s
         batches = {size: real_batches(self.data, size) for size in set(sizes.values())}
         measurement = measure_timing(
@@ -166,6 +166,9 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
     """
     compiled, seconds = {}, {}
     for role, model in models.items():
+        if role == "workload":  # it is the same work in every session
+            compiled[role] = model
+            continue
         start = time.monotonic()
         with _quietly():
             compiled[role] = made = model.compiled()

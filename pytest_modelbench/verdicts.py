@@ -12,6 +12,10 @@ from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
 from pytest_modelbench.units import humanise, readable, with_unit
 
+NO_BASELINE = (
+    "there is nothing to compare with. Define the fixture previous_model, or give --modelbench-baseline=PATH, an "
+    "earlier report"
+)
 _ESTIMATES = {"modelled", "constant"}
 _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 
@@ -74,9 +78,12 @@ def _judge_one(bound: BoundLimit | Bargain, evidence: Evidence, unit: str) -> Li
 def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult:
     """Judge one limit at one look: by the interval where the value is sampled, otherwise by the point."""
     text = str(bound.limit)
-    if bound.measure == "regression":
+    if bound.regresses and evidence.regression is None:
         return LimitResult(
-            text=text, source=bound.source, verdict=Verdict.NO_BASELINE, reason="there is no baseline to compare with"
+            text=text,
+            source=bound.source,
+            verdict=Verdict.NO_BASELINE,
+            reason=f"{text}: {evidence.no_baseline or NO_BASELINE}",
         )
     try:
         _refuse_estimates(bound, evidence)
@@ -146,6 +153,8 @@ def judged_estimate(bound: BoundLimit, evidence: Evidence) -> Estimate:
     """
     if bound.measure == "value":
         return evidence.student.estimate
+    if bound.regresses and evidence.regression is not None:
+        return evidence.regression
     comparison, teacher = evidence.comparison, evidence.teacher
     if comparison is None or teacher is None:
         raise MeasurementError("there is no teacher's value to compare with")

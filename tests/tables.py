@@ -37,8 +37,8 @@ class FixedSources:
     def candidate(self, role: str) -> Any:
         return self._models[role]
 
-    def has_teacher(self) -> bool:
-        return True
+    def has(self, role: str) -> bool:
+        return role == "teacher"
 
     def data(self) -> Any:
         return self._data

@@ -63,6 +63,11 @@ class Kpi:
         return self.probe in {"timing", "compiled"}
 
     @property
+    def of_machine(self) -> bool:
+        """Whether the value depends on the machine, so that only ratios can be compared across sessions."""
+        return self.probe in {"timing", "energy"} or self.name == "cold_start"
+
+    @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
         return self.probe not in {"parameters", "artefact", "record"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from pytest_modelbench.models.outputs import (
     select_output,
     shapes,
 )
-from pytest_modelbench.probes.columns import Column, Flags, narrow
+from pytest_modelbench.probes.columns import Column, Flags, narrow, slices
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -92,6 +93,19 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
         classes=model.classes,
         calls=calls,
     )
+
+
+def samples_hash(outputs: Outputs) -> str:
+    """Hash what samples these are: their number, ids and targets, but not how inputs were prepared."""
+    digest = hashlib.blake2b(str(len(outputs)).encode(), digest_size=16)
+    if not isinstance(outputs.ids, range):
+        digest.update("\0".join(map(str, outputs.ids)).encode())
+    if outputs.targets is not None:
+        for part in slices(len(outputs.targets)):
+            targets = outputs.targets[part]
+            whole = targets.dtype.kind in "iub"  # few bytes or many say the same
+            digest.update(targets.astype("<i8").tobytes() if whole else repr(targets.tolist()).encode())
+    return digest.hexdigest()
 
 
 class _Targets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,18 @@ class TimingMeasurement:
     def waits_subtracted(self) -> bool:
         """Whether any call of `calm` waited for a processor, and that time was subtracted."""
         return float(self.settings.get("waited_share", 0.0)) > 0
+
+    def against(self, role: str) -> TimingMeasurement:
+        """Return the same with another model of it in the teacher's place."""
+        if role == "teacher":
+            return self
+
+        def of(series: Mapping[str, Sequence[Sequence[FloatArray]]]) -> dict[str, Sequence[Sequence[FloatArray]]]:
+            return {"student": series["student"], "teacher": series[role]}
+
+        sizes = {"student": self.batch_sizes["student"], "teacher": self.batch_sizes[role]}
+        memo = self.memo.setdefault(("against", role), {})
+        return replace(self, series=of(self.series), calm=of(self.calm), batch_sizes=sizes, memo=memo)
 
     def until(self, look: int, role: str, *, tail: bool) -> Sequence[Sequence[FloatArray]]:
         """Return what was known of a model at a look (from 0), for a tail or for a mean or median."""

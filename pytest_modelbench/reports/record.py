@@ -15,8 +15,9 @@ from pytest_modelbench.reports.diagnosis import diagnose
 from pytest_modelbench.reports.distillation import distillation
 from pytest_modelbench.reports.tradeoff import tradeoff
 from pytest_modelbench.results import Verdict, json_object
+from pytest_modelbench.store.baseline import SCHEMA_VERSION
 
-SCHEMA_VERSION = "1"
+ROLES = ("teacher", "previous")
 
 
 class Record:
@@ -27,6 +28,8 @@ class Record:
         self.tests: dict[str, dict[str, Any]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.timings: list[dict[str, Any]] = []
+        self.data: dict[str, dict[str, Any]] = {}
+        self.baseline: dict[str, Any] | None = None
         self.environment: dict[str, Any] = {}
         self.mistakes: list[str] = []
         self.crashed = False
@@ -71,6 +74,8 @@ class Record:
             known.update(notes)
             known["forward_passes"] = passes
         self.timings += data.get("timings", [])
+        self.data.update(data.get("data", {}))
+        self.baseline = self.baseline or data.get("baseline")
         self.environment = self.environment or dict(data.get("environment", {}))
         self.mistakes += [mistake for mistake in data.get("mistakes", []) if mistake not in self.mistakes]
 
@@ -78,7 +83,7 @@ class Record:
         """Return a copy that also knows what the running process knows by now."""
         known = copy.copy(self)
         known.models = {name: dict(notes) for name, notes in self.models.items()}
-        known.timings, known.mistakes = list(self.timings), list(self.mistakes)
+        known.timings, known.mistakes, known.data = list(self.timings), list(self.mistakes), dict(self.data)
         known.add_session(data)
         return known
 
@@ -102,7 +107,7 @@ class Record:
 
     def to_json(self, exit_status: int | None, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON report."""
-        models = {name: notes for name, notes in self.models.items() if name != "teacher"}
+        models = {name: notes for name, notes in self.models.items() if name not in ROLES}
         gates = self.ordered_gates()
         return json_object(
             {
@@ -111,7 +116,9 @@ class Record:
                 "exit_status": exit_status,
                 "environment": self.environment or environment(final=exit_status is not None),
                 "settings": settings,
-                "models": {"teacher": self.models.get("teacher"), "students": models},
+                "models": {**{role: self.models.get(role) for role in ROLES}, "students": models},
+                "data": self.data,
+                "baseline": self.baseline,
                 "gates": gates,
                 "tests": list(self.tests.values()),
                 "timings": self.timings,
@@ -142,6 +149,7 @@ def expected_gate(
         "options": {},
         "limits": [],
         "readings": {"teacher": None, "student": None, "baseline": None},
+        "reference": None,
         "notes": [],
         "worst_samples": [],
         "breakdown": [],

@@ -15,6 +15,7 @@ from rich.text import Text
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.verdicts import format_interval, format_judged
 
+BEFORE = "Before"
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 LEAST_WAIT_TOLD = 0.01
 _LINES = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -86,6 +87,9 @@ def _table(gates: Sequence[Gate]) -> Table:
     table.add_column("KPI", no_wrap=True)
     table.add_column("Teacher", justify="right", no_wrap=True)
     table.add_column("Student", justify="right", no_wrap=True)
+    before = any(gate["readings"]["baseline"] is not None for gate in gates)
+    if before:
+        table.add_column(BEFORE, justify="right", no_wrap=True)
     table.add_column("Target", overflow="fold", min_width=10)
     table.add_column("Result", no_wrap=True)
     table.add_column("Evidence", ratio=1, overflow="fold", min_width=13)
@@ -95,7 +99,7 @@ def _table(gates: Sequence[Gate]) -> Table:
             table.add_row(Text(pillar, style="bold"))
         shown: set[tuple[str, ...]] = set()
         for gate in rows:
-            cells = list(_rows(gate))
+            cells = list(_rows(gate, before=before))
             words = tuple(str(cell) for row in cells for cell in row)
             if words not in shown:  # two items may judge the same by the same measurement
                 shown.add(words)
@@ -160,37 +164,24 @@ def _add_edge_cases(table: Table, cases: Sequence[dict[str, Any]], *, heading: b
         if heading:
             table.add_row(Text("reliability", style="bold"))
         passed = f"{sum(case['outcome'] not in {'failed', 'error'} for case in run)} of {len(run)}"
-        table.add_row(
-            Text(" edge cases"), Text("-"), Text(passed), Text("all"), _verdict(verdict), Text(", ".join(bad))
-        )
+        before = [Text("-")] if any(column.header == BEFORE for column in table.columns) else []
+        cells = [Text("-"), Text(passed), *before, Text("all"), _verdict(verdict), Text(", ".join(bad))]
+        table.add_row(Text(" edge cases"), *cells)
 
 
-def _rows(gate: Gate) -> Iterable[tuple[Text, ...]]:
-    teacher, student = (_value(gate["readings"][role]) for role in ("teacher", "student"))
-    limits = gate["limits"]
-    if not limits:
-        targets = gate["targets"] or ["(reported)"]
-        evidence = "" if gate["verdict"] in {Verdict.PASS, Verdict.NOT_RUN} else _first_words(gate["reason"])
-        for i, target in enumerate(targets):
-            first = i == 0
-            yield (
-                Text(_label(gate) if first else ""),
-                Text(teacher if first else ""),
-                Text(student if first else ""),
-                Text(target),
-                _verdict(gate["verdict"]),
-                Text(evidence if first else ""),
-            )
+def _rows(gate: Gate, *, before: bool) -> Iterable[tuple[Text, ...]]:
+    roles = ("teacher", "student", "baseline") if before else ("teacher", "student")
+    head = [Text(_label(gate)), *(Text(_value(gate["readings"][role])) for role in roles)]
+    nothing = [Text("") for _ in head]
+    if gate["limits"]:
+        for i, limit in enumerate(gate["limits"]):
+            cells = (Text(limit["text"]), _verdict(limit["verdict"]), Text(_evidence(limit, gate)))
+            yield (*(nothing if i else head), *cells)
         return
-    for i, limit in enumerate(limits):
-        yield (
-            Text(_label(gate) if i == 0 else ""),
-            Text(teacher if i == 0 else ""),
-            Text(student if i == 0 else ""),
-            Text(limit["text"]),
-            _verdict(limit["verdict"]),
-            Text(_evidence(limit, gate)),
-        )
+    evidence = "" if gate["verdict"] in {Verdict.PASS, Verdict.NOT_RUN} else _first_words(gate["reason"])
+    for i, target in enumerate(gate["targets"] or ["(reported)"]):
+        cells = (Text(target), _verdict(gate["verdict"]), Text("" if i else evidence))
+        yield (*(nothing if i else head), *cells)
 
 
 def _label(gate: Gate) -> str:

@@ -98,7 +98,7 @@ def test_beside_two_busy_processes_on_one_processor() -> None:
     """Much of the time is somebody else's; without it the calls take what they take alone."""
     ended = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, check=True)
     wall, calm = (float(ratio) for ratio in ended.stdout.split())
-    assert wall > 1.3
+    assert wall > 1.15
     assert calm - 1 < (wall - 1) / 3
 
 

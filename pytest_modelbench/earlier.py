@@ -1,0 +1,158 @@
+"""What a student is held against on `regression`: the student that ships today, or an earlier report.
+
+The previous student is measured in the same rounds and on the same samples. A report is another session's: what
+depends on the machine is compared as a ratio to something that both sessions measured, never as a bare time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pytest_modelbench.bargains import Bargain
+from pytest_modelbench.behaviour import BehaviourMeasurements
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.kpi import Question, evidence_for
+from pytest_modelbench.limits import BoundLimit
+from pytest_modelbench.results import Estimate, Evidence, Reading, Reference
+from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
+from pytest_modelbench.store.baseline import Baseline, Entry
+from pytest_modelbench.verdicts import NO_BASELINE, Judgement, judge
+
+USUAL_LIMIT = 0.05
+FINEST = 0.001
+
+
+class EarlierMeasurements(BehaviourMeasurements):
+    """The part of a gate's measurements that knows what was before."""
+
+    def looks(self, question: Question) -> Iterator[Evidence]:
+        """Yield the evidence of every look, with the comparison that limits on `regression` judge."""
+        own, gate = evidence_for(question, self), self.gate
+        if gate.regresses and self._has_previous():
+            yield from self._against_previous(own, question)
+            return
+        if gate.workload or (gate.kpi.of_machine and question.with_teacher):
+            own = self._with_reference(own, question)
+        if gate.regresses:
+            own = self._against_baseline(own)
+        yield from own
+
+    def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
+        """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
+        looks, unit = self.looks(question), self.gate.kpi.unit
+        if not self._is_saved():
+            return judge(limits, looks, unit)
+        every = list(looks)
+        return replace(judge(limits, every, unit), evidence=every[-1])
+
+    def _is_saved(self) -> bool:
+        return bool(self.plan.settings.save_baseline) and self.gate.kpi.of_machine
+
+    def worth_comparing_with(self, evidence: Evidence) -> bool:
+        """Whether a value that is to be a baseline is known well enough, a quarter of what its limits allow."""
+        if not self._is_saved() or evidence.reference is None:
+            return True
+        ratio = evidence.reference.ratio
+        if ratio.low is None or ratio.high is None:
+            return True  # more of it would not give it an interval
+        limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
+        least = min((abs(limit.threshold) for limit in limits), default=USUAL_LIMIT)
+        return max(ratio.high / ratio.value - 1, 1 - ratio.low / ratio.value) <= max(least / 4, FINEST)
+
+    def _has_previous(self) -> bool:
+        if self.gate.kpi.probe == "record":
+            return "previous" in self.sources.recorded(self.gate.kpi.name)
+        return self.gate.previous
+
+    def _against_previous(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
+        """Add the previous student's value and the paired comparison with it."""
+        kpi = self.gate.kpi
+        if kpi.paired or kpi.alone:  # its own values are made from both models, or from no other one
+            before = evidence_for(question, self.acting({"student": "previous"}))
+            for look, earlier in zip(own, before, strict=False):
+                baseline = earlier.student
+                gap = difference_across(look.student.estimate, baseline.estimate)
+                yield replace(look, baseline=baseline, regression=worsening(gap, baseline.value, kpi.better))
+            return
+        asked = replace(question, with_teacher=True)
+        for look, both in zip(own, evidence_for(asked, self.acting({"teacher": "previous"})), strict=False):
+            if both.teacher is None or both.comparison is None:
+                raise MeasurementError(f"{kpi.name} was not measured for the previous student")
+            found = _worsening(both, both.teacher, kpi.better, by_ratio=kpi.of_machine)
+            notes = tuple(dict.fromkeys([*look.notes, *both.notes]))
+            yield replace(look, baseline=both.teacher, regression=found, notes=notes)
+
+    def _with_reference(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
+        """Add the ratio to what other sessions can measure as well."""
+        if not self.gate.workload:
+            for look in own:
+                yield replace(look, reference=self._reference("teacher", look))
+            return
+        asked = replace(question, with_teacher=True)
+        beside = evidence_for(asked, self.acting({"teacher": "workload"}))
+        for look, both in zip(own, beside, strict=False):
+            yield replace(look, reference=self._reference("workload", both))
+
+    def _reference(self, kind: str, look: Evidence) -> Reference | None:
+        ratio = look.comparison.ratio if look.comparison is not None else None
+        if ratio is None:
+            return None
+        return Reference(kind=kind, hash=self.session.hash_of(self.model(kind)), ratio=ratio)
+
+    def _against_baseline(self, own: Iterator[Evidence]) -> Iterator[Evidence]:
+        baseline, plan, gate = self.session.baseline, self.plan, self.gate
+        found: Entry | str = NO_BASELINE
+        if baseline is not None:
+            found = baseline.find(gate.kpi.name, plan.student, gate.told_options, plan.nodeid)
+        for look in own:
+            if isinstance(found, str) or baseline is None:
+                yield replace(look, no_baseline=str(found))
+                continue
+            both = replace(look, baseline=found.reading, notes=(*look.notes, *_undecided(found, baseline)))
+            worse = self._across(look, found, baseline)
+            yield replace(both, no_baseline=worse) if isinstance(worse, str) else replace(both, regression=worse)
+
+    def _across(self, look: Evidence, entry: Entry, baseline: Baseline) -> Estimate | str:
+        """Return how much worse the student is than in another session, or why the two cannot be compared."""
+        kpi = self.gate.kpi
+        if entry.reading.unit != look.student.unit:
+            return f"{baseline.path} has it in {entry.reading.unit!r}"
+        if kpi.of_machine:
+            then, now = entry.reference, look.reference
+            if then is None or now is None:
+                where = baseline.path if then is None else "this session"
+                return (
+                    f"{where} measured no teacher and no reference workload beside it, and a bare "
+                    f"{look.student.unit or 'value'} of another session says nothing"
+                )
+            if then.kind != now.kind or _other(then.hash, now.hash):
+                return f"{baseline.path} has it relative to another {then.kind} ({then.hash}, and here {now.hash})"
+            return worsening_by_ratio(ratio_across(now.ratio, then.ratio), kpi.better)
+        here = self.session.data_notes.get(self.plan.suite, {}).get("hash")
+        if kpi.needs_data and entry.data and here and entry.data != here:
+            return f"{baseline.path} has it for other samples ({entry.data}, and here {here})"
+        gap = difference_across(look.student.estimate, entry.reading.estimate)
+        return worsening(gap, entry.reading.value, kpi.better)
+
+
+def _other(then: str, now: str) -> bool:
+    """Whether two models are known to be others; those that only have an identity cannot be told apart."""
+    (kind_then, _, of_then), (kind_now, _, of_now) = then.partition(":"), now.partition(":")
+    unknown = of_then.startswith("object-") or of_now.startswith("object-")
+    return kind_then != kind_now if unknown else then != now
+
+
+def _undecided(entry: Entry, baseline: Baseline) -> tuple[str, ...]:
+    return (f"in {baseline.path} it was inconclusive; its interval counts",) if entry.undecided else ()
+
+
+def _worsening(both: Evidence, before: Reading, better: str, *, by_ratio: bool) -> Estimate | None:
+    comparison = both.comparison
+    if comparison is None:
+        return None
+    if by_ratio and comparison.ratio is not None:
+        return worsening_by_ratio(comparison.ratio, better)
+    if comparison.difference is not None:
+        return worsening(comparison.difference, before.value, better)
+    return worsening(difference_across(both.student.estimate, before.estimate), before.value, better)

@@ -1,0 +1,71 @@
+"""What gates are held against beside the teacher: the previous student, a baseline, the reference workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.limits import bind_limit, parse_limit
+from pytest_modelbench.parametrisation import defined_for
+from pytest_modelbench.stash import GATES, LABEL, MISTAKES
+from pytest_modelbench.store.baseline import Baseline, Entry
+
+if TYPE_CHECKING:
+    from pytest_modelbench.gates import Gate
+    from pytest_modelbench.settings import Settings
+
+
+def baseline_of(config: pytest.Config, settings: Settings) -> Baseline | None:
+    """Read the baseline that the options name; one that cannot be read is a mistake of the session's."""
+    if settings.baseline is None:
+        return None
+    try:
+        return Baseline.read(Path(config.invocation_params.dir, settings.baseline))
+    except UsageMistake as mistake:
+        config.stash[MISTAKES].append(f"--modelbench-baseline: {mistake}")
+        return None
+
+
+def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Baseline | None) -> Gate:
+    """Return a gate with the limit that `--modelbench-fail-on-regression` adds, and with what its measurement needs.
+
+    Args:
+        gate: as written.
+        item: whose label is known.
+        settings: that hold for the item.
+        baseline: the earlier report, if one is given.
+    """
+    kpi = gate.kpi
+    if settings.fail_on_regression and not kpi.report_only and not gate.regresses:
+        limit = parse_limit(settings.fail_on_regression)
+        bound = bind_limit(
+            limit, kpi=kpi.name, unit=kpi.unit, better=kpi.better, bounds=kpi.bounds, source="fail-on-regression"
+        )
+        gate = replace(gate, limits=(*gate.limits, bound))
+    gate = replace(gate, previous=gate.regresses and defined_for(item, "previous_model", settings))
+    compares = gate.regresses and baseline is not None and not gate.previous
+    if not kpi.of_machine or not (compares or settings.save_baseline):
+        return gate
+    teacher = defined_for(item, "teacher_model", settings)
+    kind = settings.reference
+    if kind is None and compares and baseline is not None:
+        found = baseline.find(kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
+        kind = found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
+    if kind == "workload" or (kind is None and not teacher):
+        return replace(gate, workload=kpi.probe == "timing")
+    return replace(gate, shows_teacher=teacher)
+
+
+def other_project(items: Sequence[pytest.Item], baseline: Baseline | None) -> Iterator[str]:
+    """Yield a mistake where a baseline has nothing of what is judged here."""
+    kpis = {gate.kpi.name for item in items for gate in item.stash.get(GATES, ()) if gate.regresses}
+    if baseline is not None and kpis and not baseline.knows_any(sorted(kpis)):
+        yield (
+            f"--modelbench-baseline: {baseline.path} has none of the KPIs whose regression is judged here "
+            f"({', '.join(sorted(kpis))}): it is another project's. Write one with --modelbench-save-baseline=PATH"
+        )

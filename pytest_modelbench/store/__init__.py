@@ -1,0 +1,1 @@
+"""What outlives a session: baselines, and the teacher as a contract."""

@@ -1,0 +1,160 @@
+"""An earlier JSON report as the baseline that `regression` compares with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.results import Estimate, Reading, Reference
+
+SCHEMA_VERSION = "1"
+WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What a baseline knows of one gate; `undecided` says that its limits were, and `data` is the samples' hash."""
+
+    reading: Reading
+    reference: Reference | None
+    data: str | None
+    undecided: bool
+
+
+class Baseline:
+    """An earlier report, looked up gate by gate.
+
+    Args:
+        report: the JSON report.
+        path: where it came from, for messages.
+    """
+
+    def __init__(self, report: Mapping[str, Any], path: str) -> None:
+        self.report = report
+        self.path = path
+        self._gates: dict[str, list[Mapping[str, Any]]] = {}
+        for gate in report["gates"]:
+            self._gates.setdefault(gate["kpi"], []).append(gate)
+
+    @classmethod
+    def read(cls, path: Path) -> Baseline:
+        """Read a report.
+
+        Raises:
+            UsageMistake: it cannot be read, is no report, or one of a newer schema.
+        """
+        return cls(read_report(path), str(path))
+
+    def told(self) -> dict[str, Any]:
+        """Return what a report says of its baseline: where it is, and the machine of it."""
+        return {"path": self.path, "environment": self.report.get("environment", {})}
+
+    def knows_any(self, kpis: Sequence[str]) -> bool:
+        """Whether it has a gate on one of these KPIs; else it is another project's."""
+        return any(kpi in self._gates for kpi in kpis)
+
+    def find(self, kpi: str, student: str, options: Mapping[str, Any], nodeid: str) -> Entry | str:
+        """Return what is known of a gate, or why nothing is.
+
+        Args:
+            kpi: the KPI's name.
+            student: the student's label.
+            options: measurement options as the report has them.
+            nodeid: of the item, which tells gates apart that are equal otherwise.
+        """
+        named = self._gates.get(kpi, [])
+        if not named:
+            return f"{self.path} has no gate on {kpi}"
+        gates = [gate for gate in named if gate["student"] == student]
+        if not gates:
+            others = ", ".join(sorted({repr(gate["student"]) for gate in named}))
+            return f"{self.path} has {kpi} of {others}, and not of {student!r}"
+        alike = [gate for gate in gates if gate["options"] == options]
+        if not alike:
+            return f"{self.path} has {kpi} of {student} with other options: {_told(gates[0]['options'], options)}"
+        chosen = [gate for gate in alike if gate["nodeid"] == nodeid] or alike
+        values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
+        if len(values) > 1:
+            where = ", ".join(gate["nodeid"] for gate in chosen[:3])
+            return f"{self.path} has several students {student!r} with {kpi}: {where}. Give them names of their own"
+        return self._entry(chosen[0])
+
+    def _entry(self, gate: Mapping[str, Any]) -> Entry | str:
+        reading = gate["readings"]["student"]
+        if reading is None or reading["value"] is None:
+            return f"in {self.path} it has no value ({gate['verdict']}: {gate['reason']})"
+        return Entry(
+            reading=reading_of(reading),
+            reference=_reference(gate.get("reference")),
+            data=self.data_of(gate),
+            undecided=gate["verdict"] == "inconclusive",
+        )
+
+    def data_of(self, gate: Mapping[str, Any]) -> str | None:
+        """Return the hash of the samples that a gate was judged on, where that is known."""
+        notes = self.report.get("data", {}).get(gate.get("suite", ""), {})
+        return cast("str | None", notes.get("hash"))
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read a JSON report of this schema, or an older one.
+
+    Raises:
+        UsageMistake: it cannot be read, is cut off, is no report, or is one of a newer schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror or str(error) if isinstance(error, OSError) else "it is no text"
+        raise UsageMistake(f"cannot read {path}: {told}. {WRITE_ONE}") from error
+    if not text.strip():
+        raise UsageMistake(f"{path} is empty. {WRITE_ONE}")
+    try:
+        report = json.loads(text)
+    except ValueError as error:
+        raise UsageMistake(f"{path} is no JSON, or only a part of it: {error}. {WRITE_ONE}") from error
+    if not isinstance(report, dict) or "schema_version" not in report:
+        raise UsageMistake(f"{path} is no report of pytest-modelbench: it has no schema_version. {WRITE_ONE}")
+    version = report["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise UsageMistake(
+            f"{path} has schema_version {version!r}, and this version of pytest-modelbench reads {SCHEMA_VERSION!r}. "
+            "Update pytest-modelbench, or write the baseline again"
+        )
+    fields = {"kpi": str, "student": str, "nodeid": str, "readings": dict, "options": dict, "verdict": str}
+    gates = report.get("gates")
+    fine = isinstance(gates, list) and all(
+        isinstance(gate, dict) and all(isinstance(gate.get(name), kind) for name, kind in fields.items())
+        for gate in gates
+    )
+    if not fine:
+        raise UsageMistake(f"{path} is no report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
+    return report
+
+
+def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return ", ".join(f"{name} was {then.get(name)!r} and is {now.get(name)!r}" for name in names)
+
+
+def reading_of(found: Mapping[str, Any]) -> Reading:
+    """Return a reading as a report has it; what JSON cannot hold (an infinite end) is unknown."""
+    return Reading(
+        estimate=Estimate(value=found["value"], low=found["ci_low"], high=found["ci_high"]),
+        unit=found["unit"],
+        n=found["n"],
+        confidence=found["confidence"],
+        provenance=found["provenance"],
+        method=found["method"],
+    )
+
+
+def _reference(found: Mapping[str, Any] | None) -> Reference | None:
+    if found is None or found["ratio"] is None:
+        return None
+    ratio = Estimate(value=found["ratio"], low=found["ci_low"], high=found["ci_high"])
+    return Reference(kind=found["kind"], hash=found["hash"], ratio=ratio)
