@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pytest_modelbench.results import Comparison, GateResult, Reading
 
 
+ONLY_CONTRACT = "it needs the teacher itself, and this session has only its contract"
+
+
 class Undefined:
     """Stands for a model or data that nobody defined; only using it is an error."""
 
@@ -88,6 +91,8 @@ def resolve(config: pytest.Config, found: Any) -> Any:
 
 def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
     """Return the model of the fixtures `teacher` and `student`."""
+    if settings_of(request.node).record_contract:
+        found, name = KpiAccess(request).candidate("teacher"), "teacher"
     candidate = resolve(request.config, found)
     return session_of(request.config).model(candidate, name, settings_of(request.node))
 
@@ -106,7 +111,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     own = cases_for(item).get(name)
 
     def teacher() -> Model | None:
-        if not sources.has("teacher"):
+        if not sources.has("teacher") or session.contract is not None:
             return None
         return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
 
@@ -240,12 +245,20 @@ class KpiAccess:
         return [self.judge(gate)[0] for gate in asked]
 
     def candidate(self, role: str) -> Any:
-        """Return what the user calls the student or the teacher (see `session.Sources`)."""
+        """Return what the user calls the student or the teacher (see `session.Sources`).
+
+        Raises:
+            NotApplicable: it is the teacher, and the session only has its contract.
+        """
+        if role == "teacher" and session_of(self._request.config).contract is not None:
+            raise NotApplicable(ONLY_CONTRACT)
         return resolve(self._request.config, self._value(f"{role}_model"))
 
     def has(self, role: str) -> bool:
         """Whether somebody defined a teacher, or a previous student."""
-        node = self._request.node
+        node, session = self._request.node, session_of(self._request.config)
+        if role == "teacher" and session.contract is not None:
+            return True
         return defined_for(node, f"{role}_model", node.config.stash[JUDGING].settings)
 
     def data(self) -> Any:

@@ -19,6 +19,7 @@ from pytest_modelbench.parametrisation import defined_for, student_label
 from pytest_modelbench.stash import (
     CASE,
     GATES,
+    JUDGING,
     LABEL,
     MISTAKES,
     MODEL_FIXTURES,
@@ -51,7 +52,7 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
     """
     if isinstance(collector, pytest.Module) and not collector.stash.get(_ASKED, False):
         collector.stash[_ASKED] = True
-        names = _needed_fixtures(collector.own_markers)
+        names = _needed_fixtures(collector.own_markers, collector.config)
         if names:
             collector.add_marker(pytest.mark.usefixtures(*names))
     kind = type(candidate)  # isinstance() would look into lazy proxies, which may raise
@@ -60,12 +61,12 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
     if issubclass(kind, FunctionType | type | staticmethod):
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
-        names = _needed_fixtures(marks)
+        names = _needed_fixtures(marks, collector.config)
         if names and not any(mark.name == "usefixtures" and "kpi" in mark.args for mark in marks):
             pytest.mark.usefixtures(*names)(cast("Any", candidate))
 
 
-def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
+def _needed_fixtures(marks: Iterable[pytest.Mark], config: pytest.Config) -> list[str]:
     marks = [mark for mark in marks if mark.name == "kpi"]
     if not marks:
         return []
@@ -75,7 +76,9 @@ def _needed_fixtures(marks: Iterable[pytest.Mark]) -> list[str]:
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
-    if any(teacher for _, teacher in found):
+    judging = config.stash.get(JUDGING, None)
+    alone = judging is not None and judging.settings.contract is not None  # then it must not even be built
+    if any(teacher for _, teacher in found) and not alone:
         names.append("teacher")
     return names
 
@@ -110,16 +113,18 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
                     seen.add(text)
                     yield text
         if is_ready_made(item):
-            known = defined_for(item, "teacher_model", settings)
+            known = settings.contract is not None or defined_for(item, "teacher_model", settings)
             gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
         item.stash[SETTINGS] = own
         case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
         if isinstance(case, str):
             item.stash[CASE] = case
         item.stash[LABEL] = student_label(item)
-        item.stash[GATES] = tuple(with_earlier(gate, item, own, baseline) for gate in closest(gates))
         if item.stash[LABEL] in ROLES:
             yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
+        if settings.record_contract:
+            item.stash[LABEL] = "teacher"
+        item.stash[GATES] = tuple(with_earlier(gate, item, own, baseline) for gate in closest(gates))
     yield from other_project(items, baseline)
 
 

@@ -61,7 +61,7 @@ class CostMeasurements(ABC):
     def acting(self, roles: Mapping[str, str]) -> Self:
         """Return these measurements with other models in the place of some: `{"teacher": "previous"}`."""
         other = copy.copy(self)
-        other.roles = roles
+        other.roles = {**self.roles, **roles}
         return other
 
     def has(self, role: str) -> bool:
@@ -71,15 +71,22 @@ class CostMeasurements(ABC):
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded."""
-        found = self.sources.recorded(self.gate.kpi.name)
+        found = {**self._teacher_by_contract(), **self.sources.recorded(self.gate.kpi.name)}
         acting = {role: self.roles.get(role, role) for role in ("student", "teacher", "previous")}
         return {role: found[actor] for role, actor in acting.items() if actor in found}
+
+    def _teacher_by_contract(self) -> dict[str, float]:
+        contract, gate = self.session.contract, self.gate
+        if contract is None or not gate.compares:
+            return {}
+        found = contract.reading(gate.kpi.name, gate.told_options, None)
+        return {} if isinstance(found, str) else {"teacher": found.reading.value}
 
     def model(self, role: str) -> Model:
         """Return the adapted model of a role."""
         role = self.roles.get(role, role)
         if role == "workload":
-            student = self.session.model(self.sources.candidate("student"), self.plan.student, self.plan.settings)
+            student = self.model("student")
             return self.session.once(("workload", student.serial), lambda: workload_for(student))
         name = self.plan.student if role == "student" else role
         return self.session.model(self.sources.candidate(role), name, self.plan.settings)
@@ -325,7 +332,7 @@ class CostMeasurements(ABC):
     def _settles(self, limits: Sequence[tuple[Gate, Limits]], taken: Measurements, *, with_teacher: bool) -> bool:
         """Whether a measurement so far decides every limit; what cannot be judged is never decided by more of it."""
         for gate, known in limits:
-            if known is None or not known or (gate.needs_teacher and not with_teacher):
+            if known is None or not known or ("teacher" in gate.others and not with_teacher):
                 continue
             here = [limit for limit in known if not limit.regresses]  # those are judged after it
             try:

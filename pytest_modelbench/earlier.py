@@ -14,9 +14,12 @@ from pytest_modelbench.behaviour import BehaviourMeasurements
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.limits import BoundLimit
-from pytest_modelbench.results import Estimate, Evidence, Reading, Reference
+from pytest_modelbench.reports.record import environment
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.baseline import Baseline, Entry
+from pytest_modelbench.store.contract import Contract
+from pytest_modelbench.store.recorded import RecordedReading
 from pytest_modelbench.verdicts import NO_BASELINE, Judgement, judge
 
 USUAL_LIMIT = 0.05
@@ -34,6 +37,8 @@ class EarlierMeasurements(BehaviourMeasurements):
             return
         if gate.workload or (gate.kpi.of_machine and question.with_teacher):
             own = self._with_reference(own, question)
+        if gate.beside_contract and self.session.contract is not None:
+            own = self._beside_contract(own, self.session.contract)
         if gate.regresses:
             own = self._against_baseline(own)
         yield from own
@@ -47,13 +52,14 @@ class EarlierMeasurements(BehaviourMeasurements):
         return replace(judge(limits, every, unit), evidence=every[-1])
 
     def _is_saved(self) -> bool:
-        return bool(self.plan.settings.save_baseline) and self.gate.kpi.of_machine
+        given = self.plan.settings
+        return bool(given.save_baseline or given.record_contract) and self.gate.kpi.of_machine
 
     def worth_comparing_with(self, evidence: Evidence) -> bool:
         """Whether a value that is to be a baseline is known well enough, a quarter of what its limits allow."""
-        if not self._is_saved() or evidence.reference is None:
+        if not self._is_saved():
             return True
-        ratio = evidence.reference.ratio
+        ratio = evidence.reference.ratio if evidence.reference is not None else evidence.student.estimate
         if ratio.low is None or ratio.high is None:
             return True  # more of it would not give it an interval
         limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
@@ -99,6 +105,38 @@ class EarlierMeasurements(BehaviourMeasurements):
         if ratio is None:
             return None
         return Reference(kind=kind, hash=self.session.hash_of(self.model(kind)), ratio=ratio)
+
+    def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
+        """Add the teacher's value as it was recorded, and what can be compared with it."""
+        kpi = self.gate.kpi
+        inputs = self.session.inputs_hash(self.data()) if kpi.needs_data else None
+        found = contract.reading(kpi.name, self.gate.told_options, inputs)
+        if isinstance(found, str) and self.gate.compares:
+            raise MeasurementError(found)
+        for look in own:
+            yield look if isinstance(found, str) else self._compared(look, found, contract)
+
+    def _compared(self, look: Evidence, found: RecordedReading, contract: Contract) -> Evidence:
+        threads, teacher = self.plan.settings.threads, found.reading
+        both = replace(look, teacher=teacher)
+        now, then = look.student.estimate, teacher.estimate
+        if self.gate.kpi.of_machine:
+            here, there = look.reference, found.reference
+            if here is not None and there is not None and (here.kind, here.hash) == (there.kind, there.hash):
+                ratio = ratio_across(here.ratio, there.ratio)
+                note = "compared with the teacher through the reference workload, in two sessions"
+                return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
+            differ = contract.other_hardware(environment(), threads)
+            if differ:
+                told = f"the teacher was timed on another machine ({differ})"
+                if self.gate.kpi.probe == "timing":
+                    told += "; --modelbench-reference=workload compares through a workload that both have timed"
+                return replace(both, not_comparable=told)
+        relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
+        return replace(
+            both,
+            comparison=Comparison(ratio=relative, difference=difference_across(now, then), method="two sessions"),
+        )
 
     def _against_baseline(self, own: Iterator[Evidence]) -> Iterator[Evidence]:
         baseline, plan, gate = self.session.baseline, self.plan, self.gate

@@ -112,7 +112,8 @@ class Gate:
     `confidence` is None where the user stated none; timed limits then use 0.95, quality limits judge the point.
     `ready_made` gates come from a suite: they do not apply where they do not fit. `shows_teacher` asks for the
     teacher's value though no limit needs it. `previous` says that there is a previous student, which limits on
-    `regression` then compare with; `workload` that the reference workload is timed beside the student.
+    `regression` then compare with; `workload` that the reference workload is timed beside the student. `by_contract`
+    says that the teacher is not there, only its contract.
     """
 
     kpi: Kpi
@@ -123,6 +124,7 @@ class Gate:
     shows_teacher: bool = False
     previous: bool = False
     workload: bool = False
+    by_contract: bool = False
 
     @property
     def regresses(self) -> bool:
@@ -143,7 +145,28 @@ class Gate:
     @property
     def needs_teacher(self) -> bool:
         """Whether the teacher itself must be loaded; a test that records values brings the teacher's along."""
-        return self.kpi.paired or ((self.compares or self.shows_teacher) and self.kpi.probe != "record")
+        return not self.by_contract and self._asks_teacher and self.kpi.probe != "record"
+
+    @property
+    def _asks_teacher(self) -> bool:
+        return self.kpi.paired or self.compares or self.shows_teacher
+
+    @property
+    def from_predictions(self) -> bool:
+        """Whether the recorded outputs of a teacher are all that is needed of it."""
+        return self.kpi.probe in {"outputs", "predictions"} and "transform" not in self.options
+
+    @property
+    def with_teacher(self) -> bool:
+        """Whether the KPI's evidence itself has the teacher's value."""
+        if self.kpi.probe == "record":
+            return self.compares
+        return self.needs_teacher or (self.by_contract and self.from_predictions and self._asks_teacher)
+
+    @property
+    def beside_contract(self) -> bool:
+        """Whether the teacher's value is added from its contract."""
+        return self.by_contract and self._asks_teacher and not self.with_teacher and not self.kpi.paired
 
     @property
     def setup(self) -> TimingSetup:

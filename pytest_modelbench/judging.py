@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.access import plan_of, resolve, settings_of
+from pytest_modelbench.access import ONLY_CONTRACT, plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable
@@ -27,13 +27,15 @@ from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
+from pytest_modelbench.progress import ProgressLine
+from pytest_modelbench.recording import Recorder
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline
+from pytest_modelbench.store.contract import Contract
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
-SHOW_AFTER_S = 2.0
 CHEAP_S = 0.005
 DURATIONS = "modelbench/timings"
 _RIDER = "modelbench"
@@ -45,7 +47,12 @@ class Judging:
     """One pytest session with gates to judge, in a worker, a controller, or a process of its own."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, places: Sequence[Given], baseline: Baseline | None = None
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        places: Sequence[Given],
+        baseline: Baseline | None = None,
+        contract: Contract | None = None,
     ) -> None:
         self.config = config
         self.settings = settings
@@ -63,13 +70,17 @@ class Judging:
         asked: str | None = config.getoption("modelbench_child")
         self.child = read_request(Path(asked)) if asked else None
         self.session = BenchSession(
-            progress=_Progress(config),
+            progress=ProgressLine(config),
             exclusive=self._alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
             run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
             child=self.child,
             baseline=baseline,
+            contract=contract,
+            recorder=Recorder() if settings.record_contract else None,
         )
+        if contract is not None:
+            self.session.model_notes["teacher"] = dict(contract.teacher)
 
     def _tell_waiting(self) -> None:
         """Say why nothing happens, where there is a terminal of this process's own."""
@@ -154,9 +165,21 @@ class Judging:
         return built
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_pyfunc_call(self) -> bool | None:
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave the test's body out in a process that only measures."""
-        return True if self.child is not None else None
+        alone = self.child is not None or self.session.recorder is not None
+        return True if alone and not any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave out what needs the teacher where there is only its contract, and what no contract has a place for."""
+        if self.session.recorder is not None and not item.stash.get(GATES, ()):
+            pytest.skip("no kpi marker, so a contract has nothing of it")
+        if self.session.contract is not None and {"teacher", "teacher_model"} & set(
+            getattr(item, "fixturenames", ())
+        ):
+            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_APPLICABLE, ONLY_CONTRACT)
+            pytest.skip(ONLY_CONTRACT)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -250,6 +273,8 @@ class Judging:
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
+        if self.session.recorder is not None and self.settings.record_contract is not None:
+            self._write_contract(session, Path(self.config.invocation_params.dir, self.settings.record_contract))
         for what, option in (("JSON report", "json"), ("baseline", "save_baseline")):
             given = self.settings.json_path if option == "json" else self.settings.save_baseline
             if given is None:
@@ -263,6 +288,17 @@ class Judging:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             else:
                 self.written.append(f"{what}: {given}")
+
+    def _write_contract(self, session: pytest.Session, path: Path) -> None:
+        recorder, teacher = self.session.recorder, self.record.models.get("teacher", {})
+        if recorder is None:
+            return
+        try:
+            self.written.append(recorder.write(path, teacher, environment(), self.settings.to_json()))
+        except OSError as error:
+            told = f"cannot write {path}: {error.strerror or error}"
+            self.written.append(f"ERROR: --modelbench-record-contract: {told}")
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _remember_durations(self) -> None:
         """Keep in pytest's cache how long measurements took, for --modelbench-plan."""
@@ -284,6 +320,7 @@ class Judging:
             "timings": self.session.timings,
             "data": self.session.data_notes,
             "baseline": self.session.baseline.told() if self.session.baseline is not None else None,
+            "contract": self.session.contract.told_briefly() if self.session.contract is not None else None,
             "environment": environment(final=final),
             "mistakes": list(mistakes),
         }
@@ -349,43 +386,3 @@ def _outcome(report: pytest.TestReport) -> str:
     if report.failed and report.when != "call":
         return "error"
     return str(report.outcome)
-
-
-class _Progress:
-    """Shows what is being measured on a line of its own, on a terminal only, once it takes more than two seconds."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._last_shown = 0.0
-        self._line = ""
-
-    def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
-        reporter = self._reporter()
-        now = time.monotonic()
-        if reporter is None or elapsed_s < SHOW_AFTER_S or now - self._last_shown < 0.5:
-            return
-        self._last_shown = now
-        if not self._line:
-            with self._uncaptured():
-                reporter.ensure_newline()
-        self._write(f"modelbench: {what}: {elapsed_s:.0f} of at most {budget_s:.0f} s")
-
-    def clear(self) -> None:
-        if self._line:
-            self._write("")
-
-    def _write(self, line: str) -> None:
-        """Overwrite the line, past pytest's writer, which would count these columns as its own."""
-        with self._uncaptured():
-            sys.stdout.write(f"\r{line.ljust(len(self._line))}" + ("" if line else "\r"))
-            sys.stdout.flush()
-        self._line = line
-
-    def _reporter(self) -> Any:
-        """Return pytest's terminal reporter where somebody watches it."""
-        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
-        return reporter if reporter is not None and reporter.isatty else None
-
-    def _uncaptured(self) -> Any:
-        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
-        return capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext()

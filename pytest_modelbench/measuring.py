@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -31,8 +32,10 @@ class GateMeasurements(EarlierMeasurements):
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""
-        if self.roles:
-            return self.acting({}).timing().against(self.roles["teacher"])
+        if "teacher" in self.roles:
+            whole = copy.copy(self)
+            whole.roles = {role: actor for role, actor in self.roles.items() if role != "teacher"}
+            return whole.timing().against(self.roles["teacher"])
         sharing = self.session.sharing(self.plan, self.gate)
         if isinstance(self.session.child, TimingRequest):
             return self._timed(sharing, {role: self.model(role) for role in self.session.child.models})
@@ -113,7 +116,7 @@ class _Taken(GateMeasurements):
     def timing(self) -> TimingMeasurement:
         if self._timing is None:
             return super().timing()
-        return self._timing.against(self.roles["teacher"]) if self.roles else self._timing
+        return self._timing.against(self.roles.get("teacher", "teacher"))
 
     def energy(self) -> EnergyMeasurement:
         return self._energy if self._energy is not None else super().energy()

@@ -90,6 +90,17 @@ OPTIONS = (
         "{teacher,workload}",
         run=True,
     ),
+    Option(
+        "modelbench_record_contract",
+        "measure the teacher alone, and write its values and predictions to PATH, for sessions that judge without it",
+        "PATH",
+        where="command line",
+    ),
+    Option(
+        "modelbench_contract",
+        "judge students by what --modelbench-record-contract has written; the teacher is not loaded",
+        "PATH",
+    ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
         "modelbench_device",

@@ -110,15 +110,22 @@ def pytest_configure(config: pytest.Config) -> None:
         mistakes.append("--modelbench-suite: nothing is judged without --modelbench. Add it")
     if settings.save_baseline and not settings.enabled:
         mistakes.append("--modelbench-save-baseline: nothing is judged, so there is no report. Add --modelbench")
+    if settings.record_contract and getattr(config.option, "numprocesses", None):
+        mistakes.append("--modelbench-record-contract: one process measures the teacher. Leave -n out")
+    if settings.record_contract and (settings.contract or settings.baseline or settings.save_baseline):
+        mistakes.append(
+            "--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out"
+        )
     if settings.plan and getattr(config.option, "numprocesses", None):
         mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
     config.stash[MISTAKES] = mistakes
     if settings.enabled:
         from pytest_modelbench.judging import Judging
         from pytest_modelbench.profiling import NvtxRanges
-        from pytest_modelbench.references import baseline_of
+        from pytest_modelbench.references import baseline_of, contract_of
 
-        config.stash[JUDGING] = judging = Judging(config, settings, places, baseline_of(config, settings))
+        known = baseline_of(config, settings), contract_of(config, settings)
+        config.stash[JUDGING] = judging = Judging(config, settings, places, *known)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")

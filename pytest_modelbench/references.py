@@ -18,6 +18,7 @@ from pytest_modelbench.store.baseline import Baseline, Entry
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
     from pytest_modelbench.settings import Settings
+    from pytest_modelbench.store.contract import Contract
 
 
 def baseline_of(config: pytest.Config, settings: Settings) -> Baseline | None:
@@ -31,6 +32,19 @@ def baseline_of(config: pytest.Config, settings: Settings) -> Baseline | None:
         return None
 
 
+def contract_of(config: pytest.Config, settings: Settings) -> Contract | None:
+    """Open the contract that the options name; one that cannot be read is a mistake of the session's."""
+    if settings.contract is None:
+        return None
+    from pytest_modelbench.store.contract import Contract
+
+    try:
+        return Contract.open(Path(config.invocation_params.dir, settings.contract))
+    except UsageMistake as mistake:
+        config.stash[MISTAKES].append(f"--modelbench-contract: {mistake}")
+        return None
+
+
 def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Baseline | None) -> Gate:
     """Return a gate with the limit that `--modelbench-fail-on-regression` adds, and with what its measurement needs.
 
@@ -41,6 +55,9 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
         baseline: the earlier report, if one is given.
     """
     kpi = gate.kpi
+    if settings.record_contract:
+        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing")
+    gate = replace(gate, by_contract=settings.contract is not None)
     if settings.fail_on_regression and not kpi.report_only and not gate.regresses:
         limit = parse_limit(settings.fail_on_regression)
         bound = bind_limit(
@@ -49,9 +66,11 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
         gate = replace(gate, limits=(*gate.limits, bound))
     gate = replace(gate, previous=gate.regresses and defined_for(item, "previous_model", settings))
     compares = gate.regresses and baseline is not None and not gate.previous
+    if gate.by_contract and settings.reference == "workload":
+        return replace(gate, workload=kpi.probe == "timing")
     if not kpi.of_machine or not (compares or settings.save_baseline):
         return gate
-    teacher = defined_for(item, "teacher_model", settings)
+    teacher = defined_for(item, "teacher_model", settings) and not gate.by_contract
     kind = settings.reference
     if kind is None and compares and baseline is not None:
         found = baseline.find(kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)

@@ -129,7 +129,8 @@ class Evidence:
     samples that the student lost. `breakdown` has a row for each class, slice, group or layer that the value is made
     of, with its `name` and numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
     `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
-    student is, as a fraction of it; where that is None, `no_baseline` says why.
+    student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
+    be relative to the teacher.
     """
 
     student: Reading
@@ -144,6 +145,7 @@ class Evidence:
     baseline: Reading | None = None
     regression: Estimate | None = None
     no_baseline: str = ""
+    not_comparable: str = ""
     reference: Reference | None = None
 
 

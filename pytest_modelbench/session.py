@@ -28,11 +28,13 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.energy_source import CodeCarbonSource, EnergySource
-from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.predictions import Outputs, inputs_hash
 from pytest_modelbench.probes.requests import Request
+from pytest_modelbench.recording import Recorder
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import Baseline
+from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.verdicts import Judgement
 
 Found = TypeVar("Found")
@@ -101,6 +103,8 @@ class BenchSession:
         run_child: runs an item again in a fresh process, which leaves what a request asks for in its file.
         child: what the parent asks for, in such a process.
         baseline: an earlier report that limits on `regression` compare with.
+        contract: the teacher's, in its place.
+        recorder: measures the teacher alone, for a contract.
     """
 
     def __init__(
@@ -112,6 +116,8 @@ class BenchSession:
         run_child: Callable[[str, Request], None] | None = None,
         child: Request | None = None,
         baseline: Baseline | None = None,
+        contract: Contract | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.progress = progress
         self.exclusive = exclusive
@@ -119,6 +125,8 @@ class BenchSession:
         self.run_child = run_child
         self.child = child
         self.baseline = baseline
+        self.contract = contract
+        self.recorder = recorder
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
@@ -208,8 +216,9 @@ class BenchSession:
         try:
             if gate.ready_made and gate.kpi.paired and not sources.has("teacher"):
                 raise NotApplicable("there is no teacher to compare with")
-            with_teacher = gate.compares if gate.kpi.probe == "record" else gate.needs_teacher
-            question = gate.question(with_teacher=with_teacher, seed=plan.settings.seed)
+            if self.recorder is not None:
+                return self.recorder.judge(self, plan, gate, sources)
+            question = gate.question(with_teacher=gate.with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
             found = GateMeasurements(self, plan, gate, sources).judged(question, limits)
         except NotApplicable as reason:
@@ -267,6 +276,10 @@ class BenchSession:
             asked = replace(request, path=str(Path(folder, "answer")))
             self.run_child(nodeid, asked)
             return asked.answer()
+
+    def inputs_hash(self, data: EvalData) -> str:
+        """Hash the first inputs of evaluation data: what a contract's are compared by."""
+        return self.once(("inputs", data.key), lambda: inputs_hash(data))
 
     def energy_source(self) -> EnergySource:
         """Return what reads energy on this machine, found out once."""

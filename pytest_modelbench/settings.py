@@ -57,6 +57,8 @@ class Settings:
     save_baseline: str | None = None
     fail_on_regression: str | None = None
     reference: str | None = None
+    contract: str | None = None
+    record_contract: str | None = None
     json_path: str | None = None
     device: str | None = None
     threads: int | None = None
@@ -204,6 +206,8 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_save_baseline": ("save_baseline", _json_path),
     "modelbench_fail_on_regression": ("fail_on_regression", _regression),
     "modelbench_reference": ("reference", _one_of(*REFERENCES)),
+    "modelbench_contract": ("contract", str),
+    "modelbench_record_contract": ("record_contract", str),
     "modelbench_suite": ("suites", _one_of(*SUITES)),
     "modelbench_json": ("json_path", str),
     "modelbench_device": ("device", _device),

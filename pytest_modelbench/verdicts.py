@@ -85,6 +85,9 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
             verdict=Verdict.NO_BASELINE,
             reason=f"{text}: {evidence.no_baseline or NO_BASELINE}",
         )
+    if bound.needs_teacher and evidence.not_comparable:
+        told = f"{text}: {evidence.not_comparable}"
+        return LimitResult(text=text, source=bound.source, verdict=Verdict.NOT_APPLICABLE, reason=told)
     try:
         _refuse_estimates(bound, evidence)
         estimate = judged_estimate(bound, evidence)

@@ -27,6 +27,7 @@ LAYERS = (
         "behaviour",
         "costing",
         "earlier",
+        "recording",
         "references",
         "timed",
         "launches",
@@ -34,7 +35,7 @@ LAYERS = (
         "fixture_lookup",
         "parametrisation",
     ),
-    ("access", "outcomes", "children", "process_guard", "launched", "profiling"),
+    ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress"),
     ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command"),
     ("plugin", "cli", "__main__"),
 )

@@ -30,6 +30,7 @@ class Record:
         self.timings: list[dict[str, Any]] = []
         self.data: dict[str, dict[str, Any]] = {}
         self.baseline: dict[str, Any] | None = None
+        self.contract: dict[str, Any] | None = None
         self.environment: dict[str, Any] = {}
         self.mistakes: list[str] = []
         self.crashed = False
@@ -76,6 +77,7 @@ class Record:
         self.timings += data.get("timings", [])
         self.data.update(data.get("data", {}))
         self.baseline = self.baseline or data.get("baseline")
+        self.contract = self.contract or data.get("contract")
         self.environment = self.environment or dict(data.get("environment", {}))
         self.mistakes += [mistake for mistake in data.get("mistakes", []) if mistake not in self.mistakes]
 
@@ -119,6 +121,7 @@ class Record:
                 "models": {**{role: self.models.get(role) for role in ROLES}, "students": models},
                 "data": self.data,
                 "baseline": self.baseline,
+                "contract": self.contract,
                 "gates": gates,
                 "tests": list(self.tests.values()),
                 "timings": self.timings,

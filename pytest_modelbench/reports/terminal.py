@@ -79,6 +79,8 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
 def _title(student: str, report: dict[str, Any]) -> str:
     notes = report["models"]["students"].get(student, {})
     parameters = notes.get("parameters")
+    if student == "teacher":
+        return "teacher, for a contract"
     return student + (f" ({parameters:,} parameters)" if parameters else "") + " against its teacher"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.results import Estimate, Reading, Reference
+from pytest_modelbench.results import Estimate, Reading, Reference, json_object
 
 SCHEMA_VERSION = "1"
 WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
@@ -73,6 +73,7 @@ class Baseline:
         if not gates:
             others = ", ".join(sorted({repr(gate["student"]) for gate in named}))
             return f"{self.path} has {kpi} of {others}, and not of {student!r}"
+        options = json_object(dict(options))
         alike = [gate for gate in gates if gate["options"] == options]
         if not alike:
             return f"{self.path} has {kpi} of {student} with other options: {_told(gates[0]['options'], options)}"

@@ -1,0 +1,271 @@
+"""The teacher as a contract: what was measured of it, and its answers, in one file that needs no teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.errors import DataError, UsageMistake
+from pytest_modelbench.probes.columns import Column, release, slices
+from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.results import Estimate, Reference, json_object
+from pytest_modelbench.store.baseline import reading_of
+from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading
+
+RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
+HARDWARE = ("processor", "machine", "logical_cpus", "gpu")
+Array = npt.NDArray[Any]
+
+
+def _unpacked(arrays: Mapping[str, Array]) -> Iterator[str]:
+    whole, start = arrays["id_bytes"].tobytes(), 0
+    for size in arrays["id_sizes"].tolist():
+        yield whole[start : start + size].decode()
+        start += size
+
+
+class Contract:
+    """A contract that was opened: its text is checked, its outputs are read and checked when they are asked for."""
+
+    def __init__(self, path: Path, told: Mapping[str, Any]) -> None:
+        self.path = path
+        self.told = told
+        self.teacher: dict[str, Any] = dict(told["teacher"])
+        self.environment: Mapping[str, Any] = told["environment"]
+        self.readings = [_read_reading(one) for one in told["readings"]]
+
+    @classmethod
+    def open(cls, path: Path) -> Contract:
+        """Open a contract and check its text.
+
+        Raises:
+            UsageMistake: it cannot be read, is no contract, was cut off or altered, or is of a newer version.
+        """
+        try:
+            with zipfile.ZipFile(path) as file:
+                text, digest = file.read(TEXT), file.read(DIGEST).decode()
+        except OSError as error:
+            raise UsageMistake(f"cannot read {path}: {error.strerror or error}. {RECORD_AGAIN}") from error
+        except KeyError as error:
+            raise UsageMistake(f"{path} is no contract of pytest-modelbench: it has no {TEXT}") from error
+        except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, EOFError) as error:
+            empty = path.is_file() and not path.stat().st_size
+            found = "is empty" if empty else "is no contract, or only a part of one"
+            raise UsageMistake(f"{path} {found}. {RECORD_AGAIN}") from error
+        if hashlib.sha256(text).hexdigest() != digest:
+            raise UsageMistake(f"{path}: {TEXT} was altered after it was written. {RECORD_AGAIN}")
+        told = json.loads(text)
+        if told.get("format") != FORMAT or told.get("version") != VERSION:
+            raise UsageMistake(
+                f"{path} is a contract of version {told.get('version')!r}, and this version of pytest-modelbench "
+                f"reads {VERSION!r}. Update pytest-modelbench, or record it again"
+            )
+        return cls(path, told)
+
+    def told_briefly(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        return {"path": str(self.path), "environment": dict(self.environment)}
+
+    def reading(self, kpi: str, options: Mapping[str, Any], inputs: str | None) -> RecordedReading | str:
+        """Return what was measured of the teacher for a gate, or why nothing fits.
+
+        Args:
+            kpi: the KPI's name.
+            options: measurement options, as reports have them.
+            inputs: the hash of the evaluation inputs; None for KPIs that take no data.
+        """
+        options = json_object(dict(options))
+        named = [one for one in self.readings if one.kpi == kpi]
+        if not named:
+            return f"{self.path} has no {kpi} of the teacher. {RECORD_AGAIN}, with this gate"
+        alike = [one for one in named if dict(one.options) == dict(options)]
+        if not alike:
+            then = dict(named[0].options)
+            differ = ", ".join(
+                f"{name} {then.get(name)!r}, here {options.get(name)!r}"
+                for name in sorted({*then, *options})
+                if then.get(name) != options.get(name)
+            )
+            return f"{self.path} has {kpi} with other options: {differ}"
+        known = self.told["data"]
+        fitting = [one for one in alike if one.data is None or known[one.data]["inputs"] == inputs]
+        return fitting[0] if fitting else f"{self.path} has {kpi} for other inputs. {RECORD_AGAIN}, with these data"
+
+    def other_hardware(self, here: Mapping[str, Any], threads: int | None) -> str:
+        """Return how the machine of the contract differs from this one; empty where timings can be compared.
+
+        Args:
+            here: this machine's environment, as reports have it.
+            threads: what the session sets, None for torch's own choice.
+        """
+        then = self.told["settings"].get("threads")
+        differ = [f"threads {then or 'by torch'}, here {threads or 'by torch'}"] if then != threads else []
+        differ += [
+            f"{name.replace('_', ' ')} {self.environment.get(name)}, here {here.get(name)}"
+            for name in HARDWARE
+            if self.environment.get(name) != here.get(name)
+        ]
+        return "; ".join(differ)
+
+    def outputs_for(self, student: Outputs, inputs: str) -> Outputs:
+        """Return the teacher's outputs for the samples that a student has answered, in the same order.
+
+        Args:
+            student: whose samples are meant.
+            inputs: the hash of the evaluation inputs.
+
+        Raises:
+            DataError: the contract is for other samples, inputs or targets; or it was altered.
+        """
+        known = self.told["data"]
+        if not known:
+            raise DataError(f"{self.path} holds no outputs of the teacher. {RECORD_AGAIN}")
+        fitting = [number for number, one in enumerate(known) if one["inputs"] == inputs]
+        same = [number for number in fitting if known[number]["samples"] == len(student)]
+        named = not isinstance(student.ids, range)
+        if not same and named:  # another order has other first inputs
+            same = [n for n, one in enumerate(known) if one["has_ids"] and one["samples"] == len(student)]
+        if not same:
+            counts = ", ".join(f"{one['samples']:,}" for one in known)
+            if len(student) not in {one["samples"] for one in known}:
+                raise DataError(f"{self.path} is for {counts} samples, and here are {len(student):,}")
+            raise DataError(f"{self.path} is for other inputs, or for these in another order. {RECORD_AGAIN}")
+        return self._aligned(same[0], student)
+
+    def _aligned(self, number: int, student: Outputs) -> Outputs:
+        recorded = self.load(number)
+        named = not isinstance(student.ids, range)
+        if named and not isinstance(recorded.ids, range):
+            order = self._order(list(recorded.ids), [str(one) for one in student.ids])
+        elif named or not isinstance(recorded.ids, range):
+            names = "names no samples" if named else "names its samples"
+            raise DataError(f"{self.path} {names}, unlike the evaluation data here")
+        else:
+            order = None
+        if order is not None:
+            recorded = _reordered(recorded, order)
+        self._check_targets(recorded, student)
+        return recorded
+
+    def _order(self, theirs: list[str], ours: list[str]) -> npt.NDArray[np.intp] | None:
+        if theirs == ours:
+            return None
+        for ids, whose in ((theirs, str(self.path)), (ours, "the evaluation data")):
+            if len(set(ids)) < len(ids):
+                raise DataError(f"{whose} has the id {twice(ids)!r} more than once: samples cannot be paired by it")
+        where = {one: at for at, one in enumerate(theirs)}
+        missing = [one for one in ours if one not in where]
+        if missing:
+            raise DataError(f"{self.path} does not have {len(missing):,} of the samples here, such as {missing[0]!r}")
+        return np.array([where[one] for one in ours])
+
+    def _check_targets(self, recorded: Outputs, student: Outputs) -> None:
+        if recorded.targets is None or student.targets is None:
+            return
+        theirs, ours = recorded.targets, student.targets
+        if ours.dtype.kind not in "biuf":
+            ours = ours.astype(str)
+        same = theirs.shape == ours.shape and np.array_equal(theirs, ours, equal_nan=theirs.dtype.kind == "f")
+        if same:
+            return
+        if theirs.shape != ours.shape:
+            raise DataError(f"{self.path} has targets of shape {theirs.shape}, and here they have {ours.shape}")
+        at = int(np.flatnonzero((theirs != ours).reshape(len(theirs), -1).any(axis=1))[0])
+        raise DataError(
+            f"{self.path} is for other targets, or another order: sample {student.ids[at]} has {theirs[at]} there "
+            f"and {ours[at]} here. {RECORD_AGAIN}, or name the samples by EvalData(..., ids=)"
+        )
+
+    def load(self, number: int) -> Outputs:
+        """Read the teacher's outputs over one evaluation set, part by part; many are mapped from a temporary file.
+
+        Raises:
+            DataError: a part is missing, cut off or altered.
+        """
+        told = self.told["data"][number]
+        columns: dict[str, Column] = {}
+        ids: list[str] = []
+        for arrays in self._parts(told["parts"]):
+            for name in ("outputs", "targets"):
+                if name in arrays:
+                    columns.setdefault(name, Column()).append(arrays[name])
+            ids.extend(_unpacked(arrays) if told["has_ids"] else ())
+        found = {name: column.array() for name, column in columns.items()}
+        for name, words in told["words"].items():
+            found[name] = np.asarray(words)[found[name]]
+        array = found["outputs"]
+        bad = np.zeros(len(array), dtype=np.int32)
+        if array.dtype.kind == "f":
+            for part in slices(len(array)):
+                bad[part] = np.sum(~np.isfinite(array[part].reshape(len(array[part]), -1)), axis=1)
+                release(array)
+        return Outputs(
+            model="teacher",
+            array=array,
+            targets=found.get("targets"),
+            ids=ids if told["has_ids"] else range(len(array)),
+            nonfinite=bad,
+            input_finite=np.broadcast_to(np.asarray(True), len(array)),
+            classes=told["classes"],
+            calls=0,
+        )
+
+    def _parts(self, parts: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Array]]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                for part in parts:
+                    content = file.read(part["name"])
+                    if hashlib.sha256(content).hexdigest() != part["sha256"]:
+                        raise DataError(f"{self.path}: {part['name']} was altered. {RECORD_AGAIN}")
+                    yield load(content)
+        except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, SafetensorError) as error:
+            raise DataError(f"{self.path} was cut off or altered: {error}. {RECORD_AGAIN}") from error
+
+
+def twice(ids: Sequence[str]) -> str:
+    """Return the first id that comes a second time."""
+    seen: set[str] = set()
+    return next(one for one in ids if one in seen or seen.add(one))  # type: ignore[func-returns-value]
+
+
+def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
+    reference = told["reference"]
+    ratio = None
+    if reference is not None and reference["ratio"] is not None:
+        ratio = Estimate(value=reference["ratio"], low=reference["ci_low"], high=reference["ci_high"])
+    return RecordedReading(
+        kpi=told["kpi"],
+        pillar=told["pillar"],
+        options=told["options"],
+        data=told["data"],
+        reading=reading_of(told["reading"]),
+        reference=None if ratio is None else Reference(kind=reference["kind"], hash=reference["hash"], ratio=ratio),
+    )
+
+
+def _reordered(outputs: Outputs, order: npt.NDArray[np.intp]) -> Outputs:
+    column = Column()
+    for part in slices(len(order)):
+        column.append(outputs.array[order[part]])
+        release(outputs.array)
+    return Outputs(
+        model=outputs.model,
+        array=column.array(),
+        targets=None if outputs.targets is None else outputs.targets[order],
+        ids=[outputs.ids[at] for at in order],
+        nonfinite=outputs.nonfinite[order],
+        input_finite=outputs.input_finite,
+        classes=outputs.classes,
+        calls=0,
+    )

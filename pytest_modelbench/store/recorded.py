@@ -1,0 +1,153 @@
+"""What is recorded of a teacher, and the file that holds it.
+
+A zip file of `contract.json`, its digest, and safetensors files of 65,536 samples each: nothing that is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.probes.columns import release, slices
+from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.results import Reading, Reference, json_object
+
+FORMAT, VERSION = "pytest-modelbench contract", "1"
+TEXT, DIGEST = "contract.json", "contract.sha256"
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedData:
+    """The teacher's outputs over one evaluation set, and what tells these samples from others."""
+
+    outputs: Outputs
+    inputs: str
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the user named the samples; otherwise they are known by position."""
+        return not isinstance(self.outputs.ids, range)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedReading:
+    """What was measured of the teacher for one gate; `data` is the number of the evaluation set, if it took any."""
+
+    kpi: str
+    pillar: str
+    options: Mapping[str, Any]
+    data: int | None
+    reading: Reading
+    reference: Reference | None
+
+
+@dataclass(kw_only=True)
+class Recorded:
+    """What a contract is made of, while it is recorded."""
+
+    teacher: dict[str, Any] = field(default_factory=dict)
+    readings: list[RecordedReading] = field(default_factory=list)
+    data: list[RecordedData] = field(default_factory=list)
+
+
+def write_contract(
+    recorded: Recorded, path: Path, environment: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Write a contract, whole or not at all; outputs are streamed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
+            told = json_object(
+                {
+                    "format": FORMAT,
+                    "version": VERSION,
+                    "teacher": recorded.teacher,
+                    "environment": dict(environment),
+                    "settings": dict(settings),
+                    "data": data,
+                    "readings": [_told(one) for one in recorded.readings],
+                }
+            )
+            text = json.dumps(told, indent=1, allow_nan=False)
+            file.writestr(TEXT, text)
+            file.writestr(DIGEST, hashlib.sha256(text.encode()).hexdigest())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _told(one: RecordedReading) -> dict[str, Any]:
+    return {
+        "kpi": one.kpi,
+        "pillar": one.pillar,
+        "options": dict(one.options),
+        "data": one.data,
+        "reading": one.reading.to_json(),
+        "reference": one.reference.to_json() if one.reference else None,
+    }
+
+
+def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> dict[str, Any]:
+    from safetensors.numpy import save
+
+    outputs = recorded.outputs
+    parts: list[dict[str, str]] = []
+    words: dict[str, Any] = {}
+    columns = {"outputs": outputs.array}
+    if outputs.targets is not None:
+        columns["targets"] = outputs.targets
+    for name, column in columns.items():
+        if column.dtype.kind not in "biuf":
+            words[name] = sorted({str(value) for value in column.ravel().tolist()})
+    for part in slices(len(outputs)):
+        arrays = {name: _numbers(column[part], words.get(name)) for name, column in columns.items()}
+        if recorded.has_ids:
+            arrays |= _packed([str(one) for one in outputs.ids[part]])
+        written = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+        name = f"data-{number}/{len(parts):05}.safetensors"
+        file.writestr(name, written)
+        parts.append({"name": name, "sha256": hashlib.sha256(written).hexdigest()})
+        release(outputs.array)
+    return {
+        "samples": len(outputs),
+        "inputs": recorded.inputs,
+        "has_ids": recorded.has_ids,
+        "classes": None if outputs.classes is None else list(outputs.classes),
+        "words": words,
+        "parts": parts,
+    }
+
+
+def _numbers(column: Array, words: Sequence[str] | None) -> Array:
+    """Return a column as numbers: texts as their positions among all texts."""
+    if words is None:
+        return column
+    return np.searchsorted(np.asarray(words), column.astype(str)).astype(np.int32)
+
+
+def _packed(texts: Sequence[str]) -> dict[str, Array]:
+    encoded = [text.encode() for text in texts]
+    sizes = np.array([len(one) for one in encoded], dtype=np.int32)
+    return {"id_bytes": np.frombuffer(b"".join(encoded) or b"\0", dtype=np.uint8), "id_sizes": sizes}
