@@ -1,4 +1,4 @@
-"""The console command: a first suite from a template, and the JSON Schema of modelbench.toml."""
+"""The console command: a first suite, what reports and contracts hold, and the JSON Schema of modelbench.toml."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 DEFAULT = "image_classifier"
@@ -25,10 +26,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     init.add_argument("--folder", type=Path, default=Path(), help="where to write them (default: here)")
     commands.add_parser("schema", help="print the JSON Schema of modelbench.toml, for editors that complete it")
+    contract = commands.add_parser("contract", help="look into a teacher's contract")
+    shown = contract.add_subparsers(dest="action", required=True).add_parser("show", help="print what it holds")
+    shown.add_argument("path", type=Path, metavar="PATH")
+    compare = commands.add_parser("compare", help="print what changed from one JSON report to another")
+    compare.add_argument("before", type=Path, metavar="A.json")
+    compare.add_argument("now", type=Path, metavar="B.json")
+    compare.add_argument(
+        "--limit",
+        type=_percent,
+        default=0.05,
+        metavar="PERCENT",
+        help="a regression is more than this (default: 5%%)",
+    )
+    thresholds = commands.add_parser("thresholds", help="write today's values, with slack, as a modelbench.toml")
+    thresholds.add_argument("report", type=Path, metavar="REPORT.json")
+    thresholds.add_argument("--slack", type=_percent, default=0.05, metavar="PERCENT", help="default: 5%%")
+    thresholds.add_argument("--student", metavar="NAME", help="whose values, where there are several students")
+    thresholds.add_argument(
+        "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
+    )
     given = parser.parse_args(arguments)
     if given.command == "init":
         return write_template(given.template, given.folder)
+    if given.command != "schema":
+        from pytest_modelbench.errors import UsageMistake
+
+        try:
+            return {"contract": _show, "compare": _compare, "thresholds": _thresholds}[given.command](given)
+        except UsageMistake as mistake:
+            return _complain(str(mistake))
     sys.stdout.write(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8"))
+    return 0
+
+
+def _percent(text: str) -> float:
+    number = float(text.removesuffix("%")) / 100
+    if not 0 <= number < 100:
+        raise ValueError(text)
+    return number
+
+
+_percent.__name__ = "percentage"  # what argparse calls it in its message
+
+
+def _look() -> dict[str, Any]:
+    import shutil
+
+    return {"width": shutil.get_terminal_size().columns, "colour": sys.stdout.isatty()}
+
+
+def _show(given: argparse.Namespace) -> int:
+    from pytest_modelbench.reports.contract_table import render_contract
+    from pytest_modelbench.store.contract import Contract
+
+    print(render_contract(Contract.open(given.path), **_look()))
+    return 0
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """Compare two reports; 1 where something got worse."""
+    from pytest_modelbench.reports.compare import WORSE, compare_reports, render_changes
+
+    changes = compare_reports(given.before, given.now, given.limit)
+    print(render_changes(changes, **_look()))
+    return 1 if any(one.result == WORSE for one in changes) else 0
+
+
+def _thresholds(given: argparse.Namespace) -> int:
+    from pytest_modelbench.reports.thresholds import thresholds_toml
+    from pytest_modelbench.store.baseline import read_report
+
+    text = thresholds_toml(read_report(given.report), str(given.report), given.slack, given.student)
+    try:
+        with given.output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return _complain(f"{given.output} exists already, and nothing is overwritten. Write --output another.toml")
+    except OSError as error:
+        return _complain(f"cannot write {given.output}: {error.strerror or error}")
+    print(f"wrote {given.output}")
     return 0
 
 

@@ -17,7 +17,7 @@ from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.reports.record import environment
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
-from pytest_modelbench.store.baseline import Baseline, Entry
+from pytest_modelbench.store.baseline import Baseline, Entry, Measured, worse_than
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import RecordedReading
 from pytest_modelbench.verdicts import NO_BASELINE, Judgement, judge
@@ -148,37 +148,14 @@ class EarlierMeasurements(BehaviourMeasurements):
                 yield replace(look, no_baseline=str(found))
                 continue
             both = replace(look, baseline=found.reading, notes=(*look.notes, *_undecided(found, baseline)))
-            worse = self._across(look, found, baseline)
+            here = self.session.data_notes.get(plan.suite, {}).get("hash")
+            worse = worse_than(
+                Measured(reading=look.student, reference=look.reference, data=here),
+                found,
+                better=gate.kpi.better,
+                of_machine=gate.kpi.of_machine,
+            )
             yield replace(both, no_baseline=worse) if isinstance(worse, str) else replace(both, regression=worse)
-
-    def _across(self, look: Evidence, entry: Entry, baseline: Baseline) -> Estimate | str:
-        """Return how much worse the student is than in another session, or why the two cannot be compared."""
-        kpi = self.gate.kpi
-        if entry.reading.unit != look.student.unit:
-            return f"{baseline.path} has it in {entry.reading.unit!r}"
-        if kpi.of_machine:
-            then, now = entry.reference, look.reference
-            if then is None or now is None:
-                where = baseline.path if then is None else "this session"
-                return (
-                    f"{where} measured no teacher and no reference workload beside it, and a bare "
-                    f"{look.student.unit or 'value'} of another session says nothing"
-                )
-            if then.kind != now.kind or _other(then.hash, now.hash):
-                return f"{baseline.path} has it relative to another {then.kind} ({then.hash}, and here {now.hash})"
-            return worsening_by_ratio(ratio_across(now.ratio, then.ratio), kpi.better)
-        here = self.session.data_notes.get(self.plan.suite, {}).get("hash")
-        if kpi.needs_data and entry.data and here and entry.data != here:
-            return f"{baseline.path} has it for other samples ({entry.data}, and here {here})"
-        gap = difference_across(look.student.estimate, entry.reading.estimate)
-        return worsening(gap, entry.reading.value, kpi.better)
-
-
-def _other(then: str, now: str) -> bool:
-    """Whether two models are known to be others; those that only have an identity cannot be told apart."""
-    (kind_then, _, of_then), (kind_now, _, of_now) = then.partition(":"), now.partition(":")
-    unknown = of_then.startswith("object-") or of_now.startswith("object-")
-    return kind_then != kind_now if unknown else then != now
 
 
 def _undecided(entry: Entry, baseline: Baseline) -> tuple[str, ...]:

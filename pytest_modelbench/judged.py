@@ -12,6 +12,7 @@ def unjudged(student: str, gate: Gate, verdict: Verdict, reason: str) -> GateRes
     return GateResult(
         kpi=gate.kpi.name,
         pillar=gate.kpi.pillar,
+        better=gate.kpi.better,
         student=student,
         verdict=verdict,
         reason=reason,
@@ -29,6 +30,7 @@ def judged(student: str, gate: Gate, judgement: Judgement) -> GateResult:
     return GateResult(
         kpi=gate.kpi.name,
         pillar=gate.kpi.pillar,
+        better=gate.kpi.better,
         student=student,
         verdict=verdict,
         reason=decisive.reason if decisive else "reported, there is no limit",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
@@ -23,12 +22,12 @@ from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, without_our_frames
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
+from pytest_modelbench.progress import ProgressLine
+from pytest_modelbench.recording import Recorder
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
-from pytest_modelbench.progress import ProgressLine
-from pytest_modelbench.recording import Recorder
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES

@@ -113,9 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.record_contract and getattr(config.option, "numprocesses", None):
         mistakes.append("--modelbench-record-contract: one process measures the teacher. Leave -n out")
     if settings.record_contract and (settings.contract or settings.baseline or settings.save_baseline):
-        mistakes.append(
-            "--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out"
-        )
+        mistakes.append("--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out")
     if settings.plan and getattr(config.option, "numprocesses", None):
         mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
     config.stash[MISTAKES] = mistakes

@@ -21,6 +21,7 @@ class ProgressLine:
         self._line = ""
 
     def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
+        """Say what is being measured, and how far it is."""
         reporter = self._reporter()
         now = time.monotonic()
         if reporter is None or elapsed_s < SHOW_AFTER_S or now - self._last_shown < 0.5:
@@ -32,6 +33,7 @@ class ProgressLine:
         self._write(f"modelbench: {what}: {elapsed_s:.0f} of at most {budget_s:.0f} s")
 
     def clear(self) -> None:
+        """Leave no trace."""
         if self._line:
             self._write("")
 

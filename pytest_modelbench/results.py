@@ -185,6 +185,7 @@ class GateResult:
 
     kpi: str
     pillar: str
+    better: str
     student: str
     verdict: Verdict
     reason: str
@@ -206,6 +207,7 @@ class GateResult:
             {
                 "kpi": self.kpi,
                 "pillar": self.pillar,
+                "better": self.better,
                 "student": self.student,
                 "verdict": self.verdict.value,
                 "reason": self.reason,

@@ -143,6 +143,7 @@ def expected_gate(
         "outcome": None,
         "kpi": kpi,
         "pillar": pillar,
+        "better": "",
         "student": student,
         "suite": suite,
         "verdict": Verdict.NOT_RUN.value,

@@ -31,16 +31,8 @@ _STYLES = {
 Gate = dict[str, Any]
 
 
-def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
-    """Render the summary as text.
-
-    Args:
-        report: the JSON report.
-        width: columns of the terminal.
-        colour: whether the terminal shows colours.
-    """
-    stream = io.StringIO()
-    console = Console(
+def _console(stream: io.StringIO, width: int, colour: bool) -> Console:
+    return Console(
         file=stream,
         width=width,
         force_terminal=colour,
@@ -51,6 +43,18 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
         soft_wrap=False,
         legacy_windows=False,
     )
+
+
+def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
+    """Render the summary as text.
+
+    Args:
+        report: the JSON report.
+        width: columns of the terminal.
+        colour: whether the terminal shows colours.
+    """
+    stream = io.StringIO()
+    console = _console(stream, width, colour)
     gates: list[Gate] = report["gates"]
     cases = [test for test in report["tests"] if "edge_case" in test]
     for student in dict.fromkeys(entry["student"] for entry in [*gates, *cases]):
@@ -73,6 +77,20 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
             word, style = _STYLES[Verdict(gate["verdict"])]
             where = f"{gate['kpi']} of {gate['student']}: {gate['reason']}"
             console.print(Text.assemble((f"{word} ", style), where), soft_wrap=True)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def render_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | tuple[str, str]]], *, width: int, colour: bool
+) -> str:
+    """Render rows of texts, some with a style of their own, in the same look as the summary."""
+    table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else Text(cell[0], style=cell[1]) for cell in row))
+    stream = io.StringIO()
+    _console(stream, width, colour).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

@@ -10,19 +10,62 @@ from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.results import Estimate, Reading, Reference, json_object
+from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 
 SCHEMA_VERSION = "1"
 WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What a baseline knows of one gate; `undecided` says that its limits were, and `data` is the samples' hash."""
+class Measured:
+    """One gate's value, what it was measured beside, and the hash of its samples."""
 
     reading: Reading
-    reference: Reference | None
-    data: str | None
+    reference: Reference | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Measured):
+    """What a baseline knows of one gate; `undecided` says that its limits were, `path` where it is from."""
+
+    path: str
     undecided: bool
+
+
+def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool) -> Estimate | str:
+    """Return how much worse a value is than in another session, as a fraction, or why nobody can say.
+
+    Args:
+        now: of this session.
+        then: of the earlier one.
+        better: `lower` or `higher`.
+        of_machine: whether the value depends on the machine: then only ratios to what both sessions measured count.
+    """
+    unit = now.reading.unit
+    if then.reading.unit != unit:
+        return f"{then.path} has it in {then.reading.unit!r}"
+    if not of_machine:
+        if then.data and now.data and then.data != now.data:
+            return f"{then.path} has it for other samples ({then.data}, and here {now.data})"
+        gap = difference_across(now.reading.estimate, then.reading.estimate)
+        return worsening(gap, then.reading.value, better)
+    before, here = then.reference, now.reference
+    if before is None or here is None:
+        return (
+            f"{then.path if before is None else 'this session'} measured no teacher and no reference workload beside "
+            f"it, and a bare {unit or 'value'} of another session says nothing"
+        )
+    if before.kind != here.kind or _other(before.hash, here.hash):
+        return f"{then.path} has it relative to another {before.kind} ({before.hash}, and here {here.hash})"
+    return worsening_by_ratio(ratio_across(here.ratio, before.ratio), better)
+
+
+def _other(then: str, now: str) -> bool:
+    """Whether two models are known to be others; those that only have an identity cannot be told apart."""
+    (kind_then, _, of_then), (kind_now, _, of_now) = then.partition(":"), now.partition(":")
+    unknown = of_then.startswith("object-") or of_now.startswith("object-")
+    return kind_then != kind_now if unknown else then != now
 
 
 class Baseline:
@@ -90,8 +133,9 @@ class Baseline:
             return f"in {self.path} it has no value ({gate['verdict']}: {gate['reason']})"
         return Entry(
             reading=reading_of(reading),
-            reference=_reference(gate.get("reference")),
+            reference=reference_of(gate.get("reference")),
             data=self.data_of(gate),
+            path=self.path,
             undecided=gate["verdict"] == "inconclusive",
         )
 
@@ -154,7 +198,8 @@ def reading_of(found: Mapping[str, Any]) -> Reading:
     )
 
 
-def _reference(found: Mapping[str, Any] | None) -> Reference | None:
+def reference_of(found: Mapping[str, Any] | None) -> Reference | None:
+    """Return what a value was measured beside, as a report or a contract has it."""
     if found is None or found["ratio"] is None:
         return None
     ratio = Estimate(value=found["ratio"], low=found["ci_low"], high=found["ci_high"])

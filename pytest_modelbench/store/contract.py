@@ -16,8 +16,8 @@ import numpy.typing as npt
 from pytest_modelbench.errors import DataError, UsageMistake
 from pytest_modelbench.probes.columns import Column, release, slices
 from pytest_modelbench.probes.predictions import Outputs
-from pytest_modelbench.results import Estimate, Reference, json_object
-from pytest_modelbench.store.baseline import reading_of
+from pytest_modelbench.results import json_object
+from pytest_modelbench.store.baseline import reading_of, reference_of
 from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading
 
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
@@ -240,17 +240,13 @@ def twice(ids: Sequence[str]) -> str:
 
 
 def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
-    reference = told["reference"]
-    ratio = None
-    if reference is not None and reference["ratio"] is not None:
-        ratio = Estimate(value=reference["ratio"], low=reference["ci_low"], high=reference["ci_high"])
     return RecordedReading(
         kpi=told["kpi"],
         pillar=told["pillar"],
         options=told["options"],
         data=told["data"],
         reading=reading_of(told["reading"]),
-        reference=None if ratio is None else Reference(kind=reference["kind"], hash=reference["hash"], ratio=ratio),
+        reference=reference_of(told["reference"]),
     )
 
 

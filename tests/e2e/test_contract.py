@@ -56,7 +56,7 @@ DATA = DATA.replace('{"sex": np', '{{"sex": np').replace("// 10 % 2]}", "// 10 %
 
 
 def record(judge: Judge, suite: str = SUITE, more: str = "", **options: Any) -> Finished:
-    finished = judge(suite, "--modelbench-record-contract=teacher.mbc", more=data() if not more else more, **options)
+    finished = judge(suite, "--modelbench-record-contract=teacher.mbc", more=more or data(), **options)
     assert Path("teacher.mbc").exists(), finished.text
     return finished
 
@@ -89,10 +89,12 @@ def without_time(reading: Any) -> Any:
 
 def test_recording_measures_the_teacher_alone(judge: Judge) -> None:
     """No student is needed; limits judge nothing; the summary says what was written."""
-    alone = FAKES.replace('def student_model():\n    return STUDENT', 'def other_model():\n    return STUDENT')
+    alone = FAKES.replace("def student_model():\n    return STUDENT", "def other_model():\n    return STUDENT")
     finished = record(judge, fakes=alone)
     assert finished.result.ret == 0, finished.text
-    finished.result.stdout.fnmatch_lines(["teacher, for a contract", "contract: teacher.mbc (*readings, 200 samples)"])
+    finished.result.stdout.fnmatch_lines(
+        ["teacher, for a contract", "contract: teacher.mbc (*readings, 200 samples)"]
+    )
     assert set(finished.verdicts.values()) == {"pass"}
     assert finished.report["models"]["teacher"]["forward_passes"] == 1
     with zipfile.ZipFile("teacher.mbc") as file:
@@ -245,7 +247,9 @@ def test_what_a_contract_does_not_have(judge: Judge) -> None:
 def test_what_needs_the_teacher_itself(judge: Judge) -> None:
     """A test that calls it is skipped with the reason, and never builds it; edge cases go on without it."""
     record(judge, QUALITY)
-    suite = QUALITY + """
+    suite = (
+        QUALITY
+        + """
 def test_own(teacher, student):
     raise AssertionError("never")
 
@@ -256,6 +260,7 @@ def test_edges(student, edge_case):
 def test_clicks(kpi, student):
     kpi.record(student=95)
 """
+    )
     record(judge, suite.replace("record(student=95)", "record(teacher=96, student=95)"))
     finished = judge(suite, "--modelbench-contract=teacher.mbc", "-rs", more=data() + GONE)
     outcomes = {test["nodeid"].partition("::")[2]: test["outcome"] for test in finished.report["tests"]}

@@ -1,0 +1,137 @@
+"""A first SLA from a report: today's values with some slack, as a modelbench.toml."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.gates import read_gate
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.kpis.kpi import Kpi
+from pytest_modelbench.tiers import fitting
+
+ESTIMATED = {"modelled", "constant"}
+DIGITS = 5
+
+
+def thresholds_toml(report: Mapping[str, Any], path: str, slack: float, student: str | None = None) -> str:
+    """Return a modelbench.toml whose limits are a student's values of a report, each worse by a slack.
+
+    A value that was sampled on this machine counts by the worse end of its interval. What cannot be a limit is a
+    comment that says why.
+
+    Args:
+        report: the JSON report.
+        path: where it is from, for the file's first line.
+        slack: as a fraction.
+        student: the student's label, where there are several.
+
+    Raises:
+        UsageMistake: there is no such student, several and none named, or nothing with a value.
+    """
+    labels = list(dict.fromkeys(gate["student"] for gate in report["gates"]))
+    if student is None and len(labels) > 1:
+        raise UsageMistake(f"{path} has several students. Write --student NAME, one of {', '.join(labels)}")
+    chosen = student or next(iter(labels), "")
+    gates = [gate for gate in report["gates"] if gate["student"] == chosen]
+    if not gates:
+        raise UsageMistake(f"{path} has no student {chosen!r}; there are {', '.join(labels) or 'none'}")
+    lines = [f"# The values of {chosen} in {path}, each with a slack of {100 * slack:g}%."]
+    lines += _models(report.get("settings", {}), chosen)
+    lines += ["", "[kpi]"]
+    entries = list(_entries(gates, slack))
+    if not any(one.startswith("[kpi.") or " = " in one for one in entries if not one.startswith("#")):
+        raise UsageMistake(f"{path} has no value of {chosen} that could be a limit")
+    plain = [one for one in entries if not one.startswith("[")]
+    return "\n".join([*lines, *plain, *(one for one in entries if one.startswith("["))]) + "\n"
+
+
+def _models(settings: Mapping[str, Any], student: str) -> Iterator[str]:
+    """Yield the models and data that the session was given by options; fixtures stay where they are."""
+    given = {role: (settings.get(role) or {}).get("spec") for role in ("teacher", "previous")}
+    students = [one for one in settings.get("students") or [] if one["name"] in {student, None}]
+    given["student"] = students[0]["spec"] if students else None
+    models = [f"{role} = {json.dumps(spec)}" for role, spec in given.items() if spec]
+    if models:
+        yield from ("", "[models]", *models)
+    data = (settings.get("data") or {}).get("spec")
+    if data:
+        yield from ("", "[data]", f"eval = {json.dumps(data)}")
+
+
+def _entries(gates: list[dict[str, Any]], slack: float) -> Iterator[str]:
+    names: set[str] = set()
+    seen: set[str] = set()
+    for gate in gates:
+        key = json.dumps([gate["kpi"], gate["options"]], sort_keys=True)
+        if key in seen:
+            continue
+        seen.add(key)
+        limit = _limit(gate, slack)
+        if limit.startswith("#"):
+            yield limit
+            continue
+        name, number = gate["kpi"], 2
+        while name in names:
+            name, number = f"{gate['kpi']}_{number}", number + 1
+        names.add(name)
+        options = _options(gate, CATALOGUE[gate["kpi"]])
+        if name == gate["kpi"] and not options:
+            yield f"{name} = {json.dumps(limit)}"
+            continue
+        told = [
+            f"limits = {json.dumps(limit)}",
+            *([f'kpi = "{gate["kpi"]}"'] if name != gate["kpi"] else []),
+            *options,
+        ]
+        yield "\n".join(["", f"[kpi.{name}]", *told]).lstrip("\n")
+
+
+def _options(gate: Mapping[str, Any], kpi: Kpi) -> list[str]:
+    """Return the options that are not the KPI's own."""
+    told = [
+        f"{name} = {json.dumps(value)}" for name, value in gate["options"].items() if value != kpi.options.get(name)
+    ]
+    if (gate["readings"]["student"] or {}).get("provenance") in ESTIMATED:
+        told.append("allow_estimated = true")
+    return told
+
+
+def _limit(gate: Mapping[str, Any], slack: float) -> str:
+    """Return the limit of a gate, or a comment that says why it has none."""
+    name, reading = gate["kpi"], gate["readings"]["student"]
+    kpi = CATALOGUE.get(name)
+    if kpi is None:
+        return f"# {name}: a KPI of your own; its test states its limits"
+    if kpi.report_only:
+        return f"# {name}: for the report only"
+    if reading is None or reading["value"] is None:
+        return f"# {name}: no value ({gate['verdict']})"
+    if "transform" in gate["options"]:
+        return f"# {name}: its transform is code; its test states its limits"
+    if kpi.unit == "tier":
+        names = fitting(reading["value"])
+        return f"<= {names[0]}" if names else f"# {name}: beyond every tier"
+    lower = kpi.better == "lower"
+    end = reading["ci_high" if lower else "ci_low"] if kpi.of_machine else None
+    value = reading["value"] if end is None else end
+    bound = value + abs(value) * slack * (1 if lower else -1)
+    limit = f"{'<=' if lower else '>='} {_number(bound, up=lower)} {kpi.unit}".strip().replace(" %", "%")
+    try:
+        read_gate((name, limit), {})
+    except UsageMistake as mistake:
+        return f"# {name}: {str(mistake).splitlines()[0]}"
+    return limit
+
+
+def _number(value: float, *, up: bool) -> str:
+    """Return a number with five digits, rounded to the side on which the value holds."""
+    if value == 0:
+        return "0"
+    places = DIGITS - 1 - math.floor(math.log10(abs(value)))
+    step = 10.0**-places
+    rounded = (math.ceil if up else math.floor)(round(value / step, 6)) * step
+    return f"{rounded:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{rounded:.0f}"

@@ -1,0 +1,172 @@
+"""What the console command makes of reports and contracts: compare, thresholds, contract show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suites import FAKES, Judge
+
+from pytest_modelbench.cli import main
+from pytest_modelbench.sla import read_sla
+
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("latency_p50", "<= 1 s")
+@pytest.mark.kpi("latency_p99")
+@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp")
+@pytest.mark.kpi("parameters")
+@pytest.mark.kpi("nonfinite_outputs", "== 0")
+@pytest.mark.kpi("mcnemar_p")
+@pytest.mark.kpi("invariance", "<= 50%", transform=abs)
+def test_all(): ...
+
+@pytest.mark.kpi("latency_p50", batch_size=8)
+@pytest.mark.kpi("clicks", better="higher", unit="%")
+def test_others(kpi):
+    kpi["clicks"].record(student=40)
+"""
+
+
+def report(judge: Judge, name: str, suite: str = SUITE, **more: Any) -> dict[str, Any]:
+    judge(suite, f"--modelbench-save-baseline={name}", **more)
+    return dict(json.loads(Path(name).read_text()))
+
+
+def test_unchanged(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is worse, and the exit code is 0."""
+    report(judge, "a.json")
+    report(judge, "b.json")
+    capsys.readouterr()
+    assert main(["compare", "a.json", "b.json"]) == 0
+    told = capsys.readouterr().out
+    assert "worse" not in told.replace("Worse by", "")
+    assert "9 same" in told, told
+
+
+def test_a_regression(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told with both values and the change, exit code 1; a larger limit lets it pass."""
+    report(judge, "a.json")
+    slower = "STUDENT = student(cost_ns=4.6e5, parameters=9_000)\n"
+    suite = SUITE.replace("student=40", "student=30").replace('@pytest.mark.kpi("mcnemar_p")\n', "")
+    report(judge, "b.json", suite=suite, more=slower)
+    capsys.readouterr()
+    assert main(["compare", "a.json", "b.json"]) == 1
+    told = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in told.splitlines() if line}
+    assert "400 µs" in rows["latency_p50"]
+    assert "460 µs" in rows["latency_p50"]
+    assert "15%" in rows["latency_p50"]
+    assert rows["latency_p50"].endswith("worse")
+    assert rows["clicks"].endswith("worse")
+    assert rows["parameters"].endswith("better")
+    assert "mcnemar_p of student: b.json has no such gate" in told
+    assert main(["compare", "a.json", "b.json", "--limit", "30%"]) == 0
+
+
+def test_not_comparable(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bare time of another session is not compared."""
+    judge(SUITE, more="TEACHER = None\n")
+    judge(SUITE.replace('"drop <= 2 pp"', '">= 2%"'), "--modelbench-json=a.json")
+    assert main(["compare", "a.json", "a.json"]) == 0
+    assert "and a bare ms of another session says nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare", "a.json", "missing.json"], "cannot read missing.json: No such file or directory"),
+        (["compare", "empty.json", "a.json"], "empty.json is empty"),
+        (["thresholds", "empty.json"], "empty.json is empty"),
+        (["contract", "show", "empty.json"], "empty.json is empty. Record it again with"),
+        (["contract", "show", "a.json"], "a.json is no contract, or only a part of one"),
+        (["thresholds", "a.json", "--student", "int8"], "a.json has no student 'int8'; there are student"),
+        (
+            ["thresholds", "a.json", "--output", "conftest.py"],
+            "conftest.py exists already, and nothing is overwritten",
+        ),
+    ],
+)
+def test_bad_input(judge: Judge, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    """One line, exit code 2."""
+    report(judge, "a.json")
+    Path("empty.json").write_text("")
+    capsys.readouterr()
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("pytest_modelbench: ")
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    "arguments", [["compare", "a", "b", "--limit", "many"], ["thresholds", "a", "--slack", "-5"]]
+)
+def test_bad_percentage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Argparse says which option."""
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "invalid percentage value" in capsys.readouterr().err
+
+
+def test_thresholds(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that today's student passes, and one that is worse by more than the slack does not."""
+    report(judge, "a.json")
+    assert main(["thresholds", "a.json", "--slack", "10%"]) == 0
+    assert "wrote modelbench.toml" in capsys.readouterr().out
+    text = Path("modelbench.toml").read_text()
+    sla, mistakes, _ = read_sla(text, "modelbench.toml", ".")
+    assert mistakes == []
+    limits = {entry.name: (entry.kpi, entry.limits, dict(entry.options)) for entry in sla.kpis}
+    assert limits["parameters"] == ("parameters", ("<= 11000",), {})
+    assert limits["top1_accuracy"] == ("top1_accuracy", (">= 88.2%",), {})
+    assert limits["nonfinite_outputs"] == ("nonfinite_outputs", ("<= 0",), {})
+    assert limits["latency_p50"][1] == ("<= 0.44 ms",)
+    assert limits["latency_p50_2"] == ("latency_p50", ("<= 0.44 ms",), {"batch_size": 8})
+    assert "# clicks: a KPI of your own; its test states its limits" in text
+    assert "# mcnemar_p: for the report only" in text
+    assert "# invariance: its transform is code" in text
+    Path("test_sla.py").unlink()
+    finished = judge("")
+    assert set(finished.verdicts.values()) == {"pass"}, finished.text
+    assert len(finished.verdicts) == len(limits)
+    finished = judge("", more="STUDENT = student(cost_ns=4.5e5, outputs=answers(30), parameters=11_500)\n")
+    failed = {name.partition(":")[2].strip(":") for name, verdict in finished.verdicts.items() if verdict == "fail"}
+    assert {"parameters:parameters", "top1_accuracy:top1_accuracy", "latency_p50:latency_p50"} <= failed
+
+
+def test_thresholds_keep_models(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the command line named stands in the file; of several students one is chosen."""
+    Path("shop.py").write_text(
+        FAKES + "\ndef one():\n    return STUDENT\n\ndef data():\n    return INPUTS, TARGETS\n"
+    )
+    Path("test_sla.py").write_text("import pytest\n\n@pytest.mark.kpi('parameters')\ndef test_size(): ...\n")
+    students = ("--modelbench-student=a=shop:one", "--modelbench-student=b=shop:one")
+    named = ("--modelbench-data=shop:data", "--modelbench-json=a.json")
+    pytester.runpytest_inprocess("--modelbench", *students, *named)
+    capsys.readouterr()
+    assert main(["thresholds", "a.json"]) == 2
+    assert "a.json has several students. Write --student NAME, one of a, b" in capsys.readouterr().err
+    assert main(["thresholds", "a.json", "--student", "b", "--output", "b.modelbench.toml"]) == 0
+    text = Path("b.modelbench.toml").read_text()
+    assert 'student = "shop:one"' in text
+    assert 'eval = "shop:data"' in text
+    result = pytester.runpytest_inprocess("--modelbench", "b.modelbench.toml")
+    result.assert_outcomes(passed=1)
+
+
+def test_contract_show(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """The teacher, its machine, its data, and its values as a column."""
+    judge(SUITE, "--modelbench-record-contract=teacher.mbc")
+    capsys.readouterr()
+    assert main(["contract", "show", "teacher.mbc"]) == 0
+    told = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert lines[0].startswith("teacher: fake, 100,000 parameters, fake:object-")
+    assert "predictions: 200 samples, known by position" in lines
+    assert "KPI Teacher Evidence" in lines
+    assert any(line.startswith("latency_p50 1 ms") for line in lines)
+    assert any(line.startswith("latency_p50 b8 1 ms") for line in lines)
+    assert any(line.startswith("top1_accuracy 99%") for line in lines)
