@@ -21,6 +21,7 @@ from scipy import stats
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.gates import read_gate
+from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
 
@@ -55,6 +56,10 @@ class Sources:
     def recorded(self, _kpi: str) -> Mapping[str, float]:
         """Return nothing: no test's body runs."""
         return {}
+
+    def own_rounds(self) -> OwnRounds:
+        """Time nothing."""
+        return OwnRounds(seconds=None, iterations=1, enabled=False)
 
 
 def spoiled(rng: np.random.Generator, kpi: str, answers: Array, targets: Array, group: Array, share: float) -> Array:

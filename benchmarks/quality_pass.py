@@ -26,6 +26,7 @@ from pytest_modelbench import EvalData
 from pytest_modelbench.gates import read_gate
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.probes.resident import PeakMeter
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
@@ -108,6 +109,10 @@ class Sources:
     def recorded(self, _kpi: str) -> Mapping[str, float]:
         """Return nothing: no test's body runs."""
         return {}
+
+    def own_rounds(self) -> OwnRounds:
+        """Time nothing."""
+        return OwnRounds(seconds=None, iterations=1, enabled=False)
 
 
 def judge(sources: Sources, left_out: set[str]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelErr
 from pytest_modelbench.fixture_lookup import home_of, place_of
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for
+from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
 from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
@@ -268,6 +269,13 @@ class KpiAccess:
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the body recorded."""
         return self._recorded.get(kpi, {})
+
+    def own_rounds(self) -> OwnRounds:
+        """Return what pytest-benchmark's fixture holds (see `session.Sources`)."""
+        fixture = self._request.node.funcargs["benchmark"]
+        stats = fixture.stats
+        rounds = None if stats is None else list(stats.stats.data)
+        return OwnRounds(seconds=rounds, iterations=1 if stats is None else stats.iterations, enabled=fixture.enabled)
 
     def _value(self, fixture: str) -> Any:
         """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""

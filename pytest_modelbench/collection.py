@@ -62,6 +62,9 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
         names = _needed_fixtures(marks, collector.config)
+        code = getattr(candidate, "__code__", None)
+        if code is not None and "benchmark" in code.co_varnames[: code.co_argcount]:
+            names = [name for name in names if name == "kpi"]  # what it times needs no model of ours
         if names and not any(mark.name == "usefixtures" and "kpi" in mark.args for mark in marks):
             pytest.mark.usefixtures(*names)(cast("Any", candidate))
 
@@ -106,7 +109,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
             )
         for mark in marks:
             try:
-                gates.append(_gate_of(mark, item, own, source))
+                gates.append(benchmarked(_gate_of(mark, item, own, source), item))
             except UsageMistake as mistake:
                 text = f"{place_of(item)}: {mistake}"
                 if text not in seen:
@@ -225,6 +228,29 @@ def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -
             'that could record it. Write metric = "module:function"'
         )
     return gate
+
+
+def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
+    """Return a gate on a latency that judges what pytest-benchmark times in the test's body, if the test asks for it.
+
+    Raises:
+        UsageMistake: a timed KPI that such rounds cannot give, or a limit that needs another model.
+    """
+    asks = "benchmark" in getattr(item, "fixturenames", ()) and item.config.pluginmanager.hasplugin("benchmark")
+    if not asks or not gate.kpi.timed:
+        return gate
+    if not gate.kpi.name.startswith("latency_") or gate.kpi.name == "latency_per_sample":
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
+            "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
+        )
+    compares = next((limit for limit in gate.targets if not limit.startswith(("<", ">"))), None)
+    if compares is not None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
+            "function alone. Write '<= 120 ms', or leave the fixture benchmark out"
+        )
+    return replace(gate, kpi=replace(gate.kpi, probe="benchmark"))
 
 
 def _with_located_transform(gate: Gate, folder: Path) -> Gate:

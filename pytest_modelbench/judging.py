@@ -19,11 +19,12 @@ from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotAppli
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
-from pytest_modelbench.outcomes import conclude, without_our_frames
+from pytest_modelbench.outcomes import conclude, properties, without_our_frames
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
 from pytest_modelbench.progress import ProgressLine
 from pytest_modelbench.recording import Recorder
+from pytest_modelbench.reports.benchmark_json import benchmark_json
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
@@ -198,6 +199,7 @@ class Judging:
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
+        item.user_properties += properties(results)
         conclude(item, results, settings_of(item))
         return answer
 
@@ -274,12 +276,20 @@ class Judging:
         self._remember_durations()
         if self.session.recorder is not None and self.settings.record_contract is not None:
             self._write_contract(session, Path(self.config.invocation_params.dir, self.settings.record_contract))
-        for what, option in (("JSON report", "json"), ("baseline", "save_baseline")):
-            given = self.settings.json_path if option == "json" else self.settings.save_baseline
+        settings, record = self.settings, self.record
+        for what, option, given in (
+            ("JSON report", "json", settings.json_path),
+            ("baseline", "save_baseline", settings.save_baseline),
+            ("benchmarks", "benchmark_json", settings.benchmark_json),
+        ):
             if given is None:
                 continue
             try:
-                write_report(self._report(int(session.exitstatus)), Path(self.config.invocation_params.dir, given))
+                if option == "benchmark_json":
+                    written = benchmark_json(list(record.benchmarks.values()), record.ordered_gates())
+                else:
+                    written = self._report(int(session.exitstatus))
+                write_report(written, Path(self.config.invocation_params.dir, given))
             except OSError as error:
                 flag = f"--modelbench-{option.replace('_', '-')}"
                 path = Path(self.config.invocation_params.dir, given)
@@ -317,6 +327,7 @@ class Judging:
             "collected": list(self.record.gates.values()) if self.worker is not None else [],
             "models": models,
             "timings": self.session.timings,
+            "benchmarks": self.session.benchmarks,
             "data": self.session.data_notes,
             "baseline": self.session.baseline.told() if self.session.baseline is not None else None,
             "contract": self.session.contract.told_briefly() if self.session.contract is not None else None,

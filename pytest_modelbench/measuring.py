@@ -13,9 +13,11 @@ from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bo
 from pytest_modelbench.kpis.kpi import Measurements
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy import EnergyMeasurement
+from pytest_modelbench.probes.own_rounds import timing_of
 from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
+from pytest_modelbench.reports.benchmark_json import benchmarks_of
 from pytest_modelbench.timed import TimedRun, timing_note
 
 PATIENCE_WITH_HOPELESS = 0.2
@@ -32,6 +34,8 @@ class GateMeasurements(EarlierMeasurements):
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""
+        if self.gate.kpi.probe == "benchmark":
+            return timing_of(self.sources.own_rounds(), self.gate.kpi.name, int(self.gate.options["batch_size"]))
         if "teacher" in self.roles:
             whole = copy.copy(self)
             whole.roles = {role: actor for role, actor in self.roles.items() if role != "teacher"}
@@ -68,7 +72,11 @@ class GateMeasurements(EarlierMeasurements):
         def taken() -> TimingMeasurement:
             shared = ("timing", tuple(models), setup, plan.student, plan.home, plan.origin, given)
             with session.exclusive():
-                return session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
+                measurement = session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
+            if given.benchmark_json:
+                told = benchmarks_of(measurement, plan.student, plan.suite, str(setup))
+                session.benchmarks.update({one["fullname"]: one for one in told})
+            return measurement
 
         return session.once(key, taken)
 

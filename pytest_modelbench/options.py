@@ -103,6 +103,13 @@ OPTIONS = (
     ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
+        "modelbench_benchmark_json",
+        "write what was timed to PATH, in the JSON form of pytest-benchmark",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
         "modelbench_device",
         "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
         "DEVICE",

@@ -75,6 +75,22 @@ def conclude(item: pytest.Item, results: Sequence[GateResult], settings: Setting
         pytest.skip("; ".join(f"{result.kpi}: {result.reason}" for result in results))
 
 
+def properties(results: Sequence[GateResult]) -> list[tuple[str, object]]:
+    """Return what JUnit's XML has of an item's gates: five properties of each, one gate after the other."""
+    found: list[tuple[str, object]] = []
+    for result in results:
+        reading = result.student_reading
+        limits = [limit.text for limit in result.limits] or list(result.targets)
+        found += [
+            ("kpi", result.kpi),
+            ("value", "" if reading is None else f"{reading.value:.10g}"),
+            ("unit", result.unit),
+            ("limit", ", ".join(limits)),
+            ("verdict", result.verdict.value),
+        ]
+    return found
+
+
 def _fails(verdict: Verdict, settings: Settings) -> bool:
     return (
         verdict in {Verdict.FAIL, Verdict.ERROR}

@@ -39,6 +39,8 @@ class Recorder:
         """
         from pytest_modelbench.measuring import GateMeasurements
 
+        if gate.kpi.probe == "benchmark":
+            raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
         if not sources.has("teacher") and gate.kpi.probe != "record":
             raise MeasurementError("there is no teacher to record. Define the fixture teacher_model")
         taken = GateMeasurements(session, plan, gate, sources).acting(ALONE)

@@ -55,6 +55,8 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
         baseline: the earlier report, if one is given.
     """
     kpi = gate.kpi
+    if kpi.probe == "benchmark":
+        return gate  # it timed one function, and nothing beside it
     if settings.record_contract:
         return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing")
     gate = replace(gate, by_contract=settings.contract is not None)

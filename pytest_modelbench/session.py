@@ -28,6 +28,7 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.energy_source import CodeCarbonSource, EnergySource
+from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.probes.predictions import Outputs, inputs_hash
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.recording import Recorder
@@ -55,6 +56,9 @@ class Sources(Protocol):
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the test's body recorded for a KPI, by role."""
+
+    def own_rounds(self) -> OwnRounds:
+        """Return what pytest-benchmark timed in the test's body."""
 
 
 class Progress(Protocol):
@@ -130,6 +134,7 @@ class BenchSession:
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
+        self.benchmarks: dict[str, dict[str, Any]] = {}
         self.model_notes: dict[str, dict[str, Any]] = {}
         self._adapted: dict[tuple[Loading, int], tuple[Any, Model]] = {}
         self._data: dict[int, tuple[Any, EvalData]] = {}

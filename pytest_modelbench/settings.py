@@ -60,6 +60,7 @@ class Settings:
     contract: str | None = None
     record_contract: str | None = None
     json_path: str | None = None
+    benchmark_json: str | None = None
     device: str | None = None
     threads: int | None = None
     seed: int = 0
@@ -210,6 +211,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_record_contract": ("record_contract", str),
     "modelbench_suite": ("suites", _one_of(*SUITES)),
     "modelbench_json": ("json_path", str),
+    "modelbench_benchmark_json": ("benchmark_json", str),
     "modelbench_device": ("device", _device),
     "modelbench_threads": ("threads", _at_least(1, int)),
     "modelbench_seed": ("seed", _at_least(0, int)),

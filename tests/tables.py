@@ -10,6 +10,7 @@ import numpy as np
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates import read_gate
+from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
@@ -45,6 +46,9 @@ class FixedSources:
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         return {}
+
+    def own_rounds(self) -> OwnRounds:
+        return OwnRounds(seconds=None, iterations=1, enabled=False)
 
 
 def evidence(

@@ -34,11 +34,12 @@ class Kpi:
     """A named quantity.
 
     `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `stability`, `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`, or
-    `record` (the test's body). `derive` names the function that does it, as `module:function`, so that nothing heavy
-    loads before a value is asked for. `bounds` are the least and the greatest value. `options` are the measurement
-    options of a gate with their defaults. `paired` KPIs are defined on both models, `alone` ones take no limit that
-    compares with the teacher. `metric` is what the user brought for a KPI of his own.
+    `stability`, `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`,
+    `benchmark` (what pytest-benchmark timed in the test's body), or `record` (what the body recorded). `derive`
+    names the function that does it, as `module:function`, so that nothing heavy loads before a value is asked
+    for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate with their
+    defaults. `paired` KPIs are defined on both models, `alone` ones take no limit that compares with the teacher.
+    `metric` is what the user brought for a KPI of his own.
     """
 
     name: str
@@ -65,12 +66,12 @@ class Kpi:
     @property
     def of_machine(self) -> bool:
         """Whether the value depends on the machine, so that only ratios can be compared across sessions."""
-        return self.probe in {"timing", "energy"} or self.name == "cold_start"
+        return self.probe in {"timing", "energy", "benchmark"} or self.name == "cold_start"
 
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe not in {"parameters", "artefact", "record"}
+        return self.probe not in {"parameters", "artefact", "record", "benchmark"}
 
 
 class Measurements(Protocol):

@@ -28,6 +28,7 @@ class Record:
         self.tests: dict[str, dict[str, Any]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.timings: list[dict[str, Any]] = []
+        self.benchmarks: dict[str, dict[str, Any]] = {}
         self.data: dict[str, dict[str, Any]] = {}
         self.baseline: dict[str, Any] | None = None
         self.contract: dict[str, Any] | None = None
@@ -75,6 +76,7 @@ class Record:
             known.update(notes)
             known["forward_passes"] = passes
         self.timings += data.get("timings", [])
+        self.benchmarks.update(data.get("benchmarks", {}))
         self.data.update(data.get("data", {}))
         self.baseline = self.baseline or data.get("baseline")
         self.contract = self.contract or data.get("contract")

@@ -1,0 +1,65 @@
+"""Our timings in the JSON form of pytest-benchmark, for `pytest-benchmark compare` and what else reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pytest_modelbench.probes.timing import TimingMeasurement
+
+
+def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setup: str) -> list[dict[str, Any]]:
+    """Return one benchmark for each model of a timed measurement, without its raw calls.
+
+    Args:
+        measurement: as it ended.
+        student: the student's label.
+        suite: what tells students of one name apart.
+        setup: batch size and what else.
+    """
+    from pytest_benchmark.stats import Stats
+
+    found = []
+    for role, placements in measurement.series.items():
+        stats = Stats()
+        stats.data = [float(ns) / 1e9 for rounds in placements for calls in rounds for ns in calls]
+        name = f"{student if role == 'student' else role}[{setup}]"
+        found.append(
+            {
+                "group": setup,
+                "name": name,
+                "fullname": f"modelbench/{suite}/{student}::{name}",
+                "params": {"student": student, "role": role},
+                "param": None,
+                "extra_info": {},
+                "options": {"disable_gc": True, "timer": "perf_counter_ns", "warmup": True},
+                "stats": {**stats.as_dict(), "iterations": 1},
+            }
+        )
+    return found
+
+
+def benchmark_json(benchmarks: Sequence[Mapping[str, Any]], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the file: what was timed, with the values of all KPIs as `extra_info`."""
+    from pytest_benchmark import __version__
+    from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
+    from pytest_benchmark.utils import get_commit_info
+
+    return {
+        "machine_info": pytest_benchmark_generate_machine_info(),
+        "commit_info": get_commit_info(),
+        "benchmarks": [{**one, "extra_info": _values(one["params"], gates)} for one in benchmarks],
+        "datetime": datetime.now(UTC).isoformat(),
+        "version": __version__,
+    }
+
+
+def _values(of: Mapping[str, str], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    role = {"previous": "baseline"}.get(of["role"], of["role"])
+    found = {}
+    for gate in gates:
+        reading = gate["readings"].get(role) if gate["student"] == of["student"] else None
+        if reading is not None:
+            found[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
+    return found
