@@ -63,7 +63,7 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
         names = _needed_fixtures(marks, collector.config)
         code = getattr(candidate, "__code__", None)
-        if code is not None and "benchmark" in code.co_varnames[: code.co_argcount]:
+        if code is not None and "benchmark" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             names = [name for name in names if name == "kpi"]  # what it times needs no model of ours
         if names and not any(mark.name == "usefixtures" and "kpi" in mark.args for mark in marks):
             pytest.mark.usefixtures(*names)(cast("Any", candidate))
@@ -244,7 +244,7 @@ def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
             f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
             "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
         )
-    compares = next((limit for limit in gate.targets if not limit.startswith(("<", ">"))), None)
+    compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
     if compares is not None:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "

@@ -12,13 +12,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.gates import Gate
-from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
+from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.launches import launch_in_turn, launch_request
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
@@ -37,7 +37,6 @@ from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
 from pytest_modelbench.timed import TimedRun, compile_models, real_batches
-from pytest_modelbench.verdicts import judge
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
@@ -46,6 +45,13 @@ if TYPE_CHECKING:
 COMPILING_S = 600.0
 Found = TypeVar("Found")
 Limits = list[BoundLimit | Bargain] | None
+
+
+class Growing(Protocol):
+    """The measurements of a gate while one of them is not complete."""
+
+    def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
+        """Whether more of it would decide nothing."""
 
 
 class CostMeasurements(ABC):
@@ -117,9 +123,9 @@ class CostMeasurements(ABC):
 
     @abstractmethod
     def growing(
-        self, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
-    ) -> Measurements:
-        """Return these measurements with one in it that is not complete yet."""
+        self, gate: Gate, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
+    ) -> Growing:
+        """Return the measurements of a gate with one in it that is not complete yet."""
 
     def _request(self, role: str, *, cold: bool) -> LaunchRequest:
         model, size = self.model(role), int(self.gate.options["batch_size"])
@@ -220,7 +226,7 @@ class CostMeasurements(ABC):
         limits = self._limits_of(session.sharing(plan, self.gate))
 
         def decided(measurement: TimingMeasurement) -> bool:
-            return self._settles(limits, self.growing(compiled=measurement), with_teacher=False)
+            return self._settle(limits, lambda gate: self.growing(gate, compiled=measurement), with_teacher=False)
 
         def measure() -> TimingMeasurement:
             with self._watched(student.name, COMPILING_S):
@@ -232,7 +238,7 @@ class CostMeasurements(ABC):
             return replace(measurement, settings={**measurement.settings, "compile_s": seconds})
 
         def taken() -> TimingMeasurement:
-            shared = ("compiled", setup, plan.student, plan.home, plan.origin, given)
+            shared = ("compiled", student.name, setup, plan.student, plan.home, plan.origin, given)
             with session.exclusive():
                 return session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
 
@@ -254,7 +260,8 @@ class CostMeasurements(ABC):
         names = " and ".join(model.name for model in models.values())
 
         def decided(measurement: EnergyMeasurement) -> bool:
-            return self._settles(limits, self.growing(energy=measurement), with_teacher="teacher" in models)
+            taken = functools.partial(self.growing, energy=measurement)
+            return self._settle(limits, taken, with_teacher="teacher" in models)
 
         def measure() -> EnergyMeasurement:
             size = int(self.gate.options["batch_size"])
@@ -329,15 +336,15 @@ class CostMeasurements(ABC):
         except ModelbenchError:
             return None
 
-    def _settles(self, limits: Sequence[tuple[Gate, Limits]], taken: Measurements, *, with_teacher: bool) -> bool:
+    def _settle(
+        self, limits: Sequence[tuple[Gate, Limits]], taken: Callable[[Gate], Growing], *, with_teacher: bool
+    ) -> bool:
         """Whether a measurement so far decides every limit; what cannot be judged is never decided by more of it."""
         for gate, known in limits:
-            if known is None or not known or ("teacher" in gate.others and not with_teacher):
+            if known is None or ("teacher" in gate.others and not with_teacher):
                 continue
-            here = [limit for limit in known if not limit.regresses]  # those are judged after it
             try:
-                looks = evidence_for(self._question(gate, with_teacher and gate.needs_teacher), taken)
-                if here and not judge(here, looks, gate.kpi.unit).decided:
+                if not taken(gate).settled(self._question(gate, with_teacher and gate.with_teacher), known):
                     return False
             except ModelbenchError:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.behaviour import BehaviourMeasurements
@@ -15,7 +16,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.reports.record import environment
-from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading, Reference
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.baseline import Baseline, Entry, Measured, worse_than
 from pytest_modelbench.store.contract import Contract
@@ -29,18 +30,20 @@ FINEST = 0.001
 class EarlierMeasurements(BehaviourMeasurements):
     """The part of a gate's measurements that knows what was before."""
 
-    def looks(self, question: Question) -> Iterator[Evidence]:
-        """Yield the evidence of every look, with the comparison that limits on `regression` judge."""
+    def looks(self, question: Question, *, earlier: bool = True) -> Iterator[Evidence]:
+        """Yield the evidence of every look, with the comparison that limits on `regression` judge.
+
+        Args:
+            question: what is asked.
+            earlier: False leaves that comparison out.
+        """
         own, gate = evidence_for(question, self), self.gate
-        if gate.regresses and self._has_previous():
-            yield from self._against_previous(own, question)
-            return
         if gate.workload or (gate.kpi.of_machine and question.with_teacher):
             own = self._with_reference(own, question)
         if gate.beside_contract and self.session.contract is not None:
             own = self._beside_contract(own, self.session.contract)
-        if gate.regresses:
-            own = self._against_baseline(own)
+        if gate.regresses and earlier:
+            own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
         yield from own
 
     def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
@@ -51,20 +54,47 @@ class EarlierMeasurements(BehaviourMeasurements):
         every = list(looks)
         return replace(judge(limits, every, unit), evidence=every[-1])
 
+    def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
+        """Whether a measurement that is not complete decides all that it is about (see `costing.Growing`).
+
+        Beside the previous student that is the comparison with it; in its place, or where only the two values are
+        compared, it is a narrow interval; else it is every other limit.
+        """
+        flat = [one for limit in limits for one in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+        unit, previous = self.gate.kpi.unit, self.gate.regresses and self._has_previous()
+        if "student" in self.roles:
+            return self._narrow(list(evidence_for(question, self))[-1].student.estimate)
+        if self.roles.get("teacher") == "previous":
+            both = evidence_for(replace(question, with_teacher=True), self)
+            looks = (replace(look, regression=self._worse_than_previous(look)) for look in both)
+            mine = [limit for limit in flat if limit.regresses]
+            return not mine or judge(mine, looks, unit).decided
+        mine = [limit for limit in flat if not (limit.regresses and previous)]
+        if not mine and not previous and not self._is_saved():
+            return True
+        judgement = judge(mine, self.looks(question, earlier=not previous), unit)
+        narrow = self._narrow(judgement.evidence.student.estimate) if self.gate.kpi.alone and previous else True
+        return judgement.decided and narrow and self.worth_comparing_with(judgement.evidence)
+
     def _is_saved(self) -> bool:
         given = self.plan.settings
         return bool(given.save_baseline or given.record_contract) and self.gate.kpi.of_machine
 
     def worth_comparing_with(self, evidence: Evidence) -> bool:
-        """Whether a value that is to be a baseline is known well enough, a quarter of what its limits allow."""
+        """Whether a value that is to be a baseline is known well enough."""
         if not self._is_saved():
             return True
-        ratio = evidence.reference.ratio if evidence.reference is not None else evidence.student.estimate
-        if ratio.low is None or ratio.high is None:
-            return True  # more of it would not give it an interval
+        reference = evidence.reference
+        return self._narrow(evidence.student.estimate if reference is None else reference.ratio)
+
+    def _narrow(self, estimate: Estimate) -> bool:
+        """Whether an interval is a quarter of what the limits allow; where it has none, more would not give one."""
+        if estimate.low is None or estimate.high is None or not estimate.value:
+            return True
         limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
         least = min((abs(limit.threshold) for limit in limits), default=USUAL_LIMIT)
-        return max(ratio.high / ratio.value - 1, 1 - ratio.low / ratio.value) <= max(least / 4, FINEST)
+        half = max(estimate.high - estimate.value, estimate.value - estimate.low)
+        return half <= max(least / 4, FINEST) * abs(estimate.value)
 
     def _has_previous(self) -> bool:
         if self.gate.kpi.probe == "record":
@@ -76,18 +106,26 @@ class EarlierMeasurements(BehaviourMeasurements):
         kpi = self.gate.kpi
         if kpi.paired or kpi.alone:  # its own values are made from both models, or from no other one
             before = evidence_for(question, self.acting({"student": "previous"}))
-            for look, earlier in zip(own, before, strict=False):
+            for look, earlier in _in_step(own, before):
                 baseline = earlier.student
                 gap = difference_across(look.student.estimate, baseline.estimate)
                 yield replace(look, baseline=baseline, regression=worsening(gap, baseline.value, kpi.better))
             return
         asked = replace(question, with_teacher=True)
-        for look, both in zip(own, evidence_for(asked, self.acting({"teacher": "previous"})), strict=False):
-            if both.teacher is None or both.comparison is None:
-                raise MeasurementError(f"{kpi.name} was not measured for the previous student")
-            found = _worsening(both, both.teacher, kpi.better, by_ratio=kpi.of_machine)
+        for look, both in _in_step(own, evidence_for(asked, self.acting({"teacher": "previous"}))):
             notes = tuple(dict.fromkeys([*look.notes, *both.notes]))
-            yield replace(look, baseline=both.teacher, regression=found, notes=notes)
+            worse = self._worse_than_previous(both)
+            yield replace(look, baseline=both.teacher, regression=worse, notes=notes)
+
+    def _worse_than_previous(self, both: Evidence) -> Estimate:
+        """Return how much worse the student is by evidence in which the previous one is in the teacher's place."""
+        kpi, before, comparison = self.gate.kpi, both.teacher, both.comparison
+        if before is None or comparison is None:
+            raise MeasurementError(f"{kpi.name} was not measured for the previous student")
+        if kpi.of_machine and comparison.ratio is not None:
+            return worsening_by_ratio(comparison.ratio, kpi.better)
+        gap = comparison.difference or difference_across(both.student.estimate, before.estimate)
+        return worsening(gap, before.value, kpi.better)
 
     def _with_reference(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
         """Add the ratio to what other sessions can measure as well."""
@@ -97,7 +135,7 @@ class EarlierMeasurements(BehaviourMeasurements):
             return
         asked = replace(question, with_teacher=True)
         beside = evidence_for(asked, self.acting({"teacher": "workload"}))
-        for look, both in zip(own, beside, strict=False):
+        for look, both in _in_step(own, beside):
             yield replace(look, reference=self._reference("workload", both))
 
     def _reference(self, kind: str, look: Evidence) -> Reference | None:
@@ -154,6 +192,7 @@ class EarlierMeasurements(BehaviourMeasurements):
                 found,
                 better=gate.kpi.better,
                 of_machine=gate.kpi.of_machine,
+                of_samples=gate.kpi.of_samples,
             )
             yield replace(both, no_baseline=worse) if isinstance(worse, str) else replace(both, regression=worse)
 
@@ -162,12 +201,10 @@ def _undecided(entry: Entry, baseline: Baseline) -> tuple[str, ...]:
     return (f"in {baseline.path} it was inconclusive; its interval counts",) if entry.undecided else ()
 
 
-def _worsening(both: Evidence, before: Reading, better: str, *, by_ratio: bool) -> Estimate | None:
-    comparison = both.comparison
-    if comparison is None:
-        return None
-    if by_ratio and comparison.ratio is not None:
-        return worsening_by_ratio(comparison.ratio, better)
-    if comparison.difference is not None:
-        return worsening(comparison.difference, before.value, better)
-    return worsening(difference_across(both.student.estimate, before.estimate), before.value, better)
+def _in_step(own: Iterator[Evidence], other: Iterator[Evidence]) -> Iterator[tuple[Evidence, Evidence]]:
+    """Pair the looks of two measurements; of one that ended earlier the last look stands."""
+    mine = theirs = None
+    for look, beside in zip_longest(own, other):
+        mine, theirs = look or mine, beside or theirs
+        if mine is not None and theirs is not None:
+            yield mine, theirs

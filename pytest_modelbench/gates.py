@@ -253,6 +253,10 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
         other, _ = find_kpi(name, {})
         bound = bind(limit, other)
         _refuse_impossible(other, (bound,))
+        if bound.regresses:
+            raise UsageMistake(
+                f"{text!r}: a condition is about the student and its teacher, not about regression. Write two gates"
+            )
         if kpi.timed and other.timed:
             raise UsageMistake(
                 f"{text!r}: a condition on a timed KPI is for limits on untimed ones, and {kpi.name} is timed. "

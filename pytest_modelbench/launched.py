@@ -145,5 +145,4 @@ def measure_launch(config: pytest.Config, request: Request) -> None:
             importlib.import_module(f"pytest_modelbench.models.{adapter}")
     launched = Launched(request, config.stash.get(IMPORT_S, 0.0))
     config.pluginmanager.register(launched, "modelbench-launched")
-    if request.role != "previous":  # no test asks for its fixture, so it is set up where the model is asked for
-        config.pluginmanager.register(MeasuredSetUp(launched), "modelbench-measured-set-up")
+    config.pluginmanager.register(MeasuredSetUp(launched), "modelbench-measured-set-up")

@@ -10,7 +10,6 @@ from pytest_modelbench.costing import CostMeasurements, Limits
 from pytest_modelbench.earlier import EarlierMeasurements
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.derive_timing import calls_for_bound, seconds_for_bound
-from pytest_modelbench.kpis.kpi import Measurements
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy import EnergyMeasurement
 from pytest_modelbench.probes.own_rounds import timing_of
@@ -27,10 +26,10 @@ class GateMeasurements(EarlierMeasurements):
     """What a KPI of one gate may ask for (see `kpis.kpi.Measurements`)."""
 
     def growing(
-        self, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
-    ) -> Measurements:
-        """Return these measurements with one in it that is not complete yet."""
-        return _Taken(self, energy=energy, compiled=compiled)
+        self, gate: Gate, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
+    ) -> _Taken:
+        """Return the measurements of a gate with one in it that is not complete yet."""
+        return _Taken(self, gate=gate, energy=energy, compiled=compiled)
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""

@@ -92,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
-    from pytest_modelbench.settings import Given, resolve_settings
+    from pytest_modelbench.settings import Given, conflicts, resolve_settings
     from pytest_modelbench.tiers import use_tiers
 
     ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
@@ -102,21 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     settings, mistakes = resolve_settings(places)
     use_tiers(dict(settings.tiers))
-    if given["modelbench_json"] and not settings.enabled:
-        mistakes.append("--modelbench-json: nothing is judged, so there is no report. Add --modelbench")
-    if settings.plan and not settings.enabled:
-        mistakes.append("--modelbench-plan: nothing is judged without --modelbench. Add it")
-    if settings.suites and not settings.enabled:
-        mistakes.append("--modelbench-suite: nothing is judged without --modelbench. Add it")
-    if settings.save_baseline and not settings.enabled:
-        mistakes.append("--modelbench-save-baseline: nothing is judged, so there is no report. Add --modelbench")
-    if settings.record_contract and getattr(config.option, "numprocesses", None):
-        mistakes.append("--modelbench-record-contract: one process measures the teacher. Leave -n out")
-    if settings.record_contract and (settings.contract or settings.baseline or settings.save_baseline):
-        mistakes.append("--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out")
-    if settings.plan and getattr(config.option, "numprocesses", None):
-        mistakes.append("--modelbench-plan: workers plan nothing of their own. Leave -n out")
-    config.stash[MISTAKES] = mistakes
+    workers = bool(getattr(config.option, "numprocesses", None))
+    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers)]
     if settings.enabled:
         from pytest_modelbench.judging import Judging
         from pytest_modelbench.profiling import NvtxRanges

@@ -60,7 +60,8 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     if settings.record_contract:
         return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing")
     gate = replace(gate, by_contract=settings.contract is not None)
-    if settings.fail_on_regression and not kpi.report_only and not gate.regresses:
+    judgeable = not kpi.report_only and kpi.unit != "tier"
+    if settings.fail_on_regression and judgeable and not gate.regresses:
         limit = parse_limit(settings.fail_on_regression)
         bound = bind_limit(
             limit, kpi=kpi.name, unit=kpi.unit, better=kpi.better, bounds=kpi.bounds, source="fail-on-regression"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -266,9 +266,35 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
             values[_CONVERT[option.name][0]] = _convert(option, found)
         except ValueError as error:
             mistakes.append(f"{place.where(option)}: found {found!r}, expected {_expected(error)}")
+    if values.get("record_contract"):
+        values |= {"contract": None, "baseline": None}  # of the ini file
     settings = Settings(**values)
     mistakes += _name_mistakes(settings.students)
     return settings, mistakes
+
+
+def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool) -> Iterator[str]:
+    """Yield a mistake for each option of the command line that means nothing beside the others.
+
+    Args:
+        given: by option name, None for what was not given.
+        enabled: whether anything is judged.
+        workers: whether pytest-xdist runs the tests.
+    """
+    reports = ("json", "save_baseline", "benchmark_json")
+    for name in (*reports, "plan", "suite", "record_contract"):
+        if given.get(f"modelbench_{name}") and not enabled:
+            ending = (
+                ", so there is no report. Add --modelbench" if name in reports else " without --modelbench. Add it"
+            )
+            yield f"--modelbench-{name.replace('_', '-')}: nothing is judged{ending}"
+    if workers and given.get("modelbench_plan"):
+        yield "--modelbench-plan: workers plan nothing of their own. Leave -n out"
+    if workers and given.get("modelbench_record_contract"):
+        yield "--modelbench-record-contract: one process measures the teacher. Leave -n out"
+    others = [name for name in ("contract", "baseline", "save_baseline") if given.get(f"modelbench_{name}")]
+    if given.get("modelbench_record_contract") and others:
+        yield "--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out"
 
 
 def _convert(option: Option, given: Any) -> Any:

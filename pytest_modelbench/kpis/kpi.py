@@ -69,6 +69,11 @@ class Kpi:
         return self.probe in {"timing", "energy", "benchmark"} or self.name == "cold_start"
 
     @property
+    def of_samples(self) -> bool:
+        """Whether the value is that of these very samples: of others it may be another one."""
+        return self.probe in {"outputs", "predictions", "stability", "record"}
+
+    @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
         return self.probe not in {"parameters", "artefact", "record", "benchmark"}

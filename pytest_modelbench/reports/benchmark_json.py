@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pytest_modelbench.gates import TimingSetup
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.probes.timing import TimingMeasurement
 
 
@@ -30,7 +32,7 @@ def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setu
                 "group": setup,
                 "name": name,
                 "fullname": f"modelbench/{suite}/{student}::{name}",
-                "params": {"student": student, "role": role},
+                "params": {"student": student, "role": role, "suite": suite},
                 "param": None,
                 "extra_info": {},
                 "options": {"disable_gc": True, "timer": "perf_counter_ns", "warmup": True},
@@ -49,17 +51,20 @@ def benchmark_json(benchmarks: Sequence[Mapping[str, Any]], gates: Sequence[Mapp
     return {
         "machine_info": pytest_benchmark_generate_machine_info(),
         "commit_info": get_commit_info(),
-        "benchmarks": [{**one, "extra_info": _values(one["params"], gates)} for one in benchmarks],
+        "benchmarks": [{**one, "extra_info": _values(one["params"], one["group"], gates)} for one in benchmarks],
         "datetime": datetime.now(UTC).isoformat(),
         "version": __version__,
     }
 
 
-def _values(of: Mapping[str, str], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _values(of: Mapping[str, str], setup: str, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     role = {"previous": "baseline"}.get(of["role"], of["role"])
     found = {}
     for gate in gates:
-        reading = gate["readings"].get(role) if gate["student"] == of["student"] else None
-        if reading is not None:
+        same = (gate["student"], gate["suite"]) == (of["student"], of["suite"])
+        given = {name: gate["options"][name] for name in TimingSetup._fields if name in gate["options"]}
+        timed = gate["kpi"] in CATALOGUE and CATALOGUE[gate["kpi"]].timed
+        reading = gate["readings"].get(role)
+        if same and reading is not None and (not timed or str(TimingSetup(**given)) == setup):
             found[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
     return found

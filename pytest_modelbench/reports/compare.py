@@ -67,7 +67,8 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
         if isinstance(worse, str):
             yield Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
             continue
-        result = _result(worse, limit, by_interval=_of_machine(kpi))
+        timed = kpi in CATALOGUE and CATALOGUE[kpi].timed
+        result = _result(worse, limit, by_interval=timed or _of_machine(kpi))
         yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result)
     for gate in earlier.report["gates"]:
         if (gate["kpi"], gate["student"]) not in seen:
@@ -91,7 +92,8 @@ def _worse(gate: Mapping[str, Any], found: Entry, later: Baseline) -> Estimate |
         reference=reference_of(gate.get("reference")),
         data=later.data_of(gate),
     )
-    return worse_than(now, found, better=better, of_machine=_of_machine(gate["kpi"]))
+    of_samples = gate["kpi"] not in CATALOGUE or CATALOGUE[gate["kpi"]].of_samples
+    return worse_than(now, found, better=better, of_machine=_of_machine(gate["kpi"]), of_samples=of_samples)
 
 
 def _result(worse: Estimate, limit: float, *, by_interval: bool) -> str:

@@ -142,7 +142,7 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
                 groups.setdefault(key, []).append((item, gate))
     for shared in groups.values():
         (item, first), gates = shared[0], [gate for _, gate in shared]
-        models = f"{item.student} and teacher" if any(gate.needs_teacher for gate in gates) else item.student
+        models = _together(item.student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
         name = duration_key({"student": item.student, "suite": item.suite, "setup": str(first.setup)})
         yield _Timed(
@@ -161,9 +161,14 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
             if gate.kpi.probe in _APART:
                 groups.setdefault((gate.kpi.probe, item.student, item.home), []).append(gate)
     for (probe, student, _), gates in groups.items():
-        models = f"{student} and teacher" if any(gate.needs_teacher for gate in gates) else student
+        models = _together(student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
         yield f"{probe:8} {models}: {names} ({_APART[probe]})"
+
+
+def _together(student: str, gates: Sequence[Gate]) -> str:
+    """Name what is measured together: the student, and whatever some gate needs beside it."""
+    return " and ".join([student, *dict.fromkeys(role for gate in gates for role in gate.others)])
 
 
 def _passes(items: Sequence[Planned]) -> Iterator[str]:
@@ -176,8 +181,9 @@ def _passes(items: Sequence[Planned]) -> Iterator[str]:
         for gate in _all_gates(item):
             if gate.kpi.probe not in PASSES:
                 continue
-            of_teacher = ("teacher", (item.home[0], item.home[2]))
-            for model, home in ((item.student, item.home), *([of_teacher] if gate.needs_teacher else [])):
+            shared = (item.home[0], item.home[2])
+            others = [(role, shared) for role in gate.others if role != "workload"]
+            for model, home in ((item.student, item.home), *others):
                 groups.setdefault((model, home, None, ""), []).append(gate.kpi.name)
                 if "transform" in gate.options:
                     changed = f" as {gate.told_options['transform']} changes them"

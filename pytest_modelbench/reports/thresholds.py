@@ -40,9 +40,14 @@ def thresholds_toml(report: Mapping[str, Any], path: str, slack: float, student:
     if not gates:
         raise UsageMistake(f"{path} has no student {chosen!r}; there are {', '.join(labels) or 'none'}")
     lines = [f"# The values of {chosen} in {path}, each with a slack of {100 * slack:g}%."]
-    lines += _models(report.get("settings", {}), chosen)
+    settings = report.get("settings", {})
+    lines += _models(settings, chosen)
     lines += ["", "[kpi]"]
-    entries = list(_entries(gates, slack))
+    if len({gate.get("suite") for gate in gates}) > 1:
+        raise UsageMistake(
+            f"{path} has several students {chosen!r}, of other data or teachers. Judge one suite alone"
+        )
+    entries = list(_entries(gates, slack, by_interval=settings.get("confidence") is not None))
     if not any(one.startswith("[kpi.") or " = " in one for one in entries if not one.startswith("#")):
         raise UsageMistake(f"{path} has no value of {chosen} that could be a limit")
     plain = [one for one in entries if not one.startswith("[")]
@@ -62,18 +67,18 @@ def _models(settings: Mapping[str, Any], student: str) -> Iterator[str]:
         yield from ("", "[data]", f"eval = {json.dumps(data)}")
 
 
-def _entries(gates: list[dict[str, Any]], slack: float) -> Iterator[str]:
+def _entries(gates: list[dict[str, Any]], slack: float, *, by_interval: bool) -> Iterator[str]:
     names: set[str] = set()
     seen: set[str] = set()
     for gate in gates:
         key = json.dumps([gate["kpi"], gate["options"]], sort_keys=True)
         if key in seen:
             continue
-        seen.add(key)
-        limit = _limit(gate, slack)
+        limit = _limit(gate, slack, by_interval=by_interval)
         if limit.startswith("#"):
             yield limit
             continue
+        seen.add(key)
         name, number = gate["kpi"], 2
         while name in names:
             name, number = f"{gate['kpi']}_{number}", number + 1
@@ -95,12 +100,13 @@ def _options(gate: Mapping[str, Any], kpi: Kpi) -> list[str]:
     told = [
         f"{name} = {json.dumps(value)}" for name, value in gate["options"].items() if value != kpi.options.get(name)
     ]
-    if (gate["readings"]["student"] or {}).get("provenance") in ESTIMATED:
+    estimated = (gate["readings"]["student"] or {}).get("provenance") in ESTIMATED
+    if estimated and "allow_estimated = true" not in told:
         told.append("allow_estimated = true")
     return told
 
 
-def _limit(gate: Mapping[str, Any], slack: float) -> str:
+def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     """Return the limit of a gate, or a comment that says why it has none."""
     name, reading = gate["kpi"], gate["readings"]["student"]
     kpi = CATALOGUE.get(name)
@@ -116,8 +122,13 @@ def _limit(gate: Mapping[str, Any], slack: float) -> str:
         names = fitting(reading["value"])
         return f"<= {names[0]}" if names else f"# {name}: beyond every tier"
     lower = kpi.better == "lower"
-    end = reading["ci_high" if lower else "ci_low"] if kpi.of_machine else None
-    value = reading["value"] if end is None else end
+    value, end = reading["value"], reading["ci_high" if lower else "ci_low"]
+    if kpi.of_machine or kpi.timed:
+        if end is None:
+            return f"# {name}: its sample is too small for a bound; give it more time"
+        value = end
+    elif by_interval and end is not None:
+        value = end
     bound = value + abs(value) * slack * (1 if lower else -1)
     limit = f"{'<=' if lower else '>='} {_number(bound, up=lower)} {kpi.unit}".strip().replace(" %", "%")
     try:
@@ -134,4 +145,6 @@ def _number(value: float, *, up: bool) -> str:
     places = DIGITS - 1 - math.floor(math.log10(abs(value)))
     step = 10.0**-places
     rounded = (math.ceil if up else math.floor)(round(value / step, 6)) * step
+    if (rounded < value) if up else (rounded > value):
+        rounded += step if up else -step
     return f"{rounded:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{rounded:.0f}"

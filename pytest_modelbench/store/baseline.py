@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake
@@ -33,7 +34,7 @@ class Entry(Measured):
     undecided: bool
 
 
-def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool) -> Estimate | str:
+def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_samples: bool) -> Estimate | str:
     """Return how much worse a value is than in another session, as a fraction, or why nobody can say.
 
     Args:
@@ -41,12 +42,13 @@ def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool) -> 
         then: of the earlier one.
         better: `lower` or `higher`.
         of_machine: whether the value depends on the machine: then only ratios to what both sessions measured count.
+        of_samples: whether it depends on the samples: then they must be the same.
     """
     unit = now.reading.unit
     if then.reading.unit != unit:
         return f"{then.path} has it in {then.reading.unit!r}"
     if not of_machine:
-        if then.data and now.data and then.data != now.data:
+        if of_samples and then.data and now.data and then.data != now.data:
             return f"{then.path} has it for other samples ({then.data}, and here {now.data})"
         gap = difference_across(now.reading.estimate, then.reading.estimate)
         return worsening(gap, then.reading.value, better)
@@ -159,7 +161,7 @@ def read_report(path: Path) -> dict[str, Any]:
     if not text.strip():
         raise UsageMistake(f"{path} is empty. {WRITE_ONE}")
     try:
-        report = json.loads(text)
+        report = json.loads(text, parse_constant=lambda _: None)
     except ValueError as error:
         raise UsageMistake(f"{path} is no JSON, or only a part of it: {error}. {WRITE_ONE}") from error
     if not isinstance(report, dict) or "schema_version" not in report:
@@ -170,15 +172,39 @@ def read_report(path: Path) -> dict[str, Any]:
             f"{path} has schema_version {version!r}, and this version of pytest-modelbench reads {SCHEMA_VERSION!r}. "
             "Update pytest-modelbench, or write the baseline again"
         )
-    fields = {"kpi": str, "student": str, "nodeid": str, "readings": dict, "options": dict, "verdict": str}
     gates = report.get("gates")
-    fine = isinstance(gates, list) and all(
-        isinstance(gate, dict) and all(isinstance(gate.get(name), kind) for name, kind in fields.items())
-        for gate in gates
-    )
-    if not fine:
+    if not isinstance(gates, list) or not all(map(_is_gate, gates)) or not isinstance(report.get("data", {}), dict):
         raise UsageMistake(f"{path} is no report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
     return report
+
+
+_GATE = {"kpi": str, "student": str, "nodeid": str, "readings": dict, "options": dict, "verdict": str, "reason": str}
+_NUMBER = (int, float, NoneType)
+_READING = {
+    "value": _NUMBER,
+    "ci_low": _NUMBER,
+    "ci_high": _NUMBER,
+    "confidence": _NUMBER,
+    "n": _NUMBER,
+    "unit": str,
+    "provenance": str,
+    "method": str,
+}
+_REFERENCE = {"kind": str, "hash": str, "ratio": _NUMBER, "ci_low": _NUMBER, "ci_high": _NUMBER}
+
+
+def _is_gate(gate: Any) -> bool:
+    """Whether something has every field of a gate that is read here, each of its type."""
+    if not _has(gate, _GATE):
+        return False
+    reading, reference = gate["readings"].get("student"), gate.get("reference")
+    return (reading is None or _has(reading, _READING)) and (reference is None or _has(reference, _REFERENCE))
+
+
+def _has(found: Any, fields: Mapping[str, Any]) -> bool:
+    return isinstance(found, dict) and all(
+        name in found and isinstance(found[name], kind) for name, kind in fields.items()
+    )
 
 
 def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
