@@ -67,8 +67,8 @@ class BehaviourMeasurements(CostMeasurements):
         contract, data = self.session.contract, self.data()
         if contract is None:
             raise NotApplicable("there is no contract")
-        student, inputs = self.outputs("student"), self.session.inputs_hash(data)
-        return self.session.once(("contract", data.key), lambda: contract.outputs_for(student, inputs))
+        student = self.outputs("student")
+        return self.session.once(("contract", data.key), lambda: contract.outputs_for(student, data))
 
     def predictions(self, role: str) -> Predictions:
         """Return the outputs with their meaning."""

@@ -15,6 +15,7 @@ from pytest_modelbench.behaviour import BehaviourMeasurements
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.limits import BoundLimit
+from pytest_modelbench.recording import settings_that_count
 from pytest_modelbench.reports.record import environment
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
@@ -147,30 +148,43 @@ class EarlierMeasurements(BehaviourMeasurements):
     def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
         """Add the teacher's value as it was recorded, and what can be compared with it."""
         kpi = self.gate.kpi
-        inputs = self.session.inputs_hash(self.data()) if kpi.needs_data else None
-        found = contract.reading(kpi.name, self.gate.told_options, inputs)
+        found = self._recorded_reading(contract)
         if isinstance(found, str) and self.gate.compares:
             raise MeasurementError(found)
         for look in own:
             yield look if isinstance(found, str) else self._compared(look, found, contract)
 
+    def _recorded_reading(self, contract: Contract) -> RecordedReading | str:
+        kpi, options = self.gate.kpi, self.gate.told_options
+        data = self.data() if kpi.needs_data else None
+        key = ("recorded", kpi.name, repr(options), None if data is None else data.key)
+        return self.session.once(key, lambda: contract.reading(kpi.name, options, data))
+
     def _compared(self, look: Evidence, found: RecordedReading, contract: Contract) -> Evidence:
-        threads, teacher = self.plan.settings.threads, found.reading
+        teacher = found.reading
         both = replace(look, teacher=teacher)
         now, then = look.student.estimate, teacher.estimate
         if self.gate.kpi.of_machine:
+            machine = self.session.once(("environment",), environment)
+            differ = contract.other_machine(found, machine, settings_that_count(self.plan.settings))
             here, there = look.reference, found.reference
-            if here is not None and there is not None and (here.kind, here.hash) == (there.kind, there.hash):
+            if (
+                "device" not in differ
+                and here is not None
+                and there is not None
+                and (here.kind, here.hash) == (there.kind, there.hash)
+            ):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
-            differ = contract.other_hardware(environment(), threads)
             if differ:
                 told = f"the teacher was timed on another machine ({differ})"
                 if self.gate.kpi.probe == "timing":
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)
         relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
+        if now.value == 0 < then.value:
+            relative = Estimate.exact(0.0) if now.high == 0 else Estimate(value=0.0)
         return replace(
             both,
             comparison=Comparison(ratio=relative, difference=difference_across(now, then), method="two sessions"),

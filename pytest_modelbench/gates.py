@@ -181,7 +181,7 @@ class Gate:
     @property
     def conditions(self) -> tuple[Gate, ...]:
         """The conditions of the limits, each as a gate of its own KPI with that KPI's default options."""
-        return tuple(condition_gate(bargain) for bargain in self.bargains)
+        return tuple(condition_gate(bargain, by_contract=self.by_contract) for bargain in self.bargains)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -206,10 +206,15 @@ class Gate:
         )
 
 
-def condition_gate(bargain: Bargain) -> Gate:
+def condition_gate(bargain: Bargain, *, by_contract: bool = False) -> Gate:
     """Return the gate that judges a bargain's condition."""
     kpi, _ = find_kpi(bargain.kpi, {})
-    return Gate(kpi=kpi, limits=(bargain.when,), options={k: v for k, v in kpi.options.items() if k != "confidence"})
+    return Gate(
+        kpi=kpi,
+        limits=(bargain.when,),
+        options={k: v for k, v in kpi.options.items() if k != "confidence"},
+        by_contract=by_contract,
+    )
 
 
 def read_gate(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.access import ONLY_CONTRACT, plan_of, resolve, settings_of
+from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable
@@ -170,17 +170,6 @@ class Judging:
         alone = self.child is not None or self.session.recorder is not None
         return True if alone and not any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates) else None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Leave out what needs the teacher where there is only its contract, and what no contract has a place for."""
-        if self.session.recorder is not None and not item.stash.get(GATES, ()):
-            pytest.skip("no kpi marker, so a contract has nothing of it")
-        if self.session.contract is not None and {"teacher", "teacher_model"} & set(
-            getattr(item, "fixturenames", ())
-        ):
-            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_APPLICABLE, ONLY_CONTRACT)
-            pytest.skip(ONLY_CONTRACT)
-
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
@@ -189,13 +178,13 @@ class Judging:
         try:
             answer = yield
         except NotApplicable as reason:
-            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_APPLICABLE, str(reason))
+            item.stash[RESULTS] = all_gates(item, Verdict.NOT_APPLICABLE, str(reason))
             pytest.skip(str(reason))
         except ModelbenchError as error:
-            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, str(error))
+            item.stash[RESULTS] = all_gates(item, Verdict.ERROR, str(error))
             raise
         except Exception as error:
-            item.stash[RESULTS] = _all_gates(item, Verdict.NOT_RUN, f"the test's body raised {type(error).__name__}")
+            item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, f"the test's body raised {type(error).__name__}")
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
@@ -214,7 +203,7 @@ class Judging:
         if call.when == "setup" and report.failed and call.excinfo is not None:
             if isinstance(call.excinfo.value, ModelbenchError):
                 report.longrepr = without_our_frames(call.excinfo.value)
-            item.stash[RESULTS] = _all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
+            item.stash[RESULTS] = all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             suite = plan_of(item).suite
             vars(report)[_RIDER] = [{**result.to_json(), "suite": suite} for result in item.stash[RESULTS]]
@@ -300,12 +289,12 @@ class Judging:
 
     def _write_contract(self, session: pytest.Session, path: Path) -> None:
         recorder, teacher = self.session.recorder, self.record.models.get("teacher", {})
-        if recorder is None:
+        if recorder is None or (path.exists() and session.exitstatus == pytest.ExitCode.INTERRUPTED):
             return
         try:
             self.written.append(recorder.write(path, teacher, environment(), self.settings.to_json()))
-        except OSError as error:
-            told = f"cannot write {path}: {error.strerror or error}"
+        except Exception as error:  # noqa: BLE001 - the other reports are still to be written
+            told = f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
             self.written.append(f"ERROR: --modelbench-record-contract: {told}")
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
@@ -375,7 +364,8 @@ def _without_gates() -> Generator[None, object, object]:
         pytest.skip(str(reason))
 
 
-def _all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
+def all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
+    """Return one verdict for every gate of an item."""
     plan = plan_of(item)
     return [unjudged(plan.student, gate, verdict, reason) for gate in plan.gates]
 

@@ -113,6 +113,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[JUDGING] = judging = Judging(config, settings, places, *known)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
+        if settings.contract or settings.record_contract:
+            from pytest_modelbench.contracting import Recording, WithoutTeacher
+
+            hooks = Recording() if settings.record_contract else WithoutTeacher()
+            config.pluginmanager.register(hooks, "modelbench-contracting")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
         if judging.child is not None:
             from pytest_modelbench.launched import measure_launch

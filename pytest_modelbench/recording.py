@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,15 @@ from pytest_modelbench.verdicts import Judgement
 if TYPE_CHECKING:
     from pytest_modelbench.measuring import GateMeasurements
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
+    from pytest_modelbench.settings import Settings
 
 ALONE: Mapping[str, str] = {"student": "teacher"}
 """The teacher stands in the student's place, and there is nothing that it is compared with."""
+
+
+def settings_that_count(settings: Settings) -> dict[str, Any]:
+    """Return the settings without which times cannot be compared."""
+    return {"device": settings.device, "threads": settings.threads, "allocator": settings.allocator}
 
 
 class Recorder:
@@ -28,53 +35,79 @@ class Recorder:
     def __init__(self) -> None:
         self.recorded = Recorded()
         self._data: dict[str, int] = {}
+        self._teacher = ""
 
     def judge(
         self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
     ) -> tuple[GateResult, Judgement | None]:
-        """Measure the teacher for a gate, and its outputs over the gate's data once.
+        """Measure the teacher for a gate and for the conditions of its limits.
 
         Raises:
             ModelbenchError: it cannot be measured.
         """
+        for condition in gate.conditions:
+            self._measured(session, plan, condition, sources)
+        return self._measured(session, plan, gate, sources)
+
+    def _measured(
+        self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
+    ) -> tuple[GateResult, Judgement | None]:
         from pytest_modelbench.measuring import GateMeasurements
 
         if gate.kpi.probe == "benchmark":
             raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
-        if not sources.has("teacher") and gate.kpi.probe != "record":
-            raise MeasurementError("there is no teacher to record. Define the fixture teacher_model")
+        if gate.kpi.probe == "record" and "teacher" not in sources.recorded(gate.kpi.name):
+            raise NotApplicable("the test records no value of the teacher")
         taken = GateMeasurements(session, plan, gate, sources).acting(ALONE)
-        data = self._outputs(taken) if gate.kpi.needs_data else None
+        if gate.kpi.probe != "record":
+            self._refuse_another(session.hash_of(taken.model("student")))
+        data = self._data_of(taken) if gate.kpi.needs_data else None
         if gate.kpi.paired:
             if not gate.from_predictions:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.PASS, "the teacher's outputs are recorded"), None
-        found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
-        evidence = found.evidence
-        known = {(one.kpi, repr(one.options), one.data) for one in self.recorded.readings}
-        if (gate.kpi.name, repr(gate.told_options), data) not in known:
+        alone = replace(gate, limits=())
+        found = taken.judged(alone.question(with_teacher=False, seed=plan.settings.seed), [])
+        settings = settings_that_count(plan.settings)
+        known = {(one.kpi, repr(one.options), one.data, repr(one.settings)) for one in self.recorded.readings}
+        if (gate.kpi.name, repr(gate.told_options), data, repr(settings)) not in known:
             self.recorded.readings.append(
                 RecordedReading(
                     kpi=gate.kpi.name,
                     pillar=gate.kpi.pillar,
                     options=gate.told_options,
                     data=data,
-                    reading=evidence.student,
-                    reference=evidence.reference,
+                    reading=found.evidence.student,
+                    reference=found.evidence.reference,
+                    settings=settings,
                 )
             )
-        return judged(plan.student, gate, found), found
+        return judged(plan.student, alone, found), found
 
-    def _outputs(self, taken: GateMeasurements) -> int:
-        key = taken.data().key
-        if key not in self._data:
+    def _refuse_another(self, teacher: str) -> None:
+        self._teacher = self._teacher or teacher
+        if teacher != self._teacher:
+            raise MeasurementError(
+                f"this suite has several teachers ({self._teacher} and {teacher}), and a contract is that of one. "
+                "Record each in a session of its own"
+            )
+
+    def _data_of(self, taken: GateMeasurements) -> int:
+        """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
+        data, outputs = taken.data(), None
+        if taken.gate.from_predictions:
             outputs = taken.outputs("student")
             if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):
                 again = twice([str(one) for one in outputs.ids])
                 raise DataError(f"the id {again!r} names more than one sample: nothing could be paired by it")
-            self._data[key] = len(self.recorded.data)
-            self.recorded.data.append(RecordedData(outputs=outputs, inputs=taken.session.inputs_hash(taken.data())))
-        return self._data[key]
+        number = self._data.setdefault(data.key, len(self.recorded.data))
+        if number == len(self.recorded.data):
+            spot = {} if data.ids is None else data.row_hashes()
+            one = RecordedData(key=data.fingerprint(), reading=data.reading, spot=spot, outputs=outputs)
+            self.recorded.data.append(one)
+        elif outputs is not None:
+            self.recorded.data[number] = replace(self.recorded.data[number], outputs=outputs)
+        return number
 
     def write(
         self, path: Path, teacher: Mapping[str, Any], environment: Mapping[str, Any], settings: Mapping[str, Any]
@@ -88,5 +121,5 @@ class Recorder:
             return "contract: nothing was measured of the teacher, so none was written"
         self.recorded.teacher = dict(teacher)
         write_contract(self.recorded, path, environment, settings)
-        samples = sum(len(one.outputs) for one in self.recorded.data)
+        samples = sum(len(one.outputs) for one in self.recorded.data if one.outputs is not None)
         return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples)"

@@ -58,7 +58,7 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     if kpi.probe == "benchmark":
         return gate  # it timed one function, and nothing beside it
     if settings.record_contract:
-        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing")
+        return replace(gate, workload=kpi.probe == "timing")
     gate = replace(gate, by_contract=settings.contract is not None)
     judgeable = not kpi.report_only and kpi.unit != "tier"
     if settings.fail_on_regression and judgeable and not gate.regresses:

@@ -29,7 +29,7 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.energy_source import CodeCarbonSource, EnergySource
 from pytest_modelbench.probes.own_rounds import OwnRounds
-from pytest_modelbench.probes.predictions import Outputs, inputs_hash
+from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.recording import Recorder
 from pytest_modelbench.results import GateResult, Verdict
@@ -246,7 +246,9 @@ class BenchSession:
         for limit in gate.limits:
             if isinstance(limit, Bargain):
                 key = ("condition", limit.kpi, str(limit.when), plan.student, plan.home, plan.settings)
-                judging = functools.partial(self._judge, plan, condition_gate(limit), sources)
+                judging = functools.partial(
+                    self._judge, plan, condition_gate(limit, by_contract=gate.by_contract), sources
+                )
                 result, _ = self.once(key, judging)
                 if result.verdict not in {Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE}:
                     raise MeasurementError(
@@ -281,10 +283,6 @@ class BenchSession:
             asked = replace(request, path=str(Path(folder, "answer")))
             self.run_child(nodeid, asked)
             return asked.answer()
-
-    def inputs_hash(self, data: EvalData) -> str:
-        """Hash the first inputs of evaluation data: what a contract's are compared by."""
-        return self.once(("inputs", data.key), lambda: inputs_hash(data))
 
     def energy_source(self) -> EnergySource:
         """Return what reads energy on this machine, found out once."""

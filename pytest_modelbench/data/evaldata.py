@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
 from pytest_modelbench.errors import DataError, ModelbenchError
-from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes
+from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
 OUTPUTS = ("logits", "probabilities", "labels", "values")
@@ -197,6 +197,26 @@ class EvalData:
             self._fingerprint = f"data:{whole.hexdigest()}"
         return self._fingerprint
 
+    def row_hashes(self, wanted: Collection[str] | None = None, most: int = 64) -> dict[str, str]:
+        """Hash the inputs of single samples, by id: of the first `most`, or of all that are wanted and there."""
+        found: dict[str, str] = {}
+        for batch in self.batches():
+            for at, one in enumerate(map(str, batch.ids)):
+                if (len(found) < most) if wanted is None else (one in wanted):
+                    digest = hashlib.blake2b(digest_size=16)
+                    for leaf in leaves(take(batch.inputs, at, at + 1)):
+                        _hash_column(digest, leaf)
+                    found[one] = digest.hexdigest()
+            if len(found) >= (most if wanted is None else len(wanted)):
+                break
+        return found
+
+    @property
+    def reading(self) -> str:
+        """How outputs are read: what is stated of the task, their meaning, the head and the classes."""
+        classes = None if self.classes is None else list(self.classes)
+        return f"{self.task}|{self.outputs}|{self.select}|{classes}"
+
     @property
     def key(self) -> str:
         """What measurements are shared by: the content in memory, the object for datasets and loaders.
@@ -205,8 +225,7 @@ class EvalData:
         """
         by_content = self.source.in_memory and self.ids is None
         what = self.fingerprint() if by_content else f"object-{self._serial}"
-        classes = None if self.classes is None else list(self.classes)
-        return f"{what}|{self.task}|{self.outputs}|{self.select}|{classes}"
+        return f"{what}|{self.reading}"
 
 
 def _values(found: Any) -> Any:

@@ -28,7 +28,6 @@ from pytest_modelbench.probes.columns import Column, Flags, narrow, slices
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
 NARROWED_BYTES = 8 * 2**20
-HASHED_SAMPLES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +105,6 @@ def samples_hash(outputs: Outputs) -> str:
             targets = outputs.targets[part]
             whole = targets.dtype.kind in "iub"  # few bytes or many say the same
             digest.update(targets.astype("<i8").tobytes() if whole else repr(targets.tolist()).encode())
-    return digest.hexdigest()
-
-
-def inputs_hash(data: EvalData) -> str:
-    """Hash the first inputs of evaluation data, as models are given them."""
-    batch = next(iter(data.batches(HASHED_SAMPLES)))
-    digest = hashlib.blake2b(digest_size=16)
-    for leaf in leaves(batch.inputs):
-        for array in number_parts(leaf):
-            digest.update(f"{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-        if not number_parts(leaf):
-            digest.update(repr(content(leaf)).encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,8 @@ def render_contract(contract: Contract, *, width: int, colour: bool) -> str:
         f"software: {', '.join(f'{name} {v}' for name, v in here.get('packages', {}).items() if v)}",
     ]
     for one in contract.told["data"]:
+        if not one["parts"]:
+            continue
         named = "named by ids" if one["has_ids"] else "known by position"
         classes = f", {len(one['classes'])} classes" if one["classes"] else ""
         lines.append(f"predictions: {one['samples']:,} samples, {named}{classes}")

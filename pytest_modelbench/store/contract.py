@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, UsageMistake
-from pytest_modelbench.probes.columns import Column, release, slices
+from pytest_modelbench.probes.columns import Column, Flags, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import reading_of, reference_of
@@ -74,13 +75,13 @@ class Contract:
         """Return what a report says of it."""
         return {"path": str(self.path), "environment": dict(self.environment)}
 
-    def reading(self, kpi: str, options: Mapping[str, Any], inputs: str | None) -> RecordedReading | str:
+    def reading(self, kpi: str, options: Mapping[str, Any], data: EvalData | None) -> RecordedReading | str:
         """Return what was measured of the teacher for a gate, or why nothing fits.
 
         Args:
             kpi: the KPI's name.
             options: measurement options, as reports have them.
-            inputs: the hash of the evaluation inputs; None for KPIs that take no data.
+            data: the evaluation data; None for KPIs that take none.
         """
         options = json_object(dict(options))
         named = [one for one in self.readings if one.kpi == kpi]
@@ -95,64 +96,72 @@ class Contract:
                 if then.get(name) != options.get(name)
             )
             return f"{self.path} has {kpi} with other options: {differ}"
-        known = self.told["data"]
-        fitting = [one for one in alike if one.data is None or known[one.data]["inputs"] == inputs]
-        return fitting[0] if fitting else f"{self.path} has {kpi} for other inputs. {RECORD_AGAIN}, with these data"
+        fitting = [one for one in alike if one.data is None or (data is not None and self._is_for(one.data, data))]
+        return fitting[0] if fitting else f"{self.path} has {kpi} for other data. {RECORD_AGAIN}, with these"
 
-    def other_hardware(self, here: Mapping[str, Any], threads: int | None) -> str:
-        """Return how the machine of the contract differs from this one; empty where timings can be compared.
+    def _is_for(self, number: int, data: EvalData) -> bool:
+        """Whether an evaluation set is this one, or has the same named samples, which may come in another order."""
+        told = self.told["data"][number]
+        if told["reading"] != data.reading:
+            return False
+        named = data.ids is not None and bool(told["spot"])
+        return told["key"] == data.fingerprint() or (named and data.row_hashes(told["spot"]) == told["spot"])
+
+    def other_machine(self, reading: RecordedReading, here: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+        """Return how what a reading was taken on differs from this session; empty where times can be compared.
 
         Args:
+            reading: of the contract.
             here: this machine's environment, as reports have it.
-            threads: what the session sets, None for torch's own choice.
+            settings: device, threads and allocator that hold here.
         """
-        then = self.told["settings"].get("threads")
-        differ = [f"threads {then or 'by torch'}, here {threads or 'by torch'}"] if then != threads else []
-        differ += [
-            f"{name.replace('_', ' ')} {self.environment.get(name)}, here {here.get(name)}"
-            for name in HARDWARE
-            if self.environment.get(name) != here.get(name)
-        ]
-        return "; ".join(differ)
+        told = [(name, reading.settings.get(name), settings.get(name)) for name in settings]
+        told += [(name.replace("_", " "), self.environment.get(name), here.get(name)) for name in HARDWARE]
+        return "; ".join(f"{name} {then}, here {now}" for name, then, now in told if then != now)
 
-    def outputs_for(self, student: Outputs, inputs: str) -> Outputs:
+    def outputs_for(self, student: Outputs, data: EvalData) -> Outputs:
         """Return the teacher's outputs for the samples that a student has answered, in the same order.
 
         Args:
             student: whose samples are meant.
-            inputs: the hash of the evaluation inputs.
+            data: where they are from.
 
         Raises:
             DataError: the contract is for other samples, inputs or targets; or it was altered.
         """
-        known = self.told["data"]
+        known = [one for one in enumerate(self.told["data"]) if one[1]["parts"]]
         if not known:
             raise DataError(f"{self.path} holds no outputs of the teacher. {RECORD_AGAIN}")
-        fitting = [number for number, one in enumerate(known) if one["inputs"] == inputs]
-        same = [number for number in fitting if known[number]["samples"] == len(student)]
-        named = not isinstance(student.ids, range)
-        if not same and named:  # another order has other first inputs
-            same = [n for n, one in enumerate(known) if one["has_ids"] and one["samples"] == len(student)]
-        if not same:
-            counts = ", ".join(f"{one['samples']:,}" for one in known)
-            if len(student) not in {one["samples"] for one in known}:
-                raise DataError(f"{self.path} is for {counts} samples, and here are {len(student):,}")
-            raise DataError(f"{self.path} is for other inputs, or for these in another order. {RECORD_AGAIN}")
-        return self._aligned(same[0], student)
+        read = [one for one in known if one[1]["reading"] == data.reading]
+        if not read:
+            raise DataError(
+                f"{self.path} reads outputs otherwise: task, outputs, select and classes are "
+                f"{known[0][1]['reading']!r} there, and {data.reading!r} here"
+            )
+        same = [number for number, one in read if one["key"] == data.fingerprint()]
+        if same:
+            return self.load(same[0])
+        many = [number for number, one in read if one["samples"] == len(student)]
+        if not many:
+            counts = ", ".join(f"{one['samples']:,}" for _, one in read)
+            raise DataError(f"{self.path} is for {counts} samples, and here are {len(student):,}")
+        return self._reordered_for(many[0], student, data)
 
-    def _aligned(self, number: int, student: Outputs) -> Outputs:
-        recorded = self.load(number)
-        named = not isinstance(student.ids, range)
-        if named and not isinstance(recorded.ids, range):
-            order = self._order(list(recorded.ids), [str(one) for one in student.ids])
-        elif named or not isinstance(recorded.ids, range):
+    def _reordered_for(self, number: int, student: Outputs, data: EvalData) -> Outputs:
+        """Return outputs whose samples are named, in the student's order; anything else is other data."""
+        recorded, named = self.load(number), not isinstance(student.ids, range)
+        if named is isinstance(recorded.ids, range):
             names = "names no samples" if named else "names its samples"
             raise DataError(f"{self.path} {names}, unlike the evaluation data here")
-        else:
-            order = None
+        order = self._order(list(map(str, recorded.ids)), [str(one) for one in student.ids]) if named else None
         if order is not None:
             recorded = _reordered(recorded, order)
         self._check_targets(recorded, student)
+        spot = self.told["data"][number]["spot"]
+        differ = [one for one, found in data.row_hashes(spot).items() if found != spot[one]]
+        if order is None or differ:
+            where = f"sample {differ[0]} has others" if named and differ else "or these in another order"
+            raise DataError(f"{self.path} is for other inputs: {where}. {RECORD_AGAIN}")
         return recorded
 
     def _order(self, theirs: list[str], ours: list[str]) -> npt.NDArray[np.intp] | None:
@@ -192,8 +201,11 @@ class Contract:
         """
         told = self.told["data"][number]
         columns: dict[str, Column] = {}
+        finite = Flags(True)
         ids: list[str] = []
         for arrays in self._parts(told["parts"]):
+            size = len(arrays["outputs"])
+            finite.append(arrays.get("input_finite", np.ones(size, dtype=bool)))
             for name in ("outputs", "targets"):
                 if name in arrays:
                     columns.setdefault(name, Column()).append(arrays[name])
@@ -213,7 +225,7 @@ class Contract:
             targets=found.get("targets"),
             ids=ids if told["has_ids"] else range(len(array)),
             nonfinite=bad,
-            input_finite=np.broadcast_to(np.asarray(True), len(array)),
+            input_finite=finite.array(),
             classes=told["classes"],
             calls=0,
         )
@@ -247,6 +259,7 @@ def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
         data=told["data"],
         reading=reading_of(told["reading"]),
         reference=reference_of(told["reference"]),
+        settings=told["settings"],
     )
 
 
@@ -261,7 +274,7 @@ def _reordered(outputs: Outputs, order: npt.NDArray[np.intp]) -> Outputs:
         targets=None if outputs.targets is None else outputs.targets[order],
         ids=[outputs.ids[at] for at in order],
         nonfinite=outputs.nonfinite[order],
-        input_finite=outputs.input_finite,
+        input_finite=outputs.input_finite[order],
         classes=outputs.classes,
         calls=0,
     )

@@ -1,6 +1,6 @@
 """What is recorded of a teacher, and the file that holds it.
 
-A zip file of `contract.json`, its digest, and safetensors files of 65,536 samples each: nothing that is executed.
+A zip file of `contract.json`, its digest, and safetensors files of up to 65,536 samples: nothing that is executed.
 """
 
 from __future__ import annotations
@@ -18,31 +18,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.probes.columns import release, slices
+from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import Reading, Reference, json_object
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
 TEXT, DIGEST = "contract.json", "contract.sha256"
+MOST_BYTES_OF_PART = 64 * 2**20
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedData:
-    """The teacher's outputs over one evaluation set, and what tells these samples from others."""
+    """One evaluation set, and the teacher's outputs over it where some gate is about them.
 
-    outputs: Outputs
-    inputs: str
+    `key` is the hash of all inputs and targets, `reading` how outputs are read; `spot` are hashes of some samples'
+    inputs by id, for samples that come in another order later.
+    """
 
-    @property
-    def has_ids(self) -> bool:
-        """Whether the user named the samples; otherwise they are known by position."""
-        return not isinstance(self.outputs.ids, range)
+    key: str
+    reading: str
+    spot: Mapping[str, str] = field(default_factory=dict)
+    outputs: Outputs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedReading:
-    """What was measured of the teacher for one gate; `data` is the number of the evaluation set, if it took any."""
+    """What was measured of the teacher for one gate.
+
+    `data` is the number of the evaluation set, if it took any; `settings` are the device, the threads and the
+    allocator of the session or of the gate's file.
+    """
 
     kpi: str
     pillar: str
@@ -50,6 +56,7 @@ class RecordedReading:
     data: int | None
     reading: Reading
     reference: Reference | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -106,6 +113,7 @@ def _told(one: RecordedReading) -> dict[str, Any]:
         "data": one.data,
         "reading": one.reading.to_json(),
         "reference": one.reference.to_json() if one.reference else None,
+        "settings": dict(one.settings),
     }
 
 
@@ -115,29 +123,41 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
     outputs = recorded.outputs
     parts: list[dict[str, str]] = []
     words: dict[str, Any] = {}
+    told = {"key": recorded.key, "reading": recorded.reading, "spot": dict(recorded.spot), "parts": parts}
+    if outputs is None:
+        return told
+    named = not isinstance(outputs.ids, range)
     columns = {"outputs": outputs.array}
     if outputs.targets is not None:
         columns["targets"] = outputs.targets
     for name, column in columns.items():
         if column.dtype.kind not in "biuf":
-            words[name] = sorted({str(value) for value in column.ravel().tolist()})
-    for part in slices(len(outputs)):
+            words[name] = _words(column)
+    for part in slices(len(outputs), rows=_rows_of_part(outputs.array)):
         arrays = {name: _numbers(column[part], words.get(name)) for name, column in columns.items()}
-        if recorded.has_ids:
+        if not outputs.input_finite[part].all():
+            arrays["input_finite"] = outputs.input_finite[part]
+        if named:
             arrays |= _packed([str(one) for one in outputs.ids[part]])
         written = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
         name = f"data-{number}/{len(parts):05}.safetensors"
         file.writestr(name, written)
         parts.append({"name": name, "sha256": hashlib.sha256(written).hexdigest()})
         release(outputs.array)
-    return {
-        "samples": len(outputs),
-        "inputs": recorded.inputs,
-        "has_ids": recorded.has_ids,
-        "classes": None if outputs.classes is None else list(outputs.classes),
-        "words": words,
-        "parts": parts,
-    }
+    classes = None if outputs.classes is None else list(outputs.classes)
+    return {**told, "samples": len(outputs), "has_ids": named, "classes": classes, "words": words}
+
+
+def _rows_of_part(array: Array) -> int:
+    row_bytes = max(1, array.nbytes // max(1, len(array)))
+    return max(1, min(CHUNK_ROWS, MOST_BYTES_OF_PART // row_bytes))
+
+
+def _words(column: Array) -> list[str]:
+    found: set[str] = set()
+    for part in slices(len(column)):
+        found.update(np.unique(column[part].astype(str)).tolist())
+    return sorted(found)
 
 
 def _numbers(column: Array, words: Sequence[str] | None) -> Array:

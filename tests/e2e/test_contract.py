@@ -176,7 +176,7 @@ def evaluation(code: str) -> str:
         (
             "EvalData(INPUTS, TARGETS)",
             "EvalData(INPUTS[::-1].copy(), TARGETS[::-1].copy())",
-            "teacher.mbc is for other inputs, or for these in another order. Record it again with",
+            "is for other targets, or another order: sample 0 has 0 there and 9 here.",
         ),
         (
             "EvalData(INPUTS, TARGETS)",
@@ -198,8 +198,19 @@ def evaluation(code: str) -> str:
             "EvalData(INPUTS, TARGETS, ids=[f's{i}' for i in range(ROWS)])",
             "teacher.mbc names no samples, unlike the evaluation data here",
         ),
+        (
+            "EvalData(INPUTS, TARGETS)",
+            "EvalData(np.where(np.arange(ROWS)[:, None] == 199, 3.0, INPUTS), TARGETS)",
+            "teacher.mbc is for other inputs: or these in another order. Record it again with",
+        ),
+        (
+            "EvalData(INPUTS, TARGETS)",
+            "EvalData(INPUTS, TARGETS, outputs='logits')",
+            "reads outputs otherwise: task, outputs, select and classes are 'None|None|None|None' there, and "
+            "'None|logits|None|None' here",
+        ),
     ],
-    ids=["fewer", "another order", "targets", "ids", "duplicates", "no ids"],
+    ids=["fewer", "another order", "targets", "ids", "duplicates", "no ids", "inputs", "reading"],
 )
 def test_other_data(judge: Judge, then: str, now: str, words: str) -> None:
     """Refused, saying what differs."""
@@ -269,6 +280,85 @@ def test_clicks(kpi, student):
     assert finished.gate("clicks")["limits"][0]["value"] == pytest.approx(1 / 96)
     assert outcomes["test_edges[zeros]"] == "passed"
     finished.result.stdout.fnmatch_lines(["*it needs the teacher itself, and this session has only its contract*"])
+
+
+BARGAIN = """
+import pytest
+
+@pytest.mark.kpi("top1_accuracy", "drop <= 3 pp if parameters reduction >= 75%, else drop <= 0 pp")
+def test_bargain(): ...
+
+@pytest.mark.kpi("parameters", "reduction >= 50% if top1_accuracy drop <= 3 pp, else reduction >= 99%", "regression <= 5%")
+def test_other(): ...
+"""
+PREVIOUS = """
+@pytest.fixture(scope="session")
+def previous_model():
+    return student()
+"""
+
+
+def test_conditions_and_the_previous_student(judge: Judge) -> None:
+    """What conditions need is recorded too; beside a previous student the contract's values stay."""
+    record(judge, BARGAIN, more=data() + PREVIOUS)
+    finished = judge(BARGAIN, "--modelbench-contract=teacher.mbc", more=data() + PREVIOUS + GONE)
+    assert finished.result.ret == 0, finished.text
+    gate = finished.gate("parameters")
+    assert [limit["verdict"] for limit in gate["limits"]] == ["pass", "pass"]
+    assert gate["readings"]["teacher"]["value"] == 100_000
+
+
+def test_two_teachers(judge: Judge, pytester: pytest.Pytester) -> None:
+    """A contract is that of one."""
+    for folder, changed in (("a", ""), ("b", "TEACHER = teacher(parameters=7)\n")):
+        (pytester.path / folder).mkdir()
+        (pytester.path / folder / "conftest.py").write_text(FAKES + changed)
+        (pytester.path / folder / "test_it.py").write_text(QUALITY)
+    finished = judge("", "--modelbench-record-contract=teacher.mbc", "--import-mode=importlib", fakes="")
+    assert finished.result.ret == 1
+    assert "this suite has several teachers (" in finished.text
+
+
+def test_a_student_that_is_made_from_the_teacher(judge: Judge) -> None:
+    """An error that says what to do, and no skip that nobody reads."""
+    record(judge, QUALITY)
+    derived = """
+@pytest.fixture(scope="session")
+def student_model(teacher_model):
+    return STUDENT
+"""
+    finished = judge(QUALITY, "--modelbench-contract=teacher.mbc", more=data() + GONE + derived)
+    assert finished.result.ret == 1
+    assert set(finished.verdicts.values()) == {"error"}
+    assert "made from the teacher, and this session has only its contract" in finished.text
+
+
+def test_no_student_is_built_while_recording(judge: Judge) -> None:
+    """Its weights may not be there yet."""
+    missing = """
+@pytest.fixture(scope="session")
+def student_model():
+    raise RuntimeError("not trained yet")
+"""
+    assert record(judge, more=data() + missing).result.ret == 0
+
+
+def test_a_contract_in_the_ini_file(judge: Judge) -> None:
+    """The command line records it again all the same."""
+    Path("pytest.ini").write_text("[pytest]\nmodelbench_contract = teacher.mbc\n")
+    record(judge, QUALITY)
+    record(judge, QUALITY)
+    finished = judge(QUALITY, more=data() + GONE)
+    assert set(finished.verdicts.values()) == {"pass"}, finished.text
+
+
+@pytest.mark.parametrize("option", ["--modelbench-threads=1", "--modelbench-allocator=system"])
+def test_other_settings(judge: Judge, option: str) -> None:
+    """Times under other threads or another allocator are others."""
+    record(judge)
+    gate = judge(SUITE, "--modelbench-contract=teacher.mbc", option, more=data() + GONE).gate("latency_p50")
+    assert gate["verdict"] == "not_applicable"
+    assert option.partition("=")[0].removeprefix("--modelbench-") in gate["reason"]
 
 
 def cut(path: Path) -> None:
