@@ -147,7 +147,6 @@ class EarlierMeasurements(BehaviourMeasurements):
 
     def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
         """Add the teacher's value as it was recorded, and what can be compared with it."""
-        kpi = self.gate.kpi
         found = self._recorded_reading(contract)
         if isinstance(found, str) and self.gate.compares:
             raise MeasurementError(found)
@@ -168,17 +167,12 @@ class EarlierMeasurements(BehaviourMeasurements):
             machine = self.session.once(("environment",), environment)
             differ = contract.other_machine(found, machine, settings_that_count(self.plan.settings))
             here, there = look.reference, found.reference
-            if (
-                "device" not in differ
-                and here is not None
-                and there is not None
-                and (here.kind, here.hash) == (there.kind, there.hash)
-            ):
+            if here and there and "device" not in differ and (here.kind, here.hash) == (there.kind, there.hash):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
-                told = f"the teacher was timed on another machine ({differ})"
+                told = f"the teacher was timed on another machine or otherwise ({differ})"
                 if self.gate.kpi.probe == "timing":
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)

@@ -209,12 +209,8 @@ class Gate:
 def condition_gate(bargain: Bargain, *, by_contract: bool = False) -> Gate:
     """Return the gate that judges a bargain's condition."""
     kpi, _ = find_kpi(bargain.kpi, {})
-    return Gate(
-        kpi=kpi,
-        limits=(bargain.when,),
-        options={k: v for k, v in kpi.options.items() if k != "confidence"},
-        by_contract=by_contract,
-    )
+    options = {name: value for name, value in kpi.options.items() if name != "confidence"}
+    return Gate(kpi=kpi, limits=(bargain.when,), options=options, by_contract=by_contract)
 
 
 def read_gate(

@@ -246,9 +246,8 @@ class BenchSession:
         for limit in gate.limits:
             if isinstance(limit, Bargain):
                 key = ("condition", limit.kpi, str(limit.when), plan.student, plan.home, plan.settings)
-                judging = functools.partial(
-                    self._judge, plan, condition_gate(limit, by_contract=gate.by_contract), sources
-                )
+                condition = condition_gate(limit, by_contract=gate.by_contract)
+                judging = functools.partial(self._judge, plan, condition, sources)
                 result, _ = self.once(key, judging)
                 if result.verdict not in {Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE}:
                     raise MeasurementError(

@@ -113,7 +113,7 @@ def test_another_machine(judge: Judge) -> None:
     gate = finished.gate("latency_p50")
     assert [limit["verdict"] for limit in gate["limits"]] == ["not_applicable", "pass"]
     assert gate["verdict"] == "not_applicable"
-    assert "another machine (processor another one, here " in gate["reason"]
+    assert "another machine or otherwise (processor another one, here " in gate["reason"]
     assert finished.gate("parameters")["verdict"] == "pass"
     through = ("--modelbench-contract=teacher.mbc", "--modelbench-reference=workload")
     slow = "class Slow(FakeClock):\n    def advance(self, ns):\n        super().advance(1.7 * ns)\n\nCLOCK = Slow()\n"
@@ -206,8 +206,7 @@ def evaluation(code: str) -> str:
         (
             "EvalData(INPUTS, TARGETS)",
             "EvalData(INPUTS, TARGETS, outputs='logits')",
-            "reads outputs otherwise: task, outputs, select and classes are 'None|None|None|None' there, and "
-            "'None|logits|None|None' here",
+            "reads outputs otherwise: task, outputs, select and classes are 'None|None|None|None' there, and 'None|",
         ),
     ],
     ids=["fewer", "another order", "targets", "ids", "duplicates", "no ids", "inputs", "reading"],
