@@ -113,7 +113,8 @@ class Gate:
     `ready_made` gates come from a suite: they do not apply where they do not fit. `shows_teacher` asks for the
     teacher's value though no limit needs it. `previous` says that there is a previous student, which limits on
     `regression` then compare with; `workload` that the reference workload is timed beside the student. `by_contract`
-    says that the teacher is not there, only its contract.
+    says that the teacher is not there, only its contract. `recorded` are conditions of limits, while a contract is
+    recorded and nothing is judged.
     """
 
     kpi: Kpi
@@ -125,6 +126,7 @@ class Gate:
     previous: bool = False
     workload: bool = False
     by_contract: bool = False
+    recorded: tuple[Gate, ...] = ()
 
     @property
     def regresses(self) -> bool:

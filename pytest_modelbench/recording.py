@@ -45,7 +45,7 @@ class Recorder:
         Raises:
             ModelbenchError: it cannot be measured.
         """
-        for condition in gate.conditions:
+        for condition in gate.recorded:
             self._measured(session, plan, condition, sources)
         return self._measured(session, plan, gate, sources)
 
@@ -66,8 +66,7 @@ class Recorder:
             if not gate.from_predictions:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.PASS, "the teacher's outputs are recorded"), None
-        alone = replace(gate, limits=())
-        found = taken.judged(alone.question(with_teacher=False, seed=plan.settings.seed), [])
+        found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         settings = settings_that_count(plan.settings)
         known = {(one.kpi, repr(one.options), one.data, repr(one.settings)) for one in self.recorded.readings}
         if (gate.kpi.name, repr(gate.told_options), data, repr(settings)) not in known:
@@ -82,7 +81,7 @@ class Recorder:
                     settings=settings,
                 )
             )
-        return judged(plan.student, alone, found), found
+        return judged(plan.student, gate, found), found
 
     def _refuse_another(self, teacher: str) -> None:
         self._teacher = self._teacher or teacher

@@ -58,7 +58,8 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     if kpi.probe == "benchmark":
         return gate  # it timed one function, and nothing beside it
     if settings.record_contract:
-        return replace(gate, workload=kpi.probe == "timing")
+        conditions = tuple(replace(one, limits=()) for one in gate.conditions)
+        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing", recorded=conditions)
     gate = replace(gate, by_contract=settings.contract is not None)
     judgeable = not kpi.report_only and kpi.unit != "tier"
     if settings.fail_on_regression and judgeable and not gate.regresses:
@@ -78,8 +79,8 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     if kind is None and compares and baseline is not None:
         found = baseline.find(kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
         kind = found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
-    if kind == "workload" or (kind is None and not teacher):
-        return replace(gate, workload=kpi.probe == "timing")
+    if kpi.probe == "timing" and (kind == "workload" or (kind is None and not teacher)):
+        return replace(gate, workload=True)
     return replace(gate, shows_teacher=teacher)
 
 

@@ -19,7 +19,7 @@ from pytest_modelbench.probes.columns import Column, Flags, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import reading_of, reference_of
-from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading
+from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, rows_of_part
 
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
 HARDWARE = ("processor", "machine", "logical_cpus", "gpu")
@@ -140,20 +140,22 @@ class Contract:
             )
         same = [number for number, one in read if one["key"] == data.fingerprint()]
         if same:
-            return self.load(same[0])
+            return self._paired(same[0], student, data, same=True)
         many = [number for number, one in read if one["samples"] == len(student)]
         if not many:
             counts = ", ".join(f"{one['samples']:,}" for _, one in read)
             raise DataError(f"{self.path} is for {counts} samples, and here are {len(student):,}")
-        return self._reordered_for(many[0], student, data)
+        return self._paired(many[0], student, data, same=False)
 
-    def _reordered_for(self, number: int, student: Outputs, data: EvalData) -> Outputs:
-        """Return outputs whose samples are named, in the student's order; anything else is other data."""
+    def _paired(self, number: int, student: Outputs, data: EvalData, *, same: bool) -> Outputs:
+        """Return outputs in the student's order: as they are for the same data, by id where samples are named."""
         recorded, named = self.load(number), not isinstance(student.ids, range)
         if named is isinstance(recorded.ids, range):
             names = "names no samples" if named else "names its samples"
             raise DataError(f"{self.path} {names}, unlike the evaluation data here")
         order = self._order(list(map(str, recorded.ids)), [str(one) for one in student.ids]) if named else None
+        if same and order is None:
+            return recorded
         if order is not None:
             recorded = _reordered(recorded, order)
         self._check_targets(recorded, student)
@@ -216,7 +218,7 @@ class Contract:
         array = found["outputs"]
         bad = np.zeros(len(array), dtype=np.int32)
         if array.dtype.kind == "f":
-            for part in slices(len(array)):
+            for part in slices(len(array), rows=rows_of_part(array)):
                 bad[part] = np.sum(~np.isfinite(array[part].reshape(len(array[part]), -1)), axis=1)
                 release(array)
         return Outputs(
@@ -265,7 +267,7 @@ def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
 
 def _reordered(outputs: Outputs, order: npt.NDArray[np.intp]) -> Outputs:
     column = Column()
-    for part in slices(len(order)):
+    for part in slices(len(order), rows=rows_of_part(outputs.array)):
         column.append(outputs.array[order[part]])
         release(outputs.array)
     return Outputs(

@@ -133,7 +133,7 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
     for name, column in columns.items():
         if column.dtype.kind not in "biuf":
             words[name] = _words(column)
-    for part in slices(len(outputs), rows=_rows_of_part(outputs.array)):
+    for part in slices(len(outputs), rows=rows_of_part(outputs.array)):
         arrays = {name: _numbers(column[part], words.get(name)) for name, column in columns.items()}
         if not outputs.input_finite[part].all():
             arrays["input_finite"] = outputs.input_finite[part]
@@ -148,7 +148,8 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
     return {**told, "samples": len(outputs), "has_ids": named, "classes": classes, "words": words}
 
 
-def _rows_of_part(array: Array) -> int:
+def rows_of_part(array: Array) -> int:
+    """Return how many rows are handled at a time: many, but of no more than 64 MiB."""
     row_bytes = max(1, array.nbytes // max(1, len(array)))
     return max(1, min(CHUNK_ROWS, MOST_BYTES_OF_PART // row_bytes))
 
