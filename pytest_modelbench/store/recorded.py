@@ -24,7 +24,7 @@ from pytest_modelbench.results import Reading, Reference, json_object
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
 TEXT, DIGEST = "contract.json", "contract.sha256"
-MOST_BYTES_OF_PART = 64 * 2**20
+MOST_BYTES_OF_PART = 16 * 2**20
 Array = npt.NDArray[Any]
 
 
@@ -149,7 +149,7 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
 
 
 def rows_of_part(array: Array) -> int:
-    """Return how many rows are handled at a time: many, but of no more than 64 MiB."""
+    """Return how many rows are handled at a time: many, but of no more than 16 MiB."""
     row_bytes = max(1, array.nbytes // max(1, len(array)))
     return max(1, min(CHUNK_ROWS, MOST_BYTES_OF_PART // row_bytes))
 
