@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
     from pytest_modelbench.store.contract import Contract
 
 
+File = TypeVar("File")
+
+
 def baseline_of(config: pytest.Config, settings: Settings) -> Baseline | None:
     """Read the baseline that the options name; one that cannot be read is a mistake of the session's."""
-    if settings.baseline is None:
-        return None
-    try:
-        return Baseline.read(Path(config.invocation_params.dir, settings.baseline))
-    except UsageMistake as mistake:
-        config.stash[MISTAKES].append(f"--modelbench-baseline: {mistake}")
-        return None
+    return _read(config, "--modelbench-baseline", settings.baseline, Baseline.read)
 
 
 def contract_of(config: pytest.Config, settings: Settings) -> Contract | None:
@@ -38,10 +35,14 @@ def contract_of(config: pytest.Config, settings: Settings) -> Contract | None:
         return None
     from pytest_modelbench.store.contract import Contract
 
+    return _read(config, "--modelbench-contract", settings.contract, Contract.open)
+
+
+def _read(config: pytest.Config, flag: str, given: str | None, read: Callable[[Path], File]) -> File | None:
     try:
-        return Contract.open(Path(config.invocation_params.dir, settings.contract))
+        return None if given is None else read(Path(config.invocation_params.dir, given))
     except UsageMistake as mistake:
-        config.stash[MISTAKES].append(f"--modelbench-contract: {mistake}")
+        config.stash[MISTAKES].append(f"{flag}: {mistake}")
         return None
 
 

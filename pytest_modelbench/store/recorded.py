@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ import numpy.typing as npt
 from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import Reading, Reference, json_object
+from pytest_modelbench.store.replacing import replacing
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
 TEXT, DIGEST = "contract.json", "contract.sha256"
@@ -76,33 +75,22 @@ def write_contract(
     Raises:
         OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
-            told = json_object(
-                {
-                    "format": FORMAT,
-                    "version": VERSION,
-                    "teacher": recorded.teacher,
-                    "environment": dict(environment),
-                    "settings": dict(settings),
-                    "data": data,
-                    "readings": [_told(one) for one in recorded.readings],
-                }
-            )
-            text = json.dumps(told, indent=1, allow_nan=False)
-            file.writestr(TEXT, text)
-            file.writestr(DIGEST, hashlib.sha256(text.encode()).hexdigest())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
+        told = json_object(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "teacher": recorded.teacher,
+                "environment": dict(environment),
+                "settings": dict(settings),
+                "data": data,
+                "readings": [_told(one) for one in recorded.readings],
+            }
+        )
+        text = json.dumps(told, indent=1, allow_nan=False)
+        file.writestr(TEXT, text)
+        file.writestr(DIGEST, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _told(one: RecordedReading) -> dict[str, Any]:

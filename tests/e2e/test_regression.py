@@ -273,6 +273,20 @@ def test_no_baseline(judge: Judge, change: Any, more: str, kpi: str, words: str)
     assert strict.result.ret == 1
 
 
+def test_what_does_not_depend_on_the_samples(judge: Judge) -> None:
+    """Size is compared although the test set was refreshed."""
+    saved(judge)
+    more = NEW_SAMPLES + "STUDENT = student(parameters=20_000)\n"
+    assert judge(SUITE, "--modelbench-baseline=before.json", more=more).gate("parameters")["verdict"] == "fail"
+
+
+def test_tiers_have_no_regression(judge: Judge) -> None:
+    """A limit for every gate is left out where it cannot be judged."""
+    suite = "import pytest\n\n@pytest.mark.kpi('hardware_tier', '<= T4')\ndef test_tier(): ...\n"
+    finished = judge(suite, "--modelbench-fail-on-regression=5%", "--collect-only")
+    assert finished.result.ret == 0, finished.text
+
+
 def test_two_students_of_one_name(judge: Judge) -> None:
     """A baseline in which they have other values cannot say which one is meant."""
     report = saved(judge)
@@ -307,6 +321,11 @@ def test_an_inconclusive_baseline_counts_by_its_interval(judge: Judge) -> None:
         ('{"schema_version": "1", "gates": [', "is no JSON, or only a part of it: *"),
         ("{}", "is no report of pytest-modelbench: it has no schema_version*"),
         (
+            '{"schema_version": "1", "gates": [{"kpi": "parameters", "student": "student", "nodeid": "", "options": {}, '
+            '"verdict": "pass", "reason": "", "readings": {"student": {"value": 1}}}]}',
+            "is no report of pytest-modelbench: its gates cannot be *",
+        ),
+        (
             '{"schema_version": "2"}',
             "has schema_version '2', and this version of pytest-modelbench reads '1'. Update *",
         ),
@@ -319,7 +338,7 @@ def test_an_inconclusive_baseline_counts_by_its_interval(judge: Judge) -> None:
             "before.json has none of the KPIs whose regression is judged here (*): it is another project's. *",
         ),
     ],
-    ids=["missing", "empty", "half", "other", "newer", "gates", "project"],
+    ids=["missing", "empty", "half", "other", "reading", "newer", "gates", "project"],
 )
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "workers"])
 def test_a_file_that_is_no_baseline(judge: Judge, content: str | None, words: str, workers: tuple[str, ...]) -> None:

@@ -10,6 +10,9 @@ import pytest
 from suites import FAKES, Judge
 
 from pytest_modelbench.cli import main
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.limits import bind_limit, parse_limit
+from pytest_modelbench.reports.thresholds import thresholds_toml
 from pytest_modelbench.sla import read_sla
 
 SUITE = """
@@ -135,6 +138,60 @@ def test_thresholds(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
     finished = judge("", more="STUDENT = student(cost_ns=4.5e5, outputs=answers(30), parameters=11_500)\n")
     failed = {name.partition(":")[2].strip(":") for name, verdict in finished.verdicts.items() if verdict == "fail"}
     assert {"parameters:parameters", "top1_accuracy:top1_accuracy", "latency_p50:latency_p50"} <= failed
+
+
+def gate(kpi: str, value: float, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
+    reading = {"value": value, "ci_low": low, "ci_high": high, "provenance": more.pop("provenance", "measured")}
+    options = {**CATALOGUE[kpi].options, **more.pop("options", {})}
+    options.pop("confidence", None)
+    return {
+        "kpi": kpi,
+        "student": "s",
+        "verdict": "pass",
+        "options": options,
+        "readings": {"student": reading},
+        **more,
+    }
+
+
+def test_thresholds_that_today_holds() -> None:
+    """Estimates are allowed once, an end that a sample does not support is no limit, intervals count where they decide."""
+    gates = [
+        gate("energy_per_1k", 2.0, 1.9, 2.2, provenance="modelled", options={"allow_estimated": True}),
+        gate("power", 10.0, 9.0, 11.0, provenance="modelled"),
+        gate("latency_p99", 1.0, 0.9, None),
+        gate("compile_gain", 1.5, 1.38, 1.62),
+        gate("hardware_tier", 8e9, 8e9, 8e9),
+        gate("r2", -0.5, -0.6, -0.4),
+        gate("sparsity", 0.0, 0.0, 0.0),
+    ]
+    text = thresholds_toml({"gates": gates, "settings": {}}, "a.json", 0.05)
+    sla, mistakes, is_toml = read_sla(text, "modelbench.toml", ".")
+    assert is_toml, text
+    assert mistakes == []
+    found = {entry.kpi: (entry.limits[0], entry.options.get("allow_estimated")) for entry in sla.kpis}
+    assert found == {
+        "energy_per_1k": ("<= 2.31 Wh", True),
+        "power": ("<= 11.55 W", True),
+        "compile_gain": (">= 1.311 x", None),
+        "hardware_tier": ("<= T4", None),
+        "r2": (">= -0.525", None),
+    }
+    assert "# latency_p99: its sample is too small for a bound; give it more time" in text
+    assert "# sparsity: " in text
+
+
+@pytest.mark.parametrize("value", [100 * 0.07, 100 * 0.29, 1 / 3, 2 / 3e-7, 12345678.9])
+@pytest.mark.parametrize("kpi", ["parameters", "top1_accuracy"])
+def test_rounding_keeps_the_value(kpi: str, value: float) -> None:
+    """Without slack today's value still holds."""
+    if kpi == "top1_accuracy" and value > 100:
+        value = 100 / value
+    (entry,) = read_sla(thresholds_toml({"gates": [gate(kpi, value, value, value)]}, "a", 0.0), "t", ".")[0].kpis
+    kpi_ = CATALOGUE[kpi]
+    bound = bind_limit(parse_limit(entry.limits[0]), kpi=kpi, unit=kpi_.unit, better=kpi_.better, bounds=kpi_.bounds)
+    assert bound.holds(value)
+    assert abs(bound.margin(value)) <= 1e-4 * value
 
 
 def test_thresholds_keep_models(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
