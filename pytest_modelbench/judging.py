@@ -167,8 +167,8 @@ class Judging:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave the test's body out in a process that only measures."""
-        alone = self.child is not None or self.session.recorder is not None
-        return True if alone and not any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates) else None
+        records = any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates)
+        return True if self.child is not None or (self.session.recorder is not None and not records) else None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -79,7 +79,7 @@ OPTIONS = (
     ),
     Option(
         "modelbench_fail_on_regression",
-        "add the limit 'regression <= PERCENT' to every gate that has none, such as 5%",
+        "add the limit 'regression <= PERCENT' to every gate that has none",
         "PERCENT",
         run=True,
     ),

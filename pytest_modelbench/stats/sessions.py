@@ -14,7 +14,7 @@ def ratio_across(now: Estimate, then: Estimate) -> Estimate:
 
     >>> found = ratio_across(Estimate(value=2, low=2, high=2.2), Estimate(value=1, low=0.8, high=1))
     >>> [round(one, 3) for one in (found.low, found.value, found.high)]
-    [2.0, 2.0, 2.607]
+    [2.0, 2.0, 2.549]
     """
     value = now.value / then.value
     if now.low is None or now.high is None or then.low is None or then.high is None:

@@ -450,3 +450,55 @@ def test_workers_and_suites(judge: Judge) -> None:
     assert finished.gate("top1_accuracy")["readings"]["teacher"]["value"] == 99
     assert finished.gate("agreement")["verdict"] == "pass"
     assert "error" not in finished.verdicts.values(), finished.text
+
+
+TORCH = """
+import pytest, torch
+from torch import nn
+from pytest_modelbench import EvalData
+
+def net(width):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 4))
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return net(400_000)
+
+@pytest.fixture(scope="session")
+def student_model():
+    return net(64)
+
+@pytest.fixture(scope="session")
+def eval_data():
+    inputs = torch.randn(60, 16, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(60) % 4
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets), batch_size=20)
+"""
+REAL = """
+import pytest
+
+@pytest.mark.kpi("top1_accuracy", "drop <= 99 pp", confidence=0.9)
+@pytest.mark.kpi("kl_divergence", "<= 100 nat")
+@pytest.mark.kpi("agreement", ">= 1%")
+@pytest.mark.kpi("flops", "reduction >= 90%")
+@pytest.mark.kpi("parameters", "reduction >= 90%")
+@pytest.mark.kpi("size_on_disk", "reduction >= 90%")
+@pytest.mark.kpi("peak_memory", "<= 8 GB", "reduction >= 50%")
+def test_all(): ...
+"""
+
+
+def test_real_modules_from_a_loader(judge: Judge) -> None:
+    """Values that are counted and predicted are those with the teacher; memory is compared with what was recorded."""
+    with_teacher = judge(REAL, fakes=TORCH)
+    recorded = judge(REAL, "--modelbench-record-contract=teacher.mbc", fakes=TORCH)
+    assert recorded.result.ret == 0, recorded.text
+    finished = judge(REAL, "--modelbench-contract=teacher.mbc", fakes=TORCH, more=GONE)
+    then = {gate["kpi"]: gate for gate in with_teacher.report["gates"]}
+    now = {gate["kpi"]: gate for gate in finished.report["gates"]}
+    assert {kpi: gate["verdict"] for kpi, gate in now.items()} == {kpi: gate["verdict"] for kpi, gate in then.items()}
+    for kpi in set(then) - {"peak_memory"}:
+        assert now[kpi]["limits"] == then[kpi]["limits"], kpi
+    assert now["peak_memory"]["limits"][1]["verdict"] == "pass"
+    assert now["peak_memory"]["readings"]["teacher"]["value"] > 25e6
