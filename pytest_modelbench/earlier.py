@@ -24,7 +24,7 @@ from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import RecordedReading
 from pytest_modelbench.verdicts import NO_BASELINE, Judgement, judge
 
-USUAL_LIMIT = 0.05
+USUAL_LIMIT = 0.1
 FINEST = 0.001
 
 
@@ -89,13 +89,17 @@ class EarlierMeasurements(BehaviourMeasurements):
         return self._narrow(evidence.student.estimate if reference is None else reference.ratio)
 
     def _narrow(self, estimate: Estimate) -> bool:
-        """Whether an interval is a quarter of what the limits allow; where it has none, more would not give one."""
+        """Whether an interval is a quarter of what the limits allow, for a tail as much as they allow.
+
+        Where it has none, more would not give one.
+        """
         if estimate.low is None or estimate.high is None or not estimate.value:
             return True
         limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
         least = min((abs(limit.threshold) for limit in limits), default=USUAL_LIMIT)
         half = max(estimate.high - estimate.value, estimate.value - estimate.low)
-        return half <= max(least / 4, FINEST) * abs(estimate.value)
+        tail = self.gate.kpi.name.startswith("latency_p") and self.gate.kpi.name != "latency_p50"
+        return half <= max(least if tail else least / 4, FINEST) * abs(estimate.value)
 
     def _has_previous(self) -> bool:
         if self.gate.kpi.probe == "record":

@@ -130,7 +130,7 @@ def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     elif by_interval and end is not None:
         value = end
     bound = value + abs(value) * slack * (1 if lower else -1)
-    limit = f"{'<=' if lower else '>='} {_number(bound, up=lower)} {kpi.unit}".strip().replace(" %", "%")
+    limit = f"{'<=' if lower else '>='} {_number(bound, value, up=lower)} {kpi.unit}".strip().replace(" %", "%")
     try:
         read_gate((name, limit), {})
     except UsageMistake as mistake:
@@ -138,13 +138,13 @@ def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     return limit
 
 
-def _number(value: float, *, up: bool) -> str:
-    """Return a number with five digits, rounded to the side on which the value holds."""
+def _number(value: float, held: float, *, up: bool) -> str:
+    """Return a number with five digits, rounded to the side on which a value holds."""
     if value == 0:
         return "0"
     places = DIGITS - 1 - math.floor(math.log10(abs(value)))
     step = 10.0**-places
     rounded = (math.ceil if up else math.floor)(round(value / step, 6)) * step
-    if (rounded < value) if up else (rounded > value):
+    if (rounded < held) if up else (rounded > held):
         rounded += step if up else -step
     return f"{rounded:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{rounded:.0f}"
