@@ -242,6 +242,40 @@ def test_gates_of_measured_energy(judge: Judge) -> None:
     assert "grid of --modelbench-grid-intensity, 400 g/kWh" in carbon["method"]
 
 
+@pytest.mark.parametrize(("limit", "verdict"), [("10%", "fail"), ("30%", "pass")])
+def test_against_the_previous_student(judge: Judge, limit: str, verdict: str) -> None:
+    """0.36 J against 0.3 J before, measured beside it; the limits on the teacher are judged as ever."""
+    source = SOURCE.format(worth="measured")
+    for old, new in (
+        ("TEACHER.calls\n", "TEACHER.calls, PREVIOUS.calls\n"),
+        ("student, teacher = ", "previous = PREVIOUS.calls - self.before[2]\n        student, teacher = "),
+        ("student * 0.36", "previous * 0.3 + student * 0.36"),
+    ):
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    previous = (
+        "\nPREVIOUS = student()\n\n@pytest.fixture(scope='session')\ndef previous_model():\n    return PREVIOUS\n"
+    )
+    suite = SUITE.format(more="").replace('"reduction >= 85%"', f'"reduction >= 85%", "regression <= {limit}"', 1)
+    gate = judge(suite, *OPTIONS, more=source + previous, process=True).gate("energy_per_1k")
+    assert [limit["verdict"] for limit in gate["limits"]] == ["pass", "pass", verdict]
+    assert gate["limits"][2]["value"] == pytest.approx(0.2)
+    assert gate["readings"]["baseline"]["value"] == pytest.approx(0.3 / 3.6)
+
+
+def test_against_a_baseline(judge: Judge) -> None:
+    """Relative to the teacher in both sessions."""
+    suite = SUITE.format(more="").replace('"reduction >= 85%"', '"reduction >= 85%", "regression <= 10%"', 1)
+    source = SOURCE.format(worth="measured")
+    judge(suite, *OPTIONS, "--modelbench-save-baseline=before.json", more=source, process=True)
+    run = (*OPTIONS, "--modelbench-baseline=before.json")
+    assert judge(suite, *run, more=source, process=True).gate("energy_per_1k")["verdict"] == "pass"
+    more = source.replace("* 0.36", "* 0.45")
+    gate = judge(suite, *run, more=more, process=True).gate("energy_per_1k")
+    assert gate["limits"][2]["verdict"] == "fail"
+    assert gate["limits"][2]["value"] == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(("more", "verdict"), [("", "error"), (", allow_estimated=True", "pass")])
 def test_estimates_are_held_against_no_absolute_limit(judge: Judge, more: str, verdict: str) -> None:
     """Unless the gate allows it; relative limits are judged, and everything is marked."""
