@@ -171,7 +171,8 @@ class EarlierMeasurements(BehaviourMeasurements):
             machine = self.session.once(("environment",), environment)
             differ = contract.other_machine(found, machine, settings_that_count(self.plan.settings))
             here, there = look.reference, found.reference
-            if here and there and "device" not in differ and (here.kind, here.hash) == (there.kind, there.hash):
+            asked = self.plan.settings.reference == "workload" and "device" not in differ
+            if asked and here and there and (here.kind, here.hash) == (there.kind, there.hash):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))

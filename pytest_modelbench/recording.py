@@ -81,7 +81,8 @@ class Recorder:
                     settings=settings,
                 )
             )
-        return judged(plan.student, gate, found), found
+        result = judged(plan.student, gate, found)
+        return replace(result, teacher_reading=result.student_reading, student_reading=None), found
 
     def _refuse_another(self, teacher: str) -> None:
         self._teacher = self._teacher or teacher

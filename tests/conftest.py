@@ -22,6 +22,11 @@ PRELOADED = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the file that takes longest first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
 @pytest.fixture(autouse=True)
 def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the runs that tests start keep their order; pytest-randomly is installed for the tests that ask for it."""

@@ -96,6 +96,8 @@ def test_recording_measures_the_teacher_alone(judge: Judge) -> None:
         ["teacher, for a contract", "contract: teacher.mbc (*readings, 200 samples)"]
     )
     assert set(finished.verdicts.values()) == {"pass"}
+    assert finished.gate("parameters")["readings"]["teacher"]["value"] == 100_000
+    assert finished.gate("parameters")["readings"]["student"] is None
     assert finished.report["models"]["teacher"]["forward_passes"] == 1
     with zipfile.ZipFile("teacher.mbc") as file:
         assert {Path(name).suffix for name in file.namelist()} == {".json", ".sha256", ".safetensors"}
@@ -117,6 +119,10 @@ def test_another_machine(judge: Judge) -> None:
     assert finished.gate("parameters")["verdict"] == "pass"
     through = ("--modelbench-contract=teacher.mbc", "--modelbench-reference=workload")
     slow = "class Slow(FakeClock):\n    def advance(self, ns):\n        super().advance(1.7 * ns)\n\nCLOCK = Slow()\n"
+    saving = judge(SUITE, through[0], "--modelbench-save-baseline=b.json", more=data() + GONE)
+    assert (
+        saving.gate("latency_p50")["limits"][0]["verdict"] == "not_applicable"
+    )  # timed beside it, and not asked for
     finished = judge(SUITE, *through, more=data() + GONE + slow + "STUDENT = student()\n")
     gate = finished.gate("latency_p50")
     assert gate["verdict"] == "pass"
