@@ -508,3 +508,27 @@ def test_real_modules_from_a_loader(judge: Judge) -> None:
         assert now[kpi]["limits"] == then[kpi]["limits"], kpi
     assert now["peak_memory"]["limits"][1]["verdict"] == "pass"
     assert now["peak_memory"]["readings"]["teacher"]["value"] > 25e6
+
+
+TEXTS = """
+WORDS = [f"text number {i}" for i in range(ROWS)]
+
+def read(batch):
+    return answers(0)(np.array([[float(one.split()[-1])] for one in batch]))
+
+TEACHER, STUDENT = teacher(outputs=read), student(outputs=read)
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(WORDS, outputs="logits", task="multiclass")
+"""
+
+
+def test_texts_are_told_apart(judge: Judge) -> None:
+    """Other texts, without targets that could differ, are other inputs."""
+    suite = QUALITY.replace('@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp")\n', "")
+    record(judge, suite, more=TEXTS)
+    assert judge(suite, "--modelbench-contract=teacher.mbc", more=TEXTS + GONE).gate("agreement")["verdict"] == "pass"
+    other = TEXTS.replace("for i in range(ROWS)]", "for i in reversed(range(ROWS))]")
+    gate = judge(suite, "--modelbench-contract=teacher.mbc", more=other + GONE).gate("agreement")
+    assert "is for other inputs" in gate["reason"]

@@ -302,3 +302,26 @@ def student_model(request):
 def test_how_a_process_ended(code: int, told: str) -> None:
     """By name where a signal ended it."""
     assert children._ending(code) == told
+
+
+def test_the_previous_student_is_launched_too(judge: Judge) -> None:
+    """In a process of its own that builds neither of the other two."""
+    suite = """
+    import pytest
+
+    @pytest.mark.kpi("peak_memory", "regression <= 30%")
+    def test_memory(): ...
+    """
+    previous = """
+@pytest.fixture(scope="session")
+def previous_model():
+    return built("previous", 20, 20)
+"""
+    gate = judge(suite, fakes=HEAVY, more=previous).gate("peak_memory")
+    assert gate["verdict"] == "fail"  # 80 MB, and 40 MB before
+    assert gate["readings"]["baseline"]["value"] == pytest.approx(40 * 2**20, rel=0.1)
+    assert gate["limits"][0]["value"] == pytest.approx(1.0, abs=0.2)
+    processes = [line.split() for line in Path("built").read_text().splitlines()]
+    by_process = {pid: {what for other, what in processes if other == pid} for pid, _ in processes}
+    assert {"previous"} in by_process.values()
+    assert "teacher" not in set().union(*by_process.values())
