@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.costing import CostMeasurements, Found
-from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
+from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.outputs import take
 from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret, same_answers
@@ -30,6 +30,7 @@ from pytest_modelbench.probes.travel import pack_outputs, unpack_outputs
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.layers import LayerRange
+    from pytest_modelbench.store.contract import Contract
 
 IntArray = npt.NDArray[np.intp]
 
@@ -39,8 +40,9 @@ class BehaviourMeasurements(CostMeasurements):
 
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
-        if self._is_contract(role):
-            return self._outputs_of_contract()
+        if (contract := self._contract_for(role)) is not None:
+            student, data = self.outputs("student"), self.data()
+            return self.session.once(("contract", data.key), lambda: contract.outputs_for(student, data))
         model, data = self.model(role), self.data()
 
         def measure() -> Outputs:
@@ -60,20 +62,13 @@ class BehaviourMeasurements(CostMeasurements):
             self.session.data_notes[self.plan.suite] = {"samples": len(outputs), "hash": told}
         return outputs
 
-    def _is_contract(self, role: str) -> bool:
-        return self.session.contract is not None and self.roles.get(role, role) == "teacher"
-
-    def _outputs_of_contract(self) -> Outputs:
-        contract, data = self.session.contract, self.data()
-        if contract is None:
-            raise NotApplicable("there is no contract")
-        student = self.outputs("student")
-        return self.session.once(("contract", data.key), lambda: contract.outputs_for(student, data))
+    def _contract_for(self, role: str) -> Contract | None:
+        return self.session.contract if self.roles.get(role, role) == "teacher" else None
 
     def predictions(self, role: str) -> Predictions:
         """Return the outputs with their meaning."""
         data, outputs = self.data(), self.outputs(role)
-        content = str(self.session.contract) if self._is_contract(role) else self.session.hash_of(self.model(role))
+        content = "contract" if self._contract_for(role) is not None else self.session.hash_of(self.model(role))
         key = ("predictions", content, data.key, self.plan.settings.device)
         return self.session.once(key, lambda: interpret(outputs, data))
 

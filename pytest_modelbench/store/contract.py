@@ -41,7 +41,7 @@ class Contract:
         self.told = told
         self.teacher: dict[str, Any] = dict(told["teacher"])
         self.environment: Mapping[str, Any] = told["environment"]
-        self.readings = [_read_reading(one) for one in told["readings"]]
+        self.readings = [_read_reading(one) for one in told["readings"] if one["reading"]["value"] is not None]
 
     @classmethod
     def open(cls, path: Path) -> Contract:
