@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-# Runs inside of this process forget what they imported, and compiled libraries load only once in a process.
-import hypothesis
+import sys
+from collections.abc import Iterator
+
 import pytest
-import sklearn.metrics
-import torch._dynamo
-import torch._inductor.test_operators
-import torch.export
+from _pytest.pytester import SysModulesSnapshot
 from suites import FAKES, Finished, Judge, read_report
-
-from pytest_modelbench import access, judging
-from pytest_modelbench.kpis import derive_metrics, derive_reliability, derive_shares, derive_timing
-from pytest_modelbench.models import sklearn_estimator, torch_module
-from pytest_modelbench.reports import terminal
-
-PRELOADED = (
-    *(hypothesis, sklearn.metrics, torch, access, judging, terminal, sklearn_estimator, torch_module),
-    *(derive_metrics, derive_reliability, derive_shares, derive_timing),
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the file that takes longest first, so that no worker is left alone with it at the end."""
     items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def installed_modules_stay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let runs inside of this process forget only the modules of their own folder.
+
+    Compiled libraries load only once in a process, and parts of torch refuse to be imported again.
+    """
+    folder = str(tmp_path_factory.getbasetemp())
+
+    def installed(name: str) -> bool:
+        module = sys.modules[name]
+        return folder not in str(getattr(module, "__file__", None) or getattr(module, "__path__", ""))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("_pytest.pytester.SysModulesSnapshot", lambda preserve: SysModulesSnapshot(installed))
+        yield
 
 
 @pytest.fixture(autouse=True)
