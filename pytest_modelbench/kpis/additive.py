@@ -116,43 +116,39 @@ def additive_evidence(
     Raises:
         MeasurementError: the value is undefined on these data.
     """
-    return evidence_of(question, models, paired_sums(question, models, additive.parts), additive.value, told)
+    found = paired_sums(question, models, additive.parts)
+    points = {role: float(additive.value(found.totals[role])[0]) for role in models}
+    for role, point in points.items():
+        if not np.isfinite(point):
+            raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {point} on these data")
+    drawn = {role: additive.value(found.drawn[role]) for role in models}
+    estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in models}
+    comparison = compared(points, drawn, question.alpha, found.method) if "teacher" in models else None
+    return evidence_of(question, found, estimates, comparison, told)
 
 
 def evidence_of(
     question: Question,
-    models: Mapping[str, Predictions],
     found: PairedSums,
-    value: Callable[[Sums], FloatArray],
+    estimates: Mapping[str, Estimate],
+    comparison: Comparison | None,
     told: str,
 ) -> Evidence:
-    """Return the evidence of a value of sums that are known already.
-
-    Raises:
-        MeasurementError: the value is undefined on these data.
-    """
-    points = {role: float(value(found.totals[role])[0]) for role in models}
-    for role, point in points.items():
-        if not np.isfinite(point):
-            raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {point} on these data")
-    drawn = {role: value(found.drawn[role]) for role in models}
-    method = f"{told}; {found.method}"
-
-    def reading(role: str) -> Reading:
-        return Reading(
-            estimate=percentiles(points[role], drawn[role], question.alpha),
+    """Return estimates from sums, one for each model, as evidence."""
+    readings = {
+        role: Reading(
+            estimate=estimate,
             unit=question.kpi.unit,
             n=found.n,
             confidence=question.confidence,
-            method=method,
+            method=f"{told}; {found.method}",
         )
-
-    if "teacher" not in models:
-        return Evidence(student=reading("student"), sampled=question.asked)
+        for role, estimate in estimates.items()
+    }
     return Evidence(
-        student=reading("student"),
-        teacher=reading("teacher"),
-        comparison=compared(points, drawn, question.alpha, found.method),
+        student=readings["student"],
+        teacher=readings.get("teacher"),
+        comparison=comparison,
         sampled=question.asked,
     )
 

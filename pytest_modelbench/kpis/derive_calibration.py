@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.kpis.additive import Part, Parts, evidence_of, paired_sums
+from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, evidence_of, paired_sums
 from pytest_modelbench.kpis.derive_shares import meaning_of
 from pytest_modelbench.kpis.derive_sums import judged_models, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
-from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, Sums
+from pytest_modelbench.results import Comparison, Estimate, Evidence
+from pytest_modelbench.stats.cells import FloatArray, Sums, noise_of_few
+from pytest_modelbench.stats.deviations import deviation_change, deviation_interval
+from pytest_modelbench.stats.gaps import quotient
 
 BINS = 15
 
@@ -24,7 +26,24 @@ def ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     models = judged_models(question, measurements)
     told = f"{BINS} equal bins, right-closed; {meaning_of(models['student'])}"
     found = paired_sums(question, models, _bins)
-    yield replace(evidence_of(question, models, found, _error, told), breakdown=_reliability(found.totals))
+    terms = {role: _off(sums)[0] for role, sums in found.totals.items()}
+    drawn = {role: _off(found.drawn[role]) + _noise(found, role, question.seed) for role in models}
+
+    def interval(role: str, alpha: float) -> Estimate:
+        return deviation_interval(terms[role], drawn[role], alpha)
+
+    comparison = None
+    if "teacher" in models:
+        comparison = Comparison(
+            difference=deviation_change(
+                terms["student"], drawn["student"], terms["teacher"], drawn["teacher"], question.alpha
+            ),
+            ratio=quotient(interval("student", question.alpha / 2), interval("teacher", question.alpha / 2)),
+            method=found.method,
+        )
+    estimates = {role: interval(role, question.alpha) for role in models}
+    evidence = evidence_of(question, found, estimates, comparison, f"{told}; bounds for bins of either sign")
+    yield replace(evidence, breakdown=_reliability(found.totals))
 
 
 def _bins(predictions: Predictions, part: slice) -> Parts:
@@ -39,9 +58,20 @@ def _bins(predictions: Predictions, part: slice) -> Parts:
     }
 
 
-def _error(sums: Sums) -> FloatArray:
-    found: FloatArray = 100 * np.abs(sums["confidence"] - sums["hit"]).sum(axis=1) / sums["n"].sum(axis=1)
+def _off(sums: Sums) -> FloatArray:
+    """Return by how much the confidence of each bin is too high, in percent of all samples."""
+    found: FloatArray = 100 * (sums["confidence"] - sums["hit"]) / sums["n"].sum(axis=1, keepdims=True)
     return found
+
+
+def _noise(found: PairedSums, role: str, seed: int) -> FloatArray:
+    """Return the noise that resamples of few answers lack, apart for each model."""
+    sums, resamples = found.totals[role], len(found.drawn[role]["n"])
+    noise = noise_of_few(
+        sums["hit"], sums["n"], resamples, np.random.default_rng([seed, list(found.totals).index(role)])
+    )
+    weighted: FloatArray = 100 * noise * sums["n"] / sums["n"].sum()
+    return weighted
 
 
 def _reliability(totals: Mapping[str, Sums]) -> tuple[dict[str, Any], ...]:

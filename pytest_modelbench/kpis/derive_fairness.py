@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.groups import Grouping, crossed
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.additive import Part, Parts, compared, paired_sums
+from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
 from pytest_modelbench.kpis.derive_shares import meaning_of
 from pytest_modelbench.kpis.derive_sums import judged_models, known_classes, positions, targets_of
 from pytest_modelbench.kpis.group_rates import Rates, frame_rates, pairs_of
@@ -20,7 +20,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray
-from pytest_modelbench.stats.gaps import drift_interval, gap_interval
+from pytest_modelbench.stats.gaps import drift_interval, gap_interval, quotient
 
 SHOWN = 6
 MOST_PAIRS = 20_000
@@ -54,8 +54,7 @@ def absolute(question: Question, measurements: Measurements) -> Iterator[Evidenc
     found = _Found(question, measurements, both=False)
     comparison = None
     if "teacher" in found.pairs:
-        gaps = compared(found.points, found.drawn, question.alpha, found.sums.method)
-        comparison = replace(gaps, difference=found.drift())
+        comparison = Comparison(difference=found.drift(), ratio=found.quotient(), method=found.sums.method)
     yield Evidence(
         student=found.reading("student"),
         teacher=found.reading("teacher") if "teacher" in found.pairs else None,
@@ -72,7 +71,7 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
         yield _worst_feature(drift, question, measurements)
         return
     found = _Found(question, measurements, both=True)
-    told = ", ".join(f"{role} {found.points[role]:.4g}" for role in ("student", "teacher"))
+    told = ", ".join(f"{role} {found.gap(role, question.alpha).value:.4g}" for role in ("student", "teacher"))
     reading = replace(found.reading("student"), estimate=found.drift(), method=f"{told}; {found.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
 
@@ -176,7 +175,7 @@ class _Found:
         self.classes = np.empty(0) if self.loss else known_classes(self.models)
         self.judged = [] if self.loss else self._judged_classes()
         if not self.loss and not name.startswith("group_accuracy"):
-            _refuse_constant(student, name)
+            self._refuse_constant(student)
         self.sums = paired_sums(
             question, self.models, self._parts, strata=self.groups.codes, sizes=list(self.groups.sizes)
         )
@@ -187,8 +186,6 @@ class _Found:
         }
         self.sign = -1 if "_ratio" in name else 1
         self.pairs, self.drawn_pairs = self._defined_pairs()
-        self.points = {role: self.sign * float(pairs.max()) for role, pairs in self.pairs.items()}
-        self.drawn = {role: self.sign * np.nanmax(pairs, axis=1) for role, pairs in self.drawn_pairs.items()}
         levels = f" within {question.options['control']}" if question.options["control"] else ""
         self.method = (
             f"{self.groups.feature}, {len(self.groups.names)} groups{levels}; {meaning_of(student)}; bounds "
@@ -204,6 +201,17 @@ class _Found:
                 raise DataError(f"positive={positive!r} is none of the classes {', '.join(known[:10])}")
             return [known.index(str(positive))]
         return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
+
+    def _refuse_constant(self, student: Predictions) -> None:
+        """Refuse a student that answers the same for everybody in the groups, of the class that is judged."""
+        said = positions(student.labels[self.groups.codes >= 0], self.classes)
+        of_one = said == self.judged[0] if len(self.judged) == 1 else said == said[0]
+        if of_one.all() or not of_one.any():
+            answer = self.classes[said[0]] if of_one.all() else f"something else than {self.classes[self.judged[0]]}"
+            raise MeasurementError(
+                f"{self.question.kpi.name}: {student.outputs.model} answers {answer} for every sample, so all rates "
+                "are equal for any groups, which proves nothing"
+            )
 
     def _parts(self, predictions: Predictions, part: slice) -> Parts:
         codes = self.groups.codes[part].astype(np.intp)
@@ -232,7 +240,7 @@ class _Found:
         return Rates.of_counts(drawn, len(self.groups.names), self.judged, seen, rng)
 
     def _defined_pairs(self) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-        """Return how far apart every two groups are, and that of the resamples, where all models have both rates."""
+        """Return how far apart every two groups are, and that of the resamples, where both rates are defined."""
         name, levels = self.question.kpi.name, self.groups.levels
         points = {role: pairs_of(name, rates, levels)[0] for role, rates in self.rates.items()}
         defined = np.logical_and.reduce([np.isfinite(pairs) for pairs in points.values()])
@@ -243,6 +251,8 @@ class _Found:
                 f"{name} is undefined: a rate has no denominator in all groups but one (no positives, no negatives, "
                 f"or fewer than min_n={self.question.options['min_n']})"
             )
+        if self.sign < 0 and not any(np.nan_to_num(one).any() for _, one in self.rates["student"].used(name)):
+            raise DoesNotFit(f"{name} is undefined: every rate of the student is 0, and of 0 to 0 there is no ratio")
         if self.sign < 0:  # of a ratio and its inverse only the smaller one can be the smallest
             defined &= np.logical_or.reduce([pairs >= -1 for pairs in points.values()])
         if len(defined) > MOST_PAIRS:
@@ -258,24 +268,31 @@ class _Found:
     def drift(self) -> Estimate:
         """Return how much the student's groups are further apart than the teacher's."""
         student, teacher = ((self.pairs[role], self.drawn_pairs[role]) for role in ("student", "teacher"))
-        return drift_interval(*student, *teacher, self.question.alpha).map(lambda value: self.sign * value)
+        if self.sign > 0:
+            return drift_interval(*student, *teacher, self.question.alpha)
+        found = drift_interval(*student, *teacher, self.question.alpha, least=-1.0)
+        return found.map(lambda value: -min(max(value, -1.0), 1.0))
+
+    def quotient(self) -> Estimate | None:
+        """Return how many times as far apart the student's groups are, or the ratio of two ratios."""
+        return quotient(*(self.gap(role, self.question.alpha / 2) for role in ("student", "teacher")))
 
     def reading(self, role: str) -> Reading:
         """Return the value of one model."""
         return Reading(
-            estimate=self._gap(role),
+            estimate=self.gap(role, self.question.alpha),
             unit=self.question.kpi.unit,
             n=self.sums.n,
             confidence=self.question.confidence,
             method=self.method,
         )
 
-    def _gap(self, role: str) -> Estimate:
+    def gap(self, role: str, alpha: float) -> Estimate:
         """Return how far one model's groups are apart; no gap is below 0, and no ratio above 1."""
         least = 0.0 if self.sign > 0 else -1.0
-        found = gap_interval(self.pairs[role], self.drawn_pairs[role], self.question.alpha)
+        found = gap_interval(self.pairs[role], self.drawn_pairs[role], alpha)
         most = 0.0 if self.sign < 0 else math.inf
-        return found.map(lambda value: self.sign * min(max(value, least), most))
+        return found.map(lambda value: self.sign * min(max(value, least), most) + 0.0)
 
     @property
     def breakdown(self) -> tuple[dict[str, Any], ...]:
@@ -313,15 +330,6 @@ def _percent(value: float, loss: bool) -> str:
     if not np.isfinite(value):
         return "undefined"
     return f"{value:.4g}" if loss else f"{100 * value:.1f}%"
-
-
-def _refuse_constant(student: Predictions, name: str) -> None:
-    labels = student.labels
-    if bool(np.all(labels == labels[0])):
-        raise MeasurementError(
-            f"{name}: {student.outputs.model} answers {labels[0]} for every sample, so all rates are equal for any "
-            "groups, which proves nothing"
-        )
 
 
 def _groups(question: Question, measurements: Measurements) -> Groups:

@@ -25,12 +25,12 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
     """Find the leaf of a shallow tree in which the student lost most, and read its drop on the other samples.
 
     The tree (`sklearn.tree.DecisionTreeRegressor`) learns each sample's difference of 0/1 losses from its inputs on
-    one half of the samples; the leaf is chosen there, and its drop is that of the other half, so that looking for the
-    worst does not make it worse.
+    one half of the samples, in leaves of `min_n` or more; the worst leaf is chosen there, and its drop is that of its
+    samples of the other half, however few, so that looking for the worst does not make it worse.
 
     Raises:
         DoesNotFit: the inputs are no numbers.
-        MeasurementError: too few samples.
+        MeasurementError: none of the other samples is in the worst leaf.
     """
     from sklearn.tree import DecisionTreeRegressor
 
@@ -48,15 +48,13 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
     )
     tree.fit(features[search], worse[search])
     found, held_out = tree.apply(features[search]), tree.apply(features[other])
-    leaves_of = sorted(set(found.tolist()), key=lambda leaf: -float(worse[search][found == leaf].mean()))
-    leaf = next((one for one in leaves_of if int((held_out == one).sum()) >= least), None)
-    if leaf is None:
-        raise MeasurementError(f"weak_slice_drop: no leaf holds {least} of the other samples; state a smaller min_n=")
-    inside = other[held_out == leaf]
+    leaf = max(sorted(set(found.tolist())), key=lambda leaf: float(worse[search][found == leaf].mean()))
+    inside, rule = other[held_out == leaf], " and ".join(_path(tree.tree_, leaf, names)) or "all samples"
+    if not len(inside):
+        raise MeasurementError(f"weak_slice_drop: {rule} holds none of the other samples; state a larger min_n=")
     lost = teacher_right[inside] & ~student_right[inside]
     gained = student_right[inside] & ~teacher_right[inside]
     drop = tango_interval(int(lost.sum()), int(gained.sum()), len(inside), question.alpha)
-    rule = " and ".join(_path(tree.tree_, leaf, names)) or "all samples"
     method = (
         f"worst leaf of a tree of depth {question.options['depth']} on {len(search):,} samples, judged on "
         f"{len(inside):,} of the other {len(other):,}, Tango's interval; {meaning_of(student)}"

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pytest_modelbench.kpis.derive_sums import positions, targets_of
 from pytest_modelbench.probes.columns import slices
 from pytest_modelbench.probes.meaning import Predictions
-from pytest_modelbench.stats.cells import FloatArray, Sums
+from pytest_modelbench.stats.cells import FloatArray, Sums, noise_of_few, share_of
 
 Array = npt.NDArray[Any]
+MOST_RATIO = 2.0
 TOLD = {"selection": "selection rate", "tpr": "true positive rate", "fpr": "false positive rate"}
 
 
@@ -33,19 +34,16 @@ class Rates:
 
     @classmethod
     def of_counts(cls, sums: Sums, groups: int, judged: Sequence[int], seen: Sums, rng: np.random.Generator) -> Rates:
-        """Return the rates of resampled counts of each group and class, of the judged classes.
-
-        Resamples of 20 answers that are all right are all right too, as if that were certain. So every rate gets as
-        much noise on top as makes its variance that of the counts with two more of each kind (Agresti and Coull, The
-        American Statistician 52:119 (1998)); of large groups that is next to nothing.
-        """
+        """Return the rates of resampled counts of each group and class, of the judged classes."""
         drawn, known = _counted(sums, groups, judged), _counted(seen, groups, judged)
-        return cls(**{name: _share(*drawn[name]) + _noise(*known[name], len(drawn[name][0]), rng) for name in drawn})
+        return cls(
+            **{name: share_of(*drawn[name]) + noise_of_few(*known[name], len(drawn[name][0]), rng) for name in drawn}
+        )
 
     @classmethod
     def of_losses(cls, sums: Sums) -> Rates:
         """Return the mean loss of each group."""
-        return cls(loss=_share(sums["loss"], sums["n"]))
+        return cls(loss=share_of(sums["loss"], sums["n"]))
 
     def used(self, kpi: str) -> list[tuple[str, FloatArray]]:
         """Return the rates that a KPI compares, each of shape (resamples, groups, classes)."""
@@ -106,18 +104,6 @@ def _counted(sums: Sums, groups: int, judged: Sequence[int]) -> dict[str, tuple[
     }
 
 
-def _noise(part: FloatArray, whole: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
-    share, wider = _share(part, whole), (part + 2) / (whole + 4)
-    missing = wider * (1 - wider) / (whole + 4) - np.nan_to_num(share * (1 - share)) / np.maximum(whole, 1)
-    noise: FloatArray = rng.standard_normal((resamples, *part.shape[1:])) * np.sqrt(np.maximum(missing, 0))
-    return noise
-
-
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    found: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return found
-
-
 def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
     """Return how far apart every two groups are, for each rate, class and level; the KPI is the largest of all.
 
@@ -128,7 +114,7 @@ def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
 
     Returns:
         (resamples, pairs): `rate_a - rate_b` in the KPI's unit, or `-rate_a / rate_b` for a ratio, of which the
-        smallest counts; NaN where one of the two has no rate.
+        smallest counts; NaN where one of the two has no rate. Two rates of 0 are alike: their ratio is 1.
     """
     found = []
     for _, values in rates.used(kpi):
@@ -137,12 +123,19 @@ def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
             others = ~np.eye(members.shape[2], dtype=bool)
             first, second = members[..., :, None], members[..., None, :]
             if "_ratio" in kpi:
-                full = np.broadcast_to(second, np.broadcast_shapes(first.shape, second.shape))
-                apart = -np.divide(first, full, out=np.full(full.shape, np.nan), where=full > 0)
+                apart = -_ratio(first, second)
             else:
                 apart = (first - second) * (1 if kpi.startswith("group_loss") else 100)
             found.append(apart[..., others].reshape(len(members), -1))
     return np.concatenate(found, axis=1)
+
+
+def _ratio(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return `first / second`, cut at 2: of a ratio and its inverse only the one below 1 can be the smallest."""
+    first, second = np.broadcast_arrays(first, second)
+    unbounded = np.where(first > 0, MOST_RATIO, 1.0)
+    found = np.clip(np.divide(first, second, out=unbounded, where=second > 0), -MOST_RATIO, MOST_RATIO)
+    return np.where(np.isnan(first) | np.isnan(second), np.nan, found)
 
 
 def frame_rates(

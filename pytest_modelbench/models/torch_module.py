@@ -74,7 +74,7 @@ class TorchModel(Model):
 
         Arrays that are not tensors become tensors, floating ones in the module's own dtype.
         """
-        prepared = map_tree(self._to_device, inputs)
+        prepared = map_tree(self.to_device, inputs)
         if isinstance(prepared, dict):
             call = functools.partial(self.module, **prepared)
         elif isinstance(prepared, tuple):
@@ -87,7 +87,8 @@ class TorchModel(Model):
             return _then(call, torch.mps.synchronize)
         return call
 
-    def _to_device(self, leaf: Any) -> Any:
+    def to_device(self, leaf: Any) -> Any:
+        """Return an array or tensor as a tensor on the module's device, an array of floats in the module's type."""
         if isinstance(leaf, torch.Tensor):
             return leaf.to(self.device)
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.errors import DoesNotFit, ModelError, NotApplicable
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import as_array, duplicate, leaves, map_tree, rows, select_output, take
 from pytest_modelbench.probes.predictions import Outputs
@@ -80,10 +80,15 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answer
         answers: what outputs say, as labels; None where they are values.
 
     Raises:
+        DoesNotFit: there is one sample only.
         ModelError: the model raised, also because it cannot take such a batch.
     """
     inputs = next(iter(data.batches(samples))).inputs
     count = rows(inputs)
+    if count < 2:
+        raise DoesNotFit(
+            "one sample is in one batch however it is asked for. Bring more data, or state more samples="
+        )
     with model.running():
         whole = _answer(model, inputs, data)
         found = [
@@ -191,8 +196,9 @@ def memory_format_variants(model: Model, data: EvalData, samples: int, answers: 
     other = TorchModel(copied.to(memory_format=torch.channels_last), model.name)  # type: ignore[call-overload] # in no stub
 
     def channels_last(leaf: Any) -> Any:
-        tensor = torch.as_tensor(leaf)
-        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else leaf
+        if len(getattr(leaf, "shape", ())) != 4:
+            return leaf
+        return other.to_device(leaf).contiguous(memory_format=torch.channels_last)
 
     with model.running():
         whole = _answer(model, inputs, data)

@@ -95,6 +95,31 @@ class CellSums:
         return {name: drawn @ sums for name, sums in self._sums.items()}
 
 
+def share_of(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return `part / whole`, NaN where there is nothing."""
+    found: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return found
+
+
+def noise_of_few(part: FloatArray, whole: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
+    """Return what resampled shares lack in noise, to be added to them.
+
+    Resamples of 20 answers that are all right are all right too, as if that were certain. With this noise the
+    variance of a share is that of the counts with two more of each kind (Agresti and Coull, The American Statistician
+    52:119 (1998)); of many samples that adds next to nothing.
+
+    Args:
+        part: how many of them, shape (1, ...).
+        whole: the number of samples, of the same shape.
+        resamples: how many to return.
+        rng: to draw from.
+    """
+    share, wider = share_of(part, whole), (part + 2) / (whole + 4)
+    missing = wider * (1 - wider) / (whole + 4) - np.nan_to_num(share * (1 - share)) / np.maximum(whole, 1)
+    noise: FloatArray = rng.standard_normal((resamples, *part.shape[1:])) * np.sqrt(np.maximum(missing, 0))
+    return noise
+
+
 def resamples_for(alpha: float) -> int:
     """Return how many resamples make `alpha` an order statistic that is not the outermost."""
     return max(999, math.ceil(2 / alpha) - 1)

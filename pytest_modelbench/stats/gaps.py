@@ -30,7 +30,13 @@ def gap_interval(pairs: FloatArray, drawn: FloatArray, alpha: float) -> Estimate
 
 
 def drift_interval(
-    student: FloatArray, student_drawn: FloatArray, teacher: FloatArray, teacher_drawn: FloatArray, alpha: float
+    student: FloatArray,
+    student_drawn: FloatArray,
+    teacher: FloatArray,
+    teacher_drawn: FloatArray,
+    alpha: float,
+    *,
+    least: float = -np.inf,
 ) -> Estimate:
     """Return how much the largest difference grew from teacher to student, with a bound on each side.
 
@@ -38,17 +44,51 @@ def drift_interval(
     most the change of the pairs that may be the student's largest; from below likewise with the teacher's. Where the
     teacher treats all alike the latter says nothing, and the percentiles of the resampled drift do, on the side on
     which they show a drift at all: they err towards none.
+
+    Args:
+        student: the pairs of the student.
+        student_drawn: those of its resamples.
+        teacher: the pairs of the teacher.
+        teacher_drawn: those of its resamples, of the same samples.
+        alpha: the error of one side.
+        least: what a gap can never be below, whatever the pairs are; -1 for the smaller of a ratio and its inverse.
     """
     value = float(np.max(student) - np.max(teacher))
-    grown = student_drawn - teacher_drawn
-    off = grown - (student - teacher)
-    high = _upper(student, student_drawn - student, student - teacher, off, alpha)
-    low = -_upper(teacher, teacher_drawn - teacher, teacher - student, -off, alpha)
+    high = _grown(student, student_drawn, teacher, teacher_drawn, alpha, least)
+    low = -_grown(teacher, teacher_drawn, student, student_drawn, alpha, least)
     drawn = np.max(student_drawn, axis=1) - np.max(teacher_drawn, axis=1)
     ends = np.quantile(drawn, [alpha, 1 - alpha], method="weibull")
     low = float(ends[0]) if ends[0] > 0 else min(low, float(ends[0]))
     high = float(ends[1]) if ends[1] < 0 else max(high, float(ends[1]))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def quotient(student: Estimate, teacher: Estimate) -> Estimate | None:
+    """Return the ratio of two gaps, with the ends of both: each has half of the error. None of a gap of 0.
+
+    Resampling the ratio of two largest differences would find the teacher's too large, and so the ratio too small.
+    """
+    if teacher.value == 0:
+        return None
+    value = student.value / teacher.value
+    if student.low is None or student.high is None or teacher.low is None or teacher.high is None:
+        return Estimate(value=value)
+    return Estimate(
+        value=value, low=student.low / teacher.high, high=student.high / teacher.low if teacher.low > 0 else np.inf
+    )
+
+
+def _grown(
+    leading: FloatArray,
+    leading_drawn: FloatArray,
+    other: FloatArray,
+    other_drawn: FloatArray,
+    alpha: float,
+    least: float,
+) -> float:
+    changed = leading - np.maximum(other, least)
+    off = leading_drawn - np.maximum(other_drawn, least) - changed
+    return _upper(leading, leading_drawn - leading, changed, off, alpha)
 
 
 def _upper(leading: FloatArray, leading_off: FloatArray, changed: FloatArray, off: FloatArray, alpha: float) -> float:

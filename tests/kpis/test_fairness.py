@@ -313,3 +313,64 @@ def test_odds_need_both_rates() -> None:
     data = {"sensitive": {"sex": group}}
     with pytest.raises(MeasurementError, match="no denominator in all groups but one"):
         evidence("equalized_odds_difference", student=student, targets=targets, data=data)
+
+
+def unequal(first: float, second: float, n: int = 400) -> Any:
+    """Return yes/no answers with other shares in the two groups."""
+    rng = np.random.default_rng(0)
+    return (rng.random(n) < np.where(np.arange(n) % 2 == 0, first, second)).astype(int)
+
+
+@pytest.mark.parametrize("name", ["demographic_parity_ratio", "equalized_odds_ratio"])
+def test_ratio_of_the_student_does_not_depend_on_the_teacher(name: str) -> None:
+    """A teacher that selects nobody in one group, or makes no false alarm at all, hides nothing of the student."""
+    targets = np.arange(400) // 2 % 2
+    teacher = np.where(np.arange(400) % 2 == 0, 0, unequal(0.3, 0.3)) if name.startswith("demo") else targets
+    student = unequal(0.5, 0.05)
+    data = {"sensitive": {"sex": np.arange(400) % 2}, "task": "binary", "outputs": "labels"}
+    alone = evidence(name, student=student, targets=targets, data=data)
+    found = evidence(name, "difference >= -0.05", student=student, teacher=teacher, targets=targets, data=data)
+    assert found.student.value == alone.student.value < 0.2
+    assert found.teacher is not None
+    assert found.teacher.value == (0 if name.startswith("demo") else 1)
+    assert found.comparison is not None
+    change = found.comparison.difference
+    assert change is not None
+    assert change.value == pytest.approx(found.student.value - found.teacher.value)
+    assert change.low is not None
+    assert change.high is not None
+    assert -1 <= change.low <= change.value <= change.high <= 1
+
+
+def test_ratio_of_nothing_to_nothing() -> None:
+    """A student without one right alarm has no ratio of true positive rates; of two alike zeros none is the worse."""
+    targets = np.arange(400) // 2 % 2
+    student = 1 - targets
+    data = {"sensitive": {"sex": np.arange(400) % 2}, "task": "binary", "outputs": "labels"}
+    with pytest.raises(MeasurementError, match="every rate of the student is 0"):
+        evidence("equal_opportunity_ratio", student=student, targets=targets, data=data)
+
+
+def test_class_that_is_never_answered_proves_nothing() -> None:
+    """Whatever else the student answers: nobody gets the class that is judged, in no group."""
+    targets = np.arange(400) % 3
+    student = np.where(targets == 2, 0, targets)
+    data = {"sensitive": {"sex": np.arange(400) // 3 % 2}}
+    with pytest.raises(MeasurementError, match="answers something else than 2 for every sample"):
+        evidence("equal_opportunity_difference", student=student, targets=targets, data=data, positive=2)
+
+
+def test_ratio_of_gaps_has_the_ends_of_both() -> None:
+    """Resampled, the ratio of the gaps of four groups would lie below the true one: the teacher's gap is small."""
+    rng, groups = np.random.default_rng(0), np.arange(1600) % 4
+    teacher = (rng.random(1600) < np.where(groups == 0, 0.49, 0.51)).astype(int)
+    student = (rng.random(1600) < np.where(groups == 0, 0.45, 0.55)).astype(int)
+    data = {"sensitive": {"sex": groups}, "task": "binary", "outputs": "labels"}
+    options: dict[str, Any] = {"student": student, "teacher": teacher, "targets": student, "data": data}
+    found = evidence("demographic_parity_difference", "ratio <= 5", **options)
+    assert found.comparison is not None
+    ratio = found.comparison.ratio
+    assert ratio is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low < ratio.value < 5 < ratio.high

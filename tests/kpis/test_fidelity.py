@@ -111,3 +111,14 @@ def test_student_that_does_not_look_at_its_inputs(kpi: str) -> None:
     targets = np.arange(30) % 3
     found = evidence(kpi, student=np.full(30, 2), teacher=targets, targets=targets)
     assert "student answers 2 for every sample" in found.notes
+
+
+def test_no_sample_bounds_the_largest_from_above() -> None:
+    """With a confidence, a limit above the largest value of these data is not proven; one below it is broken."""
+    targets = np.arange(30) % 3
+    student = np.eye(3)[targets]
+    options = {"student": student, "teacher": 2 * student, "targets": targets}
+    found = evidence("kl_divergence_max", confidence=0.95, **options).student.estimate  # type: ignore[arg-type]
+    assert (found.low, found.high) == (found.value, np.inf)
+    found = evidence("kl_divergence_max", **options).student.estimate  # type: ignore[arg-type]
+    assert found.high == found.value

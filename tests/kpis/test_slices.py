@@ -133,6 +133,18 @@ def test_weak_slice_is_found_and_checked_on_other_samples() -> None:
     assert 120 < found.student.n < 280
 
 
+def test_the_worst_leaf_is_judged_however_few_of_it_are_held_out() -> None:
+    """A better-looking leaf in its place would pass the student that lost a whole slice."""
+    right = np.zeros(400, dtype=int)
+    sizes = []
+    for start in range(0, 360, 20):
+        student = ((np.arange(400) >= start) & (np.arange(400) < start + 40)).astype(int)
+        found = evidence("weak_slice_drop", student=student, teacher=right, targets=right)
+        assert found.student.value > 30
+        sizes.append(found.student.n or 0)
+    assert min(sizes) < 20
+
+
 def test_weak_slice_without_any_does_not_cry_wolf() -> None:
     """Looking for the worst leaf does not make it worse: held out, chance losses have an interval around zero."""
     rng = np.random.default_rng(0)

@@ -107,7 +107,7 @@ def test_cuda_synchronisation_is_called(monkeypatch: pytest.MonkeyPatch) -> None
 
     model = TorchModel(Logged(), "student")
     model.device = torch.device("cuda:0")
-    monkeypatch.setattr(model, "_to_device", lambda leaf: leaf)
+    monkeypatch.setattr(model, "to_device", lambda leaf: leaf)
     model.bind(torch.ones(1))()
     assert events == ["forward", "synchronize cuda:0"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.errors import DoesNotFit, ModelError, NotApplicable
 from pytest_modelbench.models.torch_module import TorchModel
 from pytest_modelbench.probes.predictions import collect_outputs
 from pytest_modelbench.probes.stability import (
@@ -174,3 +174,27 @@ def test_batch_that_a_model_cannot_take() -> None:
 
     with pytest.raises(ModelError, match=r"raised ValueError on inputs of shape \(1, 1\): compiled for 8"):
         batch_variants(model(only_eight), DATA, 8, 0, largest)
+
+
+def test_one_sample_is_in_one_batch() -> None:
+    """Compared with itself it would always pass."""
+    with pytest.raises(DoesNotFit, match="state more samples="):
+        batch_variants(model(scores), DATA, 1, 0, largest)
+
+
+def test_channels_last_of_images_beside_texts() -> None:
+    """Images come in numbers of another type than the module's; texts are left as they are."""
+
+    class Captioned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Conv2d(3, 4, 3)
+
+        def forward(self, image: torch.Tensor, text: list[str]) -> torch.Tensor:
+            assert all(isinstance(one, str) for one in text)
+            return torch.flatten(self.features(image), 1)
+
+    images = np.random.default_rng(0).random((6, 3, 8, 8))
+    data = EvalData({"image": images, "text": ["a"] * 6}, np.zeros(6, dtype=int))
+    (found,) = memory_format_variants(TorchModel(Captioned(), "student"), data, 6, largest)
+    assert not found.changed.any()

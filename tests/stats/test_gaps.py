@@ -58,6 +58,26 @@ def test_drift_is_covered(groups: int, people: int, teacher_gap: float, student_
         assert percentiles > 40
 
 
+@pytest.mark.parametrize(
+    ("teacher_gap", "student_gap"),
+    [(0, 0), (0, 0.2), (0.2, 0), (0.3, 0.1)],
+    ids=["fair", "less", "more", "far apart"],
+)
+def test_drift_of_ratios_is_covered(teacher_gap: float, student_gap: float) -> None:
+    """Of two ratios of groups, which no pair lets be above 1."""
+
+    def ratios(rates: FloatArray) -> FloatArray:
+        apart = rates[..., :, None] / rates[..., None, :]
+        return -np.minimum(apart[..., ~np.eye(rates.shape[-1], dtype=bool)], 2)
+
+    misses = np.zeros(2)
+    for t, t_drawn, s, s_drawn in sessions(4, 500, teacher_gap, student_gap):
+        found = drift_interval(ratios(s), ratios(s_drawn), ratios(t), ratios(t_drawn), 0.05, least=-1)
+        truth = [-(0.5 - gap / 2) / (0.5 + gap / 2) for gap in (student_gap, teacher_gap)]
+        misses += ends_miss(found, truth[0] - truth[1])
+    assert misses.max() <= 14
+
+
 @pytest.mark.parametrize(("groups", "gap"), [(2, 0.0), (8, 0.0), (8, 0.2)])
 def test_gap_is_covered(groups: int, gap: float) -> None:
     """Also where groups are alike, which the percentiles of a maximum hardly ever contain."""
