@@ -8,6 +8,7 @@ normalisations, poolings and copies are counted as nothing, as published figures
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,7 +100,17 @@ def _is_free(func: Any) -> bool:
     if torch.Tag.pointwise in getattr(func, "tags", ()) or getattr(func, "is_view", False):
         return True
     namespace, _, name = str(getattr(func, "name", lambda: str(func))()).partition("::")
-    return namespace in {"aten", "prim", "profiler"} and name.partition(".")[0] in _FREE
+    name = name.partition(".")[0]
+    if namespace not in {"aten", "prim", "profiler"}:
+        return False
+    return name in _FREE or (name.endswith("_") and _is_free_out_of_place(name.rstrip("_")))
+
+
+@functools.cache
+def _is_free_out_of_place(name: str) -> bool:
+    """Whether the operator that an in-place one is the twin of is free: tags and views are told of that one only."""
+    packet = getattr(torch.ops.aten, name, None)
+    return packet is not None and any(_is_free(getattr(packet, overload)) for overload in packet.overloads())
 
 
 @contextlib.contextmanager
@@ -177,6 +188,14 @@ def _packed_convolution(_inputs: torch.Tensor, packed: Any, *_: Any, out_val: to
     return 2 * (out_val.numel() // out_val.shape[1]) * math.prod(weight.shape)
 
 
+@_raw
+def _packed_rnn(inputs: torch.Tensor, *more: Any, **__: Any) -> int:
+    """Count layers of int8 or float16 weights, which are packed apart: each is applied at every step."""
+    layers = next(one for one in more if isinstance(one, list | tuple) and not isinstance(one[0], torch.Tensor))
+    weights: list[torch.Tensor] = [packed.unpack()[0] for layer in layers for packed in layer.__getstate__()[0][4]]
+    return 2 * math.prod(inputs.shape[:-1]) * sum(weight.numel() for weight in weights)
+
+
 _FORMULAS: dict[str, Callable[..., int]] = {
     "aten.mv": _matrix_vector,
     "aten.addmv": _added_matrix_vector,
@@ -187,6 +206,8 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten.mkldnn_rnn_layer": _rnn_layer,
     "aten._cudnn_rnn": _cudnn_rnn,
+    "aten.quantized_lstm": _packed_rnn,
+    "aten.quantized_gru": _packed_rnn,
     "quantized.linear": _packed_linear,
     "quantized.linear_relu": _packed_linear,
     "quantized.linear_dynamic": _packed_linear,
