@@ -11,8 +11,8 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## judge the students of the digits teacher, trained on first use
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
 
-test: $(READY)  ## run all tests, each file in one of two workers
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## run all tests, each file in one of two workers, each worker on one core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint, formatting, types and documentation
 	$(BIN)/ruff check .

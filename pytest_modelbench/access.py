@@ -13,11 +13,12 @@ from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
 from pytest_modelbench.fixture_lookup import home_of, place_of
 from pytest_modelbench.gates import Gate
-from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for
+from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
 from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
 from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
+from pytest_modelbench.store.baseline import without_student
 from pytest_modelbench.verdicts import Judgement
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def plan_of(item: pytest.Item) -> ItemPlan:
         settings=settings_of(item),
         home=home_of(item, named_for(item, item.config.stash[JUDGING].settings)),
         origin=place_of(item) if brings_models(item) else "",
+        test=without_student(item.nodeid, student_label(item)),
     )
 
 
@@ -267,8 +269,11 @@ class KpiAccess:
         return resolve(self._request.config, self._value("eval_data"))
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
-        """Return what the body recorded."""
-        return self._recorded.get(kpi, {})
+        """Return what the body recorded; of a contract's session the fixture `student` is the teacher."""
+        found, node = self._recorded.get(kpi, {}), self._request.node
+        if settings_of(node).record_contract and "teacher" not in found and "student" in node.fixturenames:
+            return {"teacher": found["student"]} if "student" in found else {}
+        return found
 
     def own_rounds(self) -> OwnRounds:
         """Return what pytest-benchmark's fixture holds (see `session.Sources`)."""

@@ -57,9 +57,10 @@ class BehaviourMeasurements(CostMeasurements):
 
         key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
         outputs = self.session.once(key, taken)
-        if self.plan.suite not in self.session.data_notes:
+        notes = self.session.data_notes.setdefault(self.plan.suite, {})
+        if "hash" not in notes:
             told = self.session.once(("samples", data.key), lambda: samples_hash(outputs))
-            self.session.data_notes[self.plan.suite] = {"samples": len(outputs), "hash": told}
+            notes |= {"samples": len(outputs), "hash": told}
         return outputs
 
     def _contract_for(self, role: str) -> Contract | None:

@@ -14,6 +14,7 @@ from pytest_modelbench.results import Verdict
 from pytest_modelbench.stash import GATES
 
 TEACHER = {"teacher", "teacher_model"}
+STUDENT = {"student", "student_model"}
 
 
 class WithoutTeacher:
@@ -45,20 +46,25 @@ class Recording:
 
     def __init__(self) -> None:
         self.item: pytest.Item | None = None
+        self.replaced: list[pytest.FixtureDef[Any]] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Skip tests without a gate."""
+        """Skip tests without a gate; where the student itself is needed, what stood in its place is given up."""
         self.item = item
+        if self.replaced and needed_by_fixtures(item, STUDENT):
+            for fixturedef in self.replaced:
+                fixturedef.cached_result = (None, object(), None)  # of another parameter, so pytest builds it anew
+            self.replaced.clear()
         if not item.stash.get(GATES, ()):
             pytest.skip("no kpi marker, so a contract has nothing of it")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Put nothing in the student's place: the teacher is measured alone."""
-        name = fixturedef.argname
-        if name != "student_model" or self.item is None or needed_by_fixtures(self.item, {name, "student"}):
+        if fixturedef.argname != "student_model" or self.item is None or needed_by_fixtures(self.item, STUDENT):
             return None
         nothing = "no student is built while the teacher is recorded"
+        self.replaced.append(fixturedef)
         fixturedef.cached_result = (nothing, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
         return nothing

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import ModelbenchError
+from pytest_modelbench.errors import MeasurementError, ModelbenchError
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.launches import launch_in_turn, launch_request
@@ -41,6 +41,7 @@ from pytest_modelbench.timed import TimedRun, compile_models, real_batches
 if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
+    from pytest_modelbench.store.contract import Contract
 
 COMPILING_S = 600.0
 Found = TypeVar("Found")
@@ -77,16 +78,23 @@ class CostMeasurements(ABC):
 
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded."""
-        found = {**self._teacher_by_contract(), **self.sources.recorded(self.gate.kpi.name)}
+        found = dict(self.sources.recorded(self.gate.kpi.name))
+        if "teacher" not in found and self.session.contract is not None and self.gate.compares:
+            found["teacher"] = self._teacher_by(self.session.contract)
         acting = {role: self.roles.get(role, role) for role in ("student", "teacher", "previous")}
         return {role: found[actor] for role, actor in acting.items() if actor in found}
 
-    def _teacher_by_contract(self) -> dict[str, float]:
-        contract, gate = self.session.contract, self.gate
-        if contract is None or not gate.compares:
-            return {}
-        found = contract.reading(gate.kpi.name, gate.told_options, None)
-        return {} if isinstance(found, str) else {"teacher": found.reading.value}
+    def _teacher_by(self, contract: Contract) -> float:
+        """Return what the same test recorded of the teacher.
+
+        Raises:
+            MeasurementError: it recorded nothing, or something else.
+        """
+        kpi = self.gate.kpi
+        found = contract.reading(kpi.name, kpi.unit, self.gate.told_options, None, {}, self.plan.test)
+        if isinstance(found, str):
+            raise MeasurementError(found)
+        return found.reading.value
 
     def model(self, role: str) -> Model:
         """Return the adapted model of a role."""

@@ -19,7 +19,7 @@ from pytest_modelbench.recording import settings_that_count
 from pytest_modelbench.reports.record import environment
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
-from pytest_modelbench.store.baseline import Baseline, Entry, Measured, worse_than
+from pytest_modelbench.store.baseline import Baseline, Entry, Measured, differing, worse_than
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import RecordedReading
 from pytest_modelbench.verdicts import NO_BASELINE, Judgement, judge
@@ -45,7 +45,14 @@ class EarlierMeasurements(BehaviourMeasurements):
             own = self._beside_contract(own, self.session.contract)
         if gate.regresses and earlier:
             own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
-        yield from own
+        for look in own:
+            self._note_form()
+            yield look
+
+    def _note_form(self) -> None:
+        """Remember the form of the inputs, once they were read: other ones cost another amount."""
+        if self.gate.kpi.needs_data and (form := self.data().form):
+            self.session.data_notes.setdefault(self.plan.suite, {}).setdefault("form", form)
 
     def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
@@ -147,7 +154,12 @@ class EarlierMeasurements(BehaviourMeasurements):
         ratio = look.comparison.ratio if look.comparison is not None else None
         if ratio is None:
             return None
-        return Reference(kind=kind, hash=self.session.hash_of(self.model(kind)), ratio=ratio)
+        return Reference(
+            kind=kind,
+            hash=self.session.hash_of(self.model(kind)),
+            ratio=ratio,
+            settings=settings_that_count(self.plan.settings),
+        )
 
     def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
         """Add the teacher's value as it was recorded, and what can be compared with it."""
@@ -159,9 +171,18 @@ class EarlierMeasurements(BehaviourMeasurements):
 
     def _recorded_reading(self, contract: Contract) -> RecordedReading | str:
         kpi, options = self.gate.kpi, self.gate.told_options
-        data = self.data() if kpi.needs_data else None
-        key = ("recorded", kpi.name, repr(options), None if data is None else data.key)
-        return self.session.once(key, lambda: contract.reading(kpi.name, options, data))
+        data, settings = self.data() if kpi.needs_data else None, settings_that_count(self.plan.settings)
+        test = self.plan.test if kpi.probe == "record" else ""
+        key = (
+            "recorded",
+            kpi.name,
+            kpi.unit,
+            repr(options),
+            None if data is None else data.key,
+            repr(settings),
+            test,
+        )
+        return self.session.once(key, lambda: contract.reading(kpi.name, kpi.unit, options, data, settings, test))
 
     def _compared(self, look: Evidence, found: RecordedReading, contract: Contract) -> Evidence:
         teacher = found.reading
@@ -169,16 +190,17 @@ class EarlierMeasurements(BehaviourMeasurements):
         now, then = look.student.estimate, teacher.estimate
         if self.gate.kpi.of_machine:
             machine = self.session.once(("environment",), environment)
-            differ = contract.other_machine(found, machine, settings_that_count(self.plan.settings))
+            otherwise = differing(found.settings, settings_that_count(self.plan.settings))
+            differ = "; ".join(one for one in (otherwise, contract.other_machine(machine)) if one)
             here, there = look.reference, found.reference
-            asked = self.plan.settings.reference == "workload" and "device" not in differ
+            asked = self.plan.settings.reference == "workload" and not otherwise
             if asked and here and there and (here.kind, here.hash) == (there.kind, there.hash):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
                 told = f"the teacher was timed on another machine or otherwise ({differ})"
-                if self.gate.kpi.probe == "timing":
+                if self.gate.kpi.probe == "timing" and not otherwise:
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)
         relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
@@ -198,10 +220,11 @@ class EarlierMeasurements(BehaviourMeasurements):
             if isinstance(found, str) or baseline is None:
                 yield replace(look, no_baseline=str(found))
                 continue
-            both = replace(look, baseline=found.reading, notes=(*look.notes, *_undecided(found, baseline)))
-            here = self.session.data_notes.get(plan.suite, {}).get("hash")
+            both = replace(look, baseline=found.reading, notes=(*look.notes, *_doubts(found, look, baseline)))
+            samples = self.session.data_notes.get(plan.suite, {})
+            form = samples.get("form") if gate.kpi.needs_data else None
             worse = worse_than(
-                Measured(reading=look.student, reference=look.reference, data=here),
+                Measured(reading=look.student, reference=look.reference, data=samples.get("hash"), form=form),
                 found,
                 better=gate.kpi.better,
                 of_machine=gate.kpi.of_machine,
@@ -210,8 +233,12 @@ class EarlierMeasurements(BehaviourMeasurements):
             yield replace(both, no_baseline=worse) if isinstance(worse, str) else replace(both, regression=worse)
 
 
-def _undecided(entry: Entry, baseline: Baseline) -> tuple[str, ...]:
-    return (f"in {baseline.path} it was inconclusive; its interval counts",) if entry.undecided else ()
+def _doubts(entry: Entry, look: Evidence, baseline: Baseline) -> Iterator[str]:
+    if entry.undecided:
+        yield f"in {baseline.path} it was inconclusive; its interval counts"
+    known = [one.hash for one in (entry.reference, look.reference) if one is not None and one.kind == "teacher"]
+    if any(":object-" in one for one in known):
+        yield f"that the teacher is that of {baseline.path} is not known: it has no content that can be hashed"
 
 
 def _in_step(own: Iterator[Evidence], other: Iterator[Evidence]) -> Iterator[tuple[Evidence, Evidence]]:

@@ -273,6 +273,9 @@ class Judging:
         ):
             if given is None:
                 continue
+            if option == "save_baseline" and (why := self._nothing_to_keep(session)):
+                self.written.append(f"{what}: {why}, so none was written")
+                continue
             try:
                 if option == "benchmark_json":
                     written = benchmark_json(list(record.benchmarks.values()), record.ordered_gates())
@@ -287,9 +290,18 @@ class Judging:
             else:
                 self.written.append(f"{what}: {given}")
 
+    def _nothing_to_keep(self, session: pytest.Session) -> str:
+        """Return why this run must not take the place of an earlier one's file; empty where it may."""
+        if not self.record.complete(int(session.exitstatus)):
+            return "the run did not come to its end"
+        return "" if self.record.measured_anything() else "nothing was measured"
+
     def _write_contract(self, session: pytest.Session, path: Path) -> None:
         recorder, teacher = self.session.recorder, self.record.models.get("teacher", {})
-        if recorder is None or (path.exists() and session.exitstatus == pytest.ExitCode.INTERRUPTED):
+        if recorder is None:
+            return
+        if path.exists() and not self.record.complete(int(session.exitstatus)):
+            self.written.append(f"contract: the run did not come to its end, so {path.name} is left as it was")
             return
         try:
             self.written.append(recorder.write(path, teacher, environment(), self.settings.to_json()))

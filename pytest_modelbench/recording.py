@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,10 @@ ALONE: Mapping[str, str] = {"student": "teacher"}
 
 
 def settings_that_count(settings: Settings) -> dict[str, Any]:
-    """Return the settings without which times cannot be compared."""
-    return {"device": settings.device, "threads": settings.threads, "allocator": settings.allocator}
+    """Return the settings without which times cannot be compared; threads are those that torch uses."""
+    torch = sys.modules.get("torch")
+    threads = settings.threads if torch is None else int(torch.get_num_threads())
+    return {"device": settings.device, "threads": threads, "allocator": settings.allocator}
 
 
 class Recorder:
@@ -67,20 +70,22 @@ class Recorder:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.PASS, "the teacher's outputs are recorded"), None
         found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
-        settings = settings_that_count(plan.settings)
-        known = {(one.kpi, repr(one.options), one.data, repr(one.settings)) for one in self.recorded.readings}
-        if (gate.kpi.name, repr(gate.told_options), data, repr(settings)) not in known:
-            self.recorded.readings.append(
-                RecordedReading(
-                    kpi=gate.kpi.name,
-                    pillar=gate.kpi.pillar,
-                    options=gate.told_options,
-                    data=data,
-                    reading=found.evidence.student,
-                    reference=found.evidence.reference,
-                    settings=settings,
-                )
-            )
+        reading = RecordedReading(
+            kpi=gate.kpi.name,
+            pillar=gate.kpi.pillar,
+            options=gate.told_options,
+            data=data,
+            reading=found.evidence.student,
+            reference=found.evidence.reference,
+            settings=settings_that_count(plan.settings),
+            test=plan.test if gate.kpi.probe == "record" else "",
+        )
+        known = {one.known_by: at for at, one in enumerate(self.recorded.readings)}
+        at = known.get(reading.known_by)
+        if at is None:
+            self.recorded.readings.append(reading)
+        elif reading.reference is not None:  # a condition was measured without the workload
+            self.recorded.readings[at] = reading
         result = judged(plan.student, gate, found)
         return replace(result, teacher_reading=result.student_reading, student_reading=None), found
 
@@ -103,7 +108,9 @@ class Recorder:
         number = self._data.setdefault(data.key, len(self.recorded.data))
         if number == len(self.recorded.data):
             spot = {} if data.ids is None else data.row_hashes()
-            one = RecordedData(key=data.fingerprint(), reading=data.reading, spot=spot, outputs=outputs)
+            one = RecordedData(
+                key=data.fingerprint(), reading=data.reading, spot=spot, ids=data.ids_hash(), outputs=outputs
+            )
             self.recorded.data.append(one)
         elif outputs is not None:
             self.recorded.data[number] = replace(self.recorded.data[number], outputs=outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -105,18 +105,27 @@ class Comparison:
 class Reference:
     """What a KPI of this machine was measured beside, so that other sessions and machines can be compared.
 
-    `kind` is `teacher` or `workload`, `hash` its content, `ratio` the student's value over its.
+    `kind` is `teacher` or `workload`, `hash` its content, `ratio` the student's value over its. `settings` are those
+    without which times cannot be compared.
     """
 
     kind: str
     hash: str
     ratio: Estimate
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         ratio = self.ratio
         return json_object(
-            {"kind": self.kind, "hash": self.hash, "ratio": ratio.value, "ci_low": ratio.low, "ci_high": ratio.high}
+            {
+                "kind": self.kind,
+                "hash": self.hash,
+                "ratio": ratio.value,
+                "ci_low": ratio.low,
+                "ci_high": ratio.high,
+                "settings": dict(self.settings),
+            }
         )
 
 

@@ -78,6 +78,7 @@ class ItemPlan:
     `home` tells items apart whose students only have the same label: it is equal where teacher, student and data
     come from the same fixtures. `settings` are the session's, or those of the item's modelbench.toml.
     `origin` names the test where it brings models or data by parametrize(): another test's may have the same label.
+    `test` is the node id without the parameter that names the student.
     """
 
     nodeid: str
@@ -86,6 +87,7 @@ class ItemPlan:
     settings: Settings
     home: tuple[str, ...] = ()
     origin: str = ""
+    test: str = ""
 
     @property
     def suite(self) -> str:

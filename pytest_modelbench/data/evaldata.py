@@ -93,6 +93,7 @@ class EvalData:
             check_lengths(features, what, length)
         self._groupings: dict[str, list[Grouping]] = {}
         self._fingerprint: str | None = None
+        self.form = ""
         self._serial = next(_serial)
 
     @property
@@ -132,6 +133,7 @@ class EvalData:
             if self.ids is not None and start + count > len(self.ids):
                 raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
+            self.form = self.form or _shape_of(inputs)
             yield Batch(inputs=inputs, targets=targets, ids=ids)
             start += count
         if start == 0:
@@ -146,6 +148,7 @@ class EvalData:
         other = copy.copy(self)
         other.source = MappedSource(self.source, transform)
         other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001 - a copy of this very class
+        other.form = ""
         return other
 
     def sensitive(self) -> list[Grouping]:
@@ -211,6 +214,12 @@ class EvalData:
                 break
         return found
 
+    def ids_hash(self) -> str | None:
+        """Hash which samples there are, in whatever order; None where they have no names."""
+        if self.ids is None:
+            return None
+        return hashlib.blake2b("\0".join(sorted(map(str, self.ids))).encode(), digest_size=16).hexdigest()
+
     @property
     def reading(self) -> str:
         """How outputs are read: what is stated of the task, their meaning, the head and the classes."""
@@ -254,6 +263,13 @@ def _form_of(inputs: Any) -> str:
     return f"frame of {list(inputs.columns)}" if hasattr(inputs, "columns") else type(inputs).__name__
 
 
+def _shape_of(inputs: Any) -> str:
+    """Return the names and the shapes of one sample's inputs."""
+    return (
+        f"{_form_of(inputs)} of {', '.join(str(tuple(getattr(leaf, 'shape', (0,)))[1:]) for leaf in leaves(inputs))}"
+    )
+
+
 def _new_digest(column: Any) -> hashlib.blake2b:
     row_shape, dtype = tuple(getattr(column, "shape", (0,)))[1:], getattr(column, "dtype", "object")
     return hashlib.blake2b(f"{row_shape}{dtype}".encode(), digest_size=16)
@@ -269,7 +285,25 @@ def _hash_column(digest: hashlib.blake2b, column: Any) -> None:
     if hasattr(column, "to_numpy"):
         column = column.to_numpy().tolist()
     for row in column:
-        digest.update(repr(row).encode() + b"\0")
+        _hash_row(digest, row)
+
+
+def _hash_row(digest: hashlib.blake2b, row: Any) -> None:
+    """Add one row of a list, which may hold arrays: what they print leaves most of a long one out."""
+    if is_tensor(row) or hasattr(row, "dtype") or hasattr(row, "__array_interface__"):
+        array = np.ascontiguousarray(as_array(row))
+        if array.dtype != object:
+            digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+            return
+        row = array.tolist()
+    if isinstance(row, Mapping):
+        row = list(row.items())
+    if isinstance(row, list | tuple):
+        digest.update(f"{len(row)}[".encode())
+        for part in row:
+            _hash_row(digest, part)
+        return
+    digest.update(repr(row).encode() + b"\0")
 
 
 def as_eval_data(found: Any) -> EvalData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
     seen = set()
     for gate in later.report["gates"]:
         kpi, student, options = gate["kpi"], gate["student"], gate["options"]
-        seen.add((kpi, student))
+        seen.add(_known_by(gate))
         reading = gate["readings"]["student"]
         found = earlier.find(kpi, student, options, gate["nodeid"])
         shown = "-" if isinstance(found, str) else format_judged(found.reading.value, found.reading.unit)
@@ -71,12 +72,16 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
         result = _result(worse, limit, by_interval=timed or _of_machine(kpi))
         yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result)
     for gate in earlier.report["gates"]:
-        if (gate["kpi"], gate["student"]) not in seen:
-            seen.add((gate["kpi"], gate["student"]))
+        if _known_by(gate) not in seen:
+            seen.add(_known_by(gate))
             yield Change(
                 kpi=gate["kpi"], student=gate["student"], before="judged", now="-", worse=None, result=UNKNOWN,
                 why=f"{later.path} has no such gate",
             )  # fmt: skip
+
+
+def _known_by(gate: Mapping[str, Any]) -> tuple[str, str, str]:
+    return gate["kpi"], gate["student"], json.dumps(gate["options"], sort_keys=True)
 
 
 def _of_machine(kpi: str) -> bool:
@@ -91,6 +96,7 @@ def _worse(gate: Mapping[str, Any], found: Entry, later: Baseline) -> Estimate |
         reading=reading_of(gate["readings"]["student"]),
         reference=reference_of(gate.get("reference")),
         data=later.data_of(gate),
+        form=later.form_of(gate),
     )
     of_samples = gate["kpi"] not in CATALOGUE or CATALOGUE[gate["kpi"]].of_samples
     return worse_than(now, found, better=better, of_machine=_of_machine(gate["kpi"]), of_samples=of_samples)

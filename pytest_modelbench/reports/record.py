@@ -67,6 +67,10 @@ class Record:
         gates = any(gate["verdict"] not in nothing for gate in self.gates.values())
         return gates or any("edge_case" in test and test["outcome"] != "skipped" for test in self.tests.values())
 
+    def measured_anything(self) -> bool:
+        """Whether some gate has a value of the student's."""
+        return any(gate["readings"]["student"] is not None for gate in self.gates.values())
+
     def add_session(self, data: Mapping[str, Any]) -> None:
         """Take what one process knows beyond its items: models, timings, environment, mistakes."""
         self.expect(data.get("collected", []))
@@ -77,7 +81,10 @@ class Record:
             known["forward_passes"] = passes
         self.timings += data.get("timings", [])
         self.benchmarks.update(data.get("benchmarks", {}))
-        self.data.update(data.get("data", {}))
+        self.data = {
+            suite: {**self.data.get(suite, {}), **data.get("data", {}).get(suite, {})}
+            for suite in {**self.data, **data.get("data", {})}
+        }
         self.baseline = self.baseline or data.get("baseline")
         self.contract = self.contract or data.get("contract")
         self.environment = self.environment or dict(data.get("environment", {}))

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.results import Estimate, Reading, Reference, json_object
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 
@@ -19,11 +20,12 @@ WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One gate's value, what it was measured beside, and the hash of its samples."""
+    """One gate's value, what it was measured beside, the hash of its samples, and the form of their inputs."""
 
     reading: Reading
     reference: Reference | None = None
     data: str | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_
     unit = now.reading.unit
     if then.reading.unit != unit:
         return f"{then.path} has it in {then.reading.unit!r}"
+    if then.form and now.form and then.form != now.form:
+        return f"{then.path} has it for inputs of another form ({then.form}, and here {now.form})"
     if not of_machine:
         if of_samples and then.data and now.data and then.data != now.data:
             return f"{then.path} has it for other samples ({then.data}, and here {now.data})"
@@ -60,7 +64,31 @@ def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_
         )
     if before.kind != here.kind or _other(before.hash, here.hash):
         return f"{then.path} has it relative to another {before.kind} ({before.hash}, and here {here.hash})"
+    if other := differing(before.settings, here.settings):
+        return f"{then.path} has it with other settings ({other}). State equal ones, such as --modelbench-threads=1"
     return worsening_by_ratio(ratio_across(here.ratio, before.ratio), better)
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the settings of two measurements that differ; empty where times can be compared.
+
+    A process without torch has no threads of its own to tell.
+    """
+    known = [name for name in now if name in then and not (name == "threads" and None in {then[name], now[name]})]
+    return "; ".join(f"{name} {then[name]}, here {now[name]}" for name in known if then[name] != now[name])
+
+
+def without_student(nodeid: str, student: str) -> str:
+    """Return a test's node id without the parameter that names the student.
+
+    >>> without_student("tests/test_sla.py::test_clicks[eu-int8]", "int8")
+    'tests/test_sla.py::test_clicks[eu]'
+    """
+    name, bracket, inside = nodeid.partition("[")
+    if not bracket:
+        return nodeid
+    others = f"-{inside.removesuffix(']')}-".replace(f"-{student}-", "-", 1).strip("-")
+    return f"{name}[{others}]" if others else name
 
 
 def _other(then: str, now: str) -> bool:
@@ -109,7 +137,8 @@ class Baseline:
             kpi: the KPI's name.
             student: the student's label.
             options: measurement options as the report has them.
-            nodeid: of the item, which tells gates apart that are equal otherwise.
+            nodeid: of the item, which tells gates apart that are equal otherwise. A value that a test recorded is
+                that test's alone.
         """
         named = self._gates.get(kpi, [])
         if not named:
@@ -122,6 +151,10 @@ class Baseline:
         alike = [gate for gate in gates if gate["options"] == options]
         if not alike:
             return f"{self.path} has {kpi} of {student} with other options: {_told(gates[0]['options'], options)}"
+        test = without_student(nodeid, student)
+        alike = [gate for gate in alike if not _is_recorded(gate) or without_student(gate["nodeid"], student) == test]
+        if not alike:
+            return f"{self.path} has {kpi} of {student} recorded by other tests, and not by {test}"
         chosen = [gate for gate in alike if gate["nodeid"] == nodeid] or alike
         values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
         if len(values) > 1:
@@ -137,14 +170,23 @@ class Baseline:
             reading=reading_of(reading),
             reference=reference_of(gate.get("reference")),
             data=self.data_of(gate),
+            form=self.form_of(gate),
             path=self.path,
             undecided=gate["verdict"] == "inconclusive",
         )
 
     def data_of(self, gate: Mapping[str, Any]) -> str | None:
         """Return the hash of the samples that a gate was judged on, where that is known."""
-        notes = self.report.get("data", {}).get(gate.get("suite", ""), {})
-        return cast("str | None", notes.get("hash"))
+        return cast("str | None", self._samples(gate).get("hash"))
+
+    def form_of(self, gate: Mapping[str, Any]) -> str | None:
+        """Return the form of their inputs, for a gate that has taken any."""
+        kpi = CATALOGUE.get(gate["kpi"])
+        return cast("str | None", self._samples(gate).get("form")) if kpi is None or kpi.needs_data else None
+
+    def _samples(self, gate: Mapping[str, Any]) -> Mapping[str, Any]:
+        notes: Mapping[str, Any] = self.report.get("data", {}).get(gate.get("suite", ""), {})
+        return notes
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -198,6 +240,8 @@ def _is_gate(gate: Any) -> bool:
     if not _has(gate, _GATE):
         return False
     reading, reference = gate["readings"].get("student"), gate.get("reference")
+    if isinstance(reference, dict) and not isinstance(reference.get("settings", {}), dict):
+        return False
     return (reading is None or _has(reading, _READING)) and (reference is None or _has(reference, _REFERENCE))
 
 
@@ -229,4 +273,9 @@ def reference_of(found: Mapping[str, Any] | None) -> Reference | None:
     if found is None or found["ratio"] is None:
         return None
     ratio = Estimate(value=found["ratio"], low=found["ci_low"], high=found["ci_high"])
-    return Reference(kind=found["kind"], hash=found["hash"], ratio=ratio)
+    return Reference(kind=found["kind"], hash=found["hash"], ratio=ratio, settings=found.get("settings", {}))
+
+
+def _is_recorded(gate: Mapping[str, Any]) -> bool:
+    reading = gate["readings"]["student"]
+    return reading is not None and reading["provenance"] == "recorded"

@@ -18,7 +18,7 @@ from pytest_modelbench.errors import DataError, UsageMistake
 from pytest_modelbench.probes.columns import Column, Flags, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import json_object
-from pytest_modelbench.store.baseline import reading_of, reference_of
+from pytest_modelbench.store.baseline import differing, reading_of, reference_of
 from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, rows_of_part
 
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
@@ -75,18 +75,34 @@ class Contract:
         """Return what a report says of it."""
         return {"path": str(self.path), "environment": dict(self.environment)}
 
-    def reading(self, kpi: str, options: Mapping[str, Any], data: EvalData | None) -> RecordedReading | str:
+    def reading(
+        self,
+        kpi: str,
+        unit: str,
+        options: Mapping[str, Any],
+        data: EvalData | None,
+        settings: Mapping[str, Any],
+        test: str = "",
+    ) -> RecordedReading | str:
         """Return what was measured of the teacher for a gate, or why nothing fits.
 
         Args:
             kpi: the KPI's name.
+            unit: the KPI's unit.
             options: measurement options, as reports have them.
             data: the evaluation data; None for KPIs that take none.
+            settings: that hold here; a reading that was taken with them is preferred.
+            test: the test that records the value itself, without its student; empty for other KPIs.
         """
         options = json_object(dict(options))
         named = [one for one in self.readings if one.kpi == kpi]
         if not named:
             return f"{self.path} has no {kpi} of the teacher. {RECORD_AGAIN}, with this gate"
+        if named[0].reading.unit != unit:
+            return f"{self.path} has {kpi} in {named[0].reading.unit!r}, and here it is in {unit!r}. {RECORD_AGAIN}"
+        named = [one for one in named if one.test == test]
+        if not named:
+            return f"{self.path} has {kpi} recorded by other tests, and not by {test}. {RECORD_AGAIN}"
         alike = [one for one in named if dict(one.options) == dict(options)]
         if not alike:
             then = dict(named[0].options)
@@ -97,26 +113,27 @@ class Contract:
             )
             return f"{self.path} has {kpi} with other options: {differ}"
         fitting = [one for one in alike if one.data is None or (data is not None and self._is_for(one.data, data))]
-        return fitting[0] if fitting else f"{self.path} has {kpi} for other data. {RECORD_AGAIN}, with these"
+        if not fitting:
+            return f"{self.path} has {kpi} for other data. {RECORD_AGAIN}, with these"
+        return min(fitting, key=lambda one: bool(differing(one.settings, settings)))
 
     def _is_for(self, number: int, data: EvalData) -> bool:
-        """Whether an evaluation set is this one, or has the same named samples, which may come in another order."""
+        """Whether an evaluation set is this one, or has all of its named samples, which may come in another order."""
         told = self.told["data"][number]
         if told["reading"] != data.reading:
             return False
-        named = data.ids is not None and bool(told["spot"])
-        return told["key"] == data.fingerprint() or (named and data.row_hashes(told["spot"]) == told["spot"])
+        if told["key"] == data.fingerprint():
+            return True
+        named = bool(told["spot"]) and told.get("ids") == data.ids_hash()
+        return named and data.row_hashes(told["spot"]) == told["spot"]
 
-    def other_machine(self, reading: RecordedReading, here: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-        """Return how what a reading was taken on differs from this session; empty where times can be compared.
+    def other_machine(self, here: Mapping[str, Any]) -> str:
+        """Return how the machine differs from this session's; empty where times can be compared.
 
         Args:
-            reading: of the contract.
             here: this machine's environment, as reports have it.
-            settings: device, threads and allocator that hold here.
         """
-        told = [(name, reading.settings.get(name), settings.get(name)) for name in settings]
-        told += [(name.replace("_", " "), self.environment.get(name), here.get(name)) for name in HARDWARE]
+        told = [(name.replace("_", " "), self.environment.get(name), here.get(name)) for name in HARDWARE]
         return "; ".join(f"{name} {then}, here {now}" for name, then, now in told if then != now)
 
     def outputs_for(self, student: Outputs, data: EvalData) -> Outputs:
@@ -262,6 +279,7 @@ def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
         reading=reading_of(told["reading"]),
         reference=reference_of(told["reference"]),
         settings=told["settings"],
+        test=told.get("test", ""),
     )
 
 

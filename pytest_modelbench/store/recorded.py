@@ -32,12 +32,13 @@ class RecordedData:
     """One evaluation set, and the teacher's outputs over it where some gate is about them.
 
     `key` is the hash of all inputs and targets, `reading` how outputs are read; `spot` are hashes of some samples'
-    inputs by id, for samples that come in another order later.
+    inputs by id, and `ids` that of all ids, for samples that come in another order later.
     """
 
     key: str
     reading: str
     spot: Mapping[str, str] = field(default_factory=dict)
+    ids: str | None = None
     outputs: Outputs | None = None
 
 
@@ -46,7 +47,7 @@ class RecordedReading:
     """What was measured of the teacher for one gate.
 
     `data` is the number of the evaluation set, if it took any; `settings` are the device, the threads and the
-    allocator of the session or of the gate's file.
+    allocator of the session or of the gate's file. `test` is the one that recorded the value, if one did.
     """
 
     kpi: str
@@ -56,6 +57,12 @@ class RecordedReading:
     reading: Reading
     reference: Reference | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    test: str = ""
+
+    @property
+    def known_by(self) -> tuple[Any, ...]:
+        """What tells it apart from others: no two readings of a contract are alike in it."""
+        return self.kpi, repr(self.options), self.data, repr(self.settings), self.test
 
 
 @dataclass(kw_only=True)
@@ -102,6 +109,7 @@ def _told(one: RecordedReading) -> dict[str, Any]:
         "reading": one.reading.to_json(),
         "reference": one.reference.to_json() if one.reference else None,
         "settings": dict(one.settings),
+        "test": one.test,
     }
 
 
@@ -111,7 +119,13 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
     outputs = recorded.outputs
     parts: list[dict[str, str]] = []
     words: dict[str, Any] = {}
-    told = {"key": recorded.key, "reading": recorded.reading, "spot": dict(recorded.spot), "parts": parts}
+    told = {
+        "key": recorded.key,
+        "reading": recorded.reading,
+        "spot": dict(recorded.spot),
+        "ids": recorded.ids,
+        "parts": parts,
+    }
     if outputs is None:
         return told
     named = not isinstance(outputs.ids, range)

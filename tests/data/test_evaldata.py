@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -179,3 +179,25 @@ def iter_again(items: list[Any]) -> Any:
             return iter(items)
 
     return Again()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda rows: rows,
+        lambda rows: [torch.as_tensor(row) for row in rows],
+        lambda rows: [{"sound": row, "rate": 8000} for row in rows],
+        lambda rows: [(row, [row]) for row in rows],
+    ],
+    ids=["arrays", "tensors", "mappings", "tuples"],
+)
+def test_long_arrays_in_lists_count_in_full(changed: Callable[[Any], Any]) -> None:
+    """Clips of several lengths come as lists, and printing a long array leaves its middle out."""
+    clips = [np.linspace(0, 1, 3000, dtype=np.float32), np.linspace(0, 1, 4000, dtype=np.float32)]
+    noisy = [clip.copy() for clip in clips]
+    noisy[0][1500] = 9
+    first, second, again = (EvalData(changed(one), np.array([0, 1])) for one in (clips, noisy, [*clips]))
+    assert first.fingerprint() == again.fingerprint() != second.fingerprint()
+    assert first.key == again.key != second.key
+    assert first.row_hashes()["0"] != second.row_hashes()["0"]
+    assert first.row_hashes()["1"] == second.row_hashes()["1"]

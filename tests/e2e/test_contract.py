@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -10,55 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contracts import GONE, IDS, QUALITY, SUITE, data, record, rewrite
 from safetensors.numpy import load
-from suites import FAKES, Finished, Judge
-
-SUITE = """
-import pytest
-
-@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp", ">= 90%")
-@pytest.mark.kpi("f1", "drop <= 2 pp")
-@pytest.mark.kpi("agreement", ">= 95%")
-@pytest.mark.kpi("negative_flip_rate", "<= 3%")
-@pytest.mark.kpi("class_drop", "<= 20 pp")
-@pytest.mark.kpi("ece", "difference <= 1 pp")
-@pytest.mark.kpi("kl_divergence", "<= 1 nat")
-@pytest.mark.kpi("equal_opportunity_drift", "<= 50 pp", min_n=5, positive=3)
-@pytest.mark.kpi("group_accuracy_gap", "<= 10 pp")
-@pytest.mark.kpi("nonfinite_outputs", "== 0")
-@pytest.mark.kpi("shape_mismatches", "== 0")
-def test_behaviour(): ...
-
-@pytest.mark.kpi("parameters", "reduction >= 85%")
-@pytest.mark.kpi("size_on_disk", "reduction >= 85%", "<= 1 MB")
-def test_footprint(): ...
-
-@pytest.mark.kpi("latency_p50", "reduction >= 50%", "<= 1 s")
-def test_latency(): ...
-"""
-DATA = """
-@pytest.fixture(scope="session")
-def eval_data():
-    return EvalData(INPUTS, TARGETS, sensitive={"sex": np.array(["a", "b"])[np.arange(ROWS) // 10 % 2]} {more})
-"""
-GONE = """
-@pytest.fixture(scope="session")
-def teacher_model():
-    raise RuntimeError("the teacher is not here")
-"""
-
-
-def data(more: str = "") -> str:
-    return DATA.format(more=f", {more}" if more else "").replace('{"sex"', '{"sex"')
-
-
-DATA = DATA.replace('{"sex": np', '{{"sex": np').replace("// 10 % 2]}", "// 10 % 2]}}")
-
-
-def record(judge: Judge, suite: str = SUITE, more: str = "", **options: Any) -> Finished:
-    finished = judge(suite, "--modelbench-record-contract=teacher.mbc", more=more or data(), **options)
-    assert Path("teacher.mbc").exists(), finished.text
-    return finished
+from suites import FAKES, Judge
 
 
 def test_the_same_verdicts_without_the_teacher(judge: Judge) -> None:
@@ -130,32 +83,11 @@ def test_another_machine(judge: Judge) -> None:
     assert any("through the reference workload" in note for note in gate["notes"])
 
 
-def rewrite(change: Any) -> None:
-    """Change the text of a contract as somebody would who also writes its digest."""
-    with zipfile.ZipFile("teacher.mbc") as file:
-        files = {name: file.read(name) for name in file.namelist()}
-    told = json.loads(files["contract.json"])
-    change(told)
-    files["contract.json"] = json.dumps(told).encode()
-    files["contract.sha256"] = hashlib.sha256(files["contract.json"]).hexdigest().encode()
-    with zipfile.ZipFile("teacher.mbc", "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-
-
-IDS = 'ids=[f"s{i}" for i in range(ROWS)]'
 SHUFFLED = """
 @pytest.fixture(scope="session")
 def eval_data():
     order = np.random.default_rng(0).permutation(ROWS)
     return EvalData(INPUTS[order], TARGETS[order], ids=[f"s{i}" for i in order])
-"""
-QUALITY = """
-import pytest
-
-@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp")
-@pytest.mark.kpi("agreement", ">= 95%")
-def test_quality(): ...
 """
 
 
@@ -285,85 +217,6 @@ def test_clicks(kpi, student):
     assert finished.gate("clicks")["limits"][0]["value"] == pytest.approx(1 / 96)
     assert outcomes["test_edges[zeros]"] == "passed"
     finished.result.stdout.fnmatch_lines(["*it needs the teacher itself, and this session has only its contract*"])
-
-
-BARGAIN = """
-import pytest
-
-@pytest.mark.kpi("top1_accuracy", "drop <= 3 pp if parameters reduction >= 75%, else drop <= 0 pp")
-def test_bargain(): ...
-
-@pytest.mark.kpi("parameters", "reduction >= 50% if top1_accuracy drop <= 3 pp, else reduction >= 99%", "regression <= 5%")
-def test_other(): ...
-"""
-PREVIOUS = """
-@pytest.fixture(scope="session")
-def previous_model():
-    return student()
-"""
-
-
-def test_conditions_and_the_previous_student(judge: Judge) -> None:
-    """What conditions need is recorded too; beside a previous student the contract's values stay."""
-    record(judge, BARGAIN, more=data() + PREVIOUS)
-    finished = judge(BARGAIN, "--modelbench-contract=teacher.mbc", more=data() + PREVIOUS + GONE)
-    assert finished.result.ret == 0, finished.text
-    gate = finished.gate("parameters")
-    assert [limit["verdict"] for limit in gate["limits"]] == ["pass", "pass"]
-    assert gate["readings"]["teacher"]["value"] == 100_000
-
-
-def test_two_teachers(judge: Judge, pytester: pytest.Pytester) -> None:
-    """A contract is that of one."""
-    for folder, changed in (("a", ""), ("b", "TEACHER = teacher(parameters=7)\n")):
-        (pytester.path / folder).mkdir()
-        (pytester.path / folder / "conftest.py").write_text(FAKES + changed)
-        (pytester.path / folder / "test_it.py").write_text(QUALITY)
-    finished = judge("", "--modelbench-record-contract=teacher.mbc", "--import-mode=importlib", fakes="")
-    assert finished.result.ret == 1
-    assert "this suite has several teachers (" in finished.text
-
-
-def test_a_student_that_is_made_from_the_teacher(judge: Judge) -> None:
-    """An error that says what to do, and no skip that nobody reads."""
-    record(judge, QUALITY)
-    derived = """
-@pytest.fixture(scope="session")
-def student_model(teacher_model):
-    return STUDENT
-"""
-    finished = judge(QUALITY, "--modelbench-contract=teacher.mbc", more=data() + GONE + derived)
-    assert finished.result.ret == 1
-    assert set(finished.verdicts.values()) == {"error"}
-    assert "made from the teacher, and this session has only its contract" in finished.text
-
-
-def test_no_student_is_built_while_recording(judge: Judge) -> None:
-    """Its weights may not be there yet."""
-    missing = """
-@pytest.fixture(scope="session")
-def student_model():
-    raise RuntimeError("not trained yet")
-"""
-    assert record(judge, more=data() + missing).result.ret == 0
-
-
-def test_a_contract_in_the_ini_file(judge: Judge) -> None:
-    """The command line records it again all the same."""
-    Path("pytest.ini").write_text("[pytest]\nmodelbench_contract = teacher.mbc\n")
-    record(judge, QUALITY)
-    record(judge, QUALITY)
-    finished = judge(QUALITY, more=data() + GONE)
-    assert set(finished.verdicts.values()) == {"pass"}, finished.text
-
-
-@pytest.mark.parametrize("option", ["--modelbench-threads=1", "--modelbench-allocator=system"])
-def test_other_settings(judge: Judge, option: str) -> None:
-    """Times under other threads or another allocator are others."""
-    record(judge)
-    gate = judge(SUITE, "--modelbench-contract=teacher.mbc", option, more=data() + GONE).gate("latency_p50")
-    assert gate["verdict"] == "not_applicable"
-    assert option.partition("=")[0].removeprefix("--modelbench-") in gate["reason"]
 
 
 def cut(path: Path) -> None:
