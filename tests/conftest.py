@@ -11,8 +11,9 @@ from suites import FAKES, Finished, Judge, read_report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the file that takes longest first, so that no worker is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_docs.py")
+    """Keep the files that time most apart: while one has the machine for itself, other workers would wait for it."""
+    order = {"test_docs.py": 0, "acceptance": 2, "e2e": 3}
+    items.sort(key=lambda item: order.get(item.path.name, order.get(item.path.parent.name, 1)))
 
 
 @pytest.fixture(autouse=True, scope="session")
