@@ -35,10 +35,13 @@ def installed_modules_stay(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(autouse=True)
 def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the runs that tests start keep their order; pytest-randomly is installed for the tests that ask for it."""
+    """Let the runs that tests start keep their order, and not wait for hypothesis, which none of them needs.
+
+    pytest-randomly is installed for the tests that ask for it.
+    """
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which removes the variable
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:hypothesispytest")
 
 
 @pytest.fixture
