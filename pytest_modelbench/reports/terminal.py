@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytest_modelbench.verdicts import format_interval, format_judged
 BEFORE = "Before"
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 LEAST_WAIT_TOLD = 0.01
+LEAST_NAME, LEAST_VALUE, LEAST_TARGET, LEAST_EVIDENCE = 16, 8, 10, 13
 _LINES = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _STYLES = {
     Verdict.PASS: ("PASS", "green"),
@@ -60,10 +62,10 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
     for student in dict.fromkeys(entry["student"] for entry in [*gates, *cases]):
         console.print(Text(_title(student, report), style="bold"))
         own = [gate for gate in gates if gate["student"] == student]
-        table = _table(own)
+        table = _table(own, width)
         reliability = any(gate["pillar"] == "reliability" for gate in own)
         _add_edge_cases(table, [case for case in cases if case["student"] == student], heading=not reliability)
-        console.print(table)
+        console.print(table, crop=False)
     if report["tradeoff"] is not None:
         console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
         console.print(_tradeoff_table(report["tradeoff"]))
@@ -102,7 +104,7 @@ def _title(student: str, report: dict[str, Any]) -> str:
     return student + (f" ({parameters:,} parameters)" if parameters else "") + " against its teacher"
 
 
-def _table(gates: Sequence[Gate]) -> Table:
+def _table(gates: Sequence[Gate], width: int) -> Table:
     table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     table.add_column("KPI", no_wrap=True)
     table.add_column("Teacher", justify="right", no_wrap=True)
@@ -110,9 +112,12 @@ def _table(gates: Sequence[Gate]) -> Table:
     before = any(gate["readings"]["baseline"] is not None for gate in gates)
     if before:
         table.add_column(BEFORE, justify="right", no_wrap=True)
-    table.add_column("Target", overflow="fold", min_width=10)
+    table.add_column("Target", overflow="fold", min_width=LEAST_TARGET)
     table.add_column("Result", no_wrap=True)
-    table.add_column("Evidence", ratio=1, overflow="fold", min_width=13)
+    table.add_column("Evidence", ratio=1, overflow="fold", min_width=LEAST_EVIDENCE)
+    others = _width_of_others([row for gate in gates for row in _rows(gate, before=before)])
+    room = max(LEAST_NAME, width - others - 1)
+    table.width = room + 1 + others if room == LEAST_NAME else None  # wider than the terminal, but whole
     for pillar in PILLARS:
         rows = [gate for gate in gates if gate["pillar"] == pillar]
         if rows:
@@ -123,9 +128,26 @@ def _table(gates: Sequence[Gate]) -> Table:
             words = tuple(str(cell) for row in cells for cell in row)
             if words not in shown:  # two items may judge the same by the same measurement
                 shown.add(words)
-                for row in cells:
-                    table.add_row(*row)
+                for name, *row in cells:
+                    table.add_row(Text(_folded(name.plain, room)), *row)
     return table
+
+
+def _width_of_others(rows: Sequence[tuple[Text, ...]]) -> int:
+    """Return how wide the columns beside the names are at least."""
+    fixed = [row[1:-3] + row[-2:-1] for row in rows]  # targets and evidence fold, and so will the names
+    taken = sum(max(LEAST_VALUE, *map(len, cells)) + 1 for cells in zip(*fixed, strict=True))
+    return taken + LEAST_TARGET + 1 + LEAST_EVIDENCE
+
+
+def _folded(name: str, room: int) -> str:
+    """Return a KPI's name in lines of at most this many characters, cut where its words end."""
+    lines = [""]
+    for word in re.split(r"(?<=[_ ])", name):
+        if lines[-1].strip() and len(lines[-1]) + len(word) > room:
+            lines.append("  ")
+        lines[-1] += word
+    return "\n".join(lines)
 
 
 def _tradeoff_table(found: dict[str, Any]) -> Table:

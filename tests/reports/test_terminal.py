@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from suites import Judge
 
+from pytest_modelbench.verdicts import format_interval
+
 SUITE = """
 import pytest
 
@@ -48,6 +50,46 @@ def test_table_fits_eighty_columns_and_loses_nothing(judge: Judge, monkeypatch: 
         assert part in words
     for pillar in ("quality", "efficiency", "footprint"):
         assert table.count(pillar) == 2
+
+
+LONG = """
+import pytest
+
+@pytest.mark.kpi("demographic_parity_difference", "ratio <= 5", "difference <= 15.25 pp", positive=3)
+@pytest.mark.kpi("equalized_odds_ratio_drift", ">= -0.125", positive=3, min_n=5)
+@pytest.mark.kpi("weak_slice_drop", "<= 10 pp")
+@pytest.mark.kpi("class_drop", "<= 10 pp", "regression <= 5%", confidence=0.95)
+def test_all(): ...
+"""
+GROUPS = """
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(INPUTS, TARGETS, sensitive={"sex": np.array(["a", "b"])[np.arange(ROWS) // 10 % 2]})
+"""
+BEFORE = "\n@pytest.fixture(scope='session')\ndef previous_model():\n    return student(outputs=answers(9))\n"
+
+
+@pytest.mark.parametrize(("columns", "before"), [("80", ""), ("100", ""), ("60", ""), ("80", BEFORE)])
+def test_long_names_cost_no_evidence(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, columns: str, before: str
+) -> None:
+    """Names fold where their words end; where even that is not enough, the table is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", columns)
+    finished = judge(LONG, more=GROUPS + before)
+    table = [line for line in block(finished.text) if not line.startswith(("timed ", "FAIL ", "ERROR ", "UNDECIDED "))]
+    if columns != "60":
+        assert max(map(len, table)) <= int(columns) + 10 * bool(before)
+    head = next(line for line in table if line.startswith("KPI "))
+    starts = [head.index(name) for name in ("Target", "Result", "Evidence")]
+    targets, evidence = (
+        "".join(line[start:stop] for line in table).replace(" ", "")
+        for start, stop in ((starts[0], starts[1]), (starts[2], None))
+    )
+    for limit in (limit for gate in finished.report["gates"] for limit in gate["limits"]):
+        assert limit["text"].replace(" ", "") in targets
+        if limit["ci_low"] is not None and limit["ci_high"] is not None:
+            told = format_interval(limit["ci_low"], limit["ci_high"], limit["unit"])
+            assert told.replace(" ", "") in evidence
 
 
 def test_rows_are_grouped_by_pillar_under_their_student(judge: Judge) -> None:
