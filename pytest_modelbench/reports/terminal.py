@@ -19,7 +19,7 @@ from pytest_modelbench.verdicts import format_interval, format_judged
 BEFORE = "Before"
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 LEAST_WAIT_TOLD = 0.01
-LEAST_NAME, LEAST_VALUE, LEAST_TARGET, LEAST_EVIDENCE = 16, 8, 10, 13
+LEAST_NAME, LEAST_VALUE, LEAST_TEXT, BETWEEN = 16, 7, 13, 2
 _LINES = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _STYLES = {
     Verdict.PASS: ("PASS", "green"),
@@ -62,10 +62,11 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
     for student in dict.fromkeys(entry["student"] for entry in [*gates, *cases]):
         console.print(Text(_title(student, report), style="bold"))
         own = [gate for gate in gates if gate["student"] == student]
-        table = _table(own, width)
+        room, least = _room_for_names(own, width)
+        table = _table(own, room)
         reliability = any(gate["pillar"] == "reliability" for gate in own)
         _add_edge_cases(table, [case for case in cases if case["student"] == student], heading=not reliability)
-        console.print(table, crop=False)
+        _console(stream, max(width, least), colour).print(table)  # wider than the terminal if it must be, but whole
     if report["tradeoff"] is not None:
         console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
         console.print(_tradeoff_table(report["tradeoff"]))
@@ -104,20 +105,17 @@ def _title(student: str, report: dict[str, Any]) -> str:
     return student + (f" ({parameters:,} parameters)" if parameters else "") + " against its teacher"
 
 
-def _table(gates: Sequence[Gate], width: int) -> Table:
+def _table(gates: Sequence[Gate], room: int) -> Table:
     table = Table(box=_LINES, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     table.add_column("KPI", no_wrap=True)
     table.add_column("Teacher", justify="right", no_wrap=True)
     table.add_column("Student", justify="right", no_wrap=True)
-    before = any(gate["readings"]["baseline"] is not None for gate in gates)
+    before = _has_before(gates)
     if before:
         table.add_column(BEFORE, justify="right", no_wrap=True)
-    table.add_column("Target", overflow="fold", min_width=LEAST_TARGET)
+    table.add_column("Target", overflow="fold", min_width=LEAST_TEXT)
     table.add_column("Result", no_wrap=True)
-    table.add_column("Evidence", ratio=1, overflow="fold", min_width=LEAST_EVIDENCE)
-    others = _width_of_others([row for gate in gates for row in _rows(gate, before=before)])
-    room = max(LEAST_NAME, width - others - 1)
-    table.width = room + 1 + others if room == LEAST_NAME else None  # wider than the terminal, but whole
+    table.add_column("Evidence", ratio=1, overflow="fold", min_width=LEAST_TEXT)
     for pillar in PILLARS:
         rows = [gate for gate in gates if gate["pillar"] == pillar]
         if rows:
@@ -133,11 +131,18 @@ def _table(gates: Sequence[Gate], width: int) -> Table:
     return table
 
 
-def _width_of_others(rows: Sequence[tuple[Text, ...]]) -> int:
-    """Return how wide the columns beside the names are at least."""
+def _has_before(gates: Sequence[Gate]) -> bool:
+    return any(gate["readings"]["baseline"] is not None for gate in gates)
+
+
+def _room_for_names(gates: Sequence[Gate], width: int) -> tuple[int, int]:
+    """Return how wide the names may be beside the other columns, and how wide the whole table is at least."""
+    rows = [row for gate in gates for row in _rows(gate, before=_has_before(gates))]
     fixed = [row[1:-3] + row[-2:-1] for row in rows]  # targets and evidence fold, and so will the names
-    taken = sum(max(LEAST_VALUE, *map(len, cells)) + 1 for cells in zip(*fixed, strict=True))
-    return taken + LEAST_TARGET + 1 + LEAST_EVIDENCE
+    taken = [max(LEAST_VALUE, *map(len, cells)) for cells in zip(*fixed, strict=True)]
+    others = sum(taken) + 2 * LEAST_TEXT + BETWEEN * (len(taken) + 2) + 1
+    room = max(LEAST_NAME, width - others)
+    return room, room + others
 
 
 def _folded(name: str, room: int) -> str:
