@@ -168,7 +168,7 @@ KPIS = (
         better="lower",
         definition="expected calibration error: mean distance of confidence and accuracy over 15 equal, right-closed "
         "bins of confidence, weighted by their samples",
-        method=_BOOTSTRAP,
+        method=f"{_BOOTSTRAP}, bounded for bins of either sign",
         source="Guo et al., On Calibration of Modern Neural Networks (2017)",
         probe="predictions",
         derive="derive_calibration:ece",
