@@ -76,7 +76,9 @@ def test_long_names_cost_no_evidence(
     """Names fold where their words end; where even that is not enough, the table is wider than the terminal."""
     monkeypatch.setenv("COLUMNS", columns)
     finished = judge(LONG, more=GROUPS + before)
-    table = [line for line in block(finished.text) if not line.startswith(("timed ", "FAIL ", "ERROR ", "UNDECIDED "))]
+    table = [
+        line for line in block(finished.text) if not line.startswith(("timed ", "FAIL ", "ERROR ", "UNDECIDED "))
+    ]
     if columns != "60":
         assert max(map(len, table)) <= int(columns) + 10 * bool(before)
     head = next(line for line in table if line.startswith("KPI "))
