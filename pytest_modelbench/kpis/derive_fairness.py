@@ -253,8 +253,6 @@ class _Found:
             )
         if self.sign < 0 and not any(np.nan_to_num(one).any() for _, one in self.rates["student"].used(name)):
             raise DoesNotFit(f"{name} is undefined: every rate of the student is 0, and of 0 to 0 there is no ratio")
-        if self.sign < 0:  # of a ratio and its inverse only the smaller one can be the smallest
-            defined &= np.logical_or.reduce([pairs >= -1 for pairs in points.values()])
         if len(defined) > MOST_PAIRS:
             raise MeasurementError(
                 f"{name} compares {len(defined):,} pairs of groups and classes. Say which class counts: positive=..."
@@ -268,10 +266,8 @@ class _Found:
     def drift(self) -> Estimate:
         """Return how much the student's groups are further apart than the teacher's."""
         student, teacher = ((self.pairs[role], self.drawn_pairs[role]) for role in ("student", "teacher"))
-        if self.sign > 0:
-            return drift_interval(*student, *teacher, self.question.alpha)
-        found = drift_interval(*student, *teacher, self.question.alpha, least=-1.0)
-        return found.map(lambda value: -min(max(value, -1.0), 1.0))
+        found = drift_interval(*student, *teacher, self.question.alpha, least=0.0 if self.sign > 0 else -1.0)
+        return found if self.sign > 0 else found.map(lambda value: -min(max(value, -1.0), 1.0))
 
     def quotient(self) -> Estimate | None:
         """Return how many times as far apart the student's groups are, or the ratio of two ratios."""

@@ -101,3 +101,24 @@ def ends_miss(found: Estimate, truth: float) -> tuple[bool, bool]:
     assert found.high is not None
     assert found.low <= found.value <= found.high
     return truth < found.low - 1e-12, truth > found.high + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [([0.5] * 6, [0.03] * 6), ([0.02] * 5 + [0.06], [0.5] * 6), ([0.05] * 3 + [0.09], [0.4] * 4)],
+    ids=["noisier student", "noisier teacher", "less noisy student that is less fair"],
+)
+def test_models_of_unequal_noise(student: list[float], teacher: list[float]) -> None:
+    """The gap of the noisier model looks larger, and its resamples' even more so: no bound may follow that."""
+    rng, misses, percentiles = np.random.default_rng(0), np.zeros(2), np.zeros(2)
+    truth = np.ptp(student) - np.ptp(teacher)
+    for _ in range(SESSIONS):
+        (s, s_drawn), (t, t_drawn) = (
+            (seen, rng.binomial(200, seen, size=(RESAMPLES, len(seen))) / 200)
+            for seen in (rng.binomial(200, np.array(rates)) / 200 for rates in (student, teacher))
+        )
+        misses += ends_miss(drift_interval(pairs(s), pairs(s_drawn), pairs(t), pairs(t_drawn), 0.05), truth)
+        ends = np.quantile(np.ptp(s_drawn, axis=1) - np.ptp(t_drawn, axis=1), [0.05, 0.95])
+        percentiles += truth < ends[0], truth > ends[1]
+    assert misses.max() <= 14
+    assert percentiles.max() > 75
