@@ -11,7 +11,7 @@ import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
-from pytest_modelbench.fixture_lookup import home_of, place_of
+from pytest_modelbench.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
 from pytest_modelbench.probes.own_rounds import OwnRounds
@@ -271,8 +271,9 @@ class KpiAccess:
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the body recorded; of a contract's session the fixture `student` is the teacher."""
         found, node = self._recorded.get(kpi, {}), self._request.node
-        if settings_of(node).record_contract and "teacher" not in found and "student" in node.fixturenames:
-            return {"teacher": found["student"]} if "student" in found else {}
+        of_teacher = settings_of(node).record_contract and takes(node, "student")
+        if of_teacher and "student" in found and not needed_by_fixtures(node, {"student", "student_model"}):
+            return {"teacher": found["student"], **found}
         return found
 
     def own_rounds(self) -> OwnRounds:

@@ -46,13 +46,9 @@ class EarlierMeasurements(BehaviourMeasurements):
         if gate.regresses and earlier:
             own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
         for look in own:
-            self._note_form()
+            if gate.kpi.of_inputs:  # a later session's may be larger, and cost more
+                self.session.data_notes.setdefault(self.plan.suite, {})["form"] = self.data().form()
             yield look
-
-    def _note_form(self) -> None:
-        """Remember the form of the inputs, once they were read: other ones cost another amount."""
-        if self.gate.kpi.needs_data and (form := self.data().form):
-            self.session.data_notes.setdefault(self.plan.suite, {}).setdefault("form", form)
 
     def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
@@ -222,7 +218,7 @@ class EarlierMeasurements(BehaviourMeasurements):
                 continue
             both = replace(look, baseline=found.reading, notes=(*look.notes, *_doubts(found, look, baseline)))
             samples = self.session.data_notes.get(plan.suite, {})
-            form = samples.get("form") if gate.kpi.needs_data else None
+            form = self.data().form() if gate.kpi.of_inputs else None
             worse = worse_than(
                 Measured(reading=look.student, reference=look.reference, data=samples.get("hash"), form=form),
                 found,

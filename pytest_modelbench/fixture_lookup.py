@@ -43,6 +43,12 @@ def needed_by_fixtures(item: pytest.Item, names: set[str]) -> bool:
     return any(names & set(one.argnames) for one in winning if one.func.__module__ != _OWN_MODULE)
 
 
+def takes(item: pytest.Item, name: str) -> bool:
+    """Whether the test function itself has an argument of this name."""
+    info = getattr(item, "_fixtureinfo", None)
+    return info is not None and name in info.argnames
+
+
 def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
     """Say where an item's student, teacher and data come from: two items share them only if this is equal.
 

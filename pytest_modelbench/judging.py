@@ -266,6 +266,8 @@ class Judging:
         if self.session.recorder is not None and self.settings.record_contract is not None:
             self._write_contract(session, Path(self.config.invocation_params.dir, self.settings.record_contract))
         settings, record = self.settings, self.record
+        why = "" if record.measured_anything() else "nothing was measured"
+        why = why if record.complete(int(session.exitstatus)) else "the run did not come to its end"
         for what, option, given in (
             ("JSON report", "json", settings.json_path),
             ("baseline", "save_baseline", settings.save_baseline),
@@ -273,7 +275,7 @@ class Judging:
         ):
             if given is None:
                 continue
-            if option == "save_baseline" and (why := self._nothing_to_keep(session)):
+            if option == "save_baseline" and why:
                 self.written.append(f"{what}: {why}, so none was written")
                 continue
             try:
@@ -289,12 +291,6 @@ class Judging:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             else:
                 self.written.append(f"{what}: {given}")
-
-    def _nothing_to_keep(self, session: pytest.Session) -> str:
-        """Return why this run must not take the place of an earlier one's file; empty where it may."""
-        if not self.record.complete(int(session.exitstatus)):
-            return "the run did not come to its end"
-        return "" if self.record.measured_anything() else "nothing was measured"
 
     def _write_contract(self, session: pytest.Session, path: Path) -> None:
         recorder, teacher = self.session.recorder, self.record.models.get("teacher", {})

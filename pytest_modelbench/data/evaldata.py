@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
-from pytest_modelbench.errors import DataError, ModelbenchError
+from pytest_modelbench.errors import DataError, ModelbenchError, ModelError
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
@@ -93,7 +94,7 @@ class EvalData:
             check_lengths(features, what, length)
         self._groupings: dict[str, list[Grouping]] = {}
         self._fingerprint: str | None = None
-        self.form = ""
+        self._form: str | None = None
         self._serial = next(_serial)
 
     @property
@@ -133,7 +134,6 @@ class EvalData:
             if self.ids is not None and start + count > len(self.ids):
                 raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
-            self.form = self.form or _shape_of(inputs)
             yield Batch(inputs=inputs, targets=targets, ids=ids)
             start += count
         if start == 0:
@@ -148,7 +148,7 @@ class EvalData:
         other = copy.copy(self)
         other.source = MappedSource(self.source, transform)
         other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001 - a copy of this very class
-        other.form = ""
+        other._form = None  # noqa: SLF001
         return other
 
     def sensitive(self) -> list[Grouping]:
@@ -214,6 +214,15 @@ class EvalData:
                 break
         return found
 
+    def form(self) -> str:
+        """Return the names and the shapes of the first sample's inputs, read alone: in a batch they may be padded."""
+        if self._form is None:
+            inputs = next(iter(self.batches(1))).inputs
+            names = [*inputs] if isinstance(inputs, Mapping) else [*getattr(inputs, "columns", [])]
+            shapes = [str(tuple(getattr(leaf, "shape", (1,)))[1:]) for leaf in leaves(inputs)]
+            self._form = " ".join([*map(str, names), *shapes])
+        return self._form
+
     def ids_hash(self) -> str | None:
         """Hash which samples there are, in whatever order; None where they have no names."""
         if self.ids is None:
@@ -263,13 +272,6 @@ def _form_of(inputs: Any) -> str:
     return f"frame of {list(inputs.columns)}" if hasattr(inputs, "columns") else type(inputs).__name__
 
 
-def _shape_of(inputs: Any) -> str:
-    """Return the names and the shapes of one sample's inputs."""
-    return (
-        f"{_form_of(inputs)} of {', '.join(str(tuple(getattr(leaf, 'shape', (0,)))[1:]) for leaf in leaves(inputs))}"
-    )
-
-
 def _new_digest(column: Any) -> hashlib.blake2b:
     row_shape, dtype = tuple(getattr(column, "shape", (0,)))[1:], getattr(column, "dtype", "object")
     return hashlib.blake2b(f"{row_shape}{dtype}".encode(), digest_size=16)
@@ -290,20 +292,30 @@ def _hash_column(digest: hashlib.blake2b, column: Any) -> None:
 
 def _hash_row(digest: hashlib.blake2b, row: Any) -> None:
     """Add one row of a list, which may hold arrays: what they print leaves most of a long one out."""
-    if is_tensor(row) or hasattr(row, "dtype") or hasattr(row, "__array_interface__"):
-        array = np.ascontiguousarray(as_array(row))
-        if array.dtype != object:
-            digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
-            return
-        row = array.tolist()
+    array = _numbers(row)
+    if array is not None:
+        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+        return
+    if hasattr(row, "tolist"):  # of objects
+        row = row.tolist()
     if isinstance(row, Mapping):
         row = list(row.items())
-    if isinstance(row, list | tuple):
+    if isinstance(row, list | tuple) and not all(isinstance(part, str | int | float) for part in row):
         digest.update(f"{len(row)}[".encode())
         for part in row:
             _hash_row(digest, part)
         return
     digest.update(repr(row).encode() + b"\0")
+
+
+def _numbers(row: Any) -> npt.NDArray[Any] | None:
+    if not (is_tensor(row) or hasattr(row, "dtype") or hasattr(row, "__array_interface__")):
+        return None
+    try:
+        array = np.ascontiguousarray(as_array(row))
+    except ModelError:
+        return None
+    return None if array.dtype == object else array
 
 
 def as_eval_data(found: Any) -> EvalData:

@@ -86,13 +86,8 @@ def kl_divergence_p99(question: Question, measurements: Measurements) -> Iterato
 
 
 def kl_divergence_max(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the largest divergence: that of these data, from which no larger one elsewhere can be excluded."""
-
-    def estimate(values: FloatArray) -> Estimate:
-        most = float(values.max())
-        return Estimate(value=most, low=most, high=math.inf) if question.asked else Estimate.exact(most)
-
-    yield _of_all(question, measurements, estimate, "largest of these data")
+    """Read the largest divergence: that of these data, which says nothing of others."""
+    yield _of_all(question, measurements, lambda values: Estimate.exact(float(values.max())), "largest of these data")
 
 
 def _of_all(

@@ -74,6 +74,11 @@ class Kpi:
         return self.probe in {"outputs", "predictions", "stability", "record"}
 
     @property
+    def of_inputs(self) -> bool:
+        """Whether the value is what answering costs: of larger inputs it is another one."""
+        return self.probe in {"timing", "compiled", "energy", "launch", "flops", "profile"}
+
+    @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
         return self.probe not in {"parameters", "artefact", "record", "benchmark"}

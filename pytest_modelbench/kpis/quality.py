@@ -75,7 +75,7 @@ def _divergence(suffix: str, what: str) -> Kpi:
         source="Kullback and Leibler, Annals of Mathematical Statistics 22:79 (1951)",
         probe="predictions",
         derive=f"derive_fidelity:kl_divergence{suffix}",
-        options={"confidence": None},
+        options={} if suffix == "_max" else {"confidence": None},  # no sample bounds the largest of others
         paired=True,
     )
 

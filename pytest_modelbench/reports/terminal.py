@@ -62,10 +62,11 @@ def render_summary(report: dict[str, Any], *, width: int, colour: bool) -> str:
     for student in dict.fromkeys(entry["student"] for entry in [*gates, *cases]):
         console.print(Text(_title(student, report), style="bold"))
         own = [gate for gate in gates if gate["student"] == student]
-        room, least = _room_for_names(own, width)
+        own_cases = [case for case in cases if case["student"] == student]
+        room, least = _room_for_names(own, len(own_cases), width)
         table = _table(own, room)
         reliability = any(gate["pillar"] == "reliability" for gate in own)
-        _add_edge_cases(table, [case for case in cases if case["student"] == student], heading=not reliability)
+        _add_edge_cases(table, own_cases, heading=not reliability)
         _console(stream, max(width, least), colour).print(table)  # wider than the terminal if it must be, but whole
     if report["tradeoff"] is not None:
         console.print(Text("students against each other (* no other one is better in every column)", style="bold"))
@@ -135,11 +136,12 @@ def _has_before(gates: Sequence[Gate]) -> bool:
     return any(gate["readings"]["baseline"] is not None for gate in gates)
 
 
-def _room_for_names(gates: Sequence[Gate], width: int) -> tuple[int, int]:
+def _room_for_names(gates: Sequence[Gate], cases: int, width: int) -> tuple[int, int]:
     """Return how wide the names may be beside the other columns, and how wide the whole table is at least."""
     rows = [row for gate in gates for row in _rows(gate, before=_has_before(gates))]
     fixed = [row[1:-3] + row[-2:-1] for row in rows]  # targets and evidence fold, and so will the names
-    taken = [max(LEAST_VALUE, *map(len, cells)) for cells in zip(*fixed, strict=True)]
+    least = max(LEAST_VALUE, len(f"{cases} of {cases}"))
+    taken = [max(least, *map(len, cells)) for cells in zip(*fixed, strict=True)] or [least] * 3
     others = sum(taken) + 2 * LEAST_TEXT + BETWEEN * (len(taken) + 2) + 1
     room = max(LEAST_NAME, width - others)
     return room, room + others
@@ -148,7 +150,7 @@ def _room_for_names(gates: Sequence[Gate], width: int) -> tuple[int, int]:
 def _folded(name: str, room: int) -> str:
     """Return a KPI's name in lines of at most this many characters, cut where its words end."""
     lines = [""]
-    for word in re.split(r"(?<=[_ ])", name):
+    for word in re.findall(rf"[^_ ]{{1,{room - 3}}}[_ ]?|[_ ]", name):
         if lines[-1].strip() and len(lines[-1]) + len(word) > room:
             lines.append("  ")
         lines[-1] += word

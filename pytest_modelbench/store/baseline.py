@@ -84,11 +84,11 @@ def without_student(nodeid: str, student: str) -> str:
     >>> without_student("tests/test_sla.py::test_clicks[eu-int8]", "int8")
     'tests/test_sla.py::test_clicks[eu]'
     """
-    name, bracket, inside = nodeid.partition("[")
-    if not bracket:
-        return nodeid
-    others = f"-{inside.removesuffix(']')}-".replace(f"-{student}-", "-", 1).strip("-")
-    return f"{name}[{others}]" if others else name
+    start = nodeid.find("[", nodeid.find("::"))
+    name, inside = nodeid[:start], nodeid[start + 1 : -1]
+    if start < 0 or inside == student:
+        return nodeid if start < 0 else name
+    return f"{name}[{f'-{inside}-'.replace(f'-{student}-', '-', 1)[1:-1]}]"
 
 
 def _other(then: str, now: str) -> bool:
@@ -180,9 +180,9 @@ class Baseline:
         return cast("str | None", self._samples(gate).get("hash"))
 
     def form_of(self, gate: Mapping[str, Any]) -> str | None:
-        """Return the form of their inputs, for a gate that has taken any."""
+        """Return the form of their inputs, for a gate on what it costs to answer."""
         kpi = CATALOGUE.get(gate["kpi"])
-        return cast("str | None", self._samples(gate).get("form")) if kpi is None or kpi.needs_data else None
+        return cast("str | None", self._samples(gate).get("form")) if kpi is not None and kpi.of_inputs else None
 
     def _samples(self, gate: Mapping[str, Any]) -> Mapping[str, Any]:
         notes: Mapping[str, Any] = self.report.get("data", {}).get(gate.get("suite", ""), {})

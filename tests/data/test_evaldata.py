@@ -201,3 +201,19 @@ def test_long_arrays_in_lists_count_in_full(changed: Callable[[Any], Any]) -> No
     assert first.key == again.key != second.key
     assert first.row_hashes()["0"] != second.row_hashes()["0"]
     assert first.row_hashes()["1"] == second.row_hashes()["1"]
+
+
+def test_rows_of_objects_are_hashed() -> None:
+    """Rows of a frame with words, rows with gaps, and objects that are no arrays though they have a dtype."""
+
+    class Odd:
+        dtype = "odd"
+
+        def __repr__(self) -> str:
+            return "odd"
+
+    frame = pd.DataFrame({"age": [1, 2], "job": ["a", "b"]})
+    for rows in (list(frame.to_numpy()), [[1, None], [2, "x"]], [Odd(), Odd()]):
+        assert EvalData(rows, np.array([0, 1])).key == EvalData([*rows], np.array([0, 1])).key
+    other = list(frame.replace("b", "c").to_numpy())
+    assert EvalData(other, np.array([0, 1])).key != EvalData(list(frame.to_numpy()), np.array([0, 1])).key

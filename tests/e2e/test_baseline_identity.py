@@ -47,10 +47,30 @@ def test_inputs_of_another_form(judge: Judge) -> None:
     wide = FAKES.replace("EvalData(INPUTS, TARGETS)", "EvalData(np.repeat(INPUTS, 2, axis=1), TARGETS)")
     finished = judge(TIMED, "--modelbench-baseline=b.json", fakes=wide)
     assert finished.gate("latency_p50")["verdict"] == "no_baseline"
-    assert "inputs of another form (ndarray of (1,), and here ndarray of (2,))" in finished.text
+    assert "inputs of another form ((1,), and here (2,))" in finished.text
     suite = TIMED.replace("latency_p50", "parameters")
     judge(suite, "--modelbench-save-baseline=b.json")
     assert judge(suite, "--modelbench-baseline=b.json", fakes=wide).gate("parameters")["verdict"] == "pass"
+
+
+def test_padding_is_no_other_form(judge: Judge) -> None:
+    """A loader pads as far as the longest of a batch, and which gate reads first is chance."""
+    padded = """
+from torch.utils.data import DataLoader
+import torch
+
+def collate(samples):
+    longest = max(int(x) % 5 + 1 for x, _ in samples)
+    return torch.stack([torch.full((longest,), float(x)) for x, _ in samples]), torch.tensor([y for _, y in samples])
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return DataLoader([(float(x), int(t)) for x, t in zip(INPUTS[:, 0], TARGETS)], collate_fn=collate, batch_size=50)
+"""
+    suite = TIMED + '\n@pytest.mark.kpi("top1_accuracy", "regression <= 5%")\ndef test_right(): ...\n'
+    judge(suite, "--modelbench-save-baseline=b.json", more=padded)
+    finished = judge(suite.replace("def test_no_slower", "def test_zz"), "--modelbench-baseline=b.json", more=padded)
+    assert set(finished.verdicts.values()) == {"pass"}, finished.text
 
 
 def test_teacher_without_content(judge: Judge) -> None:

@@ -132,6 +132,42 @@ def test_values_that_tests_record(judge: Judge) -> None:
     assert "has clicks in '', and here it is in '%'" in finished.text
 
 
+OWN = """
+import pytest
+
+@pytest.fixture
+def engine(student_model):
+    return student_model
+
+@pytest.mark.kpi("bytes", "reduction >= 5%", better="lower", unit="")
+def test_of_no_model(kpi):
+    kpi.record(student=95)
+
+@pytest.mark.kpi("speed", "reduction >= 5%", better="lower", unit="")
+def test_of_the_student(kpi, engine, student):
+    kpi.record(student=95)
+
+@pytest.mark.parametrize("shift", [-1, 1])
+@pytest.mark.kpi("shifted", "drop <= 0%", better="higher", unit="")
+def test_of_the_teacher(kpi, student, shift):
+    kpi.record(student=100 + shift)
+"""
+
+
+def test_values_that_are_not_the_teachers(judge: Judge) -> None:
+    """What a test measures otherwise than through its argument `student` may be the student's, so it is not recorded."""
+    recorded = record(judge, OWN)
+    verdicts = [(gate["kpi"], gate["verdict"]) for gate in recorded.report["gates"]]
+    assert verdicts == [
+        ("bytes", "not_applicable"),
+        ("speed", "not_applicable"),
+        ("shifted", "pass"),
+        ("shifted", "pass"),
+    ]
+    finished = judge(OWN, "--modelbench-contract=teacher.mbc", more=data() + GONE)
+    assert [gate["verdict"] for gate in finished.report["gates"]] == ["error", "error", "pass", "pass"]
+
+
 def test_fewer_of_the_named_samples(judge: Judge) -> None:
     """A value over all of them is not that of some."""
     suite = """

@@ -94,6 +94,26 @@ def test_long_names_cost_no_evidence(
             assert told.replace(" ", "") in evidence
 
 
+def test_many_edge_cases_cost_no_evidence(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their count may be the widest value of its column; a name without an end of a word is cut anywhere."""
+    monkeypatch.setenv("COLUMNS", "72")
+    suite = (
+        LONG
+        + """
+@pytest.mark.parametrize("again", range(30))
+@pytest.mark.edge_case("zeros", "ones", "constant", "batch-1")
+def test_edges(student, edge_case, again): ...
+
+@pytest.mark.kpi("averyveryverylongnamewithoutanyendofaword", "<= 1", better="lower", unit="")
+def test_own(kpi):
+    kpi.record(student=1)
+"""
+    )
+    lines = block(judge(suite, more=GROUPS).text)
+    assert any("[-6.39, 16.7]" in line for line in lines)
+    assert any("120 of 120" in line for line in lines)
+
+
 def test_rows_are_grouped_by_pillar_under_their_student(judge: Judge) -> None:
     """One block for each student, pillars in their order, a row for each limit."""
     lines = block(judge(SUITE, more=TWO).text)
