@@ -22,8 +22,12 @@ CALLS, RECORDINGS = 4, 5
 COPIES = frozenset(
     """aten::copy_ aten::_to_copy aten::to aten::clone aten::contiguous aten::quantize_per_tensor
     aten::quantize_per_channel aten::quantize_per_tensor_dynamic aten::dequantize aten::_unsafe_view_copy
-    quantized::to Memcpy""".split()  # noqa: SIM905
+    quantized::to Memcpy quantized_decomposed::quantize_per_tensor quantized_decomposed::dequantize_per_tensor
+    quantized_decomposed::quantize_per_channel quantized_decomposed::dequantize_per_channel
+    torchao::quantize_affine torchao::dequantize_affine torchao::choose_qparams_affine""".split()  # noqa: SIM905
 )
+COMPILED = "## Call CompiledFxGraph"
+"""How a range begins that holds the kernels of torch.compile, which are no operators."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,8 @@ class Profile:
 
     Attributes:
         operators: by their own time, the largest first.
-        dispatched: how many operators were called by the model itself, not by other operators.
+        dispatched: how many operators were called by the model itself, not by other operators; None for a compiled
+            one, whose kernels hold several.
         calls: of the model, by which shares and counts are divided.
         table: as torch prints it.
         trace: Chrome's trace format, as Perfetto and TensorBoard read it.
@@ -49,7 +54,7 @@ class Profile:
     """
 
     operators: Sequence[OperatorTime]
-    dispatched: int
+    dispatched: int | None
     calls: int
     table: str
     trace: bytes = field(repr=False)
@@ -71,7 +76,13 @@ class Profile:
 
     @property
     def operator_count(self) -> float:
-        """Operators that one call of the model dispatches."""
+        """Operators that one call of the model dispatches.
+
+        Raises:
+            NotApplicable: it is compiled.
+        """
+        if self.dispatched is None:
+            raise NotApplicable("it runs compiled: a kernel holds several operators, and how many nobody tells")
         return self.dispatched / self.calls
 
     def memory_timeline(self) -> list[dict[str, Any]]:
@@ -177,6 +188,7 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
         for one in averages
         if one.key != "[memory]"
         and not one.key.startswith(("ProfilerStep", "cuda"))
+        and (not one.is_user_annotation or one.key.startswith(COMPILED))  # a range around operators, none of its own
         and str(one.device_type).endswith("CPU")  # a kernel's time is that of the operator which launched it
     ]
     timed = sorted((one for one in times if one.self_us > 0), key=lambda one: -one.self_us)
@@ -187,14 +199,28 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
         path = Path(folder, "trace.json")
         running.export_chrome_trace(str(path))
         trace = path.read_bytes()
+    events: Sequence[Any] = running.events() or ()  # type: ignore[no-untyped-call]
+    compiled = any(one.name.startswith(COMPILED) for one in events)
     return Profile(
         operators=timed,
-        dispatched=sum(one.cpu_parent is None and "::" in one.name for one in running.events() or ()),  # type: ignore[no-untyped-call]
+        dispatched=None if compiled else sum(_is_operator(one) and not _inside_of_one(one) for one in events),
         calls=calls,
         table=averages.table(sort_by=by, row_limit=20, max_name_column_width=40),
         trace=trace,
         device="cuda" if cuda else "cpu",
     )
+
+
+def _is_operator(event: Any) -> bool:
+    return "::" in event.name
+
+
+def _inside_of_one(event: Any) -> bool:
+    """Whether an operator called this one; ranges (record_function, TorchScript's `forward`) are none."""
+    above = event.cpu_parent
+    while above is not None and not _is_operator(above):
+        above = above.cpu_parent
+    return above is not None
 
 
 def compare_profiles(teacher: Profile, student: Profile, rows: int = 10) -> str:
