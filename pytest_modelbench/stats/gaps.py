@@ -19,8 +19,7 @@ from pytest_modelbench.results import Estimate
 FloatArray = npt.NDArray[np.float64]
 FINDING = 0.1
 """The share of the error that goes into finding the pairs that may be the largest."""
-PAIRED = 0.8
-"""The share of the error of a drift that the change of single pairs has; the ends of both gaps have the rest."""
+MOST_COMPARED = 300
 
 
 def gap_interval(pairs: FloatArray, drawn: FloatArray, alpha: float) -> Estimate:
@@ -42,11 +41,11 @@ def drift_interval(
 ) -> Estimate:
     """Return how much the largest difference grew from teacher to student, with a bound on each side.
 
-    The student's gap is that of some pair, and the teacher's is no less than for the same pair, so the drift is at
-    most the change of the pairs that may be the student's largest; from below likewise with the teacher's. That is
-    narrow where one pair stands out. Where none does, the ends of both gaps are narrower. The narrower one counts;
-    the error is divided between them. (Percentiles of the resampled drift are no bound: the noisier model seems the
-    less fair.)
+    The student's gap is no less than any of its pairs, and the teacher's is one of its own, so the drift is no less
+    than the least, over the teacher's pairs, of how far the best pair of the student's is above it. All of these
+    differences are bounded at once, each by its own spread, which is small for the same pair of two models that are
+    much alike. From above likewise with the models exchanged. (Percentiles of the resampled drift are no bound: the
+    noisier model seems the less fair.) Of very many pairs the ends of both gaps are compared, which is wider.
 
     Args:
         student: the pairs of the student.
@@ -58,13 +57,13 @@ def drift_interval(
             negative ratio and its inverse.
     """
     value = float(np.max(student) - np.max(teacher))
-    high = _grown(student, student_drawn, teacher, teacher_drawn, PAIRED * alpha, least)
-    low = -_grown(teacher, teacher_drawn, student, student_drawn, PAIRED * alpha, least)
-    apart = (1 - PAIRED) / 2 * alpha
-    own, before = gap_interval(student, student_drawn, apart), gap_interval(teacher, teacher_drawn, apart)
-    if own.low is not None and own.high is not None and before.low is not None and before.high is not None:
-        low = max(low, max(own.low, least) - before.high)
-        high = min(high, own.high - max(before.low, least))
+    if len(student) > MOST_COMPARED:
+        own, before = gap_interval(student, student_drawn, alpha / 2), gap_interval(teacher, teacher_drawn, alpha / 2)
+        if own.low is None or own.high is None or before.low is None or before.high is None:
+            return Estimate(value=value)
+        return Estimate(value=value, low=own.low - before.high, high=own.high - before.low)
+    low = _least_growth(student, student_drawn, teacher, teacher_drawn, alpha, least)
+    high = -_least_growth(teacher, teacher_drawn, student, student_drawn, alpha, least)
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
@@ -83,17 +82,22 @@ def quotient(student: Estimate, teacher: Estimate) -> Estimate | None:
     )
 
 
-def _grown(
-    leading: FloatArray,
-    leading_drawn: FloatArray,
-    other: FloatArray,
-    other_drawn: FloatArray,
-    alpha: float,
-    least: float,
+def _least_growth(
+    pairs: FloatArray, drawn: FloatArray, others: FloatArray, others_drawn: FloatArray, alpha: float, least: float
 ) -> float:
-    changed = leading - np.maximum(other, least)
-    off = leading_drawn - np.maximum(other_drawn, least) - changed
-    return _upper(leading, leading_drawn - leading, changed, off, alpha)
+    """Return a lower bound of how far the largest of `pairs`, or `least`, is above the largest of `others`."""
+    pairs = np.append(pairs, least)
+    off = np.column_stack([drawn, np.full(len(drawn), least)]) - pairs
+    others_off = others_drawn - others
+    highest = np.full(len(drawn), -np.inf)
+    spreads = np.empty((len(pairs), len(others)))
+    for at in range(len(pairs)):
+        apart = off[:, at : at + 1] - others_off
+        spreads[at] = np.sqrt(np.mean(apart**2, axis=0))
+        apart = np.divide(apart, spreads[at], out=np.zeros_like(apart), where=spreads[at] > 0)
+        highest = np.maximum(highest, apart.max(axis=1))
+    bounds = pairs[:, None] - others - _quantile(highest, alpha) * spreads
+    return float(bounds.max(axis=0).min())
 
 
 def _upper(leading: FloatArray, leading_off: FloatArray, changed: FloatArray, off: FloatArray, alpha: float) -> float:

@@ -122,3 +122,16 @@ def test_models_of_unequal_noise(student: list[float], teacher: list[float]) -> 
         percentiles += truth < ends[0], truth > ends[1]
     assert misses.max() <= 14
     assert percentiles.max() > 75
+
+
+def test_very_many_pairs() -> None:
+    """Bounded by the ends of both gaps: in no more time, and as safely."""
+    (s, s_drawn), (t, t_drawn) = (
+        (seen, np.random.default_rng(1).binomial(200, seen, size=(RESAMPLES, 20)) / 200)
+        for seen in (np.full(20, 0.5), np.full(20, 0.3))
+    )
+    found = drift_interval(pairs(s), pairs(s_drawn), pairs(t), pairs(t_drawn), 0.05)
+    assert found.value == 0
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0 < found.high
