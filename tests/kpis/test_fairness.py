@@ -233,7 +233,7 @@ def test_drift_carries_the_interval_of_pairs() -> None:
     found = drift.student.estimate
     assert found.low is not None
     assert found.high is not None
-    assert found.high - found.low < 0.7 * (apart.high - apart.low)
+    assert found.high - found.low < 0.85 * (apart.high - apart.low)
     assert found.low <= found.value <= found.high
 
 
