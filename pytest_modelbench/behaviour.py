@@ -171,4 +171,5 @@ class BehaviourMeasurements(CostMeasurements):
                 return measure()
 
         settings = self.plan.settings
-        return self.session.once((*key, self.session.hash_of(model), self.data().key, settings), watched)
+        content = (model.name, self.session.hash_of(model))  # layout and device are in no hash
+        return self.session.once((*key, *content, self.data().key, settings), watched)

@@ -224,7 +224,7 @@ class CostMeasurements(ABC):
                 return profile_model(model, real_batches(data, size))
 
         return self.session.once(
-            ("profile", self.session.hash_of(model), data.key, size, self.plan.settings), measure
+            ("profile", model.name, self.session.hash_of(model), data.key, size, self.plan.settings), measure
         )
 
     def compiled_timing(self) -> TimingMeasurement:

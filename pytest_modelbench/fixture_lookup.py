@@ -65,13 +65,13 @@ def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
             home.append(repr(named[name]))
             continue
         found = manager.getfixturedefs(name, item)
-        names = [] if name == "student_model" else _made_from(item, name)  # the label tells students apart
+        names = [] if name == "student_model" else made_from(item, name)  # the label tells students apart
         index = ",".join(f"{one}={indices[one]}" for one in names if one in indices)
         home.append(f"{found[-1].baseid if found else ''}:{index}")
     return tuple(home)
 
 
-def _made_from(item: pytest.Item, name: str) -> list[str]:
+def made_from(item: pytest.Item, name: str) -> list[str]:
     """Return a fixture's name and those of all fixtures that it is made from."""
     manager: Any = item.session._fixturemanager  # noqa: SLF001 - see above
     names = [name]

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_modelbench.access import KpiAccess, plan_of, session_of, settings_of
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.fixture_lookup import needed_by_fixtures
+from pytest_modelbench.fixture_lookup import made_from, needed_by_fixtures
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
@@ -77,7 +77,8 @@ class Launched:
         session.limit_threads(settings)
         with self.launching.loading():
             candidate = access.candidate(request.role)
-            model = adapt(candidate, Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle))
+            loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle, alone=True)
+            model = adapt(candidate, loading)
         if not request.cold:  # a hash reads all weights, which would warm a cold start
             with self.launching.loading(timed=False):
                 found = model.fingerprint()
@@ -98,7 +99,7 @@ class Launched:
             return  # what comes from a file is built here, and may be mapped without being read
         weights, held = model.weight_bytes(), self.launching.added.held_bytes
         others = {f"{role}_model" for role in ROLES if role != self.request.role}
-        derived = self.item is not None and any(needed_by_fixtures(self.item, {other}) for other in others)
+        derived = self.item is not None and others.intersection(made_from(self.item, f"{self.request.role}_model"))
         if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
             raise MeasurementError(
                 f"the weights of the {self.request.role} take {humanise(weights, 'B')}, and its fixture added only "

@@ -49,7 +49,7 @@ class SlaFile(pytest.Module):
         """Read the file; all mistakes go to the session's. Without `--modelbench` only its form matters."""
         told: list[str] = self.config.stash[MISTAKES]
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             told.append(f"{self.nodeid}: cannot be read: {error}")
             return Sla()

@@ -67,7 +67,6 @@ def sla_schema() -> dict[str, Any]:
         "description": "Limits that a compressed model must hold, judged by pytest --modelbench",
         "type": "object",
         "additionalProperties": False,
-        "required": ["kpi"],
         "$defs": {"spec": _SPEC_TEXT, "limits": {"oneOf": [_LIMIT, {"type": "array", "items": _LIMIT}]}},
         "properties": {
             "models": {
@@ -77,6 +76,7 @@ def sla_schema() -> dict[str, Any]:
                 "properties": {
                     "teacher": _SPEC,
                     "student": _SPEC,
+                    "previous": _SPEC,
                     "students": {"type": "object", "additionalProperties": _SPEC, "description": "Students by label"},
                 },
             },
@@ -139,6 +139,8 @@ def _setting(option: Option) -> dict[str, Any]:
     choices = (option.metavar or "").strip("{}").split(",") if (option.metavar or "").startswith("{") else []
     if choices:
         return {"enum": choices, "description": option.help}
+    if option.metavar == "PERCENT":
+        return {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "description": option.help}
     return {"type": "string" if option.metavar in {"DEVICE", "CODE"} else "number", "description": option.help}
 
 

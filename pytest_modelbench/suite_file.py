@@ -79,6 +79,12 @@ def _defines_student(config: pytest.Config, file: Path) -> bool:
     """Whether a file is a conftest.py, known to pytest by now, that defines `student_model`."""
     modules = (one for one in config.pluginmanager.get_plugins() if isinstance(one, ModuleType))
     return file.name == "conftest.py" and any(
-        Path(getattr(one, "__file__", None) or "").resolve() == file.resolve() and hasattr(one, "student_model")
+        Path(getattr(one, "__file__", None) or "").resolve() == file.resolve() and _has_student(one)
         for one in modules
     )
+
+
+def _has_student(module: ModuleType) -> bool:
+    """Whether a module has the fixture, by its name or by `@pytest.fixture(name=)`."""
+    made = (one for one in vars(module).values() if type(one).__module__ == "_pytest.fixtures")
+    return hasattr(module, "student_model") or any(getattr(one, "name", None) == "student_model" for one in made)

@@ -41,11 +41,15 @@ class Filled:
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How saved models are loaded for one role: its name, the device, whether pickles are allowed."""
+    """How saved models are loaded for one role: its name, the device, whether pickles are allowed.
+
+    `alone` says that this process builds no other model, so that what a factory made can be filled as it is.
+    """
 
     name: str
     device: str | None = None
     allow_pickle: bool = False
+    alone: bool = False
 
 
 _LOADERS = {

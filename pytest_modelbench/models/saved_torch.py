@@ -106,8 +106,8 @@ def load_exported(path: str, loading: Loading) -> Model:
         ModelError: torch cannot read it.
     """
     try:
-        with Path(path).open("rb") as file:
-            module = torch.export.load(io.BytesIO(file.read())).module()
+        archive = path if path.endswith(".pt2") else io.BytesIO(Path(path).read_bytes())  # torch goes by the suffix
+        module = torch.export.load(archive).module()
     except Exception as error:  # torch.export raises whatever its readers meet
         raise _unreadable(path, "a torch.export archive", loading, error) from error
     return ExportedModel(module, loading, Path(path), "torch.export archive")
@@ -160,7 +160,8 @@ def load_weights(made: Any, path: Path, loading: Loading) -> Model:
             "expected a torch.nn.Module"
         )
     state = _state_of(path, loading)
-    made = copy.deepcopy(made)  # the factory may give the same module to another role
+    if not loading.alone:
+        made = copy.deepcopy(made)  # the factory may give the same module to another role
     try:
         found = made.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes that differ

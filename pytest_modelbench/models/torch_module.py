@@ -7,7 +7,7 @@ import copy
 import functools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -104,7 +104,7 @@ class TorchModel(Model):
 
     def compiled(self) -> Model:
         """Return the module compiled by torch.compile, which shares its weights."""
-        return CompiledModel(self.module, self.name)
+        return CompiledModel(self)
 
     def weight_bytes(self) -> int:
         """Return the bytes of its tensors in host memory, shared ones once."""
@@ -172,7 +172,11 @@ class TorchModel(Model):
             counted.add(tensor * masks[key] if key in masks else tensor)
         for packed in self._packed():
             counted.add(packed)
-        buffers = sum(b.numel() for b in self.module.buffers()) - sum(m.numel() for m in masks.values())
+        folded = [*_folded_weights(self.module)]
+        for weight in folded:
+            counted.add(weight)
+        apart = sum(b.numel() for b in (*masks.values(), *folded))
+        buffers = sum(b.numel() for b in self.module.buffers()) - apart
         return ParameterCount(
             total=counted.total,
             nonzero=counted.total - counted.zeros,
@@ -203,13 +207,13 @@ class TorchModel(Model):
 
     def artefact(self) -> Artefact:
         """Return the size of the state_dict as safetensors, or as `torch.save` writes it where it is packed."""
-        state = self.module.state_dict()
+        state = _deployed(self.module.state_dict())
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model"
             if all(_is_plain(value) for value in state.values()):
-                from safetensors.torch import save_model
+                from safetensors.torch import save_file
 
-                save_model(self.module, str(path))
+                save_file(state, str(path))
                 method = "state_dict as safetensors"
             else:
                 torch.save(state, path)
@@ -229,13 +233,46 @@ class TorchModel(Model):
 class CompiledModel(TorchModel):
     """What torch.compile makes of a module; it is not copied, for each copy would be compiled anew."""
 
-    def __init__(self, module: nn.Module, name: str) -> None:
-        super().__init__(module, name)
-        self.module = cast("nn.Module", torch.compile(module))
+    def __init__(self, original: TorchModel) -> None:
+        super().__init__(original.module, original.name)
+        self.module = cast("nn.Module", torch.compile(original.module))
+        self._original = original
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run as the original does: an exported module, for one, refuses to be told that it is not in training."""
+        with self._original.running():
+            yield
 
     def replicate(self) -> Model | None:
         """Return None."""
         return None
+
+
+def _folded_weights(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the weights that quantising an exported graph has turned into buffers (torchao's `convert_pt2e`)."""
+    for part in module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            yield from (b for name, b in part.named_buffers(recurse=False) if name.startswith("_frozen_param"))
+
+
+def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state_dict without other names of the same tensor, and of a view only what it shows."""
+    found: dict[str, Any] = {}
+    seen, storages = set(), set()
+    for key, value in state.items():
+        if _is_plain(value) and value.numel() and value.device.type != "meta":
+            same = (value.data_ptr(), value.dtype, value.shape, value.stride())
+            storage = value.untyped_storage()
+            if same in seen:
+                continue
+            whole = storage.nbytes() == value.numel() * value.element_size() and value.is_contiguous()
+            found[key] = value if whole and storage.data_ptr() not in storages else value.contiguous().clone()
+            seen.add(same)
+            storages.add(storage.data_ptr())
+        else:
+            found[key] = value
+    return found
 
 
 def _in_memory(tensor: torch.Tensor) -> bool:
