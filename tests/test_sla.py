@@ -142,6 +142,10 @@ def test_schema_file_is_what_the_code_says() -> None:
         ("[kpi.own]\nlimits = '>= 0.5'", False),
         ("[run]\ninconclusive = 'pass'\n[kpi]\nf1 = ''", False),
         ("[rum]\n[kpi]\nf1 = '>= 1%'", False),
+        ("[models]\nstudent = 'a:b'\nprevious = 'a:c'\n[kpi]\nf1 = 'regression <= 5%'", True),
+        ("[run]\nfail_on_regression = '5%'\n[kpi]\nf1 = '>= 1%'", True),
+        ("[run]\nfail_on_regression = 5\n[kpi]\nf1 = '>= 1%'", False),
+        ("[models]\nstudent = 'a:b'", True),
     ],
 )
 def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:

@@ -68,6 +68,24 @@ def test_model_that_cannot_be_compiled(judge: Judge) -> None:
     assert "torch.compile cannot compile the student" in finished.gate("compile_gain")["reason"]
 
 
+def test_exported_programs_are_compiled(judge: Judge) -> None:
+    """They refuse to be told whether they train, which nobody needs to tell them."""
+    exported = """
+@pytest.fixture(scope="session")
+def student_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "student.pt2"
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(Net(2).eval(), (torch.rand(4, 1),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, path)
+    return path
+"""
+    suite = 'import pytest\n\n@pytest.mark.kpi("compile_gain", "<= 1000")\ndef test_compiled(): ...\n'
+    gate = judge(suite, "--modelbench-budget=2", more=MODELS + exported + SLOW_COMPILER, process=True).gate(
+        "compile_gain"
+    )
+    assert gate["verdict"] == "pass", gate["reason"]
+
+
 def test_only_torch_modules_are_compiled(judge: Judge) -> None:
     """Anything else is not applicable."""
     finished = judge(SUITE)

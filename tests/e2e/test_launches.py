@@ -218,6 +218,37 @@ def student():
     assert readings["teacher"]["value"] == pytest.approx(100 * 2**20, abs=2e6)
 
 
+WEIGHTS = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    return nn.Linear(1, 6_000_000, bias=False)
+
+class Large(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = net()
+    def forward(self, x):
+        return self.inner.weight[:3, 0] * x
+"""
+
+
+def test_weights_from_a_file_are_held_once(judge: Judge) -> None:
+    """In a process that builds no other model the factory's module is filled as it is."""
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"inner.weight": torch.ones(6_000_000, 1)}, "student.safetensors")
+    Path("large.py").write_text(WEIGHTS, encoding="utf-8")
+    options = ("--modelbench-teacher=large.py:Large", "--modelbench-student=large.py:Large@student.safetensors")
+    data = HEAVY.replace("EvalData(inputs, ", "EvalData(inputs.astype('float32'), ")
+    finished = judge(SUITE.replace(', "reduction >= 50%"', ""), *options, fakes=data)
+    readings = finished.gate("peak_memory")["readings"]
+    assert readings["student"]["value"] < 3.3 * 24e6  # the module, and the file while it is read
+
+
 def test_memory_meter(judge: Judge) -> None:
     """A block of one's own."""
     suite = """

@@ -68,6 +68,66 @@ def test_copies_are_seen(judge: Judge) -> None:
     assert gate["readings"]["student"]["value"] > 50
 
 
+ANNOTATED = """
+class Annotated(Net):
+    def forward(self, x):
+        with torch.profiler.record_function("all of it"):
+            return super().forward(x)
+
+@pytest.fixture(scope="session")
+def student_model():
+    return Annotated(2, copies=50)
+"""
+
+
+@pytest.mark.parametrize(
+    "student", ["Annotated(2, copies=50)", "torch.jit.script(Net(2, copies=50))"], ids=["annotated", "script"]
+)
+@pytest.mark.filterwarnings("default")
+def test_ranges_are_no_operators(judge: Judge, student: str) -> None:
+    """What stands in a range of one's own, or of TorchScript's, counts as it does outside of it."""
+    suite = SUITE.replace('"copy_share"', '"copy_share", "<= 5%"')
+    plain = judge(suite, more=MODELS + COPYING)
+    found = judge(suite, more=MODELS + ANNOTATED.replace("Annotated(2, copies=50)", student))
+    counts = [one.gate("operator_count")["readings"]["student"]["value"] for one in (plain, found)]
+    assert counts[1] >= 100
+    assert found.gate("copy_share")["verdict"] == "fail"
+    assert "aten::" in found.gate("top_operator_share")["readings"]["student"]["method"]
+
+
+def test_students_of_other_layouts_have_profiles_of_their_own(judge: Judge) -> None:
+    """Their weights are equal, and what they do is not."""
+    layouts = """
+class Images(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 10, 3, padding=1)
+    def forward(self, x):
+        return self.first(x.expand(-1, 3, 16, 16)).contiguous().mean((2, 3))
+
+@pytest.fixture(scope="session", params=["plain", "last"])
+def student_model(request):
+    made = Images()
+    return made.to(memory_format=torch.channels_last) if request.param == "last" else made
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(torch.rand(8, 3, 1, 1), torch.zeros(8).long())
+"""
+    suite = 'import pytest\n\n@pytest.mark.kpi("copy_share")\ndef test_copies(): ...\n'
+    readings = [gate["readings"]["student"] for gate in judge(suite, more=MODELS + layouts).report["gates"]]
+    assert readings[0]["value"] != readings[1]["value"]
+
+
+def test_compiled_models_have_no_count(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel holds several operators: a small count would say nothing."""
+    inside = ANNOTATED.replace('"all of it"', '"## Call CompiledFxGraph abc ##"')
+    gate = judge(SUITE, more=MODELS + inside).gate("operator_count")
+    assert gate["verdict"] == "not_applicable"
+    assert "it runs compiled" in gate["reason"]
+
+
 def test_models_without_torch_have_no_operators(judge: Judge) -> None:
     """Not applicable, with the reason."""
     gate = judge(SUITE).gate("operator_count")

@@ -201,6 +201,13 @@ def test_file_that_is_not_toml_is_no_silent_pass_without_the_flag(shop: pytest.P
     shop.runpytest_inprocess().assert_outcomes(skipped=1)
 
 
+def test_file_with_a_byte_order_mark(shop: pytest.Pytester) -> None:
+    """Editors of Windows write one."""
+    file = shop.path / "modelbench.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert shop.runpytest_inprocess("--modelbench", "--collect-only", "-q").ret == 0
+
+
 def test_relative_paths_start_at_the_file(shop: pytest.Pytester) -> None:
     """Wherever pytest is started, and also where a test folder is a package."""
     folder = shop.mkpydir("inner")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from suites import Judge
+from suites import FAKES, Judge
 
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.options import SUITES
@@ -228,6 +228,26 @@ def test_nan_makes_no_error_of_what_does_not_fit(judge: Judge) -> None:
     finished = judge("", "--modelbench-suite=quality", "-k", "rmse or top1", more=more)
     assert finished.gate("rmse")["verdict"] == "not_applicable"
     assert finished.gate("top1_accuracy")["verdict"] == "error"
+
+
+def test_fixture_with_a_name_of_its_own(judge: Judge) -> None:
+    """As linters ask for, so that no argument shadows a function."""
+    renamed = """
+@pytest.fixture(name="student_model", scope="session")
+def made():
+    return STUDENT
+"""
+    fakes = FAKES.replace(
+        """
+@pytest.fixture(scope="session")
+def student_model():
+    return STUDENT
+""",
+        renamed,
+    )
+    assert "def student_model" not in fakes
+    finished = judge("", "--modelbench-suite=footprint", fakes=fakes)
+    assert finished.report["gates"], finished.text
 
 
 def test_with_workers_and_in_fresh_processes(judge: Judge) -> None:

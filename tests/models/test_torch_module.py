@@ -514,3 +514,32 @@ def test_hash_of_functions_that_name_each_other_is_quick() -> None:
     module = nn.Module()
     module.function = scope["f0"]
     assert TorchModel(module, "a").fingerprint()
+
+
+def test_artefact_of_views_is_what_they_show() -> None:
+    """Pruned structures and split projections are views of larger tensors; a tied weight counts once."""
+    whole = nn.Linear(64, 100, bias=False)
+    module = nn.Module()
+    module.pruned = nn.Parameter(whole.weight[:10])
+    module.turned = nn.Parameter(whole.weight[10:20].T)
+    module.tied = module.pruned
+    artefact = TorchModel(module, "student").artefact()
+    assert 2 * 4 * 64 * 10 < artefact.size_bytes < 2 * 4 * 64 * 10 + 400
+    with pytest.warns():  # torch announces that this API will move
+        packed = torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, dtype=torch.qint8
+        )
+    packed.view = nn.Parameter(nn.Linear(1000, 100).weight[:1])
+    assert TorchModel(packed, "student").artefact().size_bytes < 4 * 1000 + 8000
+
+
+def test_weights_that_became_buffers_are_counted() -> None:
+    """As torchao leaves them in a graph that it has quantised."""
+    root = nn.Module()
+    root.register_buffer("_frozen_param0", torch.ones(4, 8, dtype=torch.int8))
+    root.bias = nn.Parameter(torch.zeros(4))
+    graph = torch.fx.Graph()
+    weight = graph.call_method("float", (graph.get_attr("_frozen_param0"),))
+    graph.output(graph.call_function(nn.functional.linear, (graph.placeholder("x"), weight, graph.get_attr("bias"))))
+    count = TorchModel(torch.fx.GraphModule(root, graph), "student").count_parameters()
+    assert (count.total, count.nonzero, count.buffers) == (36, 32, 0)
