@@ -89,14 +89,15 @@ def _least_growth(
     pairs = np.append(pairs, least)
     off = np.column_stack([drawn, np.full(len(drawn), least)]) - pairs
     others_off = others_drawn - others
-    highest = np.full(len(drawn), -np.inf)
+    highest = lowest = np.zeros(others_drawn.shape)
     spreads = np.empty((len(pairs), len(others)))
     for at in range(len(pairs)):
         apart = off[:, at : at + 1] - others_off
         spreads[at] = np.sqrt(np.mean(apart**2, axis=0))
         apart = np.divide(apart, spreads[at], out=np.zeros_like(apart), where=spreads[at] > 0)
-        highest = np.maximum(highest, apart.max(axis=1))
-    bounds = pairs[:, None] - others - _quantile(highest, alpha) * spreads
+        highest, lowest = np.maximum(highest, apart), np.maximum(lowest, -apart)
+    quantiles = [np.quantile(one, 1 - alpha, axis=0, method="weibull") for one in (highest, lowest)]
+    bounds = pairs[:, None] - others - np.maximum(*quantiles) * spreads  # of skewed noise (ratios) the longer tail
     return float(bounds.max(axis=0).min())
 
 
