@@ -196,6 +196,8 @@ class EarlierMeasurements(BehaviourMeasurements):
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
                 told = f"the teacher was timed on another machine or otherwise ({differ})"
+                if "threads" in otherwise:
+                    told += "; state the same --modelbench-threads in both sessions"
                 if self.gate.kpi.probe == "timing" and not otherwise:
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)
