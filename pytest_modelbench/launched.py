@@ -97,15 +97,20 @@ class Launched:
         """
         if model.file is not None:
             return  # what comes from a file is built here, and may be mapped without being read
-        weights, held = model.weight_bytes(), self.launching.added.held_bytes
+        found = [
+            (model.weight_bytes(), self.launching.added.held_bytes),
+            (model.weight_bytes("cuda"), self.launching.gpu_held_bytes(model)),
+        ]
         others = {f"{role}_model" for role in ROLES if role != self.request.role}
         derived = self.item is not None and others.intersection(made_from(self.item, f"{self.request.role}_model"))
-        if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
-            raise MeasurementError(
-                f"the weights of the {self.request.role} take {humanise(weights, 'B')}, and its fixture added only "
-                f"{humanise(max(held, 0), 'B')}: it was built before, by another fixture or at import. Build it in "
-                f"{self.request.role}_model"
-            )
+        role = self.request.role
+        for weights, held in found:
+            if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
+                raise MeasurementError(
+                    f"the weights of the {role} take {humanise(weights, 'B')}, and its fixture added only "
+                    f"{humanise(max(held, 0), 'B')}: it was built before, by another fixture or at import. Build it "
+                    f"in {role}_model"
+                )
 
 
 class NotBuilt:

@@ -152,8 +152,8 @@ class Model(ABC):
         """
         raise NotApplicable(f"{self.name} is a {self.kind}: torch.compile is for torch modules")
 
-    def weight_bytes(self) -> int:
-        """Return how much of this process's memory its weights take at least; 0 where that is not known."""
+    def weight_bytes(self, device: str = "cpu") -> int:  # noqa: ARG002 - for those who know
+        """Return how much of a kind of device's memory its weights take at least; 0 where that is not known."""
         return 0
 
     def fingerprint(self) -> str:

@@ -106,11 +106,11 @@ class TorchModel(Model):
         """Return the module compiled by torch.compile, which shares its weights."""
         return CompiledModel(self)
 
-    def weight_bytes(self) -> int:
-        """Return the bytes of its tensors in host memory, shared ones once."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
-        held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if _in_memory(t)}
-        return sum(held.values())
+    def weight_bytes(self, device: str = "cpu") -> int:
+        """Return the bytes of its tensors on a kind of device, shared ones once."""
+        tensors = [t for t in (*self.module.parameters(), *self.module.buffers()) if _is_plain(t)]
+        there = [t.untyped_storage() for t in tensors if t.device.type == device]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in there}.values())
 
     def copied_module(self) -> nn.Module | None:
         """Return a deep copy of the module, or None as for `replicate`."""
@@ -273,10 +273,6 @@ def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[key] = value
     return found
-
-
-def _in_memory(tensor: torch.Tensor) -> bool:
-    return _is_plain(tensor) and tensor.device.type == "cpu"
 
 
 def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_modelbench import FakeModel
+from pytest_modelbench.probes import launch
 from pytest_modelbench.probes.launch import (
     Launching,
     LaunchRequest,
@@ -62,6 +63,18 @@ def test_bytes_of_a_gpu_without_what_was_there_before() -> None:
     assert gpu_bytes(on("cuda", 1), before, cuda) == (0, 2048)
     assert gpu_bytes(on("cpu"), before, cuda) == (None, None)
     assert gpu_bytes(FakeModel(), before, cuda) == (None, None)
+
+
+def test_bytes_that_loading_adds_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that were there before its fixture are not among them."""
+    cuda = FakeCuda()
+    monkeypatch.setattr(launch, "gpu_bytes_before", lambda: gpu_bytes_before(cuda))
+    launching = Launching(request(), import_s=0)
+    with launching.loading():
+        cuda.allocated[0] += 500
+    assert launching.gpu_held_bytes(on("cuda"), cuda) == 500
+    assert launching.gpu_held_bytes(on("cuda", 1), cuda) == 0
+    assert launching.gpu_held_bytes(on("cpu"), cuda) == 0
 
 
 def test_gpu_that_is_not_in_use_is_left_alone() -> None:
