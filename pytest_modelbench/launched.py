@@ -99,7 +99,7 @@ class Launched:
             return  # what comes from a file is built here, and may be mapped without being read
         found = [
             (model.weight_bytes(), self.launching.added.held_bytes),
-            (model.weight_bytes("cuda"), self.launching.gpu_held_bytes(model)),
+            (model.weight_bytes("cuda"), self.launching.gpu_held_bytes()),
         ]
         others = {f"{role}_model" for role in ROLES if role != self.request.role}
         derived = self.item is not None and others.intersection(made_from(self.item, f"{self.request.role}_model"))

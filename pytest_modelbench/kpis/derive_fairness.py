@@ -286,7 +286,10 @@ class _Found:
     def gap(self, role: str, alpha: float) -> Estimate:
         """Return how far one model's groups are apart; no gap is below 0, and no ratio above 1."""
         least = 0.0 if self.sign > 0 else -1.0
-        found = gap_interval(self.pairs[role], self.drawn_pairs[role], alpha)
+        pairs, drawn = self.pairs[role], self.drawn_pairs[role]
+        if self.sign < 0:  # of a ratio and its inverse only one can be the smallest, and the other is known badly
+            pairs, drawn = pairs[pairs >= -1], drawn[:, pairs >= -1]
+        found = gap_interval(pairs, drawn, alpha)
         most = 0.0 if self.sign < 0 else math.inf
         return found.map(lambda value: self.sign * min(max(value, least), most) + 0.0)
 

@@ -156,13 +156,14 @@ class Launching:
         self.base_bytes = use.before_bytes if self.base_bytes is None else self.base_bytes
         self.added.after(use)
 
-    def gpu_held_bytes(self, model: Model, cuda: Any = None) -> int:
-        """Return what loading has added on the model's GPU; 0 where it has none."""
-        number = _gpu_of(model)
-        if number is None:
+    def gpu_held_bytes(self, cuda: Any = None) -> int:
+        """Return what loading has added on all GPUs, over which a large model may be spread."""
+        torch = sys.modules.get("torch")
+        cuda = cuda if cuda is not None or torch is None else torch.cuda
+        if cuda is None or not cuda.is_initialized():
             return 0
-        cuda = sys.modules["torch"].cuda if cuda is None else cuda
-        return int(cuda.memory_allocated(number)) - self._gpu_before.get(f"cuda:{number}", 0)
+        held = sum(int(cuda.memory_allocated(number)) for number in range(cuda.device_count()))
+        return held - sum(self._gpu_before.values())
 
     def run(self, model: Model, batches: Sequence[Any]) -> Launch:
         """Run batches through the model and return what the launch has taken.
@@ -228,15 +229,11 @@ def gpu_bytes(model: Model, before: Mapping[str, int], cuda: Any = None) -> tupl
         before: what `gpu_bytes_before` returned.
         cuda: torch.cuda, or a fake of it.
     """
-    number = _gpu_of(model)
-    if number is None:
+    device = getattr(model, "device", None)
+    if getattr(device, "type", None) != "cuda":
         return None, None
     if cuda is None:
         cuda = sys.modules["torch"].cuda
+    number = getattr(device, "index", None) or 0
     taken = int(cuda.max_memory_allocated(number)) - before.get(f"cuda:{number}", 0)
     return taken, int(cuda.max_memory_reserved(number))
-
-
-def _gpu_of(model: Model) -> int | None:
-    device = getattr(model, "device", None)
-    return (getattr(device, "index", None) or 0) if getattr(device, "type", None) == "cuda" else None

@@ -188,7 +188,9 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
         for one in averages
         if one.key != "[memory]"
         and not one.key.startswith(("ProfilerStep", "cuda"))
-        and (not one.is_user_annotation or one.key.startswith(COMPILED))  # a range around operators, none of its own
+        and (
+            not getattr(one, "is_user_annotation", False) or one.key.startswith(COMPILED)
+        )  # a range around operators, none of its own
         and str(one.device_type).endswith("CPU")  # a kernel's time is that of the operator which launched it
     ]
     timed = sorted((one for one in times if one.self_us > 0), key=lambda one: -one.self_us)

@@ -291,6 +291,21 @@ def test_ratio_of_groups_far_apart_is_known() -> None:
     assert 0.05 < found.low < found.value < found.high < 0.15
 
 
+def test_ratio_has_the_ends_of_the_pair_that_is_the_smaller() -> None:
+    """Three in ten against five in ten: what is not known of the inverse, 1.67, makes the ends no wider."""
+    n = 2000
+    group = np.arange(n) % 2
+    student = (np.arange(n) // 2 % 10 < np.where(group == 0, 3, 5)).astype(int)
+    data = {"sensitive": {"sex": group}}
+    options: dict[str, Any] = {"student": student, "targets": np.arange(n) // 2 % 2, "data": data}
+    found = evidence("demographic_parity_ratio", **options).student.estimate
+    assert found.value == pytest.approx(0.6)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.52 < found.low < 0.56
+    assert 0.64 < found.high < 0.68
+
+
 def test_rate_of_a_few_is_left_out() -> None:
     """A group with one positive has a true positive rate of 0 or 1: as undefined as one without any."""
     group = np.repeat(["a", "b", "c"], 40)

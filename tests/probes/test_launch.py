@@ -72,9 +72,9 @@ def test_bytes_that_loading_adds_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> No
     launching = Launching(request(), import_s=0)
     with launching.loading():
         cuda.allocated[0] += 500
-    assert launching.gpu_held_bytes(on("cuda"), cuda) == 500
-    assert launching.gpu_held_bytes(on("cuda", 1), cuda) == 0
-    assert launching.gpu_held_bytes(on("cpu"), cuda) == 0
+        cuda.allocated[1] += 30
+    assert launching.gpu_held_bytes(cuda) == 530
+    assert launching.gpu_held_bytes(FakeCuda(initialised=False)) == 0
 
 
 def test_gpu_that_is_not_in_use_is_left_alone() -> None:
