@@ -263,11 +263,11 @@ class Judging:
         if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
-        if self.session.recorder is not None and self.settings.record_contract is not None:
-            self._write_contract(session, Path(self.config.invocation_params.dir, self.settings.record_contract))
         settings, record = self.settings, self.record
         why = "" if record.measured_anything() else "nothing was measured"
         why = why if record.complete(int(session.exitstatus)) else "the run did not come to its end"
+        if self.session.recorder is not None and settings.record_contract is not None:
+            self._write_contract(session, Path(self.config.invocation_params.dir, settings.record_contract))
         for what, option, given in (
             ("JSON report", "json", settings.json_path),
             ("baseline", "save_baseline", settings.save_baseline),

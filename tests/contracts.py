@@ -36,7 +36,7 @@ def test_latency(): ...
 DATA = """
 @pytest.fixture(scope="session")
 def eval_data():
-    return EvalData(INPUTS, TARGETS, sensitive={"sex": np.array(["a", "b"])[np.arange(ROWS) // 10 % 2]} {more})
+    return EvalData(INPUTS, TARGETS, sensitive={{"sex": np.array(["a", "b"])[np.arange(ROWS) // 10 % 2]}} {more})
 """
 GONE = """
 @pytest.fixture(scope="session")
@@ -46,10 +46,7 @@ def teacher_model():
 
 
 def data(more: str = "") -> str:
-    return DATA.format(more=f", {more}" if more else "").replace('{"sex"', '{"sex"')
-
-
-DATA = DATA.replace('{"sex": np', '{{"sex": np').replace("// 10 % 2]}", "// 10 % 2]}}")
+    return DATA.format(more=f", {more}" if more else "")
 
 
 def record(judge: Judge, suite: str = SUITE, more: str = "", **options: Any) -> Finished:

@@ -71,7 +71,7 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
         yield _worst_feature(drift, question, measurements)
         return
     found = _Found(question, measurements, both=True)
-    told = ", ".join(f"{role} {found.gap(role, question.alpha).value:.4g}" for role in ("student", "teacher"))
+    told = ", ".join(f"{role} {found.value(role):.4g}" for role in ("student", "teacher"))
     reading = replace(found.reading("student"), estimate=found.drift(), method=f"{told}; {found.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
 
@@ -262,6 +262,10 @@ class _Found:
             pairs = pairs_of(name, self._drawn_rates(role), levels)[:, defined]
             drawn[role] = np.where(np.isfinite(pairs), pairs, points[role][defined])  # a resample without the rate
         return {role: pairs[defined] for role, pairs in points.items()}, drawn
+
+    def value(self, role: str) -> float:
+        """Return how far one model's groups are apart."""
+        return self.sign * float(self.pairs[role].max()) + 0.0
 
     def drift(self) -> Estimate:
         """Return how much the student's groups are further apart than the teacher's."""

@@ -27,7 +27,7 @@ def gap_interval(pairs: FloatArray, drawn: FloatArray, alpha: float) -> Estimate
     off = drawn - pairs
     value = float(np.max(pairs))
     low = value - _quantile(np.max(off, axis=1), alpha)
-    return Estimate(value=value, low=min(low, value), high=_upper(pairs, off, pairs, off, alpha))
+    return Estimate(value=value, low=min(low, value), high=_upper(pairs, off, alpha))
 
 
 def drift_interval(
@@ -102,11 +102,11 @@ def _least_growth(
     return float(bounds.max(axis=0).min())
 
 
-def _upper(leading: FloatArray, leading_off: FloatArray, changed: FloatArray, off: FloatArray, alpha: float) -> float:
-    """Return an upper bound of `changed` for whichever pair is the largest of `leading`."""
-    furthest = _quantile(np.max(np.abs(leading_off), axis=1), FINDING * alpha)
-    possible = leading >= np.max(leading) - 2 * furthest
-    return float(np.max(changed[possible])) + _quantile(np.max(-off[:, possible], axis=1), (1 - FINDING) * alpha)
+def _upper(pairs: FloatArray, off: FloatArray, alpha: float) -> float:
+    """Return an upper bound of whichever pair is the largest."""
+    furthest = _quantile(np.max(np.abs(off), axis=1), FINDING * alpha)
+    possible = pairs >= np.max(pairs) - 2 * furthest
+    return float(np.max(pairs)) + _quantile(np.max(-off[:, possible], axis=1), (1 - FINDING) * alpha)
 
 
 def _quantile(values: FloatArray, alpha: float) -> float:
