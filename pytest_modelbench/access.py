@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, ModelError, NotApplicable, UsageMistake
+from pytest_modelbench.errors import (
+    MeasurementError,
+    ModelbenchError,
+    ModelError,
+    NotApplicable,
+    UsageMistake,
+    cause_of,
+)
 from pytest_modelbench.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
@@ -295,7 +302,7 @@ class KpiAccess:
         except pytest.skip.Exception as skipped:
             raise NotApplicable(f"fixture {fixture} skipped: {skipped.msg}") from skipped
         except Exception as error:
-            raise ModelError(f"fixture {fixture} raised {type(error).__name__}: {error}") from error
+            raise ModelError(f"fixture {fixture} raised {cause_of(error)}") from error
 
 
 def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:

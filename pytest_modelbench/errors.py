@@ -10,10 +10,17 @@ ModelbenchError
 ├── CheckFailure            a model breaks a rule that a test checks in its body; an AssertionError too
 └── NotApplicable           the question makes no sense here (a callable has no parameters)
 
-Messages say where, what was found, what was expected and what to write instead.
+Messages say where, what was found, what was expected and what to write instead. An object of the user's enters a
+message through `cause_of`, `message_of` or `shown` only: its own `__str__` or `__repr__` may raise, print escape
+sequences or fill a terminal.
 """
 
 from __future__ import annotations
+
+import unicodedata
+
+_LONGEST = 500
+_SHORT = 120
 
 
 class ModelbenchError(Exception):
@@ -63,3 +70,55 @@ class CheckFailure(ModelbenchError, AssertionError):
 
 class NotApplicable(ModelbenchError):
     """The KPI has no meaning for this model or session; the item is skipped with this reason."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text without characters that a terminal would obey or cannot print.
+
+    >>> visible("a\x1b[2Jb\ud800")
+    'a\\x1b[2Jb\\ud800'
+    """
+    return "".join(_escaped(character) if _is_hidden(character) else character for character in text)
+
+
+def _is_hidden(character: str) -> bool:
+    return character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cf", "Cs"}
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def message_of(error: BaseException) -> str:
+    r"""Return the first line of an exception's message, whatever its class makes of `str()`.
+
+    >>> message_of(ValueError("no such file\nsecond line")), message_of(ValueError())
+    ('no such file', 'no message')
+    """
+    try:
+        text = str(error).strip()
+    except Exception as failure:  # noqa: BLE001 - the user's own __str__
+        return f"its message cannot be read ({type(failure).__name__})"
+    return visible(text.splitlines()[0][:_LONGEST]) if text else "no message"
+
+
+def cause_of(error: BaseException) -> str:
+    """Return an exception's class and the first line of its message.
+
+    >>> cause_of(KeyError("label"))
+    "KeyError: 'label'"
+    """
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
+def shown(value: object) -> str:
+    """Return a short `repr` of anything, also where its own cannot be had.
+
+    >>> shown("x" * 1000) == "'" + "x" * 119 + "..."
+    True
+    """
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - the user's own __repr__
+        return f"<{type(value).__name__} without a repr>"
+    return visible(text if len(text) <= _SHORT else f"{text[:_SHORT]}...")

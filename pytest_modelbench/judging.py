@@ -15,7 +15,7 @@ import pytest
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable
+from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, cause_of
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
@@ -384,7 +384,7 @@ def _set_up_failure(error: BaseException) -> str:
     missing = getattr(error, "argname", None)
     if type(error) is pytest.FixtureLookupError and missing is not None:
         return f"set-up failed: there is no fixture {missing!r}"
-    return f"set-up failed: {type(error).__name__}: {error}"
+    return f"set-up failed: {cause_of(error)}"
 
 
 def _outcome(report: pytest.TestReport) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData, as_eval_data
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, ModelbenchError, NotApplicable
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, ModelbenchError, NotApplicable, cause_of
 from pytest_modelbench.gates import Gate, condition_gate
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.judged import judged, unjudged
@@ -297,5 +297,4 @@ class BenchSession:
 def _foreign(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    told = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {told:.200}{where}"
+    return f"{cause_of(error):.250}{where}"

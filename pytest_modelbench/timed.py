@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError, cause_of
 from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import duplicate
@@ -177,9 +177,8 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
                 try:
                     made.bind(batch)()
                 except Exception as error:
-                    told = (str(error).strip().splitlines() or ["no message"])[0]
                     raise MeasurementError(
-                        f"torch.compile cannot compile the {role}: {type(error).__name__}: {told:.200}"
+                        f"torch.compile cannot compile the {role}: {cause_of(error):.250}"
                     ) from error
         seconds[role] = time.monotonic() - start
     return compiled, seconds

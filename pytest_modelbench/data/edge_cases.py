@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.cases import BUILT_IN
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, NotApplicable
+from pytest_modelbench.errors import DataError, NotApplicable, cause_of
 from pytest_modelbench.models.outputs import (
     as_array,
     duplicate,
@@ -114,7 +114,7 @@ def make_case(
             inputs = own(duplicate(plain))
             origin = np.full(rows(inputs), -1)
         except Exception as error:
-            raise DataError(f"edge case {name!r}: the function raised {type(error).__name__}: {error}") from error
+            raise DataError(f"edge case {name!r}: the function raised {cause_of(error)}") from error
     else:
         _check_applies(name, seen.kind)
         inputs, origin = _BUILD.get(name, _filled)(name, plain, seen)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
-from pytest_modelbench.errors import DataError, ModelbenchError, ModelError
+from pytest_modelbench.errors import DataError, ModelbenchError, ModelError, cause_of
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
@@ -257,7 +257,7 @@ def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     except ModelbenchError:
         raise
     except Exception as error:
-        raise DataError(f"reading the evaluation data raised {type(error).__name__}: {error}") from error
+        raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:

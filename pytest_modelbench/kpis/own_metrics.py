@@ -16,7 +16,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError, cause_of
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.stats.paired import IntArray, Statistic
@@ -45,9 +45,7 @@ def own_statistic(question: Question, predictions: Predictions) -> Statistic:
         except Exception as error:
             if len(np.unique(index)) < len(index):
                 return math.nan  # undefined on this resample, as for scikit-learn's metrics
-            raise MeasurementError(
-                f"the metric of {question.kpi.name} raised {type(error).__name__}: {error}"
-            ) from error
+            raise MeasurementError(f"the metric of {question.kpi.name} raised {cause_of(error)}") from error
 
     return measured
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.errors import ModelError, NotApplicable, message_of
 from pytest_modelbench.models.outputs import shapes
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Model(ABC):
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Return the error that tells of a call that raised."""
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        first_line = message_of(error)
         return self._blamed(
             f"{self.name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: {first_line}"
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import transformers
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.outputs import leaves
 from pytest_modelbench.models.saved import HUB, Loading
@@ -81,7 +81,7 @@ def load_pretrained(source: str, loading: Loading) -> Model:
             )
         module, told = getattr(transformers, classes[0]).from_pretrained(name, output_loading_info=True, **keywords)
     except (OSError, ValueError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = message_of(error)
         raise ModelError(f"{loading.name}: {source} cannot be loaded by transformers: {first}") from error
     absent = sorted(map(str, [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]))
     if absent:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_modelbench.errors import ModelError, UsageMistake
+from pytest_modelbench.errors import ModelError, UsageMistake, cause_of
 from pytest_modelbench.models.saved import HUB, Filled, SavedModel
 from pytest_modelbench.settings import NamedSpec
 
@@ -97,7 +97,7 @@ def _import(source: str, spec: str, folder: Path) -> ModuleType:
     except (UsageMistake, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise UsageMistake(f"{spec!r}: importing {source} raised {type(error).__name__}: {error}") from error
+        raise UsageMistake(f"{spec!r}: importing {source} raised {cause_of(error)}") from error
 
 
 def _same_module(module: ModuleType, source: str, spec: str, folder: Path) -> ModuleType:
@@ -166,4 +166,4 @@ def _made(target: Any, spec: str) -> Any:
     try:
         return target()
     except Exception as error:
-        raise ModelError(f"the factory {spec!r} raised {type(error).__name__}: {error}") from error
+        raise ModelError(f"the factory {spec!r} raised {cause_of(error)}") from error

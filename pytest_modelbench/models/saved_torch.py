@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.errors import MeasurementError, ModelError, cause_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 from pytest_modelbench.models.torch_module import TorchModel
@@ -216,8 +216,7 @@ def _state_of(path: Path, loading: Loading) -> dict[str, Any]:
 
 
 def _unreadable(path: str, what: str, loading: Loading, error: BaseException) -> ModelError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(f"{loading.name}: {path} cannot be read as {what}: {first}")
+    return ModelError(f"{loading.name}: {path} cannot be read as {what}: {cause_of(error)}")
 
 
 def _tight(line: str) -> str:

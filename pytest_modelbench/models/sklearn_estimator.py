@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.errors import MeasurementError, ModelError, cause_of
 from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 
@@ -116,5 +116,5 @@ def load_pickle(path: str, loading: Loading) -> Model:
     try:
         found = joblib.load(path)
     except Exception as error:  # unpickling runs foreign code
-        raise ModelError(f"{loading.name}: {path} cannot be unpickled: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{loading.name}: {path} cannot be unpickled: {cause_of(error)}") from error
     return SklearnModel(found, loading.name, Path(path))

@@ -16,7 +16,7 @@ import psutil
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.errors import MeasurementError, ModelError, message_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.outputs import leaves, map_tree
@@ -48,7 +48,7 @@ class TorchModel(Model):
             try:
                 module.to(device)
             except (RuntimeError, AssertionError, NotImplementedError) as error:
-                first_line = str(error).splitlines()[0]
+                first_line = message_of(error)
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
         tensors = [*module.parameters(), *module.buffers()]
         self.device = torch.device(device) if device else (tensors[0].device if tensors else torch.device("cpu"))
