@@ -58,9 +58,11 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "processes": (_is_whole, "a whole number of at least 2, or 1 for none"),
     "memory": (lambda _: True, ""),
     "allow_estimated": _TRUTH,
+    "allow_weak_teacher": _TRUTH,
     "compile": _TRUTH,
     "headroom": (lambda v: _is_number(v) and 1 <= v < 100, "a factor of at least 1, such as 1.2"),
     "key": (_is_text, "a text: an entry of the metric's answer"),
+    "inputs": (lambda v: v in {"labels", "scores"}, "'labels' or 'scores': what the metric receives"),
     "average": (lambda v: v in AVERAGES, f"one of {', '.join(AVERAGES)}"),
     "min_n": _WHOLE,
     "depth": _WHOLE,
@@ -192,8 +194,16 @@ class Gate:
 
     @property
     def told_options(self) -> dict[str, Any]:
-        """The measurement options for reports: functions by their names."""
-        return {name: name_of(value) if callable(value) else value for name, value in self.options.items()}
+        """The measurement options for reports: functions by their names; what only allows something is left out."""
+        return {
+            name: name_of(value) if callable(value) else value
+            for name, value in self.options.items()
+            if name != "allow_weak_teacher"
+        }
+
+    @property
+    def _rests_on_teacher(self) -> bool:
+        return self.compares or (self.kpi.paired and bool(self.limits))
 
     def question(self, *, with_teacher: bool, seed: int) -> Question:
         """Return what is asked of the KPI."""
@@ -203,6 +213,7 @@ class Gate:
             confidence=self.confidence or DEFAULT_CONFIDENCE,
             asked=self.confidence is not None,
             with_teacher=with_teacher,
+            anchored=self._rests_on_teacher and self.options.get("allow_weak_teacher") is False,
             lenient=self.ready_made,
             seed=seed,
         )

@@ -54,6 +54,10 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
     "tolerance": {"type": "number", "minimum": 0, "description": "how far a probability or value may move"},
     "sign": {"enum": [1, -1], "description": "1 if the value may only rise, -1 if it may only fall"},
     "allow_estimated": {"type": "boolean", "description": "let absolute limits judge what was not measured"},
+    "allow_weak_teacher": {
+        "type": "boolean",
+        "description": "let limits be relative to a teacher that predicts no better than a constant",
+    },
 }
 _JSON_TYPES = {str: "string", int: "integer", list: "array"}
 
@@ -128,6 +132,7 @@ def _other_gate() -> dict[str, Any]:
             "better": {"enum": ["higher", "lower"]},
             "unit": {"type": "string"},
             "key": {"type": "string", "description": "the entry of a metric's answer"},
+            "inputs": {"enum": ["labels", "scores"], "description": "what the metric receives as predictions"},
             **_OPTION_TYPES,
         },
         "additionalProperties": False,

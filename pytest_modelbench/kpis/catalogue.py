@@ -46,6 +46,9 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
     return kpi, options
 
 
+_OF_METRICS = {"confidence": None, "key": None, "inputs": None, "allow_weak_teacher": False}
+
+
 def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     metric = own.get("metric")
     scorer = isinstance(metric, str) and ":" not in metric
@@ -85,7 +88,9 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         probe="record" if metric is None else "predictions",
         derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
-        options={} if metric is None else {"confidence": None, "key": None},
+        options={}
+        if metric is None
+        else {"confidence": None, "key": None, "inputs": None, "allow_weak_teacher": False},
         metric=metric,
     )
 

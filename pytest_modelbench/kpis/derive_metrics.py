@@ -14,7 +14,7 @@ from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.derive_footprint import exact_comparison
 from pytest_modelbench.kpis.derive_shares import check_paired, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.own_metrics import own_statistic
+from pytest_modelbench.kpis.own_metrics import own_statistic, told_inputs
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.paired import IntArray, Statistic, paired_bootstrap
@@ -75,7 +75,7 @@ def _resampled(
     if not math.isfinite(first):
         raise MeasurementError(f"{question.kpi.name} of {student.outputs.model} is {first}")
     averaged = f"{question.options['average']}-averaged; " if question.options.get("average") else ""
-    method = f"{averaged}{meaning_of(student)}"
+    method = f"{averaged}{meaning_of(student)}{told_inputs(question, student)}"
     if slow:
         own, other, comparison = _points(*statistics, len(student))
         method += "; too slow to resample, state confidence= to have the interval"

@@ -59,7 +59,7 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     reading = share_reading(question, student, int(student_right.sum()))
     if not question.with_teacher:
         wrong = _worst(student, np.flatnonzero(~student_right))
-        return Evidence(student=reading, sampled=question.asked, notes=_constant(student), worst_samples=wrong)
+        return Evidence(student=reading, sampled=question.asked, notes=_suspicious(student), worst_samples=wrong)
     teacher = judged_predictions(question, measurements, "teacher")
     check_paired(student, teacher)
     teacher_right = right(teacher)
@@ -71,7 +71,7 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
         comparison=replace(comparison, method=told),
         sampled=question.asked,
-        notes=_constant(student),
+        notes=_suspicious(student),
         worst_samples=_worst(student, np.flatnonzero(teacher_right & ~student_right)),
     )
 
@@ -178,6 +178,11 @@ def by_class(student: Predictions, teacher: Predictions, hits: Mask) -> tuple[di
     )
 
 
+def _suspicious(student: Predictions) -> tuple[str, ...]:
+    """Say that a model does not look at its inputs, or that its classes are in another order than the targets'."""
+    return _constant(student) or ((student.class_order,) if student.class_order else ())
+
+
 def _constant(student: Predictions) -> tuple[str, ...]:
     """Say that a model does not look at its inputs."""
     if len(student) < 2 or not bool(np.all(student.labels == student.labels[0])):
@@ -227,7 +232,8 @@ def judged_predictions(
 
     Raises:
         DataError: the KPI needs targets and the data have none.
-        MeasurementError: some outputs are not finite: a NaN is neither right nor wrong.
+        MeasurementError: some outputs are not finite: a NaN is neither right nor wrong; or it is the teacher of a
+            limit that rests on it, and no better than a constant.
     """
     predictions = measurements.predictions(role)
     if targets and predictions.targets is None:
@@ -241,6 +247,8 @@ def judged_predictions(
             "Write EvalData(..., task='multiclass') if that is wrong"
         )
     refuse_nonfinite(question, predictions)
+    if targets and role == "teacher" and question.anchored and predictions.doubt:
+        raise MeasurementError(f"{predictions.doubt}. Put it right, or write allow_weak_teacher=True")
     return predictions
 
 

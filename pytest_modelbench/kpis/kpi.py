@@ -165,8 +165,9 @@ class Question:
     """What is asked of a KPI for one gate.
 
     `confidence` is that of each side; `asked` says that the user stated it, which makes a quality limit a
-    non-inferiority test. `with_teacher` asks for the teacher's value and the comparison. `lenient` leaves out what
-    does not fit, for ready-made suites.
+    non-inferiority test. `with_teacher` asks for the teacher's value and the comparison. `anchored` says that a limit
+    rests on the teacher, which must then be better than a constant. `lenient` leaves out what does not fit, for
+    ready-made suites.
     """
 
     kpi: Kpi
@@ -174,6 +175,7 @@ class Question:
     confidence: float = 0.95
     asked: bool = False
     with_teacher: bool = False
+    anchored: bool = False
     lenient: bool = False
     seed: int = 0
 

@@ -24,6 +24,14 @@ from pytest_modelbench.stats.paired import IntArray, Statistic
 Array = npt.NDArray[Any]
 
 
+def told_inputs(question: Question, predictions: Predictions) -> str:
+    """Say for a reading's method what the user's metric receives; "" where it asks for what it needs."""
+    metric = question.kpi.metric
+    if metric is None or isinstance(metric, str) or hasattr(metric, "update"):
+        return ""
+    return f"; the metric receives {received(question, predictions)}"
+
+
 def own_statistic(question: Question, predictions: Predictions) -> Statistic:
     """Return the user's metric as a statistic of the samples in an index array.
 
@@ -33,7 +41,7 @@ def own_statistic(question: Question, predictions: Predictions) -> Statistic:
     """
     if predictions.targets is None:
         raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
-    compute = _computation(question.kpi.metric, predictions, predictions.targets)
+    compute = _computation(question, predictions, predictions.targets)
 
     def measured(index: IntArray) -> float:
         try:
@@ -50,16 +58,39 @@ def own_statistic(question: Question, predictions: Predictions) -> Statistic:
     return measured
 
 
-def _computation(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
+def received(question: Question, predictions: Predictions) -> str:
+    """Say what a callable or an object with `.compute()` gets as predictions: `labels` or `scores`.
+
+    Raises:
+        DataError: several labels per sample, and the marker does not say; or scores of a model that has none.
+    """
+    stated = question.options.get("inputs")
+    if stated is None and predictions.task == "multilabel" and not hasattr(question.kpi.metric, "compute"):
+        raise DataError(
+            f"the metric of {question.kpi.name} can take the labels of a multilabel model or its scores, which rank "
+            "them. Write inputs='labels' or inputs='scores'"
+        )
+    if stated == "scores" and predictions.scores is None:
+        raise DataError(
+            f"the metric of {question.kpi.name} asks for inputs='scores', and {predictions.outputs.model} returns "
+            f"{predictions.meaning}. Write inputs='labels'"
+        )
+    return stated or "labels"
+
+
+def _computation(question: Question, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
+    metric = question.kpi.metric
     if isinstance(metric, str):
         scorer = get_scorer(metric)
         stand_in = (_Regressor if predictions.task == "regression" else _Classifier)(predictions)
         return lambda index: scorer(stand_in, index, targets[index])
     if all(hasattr(metric, name) for name in ("update", "compute", "reset")):
         return _torchmetrics(metric, predictions, targets)
+    scores = predictions.scores if received(question, predictions) == "scores" else None
+    given: Array = predictions.labels if scores is None else scores
     if hasattr(metric, "compute"):
-        return lambda index: metric.compute(predictions=predictions.labels[index], references=targets[index])
-    return lambda index: metric(targets[index], predictions.labels[index])
+        return lambda index: metric.compute(predictions=given[index], references=targets[index])
+    return lambda index: metric(targets[index], given[index])
 
 
 def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:

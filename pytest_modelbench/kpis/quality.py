@@ -10,6 +10,7 @@ _FORWARD = "one forward pass over the evaluation data"
 _BOOTSTRAP = f"{_FORWARD}; paired bootstrap by sample"
 _TANGO = f"{_FORWARD}; Wilson interval, Tango's score interval for the paired difference"
 
+_JUDGED = {"confidence": None, "allow_weak_teacher": False}
 _AVERAGED = ("f1", "precision", "recall", "roc_auc")
 
 
@@ -25,7 +26,7 @@ def _scored(name: str, unit: str, better: str, definition: str, source: str, bou
         probe="predictions",
         derive="derive_metrics:roc_auc" if name == "roc_auc" else "derive_sums:summed",
         bounds=bounds,
-        options={**({"average": "macro"} if name in _AVERAGED else {}), "confidence": None},
+        options={**({"average": "macro"} if name in _AVERAGED else {}), **_JUDGED},
     )
 
 
@@ -43,7 +44,7 @@ def _accuracy(k: int) -> Kpi:
         probe="predictions",
         derive=f"derive_shares:top{k}_accuracy",
         bounds=SHARE,
-        options={"confidence": None},
+        options=_JUDGED,
     )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def _pair(name: str, better: str, definition: str, source: str) -> Kpi:
         probe="predictions",
         derive=f"{'derive_fidelity' if name == 'churn_among_wrong' else 'derive_shares'}:{name}",
         bounds=SHARE,
-        options={"confidence": None},
+        options={"confidence": None} if name == "agreement" else _JUDGED,
         paired=True,
     )
 
@@ -92,7 +93,7 @@ def _drop(name: str, derive: str, definition: str, options: dict[str, int]) -> K
         probe="predictions",
         derive=derive,
         bounds=(-100.0, 100.0),
-        options={"min_n": 20, **options, "confidence": None},
+        options={"min_n": 20, **options, **_JUDGED},
         paired=True,
     )
 
@@ -173,7 +174,7 @@ KPIS = (
         probe="predictions",
         derive="derive_calibration:ece",
         bounds=SHARE,
-        options={"confidence": None},
+        options=_JUDGED,
     ),
     _drop("class_drop", "derive_slices:class_drop", "largest drop of a class's recall", {}),
     _drop("slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, DoesNotFit
+from pytest_modelbench.probes.anchoring import doubt_about, order_of_classes
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
 from pytest_modelbench.probes.predictions import NARROWED_BYTES, Outputs, shown_ids
 
@@ -45,6 +47,16 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.outputs)
+
+    @functools.cached_property
+    def doubt(self) -> str:
+        """Why nothing can be relative to this model, or "" (see `probes.anchoring`)."""
+        return doubt_about(self)
+
+    @functools.cached_property
+    def class_order(self) -> str:
+        """What tells that the classes are in another order than the targets', or ""."""
+        return order_of_classes(self)
 
     def release(self) -> None:
         """Give back the memory of rows that were read from a file."""

@@ -161,3 +161,37 @@ def test_several_thresholds_on_one_metric(judge: Judge) -> None:
     )
     assert [limit["verdict"] for limit in finished.gate("right")["limits"]] == ["pass", "fail", "pass"]
     finished.result.assert_outcomes(passed=1, failed=1)
+
+
+def _mean_rank(targets: Any, predictions: Any) -> float:
+    """Return a ranking metric, which labels cannot give: the mean score of what holds above what does not."""
+    return float((predictions * targets).sum(axis=1).mean())
+
+
+def test_multilabel_metric_says_whether_it_takes_labels_or_scores() -> None:
+    """A callable on a multilabel task is asked for inputs=; the reading states what it received."""
+    truth = (np.arange(60).reshape(-1, 1) % np.array([2, 3, 5]) == 0).astype(int)
+    scores = np.where(truth == 1, 0.9, 0.2)
+    data = {"task": "multilabel", "outputs": "probabilities"}
+
+    def found(**options: Any) -> Any:
+        return evidence(
+            "rank", ">= 0", student=scores, teacher=scores, targets=truth, data=data,
+            metric=_mean_rank, better="higher", **options,
+        ).student  # fmt: skip
+
+    with pytest.raises(MeasurementError, match="Write inputs='labels' or inputs='scores'"):
+        found()
+    assert found(inputs="labels").value == pytest.approx(truth.sum(axis=1).mean())
+    assert found(inputs="scores").value == pytest.approx(0.9 * truth.sum(axis=1).mean())
+    assert "the metric receives scores" in found(inputs="scores").method
+
+
+def test_scores_of_a_model_without_scores_are_refused() -> None:
+    """A model that returns labels cannot give the scores that a marker asks for."""
+    labels = np.arange(60) % 3
+    with pytest.raises(MeasurementError, match="asks for inputs='scores', and student returns labels"):
+        evidence(
+            "rank", ">= 0", student=labels, teacher=labels, targets=labels, metric=_mean_rank, better="higher",
+            inputs="scores",
+        )  # fmt: skip
