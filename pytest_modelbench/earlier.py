@@ -45,10 +45,22 @@ class EarlierMeasurements(BehaviourMeasurements):
             own = self._beside_contract(own, self.session.contract)
         if gate.regresses and earlier:
             own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
+        same = self._same_model() if question.with_teacher and gate.compares else ""
         for look in own:
+            if same:
+                look = replace(look, notes=(*look.notes, same))  # noqa: PLW2901 - the look with what must be said
             if gate.kpi.of_inputs:  # a later session's may be larger, and cost more
                 self.session.data_notes.setdefault(self.plan.suite, {})["form"] = self.data().form()
             yield look
+
+    def _same_model(self) -> str:
+        """Say that student and teacher are one model, so that every comparison is of a model with itself."""
+        if self.roles or self.session.contract is not None:
+            return ""
+        student, teacher = self.model("student"), self.model("teacher")
+        if self.session.hash_of(student) != self.session.hash_of(teacher):
+            return ""
+        return f"{student.name} and the teacher have equal content: the model is compared with itself"
 
     def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""

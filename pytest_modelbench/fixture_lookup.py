@@ -1,6 +1,6 @@
 """Which fixture wins for an item, and what else only pytest's private attributes tell.
 
-Their only home (`_fixtureinfo`, `_fixturemanager`): there is no public way to ask.
+Their only home (`_fixtureinfo`, `_fixturemanager`, `_pyfuncitem`): there is no public way to ask.
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ def made_from(item: pytest.Item, name: str) -> list[str]:
         definitions = manager.getfixturedefs(one, item)
         names += [other for other in (definitions[-1].argnames if definitions else ()) if other not in names]
     return names
+
+
+def item_of(request: pytest.FixtureRequest) -> pytest.Item:
+    """Return the item for which a fixture of any scope is set up."""
+    item: pytest.Item = request._pyfuncitem  # noqa: SLF001 - see above
+    return item
 
 
 def place_of(item: pytest.Item) -> str:

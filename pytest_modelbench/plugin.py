@@ -119,7 +119,11 @@ def pytest_configure(config: pytest.Config) -> None:
             hooks = Recording() if settings.record_contract else WithoutTeacher()
             config.pluginmanager.register(hooks, "modelbench-contracting")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
-        if judging.child is not None:
+        if judging.child is None:
+            from pytest_modelbench.teacher_guard import TeacherGuard
+
+            config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
+        else:
             from pytest_modelbench.launched import measure_launch
 
             measure_launch(config, judging.child)

@@ -160,6 +160,10 @@ class Model(ABC):
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""
         return f"{self.kind}:object-{self.serial}"
 
+    def weights_hash(self) -> str | None:
+        """Return a hash of what training or compressing changes, or None where that cannot be read."""
+        return None
+
     def count_parameters(self) -> ParameterCount:
         """Count the parameters.
 

@@ -56,13 +56,19 @@ def check_finite(model: Model, case: EdgeCase, tolerance: float = TOLERANCE) -> 
         if reference is not None and reference.raised is not None:
             raise NotApplicable(f"{case}: the teacher does not answer it either: {reference.raised}")
         told = ", and its teacher answers" if reference is not None and reference.known else ""
-        raise CheckFailure(f"{case}: {answers.raised}{told}")
+        raise CheckFailure(f"{case}: {answers.raised}{told}{_how_to_leave_out(case.name)}")
     count = rows(case.inputs)
     if answers.array.ndim == 0 or len(answers.array) != count:
         raise CheckFailure(f"{case}: {model.name} gives outputs {answers.shape} for {count} rows")
     _check_finite_rows(answers, reference)
     if (case.origin >= 0).any():
         _check_kept_rows(answers, reference, tolerance)
+
+
+def _how_to_leave_out(name: str) -> str:
+    if name != "empty-batch":
+        return ""
+    return ". If no batch is ever empty, name the cases that may occur: @pytest.mark.edge_case('zeros', 'huge', ...)"
 
 
 def _check_finite_rows(answers: _Answers, reference: _Answers | None) -> None:

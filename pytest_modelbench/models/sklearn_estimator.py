@@ -64,6 +64,11 @@ class SklearnModel(Model):
         except (PicklingError, TypeError, AttributeError):
             return super().fingerprint()
 
+    def weights_hash(self) -> str | None:
+        """Hash the estimator with everything that was fitted, or return None."""
+        found = self.fingerprint()
+        return None if ":object-" in found else found
+
     def artefact(self) -> Artefact:
         """Return the size of the file it came from, or of the estimator as joblib dumps it, uncompressed."""
         if self.file is not None:

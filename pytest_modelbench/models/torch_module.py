@@ -139,6 +139,19 @@ class TorchModel(Model):
             return super().fingerprint()
         return f"torch:{'object-' if content.by_identity else ''}{content.hexdigest()}"
 
+    def weights_hash(self) -> str | None:
+        """Hash the state_dict and the classes of all submodules; None where the user's code does not give it."""
+        content = ContentHash(self.module)
+        try:
+            for path, module in self.module.named_modules(remove_duplicate=False):
+                content.add(path, type(module).__qualname__)
+            for key, value in self.module.state_dict(keep_vars=True).items():
+                content.add(key)
+                content.add_state(value)
+        except Exception:  # noqa: BLE001 - as for the fingerprint
+            return None
+        return content.hexdigest()
+
     def _add_to(self, content: ContentHash) -> None:
         for path, module in self.module.named_modules(remove_duplicate=False):
             content.add(path, content.text_of(type(module)))

@@ -101,7 +101,8 @@ class _Table:
         counts = np.bincount(self.true * of + self.said, minlength=of * of).reshape(of, of)
         theirs, ours = scipy.optimize.linear_sum_assignment(-counts)
         gained = int(counts[theirs, ours].sum()) - self.right
-        moved = [(t, s) for t, s in zip(theirs, ours, strict=True) if t != s and counts[t, s]]
+        pairs = zip(theirs.tolist(), ours.tolist(), strict=True)
+        moved = [(t, s) for t, s in pairs if t != s and counts[t, s]]
         clear = all(2 * counts[t, s] > self.totals[t] for t, s in moved)
         if not moved or not clear or gained < LIFTED * self.n:
             return ""
@@ -168,8 +169,8 @@ def _no_better_than_rates(model: str, labels: Array, targets: Array) -> str:
         return ""
     return (
         f"{model} predicts the {int(both.sum())} labels no more often where they hold ({100 * found.mean():.1f}%) "
-        f"than where they do not ({100 * false.mean():.1f}%), so nothing can be relative to it: the labels or their order "
-        "are the usual cause"
+        f"than where they do not ({100 * false.mean():.1f}%), so nothing can be relative to it: the labels or their "
+        "order are the usual cause"
     )
 
 

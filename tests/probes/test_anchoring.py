@@ -106,9 +106,11 @@ def test_rare_positives_are_no_weak_teacher() -> None:
 def test_few_samples_do_not_refuse_a_good_teacher() -> None:
     """Four right of four prove little, and refuse nothing; nor does a set of one class."""
     four = 5.0 * np.eye(2)[[0, 1, 1, 0]]
-    assert evidence("top1_accuracy", "drop <= 5 pp", student=four, teacher=four, targets=np.array([0, 1, 1, 0]))
+    found = evidence("top1_accuracy", "drop <= 5 pp", student=four, teacher=four, targets=np.array([0, 1, 1, 0]))
+    assert found.student.value == 100
     one = 5.0 * np.eye(2)[[1, 1, 1, 0]]
-    assert evidence("top1_accuracy", "drop <= 5 pp", student=one, teacher=one, targets=np.array([1, 1, 1, 1]))
+    found = evidence("top1_accuracy", "drop <= 5 pp", student=one, teacher=one, targets=np.array([1, 1, 1, 1]))
+    assert found.student.value == 75
 
 
 def test_regression_teacher_must_beat_the_mean() -> None:
