@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.base import Model, keep_interrupt
 
 _UNCOPYABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
 
@@ -36,7 +36,8 @@ class CallableModel(Model):
             return None
         try:
             return CallableModel(copy.deepcopy(self.function), self.name)
-        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+        except BaseException as error:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            keep_interrupt(error)
             return None
 
     def describe(self) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError, cause_of
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 from pytest_modelbench.models.torch_module import TorchModel
 
@@ -36,17 +36,6 @@ class FileModel(TorchModel):
         """Hash the file."""
         with self.file.open("rb") as file:
             return f"file:{hashlib.file_digest(file, 'blake2b').hexdigest()[:32]}"
-
-    def count_parameters(self) -> ParameterCount:
-        """Count parameters.
-
-        Raises:
-            MeasurementError: frozen TorchScript, whose weights are constants of its code.
-        """
-        found = super().count_parameters()
-        if found.total == 0 and isinstance(self.module, torch.jit.ScriptModule):
-            raise MeasurementError(f"{self.name}: {self.file.name} is frozen, so its weights cannot be counted")
-        return found
 
     def artefact(self) -> Artefact:
         """Return the size of the file."""

@@ -64,7 +64,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         try:
             with seen, counter:
                 call()
-        except Exception as error:
+        except BaseException as error:
             raise model.failure(batch, error) from error
     if not seen.operators:
         raise NotApplicable(f"{model.name} runs no operator of torch, so its operations cannot be counted")

@@ -68,7 +68,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
             inputs = batch.inputs if calls else duplicate(batch.inputs)  # the first call may write into a copy
             try:
                 output = model.bind(inputs)()
-            except Exception as error:
+            except BaseException as error:
                 raise model.failure(inputs, error) from error
             if not calls and content(inputs) != content(batch.inputs):
                 raise model.wrote_into(inputs)

@@ -64,7 +64,7 @@ def _bits(array: Array) -> Array:
 def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
     try:
         output = model.bind(duplicate(inputs))()
-    except Exception as error:
+    except BaseException as error:
         raise model.failure(inputs, error) from error
     return as_array(select_output(output, data.select, model.name)).copy()  # it may answer into the same buffer again
 
