@@ -13,47 +13,40 @@ from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 
 def parameters(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count parameters."""
-    yield _from_counts(question, measurements, lambda count, more: count.total + more)
+    yield _from_counts(question, measurements, lambda count: _upwards(count.total, count))
 
 
 def nonzero_parameters(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count parameters that are not zero."""
-    yield _from_counts(question, measurements, lambda count, more: count.nonzero + more)
+    yield _from_counts(question, measurements, lambda count: _upwards(count.nonzero, count))
 
 
 def sparsity(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Return the share of zeros, in percent; weights that nobody looked at may all be zero or none."""
+    """Return the share of zeros, in percent."""
+    yield _from_counts(question, measurements, _share_of_zeros)
 
-    def share(count: ParameterCount, more: int, zeros: int = 0) -> float:
-        total = count.total + more
-        return 100 * (count.total - count.nonzero + zeros) / total if total else 0.0
 
-    yield _from_counts(question, measurements, lambda count, more: share(count, abs(more), max(0, more)), signed=True)
+def _upwards(known: int, count: ParameterCount) -> Estimate:
+    return Estimate(value=float(known), low=float(known), high=float(known + count.unsure))
+
+
+def _share_of_zeros(count: ParameterCount) -> Estimate:
+    """Return the share of zeros; what may be weights as well may all be zero, or none of it."""
+    zeros, most = count.total - count.nonzero, max(1, count.total + count.unsure)
+    share = 100 * zeros / max(1, count.total)
+    return Estimate(value=share, low=100 * zeros / most, high=100 * (zeros + count.unsure) / most)
 
 
 def _from_counts(
-    question: Question,
-    measurements: Measurements,
-    value: Callable[[ParameterCount, int], float],
-    *,
-    signed: bool = False,
+    question: Question, measurements: Measurements, value: Callable[[ParameterCount], Estimate]
 ) -> Evidence:
-    """Return evidence of counts, which are exact unless only a forward pass could tell what else is a weight.
-
-    Args:
-        question: what is asked.
-        measurements: where the counts come from.
-        value: the value for a count, and for how many weights more there are.
-        signed: whether the least value is that of weights that are all not zero, which `value` is told by a minus.
-    """
+    """Return evidence of counts, which are exact unless only a forward pass could tell what else is a weight."""
     counts: dict[str, ParameterCount] = {}
 
     def reading(role: str) -> Reading:
         counts[role] = count = measurements.parameters(role)
         method = f"counted, {count.buffers:,} elements of buffers apart{_where(count)}{_zeros(count)}"
-        ends = [float(value(count, more)) for more in ((-count.unsure if signed else 0), 0, count.unsure)]
-        estimate = Estimate(value=ends[1], low=ends[0], high=ends[2])
-        return Reading(estimate=estimate, unit=question.kpi.unit, n=count.total, method=method)
+        return Reading(estimate=value(count), unit=question.kpi.unit, n=count.total, method=method)
 
     evidence = exact_evidence(question, reading)
     if not any(count.unsure for count in counts.values()):

@@ -159,7 +159,7 @@ def graph_constants(module: torch.jit.ScriptModule) -> list[tuple[str, Any]]:
     """
     registered = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
     found: dict[int | str, tuple[str, Any]] = {}
-    graph = module.inlined_graph  # nodes die with it
+    graph: Any = module.inlined_graph  # nodes die with it
     for node in graph.findAllNodes("prim::Constant"):
         if node.hasAttribute("value") and not _is_statistic(node):
             kind = node.kindOf("value")
@@ -167,7 +167,9 @@ def graph_constants(module: torch.jit.ScriptModule) -> list[tuple[str, Any]]:
             _remember(found, node.output().debugName(), value)
     for node in graph.findAllNodes("prim::GetAttr"):
         path = _path(node)
-        value = functools.reduce(lambda owner, name: getattr(owner, name, None), path, module)
+        value: Any = module
+        for name in path:
+            value = getattr(value, name, None)
         if not isinstance(value, torch.Tensor) or value.data_ptr() not in registered:
             _remember(found, ".".join(path), value)
     return list(found.values())

@@ -290,7 +290,7 @@ def _script_bytes(module: torch.jit.ScriptModule) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated, and still deployed
-        torch.jit.save(module, buffer)  # type: ignore[no-untyped-call]
+        torch.jit.save(module, buffer)
     return buffer.getvalue()
 
 

@@ -222,7 +222,7 @@ def _masks(module: nn.Module) -> Iterator[tuple[int, torch.Tensor]]:
 
 def _buffers(module: nn.Module) -> Iterator[Held]:
     for path, part in module.named_modules():
-        unsaved = getattr(part, "_non_persistent_buffers_set", set())
+        unsaved: set[str] = getattr(part, "_non_persistent_buffers_set", set())
         for name, buffer in part.named_buffers(recurse=False):
             full = f"{path}.{name}" if path else name
             yield Held(name=full, owner=path, tensor=buffer, saved=name not in unsaved)

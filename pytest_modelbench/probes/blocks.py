@@ -19,7 +19,7 @@ MOST_OF_OTHER_THREADS = 0.05
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 Call = Callable[[], Any]
-Failed = Callable[[int, Exception], Exception]
+Failed = Callable[[int, BaseException], Exception]
 
 
 @dataclass(frozen=True, kw_only=True)
