@@ -43,6 +43,14 @@ def elements_of(tensor: torch.Tensor) -> int:
     return math.prod(shape) if isinstance(shape, torch.Size | tuple) else tensor.numel()
 
 
+def inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield a tensor and, of a subclass that packs others (torchao's), those that it is made of."""
+    yield tensor
+    if hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from inner_tensors(getattr(tensor, name))
+
+
 def packed_layers(module: nn.Module) -> Iterator[tuple[str, Packed]]:
     """Yield linear layers with packed buffers in the place of a weight, as GPTQ, AWQ and HQQ make them."""
     for path, part in module.named_modules():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -51,7 +51,8 @@ _SCALINGS = {
         "_prelu_kernel",
     ),
 }
-_TABLES = {"embedding", "_embedding_bag", "_embedding_bag_forward_only", "index", "index_select", "gather", "take"}
+_EMBEDDINGS = {"embedding", "_embedding_bag", "_embedding_bag_forward_only"}
+_PICKS = {"index", "index_select", "gather", "take"}
 _TORCH_NAMESPACES = {"aten", "prim", "prims", "profiler", "quantized", "quantized_decomposed", "torchao"}
 _STATISTICS = {"running_mean", "running_var"}
 
@@ -67,14 +68,16 @@ def address(tensor: torch.Tensor) -> int:
 class Use:
     """An operand that the inputs were multiplied with, and that does not depend on them.
 
-    `sources` are the addresses of the tensors that it was made of; `elements` is how many numbers it has, or, of an
-    operand that the operator itself unpacks, how many a product of these sizes has.
+    `sources` are the addresses of the tensors that it was made of. `elements` is how many numbers it has; where the
+    operator itself unpacks it, how many a product of these sizes has. `picked` says that an index picked rows of it,
+    as from a table of weights or of positions.
     """
 
     sources: frozenset[int]
     elements: int
     zeros: int
     place: tuple[Any, ...]
+    picked: bool = False
 
 
 class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -132,7 +135,7 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
             chosen = [one for one in given if one[0][0].name in {"weight", "bias"}]
             for (argument, _), origin in given:
                 self.statistics |= (origin or frozenset()) if argument.name in _STATISTICS else frozenset()
-        elif name in _TABLES:
+        elif name in _EMBEDDINGS | _PICKS:
             chosen = given[:1]
         elif namespace not in _TORCH_NAMESPACES:
             chosen = given  # an operator of somebody's own may multiply with all that it is given
@@ -141,7 +144,7 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inner = next((tensor for (_, tensor), origin in given if origin is None), None)
         for (_, tensor), origin in chosen:
             if origin:
-                self.uses.append(_use(tensor, origin, inner, output))
+                self.uses.append(replace(_use(tensor, origin, inner, output), picked=name in _PICKS))
 
 
 def _use(tensor: torch.Tensor, sources: frozenset[int], inner: torch.Tensor | None, output: Any) -> Use:

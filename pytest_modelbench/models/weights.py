@@ -16,6 +16,7 @@ from pytest_modelbench.models.packing import (
     elements_of,
     folded_weights,
     graph_tensors,
+    inner_tensors,
     is_packed,
     left_over,
     most_in_one,
@@ -136,6 +137,8 @@ class Weights:
         new = {key for key in use.sources - known if tensors[key].numel() > 1}
         if any(tensors[key].numel() >= use.elements for key in use.sources & known if key in tensors):
             new = {key for key in new if tensors[key].numel() >= use.elements and not _is_mask(tensors[key])}
+        if use.picked:  # a table that the code makes itself is one of positions
+            new = {key for key in new if key not in by_address or not _is_made(by_address[key])}
         if any(is_packed(tensors[key]) for key in new):
             self._unpacked[frozenset(new), use.place] = Packed(elements=use.elements, zeros=use.zeros)
             return
@@ -164,7 +167,8 @@ class Weights:
         """Return the addresses of what counts already, and of what is never a weight."""
         apart = [held.tensor for held in self._all() if _never(held, self._layers)]
         counted = [*self._parameters.values(), *self._folded, *(held.tensor for held in self._constants)]
-        return {address(tensor) for tensor in (*counted, *self._masks.values(), *apart)}
+        whole = [*counted, *self._masks.values(), *apart]
+        return {address(inner) for tensor in whole for inner in inner_tensors(tensor)}
 
     def _all(self) -> Sequence[Held]:
         if self._outside is None:

@@ -226,26 +226,31 @@ def test_ordinary_nets_need_no_forward_pass() -> None:
 
 
 def test_buffers_that_only_add_or_mask_are_no_weights() -> None:
-    """An encoding of positions is added, a mask hides: neither is multiplied with the inputs."""
+    """An encoding of positions is added, be it looked up or not, and a mask hides."""
 
     class Encoded(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.net = plain()
             self.register_buffer("encoding", torch.rand(1, WIDTH))
+            self.register_buffer("table", torch.rand(50, WIDTH), persistent=False)
             self.register_buffer("mask", (torch.rand(CLASSES, CLASSES) > 0.5).float())
             self.last = nn.Linear(CLASSES, CLASSES)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return functional.linear(self.net(x + self.encoding), self.last.weight * self.mask, self.last.bias)
+            return functional.linear(
+                self.net(x + self.encoding + self.table[x.argmax(dim=1)]),
+                self.last.weight * self.mask,
+                self.last.bias,
+            )
 
     model = model_of(Encoded())
     assert model.unsure()
     unknown = model.count_parameters()
-    assert (unknown.total, unknown.unsure) == (TOTAL + 110, WIDTH + 100)
+    assert (unknown.total, unknown.unsure) == (TOTAL + 110, 51 * WIDTH + 100)
     model.look(BATCH)
     count = model.count_parameters()
-    assert (count.total, count.buffers) == (TOTAL + 110, WIDTH + 100 + 2 * HIDDEN + 1)
+    assert (count.total, count.buffers) == (TOTAL + 110, 51 * WIDTH + 100 + 2 * HIDDEN + 1)
 
 
 def test_filters_that_the_code_makes_stay_apart() -> None:
