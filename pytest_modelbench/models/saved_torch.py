@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import io
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,28 +50,6 @@ class FileModel(TorchModel):
         return {**super().describe(), "format": self.how, "file": self.file.name}
 
 
-class ExportedModel(FileModel):
-    """A program of torch.export: it has no training mode, and may insist on the batch size it was exported with."""
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Inference mode; an exported program is what it was when it was exported."""
-        with torch.inference_mode():
-            yield
-
-    def failure(self, inputs: Any, error: BaseException) -> ModelError:
-        """Explain a batch size that the program does not take."""
-        told = super().failure(inputs, error)
-        if "shape" in str(error) or "Guard failed" in str(error):
-            hint = ModelError(
-                f"{told}. An exported program takes only the shapes it was exported for: export it with "
-                "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
-            )
-            hint.blames = told.blames
-            return hint
-        return told
-
-
 def load_script(path: str, loading: Loading) -> Model:
     """Load a TorchScript file.
 
@@ -99,7 +76,12 @@ def load_exported(path: str, loading: Loading) -> Model:
         module = torch.export.load(archive).module()
     except Exception as error:  # torch.export raises whatever its readers meet
         raise _unreadable(path, "a torch.export archive", loading, error) from error
-    return ExportedModel(module, loading, Path(path), "torch.export archive")
+    return FileModel(module, loading, Path(path), "torch.export archive")
+
+
+def from_program(program: Any, name: str, device: str | None = None) -> Model:
+    """Return what a program of torch.export runs as: its `module()`, as deployed users call it."""
+    return TorchModel(program.module(), name, device)
 
 
 def load_pickled_torch(path: str, loading: Loading) -> Model:

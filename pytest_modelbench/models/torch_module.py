@@ -20,13 +20,15 @@ from torch import nn
 from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.content import ContentHash
-from pytest_modelbench.models.outputs import map_tree
+from pytest_modelbench.models.outputs import leaves, map_tree
 from pytest_modelbench.models.reads import Reads, follow
 from pytest_modelbench.models.weights import Weights
 
 _MODULE_INTERNALS = frozenset(nn.Module().__dict__)
 _COPY_HEADROOM = 4
 _SHOWN = 3
+_WHOLE = {"uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "bool"}
+_CAST_TO = {torch.float16, torch.bfloat16, torch.float64}
 
 
 class TorchModel(Model):
@@ -58,7 +60,7 @@ class TorchModel(Model):
         real = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
         self.device = torch.device(device) if device else (real or [torch.device("cpu")])[0]
         self.computes_here = self.device.type == "cpu"
-        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point() and tensor.element_size() > 1]
         self.dtype = floating[0] if floating else torch.float32
 
     @contextlib.contextmanager
@@ -77,7 +79,7 @@ class TorchModel(Model):
     def bind(self, inputs: Any) -> Callable[[], Any]:
         """Move a batch to the device; mappings become keyword arguments, tuples positional ones.
 
-        Arrays that are not tensors become tensors, floating ones in the module's own dtype.
+        Arrays become tensors, and all floats have the module's own dtype then: that of its first parameter.
         """
         prepared = map_tree(self.to_device, inputs)
         if isinstance(prepared, dict):
@@ -93,14 +95,38 @@ class TorchModel(Model):
         return call
 
     def to_device(self, leaf: Any) -> Any:
-        """Return an array or tensor as a tensor on the module's device, an array of floats in the module's type."""
+        """Return an array or tensor as a tensor on the module's device, floats in the module's type.
+
+        Other types stay: ids of an embedding are whole numbers, and masks are booleans.
+        """
         if isinstance(leaf, torch.Tensor):
-            return leaf.to(self.device)
+            return leaf.to(self.device, self.dtype if leaf.is_floating_point() else leaf.dtype)
         try:
             tensor = torch.as_tensor(leaf.to_numpy() if hasattr(leaf, "to_numpy") else np.asarray(leaf))
         except TypeError:
             return leaf  # not numeric (a list of texts): the module knows what to do with it
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def failure(self, inputs: Any, error: BaseException) -> ModelError:
+        """Explain what an exported program's shapes or the type of the inputs have to do with it."""
+        told = super().failure(inputs, error)
+        hint = self._hint(inputs, message_of(error)) if isinstance(error, Exception) else ""
+        return self._blamed(f"{told}. {hint}") if hint else told
+
+    def _hint(self, inputs: Any, message: str) -> str:
+        if isinstance(self.module, torch.fx.GraphModule) and ("shape" in message or "Guard failed" in message):
+            return (
+                "An exported program takes only the shapes it was exported for: export it with "
+                "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
+            )
+        types = {str(getattr(leaf, "dtype", "no type")).removeprefix("torch.") for leaf in leaves(inputs)}
+        if types <= _WHOLE and any(word in message for word in ("dtype", "scalar type", "type (")):
+            name = _name_of(self.dtype)
+            return (
+                f"The inputs are {' and '.join(sorted(types))}, and the model computes in {name}: convert them, or "
+                f"write EvalData(..., dtype={name!r})"
+            )
+        return ""
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
@@ -231,7 +257,8 @@ class TorchModel(Model):
             **super().describe(),
             "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "device": str(self.device),
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": _name_of(self.dtype),
+            **({"inputs": f"floating-point inputs cast to {_name_of(self.dtype)}"} if self.dtype in _CAST_TO else {}),
         }
 
 
@@ -271,6 +298,10 @@ def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[key] = value
     return found
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _evaluate(module: nn.Module, training: Sequence[nn.Module]) -> None:
