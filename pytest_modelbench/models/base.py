@@ -164,6 +164,10 @@ class Model(ABC):
         error.blames = self.name
         return error
 
+    def classes_of(self, select: str | int | None) -> Sequence[Any] | None:  # noqa: ARG002 - for models of several heads
+        """Return the labels of the columns of the head that is judged, where the model knows them."""
+        return self.classes
+
     def replicate(self) -> Model | None:
         """Return a copy of the model at other addresses, or None where it cannot be copied."""
         return None
