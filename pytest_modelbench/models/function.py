@@ -35,10 +35,11 @@ class CallableModel(Model):
         if isinstance(self.function, _UNCOPYABLE):
             return None
         try:
-            return CallableModel(copy.deepcopy(self.function), self.name)
+            copied = copy.deepcopy(self.function)
         except BaseException as error:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
             keep_interrupt(error)
             return None
+        return CallableModel(copied, self.name) if type(copied) is type(self.function) else None
 
     def describe(self) -> dict[str, Any]:
         """Return the callable's qualified name."""

@@ -167,11 +167,11 @@ def graph_constants(module: torch.jit.ScriptModule) -> list[tuple[str, Any]]:
             _remember(found, node.output().debugName(), value)
     for node in graph.findAllNodes("prim::GetAttr"):
         path = _path(node)
-        value: Any = module
+        read: Any = module
         for name in path:
-            value = getattr(value, name, None)
-        if not isinstance(value, torch.Tensor) or value.data_ptr() not in registered:
-            _remember(found, ".".join(path), value)
+            read = getattr(read, name, None)
+        if not isinstance(read, torch.Tensor) or read.data_ptr() not in registered:
+            _remember(found, ".".join(path), read)
     return list(found.values())
 
 

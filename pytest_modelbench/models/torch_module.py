@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
 from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.outputs import leaves, map_tree
 from pytest_modelbench.models.reads import Reads, follow
@@ -154,9 +154,11 @@ class TorchModel(Model):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's own, which a suite may have turned into errors
-                return copy.deepcopy(self.module)
-        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+                copied: object = copy.deepcopy(self.module)
+        except BaseException as error:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            keep_interrupt(error)
             return None
+        return copied if isinstance(copied, nn.Module) else None
 
     def fingerprint(self) -> str:
         """Hash the weights, the classes and the plain attributes of all submodules.

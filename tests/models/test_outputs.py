@@ -70,7 +70,10 @@ def test_every_form_of_numbers_is_read(make: Any) -> None:
         (lambda: TENSOR.to(torch.complex64), "found complex ones, which have no order"),
         (lambda: torch.conj(TENSOR.to(torch.complex64)), "found complex ones, which have no order"),
         (lambda: VALUES + 1j, "found complex ones, which have no order"),
-        (lambda: np.ma.masked_array(VALUES, mask=[[1, 0], [0, 0]]), "a masked array with masked values"),
+        (
+            lambda: np.ma.masked_array(VALUES, mask=[[True, False], [False, False]]),
+            "a masked array with masked values",
+        ),
         (lambda: TENSOR.to("meta"), "on the meta device, which holds no values"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "found a tensor that is none"),
     ],

@@ -203,6 +203,8 @@ def test_ordinary_nets_need_no_forward_pass() -> None:
     """Statistics, positions and masks are known for what they are; a look changes nothing."""
 
     class Positions(nn.Module):
+        net: Any
+
         def __init__(self) -> None:
             super().__init__()
             self.net = plain()
@@ -229,6 +231,10 @@ def test_buffers_that_only_add_or_mask_are_no_weights() -> None:
     """An encoding of positions is added, be it looked up or not, and a mask hides."""
 
     class Encoded(nn.Module):
+        encoding: torch.Tensor
+        table: torch.Tensor
+        mask: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.net = plain()
@@ -257,6 +263,8 @@ def test_filters_that_the_code_makes_stay_apart() -> None:
     """A small buffer that is not saved is a constant, also where it is convolved; a saved one is a weight."""
 
     class Blurred(nn.Module):
+        kernel: torch.Tensor
+
         def __init__(self, saved: bool) -> None:
             super().__init__()
             self.register_buffer("kernel", torch.tensor([[[0.25, 0.5, 0.25]]]), persistent=saved)
@@ -272,6 +280,11 @@ def test_filters_that_the_code_makes_stay_apart() -> None:
 
 class FourBits(nn.Module):
     """Eight weights of four bits in each int32, unpacked in the forward pass, as GPTQ keeps them."""
+
+    qweight: torch.Tensor
+    qzeros: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(self, told: bool) -> None:
         super().__init__()
@@ -323,6 +336,8 @@ def test_adapters_over_frozen_weights_are_counted_once_each() -> None:
     """A low-rank update of a weight in a buffer: the base and both factors."""
 
     class Adapted(nn.Module):
+        base: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("base", torch.rand(CLASSES, WIDTH))
