@@ -17,7 +17,7 @@ import numpy as np
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, MeasurementError, cause_of
 from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
-from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.base import Model, keep_interrupt
 from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.probes.processes import TimingRequest, enough_for_child, measure_in_processes
 from pytest_modelbench.probes.profile import refuse_while_profiling
@@ -176,7 +176,8 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
             for batch in batches:
                 try:
                     made.bind(batch)()
-                except Exception as error:
+                except BaseException as error:
+                    keep_interrupt(error)
                     raise MeasurementError(
                         f"torch.compile cannot compile the {role}: {cause_of(error):.250}"
                     ) from error

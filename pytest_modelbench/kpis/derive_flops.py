@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.kpis.derive_footprint import between
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.flops import FlopCount
-from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.results import Estimate, Evidence, Reading
 
 
 def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -26,7 +27,7 @@ def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     yield Evidence(
         student=student,
         teacher=teacher,
-        comparison=None if teacher is None else _compare(student.estimate, teacher.estimate),
+        comparison=None if teacher is None else between(student.estimate, teacher.estimate),
         sampled=True,
         notes=incomplete,
     )
@@ -55,16 +56,3 @@ def _zeros(measurements: Measurements, role: str) -> float:
     except (NotApplicable, MeasurementError):
         return 0.0
     return 100 * (count.total - count.nonzero) / count.total if count.total else 0.0
-
-
-def _compare(student: Estimate, teacher: Estimate) -> Comparison:
-    """Compare two counts, each of which may only be known from below."""
-    (s_low, s_high), (t_low, t_high) = (
-        (one.low or 0.0, math.inf if one.high is None else one.high) for one in (student, teacher)
-    )
-    ratio = None
-    if teacher.value:
-        low = s_low / t_high if math.isfinite(t_high) else 0.0
-        ratio = Estimate(value=student.value / teacher.value, low=low, high=s_high / t_low)
-    gap = student.value - teacher.value
-    return Comparison(ratio=ratio, difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.models.base import ParameterCount
@@ -11,28 +13,60 @@ from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 
 def parameters(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count parameters."""
-    yield _from_counts(question, measurements, lambda count: float(count.total))
+    yield _from_counts(question, measurements, lambda count: _upwards(count.total, count))
 
 
 def nonzero_parameters(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count parameters that are not zero."""
-    yield _from_counts(question, measurements, lambda count: float(count.nonzero))
+    yield _from_counts(question, measurements, lambda count: _upwards(count.nonzero, count))
 
 
 def sparsity(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return the share of zeros, in percent."""
-    yield _from_counts(question, measurements, lambda c: 100 * (c.total - c.nonzero) / c.total if c.total else 0.0)
+    yield _from_counts(question, measurements, _share_of_zeros)
+
+
+def _upwards(known: int, count: ParameterCount) -> Estimate:
+    return Estimate(value=float(known), low=float(known), high=float(known + count.unsure))
+
+
+def _share_of_zeros(count: ParameterCount) -> Estimate:
+    """Return the share of zeros; what may be weights as well may all be zero, or none of it."""
+    zeros, most = count.total - count.nonzero, max(1, count.total + count.unsure)
+    share = 100 * zeros / max(1, count.total)
+    return Estimate(value=share, low=100 * zeros / most, high=100 * (zeros + count.unsure) / most)
 
 
 def _from_counts(
-    question: Question, measurements: Measurements, value: Callable[[ParameterCount], float]
+    question: Question, measurements: Measurements, value: Callable[[ParameterCount], Estimate]
 ) -> Evidence:
-    def reading(role: str) -> Reading:
-        count = measurements.parameters(role)
-        method = f"counted, {count.buffers:,} elements of buffers apart{_zeros(count)}"
-        return Reading(estimate=Estimate.exact(value(count)), unit=question.kpi.unit, n=count.total, method=method)
+    """Return evidence of counts, which are exact unless only a forward pass could tell what else is a weight."""
+    counts: dict[str, ParameterCount] = {}
 
-    return exact_evidence(question, reading)
+    def reading(role: str) -> Reading:
+        counts[role] = count = measurements.parameters(role)
+        method = f"counted, {count.buffers:,} elements of buffers apart{_where(count)}{_zeros(count)}"
+        return Reading(estimate=value(count), unit=question.kpi.unit, n=count.total, method=method)
+
+    evidence = exact_evidence(question, reading)
+    if not any(count.unsure for count in counts.values()):
+        return evidence
+    comparison = evidence.comparison
+    if evidence.teacher is not None:
+        comparison = between(evidence.student.estimate, evidence.teacher.estimate)
+    return replace(evidence, comparison=comparison, sampled=True)
+
+
+def _where(count: ParameterCount) -> str:
+    """Say which weights are no parameters of the module."""
+    told = ""
+    if count.elsewhere:
+        told += f"; {count.elsewhere:,} of them outside of parameters (buffers, attributes or constants)"
+    if count.packed:
+        told += f"; {count.packed:,} of them packed in fewer numbers"
+    if count.unsure:
+        told += f"; up to {count.unsure:,} more in buffers or attributes, which a forward pass (eval_data) would tell"
+    return told
 
 
 def _zeros(count: ParameterCount) -> str:
@@ -73,3 +107,16 @@ def exact_comparison(student: float, teacher: float) -> Comparison:
         ratio=Estimate.exact(student / teacher) if teacher else None,
         difference=Estimate.exact(student - teacher),
     )
+
+
+def between(student: Estimate, teacher: Estimate) -> Comparison:
+    """Compare two counts, each of which may only be known within bounds."""
+    (s_low, s_high), (t_low, t_high) = (
+        (one.low or 0.0, math.inf if one.high is None else one.high) for one in (student, teacher)
+    )
+    ratio = None
+    if teacher.value and t_low:
+        low = s_low / t_high if math.isfinite(t_high) else 0.0
+        ratio = Estimate(value=student.value / teacher.value, low=low, high=s_high / t_low)
+    gap = student.value - teacher.value
+    return Comparison(ratio=ratio, difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low))

@@ -35,6 +35,17 @@ def identity(thing: Any) -> str:
     return f"object-{number}"
 
 
+def keep_interrupt(error: BaseException) -> None:
+    """Raise an error again that came from outside of the call: Ctrl-C, or the alarm of pytest-timeout."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") == "pytest_timeout":
+            raise error
+        trace = trace.tb_next
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParameterCount:
     """How many parameters a model has.
@@ -42,7 +53,9 @@ class ParameterCount:
     `total` counts shared weights once and packed quantised weights in full; `nonzero` applies pruning masks
     that are still attached; `buffers` are apart. `in_zero_rows` are zeros of output channels or inputs that are zero
     as a whole (structured sparsity), `in_two_of_four` the parameters of matrices in which every four neighbours of a
-    row hold two zeros (2:4 sparsity, which some GPUs have kernels for).
+    row hold two zeros (2:4 sparsity, which some GPUs have kernels for). `elsewhere` are weights outside of parameters
+    (buffers, attributes, constants), `packed` those that fewer numbers hold, both part of `total`. `unsure` is how
+    many more there may be, which only a forward pass could tell (`Model.look`).
     """
 
     total: int
@@ -50,6 +63,9 @@ class ParameterCount:
     buffers: int
     in_zero_rows: int = 0
     in_two_of_four: int = 0
+    elsewhere: int = 0
+    packed: int = 0
+    unsure: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +127,7 @@ class Model(ABC):
         with self.running():
             try:
                 return self.bind(inputs)()
-            except Exception as error:
+            except BaseException as error:
                 raise self.failure(inputs, error) from error
 
     def check_finite(self, case: EdgeCase, *, tolerance: float = 1e-3) -> None:
@@ -122,7 +138,15 @@ class Model(ABC):
         check_finite(self, case, tolerance)
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
-        """Return the error that tells of a call that raised."""
+        """Return the error that tells of a call that raised, whatever it raised.
+
+        A model is foreign code: `SystemExit`, `pytest.skip.Exception`, `asyncio.CancelledError` and our own
+        `NotApplicable` are its failures, and must not end or skip anything else.
+
+        Raises:
+            KeyboardInterrupt: the call was interrupted from outside, which is no failure of the model.
+        """
+        keep_interrupt(error)
         first_line = message_of(error)
         return self._blamed(
             f"{self.name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: {first_line}"
@@ -139,6 +163,10 @@ class Model(ABC):
         error = ModelError(text)
         error.blames = self.name
         return error
+
+    def classes_of(self, select: str | int | None) -> Sequence[Any] | None:  # noqa: ARG002 - for models of several heads
+        """Return the labels of the columns of the head that is judged, where the model knows them."""
+        return self.classes
 
     def replicate(self) -> Model | None:
         """Return a copy of the model at other addresses, or None where it cannot be copied."""
@@ -171,6 +199,13 @@ class Model(ABC):
             NotApplicable: this kind of model has none that could be counted.
         """
         raise NotApplicable(f"{self.name} is a {self.kind}: parameters are defined for torch modules")
+
+    def unsure(self) -> bool:
+        """Whether only a forward pass can tell which tensors are weights."""
+        return False
+
+    def look(self, inputs: Any) -> None:  # noqa: B027 - most models have nothing to look at
+        """Run a batch to learn which tensors are weights, for `count_parameters` and `artefact`."""
 
     def artefact(self) -> Artefact:
         """Return the size of the model as deployed.

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from pytest_modelbench.errors import CheckFailure, ModelError, NotApplicable, UsageMistake
 from pytest_modelbench.models.outputs import (
-    as_array,
     content,
     duplicate,
     leaves,
     number_parts,
+    output_array,
     rows,
     select_output,
     shapes,
@@ -194,10 +194,10 @@ class _Answers:
             if content(inputs) != before and model.name != "teacher":
                 raise model.wrote_into(inputs)
             self.shape = shapes(output)
-            self.array = as_array(select_output(output, case.select, model.name))
+            self.array = output_array(select_output(output, case.select, model.name))
         except ModelError as error:
             self.raised = str(error)
 
     def plain(self) -> Array:
         """Return the answers to the batch of real samples."""
-        return as_array(select_output(self._model(duplicate(self.case.plain)), self.case.select, self.name))
+        return output_array(select_output(self._model(duplicate(self.case.plain)), self.case.select, self.name))

@@ -145,12 +145,12 @@ class ContentHash:
             return f"{_name(kind)}{[repr(member) for member in kind]}"
         parts = [_name(kind)]
         for base in kind.__mro__:
-            if not _is_library(base):
+            if not is_library(base):
                 parts += self._members(base)
         return "|".join(parts)
 
     def _members(self, kind: type) -> Iterator[str]:
-        found = {name: _function_of(member) for name, member in sorted(vars(kind).items())}
+        found = {name: function_of(member) for name, member in sorted(vars(kind).items())}
         codes = [member.__code__ for member in found.values() if isinstance(member, types.FunctionType)]
         stored = {name for code in codes for name in _stored(code)}
         for name, member in found.items():
@@ -163,10 +163,10 @@ class ContentHash:
         """Name a function; the user's with its code, defaults, what it closes over and which globals it reads."""
         if function in self._seen:
             return f"{_name(function)}#{self._seen[function]}"
-        if _is_library(function):
+        if is_library(function):
             return _name(function)
         self._seen[function] = len(self._seen)
-        cells = [_content_of(cell) for cell in function.__closure__ or ()]
+        cells = [cell_content(cell) for cell in function.__closure__ or ()]
         known = [cells, function.__defaults__, function.__kwdefaults__]
         read = "".join(self._globals(function))
         return f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)}{read})"
@@ -174,7 +174,7 @@ class ContentHash:
     def _globals(self, function: types.FunctionType) -> Iterator[str]:
         """Yield the globals that a function reads; one that changes while models run is no content of theirs."""
         stored = _stored(function.__code__)
-        for name in _names(function.__code__):
+        for name in names_read(function.__code__):
             if name in function.__globals__ and name not in stored:
                 value = function.__globals__[name]
                 if isinstance(value, dict | list | set):
@@ -192,9 +192,11 @@ def _name(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
-def _names(code: types.CodeType) -> list[str]:
+def names_read(code: types.CodeType) -> list[str]:
     """Return the global names that code may read, with that of functions defined in it."""
-    inner = [name for constant in code.co_consts if isinstance(constant, types.CodeType) for name in _names(constant)]
+    inner = [
+        name for constant in code.co_consts if isinstance(constant, types.CodeType) for name in names_read(constant)
+    ]
     return sorted({*code.co_names, *inner})
 
 
@@ -205,26 +207,28 @@ def _stored(code: types.CodeType) -> set[str]:
     return found.union(*map(_stored, inner))
 
 
-def _function_of(member: Any) -> Any:
+def function_of(member: Any) -> Any:
     """Return the function behind a member of a class, or the member itself."""
     function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
     return function.fget if isinstance(function, property) else function
 
 
-def _is_library(thing: Any) -> bool:
+def is_library(thing: Any) -> bool:
     """Whether a class or function is installed or Python's own, so that its name says what is in it."""
-    return "<locals>" not in thing.__qualname__ and _is_installed(thing.__module__ or "")
+    return "<locals>" not in thing.__qualname__ and is_installed(thing.__module__ or "")
 
 
 @functools.cache
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module is Python's own or was installed, so that it is not the user's."""
     if module.partition(".")[0] in {*sys.stdlib_module_names, "torch"} and module != "__main__":
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))
 
 
-def _content_of(cell: types.CellType) -> Any:
+def cell_content(cell: types.CellType) -> Any:
+    """Return what a closure holds, None where it is not filled yet."""
     try:
         return cell.cell_contents
     except ValueError:  # not filled yet

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.base import Model, keep_interrupt
 
 _UNCOPYABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
 
@@ -35,9 +35,11 @@ class CallableModel(Model):
         if isinstance(self.function, _UNCOPYABLE):
             return None
         try:
-            return CallableModel(copy.deepcopy(self.function), self.name)
-        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            copied = copy.deepcopy(self.function)
+        except BaseException as error:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            keep_interrupt(error)
             return None
+        return CallableModel(copied, self.name) if type(copied) is type(self.function) else None
 
     def describe(self) -> dict[str, Any]:
         """Return the callable's qualified name."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, message_of
 
 
 def is_tensor(value: Any) -> bool:
@@ -111,33 +111,65 @@ def shapes(tree: Any) -> str:
         return "{" + ", ".join(f"{key}: {shapes(item)}" for key, item in tree.items()) + "}"
     if isinstance(tree, tuple):
         return "(" + ", ".join(shapes(item) for item in tree) + ")"
-    shape = getattr(tree, "shape", None)
+    try:
+        shape = getattr(tree, "shape", None)
+    except RuntimeError:  # a nested tensor of torch has none
+        return f"[{tree.size(0)} items]"
     if shape is not None:
         return str(tuple(shape))
     return f"[{len(tree)} items]" if isinstance(tree, Sequence) and not isinstance(tree, str) else repr(tree)[:40]
 
 
 def as_array(value: Any) -> npt.NDArray[Any]:
-    """Return an array in numpy; half-precision floats of torch become float32.
+    """Return an array in numpy; half-precision and eight-bit floats of torch become float32, sparse ones dense.
 
     Raises:
-        ModelError: the value is no array.
+        ModelError: the value is no array, or has no values.
     """
     if is_tensor(value):
-        torch = sys.modules["torch"]
-        tensor = value.detach()
-        if tensor.is_quantized:
-            tensor = tensor.dequantize()
-        if tensor.dtype in {torch.bfloat16, torch.float16}:
-            tensor = tensor.float()
-        array: npt.NDArray[Any] = tensor.cpu().numpy()
-        return array
+        return _tensor_array(value)
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        value = value.toarray()
     try:
-        array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
+        array: npt.NDArray[Any] = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     except ValueError as error:
-        raise ModelError(f"expected an array, found {type(value).__name__}: {error}") from error
+        raise ModelError(f"expected an array, found {type(value).__name__}: {message_of(error)}") from error
     if array.dtype == object and not all(isinstance(item, str) for item in array.ravel()[:100]):
         raise ModelError(f"expected an array of numbers or labels, found {type(value).__name__}")
+    return array
+
+
+def _tensor_array(value: Any) -> npt.NDArray[Any]:
+    torch = sys.modules["torch"]
+    tensor = value.detach()
+    if tensor.is_meta:
+        raise ModelError("expected an array, found a tensor on the meta device, which holds no values")
+    try:
+        if tensor.is_nested:
+            tensor = torch.stack(tensor.unbind())
+        if tensor.is_quantized:
+            tensor = tensor.dequantize()
+        if tensor.layout != torch.strided:
+            tensor = tensor.to_dense()
+        if tensor.is_floating_point() and tensor.element_size() < 4:
+            tensor = tensor.float()
+        array: npt.NDArray[Any] = tensor.cpu().resolve_conj().resolve_neg().numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"expected an array, found a tensor that is none: {message_of(error)}") from error
+    return array
+
+
+def output_array(output: Any) -> npt.NDArray[Any]:
+    """Return the array of an output, whose values can be compared.
+
+    Raises:
+        ModelError: as for `as_array`; complex numbers, which have no order; values that are masked out.
+    """
+    if isinstance(output, np.ma.MaskedArray) and np.ma.is_masked(output):
+        raise ModelError("expected an array, found a masked array with masked values. Fill them: output.filled(0)")
+    array = as_array(output)
+    if array.dtype.kind == "c":
+        raise ModelError("expected real numbers, found complex ones, which have no order. Return abs(output)")
     return array
 
 
@@ -182,7 +214,7 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
     if name is not None:
         if hasattr(output, name):
             return getattr(output, name)
-        if hasattr(output, "shape"):
+        if _has_shape(output):
             raise ModelError(f"{model} returned one array, which has no head {select!r}. Leave select= out")
         raise _no_head(model, f"{type(output).__name__}", select, "'logits'")
     return output
@@ -190,7 +222,11 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
 
 def _is_output_object(output: Any) -> bool:
     """Whether an output is an object with named heads (a dataclass, say) rather than an array."""
-    return not hasattr(output, "shape") and hasattr(output, "logits")
+    return not _has_shape(output) and hasattr(output, "logits")
+
+
+def _has_shape(output: Any) -> bool:
+    return is_tensor(output) or hasattr(output, "shape")  # a nested tensor raises when it is asked for
 
 
 def _no_head(model: str, found: str, select: str | int | None, example: str) -> ModelError:

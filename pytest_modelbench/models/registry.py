@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, shown
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, load_saved
 
@@ -26,6 +26,11 @@ class AdapterEntry:
 ADAPTERS: dict[str, AdapterEntry] = {
     "torch": AdapterEntry(
         base="torch.nn:Module", adapter="pytest_modelbench.models.torch_module:TorchModel", takes_device=True
+    ),
+    "exported": AdapterEntry(
+        base="torch.export:ExportedProgram",
+        adapter="pytest_modelbench.models.saved_torch:from_program",
+        takes_device=True,
     ),
     "sklearn": AdapterEntry(
         base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.sklearn_estimator:SklearnModel"
@@ -64,7 +69,7 @@ def adapt(candidate: Any, loading: Loading) -> Model:
         model: Model = adapter(candidate, name, loading.device) if entry.takes_device else adapter(candidate, name)
         return model
     raise ModelError(
-        f"{name} is {candidate!r:.80} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
+        f"{name} is {shown(candidate)} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
         "scikit-learn estimator, a callable or the path of a saved model. Return the model itself"
     )
 
@@ -73,7 +78,7 @@ def _fitting(candidate: Any) -> Iterator[AdapterEntry]:
     for entry in ADAPTERS.values():
         module, _, name = entry.base.partition(":")
         # an object can only be an instance of a class whose module is loaded already
-        if module in sys.modules and isinstance(candidate, getattr(sys.modules[module], name)):
+        if module in sys.modules and isinstance(candidate, getattr(sys.modules[module], name, ())):
             yield entry
     if callable(candidate):
         yield _CALLABLE

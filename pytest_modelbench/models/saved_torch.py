@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import io
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError, cause_of
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 from pytest_modelbench.models.torch_module import TorchModel
 
@@ -37,17 +36,6 @@ class FileModel(TorchModel):
         with self.file.open("rb") as file:
             return f"file:{hashlib.file_digest(file, 'blake2b').hexdigest()[:32]}"
 
-    def count_parameters(self) -> ParameterCount:
-        """Count parameters.
-
-        Raises:
-            MeasurementError: frozen TorchScript, whose weights are constants of its code.
-        """
-        found = super().count_parameters()
-        if found.total == 0 and isinstance(self.module, torch.jit.ScriptModule):
-            raise MeasurementError(f"{self.name}: {self.file.name} is frozen, so its weights cannot be counted")
-        return found
-
     def artefact(self) -> Artefact:
         """Return the size of the file."""
         return Artefact(size_bytes=self.file.stat().st_size, method=f"{self.how} {self.file.name}")
@@ -60,28 +48,6 @@ class FileModel(TorchModel):
     def describe(self) -> dict[str, Any]:
         """Return the file and its format too."""
         return {**super().describe(), "format": self.how, "file": self.file.name}
-
-
-class ExportedModel(FileModel):
-    """A program of torch.export: it has no training mode, and may insist on the batch size it was exported with."""
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Inference mode; an exported program is what it was when it was exported."""
-        with torch.inference_mode():
-            yield
-
-    def failure(self, inputs: Any, error: BaseException) -> ModelError:
-        """Explain a batch size that the program does not take."""
-        told = super().failure(inputs, error)
-        if "shape" in str(error) or "Guard failed" in str(error):
-            hint = ModelError(
-                f"{told}. An exported program takes only the shapes it was exported for: export it with "
-                "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
-            )
-            hint.blames = told.blames
-            return hint
-        return told
 
 
 def load_script(path: str, loading: Loading) -> Model:
@@ -110,7 +76,12 @@ def load_exported(path: str, loading: Loading) -> Model:
         module = torch.export.load(archive).module()
     except Exception as error:  # torch.export raises whatever its readers meet
         raise _unreadable(path, "a torch.export archive", loading, error) from error
-    return ExportedModel(module, loading, Path(path), "torch.export archive")
+    return FileModel(module, loading, Path(path), "torch.export archive")
+
+
+def from_program(program: Any, name: str, device: str | None = None) -> Model:
+    """Return what a program of torch.export runs as: its `module()`, as deployed users call it."""
+    return TorchModel(program.module(), name, device)
 
 
 def load_pickled_torch(path: str, loading: Loading) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
@@ -46,12 +46,18 @@ class SklearnModel(Model):
         )
         if not hasattr(estimator, self.method):
             raise ModelError(f"{name} is a {type(estimator).__name__}, which has no method predict")
-        if is_classifier(estimator):
-            self.classes = list(estimator.classes_)
+        classes = estimator.classes_ if is_classifier(estimator) else None
+        self.heads = [list(labels) for labels in classes] if isinstance(classes, list) else []
+        self.classes = list(classes) if classes is not None and not self.heads else None
 
     def bind(self, inputs: Any) -> Callable[[], Any]:
-        """Return the predicting method applied to the batch as it is."""
-        return functools.partial(getattr(self.estimator, self.method), inputs)
+        """Return the predicting method applied to the batch as it is; several outputs become a tuple of heads."""
+        call = functools.partial(getattr(self.estimator, self.method), inputs)
+        return (lambda: tuple(call())) if self.heads and self.method == "predict_proba" else call
+
+    def classes_of(self, select: str | int | None) -> Sequence[Any] | None:
+        """Return the classes of one output of several."""
+        return self.heads[select] if self.heads and isinstance(select, int) else self.classes
 
     def replicate(self) -> Model:
         """Return a deep copy with everything that was fitted."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import io
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -16,14 +17,18 @@ import psutil
 import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError, message_of
-from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
 from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.outputs import leaves, map_tree
-from pytest_modelbench.models.zeros import ZeroCount
+from pytest_modelbench.models.reads import Reads, follow
+from pytest_modelbench.models.weights import Weights
 
 _MODULE_INTERNALS = frozenset(nn.Module().__dict__)
 _COPY_HEADROOM = 4
+_SHOWN = 3
+_WHOLE = {"uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "bool"}
+_CAST_TO = {torch.float16, torch.bfloat16, torch.float64}
 
 
 class TorchModel(Model):
@@ -44,6 +49,7 @@ class TorchModel(Model):
     def __init__(self, module: nn.Module, name: str, device: str | None = None) -> None:
         super().__init__(name)
         self.module = module
+        self._reads: Reads | None = None
         if device is not None:
             try:
                 module.to(device)
@@ -51,9 +57,10 @@ class TorchModel(Model):
                 first_line = message_of(error)
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
         tensors = [*module.parameters(), *module.buffers()]
-        self.device = torch.device(device) if device else (tensors[0].device if tensors else torch.device("cpu"))
+        real = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
+        self.device = torch.device(device) if device else (real or [torch.device("cpu")])[0]
         self.computes_here = self.device.type == "cpu"
-        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point() and tensor.element_size() > 1]
         self.dtype = floating[0] if floating else torch.float32
 
     @contextlib.contextmanager
@@ -61,7 +68,7 @@ class TorchModel(Model):
         """Evaluation mode without gradients; every submodule's own mode is restored after it."""
         training = [module for module in self.module.modules() if getattr(module, "training", False)]
         if training:  # frozen TorchScript has no mode
-            self.module.eval()
+            _evaluate(self.module, training)
         try:
             with torch.inference_mode():
                 yield
@@ -72,7 +79,7 @@ class TorchModel(Model):
     def bind(self, inputs: Any) -> Callable[[], Any]:
         """Move a batch to the device; mappings become keyword arguments, tuples positional ones.
 
-        Arrays that are not tensors become tensors, floating ones in the module's own dtype.
+        Arrays become tensors, and all floats have the module's own dtype then: that of its first parameter.
         """
         prepared = map_tree(self.to_device, inputs)
         if isinstance(prepared, dict):
@@ -88,14 +95,38 @@ class TorchModel(Model):
         return call
 
     def to_device(self, leaf: Any) -> Any:
-        """Return an array or tensor as a tensor on the module's device, an array of floats in the module's type."""
+        """Return an array or tensor as a tensor on the module's device, floats in the module's type.
+
+        Other types stay: ids of an embedding are whole numbers, and masks are booleans.
+        """
         if isinstance(leaf, torch.Tensor):
-            return leaf.to(self.device)
+            return leaf.to(self.device, self.dtype if leaf.is_floating_point() else leaf.dtype)
         try:
             tensor = torch.as_tensor(leaf.to_numpy() if hasattr(leaf, "to_numpy") else np.asarray(leaf))
         except TypeError:
             return leaf  # not numeric (a list of texts): the module knows what to do with it
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def failure(self, inputs: Any, error: BaseException) -> ModelError:
+        """Explain what an exported program's shapes or the type of the inputs have to do with it."""
+        told = super().failure(inputs, error)
+        hint = self._hint(inputs, message_of(error)) if isinstance(error, Exception) else ""
+        return self._blamed(f"{told}. {hint}") if hint else told
+
+    def _hint(self, inputs: Any, message: str) -> str:
+        if isinstance(self.module, torch.fx.GraphModule) and ("shape" in message or "Guard failed" in message):
+            return (
+                "An exported program takes only the shapes it was exported for: export it with "
+                "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
+            )
+        types = {str(getattr(leaf, "dtype", "no type")).removeprefix("torch.") for leaf in leaves(inputs)}
+        if types <= _WHOLE and any(word in message for word in ("dtype", "scalar type", "type (")):
+            name = _name_of(self.dtype)
+            return (
+                f"The inputs are {' and '.join(sorted(types))}, and the model computes in {name}: convert them, or "
+                f"write EvalData(..., dtype={name!r})"
+            )
+        return ""
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
@@ -108,8 +139,11 @@ class TorchModel(Model):
 
     def weight_bytes(self, device: str = "cpu") -> int:
         """Return the bytes of its tensors on a kind of device, shared ones once."""
-        tensors = [t for t in (*self.module.parameters(), *self.module.buffers()) if _is_plain(t)]
-        there = [t.untyped_storage() for t in tensors if t.device.type == device]
+        try:
+            tensors = self._weights().tensors()
+        except MeasurementError:  # packed weights that cannot be opened
+            tensors = [*self.module.parameters(), *self.module.buffers()]
+        there = [t.untyped_storage() for t in tensors if _is_plain(t) and t.device.type == device]
         return sum({storage.data_ptr(): storage.nbytes() for storage in there}.values())
 
     def copied_module(self) -> nn.Module | None:
@@ -120,9 +154,11 @@ class TorchModel(Model):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's own, which a suite may have turned into errors
-                return copy.deepcopy(self.module)
-        except Exception:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+                copied: object = copy.deepcopy(self.module)
+        except BaseException as error:  # noqa: BLE001 - whatever a user's __deepcopy__ raises means: not copyable
+            keep_interrupt(error)
             return None
+        return copied if isinstance(copied, nn.Module) else None
 
     def fingerprint(self) -> str:
         """Hash the weights, the classes and the plain attributes of all submodules.
@@ -167,70 +203,67 @@ class TorchModel(Model):
             content.add(key)
             content.add_state(buffer)
 
-    def count_parameters(self) -> ParameterCount:
-        """Count parameters once where shared, packed int8 weights in full, masked weights by what is left.
+    def unsure(self) -> bool:
+        """Whether buffers or attributes may be weights, or nothing is known to be one."""
+        return self._weights().unsure()
+
+    def look(self, inputs: Any) -> None:
+        """Follow one forward pass to learn which tensors are weights.
 
         Raises:
-            MeasurementError: packed weights of a kind that cannot be opened.
+            ModelError: the model raised.
         """
-        tensors = {id(p): p.detach() for p in self.module.parameters()}
-        masks: dict[int, torch.Tensor] = {}
-        for module in self.module.modules():
-            for name, buffer in module.named_buffers(recurse=False):
-                original = getattr(module, name.removesuffix("_mask") + "_orig", None)
-                if name.endswith("_mask") and original is not None:
-                    masks[id(original)] = buffer
-        counted = ZeroCount()
-        for key, tensor in tensors.items():
-            counted.add(tensor * masks[key] if key in masks else tensor)
-        for packed in self._packed():
-            counted.add(packed)
-        folded = [*_folded_weights(self.module)]
-        for weight in folded:
-            counted.add(weight)
-        apart = sum(b.numel() for b in (*masks.values(), *folded))
-        buffers = sum(b.numel() for b in self.module.buffers()) - apart
-        return ParameterCount(
-            total=counted.total,
-            nonzero=counted.total - counted.zeros,
-            buffers=buffers,
-            in_zero_rows=counted.in_zero_rows,
-            in_two_of_four=counted.in_two_of_four,
-        )
+        prepared = map_tree(self.to_device, inputs)
+        with self.running():
+            try:
+                self._reads = follow(self.bind(prepared), prepared)
+            except BaseException as error:
+                raise self.failure(inputs, error) from error
 
-    def _packed(self) -> Iterator[torch.Tensor]:
-        """Yield weights and biases that quantised modules keep packed, outside of `parameters()`."""
-        opened: list[str] = []
-        for path, module in self.module.named_modules():
-            if any(path.startswith(outer) for outer in opened):
-                continue
-            opener = getattr(module, "_weight_bias", None)
-            scripted = isinstance(module, torch.jit.ScriptModule)
-            if scripted and "PackedParams" not in module.original_name:
-                continue
-            if callable(opener) and not scripted:
-                opened.append(f"{path}." if path else "")
-                found = opener()
-                yield from _tensors(tuple(found) if isinstance(found, list | tuple) else found)
-            elif scripted or any(isinstance(value, torch.ScriptObject) for value in vars(module).values()):
-                raise MeasurementError(
-                    f"{self.name}: the packed weights of {path or 'the module'} ({type(module).__name__}) "
-                    "cannot be counted"
-                )
+    def count_parameters(self) -> ParameterCount:
+        """Count what the module computes with: see `models.weights`.
+
+        Raises:
+            MeasurementError: packed weights of a kind that cannot be opened, or products with weights that cannot be
+                found.
+        """
+        return self._weights().count()
+
+    def _weights(self) -> Weights:
+        if any(nn.parameter.is_lazy(tensor) for tensor in (*self.module.parameters(), *self.module.buffers())):
+            raise MeasurementError(
+                f"{self.name} has lazy layers without weights so far. Run a batch before you return the model"
+            )
+        weights = Weights(self.module, self.name)
+        if self._reads is not None:
+            weights.look(self._reads)
+        return weights
 
     def artefact(self) -> Artefact:
-        """Return the size of the state_dict as safetensors, or as `torch.save` writes it where it is packed."""
-        state = _deployed(self.module.state_dict())
+        """Return the size of the state_dict as safetensors, or as `torch.save` writes it where it is packed.
+
+        Weights that a state_dict lacks are added. TorchScript with constants is what `torch.jit.save` writes.
+        """
+        weights = self._weights()
+        if isinstance(self.module, torch.jit.ScriptModule) and weights.outside():
+            size = len(_script_bytes(self.module))
+            return Artefact(size_bytes=size, method="TorchScript as torch.jit.save writes it")
+        unused = weights.unused()
+        saved = {key: value for key, value in self.module.state_dict().items() if key not in unused}
+        state = _deployed(saved)
+        added = [held for held in weights.outside() if not held.saved]
+        state |= {f"{held.name} ({number})": _separate(held.tensor) for number, held in enumerate(added)}
+        told = f", with weights that it lacks: {_listed([held.name for held in added])}" if added else ""
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model"
             if all(_is_plain(value) for value in state.values()):
                 from safetensors.torch import save_file
 
                 save_file(state, str(path))
-                method = "state_dict as safetensors"
+                method = f"state_dict as safetensors{told}"
             else:
                 torch.save(state, path)
-                method = "state_dict by torch.save (it holds packed weights)"
+                method = f"state_dict by torch.save (it holds packed weights){told}"
             return Artefact(size_bytes=path.stat().st_size, method=method)
 
     def describe(self) -> dict[str, Any]:
@@ -239,7 +272,8 @@ class TorchModel(Model):
             **super().describe(),
             "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "device": str(self.device),
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": _name_of(self.dtype),
+            **({"inputs": f"floating-point inputs cast to {_name_of(self.dtype)}"} if self.dtype in _CAST_TO else {}),
         }
 
 
@@ -262,13 +296,6 @@ class CompiledModel(TorchModel):
         return None
 
 
-def _folded_weights(module: nn.Module) -> Iterator[torch.Tensor]:
-    """Yield the weights that quantising an exported graph has turned into buffers (torchao's `convert_pt2e`)."""
-    for part in module.modules():
-        if isinstance(part, torch.fx.GraphModule):
-            yield from (b for name, b in part.named_buffers(recurse=False) if name.startswith("_frozen_param"))
-
-
 def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state_dict without other names of the same tensor, and of a view only what it shows."""
     found: dict[str, Any] = {}
@@ -288,6 +315,36 @@ def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _evaluate(module: nn.Module, training: Sequence[nn.Module]) -> None:
+    """Put a module into evaluation mode; a part that torch.export made has none, and runs as it was exported."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in training:
+            part.training = False
+
+
+def _separate(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().clone() if _is_plain(tensor) else tensor
+
+
+def _script_bytes(module: torch.jit.ScriptModule) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated, and still deployed
+        torch.jit.save(module, buffer)
+    return buffer.getvalue()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(visible, names[:_SHOWN]))
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
 def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:
     def run() -> Any:
         output = call()
@@ -295,13 +352,6 @@ def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[
         return output
 
     return run
-
-
-def _tensors(tree: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors of a tree, quantised ones as the integers that are stored."""
-    for leaf in leaves(tree):
-        if isinstance(leaf, torch.Tensor):
-            yield leaf.int_repr() if leaf.is_quantized else leaf.detach()
 
 
 def _is_plain(value: Any) -> bool:

@@ -19,7 +19,7 @@ MOST_OF_OTHER_THREADS = 0.05
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 Call = Callable[[], Any]
-Failed = Callable[[int, Exception], Exception]
+Failed = Callable[[int, BaseException], Exception]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class BlockTimer:
                     times[i] = took = clock() - start
                     idle = took - (time.thread_time_ns() - ran)
                     waits[i] = max(0, min(idle, waited() - before))
-        except Exception as error:
+        except BaseException as error:
             raise failed((offset + i) % batches, error) from error
         wall = np.asarray(times, dtype=np.float64)
         return Block(wall=wall, calm=wall - waits if any(waits) else wall)

@@ -191,7 +191,7 @@ def _answering(model: Model, batches: Sequence[Any], source: EnergySource, setti
             seconds = (clock() - start) / 1e9
         except MeasurementError:
             raise
-        except Exception as error:
+        except BaseException as error:
             raise model.failure(batches[calls % len(batches)], error) from error
     return Window(seconds=seconds, joules=source.stop(seconds), samples=calls * settings.batch_size)
 

@@ -27,6 +27,8 @@ Shape = Sequence[int]
 
 _FREE = frozenset(Path(__file__).with_name("free_operators.txt").read_text(encoding="ascii").split())
 """Operators of `aten` that move, compare, reduce or normalise: none multiplies matrices."""
+_ROUNDING = frozenset({"quantized_decomposed", "torchao"})
+"""Namespaces of exported quantised graphs, in which weights and activations are rounded by operators of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         try:
             with seen, counter:
                 call()
-        except Exception as error:
+        except BaseException as error:
             raise model.failure(batch, error) from error
     if not seen.operators:
         raise NotApplicable(f"{model.name} runs no operator of torch, so its operations cannot be counted")
@@ -101,9 +103,13 @@ def _is_free(func: Any) -> bool:
         return True
     namespace, _, name = str(getattr(func, "name", lambda: str(func))()).partition("::")
     name = name.partition(".")[0]
+    if namespace in _ROUNDING:
+        return name.startswith(("quantize_", "dequantize_", "choose_qparams_"))
     if namespace not in {"aten", "prim", "profiler"}:
         return False
-    return name in _FREE or (name.endswith("_") and _is_free_out_of_place(name.rstrip("_")))
+    return (
+        namespace == "profiler" or name in _FREE or (name.endswith("_") and _is_free_out_of_place(name.rstrip("_")))
+    )
 
 
 @functools.cache

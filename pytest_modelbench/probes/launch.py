@@ -199,7 +199,7 @@ def _timed(model: Model, batch: Any) -> float:
     start = time.perf_counter()
     try:
         model.bind(batch)()
-    except Exception as error:
+    except BaseException as error:
         raise model.failure(batch, error) from error
     return time.perf_counter() - start
 

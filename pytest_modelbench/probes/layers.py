@@ -93,7 +93,7 @@ def run_layers(model: Model, inputs: Any, seen: Seen) -> None:
     with _watched(model, seen):
         try:
             model.bind(inputs)()
-        except Exception as error:
+        except BaseException as error:
             raise model.failure(inputs, error) from error
 
 

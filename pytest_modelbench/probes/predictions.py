@@ -20,6 +20,7 @@ from pytest_modelbench.models.outputs import (
     is_tensor,
     leaves,
     number_parts,
+    output_array,
     select_output,
     shapes,
 )
@@ -68,7 +69,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
             inputs = batch.inputs if calls else duplicate(batch.inputs)  # the first call may write into a copy
             try:
                 output = model.bind(inputs)()
-            except Exception as error:
+            except BaseException as error:
                 raise model.failure(inputs, error) from error
             if not calls and content(inputs) != content(batch.inputs):
                 raise model.wrote_into(inputs)
@@ -90,7 +91,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
         ids=range(len(whole)) if data.ids is None else ids,
         nonfinite=nonfinite.array(),
         input_finite=finite.array(),
-        classes=model.classes,
+        classes=model.classes_of(data.select),
         calls=calls,
     )
 
@@ -133,7 +134,7 @@ class _Targets:
 def _rows_of(output: Any, batch: Batch, model: Model, data: EvalData, first: Array | None) -> Array:
     selected = select_output(output, data.select, model.name)
     try:
-        array = as_array(selected)
+        array = output_array(selected)
     except ModelError as error:
         raise ModelError(f"{model.name} returned {shapes(output)}: {error}") from error
     count = len(batch.ids)

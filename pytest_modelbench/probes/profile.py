@@ -163,7 +163,7 @@ def profile_model(
                     found.append(recording.profile)
         except (MeasurementError, NotApplicable):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise model.failure(batches[0], error) from error
     return found
 

@@ -12,7 +12,16 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DoesNotFit, ModelError, NotApplicable
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import as_array, duplicate, leaves, map_tree, rows, select_output, take
+from pytest_modelbench.models.outputs import (
+    duplicate,
+    leaves,
+    map_tree,
+    output_array,
+    rows,
+    select_output,
+    shapes,
+    take,
+)
 from pytest_modelbench.probes.predictions import Outputs
 
 Array = npt.NDArray[Any]
@@ -64,9 +73,12 @@ def _bits(array: Array) -> Array:
 def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
     try:
         output = model.bind(duplicate(inputs))()
-    except Exception as error:
+    except BaseException as error:
         raise model.failure(inputs, error) from error
-    return as_array(select_output(output, data.select, model.name)).copy()  # it may answer into the same buffer again
+    try:
+        return output_array(select_output(output, data.select, model.name)).copy()  # it may reuse its buffer
+    except ModelError as error:
+        raise ModelError(f"{model.name} returned {shapes(output)}: {error}") from error
 
 
 def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answers: Answers | None) -> list[Variant]:

@@ -96,9 +96,10 @@ def _curve(
             break
         try:
             point = _point(model, inputs, size, base, longest_ns, watchdog)
-        except Exception as error:
+        except BaseException as error:
+            told = model.failure(inputs[0], error)
             if not points:
-                raise model.failure(inputs[0], error) from error
+                raise told from error
             ended = f"{type(error).__name__} at batch size {size}"
             break
         if point.added_bytes > most and not points:

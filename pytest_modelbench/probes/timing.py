@@ -228,7 +228,7 @@ class _Session:
             for role, model in replicas.items():
                 try:
                     calls[role] = [model.bind(batch) for batch in self.batches[role]]
-                except Exception as error:
+                except BaseException as error:
                     raise model.failure(self.batches[role][0], error) from error
             yield calls
 

@@ -91,7 +91,17 @@ def test_copies_of_callables() -> None:
         def __call__(self, batch: Any) -> Any:
             return batch
 
+    class Other(Scorer):
+        def __deepcopy__(self, memo: Any) -> Any:
+            return 3
+
+    class Ending(Scorer):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise SystemExit(0)
+
     assert adapt(len, AS_STUDENT).replicate() is None
+    assert adapt(Other(1), AS_STUDENT).replicate() is None
+    assert adapt(Ending(1), AS_STUDENT).replicate() is None
     assert adapt(Scorer([1, 2]), AS_STUDENT).replicate() is not None
     assert adapt(Scorer(threading.Lock()), AS_STUDENT).replicate() is None
 

@@ -16,7 +16,7 @@ import torch
 from skops import io
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError, UsageMistake
+from pytest_modelbench.errors import ModelError, UsageMistake
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.locate import build, locate
 from pytest_modelbench.models.registry import adapt
@@ -208,16 +208,17 @@ def test_path_object_and_text_are_alike(tmp_path: Path) -> None:
         assert adapt(candidate, Loading(name="teacher")).name == "teacher"
 
 
-def test_packed_weights_in_torchscript_are_not_counted_wrongly(tmp_path: Path) -> None:
-    """They cannot be opened there, so there is an error and no number that is too small."""
+def test_packed_weights_in_torchscript_are_counted(tmp_path: Path) -> None:
+    """The code of the file holds them, frozen or not; what it holds of no known kind is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        packed = torch.ao.quantization.quantize_dynamic(net(), {nn.Linear})
-        torch.jit.script(packed).save(str(tmp_path / "int8.pt"))
-    model = load(tmp_path / "int8.pt")
-    assert model(BATCH).shape == (3, 2)
-    with pytest.raises(MeasurementError, match="the packed weights of .* cannot be counted"):
-        model.count_parameters()
+        packed = torch.jit.script(torch.ao.quantization.quantize_dynamic(net(), {nn.Linear}))
+        packed.save(str(tmp_path / "int8.pt"))
+        torch.jit.freeze(packed.eval()).save(str(tmp_path / "frozen.pt"))
+    for name in ("int8.pt", "frozen.pt"):
+        model = load(tmp_path / name)
+        assert model(BATCH).shape == (3, 2)
+        assert model.count_parameters().total == sum(p.numel() for p in net().parameters())
 
 
 def test_two_roles_never_share_filled_weights(tmp_path: Path) -> None:
@@ -231,12 +232,13 @@ def test_two_roles_never_share_filled_weights(tmp_path: Path) -> None:
     assert torch.equal(student(BATCH), -teacher(BATCH))
 
 
-def test_frozen_torchscript_runs_and_is_not_counted_as_nothing(tmp_path: Path) -> None:
+def test_frozen_torchscript_counts_its_constants(tmp_path: Path) -> None:
     """Its weights are constants: no parameters must not read as a reduction by 100%."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.freeze(torch.jit.script(net())).save(str(tmp_path / "frozen.pt"))
     model = load(tmp_path / "frozen.pt")
     assert torch.allclose(model(BATCH), net()(BATCH))
-    with pytest.raises(MeasurementError, match="is frozen, so its weights cannot be counted"):
-        model.count_parameters()
+    assert not model.unsure()
+    count = model.count_parameters()
+    assert (count.total, count.elsewhere) == (sum(p.numel() for p in net().parameters()),) * 2

@@ -22,7 +22,7 @@ from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, m
 LONG_S = 1e-3
 
 
-def refuse(at: int, error: Exception) -> Exception:
+def refuse(at: int, error: BaseException) -> Exception:
     return ValueError(f"batch {at}: {error}")
 
 
