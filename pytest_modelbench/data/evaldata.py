@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.casting import CastSource, check_dtype
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
 from pytest_modelbench.errors import DataError, ModelbenchError, ModelError, cause_of
@@ -49,6 +50,9 @@ class EvalData:
             frame, names of columns of the inputs, or functions of the inputs.
         slices: kinds of samples that are judged apart, spelled in the same way; a mask is one slice, any other
             column one for each of its values.
+        dtype: the number type that integer and floating inputs are cast to when a batch is made: `float16`,
+            `bfloat16` (tensors only), `float32` or `float64`; or a mapping of names of inputs to types. By default
+            they stay as they are.
 
     Raises:
         DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
@@ -72,12 +76,16 @@ class EvalData:
         batch_size: int = 256,
         sensitive: Any = None,
         slices: Any = None,
+        dtype: str | Mapping[str, str] | None = None,
     ) -> None:
         _check_choice("task", task, TASKS)
         _check_choice("outputs", outputs, OUTPUTS)
         if batch_size < 1:
             raise DataError(f"batch_size: found {batch_size!r}, expected a whole number of at least 1")
+        check_dtype(dtype)
         self.source: Source = make_source(inputs, targets, target)
+        if dtype is not None:
+            self.source = CastSource(self.source, dtype)
         length = self.source.length
         if length == 0:
             raise DataError(f"the evaluation data is empty: inputs of shape {shapes(inputs)}")
@@ -89,6 +97,7 @@ class EvalData:
         self.ids = ids
         self.classes = classes
         self.batch_size = batch_size
+        self.dtype = dtype
         self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
         for what, features in self._features.items():
             check_lengths(features, what, length)
