@@ -37,6 +37,7 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "outputs": (str,),
     "select": (str, int),
     "target": (str,),
+    "columns": (str, list),
     "classes": (list,),  # of texts or numbers
     "batch_size": (int,),
     "sensitive": (str, list),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_modelbench.data.sources import Chunk, Source
+from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.errors import DataError, shown
 from pytest_modelbench.models.outputs import is_tensor, map_tree, number_parts
 
@@ -22,6 +22,7 @@ class CastSource(Source):
         self._source = source
         self._dtype = dtype
         self.in_memory = source.in_memory
+        self.notes = source.notes
 
     @property
     def length(self) -> int | None:
