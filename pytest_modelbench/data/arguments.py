@@ -88,7 +88,7 @@ def check_targets(targets: Any) -> Any:
         DataError: a text, a set, a mapping, a single value, or masked values.
     """
     check_sequence("targets", targets)
-    refuse_masked(targets, "the targets")
+    refuse_masked(targets, "targets")
     return targets
 
 
@@ -128,11 +128,11 @@ def check_leaf(place: str, leaf: Any) -> None:
 
 def _has_rows(leaf: Any) -> bool:
     if is_sparse(leaf) or is_tensor(leaf):
-        return leaf.ndim > 0
+        return bool(leaf.ndim > 0)
     return hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and getattr(leaf, "ndim", 1) > 0
 
 
-def refuse_masked(values: Any, place: str, start: int = 0) -> None:
+def refuse_masked(values: Any, place: str) -> None:
     """Refuse masked values: the numbers under the mask would count.
 
     Raises:
@@ -142,7 +142,7 @@ def refuse_masked(values: Any, place: str, start: int = 0) -> None:
         return
     mask = np.ma.getmaskarray(values)
     if mask.any():
-        first = start + int(np.argwhere(mask)[0][0])
+        first = int(np.argwhere(mask)[0][0])
         raise DataError(
             f"{place}: {int(mask.sum())} of {mask.size} values are masked, the first at position {first}. Leave "
             "these samples out, or write .filled(...)"

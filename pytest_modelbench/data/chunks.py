@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modelbench.data.arguments import check_inputs, check_targets
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.errors import DataError, cause_of
 from pytest_modelbench.models.outputs import is_tensor, join, rows, shapes, take
@@ -52,6 +53,17 @@ def length_of(announcing: Any, *, required: bool) -> int | None:
 
 
 def split_batch(batch: Any, columns: Columns) -> Chunk:
+    """Return inputs and targets of one batch of a dataset, loader or stream, checked.
+
+    Raises:
+        DataError: as `_split` does; inputs without rows, complex numbers, masked values.
+    """
+    inputs, targets = _split(batch, columns)
+    check_inputs(inputs)
+    return inputs, targets if targets is None else check_targets(targets)
+
+
+def _split(batch: Any, columns: Columns) -> Chunk:
     """Return inputs and targets of one batch of a dataset, loader or stream.
 
     `(inputs, targets)` pairs are taken apart; a mapping or a frame gives up its target column.

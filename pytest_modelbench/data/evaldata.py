@@ -17,10 +17,8 @@ from pytest_modelbench.data.arguments import (
     check_batch_size,
     check_choice,
     check_classes,
-    check_inputs,
     check_select,
     check_sequence,
-    refuse_masked,
 )
 from pytest_modelbench.data.casting import CastSource, check_dtype
 from pytest_modelbench.data.chunks import Chunk, Source
@@ -159,7 +157,7 @@ class EvalData:
         """
         size = batch_size or self.batch_size
         first = self._first.setdefault(size, [])
-        start = 0
+        start = number = 0
         for number, (inputs, targets) in enumerate(_guarded(self.source.batches(size))):
             count = self._checked(inputs, targets, start)
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
@@ -168,16 +166,13 @@ class EvalData:
             checksum = self._compared(first, number, inputs, start)
             yield Batch(inputs=inputs, targets=targets, ids=ids, checksum=checksum)
             start += count
-        self._check_length(start)
+        self._check_length(start, number + 1 if start else 0, first)
 
     def _checked(self, inputs: Any, targets: Any, start: int) -> int:
         """Return how many samples a batch has."""
-        if not self.source.in_memory:
-            check_inputs(inputs)
         count = rows(inputs)
         if targets is not None:
             check_sequence("targets", targets)
-            refuse_masked(targets, "targets", start)
             if len(targets) != count:
                 raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
         if self.ids is not None and start + count > len(self.ids):
@@ -185,9 +180,7 @@ class EvalData:
         return count
 
     def _compared(self, first: list[int], number: int, inputs: Any, start: int) -> int:
-        """Return a batch's checksum; arrays in memory are the same ones every time, and are read for it once."""
-        if number < len(first) and self.source.in_memory:
-            return first[number]
+        """Return a batch's checksum, which is the same at every reading."""
         checksum = batch_hash(inputs)
         if number == len(first):
             first.append(checksum)
@@ -195,15 +188,20 @@ class EvalData:
             raise other_inputs(number, start, rows(inputs))
         return checksum
 
-    def _check_length(self, found: int) -> None:
-        if found == 0:
-            raise DataError("the evaluation data is empty: reading it gave no sample")
+    def _check_length(self, found: int, batches: int, first: list[int]) -> None:
         announced = self.source.length
         if announced is not None and found != announced:
             raise DataError(
                 f"the data announce {announced} samples by len(), and reading them gave {found}. Correct __len__, or "
                 "look for what ends the reading early (a StopIteration raised in __getitem__ ends it without a word)"
             )
+        if batches < len(first):
+            raise DataError(
+                f"reading the evaluation data again gave {batches} batches, and {len(first)} before: every model "
+                "must read all samples. Write an __iter__ that starts anew each time"
+            )
+        if found == 0:
+            raise DataError("the evaluation data is empty: reading it gave no sample")
         if self.ids is not None and found != len(self.ids):
             raise DataError(f"there are {found} samples and {len(self.ids)} ids; expected one id per sample")
 

@@ -62,18 +62,25 @@ def row_hash(row: Any) -> int:
     return int.from_bytes(digest.digest())
 
 
-def versions(inputs: Any) -> list[int]:
-    """Return how often each tensor on a device of its own was written into, as torch counts it.
+def contents(inputs: Any) -> list[bytes | int]:
+    """Return what a batch holds, to compare after a call: somebody may have written into it.
 
-    Reading it costs nothing; hashing what lies on a GPU would copy it to this memory.
+    Numbers are copied, which is faster than hashing them; anything else is hashed. Of a tensor on another device
+    torch's own count of writes is enough, and costs no copy to this memory.
     """
-    tensors = [leaf for leaf in leaves(inputs) if is_tensor(leaf) and leaf.device.type != "cpu"]
-    return [tensor._version for tensor in tensors if not tensor.is_inference()]  # noqa: SLF001 - torch's own documentation names it
+    return [_content(part) for leaf in leaves(inputs) for _, part in named_columns(leaf)]
 
 
-def lies_here(inputs: Any) -> bool:
-    """Whether all inputs of a batch lie in this process's memory."""
-    return all(leaf.device.type == "cpu" for leaf in leaves(inputs) if is_tensor(leaf))
+def _content(part: Any) -> bytes | int:
+    if is_tensor(part) and part.device.type != "cpu":
+        return 0 if part.is_inference() else int(part._version)  # noqa: SLF001 - documented by torch
+    if is_tensor(part) or hasattr(part, "dtype"):
+        array = _array_of(part)
+        if array.dtype != object:
+            return array.tobytes()
+    checksum = Checksum()
+    hash_column(checksum, part, by_address=False)
+    return checksum.value
 
 
 def fingerprint_of(chunks: Iterable[tuple[Any, Any]]) -> str:
@@ -123,13 +130,13 @@ def hash_column(digest: Digest, column: Any, *, by_address: bool = True) -> None
 
 
 def _array_of(column: Any) -> npt.NDArray[Any]:
-    """Return an array in one piece; of a number type that numpy lacks, such as float8, its bytes."""
+    """Return an array in one piece, or the bytes of a tensor that numpy cannot hold (float8, lazily negated)."""
     try:
         return np.ascontiguousarray(as_array(column))
-    except TypeError:
+    except (TypeError, RuntimeError):
         import torch
 
-        return as_array(column.contiguous().view(torch.uint8))
+        return as_array(column.detach().resolve_conj().resolve_neg().contiguous().view(torch.uint8))
 
 
 def _bytes(array: npt.NDArray[Any]) -> memoryview | bytes:

@@ -67,7 +67,7 @@ class LoaderSource(Source):
             num_workers=loader.num_workers,
             worker_init_fn=loader.worker_init_fn,
         )
-        yield from _unequal_workers(again) if several else again
+        yield from _unequal_workers(again, self._announced) if several else again
 
 
 class _FromWorker:
@@ -84,8 +84,10 @@ class _FromWorker:
         return (0 if worker is None else worker.id), hashes, self._collate(samples)
 
 
-def _unequal_workers(loader: Any) -> Iterator[Any]:
+def _unequal_workers(loader: Any, announced: int | None) -> Iterator[Any]:
     """Yield the batches of all workers, and refuse workers that read the same samples.
+
+    As many samples as announced are all of them, also where the workers read equal ones.
 
     Raises:
         DataError: at the end, if samples were read by two workers.
@@ -95,12 +97,13 @@ def _unequal_workers(loader: Any) -> Iterator[Any]:
         read.setdefault(worker, []).extend(hashes)
         yield batch
     twice = read_twice(list(read.values()))
-    if twice:
+    if twice and sum(map(len, read.values())) != announced:
         name = type(loader.dataset).__name__
         raise DataError(
             f"{twice} samples were read by several of the {loader.num_workers} workers: the {name} "
             "gives every worker the same samples, and each would count more than once. Split them in __iter__ by "
-            "torch.utils.data.get_worker_info() (its id and num_workers), or write num_workers=0"
+            "torch.utils.data.get_worker_info() (its id and num_workers), or write num_workers=0. If equal "
+            "samples belong to the data, announce their number by __len__"
         )
 
 

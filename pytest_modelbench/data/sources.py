@@ -143,6 +143,9 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
     Raises:
         DataError: nothing fits, or a one-shot iterator that could only be read once.
     """
+    if hasattr(inputs, "collect_schema") and not hasattr(inputs, "shape"):
+        raise DataError(f"found a {type(inputs).__name__}, which has no rows yet. Write frame.collect()")
+    inputs = inputs if isinstance(inputs, tuple) else _sliceable(inputs)  # scipy's DOK is a mapping, too
     data = sys.modules.get("torch.utils.data")
     from_torch = data is not None and isinstance(inputs, data.DataLoader | data.Dataset)
     if is_huggingface(inputs) or from_torch or _is_indexed(inputs):
@@ -150,8 +153,6 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
             raise DataError(f"targets were given beside a {type(inputs).__name__}, which brings its own")
         return HuggingFaceSource(inputs, columns) if is_huggingface(inputs) else LoaderSource(inputs, columns)
     if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
-        if hasattr(inputs, "collect_schema") and not hasattr(inputs, "shape"):
-            raise DataError(f"found a {type(inputs).__name__}, which has no rows yet. Write frame.collect()")
         inputs, split = columns.split(inputs)
         return ArraySource(inputs, split if targets is None else targets)
     if isinstance(inputs, tuple) or is_tensor(inputs) or hasattr(inputs, "shape"):

@@ -53,7 +53,7 @@ def leaves(tree: Any) -> list[Any]:
 def is_sparse(value: Any) -> bool:
     """Whether a value is a sparse matrix of scipy or a sparse tensor of torch."""
     if is_tensor(value):
-        return value.layout != sys.modules["torch"].strided
+        return bool(value.layout != sys.modules["torch"].strided)
     sparse = sys.modules.get("scipy.sparse")
     return sparse is not None and bool(sparse.issparse(value))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -250,8 +250,11 @@ def test_one_input_of_several_is_cast() -> None:
     ("make", "words"),
     [
         (lambda: EvalData(INPUTS, dtype="int8"), "dtype: found 'int8', expected one of float16, bfloat16"),
-        (lambda: EvalData(INPUTS, dtype=torch.float32), r"dtype: found torch.float32, .*Write dtype='float32'"),
-        (lambda: EvalData(INPUTS, dtype=np.float64), "Write dtype='float64'"),
+        (
+            lambda: EvalData(INPUTS, dtype=cast(Any, torch.float32)),
+            r"dtype: found torch.float32, .*Write dtype='float32'",
+        ),
+        (lambda: EvalData(INPUTS, dtype=cast(Any, np.float64)), "Write dtype='float64'"),
         (lambda: list(EvalData(INPUTS, dtype="bfloat16").batches()), "for tensors, and the inputs are ndarray"),
         (
             lambda: list(EvalData(INPUTS, dtype={"x": "float16"}).batches()),
