@@ -24,8 +24,9 @@ from pytest_modelbench.data.casting import CastSource, check_dtype
 from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
-from pytest_modelbench.data.hashing import batch_hash, fingerprint_of, hash_column
+from pytest_modelbench.data.hashing import fingerprint_of, hash_column
 from pytest_modelbench.data.missing import refuse_missing
+from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
 from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
@@ -122,7 +123,7 @@ class EvalData:
         self._groupings: dict[str, list[Grouping]] = {}
         self._fingerprint: str | None = None
         self._form: str | None = None
-        self._first: dict[int, list[int]] = {}
+        self._readings = Readings(in_memory=self.source.in_memory)
         self._serial = next(_serial)
 
     @property
@@ -156,17 +157,17 @@ class EvalData:
                 more samples than announced, or no sample at all.
         """
         size = batch_size or self.batch_size
-        first = self._first.setdefault(size, [])
         start = number = 0
         for number, (inputs, targets) in enumerate(_guarded(self.source.batches(size))):
             count = self._checked(inputs, targets, start)
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
             if targets is not None:
                 refuse_missing(targets, ids)
-            checksum = self._compared(first, number, inputs, start)
+            checksum = self._readings.checksum(size, number, inputs, start)
             yield Batch(inputs=inputs, targets=targets, ids=ids, checksum=checksum)
             start += count
-        self._check_length(start, number + 1 if start else 0, first)
+        self._check_length(start, size)
+        self._readings.check_end(size, number + 1 if start else 0)
 
     def _checked(self, inputs: Any, targets: Any, start: int) -> int:
         """Return how many samples a batch has."""
@@ -179,28 +180,14 @@ class EvalData:
             raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
         return count
 
-    def _compared(self, first: list[int], number: int, inputs: Any, start: int) -> int:
-        """Return a batch's checksum, which is the same at every reading."""
-        checksum = batch_hash(inputs)
-        if number == len(first):
-            first.append(checksum)
-        elif checksum != first[number]:
-            raise other_inputs(number, start, rows(inputs))
-        return checksum
-
-    def _check_length(self, found: int, batches: int, first: list[int]) -> None:
+    def _check_length(self, found: int, size: int) -> None:
         announced = self.source.length
         if announced is not None and found != announced:
             raise DataError(
                 f"the data announce {announced} samples by len(), and reading them gave {found}. Correct __len__, or "
                 "look for what ends the reading early (a StopIteration raised in __getitem__ ends it without a word)"
             )
-        if batches < len(first):
-            raise DataError(
-                f"reading the evaluation data again gave {batches} batches, and {len(first)} before: every model "
-                "must read all samples. Write an __iter__ that starts anew each time"
-            )
-        if found == 0:
+        if found == 0 and not self._readings.known(size):
             raise DataError("the evaluation data is empty: reading it gave no sample")
         if self.ids is not None and found != len(self.ids):
             raise DataError(f"there are {found} samples and {len(self.ids)} ids; expected one id per sample")
@@ -215,15 +202,10 @@ class EvalData:
         Raises:
             DataError: naming the first batch that differs.
         """
-        first = self._first.setdefault(batch_size, [])
-        if not first and self.source.in_memory:
+        if self.source.in_memory and not self._readings.known(batch_size):
             for _ in self.batches(batch_size):
-                pass  # reading fills `first`
-        for number, checksum in enumerate(checksums):
-            if number == len(first):
-                first.append(checksum)
-            elif checksum != first[number]:
-                raise other_inputs(number, number * batch_size, batch_size)
+                pass  # the reading is remembered
+        self._readings.expect(batch_size, checksums)
 
     @property
     def notes(self) -> list[str]:
@@ -238,7 +220,7 @@ class EvalData:
         """
         other = copy.copy(self)
         other.source = MappedSource(self.source, transform, self._chunks)
-        other._first = {}  # noqa: SLF001 - a copy of this very class
+        other._readings = Readings(in_memory=False)  # noqa: SLF001 - a copy of this very class
         other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001
         other._form = None  # noqa: SLF001
         return other
@@ -343,15 +325,6 @@ def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         raise
     except Exception as error:
         raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error
-
-
-def other_inputs(number: int, start: int, count: int) -> DataError:
-    """Return the error that tells of data that do not stay the same."""
-    return DataError(
-        f"batch {number + 1} of the evaluation data (samples {start} to {start + count - 1}) holds other inputs than "
-        "when it was first read: answers to other inputs cannot be compared. Read the same samples every time: "
-        "shuffle=False, and no noise, augmentation or unseeded random numbers in the dataset or its transforms"
-    )
 
 
 def as_eval_data(found: Any) -> EvalData:

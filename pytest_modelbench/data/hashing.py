@@ -13,6 +13,8 @@ import numpy.typing as npt
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.outputs import as_array, is_sparse, is_tensor, leaves, sparse_parts
 
+_LARGE_BYTES = 1 << 16
+
 
 class Digest(Protocol):
     """What takes bytes, as the objects of `hashlib` do."""
@@ -32,27 +34,53 @@ class Checksum:
         self.value = zlib.crc32(data, self.value)
 
 
-def batch_hash(inputs: Any) -> int:
+def batch_hash(inputs: Any, *, sampled: bool = False) -> int:
     """Return a number that is equal for equal inputs of a batch.
 
     Objects that only have an address (and no content that could be read) count by their class.
+
+    Args:
+        inputs: the batch.
+        sampled: whether a sixteenth of a large array, in pieces of a kibibyte, is enough.
     """
     checksum = Checksum()
     for leaf in leaves(inputs):
         checksum.update(f"{getattr(leaf, 'shape', None)}{getattr(leaf, 'dtype', None)}".encode())
         for name, column in named_columns(leaf):
             checksum.update(name.encode())
-            hash_column(checksum, column, by_address=False)
+            _add_column(checksum, column, sampled)
     return checksum.value
+
+
+def _add_column(checksum: Checksum, column: Any, sampled: bool) -> None:
+    if isinstance(column, list) and all(isinstance(row, str) for row in column):
+        checksum.update("\0".join(column).encode("utf-8", "surrogatepass"))
+        return
+    array = _array_of(column) if is_tensor(column) or hasattr(column, "dtype") else None
+    if array is None or array.dtype == object:
+        hash_column(checksum, column, by_address=False)
+        return
+    whole = _bytes(array)
+    checksum.update(_sample(whole) if sampled and len(whole) > _LARGE_BYTES else whole)
+
+
+def _sample(whole: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the first 64 bytes of every 1024, and the last ones."""
+    pieces = whole[: len(whole) // 1024 * 1024].reshape(-1, 1024)[:, :64]
+    return np.concatenate([pieces.reshape(-1), whole[-64:]])
 
 
 def named_columns(leaf: Any) -> list[tuple[str, Any]]:
     """Return the arrays that a leaf is made of: a frame's columns, the parts of a sparse matrix, or itself."""
     if is_sparse(leaf):
         return [("", part) for part in sparse_parts(leaf)]
-    if hasattr(leaf, "columns"):
-        return [(str(name), leaf[name]) for name in leaf.columns]
-    return [("", leaf)]
+    if not hasattr(leaf, "columns"):
+        return [("", leaf)]
+    if all(dtype.kind in "iufb" for dtype in getattr(leaf, "dtypes", ()) if hasattr(dtype, "kind")):
+        together = leaf.to_numpy()
+        if together.dtype != object:  # one array instead of one for each column
+            return [(f"{list(leaf.columns)}", together)]
+    return [(str(name), leaf[name]) for name in leaf.columns]
 
 
 def row_hash(row: Any) -> int:
@@ -62,7 +90,7 @@ def row_hash(row: Any) -> int:
     return int.from_bytes(digest.digest())
 
 
-def contents(inputs: Any) -> list[bytes | int]:
+def contents(inputs: Any) -> list[Any]:
     """Return what a batch holds, to compare after a call: somebody may have written into it.
 
     Numbers are copied, which is faster than hashing them; anything else is hashed. Of a tensor on another device
@@ -71,7 +99,9 @@ def contents(inputs: Any) -> list[bytes | int]:
     return [_content(part) for leaf in leaves(inputs) for _, part in named_columns(leaf)]
 
 
-def _content(part: Any) -> bytes | int:
+def _content(part: Any) -> Any:
+    if isinstance(part, list) and all(isinstance(row, str) for row in part):
+        return list(part)
     if is_tensor(part) and part.device.type != "cpu":
         return 0 if part.is_inference() else int(part._version)  # noqa: SLF001 - documented by torch
     if is_tensor(part) or hasattr(part, "dtype"):
@@ -139,9 +169,9 @@ def _array_of(column: Any) -> npt.NDArray[Any]:
         return as_array(column.detach().resolve_conj().resolve_neg().contiguous().view(torch.uint8))
 
 
-def _bytes(array: npt.NDArray[Any]) -> memoryview | bytes:
-    """Return an array's bytes, without a copy where its type has a buffer."""
-    return array.reshape(-1).view(np.uint8).data if array.dtype.itemsize and array.size else b""
+def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return an array's bytes without a copy."""
+    return array.reshape(-1).view(np.uint8) if array.dtype.itemsize and array.size else np.empty(0, dtype=np.uint8)
 
 
 def _hash_row(digest: Digest, row: Any, *, by_address: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import numpy as np
@@ -118,7 +118,7 @@ def test_labels_of_a_mapping_are_targets() -> None:
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "lil", "dok"])
 def test_sparse_matrices(form: str) -> None:
     """Rows are handed over as they are, in batches, in other orders, and again."""
-    matrix = scipy.sparse.csr_matrix(INPUTS).asformat(form)
+    matrix = scipy.sparse.csr_matrix(INPUTS).asformat(cast(Any, form))
     seen: list[Any] = []
 
     def answer(batch: Any) -> Any:
@@ -211,53 +211,54 @@ def test_texts_of_a_stream_are_one_input() -> None:
 
 
 NAN = float("nan")
+Build: Any = EvalData  # as users call it, whose types nobody checks
 MASKED = np.ma.masked_array(INPUTS, mask=INPUTS == 7)
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: EvalData(MASKED, TARGETS), "inputs: 1 of 24 values are masked, the first at position 3"),
+        (lambda: Build(MASKED, TARGETS), "inputs: 1 of 24 values are masked, the first at position 3"),
         (lambda: first(Batches(MASKED, TARGETS)), "inputs: 1 of 24 values are masked, the first at position 3"),
         (
-            lambda: EvalData(INPUTS, np.ma.masked_array(TARGETS, mask=TARGETS == 2)),
+            lambda: Build(INPUTS, np.ma.masked_array(TARGETS, mask=TARGETS == 2)),
             "targets: 4 of 12 values are masked",
         ),
-        (lambda: EvalData(INPUTS, "abc"), "targets: found 'abc', expected a list or an array"),
-        (lambda: EvalData(INPUTS, np.array(3)), "targets: found a ndarray, expected"),
-        (lambda: EvalData(INPUTS, {1, 2}), "targets: found a set, expected"),
-        (lambda: EvalData(INPUTS, (one for one in TARGETS)), "targets: found a generator, expected"),
-        (lambda: EvalData(INPUTS, ids={*range(ROWS)}), "ids: found a set, expected"),
-        (lambda: EvalData(INPUTS, ids=(str(one) for one in TARGETS)), "ids: found a generator, expected"),
-        (lambda: EvalData(INPUTS, ids="abcdefghijkl"), "ids: found 'abcdefghijkl', expected"),
-        (lambda: EvalData(INPUTS, classes="abc"), "classes: found 'abc', expected a list with the label of each"),
-        (lambda: EvalData(INPUTS, classes={0, 1}), "classes: found a set, expected a list"),
-        (lambda: EvalData(INPUTS, classes=[]), r"classes: found \[\], expected at least two labels"),
-        (lambda: EvalData(INPUTS, classes=[0, 1, 0]), r"classes: 0 stands twice in \[0, 1, 0\]"),
-        (lambda: EvalData(INPUTS, batch_size="8"), "batch_size: found '8', expected a whole number of at least 1"),
-        (lambda: EvalData(INPUTS, batch_size=-4), "batch_size: found -4, expected"),
-        (lambda: EvalData(INPUTS, batch_size=True), "batch_size: found True, expected"),
-        (lambda: EvalData(INPUTS, select=1.0), "select: found 1.0, expected the name of a head, or its position"),
-        (lambda: EvalData(INPUTS, select=-1), "select: found -1, expected"),
-        (lambda: EvalData(INPUTS, task=["binary"]), r"task: found \['binary'\], expected one of multiclass"),
-        (lambda: EvalData({"x": INPUTS, "rate": 8000}), r"inputs\['rate'\]: found 8000, expected an array"),
-        (lambda: EvalData({"x": {"y": None}}), r"inputs\['x'\]\['y'\]: found None, expected an array"),
+        (lambda: Build(INPUTS, "abc"), "targets: found 'abc', expected a list or an array"),
+        (lambda: Build(INPUTS, np.array(3)), "targets: found a ndarray, expected"),
+        (lambda: Build(INPUTS, {1, 2}), "targets: found a set, expected"),
+        (lambda: Build(INPUTS, (one for one in TARGETS)), "targets: found a generator, expected"),
+        (lambda: Build(INPUTS, ids={*range(ROWS)}), "ids: found a set, expected"),
+        (lambda: Build(INPUTS, ids=(str(one) for one in TARGETS)), "ids: found a generator, expected"),
+        (lambda: Build(INPUTS, ids="abcdefghijkl"), "ids: found 'abcdefghijkl', expected"),
+        (lambda: Build(INPUTS, classes="abc"), "classes: found 'abc', expected a list with the label of each"),
+        (lambda: Build(INPUTS, classes={0, 1}), "classes: found a set, expected a list"),
+        (lambda: Build(INPUTS, classes=[]), r"classes: found \[\], expected at least two labels"),
+        (lambda: Build(INPUTS, classes=[0, 1, 0]), r"classes: 0 stands twice in \[0, 1, 0\]"),
+        (lambda: Build(INPUTS, batch_size="8"), "batch_size: found '8', expected a whole number of at least 1"),
+        (lambda: Build(INPUTS, batch_size=-4), "batch_size: found -4, expected"),
+        (lambda: Build(INPUTS, batch_size=True), "batch_size: found True, expected"),
+        (lambda: Build(INPUTS, select=1.0), "select: found 1.0, expected the name of a head, or its position"),
+        (lambda: Build(INPUTS, select=-1), "select: found -1, expected"),
+        (lambda: Build(INPUTS, task=["binary"]), r"task: found \['binary'\], expected one of multiclass"),
+        (lambda: Build({"x": INPUTS, "rate": 8000}), r"inputs\['rate'\]: found 8000, expected an array"),
+        (lambda: Build({"x": {"y": None}}), r"inputs\['x'\]\['y'\]: found None, expected an array"),
         (lambda: first(Batches({"x": INPUTS, "rate": 8000}, TARGETS)), r"inputs\['rate'\]: found 8000, expected"),
-        (lambda: EvalData({}), "the inputs are an empty dict"),
-        (lambda: EvalData(np.array(1.0)), "inputs: found a ndarray, expected an array, a tensor or a list"),
-        (lambda: EvalData({1, 2}), "found set"),
-        (lambda: EvalData(INPUTS + 1j), r"complex numbers \(complex64\), expected real ones"),
-        (lambda: EvalData(torch.zeros(2, dtype=torch.complex64)), "complex numbers"),
-        (lambda: EvalData(torch.zeros(2, 2, device="meta")), "the device 'meta', which has no values"),
-        (lambda: EvalData(tuple(np.zeros((30, 3, 8, 8))), np.zeros(30)), "A tuple is several inputs; for 30 samples"),
+        (lambda: Build({}), "the inputs are an empty dict"),
+        (lambda: Build(np.array(1.0)), "inputs: found a ndarray, expected an array, a tensor or a list"),
+        (lambda: Build({1, 2}), "found set"),
+        (lambda: Build(INPUTS + 1j), r"complex numbers \(complex64\), expected real ones"),
+        (lambda: Build(torch.zeros(2, dtype=torch.complex64)), "complex numbers"),
+        (lambda: Build(torch.zeros(2, 2, device="meta")), "the device 'meta', which has no values"),
+        (lambda: Build(tuple(np.zeros((30, 3, 8, 8))), np.zeros(30)), "A tuple is several inputs; for 30 samples"),
         (
             lambda: first(Batches([torch.zeros(3, 8, 8)] * 30, np.zeros(30))),
             r"a list of 30 arrays of shape \(3, 8, 8\) and 30 targets: one array for each sample, .*torch.stack\(inputs\)",
         ),
-        (lambda: first(EvalData(INPUTS, ["a", NAN] * 6)), "2 of the 5 targets of a batch are missing, .* sample 1"),
-        (lambda: first(EvalData(INPUTS, ["a", pd.NA] * 6)), "2 of the 5 targets of a batch are missing"),
-        (lambda: first(EvalData(INPUTS, pd.Series(["a", None] * 6))), "2 of the 5 targets of a batch are missing"),
-        (lambda: first(EvalData(INPUTS, ["a", 1] * 6)), "the targets mix texts and other values, such as 'a' and 1"),
+        (lambda: first(Build(INPUTS, ["a", NAN] * 6)), "2 of the 5 targets of a batch are missing, .* sample 1"),
+        (lambda: first(Build(INPUTS, ["a", pd.NA] * 6)), "2 of the 5 targets of a batch are missing"),
+        (lambda: first(Build(INPUTS, pd.Series(["a", None] * 6))), "2 of the 5 targets of a batch are missing"),
+        (lambda: first(Build(INPUTS, ["a", 1] * 6)), "the targets mix texts and other values, such as 'a' and 1"),
     ],
 )
 def test_mistakes_in_arguments_and_forms(make: Any, words: str) -> None:
