@@ -57,10 +57,13 @@ class BehaviourMeasurements(CostMeasurements):
 
         key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
         outputs = self.session.once(key, taken)
+        data.expect(outputs.batch_size, outputs.checksums)
         notes = self.session.data_notes.setdefault(self.plan.suite, {})
         if "hash" not in notes:
             told = self.session.once(("samples", data.key), lambda: samples_hash(outputs))
             notes |= {"samples": len(outputs), "hash": told}
+        if data.notes:
+            notes["notes"] = list(data.notes)
         return outputs
 
     def _contract_for(self, role: str) -> Contract | None:
@@ -76,7 +79,9 @@ class BehaviourMeasurements(CostMeasurements):
     def transformed(self, role: str) -> Predictions:
         """Return the predictions for inputs that the gate's transform has changed."""
         model, transform = self.model(role), self.gate.options["transform"]
-        data = self.data().mapped(transform)
+        plain = self.data()
+        key = ("mapped", plain.key, identity(transform))
+        data = self.session.once(key, lambda: plain.mapped(transform))  # the same object sees other inputs
 
         def measure() -> Predictions:
             outputs = collect_outputs(model, data)

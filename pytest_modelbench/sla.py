@@ -37,14 +37,17 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "outputs": (str,),
     "select": (str, int),
     "target": (str,),
+    "columns": (str, list),
     "classes": (list,),  # of texts or numbers
     "batch_size": (int,),
     "sensitive": (str, list),
     "slices": (str, list),
+    "dtype": (str,),
 }
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ("multiclass", "binary", "multilabel", "regression"),
     "outputs": ("logits", "probabilities", "labels", "values"),
+    "dtype": ("float16", "bfloat16", "float32", "float64"),
 }
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pytest_modelbench
 from pytest_modelbench.data import evaldata
+from pytest_modelbench.data.arguments import OUTPUTS, TASKS
 from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, line_of_each_key, read_sla
 from pytest_modelbench.sla_schema import sla_schema
 
@@ -158,7 +159,7 @@ def test_keys_of_data_and_run_are_those_that_exist() -> None:
     """Every key of [data] is an argument of EvalData, every key of [run] an option."""
     arguments = set(evaldata.EvalData.__init__.__annotations__)
     assert set(DATA_KEYS) - {"eval"} <= arguments
-    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == (evaldata.TASKS, evaldata.OUTPUTS)
+    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == (TASKS, OUTPUTS)
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
     later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression"}
     assert known | later == set(RUN_KEYS)

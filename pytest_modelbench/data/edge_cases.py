@@ -19,6 +19,7 @@ from pytest_modelbench.models.outputs import (
     leaves,
     map_tree,
     number_parts,
+    pick,
     rows,
     take,
 )
@@ -199,8 +200,10 @@ def _like(leaf: Any, values: Array) -> Any:
         return torch.as_tensor(np.ascontiguousarray(values)).to(dtype=leaf.dtype, device=leaf.device)
     if isinstance(leaf, list):
         return values.tolist()
-    if hasattr(leaf, "to_numpy"):
+    if hasattr(leaf, "iloc"):
         return type(leaf)(values, index=leaf.index, dtype=leaf.dtype)
+    if hasattr(leaf, "to_numpy"):
+        return type(leaf)(leaf.name, values).cast(leaf.dtype)
     return values.astype(leaf.dtype)
 
 
@@ -214,9 +217,12 @@ def _changed(inputs: Any, kind: str, change: Callable[[Array, Span], Array]) -> 
     if isinstance(inputs, tuple):
         return tuple(_changed(value, kind, change) for value in inputs)
     if hasattr(inputs, "columns"):
+        changed = {column: _changed(inputs[column], kind, change) for column in inputs.columns}
+        if not hasattr(inputs, "iloc"):
+            return inputs.with_columns(**changed)
         frame = inputs.copy()
-        for column in inputs.columns:
-            frame[column] = _changed(inputs[column], kind, change)
+        for column, values in changed.items():
+            frame[column] = values
         return frame
     parts = number_parts(inputs)
     return _like(inputs, change(parts[0], _span(inputs, parts[0]))) if parts else inputs
@@ -294,13 +300,7 @@ def _strided(_name: str, plain: Any, _seen: InputRange) -> tuple[Any, npt.NDArra
 def _reordered(name: str, plain: Any, _seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:
     count = rows(plain)
     index = np.zeros(count, dtype=np.intp) if name == "repeated" else np.arange(count)[::-1].copy()
-
-    def reorder(leaf: Any) -> Any:
-        if hasattr(leaf, "iloc"):
-            return leaf.iloc[index]
-        return [leaf[i] for i in index] if isinstance(leaf, list) else leaf[index]
-
-    return map_tree(reorder, plain), index
+    return pick(plain, index), index
 
 
 def _sequence(name: str, plain: Any, _seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:

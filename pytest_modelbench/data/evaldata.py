@@ -10,25 +10,38 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pytest_modelbench.data.arguments import (
+    OUTPUTS,
+    TASKS,
+    check_batch_size,
+    check_choice,
+    check_classes,
+    check_select,
+    check_sequence,
+)
+from pytest_modelbench.data.casting import CastSource, check_dtype
+from pytest_modelbench.data.chunks import Chunk, Source
+from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
-from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
-from pytest_modelbench.errors import DataError, ModelbenchError, ModelError, cause_of
+from pytest_modelbench.data.hashing import fingerprint_of, hash_column
+from pytest_modelbench.data.missing import refuse_missing
+from pytest_modelbench.data.readings import Readings
+from pytest_modelbench.data.sources import MappedSource, make_source
+from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
 
-TASKS = ("multiclass", "binary", "multilabel", "regression")
-OUTPUTS = ("logits", "probabilities", "labels", "values")
 _serial = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Some samples: inputs as the model takes them, targets (or None), and ids."""
+    """Some samples: inputs as the model takes them, targets (or None), ids, and a checksum of the inputs."""
 
     inputs: Any
     targets: Any
     ids: Sequence[Any]
+    checksum: int = 0
 
 
 class EvalData:
@@ -38,7 +51,10 @@ class EvalData:
         inputs: array, tensor, list, DataFrame, tuple or mapping of arrays (several inputs; a mapping becomes
             keyword arguments), `Dataset`, `DataLoader`, or a re-iterable of batches.
         targets: one per sample; left out where the inputs bring them (datasets, loaders, `target=`).
-        target: the column of a DataFrame, or key of a mapping, that holds the targets.
+        target: the column of a frame, a mapping or a dataset that holds the targets. A column named `labels`,
+            `label`, `targets` or `target` is recognised, and the report says so.
+        columns: the columns that the model takes; by default all others. One name gives the model the values of
+            that column, a list gives it a mapping (keyword arguments) or a frame.
         task: `multiclass`, `binary`, `multilabel` or `regression`; inferred where that is safe.
         outputs: `logits`, `probabilities`, `labels` or `values`; inferred where that is safe.
         select: the head to judge where a model returns several: a key, an attribute or a position.
@@ -49,6 +65,9 @@ class EvalData:
             frame, names of columns of the inputs, or functions of the inputs.
         slices: kinds of samples that are judged apart, spelled in the same way; a mask is one slice, any other
             column one for each of its values.
+        dtype: the number type that integer and floating inputs are cast to when a batch is made: `float16`,
+            `bfloat16` (tensors only), `float32` or `float64`; or a mapping of names of inputs to types. By default
+            they stay as they are.
 
     Raises:
         DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
@@ -64,6 +83,7 @@ class EvalData:
         targets: Any = None,
         *,
         target: str | None = None,
+        columns: str | Sequence[str] | None = None,
         task: str | None = None,
         outputs: str | None = None,
         select: str | int | None = None,
@@ -72,15 +92,22 @@ class EvalData:
         batch_size: int = 256,
         sensitive: Any = None,
         slices: Any = None,
+        dtype: str | Mapping[str, str] | None = None,
     ) -> None:
-        _check_choice("task", task, TASKS)
-        _check_choice("outputs", outputs, OUTPUTS)
-        if batch_size < 1:
-            raise DataError(f"batch_size: found {batch_size!r}, expected a whole number of at least 1")
-        self.source: Source = make_source(inputs, targets, target)
+        check_choice("task", task, TASKS)
+        check_choice("outputs", outputs, OUTPUTS)
+        check_select(select)
+        check_classes(classes)
+        check_dtype(dtype)
+        self._columns = Columns(target, columns, given=targets is not None)
+        self.source: Source = make_source(inputs, targets, self._columns)
+        if dtype is not None:
+            self.source = CastSource(self.source, dtype)
         length = self.source.length
         if length == 0:
             raise DataError(f"the evaluation data is empty: inputs of shape {shapes(inputs)}")
+        if ids is not None:
+            check_sequence("ids", ids)
         if ids is not None and length is not None and len(ids) != length:
             raise DataError(f"there are {length} samples and {len(ids)} ids; expected one id per sample")
         self.task = task
@@ -88,13 +115,15 @@ class EvalData:
         self.select = select
         self.ids = ids
         self.classes = classes
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
+        self.dtype = dtype
         self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
         for what, features in self._features.items():
             check_lengths(features, what, length)
         self._groupings: dict[str, list[Grouping]] = {}
         self._fingerprint: str | None = None
         self._form: str | None = None
+        self._readings = Readings(in_memory=self.source.in_memory)
         self._serial = next(_serial)
 
     @property
@@ -124,20 +153,64 @@ class EvalData:
         """Yield batches of this size (the data's own by default), the last one possibly smaller.
 
         Raises:
-            DataError: a batch whose targets do not fit its inputs, or no sample at all.
+            DataError: a batch whose targets do not fit its inputs, other inputs than at the first reading, fewer or
+                more samples than announced, or no sample at all.
         """
-        start = 0
-        for inputs, targets in _guarded(self.source.batches(batch_size or self.batch_size)):
-            count = rows(inputs)
-            if targets is not None and len(targets) != count:
-                raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
-            if self.ids is not None and start + count > len(self.ids):
-                raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
+        size = batch_size or self.batch_size
+        start = number = 0
+        for number, (inputs, targets) in enumerate(_guarded(self.source.batches(size))):
+            count = self._checked(inputs, targets, start)
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
-            yield Batch(inputs=inputs, targets=targets, ids=ids)
+            if targets is not None:
+                refuse_missing(targets, ids)
+            checksum = self._readings.checksum(size, number, inputs, start)
+            yield Batch(inputs=inputs, targets=targets, ids=ids, checksum=checksum)
             start += count
-        if start == 0:
+        self._check_length(start, size)
+        self._readings.check_end(size, number + 1 if start else 0)
+
+    def _checked(self, inputs: Any, targets: Any, start: int) -> int:
+        """Return how many samples a batch has."""
+        count = rows(inputs)
+        if targets is not None:
+            check_sequence("targets", targets)
+            if len(targets) != count:
+                raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
+        if self.ids is not None and start + count > len(self.ids):
+            raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
+        return count
+
+    def _check_length(self, found: int, size: int) -> None:
+        announced = self.source.length
+        if announced is not None and found != announced:
+            raise DataError(
+                f"the data announce {announced} samples by len(), and reading them gave {found}. Correct __len__, or "
+                "look for what ends the reading early (a StopIteration raised in __getitem__ ends it without a word)"
+            )
+        if found == 0 and not self._readings.known(size):
             raise DataError("the evaluation data is empty: reading it gave no sample")
+        if self.ids is not None and found != len(self.ids):
+            raise DataError(f"there are {found} samples and {len(self.ids)} ids; expected one id per sample")
+
+    def expect(self, batch_size: int, checksums: Sequence[int]) -> None:
+        """Refuse outputs of other inputs than these, such as those that another process read.
+
+        Args:
+            batch_size: of the forward pass that gave the outputs.
+            checksums: of its batches.
+
+        Raises:
+            DataError: naming the first batch that differs.
+        """
+        if self.source.in_memory and not self._readings.known(batch_size):
+            for _ in self.batches(batch_size):
+                pass  # the reading is remembered
+        self._readings.expect(batch_size, checksums)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided about the data that the user did not write, for the report."""
+        return [*self._columns.notes, *self.source.notes]
 
     def mapped(self, transform: Callable[[Any], Any]) -> EvalData:
         """Return the same samples with changed inputs; they are changed batch by batch, when they are read.
@@ -146,10 +219,14 @@ class EvalData:
             transform: takes the inputs of a batch (a copy) and returns as many others.
         """
         other = copy.copy(self)
-        other.source = MappedSource(self.source, transform)
-        other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001 - a copy of this very class
+        other.source = MappedSource(self.source, transform, self._chunks)
+        other._readings = Readings(in_memory=False)  # noqa: SLF001 - a copy of this very class
+        other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001
         other._form = None  # noqa: SLF001
         return other
+
+    def _chunks(self, batch_size: int) -> Iterator[Chunk]:
+        return ((batch.inputs, batch.targets) for batch in self.batches(batch_size))
 
     def sensitive(self) -> list[Grouping]:
         """Return the groups of each sensitive feature.
@@ -187,17 +264,7 @@ class EvalData:
             `data:` and 32 hexadecimal digits of BLAKE2b over shapes, dtypes and bytes of inputs and targets.
         """
         if self._fingerprint is None:
-            digests: list[hashlib.blake2b] = []
-            form = ""
-            for batch in self.batches():
-                columns = [*leaves(batch.inputs), *([] if batch.targets is None else leaves(batch.targets))]
-                form = form or _form_of(batch.inputs)
-                digests = digests or [_new_digest(column) for column in columns]
-                for digest, column in zip(digests, columns, strict=True):
-                    _hash_column(digest, column)
-            parts = [*(d.hexdigest() for d in digests), form]
-            whole = hashlib.blake2b("".join(parts).encode(), digest_size=16)
-            self._fingerprint = f"data:{whole.hexdigest()}"
+            self._fingerprint = fingerprint_of((batch.inputs, batch.targets) for batch in self.batches())
         return self._fingerprint
 
     def row_hashes(self, wanted: Collection[str] | None = None, most: int = 64) -> dict[str, str]:
@@ -208,7 +275,7 @@ class EvalData:
                 if (len(found) < most) if wanted is None else (one in wanted):
                     digest = hashlib.blake2b(digest_size=16)
                     for leaf in leaves(take(batch.inputs, at, at + 1)):
-                        _hash_column(digest, leaf)
+                        hash_column(digest, leaf)
                     found[one] = digest.hexdigest()
             if len(found) >= (most if wanted is None else len(wanted)):
                 break
@@ -258,64 +325,6 @@ def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         raise
     except Exception as error:
         raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
-    if value is not None and value not in choices:
-        raise DataError(f"{name}: found {value!r}, expected one of {', '.join(choices)}")
-
-
-def _form_of(inputs: Any) -> str:
-    """Return the names that a batch's arrays go by."""
-    if isinstance(inputs, Mapping):
-        return f"mapping of {list(inputs)}"
-    return f"frame of {list(inputs.columns)}" if hasattr(inputs, "columns") else type(inputs).__name__
-
-
-def _new_digest(column: Any) -> hashlib.blake2b:
-    row_shape, dtype = tuple(getattr(column, "shape", (0,)))[1:], getattr(column, "dtype", "object")
-    return hashlib.blake2b(f"{row_shape}{dtype}".encode(), digest_size=16)
-
-
-def _hash_column(digest: hashlib.blake2b, column: Any) -> None:
-    """Add the rows of one batch's column; the bytes do not depend on where the batch was cut."""
-    if is_tensor(column) or hasattr(column, "dtype"):
-        array = np.ascontiguousarray(as_array(column))
-        if array.dtype != object:
-            digest.update(array.tobytes())
-            return
-    if hasattr(column, "to_numpy"):
-        column = column.to_numpy().tolist()
-    for row in column:
-        _hash_row(digest, row)
-
-
-def _hash_row(digest: hashlib.blake2b, row: Any) -> None:
-    """Add one row of a list, which may hold arrays: what they print leaves most of a long one out."""
-    array = _numbers(row)
-    if array is not None:
-        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
-        return
-    if hasattr(row, "tolist"):  # of objects
-        row = row.tolist()
-    if isinstance(row, Mapping):
-        row = list(row.items())
-    if isinstance(row, list | tuple) and not all(isinstance(part, str | int | float) for part in row):
-        digest.update(f"{len(row)}[".encode())
-        for part in row:
-            _hash_row(digest, part)
-        return
-    digest.update(repr(row).encode() + b"\0")
-
-
-def _numbers(row: Any) -> npt.NDArray[Any] | None:
-    if not (is_tensor(row) or hasattr(row, "dtype") or hasattr(row, "__array_interface__")):
-        return None
-    try:
-        array = np.ascontiguousarray(as_array(row))
-    except ModelError:
-        return None
-    return None if array.dtype == object else array
 
 
 def as_eval_data(found: Any) -> EvalData:

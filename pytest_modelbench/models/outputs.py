@@ -1,7 +1,7 @@
 """Batches and outputs as trees of arrays: slice, join, measure, select one head, turn into numpy.
 
-Works on torch tensors, numpy arrays, pandas frames and series, lists, and tuples, lists and mappings of them,
-without importing any of these libraries.
+Works on torch tensors, numpy arrays, sparse matrices, frames and series of pandas and polars, lists, and tuples,
+lists and mappings of them, without importing any of these libraries.
 """
 
 from __future__ import annotations
@@ -50,14 +50,57 @@ def leaves(tree: Any) -> list[Any]:
     return [tree]
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether a value is a sparse matrix of scipy or a sparse tensor of torch."""
+    if is_tensor(value):
+        return bool(value.layout != sys.modules["torch"].strided)
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(value))
+
+
+def sparse_parts(value: Any) -> list[npt.NDArray[Any]]:
+    """Return the number of entries of each row, then the places and the values of the entries, row by row."""
+    if not is_tensor(value):
+        ordered = value.tocsr()
+        return [np.diff(ordered.indptr), ordered.indices, ordered.data]
+    ordered = value.detach().to_sparse_coo().coalesce()
+    places, entries = ordered.indices().cpu().numpy(), as_array(ordered.values())
+    return [np.bincount(places[0], minlength=len(value)), places[1:].T, entries]
+
+
+def count_rows(leaf: Any) -> int:
+    """Return the number of rows of one array."""
+    return int(leaf.shape[0]) if is_sparse(leaf) else len(leaf)
+
+
 def rows(tree: Any) -> int:
     """Return the number of rows of a batch: the length of its first array."""
-    return len(leaves(tree)[0])
+    return count_rows(leaves(tree)[0])
 
 
 def take(tree: Any, start: int, stop: int) -> Any:
     """Return rows `start` to `stop` of a batch; views where the library gives views."""
-    return map_tree(lambda leaf: leaf.iloc[start:stop] if hasattr(leaf, "iloc") else leaf[start:stop], tree)
+    return map_tree(lambda leaf: _sliced(leaf, start, stop), tree)
+
+
+def _sliced(leaf: Any, start: int, stop: int) -> Any:
+    if is_tensor(leaf) and is_sparse(leaf):
+        return _picked(leaf, np.arange(*slice(start, stop).indices(len(leaf))))
+    return leaf.iloc[start:stop] if hasattr(leaf, "iloc") else leaf[start:stop]
+
+
+def pick(tree: Any, index: npt.NDArray[np.intp]) -> Any:
+    """Return the rows of a batch at some positions, in their order."""
+    return map_tree(lambda leaf: _picked(leaf, index), tree)
+
+
+def _picked(leaf: Any, index: npt.NDArray[np.intp]) -> Any:
+    if is_tensor(leaf) and is_sparse(leaf):
+        at = sys.modules["torch"].as_tensor(index, device=leaf.device)
+        return leaf.to_sparse_coo().index_select(0, at).to_sparse(layout=leaf.layout)
+    if hasattr(leaf, "iloc"):
+        return leaf.iloc[index]
+    return [leaf[i] for i in index] if isinstance(leaf, list) else leaf[index]
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -75,6 +118,10 @@ def join(parts: Sequence[Any]) -> Any:
         return sys.modules["pandas"].concat(list(parts))
     if isinstance(first, list):
         return [item for part in parts for item in part]
+    if is_sparse(first):
+        return sys.modules["scipy.sparse"].vstack(list(parts), format="csr")
+    if hasattr(first, "with_columns") or hasattr(first, "to_frame"):
+        return sys.modules["polars"].concat(list(parts))
     return np.concatenate([np.asarray(part) for part in parts])
 
 
@@ -86,6 +133,8 @@ def duplicate(tree: Any) -> Any:
 def _copied(leaf: Any) -> Any:
     if is_tensor(leaf):
         return leaf.clone()
+    if is_sparse(leaf):
+        return leaf.copy()
     holds_objects = isinstance(leaf, list) or getattr(getattr(leaf, "dtype", None), "kind", "") == "O"
     return copy.deepcopy(leaf) if holds_objects else copy.copy(leaf)
 
@@ -93,12 +142,15 @@ def _copied(leaf: Any) -> Any:
 def content(tree: Any) -> list[bytes]:
     """Return the bytes of a batch's numeric arrays, to see later whether somebody wrote into them."""
     arrays = [
-        part
-        for leaf in leaves(tree)
-        if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes")
-        for part in (number_parts(leaf) if hasattr(leaf, "columns") else [as_array(leaf)])
+        part for leaf in leaves(tree) if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes") for part in _parts(leaf)
     ]
     return [array.tobytes() for array in arrays if array.dtype != object]
+
+
+def _parts(leaf: Any) -> list[npt.NDArray[Any]]:
+    if is_sparse(leaf):
+        return sparse_parts(leaf)
+    return number_parts(leaf) if hasattr(leaf, "columns") else [as_array(leaf)]
 
 
 def shapes(tree: Any) -> str:
@@ -177,7 +229,7 @@ def number_parts(leaf: Any) -> list[npt.NDArray[Any]]:
     """Return the numbers in a leaf of a batch: one array, one for each numeric column of a frame, none for texts."""
     if hasattr(leaf, "columns"):
         return [part for column in leaf.columns for part in number_parts(leaf[column])]
-    if not (is_tensor(leaf) or hasattr(leaf, "dtype") or isinstance(leaf, list)):
+    if is_sparse(leaf) or not (is_tensor(leaf) or hasattr(leaf, "dtype") or isinstance(leaf, list)):
         return []
     try:
         array = np.asarray(leaf) if isinstance(leaf, list) else as_array(leaf)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, DoesNotFit
+from pytest_modelbench.errors import DataError, DoesNotFit, shown
 from pytest_modelbench.probes.anchoring import doubt_about, order_of_classes
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
 from pytest_modelbench.probes.predictions import NARROWED_BYTES, Outputs, shown_ids
+from pytest_modelbench.probes.tasks import infer_task
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -131,7 +132,7 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
     if targets is not None and targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     _check_finite_targets(targets, outputs.ids)
-    task = data.task or _infer_task(outputs.model, array, targets)
+    task = data.task or infer_task(outputs.model, array, targets)
     if task == "regression":
         _expect_one_value(outputs.model, array, targets)
         return Predictions(outputs=outputs, task=task, meaning="values", labels=array, targets=targets)
@@ -151,34 +152,6 @@ def _check_finite_targets(targets: Array | None, ids: Sequence[Any]) -> None:
         raise DataError(
             f"the targets hold NaN for {len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
         )
-
-
-def _infer_task(model: str, array: Array, targets: Array | None) -> str:
-    whole = targets is None or targets.dtype.kind in "iubUSO"
-    if targets is not None and targets.ndim == 2 and array.shape == targets.shape and whole and _one_hot(targets):
-        raise DataError(
-            f"every row of the targets {tuple(targets.shape)} has a single 1: one label per sample, or several? "
-            "Write targets.argmax(axis=1), or EvalData(..., task='multilabel')"
-        )
-    if targets is not None and targets.ndim == 2 and array.shape == targets.shape and whole:
-        return "multilabel"
-    if array.ndim == 2 and whole and (targets is None or targets.ndim == 1):
-        return "multiclass"
-    if array.ndim == 1 and array.dtype.kind in "iubUSO" and whole:
-        return "multiclass"
-    if array.ndim == 1 and targets is not None and targets.ndim == 1 and not whole:
-        return "regression"
-    found = "no targets" if targets is None else f"targets of shape {tuple(targets.shape)} and type {targets.dtype}"
-    raise DataError(
-        f"{model} gives outputs of shape {tuple(array.shape)} and type {array.dtype} for {found}: several tasks fit. "
-        "Write EvalData(..., task='binary', outputs='logits'), task='regression', or what they are"
-    )
-
-
-def _one_hot(targets: Array) -> bool:
-    return targets.dtype.kind in "iub" and bool(
-        np.all((targets == 0) | (targets == 1)) and np.all(targets.sum(1) == 1)
-    )
 
 
 def _check_labels(model: str, labels: Array, targets: Array | None) -> None:
@@ -284,6 +257,12 @@ def _one_column(
             f"{outputs.model}: task {task!r} needs one column per class, found outputs of shape {tuple(array.shape)}"
         )
     _check_meaning(outputs.model, array, meaning, one_of_many=False)
+    if classes is None and targets is not None and targets.dtype.kind in "USO":
+        found = np.unique(targets)[:2].tolist()
+        raise DataError(
+            f"{outputs.model} gives one number per sample for the classes {', '.join(map(shown, found))}: which one "
+            f"does a high number mean? Write EvalData(..., classes=[low, high]), such as classes={found!r}"
+        )
     columns = np.asarray(classes if classes is not None else [0, 1])
     if len(columns) != 2:
         raise DataError(f"task 'binary' has two classes, found {len(columns)}: {list(columns)}")
@@ -349,6 +328,11 @@ def _small(columns: Array, rows: int) -> Array:
 def _check_targets(model: str, targets: Array | None, columns: Array) -> None:
     if targets is None:
         return
+    if targets.dtype == bool and len(columns) != 2:
+        raise DataError(
+            f"the targets are booleans, such as {targets[0]} of the first sample, and {model} has {len(columns)} "
+            f"outputs, for the classes {', '.join(map(str, columns[:10]))}. Give one of these classes for each sample"
+        )
     outside = ~np.isin(targets, columns)
     if outside.any():
         raise DataError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import Batch, EvalData
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.data.hashing import contents
+from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import (
     as_array,
-    content,
     duplicate,
+    is_sparse,
     is_tensor,
     leaves,
     number_parts,
     output_array,
     select_output,
     shapes,
+    sparse_parts,
 )
 from pytest_modelbench.probes.columns import Column, Flags, narrow, slices
 
@@ -37,7 +40,8 @@ class Outputs:
 
     `array` has one row per sample; `targets` and `ids` likewise. Large ones are mapped from a temporary file: read
     them in chunks (`probes.columns`). `nonfinite` counts the NaN and infinite values of each row, `input_finite` is
-    False for rows that were fed NaN or Inf. `calls` counts forward passes.
+    False for rows that were fed NaN or Inf. `calls` counts forward passes. `checksums` are those of the inputs of
+    each batch of `batch_size` samples, to see whether another model answered the same inputs.
     """
 
     model: str
@@ -48,6 +52,8 @@ class Outputs:
     input_finite: npt.NDArray[np.bool_]
     classes: Sequence[Any] | None
     calls: int
+    batch_size: int = 0
+    checksums: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.array)
@@ -62,17 +68,13 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
     """
     recorded, targets, finite, nonfinite = Column(), _Targets(), Flags(True), Flags(0)
     ids: list[Any] = []
+    checksums: list[int] = []
     first: Array | None = None
     calls = 0
     with model.running():
         for batch in data.batches():
             inputs = batch.inputs if calls else duplicate(batch.inputs)  # the first call may write into a copy
-            try:
-                output = model.bind(inputs)()
-            except BaseException as error:
-                raise model.failure(inputs, error) from error
-            if not calls and content(inputs) != content(batch.inputs):
-                raise model.wrote_into(inputs)
+            output = _answer(model, inputs, first=not calls)
             array = _rows_of(output, batch, model, data, first)
             first = array[:1] if first is None else first
             recorded.append(array)
@@ -82,6 +84,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
             bad = _nonfinite(array)
             nonfinite.append(bad)
             finite.append(_finite_rows(batch) if bad.any() else np.ones(len(array), dtype=bool))
+            checksums.append(batch.checksum)
             calls += 1
     whole = recorded.array()
     return Outputs(
@@ -93,7 +96,49 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
         input_finite=finite.array(),
         classes=model.classes_of(data.select),
         calls=calls,
+        batch_size=data.batch_size,
+        checksums=tuple(checksums),
     )
+
+
+def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
+    """Return a model's output for a batch, and refuse a model that writes into it.
+
+    Args:
+        model: in the context `running()`.
+        inputs: the batch.
+        first: whether to look at what the adapter made of the batch, too: a copy in another type protects the data,
+            and a call that is timed over and over would get other inputs each time.
+
+    Raises:
+        ModelError: the model raised, or wrote into its inputs.
+    """
+    try:
+        call = model.bind(inputs)
+        given = (inputs, *held_by(call)) if first else inputs
+        before = contents(given)
+        output = call()
+    except BaseException as error:
+        raise _failure(model, inputs, error) from error
+    if contents(given) != before:
+        raise model.wrote_into(inputs)
+    return output
+
+
+def _failure(model: Model, inputs: Any, error: BaseException) -> ModelError:
+    """Return the error that tells of a call that raised, with advice where a column is too many."""
+    failure = model.failure(inputs, error)
+    if isinstance(inputs, Mapping) and "unexpected keyword argument" in message_of(error):
+        failure.args = (f"{failure}. Say which columns the model takes: EvalData(..., columns={[*inputs][:1]!r})",)
+    return failure
+
+
+def held_by(call: Any) -> tuple[Any, ...]:
+    """Return the arrays that a bound call passes to its model, where that can be seen."""
+    if not isinstance(call, functools.partial):
+        return ()
+    given = leaves((*call.args, *call.keywords.values()))
+    return tuple(leaf for leaf in given if is_tensor(leaf) or hasattr(leaf, "dtype"))
 
 
 def samples_hash(outputs: Outputs) -> str:
@@ -164,7 +209,14 @@ def _nonfinite(array: Array) -> npt.NDArray[np.int32]:
 def _finite_rows(batch: Batch) -> npt.NDArray[np.bool_]:
     finite = np.ones(len(batch.ids), dtype=bool)
     for leaf in leaves(batch.inputs):
-        if is_tensor(leaf) or hasattr(leaf, "dtype") or hasattr(leaf, "dtypes"):
+        if is_sparse(leaf):
+            lengths, *_, entries = sparse_parts(leaf)
+            finite[
+                np.repeat(np.arange(len(finite)), lengths)[
+                    ~np.isfinite(entries.reshape(len(entries), -1)).all(axis=1)
+                ]
+            ] = False
+        elif is_tensor(leaf) or hasattr(leaf, "dtype") or hasattr(leaf, "dtypes"):
             for array in number_parts(leaf) if hasattr(leaf, "columns") else [as_array(leaf)]:
                 if array.dtype.kind in "fc":
                     finite &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)

@@ -17,6 +17,7 @@ from pytest_modelbench.models.outputs import (
     leaves,
     map_tree,
     output_array,
+    pick,
     rows,
     select_output,
     shapes,
@@ -53,7 +54,7 @@ def changed_samples(model: Model, data: EvalData, outputs: Outputs) -> npt.NDArr
     changed: list[npt.NDArray[np.intp]] = []
     start = 0
     with model.running():
-        for batch in data.batches():
+        for batch in data.batches():  # refuses other inputs than those of the first pass
             again = _answer(model, batch.inputs, data)
             before = outputs.array[start : start + len(again)]
             if again.shape != before.shape:
@@ -109,7 +110,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answer
             if size < count
         ]
         order = np.random.default_rng(seed).permutation(count)
-        shuffled = _answer(model, _reordered(inputs, order), data)
+        shuffled = _answer(model, pick(inputs, order), data)
         back = np.empty_like(shuffled)
         back[order] = shuffled
         return [*found, _variant("another order", whole, back, answers)]
@@ -118,15 +119,6 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answer
 def _in_batches(model: Model, inputs: Any, data: EvalData, size: int) -> Array:
     parts = [_answer(model, take(inputs, start, start + size), data) for start in range(0, rows(inputs), size)]
     return np.concatenate(parts)
-
-
-def _reordered(inputs: Any, order: npt.NDArray[np.intp]) -> Any:
-    def pick(leaf: Any) -> Any:
-        if hasattr(leaf, "iloc"):
-            return leaf.iloc[order]
-        return [leaf[i] for i in order] if isinstance(leaf, list) else leaf[order]
-
-    return map_tree(pick, inputs)
 
 
 def _variant(name: str, whole: Array, other: Array, answers: Answers | None, relative: float = RELATIVE) -> Variant:

@@ -74,6 +74,8 @@ def pack_outputs(outputs: Outputs) -> Arrays:
         raise TypeError("arrays of Python objects cannot travel")
     return arrays | _text(
         model=outputs.model,
+        batch_size=outputs.batch_size,
+        checksums=outputs.checksums,
         ids=None if isinstance(outputs.ids, range) else _plain(outputs.ids),
         classes=None if outputs.classes is None else _plain(outputs.classes),
     )
@@ -83,6 +85,7 @@ def unpack_outputs(arrays: Mapping[str, Any]) -> Outputs:
     """Return what `pack_outputs` packed; its passes were counted where they were made."""
     told = json.loads(str(arrays["text"]))
     told["ids"] = range(len(arrays["array"])) if told["ids"] is None else told["ids"]
+    told["checksums"] = tuple(told["checksums"])
     return Outputs(
         array=arrays["array"],
         targets=arrays.get("targets"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -217,3 +217,53 @@ def test_rows_of_objects_are_hashed() -> None:
         assert EvalData(rows, np.array([0, 1])).key == EvalData([*rows], np.array([0, 1])).key
     other = list(frame.replace("b", "c").to_numpy())
     assert EvalData(other, np.array([0, 1])).key != EvalData(list(frame.to_numpy()), np.array([0, 1])).key
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_inputs_are_cast_when_a_batch_is_made(dtype: str) -> None:
+    """Integers and floats of arrays, tensors, lists, frames and mappings; texts, booleans and the original stay."""
+    bytes_ = np.arange(20, dtype=np.uint8).reshape(10, 2)
+    frame = pd.DataFrame({"a": range(10), "word": list("abcdefghij"), "yes": [True] * 10})
+    mapping = {"x": torch.from_numpy(bytes_), "mask": torch.ones(10, dtype=torch.bool), "text": ["a"] * 10}
+    forms = (bytes_, mapping, frame, bytes_.tolist(), [np.zeros(3, np.uint8), *[np.zeros(2, np.uint8)] * 9])
+    arrays, tree, table, numbers, ragged = (
+        next(EvalData(form, TARGETS, dtype=dtype).batches(4)).inputs for form in forms
+    )
+    assert arrays.dtype == numbers.dtype == dtype == table["a"].dtype
+    assert bytes_.dtype == np.uint8
+    assert {str(row.dtype) for row in ragged} == {dtype}
+    assert (tree["x"].dtype, tree["mask"].dtype, tree["text"]) == (getattr(torch, dtype), torch.bool, ["a"] * 4)
+    assert (table["word"].tolist(), table["yes"].dtype) == (list("abcd"), bool)
+
+
+def test_one_input_of_several_is_cast() -> None:
+    """Token ids stay integers beside images in half precision, and a transform sees what the model sees."""
+    both = {"ids": torch.ones(10, 3, dtype=torch.int64), "image": torch.ones(10, 4, dtype=torch.uint8)}
+    data = EvalData(both, dtype={"image": "bfloat16"})
+    seen = [next(one.batches(4)).inputs for one in (data, data.mapped(lambda inputs: inputs))]
+    assert {(one["ids"].dtype, one["image"].dtype) for one in seen} == {(torch.int64, torch.bfloat16)}
+    assert data.inputs["image"].dtype == torch.uint8
+    assert data.key != EvalData(both).key
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: EvalData(INPUTS, dtype="int8"), "dtype: found 'int8', expected one of float16, bfloat16"),
+        (
+            lambda: EvalData(INPUTS, dtype=cast(Any, torch.float32)),
+            r"dtype: found torch.float32, .*Write dtype='float32'",
+        ),
+        (lambda: EvalData(INPUTS, dtype=cast(Any, np.float64)), "Write dtype='float64'"),
+        (lambda: list(EvalData(INPUTS, dtype="bfloat16").batches()), "for tensors, and the inputs are ndarray"),
+        (
+            lambda: list(EvalData(INPUTS, dtype={"x": "float16"}).batches()),
+            "no input 'x'; the inputs are one ndarray",
+        ),
+        (lambda: list(EvalData({"a": INPUTS}, dtype={"x": "float16"}).batches()), "no input 'x'; the inputs are a"),
+    ],
+)
+def test_number_type_that_does_not_fit(make: Any, words: str) -> None:
+    """Each fault is one clear error."""
+    with pytest.raises(DataError, match=words):
+        make()

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
+import torch
+from torch import nn
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import DataError, ModelError
+from pytest_modelbench.models.outputs import rows
+from pytest_modelbench.models.torch_module import TorchModel
 from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret
 from pytest_modelbench.probes.predictions import collect_outputs, in_common, shown_ids
 
@@ -18,6 +23,10 @@ LOGITS = RNG.normal(size=(12, 3))
 CHANCES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 LABELS = np.arange(12) % 3
 FLAGS = (LOGITS > 0).astype(int)
+BINARY_OR_REGRESSION = (
+    r"binary or regression\? Write EvalData\(..., task='binary', outputs='logits'\) \(or 'probabilities'\), "
+    r"or EvalData\(..., task='regression'\)"
+)
 
 
 def read(found: Any, targets: Any, /, classes: list[Any] | None = None, **options: Any) -> Predictions:
@@ -42,6 +51,13 @@ def read(found: Any, targets: Any, /, classes: list[Any] | None = None, **option
         (LOGITS[:, 0], FLAGS[:, 0], {"task": "binary"}, "binary", "logits"),
         (CHANCES[:, 0], FLAGS[:, 0], {"task": "binary", "outputs": "probabilities"}, "binary", "probabilities"),
         (LOGITS, None, {}, "multiclass", "logits"),
+        (LOGITS, LABELS.astype(float), {}, "multiclass", "logits"),
+        (LOGITS, LOGITS * 2, {}, "regression", "values"),
+        (LOGITS, LABELS[:, None] + np.arange(3), {}, "regression", "values"),
+        (LOGITS[:, 0], np.arange(12), {}, "regression", "values"),
+        (LOGITS[:, 0], FLAGS[:, 0] > 0, {}, "binary", "logits"),
+        (LOGITS[:, :2], FLAGS[:, 0] > 0, {}, "multiclass", "logits"),
+        (LOGITS.reshape(12, 3, 1), LOGITS.reshape(12, 3, 1), {}, "regression", "values"),
     ],
 )
 def test_meaning(outputs: Any, targets: Any, options: Any, task: str, meaning: str) -> None:
@@ -53,14 +69,32 @@ def test_meaning(outputs: Any, targets: Any, options: Any, task: str, meaning: s
 @pytest.mark.parametrize(
     ("outputs", "targets", "options", "words"),
     [
-        (LOGITS[:, 0], FLAGS[:, 0], {}, r"several tasks fit. Write EvalData\(..., task='binary', outputs='logits'\)"),
+        (LOGITS[:, 0], FLAGS[:, 0], {}, BINARY_OR_REGRESSION),
+        (LOGITS[:, :1], FLAGS[:, 0].astype(float), {}, BINARY_OR_REGRESSION),
+        (LOGITS[:, 0], None, {}, BINARY_OR_REGRESSION),
+        (LABELS.astype(float), LABELS, {}, "multiclass or regression. Write .*outputs='labels'"),
+        (LOGITS, FLAGS.astype(float), {}, "multilabel or regression"),
+        (LOGITS, np.eye(3)[LABELS], {}, r"a single 1: one label per sample, or several. Write targets.argmax"),
+        (LOGITS, CHANCES, {}, "adds up to 1: one label per sample, or numbers. Write targets.argmax"),
+        (LOGITS[:, 0], np.array(list("ab"))[LABELS % 2], {}, r"classes 'a', 'b': .*classes=\[low, high\]"),
+        (LOGITS[:, 0], np.array(list("abc"))[LABELS], {}, "no task fits. Expected one row of scores"),
+        (LOGITS, np.array([FLAGS[:, 0]] * 2).T, {}, "no task fits. Expected one row of scores"),
+        (
+            np.zeros((12, 3, 4, 4)),
+            np.zeros((12, 4, 4), int),
+            {},
+            r"no task fits. A label for each pixel .*kpi.record",
+        ),
+        (np.zeros((12, 5, 7)), np.zeros((12, 5), int), {}, "no task fits. A label for each pixel or token"),
+        (np.zeros((12, 5, 7)), None, {}, "no task fits. A label for each pixel or token"),
+        (np.zeros((12, 10)), FLAGS[:, 0] > 0, {}, "booleans, such as .* and student has 10 outputs"),
         (CHANCES[:, 0], FLAGS[:, 0], {"task": "binary"}, "one number in 0..1 per label: logits or probabilities"),
         (CHANCES, LABELS, {"outputs": "logits"}, "adds up to 1: these are probabilities"),
         (LOGITS, LABELS, {"outputs": "probabilities"}, "outputs='probabilities' was said, and values from"),
         (CHANCES * 0.5, LABELS, {"outputs": "probabilities"}, "rows that do not add up to 1"),
         (LOGITS, LABELS + 1, {}, r"targets outside the classes: found \[3\] in 4 of 12 samples, and student has 3"),
         (LOGITS, LABELS % 2, {"classes": [0, 1]}, "3 output columns and 2 classes"),
-        (LOGITS, LOGITS[:, 0], {}, "several tasks fit"),
+        (LOGITS, LOGITS[:, 0], {}, "no task fits. 3 outputs for each sample need labels"),
         (LOGITS, LOGITS[:, 0], {"task": "regression"}, r"outputs of shape \(12, 3\) do not fit targets of shape"),
         (LOGITS, LABELS, {"task": "multilabel"}, "do not fit targets"),
         (LOGITS, LABELS, {"outputs": "labels"}, "needs one label per sample"),
@@ -72,6 +106,14 @@ def test_meaning_that_is_not_clear(outputs: Any, targets: Any, options: Any, wor
     """Ambiguity and contradiction are asked about by name."""
     with pytest.raises(DataError, match=words):
         read(outputs, targets, **options)
+
+
+def test_one_output_for_two_texts_needs_their_order() -> None:
+    """With classes=, a high number means the second."""
+    texts = np.array(list("ab"))[FLAGS[:, 0]]
+    data = EvalData(np.arange(12.0).reshape(12, 1), texts, classes=["a", "b"])
+    model = FakeModel(lambda batch: LOGITS[np.asarray(batch)[:, 0].astype(int), 0])
+    assert interpret(collect_outputs(model, data), data).labels.tolist() == texts.tolist()
 
 
 def test_columns_follow_the_models_own_classes() -> None:
@@ -177,3 +219,67 @@ def test_frame_of_numbers_and_texts() -> None:
     model = FakeModel(lambda batch: np.where(np.isnan(batch["a"]), np.nan, 1.0)[:, None] * np.ones((1, 3)))
     outputs = collect_outputs(model, EvalData(frame, LABELS, batch_size=5))
     assert np.flatnonzero(~outputs.input_finite).tolist() == [3]
+
+
+def late(batch: Any) -> None:
+    """Write into the batches whose first number is large."""
+    if float(np.asarray(batch)[0, 0]) > 30:
+        batch[:] = 0
+
+
+class Relu(nn.Module):
+    """Work on its input in place, as `ReLU(inplace=True)` does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu_()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "write"),
+    [
+        (np.ones((40, 2)), lambda batch: batch.fill(0)),
+        (np.arange(80.0).reshape(40, 2), late),
+        (torch.arange(80.0).reshape(40, 2), late),
+        ({"x": np.arange(80.0).reshape(40, 2)}, lambda batch: late(batch["x"])),
+        ([(np.arange(80.0).reshape(40, 2), np.arange(40))], late),
+        (pd.DataFrame({"a": np.arange(40.0)}), lambda batch: batch.__setitem__("new", 1)),
+        (scipy.sparse.csr_matrix(np.ones((40, 2))), lambda batch: batch.data.fill(0)),
+    ],
+    ids=["first-batch", "later-batch", "tensor", "mapping", "stream", "frame", "sparse"],
+)
+def test_model_that_changes_its_inputs_is_found(inputs: Any, write: Any) -> None:
+    """In the first batch, in a later one, and in every form of inputs; the model is to blame."""
+
+    def answer(batch: Any) -> Any:
+        count = rows(batch)
+        write(batch)
+        return np.zeros((count, 2))
+
+    with pytest.raises(ModelError, match="student changed its inputs of shape .* in place") as caught:
+        collect_outputs(FakeModel(answer, name="student"), EvalData(inputs, batch_size=8))
+    assert caught.value.blames == "student"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_module_that_works_in_place_is_found_behind_a_cast(dtype: Any) -> None:
+    """The copy in the module's own type protects the data, and a timed call would get other inputs each time."""
+    data = EvalData(-np.ones((10, 2), dtype=dtype))
+    with pytest.raises(ModelError, match="changed its inputs"):
+        collect_outputs(TorchModel(Relu(), "student"), data)
+
+
+def test_column_that_a_model_does_not_take() -> None:
+    """The error of the call names the argument that says which columns it takes."""
+    data = EvalData({"text": ["a", "b"], "idx": np.arange(2)})
+    model = TorchModel(nn.Linear(1, 1), "student")
+    with pytest.raises(ModelError, match=r"unexpected keyword argument .*EvalData\(..., columns=\['text'\]\)"):
+        collect_outputs(model, data)
+
+
+def test_rows_of_a_sparse_matrix_with_nan_are_told_apart() -> None:
+    """A row with an entry that is not finite explains an output that is not."""
+    inputs = scipy.sparse.csr_matrix(np.array([[0.0, 1], [0, 0], [np.nan, 2]]))
+    model = FakeModel(lambda batch: np.log(batch.toarray().sum(axis=1)))
+    with np.errstate(divide="ignore"):
+        outputs = collect_outputs(model, EvalData(inputs))
+    assert outputs.input_finite.tolist() == [True, True, False]

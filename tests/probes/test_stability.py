@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.errors import DoesNotFit, ModelError, NotApplicable
+from pytest_modelbench.errors import DataError, DoesNotFit, ModelError, NotApplicable
 from pytest_modelbench.models.torch_module import TorchModel
 from pytest_modelbench.probes.predictions import collect_outputs
 from pytest_modelbench.probes.stability import (
@@ -23,6 +23,7 @@ from pytest_modelbench.probes.stability import (
     shape_mismatches,
 )
 
+RNG = np.random.default_rng(0)
 DATA = EvalData(np.arange(40.0).reshape(-1, 1), batch_size=16)
 
 
@@ -56,6 +57,19 @@ def test_second_run_is_compared_bit_by_bit() -> None:
     assert changed_samples(fake, DATA, outputs).tolist() == []
     calls += [1] * 4
     assert changed_samples(fake, DATA, outputs).tolist() == [20]
+
+
+def test_other_inputs_are_not_blamed_on_the_model() -> None:
+    """Noise in the data makes a second run an error of the data, not a model that is not deterministic."""
+
+    class Noisy:
+        def __iter__(self) -> Iterator[Any]:
+            return iter([(np.arange(20.0)[:, None] + RNG.random((20, 1)),), (np.ones((20, 1)),)])
+
+    fake, data = model(scores), EvalData(Noisy(), batch_size=20)
+    outputs = collect_outputs(fake, data)
+    with pytest.raises(DataError, match=r"batch 1 of the evaluation data \(samples 0 to 19\) holds other inputs"):
+        changed_samples(fake, data, outputs)
 
 
 def test_answers_that_do_not_depend_on_the_batch() -> None:

@@ -1,0 +1,163 @@
+"""Check what evaluation data are made of, and refuse each mistake by its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.errors import DataError, shown
+from pytest_modelbench.models.outputs import is_sparse, is_tensor
+
+TASKS = ("multiclass", "binary", "multilabel", "regression")
+OUTPUTS = ("logits", "probabilities", "labels", "values")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse anything but one of a few texts.
+
+    Raises:
+        DataError: naming the argument and the choices.
+    """
+    if value is not None and not (isinstance(value, str) and value in choices):
+        raise DataError(f"{name}: found {shown(value)}, expected one of {', '.join(choices)}")
+
+
+def check_batch_size(value: Any) -> int:
+    """Return a batch size.
+
+    Raises:
+        DataError: it is no integer of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise DataError(f"batch_size: found {shown(value)}, expected a whole number of at least 1")
+    return int(value)
+
+
+def check_select(value: Any) -> None:
+    """Refuse a head that is neither named nor counted from 0.
+
+    Raises:
+        DataError: it is something else.
+    """
+    counted = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is not None and not counted and not (isinstance(value, str) and value):
+        raise DataError(
+            f"select: found {shown(value)}, expected the name of a head, or its position as an integer from 0"
+        )
+
+
+def check_sequence(name: str, values: Any) -> None:
+    """Refuse anything but an ordered collection of a known length with one row for each entry.
+
+    Raises:
+        DataError: a text, a set, a mapping, a generator or a single value.
+    """
+    ordered = hasattr(values, "__len__") and hasattr(values, "__getitem__")
+    single = isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) == 0
+    if not ordered or single:
+        raise DataError(f"{name}: found {_kind(values)}, expected a list or an array with one entry for each sample")
+
+
+def check_classes(classes: Any) -> None:
+    """Refuse labels of the output columns that cannot be told apart.
+
+    Raises:
+        DataError: a text, a set, none, or one label twice.
+    """
+    if classes is None:
+        return
+    if isinstance(classes, str | bytes | Mapping | set | frozenset) or not isinstance(classes, Sequence | np.ndarray):
+        raise DataError(f"classes: found {_kind(classes)}, expected a list with the label of each output column")
+    listed = list(classes)
+    if len(listed) < 2:
+        raise DataError(f"classes: found {shown(listed)}, expected at least two labels, one for each output column")
+    twice = next((label for place, label in enumerate(listed) if label in listed[:place]), None)
+    if twice is not None:
+        raise DataError(
+            f"classes: {shown(twice)} stands twice in {shown(listed)}; expected one label for each column"
+        )
+
+
+def check_targets(targets: Any) -> Any:
+    """Return targets that have one row for each sample.
+
+    Raises:
+        DataError: a text, a set, a mapping, a single value, or masked values.
+    """
+    check_sequence("targets", targets)
+    refuse_masked(targets, "targets")
+    return targets
+
+
+def check_inputs(inputs: Any) -> None:
+    """Refuse inputs that have no rows, or numbers that no model takes.
+
+    Raises:
+        DataError: naming the input.
+    """
+    found = False
+    for place, leaf in named_leaves(inputs):
+        found = True
+        check_leaf(place, leaf)
+    if not found:
+        raise DataError(
+            f"the inputs are an empty {type(inputs).__name__}; expected arrays with one row for each sample"
+        )
+
+
+def check_leaf(place: str, leaf: Any) -> None:
+    """Refuse one input as `check_inputs` does."""
+    if isinstance(leaf, str | bytes | set | frozenset) or not _has_rows(leaf):
+        raise DataError(
+            f"{place}: found {_kind(leaf)}, expected an array, a tensor or a list with one row per sample"
+        )
+    kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+    if kind == "c" or (is_tensor(leaf) and leaf.is_complex()):
+        raise DataError(
+            f"{place}: found complex numbers ({leaf.dtype}), expected real ones. Give their real and imaginary parts"
+        )
+    if is_tensor(leaf) and (leaf.is_nested or leaf.device.type == "meta"):
+        what = "a nested tensor" if leaf.is_nested else "a tensor on the device 'meta', which has no values"
+        advice = "a padded tensor, or a list of tensors" if leaf.is_nested else "a tensor with values"
+        raise DataError(f"{place}: found {what}, expected {advice}")
+    refuse_masked(leaf, place)
+
+
+def _has_rows(leaf: Any) -> bool:
+    if is_sparse(leaf) or is_tensor(leaf):
+        return bool(leaf.ndim > 0)
+    return hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and getattr(leaf, "ndim", 1) > 0
+
+
+def refuse_masked(values: Any, place: str) -> None:
+    """Refuse masked values: the numbers under the mask would count.
+
+    Raises:
+        DataError: how many there are, and the position of the first.
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return
+    mask = np.ma.getmaskarray(values)
+    if mask.any():
+        first = int(np.argwhere(mask)[0][0])
+        raise DataError(
+            f"{place}: {int(mask.sum())} of {mask.size} values are masked, the first at position {first}. Leave "
+            "these samples out, or write .filled(...)"
+        )
+
+
+def named_leaves(tree: Any, place: str = "inputs") -> Iterator[tuple[str, Any]]:
+    """Yield every array of a batch with its place."""
+    if isinstance(tree, Mapping | tuple):
+        for key, item in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from named_leaves(item, f"{place}[{key!r}]")
+    else:
+        yield place, tree
+
+
+def _kind(value: Any) -> str:
+    named = value is None or isinstance(value, str | bytes | int | float)
+    return shown(value) if named else f"a {type(value).__name__}"
