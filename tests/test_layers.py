@@ -11,8 +11,20 @@ import pytest_modelbench
 
 ROOT = Path(pytest_modelbench.__file__).parent
 LAYERS = (
-    ("errors", "units", "limits", "options", "stash", "cases", "frameworks", "tiers", "metamorphic"),
-    ("settings", "results", "bargains", "machine_lock"),
+    (
+        "errors",
+        "readable",
+        "units",
+        "limits",
+        "options",
+        "toml_lines",
+        "stash",
+        "cases",
+        "frameworks",
+        "tiers",
+        "metamorphic",
+    ),
+    ("settings", "option_values", "results", "bargains", "directions", "machine_lock"),
     ("stats",),
     ("models", "data"),
     ("probes",),
@@ -114,6 +126,10 @@ def test_only_some_rooms_know_heavy_libraries(path: Path) -> None:
         "fixture_lookup",
         "parametrisation",
         "bargains",
+        "directions",
+        "option_values",
+        "readable",
+        "toml_lines",
         "fixtures",
         "plugin",
         "cases",
