@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
 
@@ -16,7 +17,7 @@ _KINDS = {
 }
 
 
-def regular_file(path: Path, most_bytes: int) -> Path:
+def regular_file(path: Path, most_bytes: float) -> Path:
     """Return a path that leads to a file which ends, and soon enough.
 
     Raises:
@@ -29,7 +30,7 @@ def regular_file(path: Path, most_bytes: int) -> Path:
     return path
 
 
-def why_unreadable(path: Path, most_bytes: int) -> str:
+def why_unreadable(path: Path, most_bytes: float = math.inf) -> str:
     """Return why a path is no file that can be read whole; empty where it is one."""
     try:
         found = path.stat()

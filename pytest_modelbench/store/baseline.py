@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any, cast
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, message_of, shown
 from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.readable import regular_file
 from pytest_modelbench.results import Estimate, Reading, Reference, json_object
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
+from pytest_modelbench.store.forms import Form, are, has, is_reading, is_reference, is_table, is_text, maybe
 
 SCHEMA_VERSION = "1"
+MOST_BYTES = 512 * 2**20
 WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
 
 
@@ -156,14 +158,14 @@ class Baseline:
         if not alike:
             return f"{self.path} has {kpi} of {student} recorded by other tests, and not by {test}"
         chosen = [gate for gate in alike if gate["nodeid"] == nodeid] or alike
-        values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
+        values = {json.dumps(gate["readings"].get("student"), sort_keys=True) for gate in chosen}
         if len(values) > 1:
             where = ", ".join(gate["nodeid"] for gate in chosen[:3])
             return f"{self.path} has several students {student!r} with {kpi}: {where}. Give them names of their own"
         return self._entry(chosen[0])
 
     def _entry(self, gate: Mapping[str, Any]) -> Entry | str:
-        reading = gate["readings"]["student"]
+        reading = gate["readings"].get("student")
         if reading is None or reading["value"] is None:
             return f"in {self.path} it has no value ({gate['verdict']}: {gate['reason']})"
         return Entry(
@@ -196,59 +198,51 @@ def read_report(path: Path) -> dict[str, Any]:
         UsageMistake: it cannot be read, is cut off, is no report, or is one of a newer schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror or str(error) if isinstance(error, OSError) else "it is no text"
-        raise UsageMistake(f"cannot read {path}: {told}. {WRITE_ONE}") from error
+        text = regular_file(path, MOST_BYTES).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageMistake(f"cannot read {path}: it is no text. {WRITE_ONE}") from error
+    except (OSError, UsageMistake) as error:
+        told = str(error) if isinstance(error, UsageMistake) else f"cannot read {path}: {error.strerror or error}"
+        raise UsageMistake(f"{told}. {WRITE_ONE}") from error
     if not text.strip():
         raise UsageMistake(f"{path} is empty. {WRITE_ONE}")
     try:
         report = json.loads(text, parse_constant=lambda _: None)
-    except ValueError as error:
-        raise UsageMistake(f"{path} is no JSON, or only a part of it: {error}. {WRITE_ONE}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageMistake(f"{path} is no JSON, or only a part of it: {message_of(error)}. {WRITE_ONE}") from error
     if not isinstance(report, dict) or "schema_version" not in report:
         raise UsageMistake(f"{path} is no report of pytest-modelbench: it has no schema_version. {WRITE_ONE}")
     version = report["schema_version"]
     if version != SCHEMA_VERSION:
         raise UsageMistake(
-            f"{path} has schema_version {version!r}, and this version of pytest-modelbench reads {SCHEMA_VERSION!r}. "
-            "Update pytest-modelbench, or write the baseline again"
+            f"{path} has schema_version {shown(version)}, and this version of pytest-modelbench reads "
+            f"{SCHEMA_VERSION!r}. Update pytest-modelbench, or write the baseline again"
         )
-    gates = report.get("gates")
-    if not isinstance(gates, list) or not all(map(_is_gate, gates)) or not isinstance(report.get("data", {}), dict):
+    if not has(report, {"gates": are(_is_gate)}, _REPORT):
         raise UsageMistake(f"{path} is no report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
     return report
 
 
-_GATE = {"kpi": str, "student": str, "nodeid": str, "readings": dict, "options": dict, "verdict": str, "reason": str}
-_NUMBER = (int, float, NoneType)
-_READING = {
-    "value": _NUMBER,
-    "ci_low": _NUMBER,
-    "ci_high": _NUMBER,
-    "confidence": _NUMBER,
-    "n": _NUMBER,
-    "unit": str,
-    "provenance": str,
-    "method": str,
+_REPORT: Form = {
+    "data": lambda found: is_table(found) and all(map(is_table, found.values())),
+    "environment": is_table,
+    "settings": is_table,
 }
-_REFERENCE = {"kind": str, "hash": str, "ratio": _NUMBER, "ci_low": _NUMBER, "ci_high": _NUMBER}
+_GATE: Form = {
+    "kpi": is_text,
+    "student": is_text,
+    "nodeid": is_text,
+    "readings": lambda found: is_table(found) and maybe(is_reading)(found.get("student")),
+    "options": is_table,
+    "verdict": is_text,
+    "reason": is_text,
+}
+_MAYBE: Form = {"reference": maybe(is_reference), "suite": is_text, "better": maybe(is_text)}
 
 
 def _is_gate(gate: Any) -> bool:
-    """Whether something has every field of a gate that is read here, each of its type."""
-    if not _has(gate, _GATE):
-        return False
-    reading, reference = gate["readings"].get("student"), gate.get("reference")
-    if isinstance(reference, dict) and not isinstance(reference.get("settings", {}), dict):
-        return False
-    return (reading is None or _has(reading, _READING)) and (reference is None or _has(reference, _REFERENCE))
-
-
-def _has(found: Any, fields: Mapping[str, Any]) -> bool:
-    return isinstance(found, dict) and all(
-        name in found and isinstance(found[name], kind) for name, kind in fields.items()
-    )
+    """Whether something has every field of a gate that is read here, each in its form."""
+    return has(gate, _GATE, _MAYBE)
 
 
 def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -277,5 +271,5 @@ def reference_of(found: Mapping[str, Any] | None) -> Reference | None:
 
 
 def _is_recorded(gate: Mapping[str, Any]) -> bool:
-    reading = gate["readings"]["student"]
+    reading = gate["readings"].get("student")
     return reading is not None and reading["provenance"] == "recorded"
