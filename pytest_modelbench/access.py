@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from pytest_modelbench.errors import (
     NotApplicable,
     UsageMistake,
     cause_of,
+    shown,
 )
 from pytest_modelbench.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.gates import Gate
@@ -311,10 +314,13 @@ def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
 
 def _number(kpi: str, role: str, value: Any) -> float:
     __tracebackhide__ = True
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = math.nan
+    with contextlib.suppress(Exception):  # the user's own attributes, or an integer that no float can hold
+        plain = value.item() if getattr(value, "shape", None) == () else value  # a scalar of NumPy or torch
+        if isinstance(plain, Real) and not isinstance(plain, bool):
+            number = float(plain)
     if not math.isfinite(number):
-        raise UsageMistake(f"kpi.record({role}={value!r}) of {kpi}: expected a finite number")
+        raise UsageMistake(
+            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, and no text, truth or array"
+        )
     return number

@@ -129,6 +129,13 @@ def country(text: str) -> str:
     return text.upper()
 
 
+def unprintable(word: str, most: int) -> str:
+    """Return what is expected of a name that stands in one line of a table; empty where it fits."""
+    if len(word) > most:
+        return f"expected at most {most} characters, and it has {len(word):,}"
+    return "" if word.isprintable() else "expected printable characters on one line"
+
+
 def at_home(text: str) -> str:
     """Return a path with the home folder in the place of `~`, where there is one."""
     try:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modelbench.errors import shown
-from pytest_modelbench.option_values import Number
+from pytest_modelbench.option_values import Number, unprintable
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.settings import NamedSpec, check_typed
 from pytest_modelbench.toml_lines import depth, line_of_each_key
@@ -187,7 +187,9 @@ class _Reader:
         found = []
         for key in keys:
             path, value = (*above, key), table.get(key)
-            if key in table and isinstance(value, str) and value.strip():
+            if labels and (fault := unprintable(key, 100) or ("" if key.strip() else "expected a name")):
+                self.mistake(path, f"the student's name is {shown(key)}, {fault}")
+            elif key in table and isinstance(value, str) and value.strip():
                 name = key if labels else None
                 found.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
             elif key in table:

@@ -14,6 +14,7 @@ LAYERS = (
     (
         "errors",
         "readable",
+        "misnamed",
         "units",
         "limits",
         "options",
@@ -128,6 +129,7 @@ def test_only_some_rooms_know_heavy_libraries(path: Path) -> None:
         "bargains",
         "directions",
         "option_values",
+        "misnamed",
         "readable",
         "toml_lines",
         "fixtures",
