@@ -23,7 +23,7 @@ def is_sla(name: str) -> bool:
 
 
 def misnamed(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what lies in a folder and looks like a `modelbench.toml` that nothing is read from, each with its fault."""
+    """Yield what lies in a folder and looks like a `modelbench.toml` that nothing is read from, with its fault."""
     try:
         paths = sorted(folder.iterdir())
     except OSError:

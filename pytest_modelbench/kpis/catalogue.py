@@ -105,8 +105,8 @@ def check_metric(name: str, metric: Any) -> None:
         )
     if not (isinstance(metric, str) or callable(metric) or hasattr(metric, "compute")):
         raise UsageMistake(
-            f"kpi {shown(name)}: metric={shown(metric)}, expected a callable (targets, predictions) -> float, the name "
-            "of a scorer of scikit-learn, or an object with .compute()"
+            f"kpi {shown(name)}: metric={shown(metric)}, expected a callable (targets, predictions) -> float, the "
+            "name of a scorer of scikit-learn, or an object with .compute()"
         )
 
 
