@@ -209,11 +209,11 @@ class KpiAccess:
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
         given = {"student": student, "teacher": teacher, "previous": previous}
-        self._recorded[gate.kpi.name] = {
-            role: _number(gate.kpi.name, role, value)
-            for role, value in given.items()
-            if value is not None or role == "student"
-        }
+        numbers = {}
+        for role, value in given.items():  # a comprehension would be a frame that pytest shows
+            if value is not None or role == "student":
+                numbers[role] = _number(gate.kpi.name, role, value)
+        self._recorded[gate.kpi.name] = numbers
 
     def _gates(self) -> tuple[Gate, ...]:
         gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())

@@ -76,7 +76,7 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
     A process without torch has no threads of its own to tell.
     """
-    known = [name for name in now if name in then and not (name == "threads" and None in {then[name], now[name]})]
+    known = [name for name in now if name in then and not (name == "threads" and None in (then[name], now[name]))]
     return "; ".join(f"{name} {then[name]}, here {now[name]}" for name in known if then[name] != now[name])
 
 
@@ -158,14 +158,14 @@ class Baseline:
         if not alike:
             return f"{self.path} has {kpi} of {student} recorded by other tests, and not by {test}"
         chosen = [gate for gate in alike if gate["nodeid"] == nodeid] or alike
-        values = {json.dumps(gate["readings"].get("student"), sort_keys=True) for gate in chosen}
+        values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
         if len(values) > 1:
             where = ", ".join(gate["nodeid"] for gate in chosen[:3])
             return f"{self.path} has several students {student!r} with {kpi}: {where}. Give them names of their own"
         return self._entry(chosen[0])
 
     def _entry(self, gate: Mapping[str, Any]) -> Entry | str:
-        reading = gate["readings"].get("student")
+        reading = gate["readings"]["student"]
         if reading is None or reading["value"] is None:
             return f"in {self.path} it has no value ({gate['verdict']}: {gate['reason']})"
         return Entry(
@@ -232,7 +232,7 @@ _GATE: Form = {
     "kpi": is_text,
     "student": is_text,
     "nodeid": is_text,
-    "readings": lambda found: is_table(found) and maybe(is_reading)(found.get("student")),
+    "readings": lambda found: has(found, {"student": maybe(is_reading)}),
     "options": is_table,
     "verdict": is_text,
     "reason": is_text,
@@ -271,5 +271,5 @@ def reference_of(found: Mapping[str, Any] | None) -> Reference | None:
 
 
 def _is_recorded(gate: Mapping[str, Any]) -> bool:
-    reading = gate["readings"].get("student")
+    reading = gate["readings"]["student"]
     return reading is not None and reading["provenance"] == "recorded"
