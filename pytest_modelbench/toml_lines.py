@@ -71,7 +71,8 @@ def depth(value: object) -> int:
 
 def _statements(text: str) -> Iterator[tuple[int, Path]]:
     """Yield the line and the whole path of each table's head and of each key with a value."""
-    at, line, counted, table = 0, 1, 0, ()
+    at, line, counted = 0, 1, 0
+    table: Path = ()
     while True:
         at = _end(_BLANK, text, at)
         if at >= len(text):

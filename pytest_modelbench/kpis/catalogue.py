@@ -103,13 +103,26 @@ def check_metric(name: str, metric: Any) -> None:
         raise UsageMistake(
             f"kpi {shown(name)}: metric is the class {metric.__name__}. Write metric={metric.__name__}(...)"
         )
-    if not (isinstance(metric, str) or callable(metric) or hasattr(metric, "compute")):
+    if not (isinstance(metric, str) or callable(metric) or _has_compute(metric)):
         raise UsageMistake(
             f"kpi {shown(name)}: metric={shown(metric)}, expected a callable (targets, predictions) -> float, the "
             "name of a scorer of scikit-learn, or an object with .compute()"
         )
 
 
+def _has_compute(metric: object) -> bool:
+    try:
+        return hasattr(metric, "compute")
+    except Exception:  # noqa: BLE001 - the user's own __getattr__
+        return False
+
+
 def name_of(metric: Any) -> str:
     """Return what a metric is called, for definitions."""
-    return metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+    if isinstance(metric, str):
+        return metric
+    try:
+        name = getattr(metric, "__name__", None)
+    except Exception:  # noqa: BLE001 - the user's own __getattr__
+        name = None
+    return name if isinstance(name, str) else type(metric).__name__

@@ -14,7 +14,7 @@ import os
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class Odd:
     """An object of a user's that raises wherever it is looked at."""
 
     def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    def __getattr__(self, name: str) -> object:
         raise ZeroDivisionError
 
     def __eq__(self, other: object) -> bool:
@@ -96,11 +99,11 @@ OWN = st.fixed_dictionaries(
 
 
 @contextlib.contextmanager
-def mistakes_only(*kinds: type[Exception]) -> Iterator[None]:
+def mistakes_only(kind: type[Exception] = UsageMistake) -> Iterator[None]:
     """Let mistakes with a message pass, and nothing else."""
     try:
         yield
-    except (UsageMistake, *kinds) as mistake:
+    except (UsageMistake, kind) as mistake:
         check_told(mistake)
 
 
@@ -412,12 +415,8 @@ def test_contracts(folder: Path, content: bytes) -> None:
         contract = Contract.open(path)
         contract.told_briefly()
         contract.reading("latency_p50", "ms", {}, data, {})
-        steps: list[Callable[[], object]] = [lambda: contract.outputs_for(student, data)]
-        steps += [
-            lambda number=number: contract.load(number)
-            for number, one in enumerate(contract.told["data"])
-            if one["parts"]
-        ]  # type: ignore[misc]
-        for step in steps:
+        with mistakes_only(DataError):
+            contract.outputs_for(student, data)
+        for number, one in enumerate(contract.told["data"]):
             with mistakes_only(DataError):
-                step()
+                contract.load(number) if one["parts"] else None
