@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from pytest_modelbench.errors import (
     NotApplicable,
     UsageMistake,
     cause_of,
+    shown,
 )
 from pytest_modelbench.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.gates import Gate
@@ -206,11 +209,11 @@ class KpiAccess:
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
         given = {"student": student, "teacher": teacher, "previous": previous}
-        self._recorded[gate.kpi.name] = {
-            role: _number(gate.kpi.name, role, value)
-            for role, value in given.items()
-            if value is not None or role == "student"
-        }
+        numbers = {}
+        for role, value in given.items():  # a comprehension would be a frame that pytest shows
+            if value is not None or role == "student":
+                numbers[role] = _number(gate.kpi.name, role, value)
+        self._recorded[gate.kpi.name] = numbers
 
     def _gates(self) -> tuple[Gate, ...]:
         gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())
@@ -311,10 +314,13 @@ def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
 
 def _number(kpi: str, role: str, value: Any) -> float:
     __tracebackhide__ = True
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = math.nan
+    with contextlib.suppress(Exception):  # the user's own attributes, or an integer that no float can hold
+        plain = value.item() if getattr(value, "shape", None) == () else value  # a scalar of NumPy or torch
+        if isinstance(plain, Real) and not isinstance(plain, bool):
+            number = float(plain)
     if not math.isfinite(number):
-        raise UsageMistake(f"kpi.record({role}={value!r}) of {kpi}: expected a finite number")
+        raise UsageMistake(
+            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, and no text, truth or array"
+        )
     return number

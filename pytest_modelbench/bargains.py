@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.limits import BoundLimit
+from pytest_modelbench.limits import BoundLimit, check_text
 from pytest_modelbench.results import Verdict
 
 _BARGAIN = re.compile(r"(?P<then>.+?)\s+if\s+(?P<kpi>\w+)\s+(?P<when>.+?)\s*,?\s+else\s+(?P<otherwise>.+)")
@@ -76,6 +76,7 @@ def read_bargain(
     Raises:
         UsageMistake: there is a condition, and it cannot be understood.
     """
+    check_text(text)
     if not isinstance(text, str) or not re.search(r"\bif\b|\belse\b", text):
         return None
     match = _BARGAIN.fullmatch(text.strip())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, visible
 from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
 from pytest_modelbench.parametrisation import defined_for, student_label
 from pytest_modelbench.stash import (
@@ -184,9 +184,9 @@ def _marked_twice(item: pytest.Item) -> list[str]:
     twice = []
     for node, mark in item.iter_markers_with_node("kpi"):
         key = (node, mark.args[:1])
-        if mark in parameters or not mark.args:
+        if not mark.args or not isinstance(mark.args[0], str) or any(mark is one for one in parameters):
             continue
-        if key in seen and isinstance(mark.args[0], str):
+        if key in seen:
             twice.append(mark.args[0])
         seen.append(key)
     return list(dict.fromkeys(twice))
@@ -356,7 +356,7 @@ def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[s
         pytest.UsageError: all mistakes together, one line each.
     """
     told = config.stash[MISTAKES]
-    told += [mistake for mistake in mistakes if mistake not in told]
+    told[:] = dict.fromkeys(visible(mistake) for mistake in (*told, *mistakes))
     if not told:
         return
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)

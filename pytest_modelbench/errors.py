@@ -44,7 +44,8 @@ class LimitSyntaxError(UsageMistake):
         self.position = position
         self.problem = problem
         self.advice = advice
-        caret = f"\n    {text}\n    {' ' * position}^"
+        line = "".join(" " if one.isspace() else "?" if _is_hidden(one) else one for one in text)
+        caret = f"\n    {line}\n    {' ' * position}^"
         super().__init__(f"cannot read {text!r}: {problem}{caret}" + (f"\n{advice}" if advice else ""))
 
 

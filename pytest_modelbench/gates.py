@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_modelbench.bargains import Bargain, read_bargain
-from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
+from pytest_modelbench.directions import is_reversed, refuse_reversed
+from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.kpis.catalogue import find_kpi, name_of
 from pytest_modelbench.kpis.kpi import Kpi, Question
 from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
-from pytest_modelbench.settings import check_confidence
+from pytest_modelbench.option_values import CONFIDENCE, Number
 from pytest_modelbench.tiers import unknown_tier
 from pytest_modelbench.units import dimension_of, parse_quantity
 
@@ -21,20 +22,8 @@ DEFAULT_CONFIDENCE = 0.95
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_confidence(value: Any) -> bool:
-    try:
-        check_confidence(value)
-    except (ValueError, TypeError):
-        return False
-    return True
 
 
 def _is_text(value: Any) -> bool:
@@ -50,12 +39,14 @@ def _are_names(value: Any) -> bool:
     return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
 
 
-_WHOLE = (_is_whole, "a whole number of at least 1")
+COUNT = Number(least=1, most=10_000_000, whole=True)
+PROCESSES = Number(least=1, most=1000, whole=True)
+_WHOLE = (COUNT.fits, COUNT.expected)
 _TRUTH = (_is_bool, "True or False")
 OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "confidence": (_is_confidence, "a number between 0.5 and 1, such as 0.95"),
+    "confidence": (CONFIDENCE.fits, CONFIDENCE.expected),
     "batch_size": _WHOLE,
-    "processes": (_is_whole, "a whole number of at least 2, or 1 for none"),
+    "processes": (PROCESSES.fits, "a whole number from 2 to 1,000, or 1 for none"),
     "memory": (lambda _: True, ""),
     "allow_estimated": _TRUTH,
     "allow_weak_teacher": _TRUTH,
@@ -241,16 +232,18 @@ def read_gate(
         UsageMistake: anything that cannot be understood; the message starts with the KPI where it is known.
     """
     if not args or not isinstance(args[0], str):
-        found = f"found {args[0]!r}" if args else "found nothing"
+        found = f"found {shown(args[0])}" if args else "found nothing"
         raise UsageMistake(f"a kpi marker starts with the KPI's name, {found}. Write kpi('latency_p99', '<= 120 ms')")
     name = args[0]
-    kpi, options = find_kpi(name, keywords)
+    measuring = {key: value for key, value in keywords.items() if key != "allow_reversed"}
+    kpi, options = find_kpi(name, measuring)
     try:
         checked = {**kpi.options, **_checked_options(options)}
         limits = tuple(_read_limit(text, kpi, source) for text in args[1:])
         _refuse_impossible(kpi, limits)
+        _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
     except UsageMistake as mistake:
-        raise UsageMistake(f"kpi {name!r}: {mistake}") from mistake
+        raise UsageMistake(f"kpi {shown(name)}: {mistake}") from mistake
     stated = checked.pop("confidence", None)
     fallback = confidence if "confidence" in kpi.options else None
     return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
@@ -288,9 +281,8 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
-        fits, expected = OPTIONS[name]
-        if not fits(value):
-            raise UsageMistake(f"{name}={value!r}, expected {expected}")
+        if not _fits(name, value):
+            raise UsageMistake(f"{name}={shown(value)}, expected {OPTIONS[name][1]}")
         if name == "memory":
             _check_memory(value)
     if options.get("batch_size") is not None and "memory" in options:
@@ -298,6 +290,14 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             "memory= bounds a search for the best batch size, and batch_size= names one. Write one of them"
         )
     return dict(options)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether an option takes a value; an object of the user's may raise where it is compared."""
+    try:
+        return bool(OPTIONS[name][0](value))
+    except Exception:  # noqa: BLE001 - the user's own __eq__, __lt__ or __hash__
+        return False
 
 
 def _compares_already(limit: str, kpi: Kpi) -> str:
@@ -309,7 +309,7 @@ def _compares_already(limit: str, kpi: Kpi) -> str:
 
 
 def _check_memory(value: Any) -> None:
-    expected = f"memory={value!r}, expected a text such as '512 MB' or '2 GiB'"
+    expected = f"memory={shown(value)}, expected a text such as '512 MB' or '2 GiB'"
     if not isinstance(value, str):
         raise UsageMistake(expected)
     try:
@@ -320,8 +320,23 @@ def _check_memory(value: Any) -> None:
         raise UsageMistake(expected)
 
 
+def _all_bounds(given: Sequence[BoundLimit | Bargain]) -> list[BoundLimit]:
+    return [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+
+
+def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowed: object) -> None:
+    """Refuse limits that a better student breaks; a bargain's condition demands nothing and may point anywhere."""
+    limits = _all_bounds(given)
+    if not isinstance(allowed, bool):
+        raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
+    if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
+        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Leave it out")
+    for bound in () if allowed else limits:
+        refuse_reversed(bound, kpi.name, kpi.better)
+
+
 def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
-    limits = [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+    limits = _all_bounds(given)
     if kpi.report_only and limits:
         raise UsageMistake(
             f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"

@@ -23,9 +23,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
+from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.tiers import find_tier, unknown_tier
-from pytest_modelbench.units import Quantity, dimension_of, parse_quantity, unknown_unit
+from pytest_modelbench.units import Quantity, dimension_of, nearest_unit, parse_quantity, unknown_unit
 
 SUBJECTS = ("reduction", "increase", "ratio", "speedup", "difference", "drop", "regression")
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -38,6 +38,9 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r"[<>=!≤≥]+")
 _OPERATOR_SLIPS = {"=>": ">=", "=<": "<=", "=": "==", "≤": "<=", "≥": ">="}
+
+
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,20 @@ class Limit:
         return " ".join(part for part in (self.subject, self.op, str(self.quantity)) if part)
 
 
+def check_text(text: object) -> None:
+    """Refuse what is no text, or longer than any limit.
+
+    Raises:
+        UsageMistake: it cannot be a limit.
+    """
+    if not isinstance(text, str):
+        raise UsageMistake(f"a limit is a text such as '<= 120 ms', found {shown(text)}")
+    if len(text) > _LONGEST:
+        raise UsageMistake(
+            f"a limit is a short text such as '<= 120 ms', found {len(text):,} characters: {shown(text)}"
+        )
+
+
 def parse_limit(text: str) -> Limit:
     """Read one limit.
 
@@ -72,8 +89,7 @@ def parse_limit(text: str) -> Limit:
                   ^
     Write 'reduction >= 85%'.
     """
-    if not isinstance(text, str):
-        raise UsageMistake(f"a limit is a text such as '<= 120 ms', found {text!r}")
+    check_text(text)
     at = len(text) - len(text.lstrip())
     subject = ""
     if word := _WORD.match(text, at):
@@ -245,7 +261,8 @@ def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:
         problem = (
             f"{kpi} is in '{unit}', found {quantity.unit!r}" if units else unknown_unit(quantity.unit, dimension)
         )
-        raise LimitSyntaxError(written, at, problem, f"Write '{_with_unit(limit, unit)}'.")
+        meant = unit if units else nearest_unit(quantity.unit, dimension) or unit
+        raise LimitSyntaxError(written, at, problem, f"Write '{_with_unit(limit, meant)}'.")
     if quantity.unit == "" and unit:
         raise UsageMistake(f"{written!r}: {kpi} needs a unit. Write '{_with_unit(limit, unit)}'.")
     if dimension_of(quantity.unit) != dimension:

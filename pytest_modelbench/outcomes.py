@@ -46,12 +46,16 @@ def without_our_frames(error: BaseException) -> str:
         frames = frames.tb_next
     if cause is None or frames is None:
         return str(error)
-    told = "".join(traceback.format_exception(type(cause), cause, frames, chain=False))
-    return f"{error}\n\n{told}"
+    frames_of_user = [frame for frame in traceback.extract_tb(frames) if not frame.filename.startswith(_OURS)]
+    told = [*traceback.format_list(frames_of_user), *traceback.format_exception_only(cause)]
+    return f"{error}\n\nTraceback (most recent call last):\n{''.join(told)}"
+
+
+_OURS = str(Path(__file__).parent)
 
 
 def _is_foreign(filename: str) -> bool:
-    folders = [str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))]
+    folders = [_OURS, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))]
     return filename.startswith(("<", *folders))
 
 

@@ -165,12 +165,28 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
         if carries_suite(file_path, parent.config):
             found = SuiteFile.from_parent(parent, path=file_path)
             return found
-    if file_path.name != "modelbench.toml" and not file_path.name.endswith(".modelbench.toml"):
+    if not file_path.name.endswith("modelbench.toml"):
+        return None
+    from pytest_modelbench.misnamed import is_sla
+
+    if not is_sla(file_path.name):
         return None
     from pytest_modelbench.sla_file import SlaFile
 
     found = SlaFile.from_parent(parent, path=file_path)
     return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
+    """Tell what lies in a collected folder, was meant to be a modelbench.toml, and would be passed over."""
+    if JUDGING in parent.config.stash:
+        from pytest_modelbench.misnamed import misnamed
+
+        root = parent.config.rootpath
+        for found, fault in misnamed(path):
+            name = found.relative_to(root) if found.is_relative_to(root) else found
+            parent.config.stash[MISTAKES].append(f"{name}: {fault}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.limits import bind_limit, parse_limit
+from pytest_modelbench.errors import shown
+from pytest_modelbench.option_values import (
+    CONFIDENCE,
+    DAY_S,
+    WEEK_S,
+    Number,
+    OneOf,
+    at_home,
+    country,
+    device,
+    parse_tier,
+    regression,
+    writable_folder,
+    written_to,
+)
 from pytest_modelbench.options import OPTIONS, SUITES, Option
-from pytest_modelbench.units import parse_quantity
-
-ALLOCATORS = ("steady", "system")
-INCONCLUSIVE = ("fail", "warn")
-REFERENCES = ("teacher", "workload")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,78 +96,6 @@ def _told(given: NamedSpec | None) -> dict[str, Any] | None:
     return None if given is None else {"spec": given.spec, "name": given.name}
 
 
-def _at_least(least: float, number: Callable[[str], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        value = number(text)
-        if not least <= value < float("inf"):
-            raise ValueError(f"at least {least:g}")
-        return value
-
-    return convert
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return text
-
-    return convert
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", text):
-        raise ValueError("cpu, cuda, cuda:N or mps")
-    return text
-
-
-def _writable_folder(text: str) -> str:
-    folder = Path(text)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"a folder that can be written ({error.strerror or error})") from error
-    if not os.access(folder, os.W_OK):
-        raise ValueError("a folder that can be written (permission denied)")
-    return text
-
-
-def _country(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]{3}", text):
-        raise ValueError("an ISO 3166-1 alpha-3 code, such as DEU")
-    return text.upper()
-
-
-def _json_path(text: str) -> str:
-    if not text.endswith(".json"):
-        raise ValueError("a path that ends in .json, written --modelbench-save-baseline=PATH")
-    return text
-
-
-def _regression(text: str) -> str:
-    try:
-        limit = parse_limit(f"regression <= {text}")
-        bind_limit(limit, kpi="", unit="", better="lower", bounds=(0.0, float("inf")))
-        return str(limit)
-    except UsageMistake as mistake:
-        raise ValueError("a percentage, such as 5%") from mistake
-
-
-def check_confidence(value: float) -> float:
-    """Return the confidence of one side of an interval.
-
-    Raises:
-        ValueError: it is not between 0.5 and 1, both excluded.
-    """
-    if not 0.5 < value < 1:
-        raise ValueError("a number between 0.5 and 1, such as 0.95")
-    return value
-
-
-def _confidence(text: str) -> float:
-    return check_confidence(float(text))
-
-
 def parse_spec(text: str) -> NamedSpec:
     """Read `[NAME=]SPEC`; whether the SPEC names something that exists is `models.locate`'s to say.
 
@@ -178,55 +112,36 @@ def parse_spec(text: str) -> NamedSpec:
     return NamedSpec(spec=match.group(2), name=match.group(1))
 
 
-def parse_tier(text: str) -> tuple[str, float]:
-    """Read a hardware tier, `NAME = MEMORY`.
-
-    Raises:
-        ValueError: it is spelled otherwise.
-
-    >>> parse_tier("Jetson = 8 GB")
-    ('Jetson', 8000000000.0)
-    """
-    name, _, memory = (part.strip() for part in text.partition("="))
-    try:
-        size = parse_quantity(memory).to("B")
-    except UsageMistake as mistake:
-        raise ValueError("NAME = MEMORY, such as T4 = 16 GB") from mistake
-    if not name or size <= 0:
-        raise ValueError("NAME = MEMORY, such as T4 = 16 GB")
-    return name, size
-
-
 _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench": ("enabled", bool),
     "modelbench_teacher": ("teacher", parse_spec),
     "modelbench_student": ("students", parse_spec),
     "modelbench_data": ("data", parse_spec),
     "modelbench_previous": ("previous", parse_spec),
-    "modelbench_baseline": ("baseline", str),
-    "modelbench_save_baseline": ("save_baseline", _json_path),
-    "modelbench_fail_on_regression": ("fail_on_regression", _regression),
-    "modelbench_reference": ("reference", _one_of(*REFERENCES)),
-    "modelbench_contract": ("contract", str),
-    "modelbench_record_contract": ("record_contract", str),
-    "modelbench_suite": ("suites", _one_of(*SUITES)),
-    "modelbench_json": ("json_path", str),
-    "modelbench_benchmark_json": ("benchmark_json", str),
-    "modelbench_device": ("device", _device),
-    "modelbench_threads": ("threads", _at_least(1, int)),
-    "modelbench_seed": ("seed", _at_least(0, int)),
-    "modelbench_budget": ("budget_s", _at_least(1, float)),
-    "modelbench_inconclusive": ("inconclusive", _one_of(*INCONCLUSIVE)),
+    "modelbench_baseline": ("baseline", at_home),
+    "modelbench_save_baseline": ("save_baseline", written_to("--modelbench-save-baseline", ".json")),
+    "modelbench_fail_on_regression": ("fail_on_regression", regression),
+    "modelbench_reference": ("reference", OneOf(("teacher", "workload"))),
+    "modelbench_contract": ("contract", at_home),
+    "modelbench_record_contract": ("record_contract", written_to("--modelbench-record-contract")),
+    "modelbench_suite": ("suites", OneOf(SUITES)),
+    "modelbench_json": ("json_path", written_to("--modelbench-json", ".json")),
+    "modelbench_benchmark_json": ("benchmark_json", written_to("--modelbench-benchmark-json", ".json")),
+    "modelbench_device": ("device", device),
+    "modelbench_threads": ("threads", Number(least=1, most=1024, whole=True)),
+    "modelbench_seed": ("seed", Number(least=0, most=2**63 - 1, whole=True)),
+    "modelbench_budget": ("budget_s", Number(least=1, most=WEEK_S)),
+    "modelbench_inconclusive": ("inconclusive", OneOf(("fail", "warn"))),
     "modelbench_strict": ("strict", bool),
-    "modelbench_allocator": ("allocator", _one_of(*ALLOCATORS)),
-    "modelbench_confidence": ("confidence", _confidence),
+    "modelbench_allocator": ("allocator", OneOf(("steady", "system"))),
+    "modelbench_confidence": ("confidence", CONFIDENCE),
     "modelbench_allow_pickle": ("allow_pickle", bool),
     "modelbench_plan": ("plan", bool),
     "modelbench_tiers": ("tiers", parse_tier),
-    "modelbench_artifacts": ("artifacts", _writable_folder),
-    "modelbench_country": ("country", _country),
-    "modelbench_grid_intensity": ("grid_intensity", _at_least(0, float)),
-    "modelbench_energy_window": ("energy_window_s", _at_least(1, float)),
+    "modelbench_artifacts": ("artifacts", writable_folder),
+    "modelbench_country": ("country", country),
+    "modelbench_grid_intensity": ("grid_intensity", Number(least=0, most=100_000)),
+    "modelbench_energy_window": ("energy_window_s", Number(least=1, most=DAY_S)),
 }
 
 
@@ -265,7 +180,7 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
         try:
             values[_CONVERT[option.name][0]] = _convert(option, found)
         except ValueError as error:
-            mistakes.append(f"{place.where(option)}: found {found!r}, expected {_expected(error)}")
+            mistakes.append(f"{place.where(option)}: found {shown(found)}, expected {error}")
     if values.get("record_contract"):
         values |= {"contract": None, "baseline": None}  # of the ini file
     settings = Settings(**values)
@@ -281,6 +196,9 @@ def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool) -> Iter
         enabled: whether anything is judged.
         workers: whether pytest-xdist runs the tests.
     """
+    for option in OPTIONS:
+        if given.get(option.name) == "":
+            yield f"{option.flag}: its value is empty. Write {option.flag}={option.metavar}"
     reports = ("json", "save_baseline", "benchmark_json")
     for name in (*reports, "plan", "suite", "record_contract"):
         if given.get(f"modelbench_{name}") and not enabled:
@@ -297,6 +215,27 @@ def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool) -> Iter
         yield "--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out"
 
 
+def check_typed(option: Option, value: object) -> None:
+    """Check a value that a modelbench.toml gives an option: numbers stand there without quotes, texts with them.
+
+    Raises:
+        ValueError: it is of another type, or out of range; the message says what is expected.
+    """
+    convert = _CONVERT[option.name][1]
+    if isinstance(convert, Number):
+        convert.checked(value)
+    elif isinstance(value, str):
+        convert(value)
+    else:
+        convert("")  # which no option takes, so its message says what it takes
+
+
+def typed(option: Option) -> Number | OneOf | None:
+    """Return the range or the choices of an option's values, for schemas."""
+    convert = _CONVERT[option.name][1]
+    return convert if isinstance(convert, Number | OneOf) else None
+
+
 def _convert(option: Option, given: Any) -> Any:
     convert = _CONVERT[option.name][1]
     if option.kind == "list":
@@ -304,14 +243,9 @@ def _convert(option: Option, given: Any) -> Any:
     return convert(given if option.kind == "flag" else str(given))
 
 
-def _expected(error: ValueError) -> str:
-    told = str(error)
-    return "a number, such as 4" if told.startswith(("could not convert", "invalid literal")) else told
-
-
 def _name_mistakes(students: Sequence[NamedSpec]) -> list[str]:
     names = [student.name for student in students]
     if len(students) > 1 and None in names:
         return ["--modelbench-student: several students need a name each. Write '--modelbench-student NAME=SPEC'"]
     twice = sorted({name for name in names if name is not None and names.count(name) > 1})
-    return [f"--modelbench-student: the name {name!r} is given twice" for name in twice]
+    return [f"--modelbench-student: the name {shown(name)} is given twice" for name in twice]

@@ -21,16 +21,19 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modelbench.errors import shown
+from pytest_modelbench.option_values import Number, unprintable
 from pytest_modelbench.options import OPTIONS
-from pytest_modelbench.settings import NamedSpec
+from pytest_modelbench.settings import NamedSpec, check_typed
+from pytest_modelbench.toml_lines import depth, line_of_each_key
 
 TABLES = ("models", "data", "run", "kpi")
 MODEL_KEYS = ("teacher", "student", "students", "previous")
-RUN_KEYS = tuple(option.name.removeprefix("modelbench_") for option in OPTIONS if option.run)
+RUN_KEYS = {option.name.removeprefix("modelbench_"): option for option in OPTIONS if option.run}
 DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "eval": (str,),
     "task": (str,),
@@ -49,6 +52,11 @@ DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "outputs": ("logits", "probabilities", "labels", "values"),
     "dtype": ("float16", "bfloat16", "float32", "float64"),
 }
+DATA_NUMBERS: Mapping[str, Number] = {
+    "select": Number(least=0, most=1_000_000, whole=True),
+    "batch_size": Number(least=1, most=10_000_000, whole=True),
+}
+DEEPEST, MOST_BYTES = 50, 16 * 2**20
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
 _HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
@@ -87,10 +95,11 @@ def read_sla(text: str, place: str, folder: str, *, bare: bool = False) -> tuple
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line, told = _decode_error(str(error))
-        return Sla(), [f"{place}:{line}: this is not valid TOML: {told}"], False
-    reader = _Reader(line_of_each_key(text), place, folder)
+        if depth(table) > DEEPEST:
+            raise RecursionError
+    except (ValueError, RecursionError) as error:
+        return Sla(), [f"{place}:{_broken(text, error)}"], False
+    reader = _Reader(line_of_each_key(text, table), place, folder)
     sla = Sla(
         named=reader.named(table),
         run=reader.run(table),
@@ -111,33 +120,21 @@ def _decode_error(told: str) -> tuple[str, str]:
     return (found[2], found[1]) if found else ("1", told.removesuffix(" (at end of document)"))
 
 
-def line_of_each_key(text: str) -> dict[Path, int]:
-    r"""Return the line on which each key of a TOML text is written, counted from 1.
-
-    A statement starts where everything before it is valid TOML, and brings the keys that are new then.
-
-    >>> line_of_each_key('[a]\nb = [\n  1,\n]\nc.d = 2')
-    {('a',): 1, ('a', 'b'): 2, ('a', 'c'): 5, ('a', 'c', 'd'): 5}
-    """
-    lines = text.splitlines(keepends=True)
-    known: dict[Path, int] = {}
-    start = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            table = tomllib.loads("".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
-            continue
-        for path in _paths(table):
-            known.setdefault(path, start + 1)
-        start = end
-    return known
+def _broken(text: str, error: Exception) -> str:
+    """Return the line and the reason why a text is no TOML that can be read."""
+    if isinstance(error, tomllib.TOMLDecodeError):
+        line, told = _decode_error(str(error))
+        return f"{line}: this is not valid TOML: {told}"
+    if isinstance(error, RecursionError):
+        lines = text.split("\n")
+        worst = max(range(len(lines)), key=lambda at: len(re.findall(r"[\[{]", lines[at])))
+        return f"{worst + 1}: its arrays and tables lie more than {DEEPEST} deep in each other"
+    return f"{_line_of_digits(text)}: a number has more digits than can be read"
 
 
-def _paths(table: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
-    for key, value in table.items():
-        yield (*above, key)
-        if isinstance(value, dict):
-            yield from _paths(value, (*above, key))
+def _line_of_digits(text: str) -> int:
+    found = re.search(r"[0-9_]{1000,}", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
 
 
 class _Reader:
@@ -155,13 +152,13 @@ class _Reader:
     def mistake(self, path: Path, text: str) -> None:
         self.mistakes.append(f"{self.where(*path)}: {text}")
 
-    def check_names(self, table: Mapping[str, Any], known: tuple[str, ...], above: Path, what: str) -> None:
+    def check_names(self, table: Iterable[str], known: tuple[str, ...], above: Path, what: str) -> None:
         for key in table:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
                 inside = f" in [{'.'.join(above)}]" if above else ""
-                self.mistake((*above, key), f"unknown {what} {key!r}{inside}{advice}")
+                self.mistake((*above, key), f"unknown {what} {shown(key)}{inside}{advice}")
 
     def table(self, parent: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
         found = parent.get(path[-1], {})
@@ -174,6 +171,8 @@ class _Reader:
         models = self.table(table, "models")
         self.check_names(models, MODEL_KEYS, ("models",), "key")
         students = self.table(models, "models", "students")
+        if models.get("students") == {}:
+            self.mistake(("models", "students"), "the table [models.students] is empty. Name a student in it")
         found = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
         if "student" in models and "students" in models:
             self.mistake(("models", "student"), "both student and [models.students] are given. Leave one of them out")
@@ -191,7 +190,9 @@ class _Reader:
         found = []
         for key in keys:
             path, value = (*above, key), table.get(key)
-            if key in table and isinstance(value, str) and value.strip():
+            if labels and (fault := unprintable(key, 100) or ("" if key.strip() else "expected a name")):
+                self.mistake(path, f"the student's name is {shown(key)}, {fault}")
+            elif key in table and isinstance(value, str) and value.strip():
                 name = key if labels else None
                 found.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
             elif key in table:
@@ -210,12 +211,17 @@ class _Reader:
             if types is None or key == "eval":
                 continue
             plain = not isinstance(value, list) or all(isinstance(one, str | int) for one in value)
+            number = DATA_NUMBERS.get(key)
             if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)
                 wanted += " of texts or numbers" if types == (list,) else ""
                 self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
+            elif number is not None and isinstance(value, int) and not number.fits(value):
+                self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
             elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
-                self.mistake(("data", key), f"{key} is {value!r}, expected one of {', '.join(DATA_CHOICES[key])}")
+                self.mistake(
+                    ("data", key), f"{key} is {shown(value)}, expected one of {', '.join(DATA_CHOICES[key])}"
+                )
             else:
                 reading.append((key, tuple(value) if isinstance(value, list) else value))
         found = self.specs(data, ("data",), ["eval"])
@@ -227,8 +233,17 @@ class _Reader:
 
     def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
         run = self.table(table, "run")
-        self.check_names(run, RUN_KEYS, ("run",), "key")
-        return {f"modelbench_{key}": value for key, value in run.items() if key in RUN_KEYS}
+        self.check_names(run, tuple(RUN_KEYS), ("run",), "key")
+        return {RUN_KEYS[key].name: value for key, value in run.items() if key in RUN_KEYS and self.fits(key, value)}
+
+    def fits(self, key: str, value: Any) -> bool:
+        """Whether a setting has a value of its type and range, whether or not the command line beats it."""
+        try:
+            check_typed(RUN_KEYS[key], value)
+        except ValueError as error:
+            self.mistake(("run", key), f"[run] {key}: found {shown(value)}, expected {error}")
+            return False
+        return True
 
     def kpis(self, table: Mapping[str, Any], *, bare: bool) -> Iterator[KpiEntry]:
         kpis = self.table(table, "kpi")
@@ -248,8 +263,8 @@ class _Reader:
         if not _ITEM_NAME.fullmatch(name) or _HOOKS.fullmatch(name):
             self.mistake(
                 path,
-                f"{name!r} cannot name an item: use letters, digits and underscores (latency_p99_9), and none of "
-                "pytest's own names",
+                f"{shown(name)} cannot name an item: use letters, digits and underscores (latency_p99_9), and none "
+                "of pytest's own names",
             )
             return None
         options = dict(value) if isinstance(value, dict) else {}
@@ -266,7 +281,7 @@ class _Reader:
         odd = [key for key in options if not re.fullmatch(r"[a-z][a-z_]*", key) or key in {"self", "limit"}]
         if odd:
             nearest = "; did you mean 'limits'?" if odd[0] == "limit" else ""
-            self.mistake((*path, odd[0]), f"unknown option {odd[0]!r} of {name}{nearest}")
+            self.mistake((*path, odd[0]), f"unknown option {shown(odd[0])} of {name}{nearest}")
             return None
         if not isinstance(kpi, str):
             self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a text: the name of a KPI")
@@ -276,6 +291,6 @@ class _Reader:
 
 def _kind(value: Any) -> str:
     if isinstance(value, str):
-        return repr(value)
-    shown = "" if isinstance(value, dict) else f" ({value!r})"
-    return _TYPES.get(type(value), f"a {type(value).__name__}") + shown
+        return shown(value)
+    told = "" if isinstance(value, dict) else f" ({shown(value)})"
+    return _TYPES.get(type(value), f"a {type(value).__name__}") + told

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, ModuleType
-from typing import Any
 
 import pytest
 
+from pytest_modelbench.errors import UsageMistake, message_of
+from pytest_modelbench.readable import regular_file
 from pytest_modelbench.settings import Given, resolve_settings
-from pytest_modelbench.sla import KpiEntry, Sla, read_sla
+from pytest_modelbench.sla import MOST_BYTES, KpiEntry, Sla, read_sla
 from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED, READY_MADE, SETTINGS
 
 
@@ -49,27 +50,21 @@ class SlaFile(pytest.Module):
         """Read the file; all mistakes go to the session's. Without `--modelbench` only its form matters."""
         told: list[str] = self.config.stash[MISTAKES]
         try:
-            text = self.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            told.append(f"{self.nodeid}: cannot be read: {error}")
+            text = regular_file(self.path, MOST_BYTES).read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            told.append(f"{self.nodeid}: it is not written in UTF-8 ({message_of(error)}). Save it as UTF-8")
+            return Sla()
+        except (OSError, UsageMistake) as error:
+            told.append(f"{self.nodeid}: {message_of(error)}")
             return Sla()
         sla, mistakes, is_toml = read_sla(text, self.nodeid, str(self.path.parent), bare=bool(self._suites()))
         judging = self.config.stash.get(JUDGING, None)
         if judging is not None:
-            self.stash[SETTINGS], of_run = resolve_settings(
-                [judging.places[0], self._place(sla), *judging.places[1:]]
-            )
-            mistakes += [mistake for mistake in of_run if mistake.startswith(f"{self.nodeid}:")]
+            places = [judging.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *judging.places[1:]]
+            self.stash[SETTINGS], _ = resolve_settings(places)  # whose own mistakes are told by now
         if judging is not None or not is_toml:
             told += [mistake for mistake in mistakes if mistake not in told]
         return sla
-
-    def _place(self, sla: Sla) -> Given:
-        def where(option: Any) -> str:
-            key = option.name.removeprefix("modelbench_")
-            return f"{self.nodeid}:{sla.lines.get(('run', key), 1)}: [run] {key}"
-
-        return Given(values=sla.run, where=where)
 
 
 def _function(entry: KpiEntry, path: str, module: str) -> FunctionType:

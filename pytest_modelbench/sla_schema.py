@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_modelbench.gates import AVERAGES, DTYPES
+from pytest_modelbench.gates import AVERAGES, COUNT, DTYPES, PROCESSES
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
+from pytest_modelbench.option_values import CONFIDENCE, Number, OneOf
 from pytest_modelbench.options import OPTIONS, Option
-from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS
+from pytest_modelbench.settings import typed
+from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
 
 _SPEC = {"$ref": "#/$defs/spec"}
 _LIMITS = {"$ref": "#/$defs/limits"}
@@ -25,22 +27,28 @@ _LIMIT = {
     "regression; or LIMIT if KPI LIMIT, else LIMIT",
     "examples": ["<= 120 ms", "reduction >= 85%", "drop <= 2 pp"],
 }
+
+
+def _range(number: Number) -> dict[str, Any]:
+    least = "exclusiveMinimum" if number.above else "minimum"
+    return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
+
+
 _OPTION_TYPES: dict[str, dict[str, Any]] = {
-    "batch_size": {"type": "integer", "minimum": 1, "description": "samples in one call"},
+    "allow_reversed": {"type": "boolean", "description": "take limits that a better student would break"},
+    "batch_size": {**_range(COUNT), "description": "samples in one call"},
     "memory": {"type": "string", "description": "what larger batches may add to the process, such as '2 GB'"},
-    "processes": {"type": "integer", "minimum": 1, "description": "fresh processes that repeat the comparison"},
+    "processes": {**_range(PROCESSES), "description": "fresh processes that repeat the comparison"},
     "confidence": {
-        "type": "number",
-        "exclusiveMinimum": 0.5,
-        "exclusiveMaximum": 1,
+        **_range(CONFIDENCE),
         "description": "of each side; makes a limit on quality a non-inferiority test",
     },
     "average": {"enum": list(AVERAGES), "description": "over classes, as scikit-learn has it"},
     "compile": {"type": "boolean", "description": "time what torch.compile makes of the models"},
     "headroom": {"type": "number", "minimum": 1, "description": "factor on the peak memory"},
-    "min_n": {"type": "integer", "minimum": 1, "description": "samples that a class, slice or group has at least"},
-    "depth": {"type": "integer", "minimum": 1, "description": "of the tree that searches for a weak slice"},
-    "samples": {"type": "integer", "minimum": 1, "description": "how many of the data's first samples are used"},
+    "min_n": {**_range(COUNT), "description": "samples that a class, slice or group has at least"},
+    "depth": {**_range(COUNT), "description": "of the tree that searches for a weak slice"},
+    "samples": {**_range(COUNT), "description": "how many of the data's first samples are used"},
     "feature": {
         "type": ["string", "array"],
         "items": {"type": "string"},
@@ -81,7 +89,12 @@ def sla_schema() -> dict[str, Any]:
                     "teacher": _SPEC,
                     "student": _SPEC,
                     "previous": _SPEC,
-                    "students": {"type": "object", "additionalProperties": _SPEC, "description": "Students by label"},
+                    "students": {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": _SPEC,
+                        "description": "Students by label",
+                    },
                 },
             },
             "data": {
@@ -94,7 +107,10 @@ def sla_schema() -> dict[str, Any]:
                     if key == "eval"
                     else {"enum": list(DATA_CHOICES[key])}
                     if key in DATA_CHOICES
-                    else {"type": [_JSON_TYPES[kind] for kind in kinds]}
+                    else {
+                        **(_range(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}),
+                        "type": [_JSON_TYPES[kind] for kind in kinds],
+                    }
                     for key, kinds in DATA_KEYS.items()
                 },
             },
@@ -141,18 +157,19 @@ def _other_gate() -> dict[str, Any]:
 
 
 def _setting(option: Option) -> dict[str, Any]:
-    choices = (option.metavar or "").strip("{}").split(",") if (option.metavar or "").startswith("{") else []
-    if choices:
-        return {"enum": choices, "description": option.help}
-    if option.metavar == "PERCENT":
-        return {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "description": option.help}
-    return {"type": "string" if option.metavar in {"DEVICE", "CODE"} else "number", "description": option.help}
+    values = typed(option)
+    if isinstance(values, OneOf):
+        return {"enum": list(values.choices), "description": option.help}
+    if isinstance(values, Number):
+        return {**_range(values), "description": option.help}
+    percent = {"pattern": r"^\d+(\.\d+)?\s*%$"} if option.metavar == "PERCENT" else {}
+    return {"type": "string", **percent, "description": option.help}
 
 
 def _kpi(kpi: Kpi) -> dict[str, Any]:
     table = {
         "type": "object",
-        "properties": {"limits": _LIMITS, **{name: _OPTION_TYPES[name] for name in kpi.options}},
+        "properties": {"limits": _LIMITS, **{name: _OPTION_TYPES[name] for name in ("allow_reversed", *kpi.options)}},
         "additionalProperties": False,
     }
     told = f"{kpi.definition} ({kpi.unit or 'no unit'}, {kpi.better} is better)"

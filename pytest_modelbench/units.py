@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.tiers import find_tier, tier_name
 
 _DIMENSIONS: dict[str, dict[str, float]] = {
@@ -51,7 +51,7 @@ _LADDERS = {
     "power": ("mW", "W", "kW"),
     "mass": ("mg", "g", "kg", "t"),
 }
-_NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def dimension_of(symbol: str) -> str | None:
@@ -95,7 +95,10 @@ class Quantity:
         here, there = _UNITS.get(self.unit), _UNITS.get(unit)
         if here is None or there is None or here[0] != there[0]:
             raise UsageMistake(f"'{self}' cannot be expressed in '{unit}': {_two_dimensions(self.unit, unit)}")
-        return self.value * here[1] / there[1]
+        converted = self.value * here[1] / there[1]
+        if not math.isfinite(converted) or (self.value and not converted):
+            raise UsageMistake(f"'{self}' is too {'small' if converted == 0 else 'large'} to be told in '{unit}'")
+        return converted
 
     def __str__(self) -> str:
         if find_tier(self.unit) is not None:
@@ -118,7 +121,7 @@ def parse_quantity(text: str) -> Quantity:
     """Read a number with an optional unit, or the name of a hardware tier, which is a quantity of memory.
 
     Raises:
-        UsageMistake: no number, an unknown unit (the nearest ones are named), or a number that is not finite.
+        UsageMistake: no number, or one that is too large or too small to be held.
 
     >>> parse_quantity("120 ms")
     Quantity(value=120.0, unit='ms')
@@ -131,14 +134,32 @@ def parse_quantity(text: str) -> Quantity:
         return Quantity(size, stripped)
     match = _NUMBER.match(stripped)
     if match is None:
-        raise UsageMistake(f"expected a number with a unit, found {stripped!r}")
-    if re.match(r",\d", stripped[match.end() :]):
+        raise UsageMistake(f"expected a number with a unit, found {shown(stripped)}")
+    if re.match(r",[0-9]", stripped[match.end() :]):
         raise UsageMistake("expected a decimal point, found a comma")
     value = float(match.group().replace("_", ""))
     if not math.isfinite(value):
-        raise UsageMistake(f"{match.group()} is too large for a number")
+        raise UsageMistake(f"{_short(match.group())} is too large for a number")
+    if value == 0 and re.search(r"[1-9]", re.split(r"[eE]", match.group())[0]):
+        raise UsageMistake(f"{_short(match.group())} is too small for a number")
     unit = stripped[match.end() :].strip()
     return Quantity(value, _ALIASES.get(unit, unit))
+
+
+def _short(number: str) -> str:
+    return shown(number).strip("'")
+
+
+def nearest_unit(symbol: str, dimension: str | None) -> str | None:
+    """Return the unit that a misspelled one most likely means: the same letters in other case before all others.
+
+    >>> nearest_unit("mb", "size"), nearest_unit("mss", "time"), nearest_unit("clicks", "time")
+    ('MB', 'ms', None)
+    """
+    wanted = units_of(dimension) if dimension in _DIMENSIONS else tuple(unit for unit in _UNITS if unit)
+    same = [unit for unit in wanted if unit.lower() == symbol.lower()]
+    near = same or difflib.get_close_matches(symbol, wanted, n=1, cutoff=0.4)
+    return near[0] if near else None
 
 
 def unknown_unit(symbol: str, dimension: str | None) -> str:
@@ -147,12 +168,10 @@ def unknown_unit(symbol: str, dimension: str | None) -> str:
     >>> unknown_unit("mss", "time")
     "unknown unit 'mss' (time units: ns, us, µs, ms, s, min, h; nearest: 'ms')"
     """
-    wanted = units_of(dimension) if dimension else tuple(symbol for symbol in _UNITS if symbol)
-    near = difflib.get_close_matches(symbol, wanted, n=1, cutoff=0.4) or [
-        unit for unit in wanted if unit.lower() == symbol.lower()
-    ]
-    listed = f"{dimension} units: {', '.join(wanted)}" if dimension and wanted else "no such unit"
-    return f"unknown unit '{symbol}' ({listed}{f'; nearest: {near[0]!r}' if near else ''})"
+    wanted = units_of(dimension) if dimension in _DIMENSIONS else ()
+    near = nearest_unit(symbol, dimension)
+    listed = f"{dimension} units: {', '.join(wanted)}" if wanted else "no such unit"
+    return f"unknown unit {shown(symbol)} ({listed}{f'; nearest: {near!r}' if near else ''})"
 
 
 def humanise(value: float, unit: str, digits: int = 3) -> str:

@@ -38,8 +38,10 @@ def test_mistakes_are_gathered_and_name_their_source() -> None:
     )
     assert len(mistakes) == 3
     assert mistakes[0].startswith("--modelbench-seed: found 'x'")
-    assert mistakes[1].startswith("ini value modelbench_budget: found '0', expected at least 1")
-    assert mistakes[2].startswith("ini value modelbench_confidence: found '95', expected a number between 0.5 and 1")
+    assert mistakes[1].startswith("ini value modelbench_budget: found '0', expected a number from 1 to 604,800")
+    assert mistakes[2].startswith(
+        "ini value modelbench_confidence: found '95', expected a number above 0.5 and up to 0.999999, such as 0.95"
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import pytest_modelbench
 from pytest_modelbench.data import evaldata
 from pytest_modelbench.data.arguments import OUTPUTS, TASKS
-from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, line_of_each_key, read_sla
+from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, read_sla
 from pytest_modelbench.sla_schema import sla_schema
+from pytest_modelbench.toml_lines import line_of_each_key
 
 WHOLE = """\
 # the agreement
@@ -76,7 +77,7 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
     for key, value in table.items():
         expected["top", key] = text.count("\n") + 1
         text += f"{key} = {value}\n"
-    assert line_of_each_key(text) == expected
+    assert line_of_each_key(text, tomllib.loads(text)) == expected
 
 
 @pytest.mark.parametrize(

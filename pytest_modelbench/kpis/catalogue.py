@@ -6,15 +6,17 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.kpis import efficiency, fairness, footprint, quality, reliability
 from pytest_modelbench.kpis.kpi import UNBOUNDED, Kpi
+from pytest_modelbench.option_values import unprintable
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 CATALOGUE: Mapping[str, Kpi] = {
     kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
 }
 _OWN = ("better", "unit", "metric")
+_LONGEST_NAME, _LONGEST_UNIT = 100, 20
 
 
 def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any]]:
@@ -37,12 +39,12 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
             )
     else:
         kpi = _own_kpi(name, own)
-    unknown = [key for key in options if key not in kpi.options]
+    unknown = [str(key) for key in options if key not in kpi.options]
     if unknown:
         near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
         nearest = f"; did you mean {near[0]}=?" if near else ""
         known = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
-        raise UsageMistake(f"kpi {name!r}: unknown option {unknown[0]}={nearest or '; ' + known}")
+        raise UsageMistake(f"kpi {shown(name)}: unknown option {unknown[0]}={nearest or '; ' + known}")
     return kpi, options
 
 
@@ -52,29 +54,34 @@ _OF_METRICS = {"confidence": None, "key": None, "inputs": None, "allow_weak_teac
 def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     metric = own.get("metric")
     scorer = isinstance(metric, str) and ":" not in metric
-    if "better" in own and own["better"] not in ("higher", "lower"):
-        raise UsageMistake(f"kpi {name!r}: better={own['better']!r}, expected 'higher' or 'lower'")
+    if fault := unprintable(name, _LONGEST_NAME):
+        raise UsageMistake(f"the KPI's name is {shown(name)}, {fault}")
+    if "better" in own and not (isinstance(own["better"], str) and own["better"] in {"higher", "lower"}):
+        raise UsageMistake(f"kpi {shown(name)}: better={shown(own['better'])}, expected 'higher' or 'lower'")
     if "better" in own and metric is None and "unit" not in own:
         raise UsageMistake(
-            f"kpi {name!r}: a KPI of your own states its unit too. Write unit='ms', '%' or '' (none), or metric=..."
+            f"kpi {shown(name)}: a KPI of your own states its unit too. Write unit='ms', '%' or '' (none), or "
+            "metric=..."
         )
     if metric is not None and not scorer and "better" not in own:
-        raise UsageMistake(f"kpi {name!r}: say whether higher or lower is better. Write better='higher'")
+        raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
-            f"unknown KPI {name!r}{nearest}. `pytest --modelbench-kpis` lists them. "
+            f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "
             "For a KPI of your own state better= and unit=, or metric= and better="
         )
     better, unit = own.get("better", "higher"), own.get("unit", "")
     if scorer and better == "lower":
         raise UsageMistake(
-            f"kpi {name!r}: scorers of scikit-learn are greater when better; errors have names with neg_. "
+            f"kpi {shown(name)}: scorers of scikit-learn are greater when better; errors have names with neg_. "
             "Leave better= out"
         )
     if not isinstance(unit, str):
-        raise UsageMistake(f"kpi {name!r}: unit={unit!r}, expected a text such as 'ms', '%' or ''")
+        raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, expected a text such as 'ms', '%' or ''")
+    if fault := unprintable(unit, _LONGEST_UNIT):
+        raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, {fault}")
     if metric is not None:
         check_metric(name, metric)
     return Kpi(
@@ -99,15 +106,28 @@ def check_metric(name: str, metric: Any) -> None:
     """Refuse what can be no metric; whether a name means something is asked later, where gates are judged."""
     if isinstance(metric, type):
         raise UsageMistake(
-            f"kpi {name!r}: metric is the class {metric.__name__}. Write metric={metric.__name__}(...)"
+            f"kpi {shown(name)}: metric is the class {metric.__name__}. Write metric={metric.__name__}(...)"
         )
-    if not (isinstance(metric, str) or callable(metric) or hasattr(metric, "compute")):
+    if not (isinstance(metric, str) or callable(metric) or _has_compute(metric)):
         raise UsageMistake(
-            f"kpi {name!r}: metric={metric!r}, expected a callable (targets, predictions) -> float, the name of a "
-            "scorer of scikit-learn, or an object with .compute()"
+            f"kpi {shown(name)}: metric={shown(metric)}, expected a callable (targets, predictions) -> float, the "
+            "name of a scorer of scikit-learn, or an object with .compute()"
         )
+
+
+def _has_compute(metric: object) -> bool:
+    try:
+        return hasattr(metric, "compute")
+    except Exception:  # noqa: BLE001 - the user's own __getattr__
+        return False
 
 
 def name_of(metric: Any) -> str:
     """Return what a metric is called, for definitions."""
-    return metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+    if isinstance(metric, str):
+        return metric
+    try:
+        name = getattr(metric, "__name__", None)
+    except Exception:  # noqa: BLE001 - the user's own __getattr__
+        name = None
+    return name if isinstance(name, str) else type(metric).__name__

@@ -18,10 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_modelbench.errors import ModelError, UsageMistake, cause_of
+from pytest_modelbench.errors import ModelError, UsageMistake, cause_of, message_of, shown, visible
 from pytest_modelbench.models.saved import HUB, Filled, SavedModel
+from pytest_modelbench.option_values import at_home
 from pytest_modelbench.settings import NamedSpec
 
+_LONGEST = 300
 _FACTORY = re.compile(r"(?P<source>.+?):(?P<attribute>[A-Za-z_][\w.]*)(?:@(?P<weights>.+))?")
 
 
@@ -50,25 +52,38 @@ def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
     match = _FACTORY.fullmatch(spec)
     if match is None:
         if not saved:
-            raise UsageMistake(f"{spec!r}: expected module:factory or file.py:factory")
+            raise UsageMistake(f"{shown(spec)}: expected module:factory or file.py:factory")
         return Located(spec=spec, saved=_saved(spec, home))
     weights = None
     if match["weights"] is not None:
-        weights = home / match["weights"]
-        if not weights.is_file():
-            raise UsageMistake(f"{spec!r}: there is no file {weights}")
+        weights = home / at_home(match["weights"])
+        if not _is_there(weights, file=True):
+            raise UsageMistake(f"{shown(spec)}: there is no file {_told(weights)}")
     return Located(spec=spec, target=_attribute(match["source"], match["attribute"], spec, home), weights=weights)
 
 
 def _saved(spec: str, home: Path) -> SavedModel:
     if spec.startswith(HUB):
         return SavedModel(spec)
-    path = (home / spec).expanduser()
-    if not path.exists():
+    path = home / at_home(spec)
+    if not _is_there(path):
         raise UsageMistake(
-            f"{spec!r}: expected module:factory, file.py:factory or a saved model, and there is no file {path}"
+            f"{shown(spec)}: expected module:factory, file.py:factory or a saved model, and there is no file "
+            f"{_told(path)}"
         )
     return SavedModel(str(path))
+
+
+def _is_there(path: Path, *, file: bool = False) -> bool:
+    """Whether there is something, or a file; a name that no file may have names none."""
+    try:
+        return path.is_file() if file else path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a loop of links
+        return False
+
+
+def _told(path: Path) -> str:
+    return visible(str(path)) if len(str(path)) < _LONGEST else shown(str(path))
 
 
 def _attribute(source: str, attribute: str, spec: str, home: Path) -> Any:
@@ -79,7 +94,7 @@ def _attribute(source: str, attribute: str, spec: str, home: Path) -> Any:
         except AttributeError:
             near = difflib.get_close_matches(name, dir(found), n=1)
             advice = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageMistake(f"{spec!r}: {source} has no attribute {name!r}{advice}") from None
+            raise UsageMistake(f"{shown(spec)}: {source} has no attribute {shown(name)}{advice}") from None
     return found
 
 
@@ -88,16 +103,15 @@ def _import(source: str, spec: str, folder: Path) -> ModuleType:
         if not source.endswith(".py"):
             _reach(folder)
             return _same_module(importlib.import_module(source), source, spec, folder)
-        path = (folder / source).resolve()
-        if not path.is_file():
-            raise UsageMistake(f"{spec!r}: there is no file {path}")
-        return _import_file(path)
+        if not _is_there(folder / at_home(source), file=True):
+            raise UsageMistake(f"{shown(spec)}: there is no file {_told(folder / at_home(source))}")
+        return _import_file((folder / at_home(source)).resolve())
     except ModuleNotFoundError as error:
-        raise UsageMistake(f"{spec!r}: there is no module {error.name!r}") from error
+        raise UsageMistake(f"{shown(spec)}: there is no module {shown(error.name)}") from error
     except (UsageMistake, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise UsageMistake(f"{spec!r}: importing {source} raised {cause_of(error)}") from error
+        raise UsageMistake(f"{shown(spec)}: importing {source} raised {cause_of(error)}") from error
 
 
 def _same_module(module: ModuleType, source: str, spec: str, folder: Path) -> ModuleType:
@@ -111,7 +125,7 @@ def _same_module(module: ModuleType, source: str, spec: str, folder: Path) -> Mo
     found = getattr(module, "__file__", None)
     if own is not None and found is not None and own.resolve() != Path(found).resolve():
         raise UsageMistake(
-            f"{spec!r}: the module {source} was imported from {found}, and {own} is another of that name. "
+            f"{shown(spec)}: the module {source} was imported from {found}, and {own} is another of that name. "
             f"Give one of them another name, or write the file: '{'/'.join(source.split('.'))}.py:...'"
         )
     return module
@@ -160,10 +174,10 @@ def _made(target: Any, spec: str) -> Any:
     try:
         inspect.signature(target).bind()
     except TypeError as error:
-        raise ModelError(f"{spec!r} is a factory and must take no arguments: {error}") from error
+        raise ModelError(f"{shown(spec)} is a factory and must take no arguments: {message_of(error)}") from error
     except ValueError as error:
-        raise ModelError(f"{spec!r} is no factory that could be called: {error}") from error
+        raise ModelError(f"{shown(spec)} is no factory that could be called: {message_of(error)}") from error
     try:
         return target()
-    except Exception as error:
-        raise ModelError(f"the factory {spec!r} raised {cause_of(error)}") from error
+    except (Exception, SystemExit, GeneratorExit) as error:
+        raise ModelError(f"the factory {shown(spec)} raised {cause_of(error)}") from error

@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any, cast
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, message_of, shown
 from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.readable import regular_file
 from pytest_modelbench.results import Estimate, Reading, Reference, json_object
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
+from pytest_modelbench.store.forms import Form, are, has, is_reading, is_reference, is_table, is_text, maybe
 
 SCHEMA_VERSION = "1"
+MOST_BYTES = 512 * 2**20
 WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
 
 
@@ -74,7 +76,7 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
     A process without torch has no threads of its own to tell.
     """
-    known = [name for name in now if name in then and not (name == "threads" and None in {then[name], now[name]})]
+    known = [name for name in now if name in then and not (name == "threads" and None in (then[name], now[name]))]
     return "; ".join(f"{name} {then[name]}, here {now[name]}" for name in known if then[name] != now[name])
 
 
@@ -196,59 +198,51 @@ def read_report(path: Path) -> dict[str, Any]:
         UsageMistake: it cannot be read, is cut off, is no report, or is one of a newer schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror or str(error) if isinstance(error, OSError) else "it is no text"
-        raise UsageMistake(f"cannot read {path}: {told}. {WRITE_ONE}") from error
+        text = regular_file(path, MOST_BYTES).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageMistake(f"cannot read {path}: it is no text. {WRITE_ONE}") from error
+    except (OSError, UsageMistake) as error:
+        told = str(error) if isinstance(error, UsageMistake) else f"cannot read {path}: {error.strerror or error}"
+        raise UsageMistake(f"{told}. {WRITE_ONE}") from error
     if not text.strip():
         raise UsageMistake(f"{path} is empty. {WRITE_ONE}")
     try:
         report = json.loads(text, parse_constant=lambda _: None)
-    except ValueError as error:
-        raise UsageMistake(f"{path} is no JSON, or only a part of it: {error}. {WRITE_ONE}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageMistake(f"{path} is no JSON, or only a part of it: {message_of(error)}. {WRITE_ONE}") from error
     if not isinstance(report, dict) or "schema_version" not in report:
         raise UsageMistake(f"{path} is no report of pytest-modelbench: it has no schema_version. {WRITE_ONE}")
     version = report["schema_version"]
     if version != SCHEMA_VERSION:
         raise UsageMistake(
-            f"{path} has schema_version {version!r}, and this version of pytest-modelbench reads {SCHEMA_VERSION!r}. "
-            "Update pytest-modelbench, or write the baseline again"
+            f"{path} has schema_version {shown(version)}, and this version of pytest-modelbench reads "
+            f"{SCHEMA_VERSION!r}. Update pytest-modelbench, or write the baseline again"
         )
-    gates = report.get("gates")
-    if not isinstance(gates, list) or not all(map(_is_gate, gates)) or not isinstance(report.get("data", {}), dict):
+    if not has(report, {"gates": are(_is_gate)}, _REPORT):
         raise UsageMistake(f"{path} is no report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
     return report
 
 
-_GATE = {"kpi": str, "student": str, "nodeid": str, "readings": dict, "options": dict, "verdict": str, "reason": str}
-_NUMBER = (int, float, NoneType)
-_READING = {
-    "value": _NUMBER,
-    "ci_low": _NUMBER,
-    "ci_high": _NUMBER,
-    "confidence": _NUMBER,
-    "n": _NUMBER,
-    "unit": str,
-    "provenance": str,
-    "method": str,
+_REPORT: Form = {
+    "data": lambda found: is_table(found) and all(map(is_table, found.values())),
+    "environment": is_table,
+    "settings": is_table,
 }
-_REFERENCE = {"kind": str, "hash": str, "ratio": _NUMBER, "ci_low": _NUMBER, "ci_high": _NUMBER}
+_GATE: Form = {
+    "kpi": is_text,
+    "student": is_text,
+    "nodeid": is_text,
+    "readings": lambda found: has(found, {"student": maybe(is_reading)}),
+    "options": is_table,
+    "verdict": is_text,
+    "reason": is_text,
+}
+_MAYBE: Form = {"reference": maybe(is_reference), "suite": is_text, "better": maybe(is_text)}
 
 
 def _is_gate(gate: Any) -> bool:
-    """Whether something has every field of a gate that is read here, each of its type."""
-    if not _has(gate, _GATE):
-        return False
-    reading, reference = gate["readings"].get("student"), gate.get("reference")
-    if isinstance(reference, dict) and not isinstance(reference.get("settings", {}), dict):
-        return False
-    return (reading is None or _has(reading, _READING)) and (reference is None or _has(reference, _REFERENCE))
-
-
-def _has(found: Any, fields: Mapping[str, Any]) -> bool:
-    return isinstance(found, dict) and all(
-        name in found and isinstance(found[name], kind) for name, kind in fields.items()
-    )
+    """Whether something has every field of a gate that is read here, each in its form."""
+    return has(gate, _GATE, _MAYBE)
 
 
 def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

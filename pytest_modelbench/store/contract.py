@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, UsageMistake
+from pytest_modelbench.errors import DataError, UsageMistake, message_of, shown
 from pytest_modelbench.probes.columns import Column, Flags, release, slices
 from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.readable import why_unreadable
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import differing, reading_of, reference_of
-from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, rows_of_part
+from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, is_contract, rows_of_part
 
+MOST_BYTES = 2**31
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, struct.error)
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
 HARDWARE = ("processor", "machine", "logical_cpus", "gpu")
 Array = npt.NDArray[Any]
@@ -50,25 +54,34 @@ class Contract:
         Raises:
             UsageMistake: it cannot be read, is no contract, was cut off or altered, or is of a newer version.
         """
+        problem = why_unreadable(path)
+        if problem:
+            raise UsageMistake(f"cannot read {path}: {problem}. {RECORD_AGAIN}")
         try:
             with zipfile.ZipFile(path) as file:
-                text, digest = file.read(TEXT), file.read(DIGEST).decode()
+                text, digest = _content(file, TEXT), _content(file, DIGEST).decode()
         except OSError as error:
             raise UsageMistake(f"cannot read {path}: {error.strerror or error}. {RECORD_AGAIN}") from error
         except KeyError as error:
             raise UsageMistake(f"{path} is no contract of pytest-modelbench: it has no {TEXT}") from error
-        except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, EOFError) as error:
+        except BROKEN as error:
             empty = path.is_file() and not path.stat().st_size
             found = "is empty" if empty else "is no contract, or only a part of one"
             raise UsageMistake(f"{path} {found}. {RECORD_AGAIN}") from error
         if hashlib.sha256(text).hexdigest() != digest:
             raise UsageMistake(f"{path}: {TEXT} was altered after it was written. {RECORD_AGAIN}")
-        told = json.loads(text)
-        if told.get("format") != FORMAT or told.get("version") != VERSION:
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageMistake(f"{path}: {TEXT} is no JSON: {message_of(error)}. {RECORD_AGAIN}") from error
+        if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("version") != VERSION:
+            version = told.get("version") if isinstance(told, dict) else None
             raise UsageMistake(
-                f"{path} is a contract of version {told.get('version')!r}, and this version of pytest-modelbench "
+                f"{path} is a contract of version {shown(version)}, and this version of pytest-modelbench "
                 f"reads {VERSION!r}. Update pytest-modelbench, or record it again"
             )
+        if not is_contract(told):
+            raise UsageMistake(f"{path} is no contract of pytest-modelbench: its fields are others. {RECORD_AGAIN}")
         return cls(path, told)
 
     def told_briefly(self) -> dict[str, Any]:
@@ -218,7 +231,12 @@ class Contract:
         Raises:
             DataError: a part is missing, cut off or altered.
         """
-        told = self.told["data"][number]
+        try:
+            return self._read(self.told["data"][number])
+        except (LookupError, ValueError, TypeError) as error:
+            raise DataError(f"{self.path} was altered: {message_of(error)}. {RECORD_AGAIN}") from error
+
+    def _read(self, told: Mapping[str, Any]) -> Outputs:
         columns: dict[str, Column] = {}
         finite = Flags(True)
         ids: list[str] = []
@@ -256,12 +274,24 @@ class Contract:
         try:
             with zipfile.ZipFile(self.path) as file:
                 for part in parts:
-                    content = file.read(part["name"])
+                    content = _content(file, part["name"])
                     if hashlib.sha256(content).hexdigest() != part["sha256"]:
                         raise DataError(f"{self.path}: {part['name']} was altered. {RECORD_AGAIN}")
                     yield load(content)
-        except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, SafetensorError) as error:
-            raise DataError(f"{self.path} was cut off or altered: {error}. {RECORD_AGAIN}") from error
+        except (OSError, KeyError, SafetensorError, *BROKEN) as error:
+            raise DataError(f"{self.path} was cut off or altered: {message_of(error)}. {RECORD_AGAIN}") from error
+
+
+def _content(file: zipfile.ZipFile, name: str) -> bytes:
+    """Return one file of a contract, which says how large it is before it is unpacked.
+
+    Raises:
+        zipfile.BadZipFile: it is larger than any that is written.
+    """
+    found = file.getinfo(name)
+    if found.file_size > MOST_BYTES or found.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise zipfile.BadZipFile(f"{name} is none of its files")
+    return file.read(found)
 
 
 def twice(ids: Sequence[str]) -> str:

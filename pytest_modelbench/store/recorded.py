@@ -19,6 +19,17 @@ import numpy.typing as npt
 from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import Reading, Reference, json_object
+from pytest_modelbench.store.forms import (
+    Form,
+    are,
+    has,
+    is_count,
+    is_reading,
+    is_reference,
+    is_table,
+    is_text,
+    maybe,
+)
 from pytest_modelbench.store.replacing import replacing
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
@@ -174,3 +185,49 @@ def _packed(texts: Sequence[str]) -> dict[str, Array]:
     encoded = [text.encode() for text in texts]
     sizes = np.array([len(one) for one in encoded], dtype=np.int32)
     return {"id_bytes": np.frombuffer(b"".join(encoded) or b"\0", dtype=np.uint8), "id_sizes": sizes}
+
+
+def _is_data(told: Any) -> bool:
+    """Whether something says what an evaluation set is, and how its outputs are kept if they are."""
+    if not has(told, _DATA, {"ids": maybe(is_text)}):
+        return False
+    return not told["parts"] or has(told, _KEPT)
+
+
+_PART: Form = {"name": is_text, "sha256": is_text}
+_DATA: Form = {
+    "key": is_text,
+    "reading": is_text,
+    "spot": lambda found: is_table(found) and all(map(is_text, found.values())),
+    "parts": are(lambda part: has(part, _PART)),
+}
+_KEPT: Form = {
+    "samples": lambda found: found is not None and is_count(found),
+    "has_ids": lambda found: isinstance(found, bool),
+    "classes": maybe(are(lambda one: isinstance(one, str | int | float))),
+    "words": lambda found: is_table(found) and all(map(are(is_text), found.values())),
+}
+_RECORDED: Form = {
+    "kpi": is_text,
+    "pillar": is_text,
+    "options": is_table,
+    "data": is_count,
+    "reading": is_reading,
+    "reference": maybe(is_reference),
+    "settings": is_table,
+}
+
+
+_CONTRACT: Form = {
+    "teacher": is_table,
+    "environment": is_table,
+    "data": are(_is_data),
+    "readings": are(lambda one: has(one, _RECORDED, {"test": is_text})),
+}
+
+
+def is_contract(told: Any) -> bool:
+    """Whether a contract's text has every field that is read of it, each in its form."""
+    return has(told, _CONTRACT) and all(
+        one["data"] is None or one["data"] < len(told["data"]) for one in told["readings"]
+    )

@@ -322,7 +322,7 @@ def test_codecarbon_without_a_network(judge: Judge) -> None:
     suite = """
 import pytest
 
-@pytest.mark.kpi("energy_per_1k", "ratio <= 0.35", "ratio >= 0.15")
+@pytest.mark.kpi("energy_per_1k", "ratio <= 0.35", "ratio >= 0.15", allow_reversed=True)
 def test_energy(): ...
 
 def test_block(energy_meter, student, eval_data):
