@@ -127,7 +127,7 @@ class EvalData:
             DataError: a batch whose targets do not fit its inputs, or no sample at all.
         """
         start = 0
-        for inputs, targets in _guarded(self.source.batches(batch_size or self.batch_size)):
+        for inputs, targets in guarded(self.source.batches(batch_size or self.batch_size)):
             count = rows(inputs)
             if targets is not None and len(targets) != count:
                 raise DataError(f"a batch has {count} inputs and {len(targets)} targets; expected one per input")
@@ -250,7 +250,7 @@ def _values(found: Any) -> Any:
     return as_array(found) if is_tensor(found) else np.asarray(found)
 
 
-def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Tell of a dataset that raises as a fault of the data."""
     try:
         yield from chunks

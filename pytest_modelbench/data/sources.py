@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from pytest_modelbench.errors import DataError
@@ -21,6 +21,11 @@ class Source(ABC):
     """Samples that can be read again and again."""
 
     in_memory = False
+    picks = False
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Yield the full batches that begin at some samples, where `picks` says that they can be had so."""
+        raise NotImplementedError
 
     @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Chunk]:
@@ -99,6 +104,25 @@ class LoaderSource(Source):
             worker_init_fn=loader.worker_init_fn,
         )
         for batch in again:
+            yield _split(batch)
+
+    @property
+    def picks(self) -> bool:  # type: ignore[override] # a constant elsewhere
+        """Whether samples can be read in any order."""
+        from torch.utils.data import IterableDataset
+
+        loader = self._loader
+        batched = loader.batch_size is not None or loader.batch_sampler is not None
+        return batched and not isinstance(loader.dataset, IterableDataset)
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Collate the batches that begin at some samples, and read no other."""
+        from torch.utils.data import DataLoader, Subset
+
+        known = self._indices
+        wanted = [at if known is None else known[at] for start in starts for at in range(start, start + batch_size)]
+        picked = Subset(self._loader.dataset, wanted)
+        for batch in DataLoader(picked, batch_size=batch_size, collate_fn=self._loader.collate_fn):
             yield _split(batch)
 
 

@@ -24,6 +24,7 @@ from pytest_modelbench.models.outputs import (
     shapes,
 )
 from pytest_modelbench.probes.columns import Column, Flags, narrow, slices
+from pytest_modelbench.probes.watchdog import beat
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -82,6 +83,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
             nonfinite.append(bad)
             finite.append(_finite_rows(batch) if bad.any() else np.ones(len(array), dtype=bool))
             calls += 1
+            beat()
     whole = recorded.array()
     return Outputs(
         model=model.name,

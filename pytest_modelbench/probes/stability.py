@@ -14,6 +14,7 @@ from pytest_modelbench.errors import DoesNotFit, ModelError, NotApplicable
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import as_array, duplicate, leaves, map_tree, rows, select_output, take
 from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.watchdog import beat
 
 Array = npt.NDArray[Any]
 Answers = Callable[[Array], Array]
@@ -66,6 +67,7 @@ def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
         output = model.bind(duplicate(inputs))()
     except Exception as error:
         raise model.failure(inputs, error) from error
+    beat()
     return as_array(select_output(output, data.select, model.name)).copy()  # it may answer into the same buffer again
 
 

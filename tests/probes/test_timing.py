@@ -88,12 +88,12 @@ def test_looks_follow_the_schedule() -> None:
 
 
 def test_budget_ends_the_measurement() -> None:
-    """Nothing decides: the measurement ends within its budget and says so."""
+    """Nothing decides: the measurement ends within its budget and says so; a tenth of it goes before, for first calls."""
     models = pair(teacher_ns=1e8, student_ns=1e8)
     measurement = measure(models, lambda m: False, budget_s=10)
     assert measurement.exhausted is True
     assert 5 < measurement.elapsed_s[-1] <= 10
-    assert models["student"].clock() <= 10.5e9
+    assert models["student"].clock() <= 11.5e9
 
 
 def test_budget_too_small_for_one_placement_still_looks_once() -> None:
