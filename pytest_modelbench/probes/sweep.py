@@ -60,7 +60,7 @@ def sweep_batch_sizes(
 
     What comes of it only picks a batch size, which is then measured anew. A sweep ends before that where the data
     have no full batch, the memory bound is passed, calls become too long for the budget, or the model refuses a
-    larger batch; the curve says which. How long a larger batch takes is tried by a call, not assumed: it may well take
+    larger batch; the curve says which. How long a larger batch takes is tried, not assumed: it may well take
     no longer than a single sample. The bound holds for what the batches add to the process, not for the model itself.
 
     Args:
