@@ -245,7 +245,8 @@ def row_sizes(inputs: Any) -> Sizes | None:
     ragged = [part for leaf in leaves(inputs) for part in _ragged_parts(leaf)]
     if not ragged:
         return None
-    return np.asarray([[_size_of_item(item) for item in part] for part in ragged], dtype=np.int64).sum(axis=0)
+    found: Sizes = np.asarray([[_size_of_item(item) for item in part] for part in ragged], dtype=np.int64).sum(axis=0)
+    return found
 
 
 def _ragged_parts(leaf: Any) -> Iterator[Iterable[Any]]:
