@@ -46,7 +46,8 @@ class BehaviourMeasurements(CostMeasurements):
         model, data = self.model(role), self.data()
 
         def measure() -> Outputs:
-            outputs = collect_outputs(model, data)
+            with self._watched(model.name):
+                outputs = collect_outputs(model, data)
             self.session.count_passes(outputs)
             return outputs
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from pytest_modelbench.bargains import Bargain
+from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, message_of
 from pytest_modelbench.gates import Gate
@@ -22,6 +23,7 @@ from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.launches import launch_in_turn, launch_request
 from pytest_modelbench.limits import BoundLimit
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.models.workload import workload_for
 from pytest_modelbench.probes.carbon import Grid, grid
 from pytest_modelbench.probes.energy import (
@@ -35,8 +37,8 @@ from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches
 from pytest_modelbench.probes.profile import Profile, profile_model
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
-from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
-from pytest_modelbench.timed import TimedRun, compile_models, real_batches
+from pytest_modelbench.probes.watchdog import Watchdog, beat, watchdog_for
+from pytest_modelbench.timed import TimedRun, compile_models
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
@@ -109,14 +111,24 @@ class CostMeasurements(ABC):
         """Return the adapted evaluation data."""
         return self.session.eval_data(self.sources.data())
 
+    def draws(self) -> Draws:
+        """Return what draws batches of the evaluation data, one for all measurements: they may have to be read."""
+        data, given = self.data(), self.plan.settings
+
+        def prepared() -> Draws:
+            return Draws(data, seed=given.seed, seconds=given.budget_s, beat=beat)
+
+        return self.session.once(("draws", data.key, given.seed, given.budget_s), prepared)
+
     def parameters(self, role: str) -> ParameterCount:
         """Return the parameter counts of a role, counted once for its content."""
         model = self.model(role)
 
         def counted() -> ParameterCount:
-            if model.unsure():
-                self._look(model)
-            return model.count_parameters()
+            with self._watched(model.name):
+                if model.unsure():
+                    self._look(model)
+                return model.count_parameters()
 
         count = self.session.once(("parameters", model.name, self.session.hash_of(model)), counted)
         self.session.model_notes[model.name]["parameters"] = count.total
@@ -145,9 +157,10 @@ class CostMeasurements(ABC):
         model = self.model(role)
 
         def saved() -> Artefact:
-            if model.file is None and model.unsure():
-                self._look(model)
-            return model.artefact()
+            with self._watched(model.name):
+                if model.file is None and model.unsure():
+                    self._look(model)
+                return model.artefact()
 
         artefact = self.session.once(("artefact", model.name, self.session.hash_of(model), str(model.file)), saved)
         self.session.model_notes[model.name]["size_on_disk_bytes"] = artefact.size_bytes
@@ -235,21 +248,27 @@ class CostMeasurements(ABC):
         """Return the operations of one forward pass, counted once for a model's content and a batch size."""
         model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
 
+        drawn = self.draws().of(size)
+
         def measure() -> FlopCount:
-            from pytest_modelbench.probes.flops import count_flops
+            from pytest_modelbench.probes.flops import count_flops, with_largest
 
             with self._watched(model.name):
-                return count_flops(model, real_batches(data, size)[0], size)
+                typical = count_flops(model, duplicate(drawn.batches[0]), size)
+                if not drawn.differ:
+                    return typical
+                return with_largest(typical, count_flops(model, duplicate(drawn.largest), size), drawn)
 
         return self.session.once(("flops", self.session.hash_of(model), data.key, size, self.plan.settings), measure)
 
     def profile(self, role: str) -> Sequence[Profile]:
         """Return profiles of a model's operators, taken once for its content and a batch size."""
         model, data, size = self.model(role), self.data(), int(self.gate.options["batch_size"])
+        draws = self.draws()
 
         def measure() -> Sequence[Profile]:
             with self._watched(model.name):
-                return profile_model(model, real_batches(data, size))
+                return profile_model(model, draws.of(size).some())
 
         return self.session.once(
             ("profile", model.name, self.session.hash_of(model), data.key, size, self.plan.settings), measure
@@ -266,10 +285,12 @@ class CostMeasurements(ABC):
 
         def measure() -> TimingMeasurement:
             with self._watched(student.name, COMPILING_S):
-                compiled, seconds = compile_models({"student": student}, real_batches(data, setup.batch_size or 1))
+                compiled, seconds = compile_models(
+                    {"student": student}, self.draws().of(setup.batch_size or 1).copies()
+                )
             models = {**compiled, "teacher": student}
             with self._shown(f"timing {student.name} compiled and as it is, {setup}") as progress:
-                run = TimedRun(models, data, setup, given, hashes={}, decided=decided, progress=progress)
+                run = TimedRun(models, self.draws(), setup, given, hashes={}, decided=decided, progress=progress)
                 measurement = run.here()
             return replace(measurement, settings={**measurement.settings, "compile_s": seconds})
 
@@ -304,7 +325,7 @@ class CostMeasurements(ABC):
             settings = EnergySettings(
                 batch_size=size, window_s=given.energy_window_s, budget_s=given.budget_s, seed=given.seed
             )
-            batches, source = real_batches(self.data(), size), session.energy_source()
+            batches, source = self.draws().of(size).copies(), session.energy_source()
             rounds_s = 4 * given.energy_window_s * (1 + len(models))  # that are taken whatever the budget is
             with self._watched(names, rounds_s), self._shown(f"measuring the energy of {names}") as progress:
                 return measure_energy(models, batches, source, settings, decided, progress)
@@ -345,7 +366,8 @@ class CostMeasurements(ABC):
         return measure(needed)
 
     def _watched(self, names: str, more_s: float = 0.0) -> Watchdog:
-        return Watchdog(LONGEST_CALL_IN_BUDGETS * self.plan.settings.budget_s + more_s, names)
+        """Return what ends a call that never returns; whoever makes several calls `beat()`s after each."""
+        return watchdog_for(self.plan.settings.budget_s, names, more_s)
 
     @contextlib.contextmanager
     def _shown(self, what: str) -> Iterator[Callable[[float, float], None]]:

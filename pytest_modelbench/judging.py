@@ -219,9 +219,9 @@ class Judging:
         self.record.finish_phase(report.nodeid, _outcome(report), report.duration)
         self.record.describe_test(report.nodeid, vars(report).get(_CASE_RIDER, {}))
         if report.when == "teardown":
-            self._save_so_far()
+            self.save_so_far()
 
-    def _save_so_far(self) -> None:
+    def save_so_far(self) -> None:
         """Write what is known by now, for when the process ends before its time; a controller outlives its workers.
 
         Not more often than costs a twentieth of the run, once it costs anything.

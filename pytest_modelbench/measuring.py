@@ -59,7 +59,7 @@ class GateMeasurements(EarlierMeasurements):
             told = f"timing {' and '.join(model.name for model in models.values())}, {setup}"
             by_role = dict(zip(models, hashes, strict=True))
             with self._shown(told) as progress:
-                run = TimedRun(models, data, setup, given, hashes=by_role, decided=decided, progress=progress)
+                run = TimedRun(models, self.draws(), setup, given, hashes=by_role, decided=decided, progress=progress)
                 if isinstance(session.child, TimingRequest):
                     return run.in_child(session.child)
                 calls = max(calls_for_bound(self._question(other, "teacher" in models)) for other in sharing)

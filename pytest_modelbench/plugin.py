@@ -105,6 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = bool(getattr(config.option, "numprocesses", None))
     config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers)]
     if settings.enabled:
+        from pytest_modelbench.giving_up import GivingUp
         from pytest_modelbench.judging import Judging
         from pytest_modelbench.profiling import NvtxRanges
         from pytest_modelbench.references import baseline_of, contract_of
@@ -119,6 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
             hooks = Recording() if settings.record_contract else WithoutTeacher()
             config.pluginmanager.register(hooks, "modelbench-contracting")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
+        config.pluginmanager.register(GivingUp(config, judging), "modelbench-giving-up")
         if judging.child is None:
             from pytest_modelbench.teacher_guard import TeacherGuard
 

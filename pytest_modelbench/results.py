@@ -135,8 +135,9 @@ class Evidence:
 
     `sampled` says that a limit must be decided by the interval; otherwise the point decides, and the interval
     only tells whether the verdict is weak. `notes` are shown behind the verdict. `worst_samples` are ids of
-    samples that the student lost. `breakdown` has a row for each class, slice, group or layer that the value is made
-    of, with its `name` and numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
+    samples that the student lost. `needed_s` is about how long a measurement must take for an interval to have both
+    ends. `breakdown` has a row for each class, slice, group or layer that the value is made of, with its `name` and
+    numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
     `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
     student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
     be relative to the teacher.
@@ -150,6 +151,7 @@ class Evidence:
     worst_samples: tuple[str, ...] = ()
     breakdown: tuple[dict[str, Any], ...] = ()
     seconds: float | None = None
+    needed_s: float | None = None
     estimates_allowed: bool = False
     baseline: Reading | None = None
     regression: Estimate | None = None

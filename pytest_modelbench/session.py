@@ -31,6 +31,7 @@ from pytest_modelbench.probes.energy_source import CodeCarbonSource, EnergySourc
 from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.requests import Request
+from pytest_modelbench.probes.watchdog import watchdog_for
 from pytest_modelbench.recording import Recorder
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
@@ -159,6 +160,7 @@ class BenchSession:
         key = (loading, id(candidate))
         if key not in self._adapted:
             model = adapt(candidate, loading)
+            model.guard = functools.partial(watchdog_for, settings.budget_s, name)
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
             known = self.model_notes.get(name, {})

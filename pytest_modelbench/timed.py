@@ -8,17 +8,16 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, MeasurementError, cause_of
+from pytest_modelbench.errors import MeasurementError, cause_of
 from pytest_modelbench.gates import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model, keep_interrupt
-from pytest_modelbench.models.outputs import duplicate
 from pytest_modelbench.probes.processes import TimingRequest, enough_for_child, measure_in_processes
 from pytest_modelbench.probes.profile import refuse_while_profiling
 from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
@@ -32,7 +31,6 @@ from pytest_modelbench.stats.sequential import spent_alpha
 if TYPE_CHECKING:
     from pytest_modelbench.session import ItemPlan
 
-DISTINCT_BATCHES = 16
 BATCHES_IN_SWEEP = 2
 
 Decided = Callable[[TimingMeasurement], bool]
@@ -43,7 +41,7 @@ class TimedRun:
 
     Args:
         models: by role.
-        data: what the batches are taken from.
+        draws: of the batches.
         setup: batch size, memory bound, processes.
         hashes: of the models' contents, by role.
         settings: budget, seed, allocator.
@@ -54,7 +52,7 @@ class TimedRun:
     def __init__(
         self,
         models: Mapping[str, Model],
-        data: EvalData,
+        draws: Draws,
         setup: TimingSetup,
         settings: Settings,
         *,
@@ -63,7 +61,7 @@ class TimedRun:
         progress: Progress,
     ) -> None:
         self.models = models
-        self.data = data
+        self.draws = draws
         self.setup = setup
         self.settings = settings
         self.hashes = hashes
@@ -118,7 +116,7 @@ class TimedRun:
     def _compile(self, sizes: Mapping[str, int]) -> dict[str, float]:
         """Compile all models, before the clock of any measurement starts, and return the seconds it took."""
         wanted = {self.setup.batch_size or 1, *sizes.values()}
-        batches = [batch for size in sorted(wanted) for batch in real_batches(self.data, size)]
+        batches = [batch for size in sorted(wanted) for batch in self.draws.of(size).copies()]
         self.models, seconds = compile_models(self.models, batches)
         return seconds
 
@@ -134,23 +132,27 @@ class TimedRun:
         elif sizes is None:
             curves = sweep_batch_sizes(
                 {role: model for role, model in self.models.items() if role != "workload"},
-                lambda size: full_batches(self.data, size, BATCHES_IN_SWEEP),
+                lambda size: self.draws.few(size, BATCHES_IN_SWEEP),
                 budget_s=budget_s,
                 memory=self.setup.memory_bytes,
             )
             sizes = {role: curves[role].best if role in curves else 1 for role in self.models}
         left = max(budget_s - (time.monotonic() - start), 1.0) if curves else budget_s
-        batches = {size: real_batches(self.data, size) for size in set(sizes.values())}
-        measurement = measure_timing(
+        batches = {size: self.draws.of(size).copies() for size in set(sizes.values())}
+        told = {
+            "sweep": {role: curve.to_json() for role, curve in curves.items()},
+            "budget_s": budget_s,
+            "compile_s": compile_s,
+            "drawn": {role: self.draws.of(size).told() for role, size in sizes.items()},
+        }
+        given = self.settings
+        return measure_timing(
             self.models,
             {role: batches[sizes[role]] for role in self.models},
-            TimingSettings(budget_s=left, seed=seed, allocator=self.settings.allocator, batch_sizes=sizes),
+            TimingSettings(budget_s=left, seed=seed, allocator=given.allocator, batch_sizes=sizes, told=told),
             decided,
             self.progress,
         )
-        told = {role: curve.to_json() for role, curve in curves.items()}
-        more = {"sweep": told, "budget_s": budget_s, "compile_s": compile_s}
-        return replace(measurement, settings={**measurement.settings, **more})
 
 
 def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple[dict[str, Model], dict[str, float]]:
@@ -199,30 +201,12 @@ def _quietly() -> Iterator[None]:
 
 
 def real_batches(data: EvalData, batch_size: int) -> list[Any]:
-    """Return the inputs of the first few full batches.
+    """Return the inputs of a few full batches: one of median size first, the largest among them.
 
     Raises:
         DataError: there are fewer samples than one batch needs.
     """
-    batches = full_batches(data, batch_size, DISTINCT_BATCHES)
-    if not batches:
-        samples = sum(len(batch.ids) for batch in data.batches(batch_size))
-        raise DataError(
-            f"a timed batch has {batch_size} samples, and the evaluation data only {samples}. "
-            f"Write batch_size={samples} or less"
-        )
-    return batches
-
-
-def full_batches(data: EvalData, batch_size: int, most: int) -> list[Any]:
-    """Return the inputs of the first full batches, copied, for a model may write into what it is given."""
-    batches: list[Any] = []
-    for batch in data.batches(batch_size):
-        if len(batch.ids) == batch_size:
-            batches.append(duplicate(batch.inputs))
-        if len(batches) == most:
-            break
-    return batches
+    return Draws(data).of(batch_size).some()
 
 
 def resolution(measurement: TimingMeasurement) -> float:

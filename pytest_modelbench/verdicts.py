@@ -111,9 +111,16 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
         weak=weak,
         needed_n=math.ceil(n * growth) if open_ended and n and growth < 1e6 else None,
         resolution=half,
-        needed_seconds=evidence.seconds * growth if open_ended and evidence.seconds and growth < 1e6 else None,
+        needed_seconds=_needed_seconds(evidence, growth) if open_ended else None,
     )
     return _with_reason(result, bound, evidence)
+
+
+def _needed_seconds(evidence: Evidence, growth: float) -> float | None:
+    """Return how long a measurement must take to decide: by the interval that it has, or for one with both ends."""
+    if evidence.seconds and growth < 1e6:
+        return evidence.seconds * growth
+    return evidence.needed_s if math.isinf(growth) else None
 
 
 def _refuse_estimates(bound: BoundLimit, evidence: Evidence) -> None:

@@ -49,7 +49,7 @@ LAYERS = (
         "parametrisation",
     ),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress", "teacher_guard"),
-    ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command", "contracting"),
+    ("fixtures", "judging", "giving_up", "sla_file", "suite_file", "selfcheck_command", "contracting"),
     ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.data.chunks import Chunk, Source
@@ -46,6 +46,16 @@ class CastSource(Source):
             DataError: bfloat16 for inputs that are not tensors.
         """
         for inputs, targets in self._source.batches(batch_size):
+            yield self._cast(inputs), targets
+
+    @property
+    def picks(self) -> bool:  # type: ignore[override] # a constant elsewhere
+        """As of the other source."""
+        return self._source.picks
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Yield the other source's batches at some samples, cast."""
+        for inputs, targets in self._source.batches_at(starts, batch_size):
             yield self._cast(inputs), targets
 
     def _cast(self, inputs: Any) -> Any:

@@ -21,7 +21,18 @@ class Source(ABC):
     """
 
     in_memory = False
+    picks = False
     notes: Sequence[str] = ()
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Yield the full batches that begin at some samples.
+
+        Raises:
+            DataError: these samples can only be read one after the other, which `picks` says.
+        """
+        raise DataError(
+            f"{type(self).__name__} reads {batch_size} samples at {starts[0]} only after those before them"
+        )
 
     @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Chunk]:

@@ -158,7 +158,7 @@ class EvalData:
         """
         size = batch_size or self.batch_size
         start = number = 0
-        for number, (inputs, targets) in enumerate(_guarded(self.source.batches(size))):
+        for number, (inputs, targets) in enumerate(guarded(self.source.batches(size))):
             count = self._checked(inputs, targets, start)
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
             if targets is not None:
@@ -317,7 +317,7 @@ def _values(found: Any) -> Any:
     return as_array(found) if is_tensor(found) else np.asarray(found)
 
 
-def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Tell of a dataset that raises as a fault of the data."""
     try:
         yield from chunks

@@ -69,6 +69,21 @@ class LoaderSource(Source):
         )
         yield from _unequal_workers(again, self._announced) if several else again
 
+    @property
+    def picks(self) -> bool:  # type: ignore[override] # a constant elsewhere
+        """Whether samples can be read in any order."""
+        return self._batched and not self._iterable
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Collate the batches that begin at some samples, and read no other."""
+        from torch.utils.data import DataLoader, Subset
+
+        known = self._indices
+        wanted = [at if known is None else known[at] for start in starts for at in range(start, start + batch_size)]
+        picked = Subset(self._loader.dataset, wanted)
+        for batch in DataLoader(picked, batch_size=batch_size, collate_fn=self._loader.collate_fn):
+            yield split_batch(batch, self._columns)
+
 
 class _FromWorker:
     """Collates samples, and tells which worker read them and their hashes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.data.arguments import check_inputs, check_targets
@@ -54,7 +54,11 @@ class ArraySource(Source):
 
     def batches(self, batch_size: int) -> Iterator[Chunk]:
         """Yield slices."""
-        for start in range(0, self.length, batch_size):
+        yield from self.batches_at(range(0, self.length, batch_size), batch_size)
+
+    def batches_at(self, starts: Sequence[int], batch_size: int) -> Iterator[Chunk]:
+        """Yield slices."""
+        for start in starts:
             stop = start + batch_size
             yield take(self.inputs, start, stop), None if self.targets is None else take(self.targets, start, stop)
 

@@ -10,6 +10,7 @@ from pytest_modelbench.kpis.derive_footprint import between
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.flops import FlopCount
 from pytest_modelbench.results import Estimate, Evidence, Reading
+from pytest_modelbench.units import humanise
 
 
 def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -29,13 +30,16 @@ def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
         teacher=teacher,
         comparison=None if teacher is None else between(student.estimate, teacher.estimate),
         sampled=True,
-        notes=incomplete,
+        notes=(*incomplete, *_largest(counts["student"], per)),
     )
 
 
 def _reading(count: FlopCount, per: float, zeros: float) -> Reading:
     value = count.per_sample / per
     method = f"counted at batch size {count.batch_size}"
+    if count.size is not None and count.largest_size is not None and count.largest_per_sample is not None:
+        method += f" on inputs of {count.size:,} elements, the median size; the largest have {count.largest_size:,} "
+        method += f"and take {humanise(count.largest_per_sample / per, '')}"
     if count.uncounted:
         method += f", incomplete: {_told(count)} not counted"
     if zeros:
@@ -43,6 +47,13 @@ def _reading(count: FlopCount, per: float, zeros: float) -> Reading:
     return Reading(
         estimate=Estimate(value=value, low=value, high=math.inf if count.uncounted else value), unit="", method=method
     )
+
+
+def _largest(count: FlopCount, per: float) -> Iterator[str]:
+    """Say what the largest inputs take, where inputs are of different sizes."""
+    if count.largest_per_sample is not None and count.largest_per_sample > count.per_sample:
+        told, most = (humanise(value / per, "") for value in (count.per_sample, count.largest_per_sample))
+        yield f"{told.strip()} on inputs of median size, {most.strip()} on the largest"
 
 
 def _told(count: FlopCount) -> str:

@@ -14,10 +14,13 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.clustered import Series, compare_means, compare_medians, compare_percentiles, widen
+from pytest_modelbench.stats.exceeded import with_least_mean, with_least_quantile
 from pytest_modelbench.stats.intervals import mean_interval, needed_values, percentile_interval
 from pytest_modelbench.stats.sequential import spent_alpha
 from pytest_modelbench.units import humanise
 
+SLOW_FIRST, SLOW_FIRST_S = 10, 0.1
+FEW_CLUSTERS = 8
 _MS = 1e-6
 
 
@@ -86,7 +89,8 @@ def _by_batch(
     sizes, mean = measurement.batch_sizes, _evidence(question, measurement, look, "mean")
 
     def reading(role: str, of: Reading) -> Reading:
-        return replace(of, estimate=of.estimate.map(lambda ms: of_batch(ms, sizes[role])), unit=unit)
+        estimate = of.estimate.map(lambda ms: of_batch(ms, sizes[role]))
+        return replace(of, estimate=estimate, unit=unit, method=f"{of.method}{_swept(measurement, role)}")
 
     comparison = None
     if mean.teacher is not None and mean.comparison is not None and mean.comparison.ratio is not None:
@@ -113,6 +117,15 @@ def _by_batch(
         teacher=None if mean.teacher is None else reading("teacher", mean.teacher),
         comparison=comparison,
     )
+
+
+def _swept(measurement: TimingMeasurement, role: str) -> str:
+    """Say which batch sizes were tried, and why no larger ones."""
+    curve = dict(measurement.settings.get("sweep", {})).get(role)
+    if curve is None:
+        return ""
+    tried = [point["batch_size"] for point in curve["curve"]]
+    return f", the best of 1 to {tried[-1]} ({curve['ended']})" if len(tried) > 1 else f" ({curve['ended']})"
 
 
 def seconds_for_bound(question: Question, measurement: TimingMeasurement) -> float:
@@ -148,8 +161,12 @@ def _derive(question: Question, measurement: TimingMeasurement, look: int, stati
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=True,
-        notes=_notes(question, measurement, readings["student"], statistic, alpha),
+        notes=(
+            *_notes(question, measurement, readings["student"], statistic, look),
+            *_not_copied(measurement),
+        ),
         seconds=measurement.elapsed_s[look],
+        needed_s=_needed_s(question, measurement, look),
     )
 
 
@@ -159,9 +176,11 @@ def _reading(question: Question, measurement: TimingMeasurement, look: int, role
     calls = sum(len(cluster) for cluster in clusters)
     if statistic == "mean":
         estimate, size = mean_interval([float(cluster.mean()) for cluster in clusters], alpha), float(calls)
+        estimate = with_least_mean(estimate, clusters, alpha)
         method = f"mean of {calls:,} calls, Student's interval over {len(clusters)} {measurement.cluster}"
     else:
         estimate, size = percentile_interval(clusters, _quantile(statistic), alpha)
+        estimate = with_least_quantile(estimate, clusters, _quantile(statistic), alpha)
         method = f"{calls:,} calls worth {size:,.0f} independent ones, Woodruff interval"
     waited = ", waits for a processor subtracted" if measurement.waits_subtracted and not _is_tail(statistic) else ""
     return Reading(
@@ -169,7 +188,8 @@ def _reading(question: Question, measurement: TimingMeasurement, look: int, role
         unit="ms",
         n=calls,
         confidence=question.confidence,
-        method=f"{method}, batch size {measurement.batch_sizes[role]}{waited}",
+        method=f"{method}, batch size {measurement.batch_sizes[role]}{waited}{_inputs(measurement, role)}"
+        f"{_first_call(measurement, role)}",
     )
 
 
@@ -207,18 +227,65 @@ def _quantile(statistic: str) -> float:
     return PERCENTILES[statistic.removeprefix("p")]
 
 
+def _inputs(measurement: TimingMeasurement, role: str) -> str:
+    """Say which of the data's batches were timed; nothing where the measurement does not know."""
+    drawn = dict(measurement.settings.get("drawn", {})).get(role)
+    if drawn is None:
+        return ""
+    timed = min(int(measurement.settings["batches_called"][role]), drawn["batches"])
+    sizes = drawn["sizes"]
+    differ = (
+        f" of {sizes['smallest']:,} to {sizes['largest']:,} elements" if sizes["smallest"] != sizes["largest"] else ""
+    )
+    read = "" if drawn["whole"] else " read so far"
+    return f", {timed:,} of {drawn['of']:,} batches{read}{differ}"
+
+
+def _first_call(measurement: TimingMeasurement, role: str) -> str:
+    """Tell of a first call that took far longer than those that are timed, for it is in no latency."""
+    first = dict(measurement.settings.get("first_calls", {})).get(role)
+    if first is None or first["first_s"] < SLOW_FIRST_S:
+        return ""
+    usual_s = _level(measurement.series[role]) / 1e9
+    if first["first_s"] < SLOW_FIRST * usual_s:
+        return ""
+    return (
+        f"; the first call took {humanise(first['first_s'], 's')} and is left out, as are {first['calls'] - 1} more"
+    )
+
+
+def _not_copied(measurement: TimingMeasurement) -> tuple[str, ...]:
+    """Say why a model is timed where it lies, if its copies were found to be worth less than itself."""
+    why = measurement.settings.get("not_copied")
+    told = why is not None and not str(why).endswith("cannot be copied")
+    return (f"{why}: timed where it is, and nothing is known of other places in memory",) if told else ()
+
+
+def _needed_s(question: Question, measurement: TimingMeasurement, look: int) -> float:
+    """Return about how many seconds give an interval both ends: twice the calls needed, and a few clusters."""
+    spent, clusters = measurement.elapsed_s[look], measurement.looks[look]
+    return max(2 * seconds_for_bound(question, measurement), spent * max(1.0, FEW_CLUSTERS / clusters))
+
+
 def _notes(
-    question: Question, measurement: TimingMeasurement, student: Reading, statistic: str, alpha: float
+    question: Question, measurement: TimingMeasurement, student: Reading, statistic: str, look: int
 ) -> tuple[str, ...]:
     estimate: Estimate = student.estimate
     if statistic == "mean" or estimate.high is None or math.isfinite(estimate.high):
         return ()
-    needed = needed_values(_quantile(statistic), alpha)
-    told = f"{question.kpi.name} needs {needed:,} independent calls for an upper bound; {student.method}"
+    quantile = _quantile(statistic)
+    needed, alone = (
+        needed_values(quantile, error) for error in (spent_alpha(question.alpha, look + 1), question.alpha)
+    )
+    told = (
+        f"{question.kpi.name} needs {needed:,} independent calls for an upper bound at look {look + 1} "
+        f"({alone:,} if there were no other look); {student.method}"
+    )
     seconds, budget = seconds_for_bound(question, measurement), float(measurement.settings["budget_s"])
     if seconds > budget:
+        lower = ", or judge a lower percentile" if quantile > min(PERCENTILES.values()) else ""
         told += (
             f"; they take at least {humanise(seconds, 's')}, and the budget is {budget:g} s: "
-            f"give --modelbench-budget={math.ceil(2 * seconds)}, or judge a lower percentile"
+            f"give --modelbench-budget={math.ceil(2 * seconds)}{lower}"
         )
     return (told,)

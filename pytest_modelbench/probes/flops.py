@@ -12,7 +12,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from pytest_modelbench.data.drawn import Drawn
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.models.base import Model
 
@@ -33,11 +34,18 @@ _ROUNDING = frozenset({"quantized_decomposed", "torchao"})
 
 @dataclass(frozen=True, kw_only=True)
 class FlopCount:
-    """Operations of one forward pass of a batch, by operator, and how often operators without a formula ran."""
+    """Operations of one forward pass of a batch, by operator, and how often operators without a formula ran.
+
+    Where inputs are of different sizes the batch is one of `size` elements, the median; `largest_per_sample` are the
+    operations for a sample of the largest, of `largest_size` elements.
+    """
 
     by_operator: Mapping[str, int]
     uncounted: Mapping[str, int]
     batch_size: int
+    size: int | None = None
+    largest_size: int | None = None
+    largest_per_sample: float | None = None
 
     @property
     def per_sample(self) -> float:
@@ -75,6 +83,17 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         by_operator={str(packet): int(count) for packet, count in counts.items()},
         uncounted=dict(seen.uncounted),
         batch_size=batch_size,
+    )
+
+
+def with_largest(typical: FlopCount, largest: FlopCount, drawn: Drawn) -> FlopCount:
+    """Return the count of a batch of median size beside that of the largest, with what either lacks a formula for."""
+    return replace(
+        typical,
+        uncounted={**largest.uncounted, **typical.uncounted},
+        size=drawn.sizes[0],
+        largest_size=drawn.largest_size,
+        largest_per_sample=largest.per_sample,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.outputs import content
+from pytest_modelbench.models.outputs import content, shapes
 from pytest_modelbench.probes.allocator import is_steady, minor_faults, set_allocator
 from pytest_modelbench.probes.blocks import Call
 from pytest_modelbench.stats.intervals import FloatArray
@@ -25,17 +24,36 @@ LONGEST_BLOCK = 500
 SWITCHES_IN_PILOT = 12
 SLOW_CALL_NS = 20e6
 SETTLED = 1.02
+STEADY = 0.9
+FIRST_CALLS_IN_BUDGET = 0.1
+MOST_FIRST_CALLS = 64
 
 Timed = Callable[[str, Sequence[Call], int, int], FloatArray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlan:
-    """What the pilot found for one model: calls per block, and calls discarded after a switch."""
+    """What the pilot found for one model: calls per block, and calls discarded after a switch.
+
+    `call_ns` is the median call, `mean_ns` the mean one over batches that may be of different sizes.
+    """
 
     call_ns: float
+    mean_ns: float
     calls: int
     discarded: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstCalls:
+    """Calls before the clock of the measurement starts, which may compile, load or allocate.
+
+    `first_s` is the very first call, `seconds` all `calls` of them.
+    """
+
+    calls: int
+    first_s: float
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +74,7 @@ class Pilot:
     @property
     def round_ns(self) -> float:
         """How long an ABBA round takes, in nanoseconds."""
-        return sum(2 * (plan.calls + plan.discarded) * plan.call_ns for plan in self.plans.values())
+        return sum(2 * (plan.calls + plan.discarded) * plan.mean_ns for plan in self.plans.values())
 
     def rounds_per_placement(self) -> int:
         """Return how many rounds fill a placement: where they are short at least 3, so that two outvote one."""
@@ -68,9 +86,53 @@ class Pilot:
         return {role: 2e9 * plan.calls / self.round_ns for role, plan in self.plans.items()}
 
 
-def run_pilot(
+def make_first_calls(
     models: Mapping[str, Model],
     batches: Mapping[str, Sequence[Any]],
+    calls: Mapping[str, Sequence[Call]],
+    block: Timed,
+    *,
+    budget_s: float,
+) -> dict[str, FirstCalls]:
+    """Call each model with every form of batch, then until it gets no faster, for at most a tenth of the budget.
+
+    What a first call takes (lazy compilation, loading, caches) is neither in a latency nor in the budget.
+
+    Raises:
+        ModelError: a model wrote into its inputs.
+    """
+    found, most_ns = {}, FIRST_CALLS_IN_BUDGET * budget_s * 1e9 / len(models)
+    for role, model in models.items():
+        inputs = batches[role][:2]
+        before = [content(batch) for batch in inputs]
+        times = _first_times(role, batches[role], calls[role], block, most_ns)
+        if [content(batch) for batch in inputs] != before:
+            raise model.wrote_into(inputs[0])
+        found[role] = FirstCalls(calls=len(times), first_s=times[0] / 1e9, seconds=sum(times) / 1e9)
+    return found
+
+
+def _first_times(
+    role: str, batches: Sequence[Any], calls: Sequence[Call], block: Timed, most_ns: float
+) -> list[float]:
+    """Return the first calls: one for each form of batch, then one batch until three are no faster than three."""
+    times: list[float] = []
+    forms = {shapes(batch): at for at, batch in reversed(list(enumerate(batches)))}
+    for at in sorted({*forms.values(), min(1, len(batches) - 1)}):
+        times.extend(block(role, calls, at, 1))
+        if sum(times[1:]) > most_ns:
+            return times
+    latest: list[float] = []
+    while len(latest) < MOST_FIRST_CALLS and sum(times[1:]) <= most_ns:
+        latest.extend(block(role, calls, 0, 1))
+        times.append(latest[-1])
+        if len(latest) >= 6 and min(latest[-3:]) >= STEADY * min(latest[-6:-3]):
+            break
+    return times
+
+
+def run_pilot(
+    models: Mapping[str, Model],
     calls: Mapping[str, Sequence[Call]],
     block: Timed,
     *,
@@ -81,58 +143,61 @@ def run_pilot(
 
     Args:
         models: by role.
-        batches: what each is called with.
         calls: every batch bound, by role.
         block: times a block of calls: role, calls, first call, number of calls.
         budget_s: of the whole measurement.
         allocator: `steady` or `system`.
 
     Raises:
-        ModelError: a model wrote into its inputs.
         MeasurementError: the clock does not move.
     """
     enough = min(WARM_UP_NS, budget_s * 1e9 / 50)
-
-    def warm_up(role: str, enough_ns: float) -> tuple[float, float]:
-        return _warm_up(role, models[role], batches[role][:2], calls[role], block, enough_ns)
-
-    before = {role: warm_up(role, enough) for role in calls}
+    before = {role: _warm_up(role, calls[role], block, enough) for role in models}
     fresh = not is_steady()
     mode = set_allocator(allocator)
-    typical = {role: call_ns for role, (call_ns, _) in before.items()}
+    warm = dict(before)
     gap: dict[str, tuple[float, float]] = {}
     if fresh and mode == "steady":
         for role in calls:
-            call_ns, _ = warm_up(role, enough / 2)
-            gap[role] = (before[role][0] / call_ns, before[role][1])
-            typical[role] = call_ns
+            warm[role] = _warm_up(role, calls[role], block, enough / 2)
+            gap[role] = (before[role].median_ns / warm[role].median_ns, before[role].faults)
+    typical = {role: found.median_ns for role, found in warm.items()}
     disturbed = dict.fromkeys(calls, 0)
     if len(calls) > 1 and max(typical.values()) < SLOW_CALL_NS:
-        disturbed = _disturbed_calls(calls, block, typical)
+        disturbed = _disturbed_calls({role: bound[:1] for role, bound in calls.items()}, block, typical)
     plans = {}
     for role, call_ns in typical.items():
         count = min(LONGEST_BLOCK, max(1, round(BLOCK_NS / call_ns), 4 * disturbed[role]))
-        plans[role] = BlockPlan(call_ns=call_ns, calls=count, discarded=disturbed[role])
+        plans[role] = BlockPlan(call_ns=call_ns, mean_ns=warm[role].mean_ns, calls=count, discarded=disturbed[role])
     return Pilot(plans=plans, allocator=mode, gap=gap)
 
 
-def _warm_up(
-    role: str, model: Model, inputs: Sequence[Any], calls: Sequence[Call], block: Timed, enough_ns: float
-) -> tuple[float, float]:
-    """Return the median call in nanoseconds, and the page faults per call, of the later half."""
-    before = [content(batch) for batch in inputs]
-    times = list(block(role, calls, 0, 2))
-    if [content(batch) for batch in inputs] != before:
-        raise model.wrote_into(inputs[0])
-    faults, counted = 0, 1
-    while sum(times) < enough_ns and len(times) < 100_000:
+@dataclass(frozen=True, kw_only=True)
+class _Warm:
+    """A model that is warm: the median and the mean call, and the page faults of one."""
+
+    median_ns: float
+    mean_ns: float
+    faults: float
+
+
+def _warm_up(role: str, calls: Sequence[Call], block: Timed, enough_ns: float) -> _Warm:
+    """Call a model for a while, and longer while it still gets faster; the later half of the calls counts."""
+    times = list(block(role, calls, 0, 1))
+    faults, counted, steady = 0, 1, False
+    while (sum(times) < enough_ns or (not steady and sum(times) < 5 * enough_ns)) and len(times) < 100_000:
         first, counted = minor_faults(), max(1, len(times) // 2)
+        earlier = float(np.median(times[-counted:]))
         times.extend(block(role, calls, len(times), counted))
+        steady = float(np.median(times[-counted:])) >= STEADY * earlier
         faults = minor_faults() - first
-    typical = float(statistics.median(times[len(times) // 2 :]))
+    half = len(times) // 2
+    typical = float(np.median(times[half:]))
     if typical <= 0:
         raise MeasurementError(f"the clock did not move during a call of {role}; nothing can be timed with it")
-    return typical, faults / counted
+    by_batch = [times[at :: len(calls)] for at in range(min(len(calls), len(times)))]
+    mean = float(np.mean([np.median(found[len(found) // 2 :]) for found in by_batch]))
+    return _Warm(median_ns=typical, mean_ns=mean, faults=faults / counted)
 
 
 def _disturbed_calls(

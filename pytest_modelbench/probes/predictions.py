@@ -28,6 +28,7 @@ from pytest_modelbench.models.outputs import (
     sparse_parts,
 )
 from pytest_modelbench.probes.columns import Column, Flags, narrow, slices
+from pytest_modelbench.probes.watchdog import beat
 
 Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 10
@@ -86,6 +87,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
             finite.append(_finite_rows(batch) if bad.any() else np.ones(len(array), dtype=bool))
             checksums.append(batch.checksum)
             calls += 1
+            beat()
     whole = recorded.array()
     return Outputs(
         model=model.name,

@@ -24,6 +24,7 @@ from pytest_modelbench.models.outputs import (
     take,
 )
 from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.watchdog import beat
 
 Array = npt.NDArray[Any]
 Answers = Callable[[Array], Array]
@@ -76,6 +77,7 @@ def _answer(model: Model, inputs: Any, data: EvalData) -> Array:
         output = model.bind(duplicate(inputs))()
     except BaseException as error:
         raise model.failure(inputs, error) from error
+    beat()
     try:
         return output_array(select_output(output, data.select, model.name)).copy()  # it may reuse its buffer
     except ModelError as error:

@@ -17,6 +17,9 @@ from pytest_modelbench.units import humanise
 LARGEST = 256
 SHARE_OF_BUDGET = 0.2
 LOOK_NS = 1e8
+MOST_CALLS = 1000
+LOOKS = 9
+"""One for each size; a fair share of the sweep's time for a look, beyond which one call has to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,8 @@ def sweep_batch_sizes(
 
     What comes of it only picks a batch size, which is then measured anew. A sweep ends before that where the data
     have no full batch, the memory bound is passed, calls become too long for the budget, or the model refuses a
-    larger batch; the curve says which. The bound holds for what the batches add to the process, not for the model
-    itself.
+    larger batch; the curve says which. How long a larger batch takes is tried, not assumed: it may well take
+    no longer than a single sample. The bound holds for what the batches add to the process, not for the model itself.
 
     Args:
         models: by role.
@@ -71,7 +74,7 @@ def sweep_batch_sizes(
         MeasurementError: a call does not return, or a single sample passes the memory bound.
     """
     most = available_bytes() / 2 if memory is None else memory
-    longest_ns = budget_s * 1e9 * SHARE_OF_BUDGET / len(models) / 12
+    longest_ns = budget_s * 1e9 * SHARE_OF_BUDGET / len(models)
     patience = LONGEST_CALL_IN_BUDGETS * budget_s
     with Watchdog(patience, " or ".join(model.name for model in models.values())) as watchdog:
         return {role: _curve(model, batches, most, longest_ns, watchdog) for role, model in models.items()}
@@ -88,51 +91,69 @@ def _curve(
     size = 1
     release_free_memory()
     base = resident_bytes()
-    ended = ""
-    while not ended:
+    spent_ns = 0.0
+    while True:
         inputs = batches(size)
         if not inputs:
-            ended = f"the data have no full batch of {size}"
-            break
+            return Curve(points=tuple(points), ended=f"the data have no full batch of {size}")
         try:
-            point = _point(model, inputs, size, base, longest_ns, watchdog)
+            point, took_ns = _point(model, inputs, size, base, longest_ns / LOOKS, watchdog)
         except BaseException as error:
             told = model.failure(inputs[0], error)
             if not points:
                 raise told from error
-            ended = f"{type(error).__name__} at batch size {size}"
-            break
+            return Curve(points=tuple(points), ended=f"{type(error).__name__} at batch size {size}")
         if point.added_bytes > most and not points:
             raise MeasurementError(
                 f"{model.name}: a single sample adds {humanise(point.added_bytes, 'B')} to the process, and the "
                 f"memory bound is {humanise(most, 'B')}. Write a larger memory="
             )
         if point.added_bytes > most:
-            ended = f"the memory bound is passed at batch size {size}"
-            break
+            return Curve(points=tuple(points), ended=f"the memory bound is passed at batch size {size}")
         points.append(point)
+        spent_ns += took_ns
         size *= 2
-        if size > LARGEST:
-            ended = f"{LARGEST} is the largest"
-        elif 2 * point.call_ms * 1e6 > longest_ns:
-            ended = f"a call at batch size {size} would take too long"
-    return Curve(points=tuple(points), ended=ended)
+        ended = f"{LARGEST} is the largest" if size > LARGEST else _too_long(points, size, longest_ns, spent_ns)
+        if ended:
+            return Curve(points=tuple(points), ended=ended)
 
 
-def _point(model: Model, inputs: Sequence[Any], size: int, base: int, longest_ns: float, watchdog: Watchdog) -> Point:
-    clock = model.clock_ns
+def _too_long(points: Sequence[Point], size: int, longest_ns: float, spent_ns: float) -> str:
+    """Say why a larger batch is not tried: it would take too long, as far as smaller ones tell. Empty where it is.
+
+    The second size is always tried: nothing tells yet how calls grow.
+    """
+    if len(points) < 2:
+        return ""
+    before, last = points[-2:]
+    growth = min(2.0, max(1.0, last.call_ms / before.call_ms))
+    expected_ns = growth * last.call_ms * 1e6
+    if spent_ns + expected_ns <= longest_ns:
+        return ""
+    return (
+        f"a call at batch size {size} would take about {humanise(expected_ns / 1e9, 's')}, and "
+        f"{humanise(spent_ns / 1e9, 's')} of the {humanise(longest_ns / 1e9, 's')} for the search are spent"
+    )
+
+
+def _point(
+    model: Model, inputs: Sequence[Any], size: int, base: int, look_ns: float, watchdog: Watchdog
+) -> tuple[Point, float]:
+    """Time a size, and return also how long that took: calls that are long for a look are made once."""
+    clock, times = model.clock_ns, list[int]()
     with model.running():
         calls = [model.bind(batch) for batch in inputs]
         exact = reset_peak()
-        for call in calls:
-            call()
-        added = max(0, (peak_bytes() if exact else resident_bytes()) - base)
-        times: list[int] = []
-        while len(times) < 3 or (sum(times) < min(LOOK_NS, longest_ns) and len(times) < 1000):
-            call = calls[len(times) % len(calls)]
+        while True:
             start = clock()
-            call()
+            calls[len(times) % len(calls)]()
             times.append(clock() - start)
             watchdog.beat()
-    typical = max(statistics.median(times), 1)
-    return Point(batch_size=size, call_ms=typical / 1e6, samples_per_s=size * 1e9 / typical, added_bytes=added)
+            enough = len(times) >= len(calls) + 3 and sum(times) >= min(LOOK_NS, look_ns)
+            if enough or len(times) >= MOST_CALLS or sum(times) + times[-1] > look_ns:
+                break
+        added = max(0, (peak_bytes() if exact else resident_bytes()) - base)
+    warm = times[len(calls) :] or times[1:] or times
+    typical = max(statistics.median(warm), 1)
+    point = Point(batch_size=size, call_ms=typical / 1e6, samples_per_s=size * 1e9 / typical, added_bytes=added)
+    return point, float(sum(times))

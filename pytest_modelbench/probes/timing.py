@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ from pytest_modelbench.probes.blocks import (
     other_threads,
     waiting_clock,
 )
+from pytest_modelbench.probes.copies import Copies
 from pytest_modelbench.probes.interference import Counters, read_counters
-from pytest_modelbench.probes.pilot import run_pilot
+from pytest_modelbench.probes.pilot import make_first_calls, run_pilot
 from pytest_modelbench.probes.resident import available_bytes, resident_bytes
+from pytest_modelbench.probes.rotation import Called, Rotation
 from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS, Watchdog
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.sequential import look_schedule
@@ -32,7 +34,6 @@ from pytest_modelbench.units import humanise
 
 RESOLUTION_FLOOR = 0.01
 MOST_REPEATED = 0.2
-_FILLER_BYTES = 2**18
 
 Progress = Callable[[float, float], None]
 
@@ -45,13 +46,15 @@ def _silent(_elapsed_s: float, _budget_s: float) -> None:
 class TimingSettings:
     """How a timed measurement is taken.
 
-    `budget_s` bounds all of it, in seconds. `batch_sizes` are those of the batches, by role.
+    `budget_s` bounds all of it, in seconds. `batch_sizes` are those of the batches, by role. `told` is what the
+    report says of it beside what is found out.
     """
 
     budget_s: float = 60.0
     seed: int = 0
     allocator: str = "steady"
     batch_sizes: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +160,9 @@ class _Session:
         self.rng = np.random.default_rng(settings.seed)
         self.series: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
         self.calm: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
-        self.copied = True
+        self.copies = Copies(models, batches, self.rng, settings.budget_s)
+        self.rotation = Rotation(max(len(found) for found in batches.values()))
+        self.called = {role: Called(batches[role]) for role in models}
         self.faults = dict.fromkeys(models, 0)
         self.turns = dict.fromkeys(models, 0)
         self.timed = dict.fromkeys(models, 0)
@@ -173,23 +178,23 @@ class _Session:
         progress: Progress,
     ) -> TimingMeasurement:
         budget_s = self.given.budget_s
-        start = self.timer.clock()
         looks: list[int] = []
         seconds: list[float] = []
         schedule = look_schedule()
         next_look = next(schedule)
         replicas: Mapping[str, Model] = self.models
         with self._calls(replicas) as calls, other_threads() as of_others:
-            self.pilot = run_pilot(
-                self.models, self.batches, calls, self._wall, budget_s=budget_s, allocator=self.given.allocator
-            )
+            self.first = make_first_calls(self.models, self.batches, calls, self._wall, budget_s=budget_s)
+            start = self.timer.clock()
+            self.pilot = run_pilot(self.models, calls, self._wall, budget_s=budget_s, allocator=self.given.allocator)
             shortest = min(plan.call_ns for plan in self.pilot.plans.values())
             if shortest >= LONG_CALL_NS and of_others() < MOST_OF_OTHER_THREADS:
                 self.timer.waited = self.waited  # where a model's own threads take turns, waiting is its own doing
         rounds, placement_s, done = self.pilot.rounds_per_placement(), 0.0, False
+        call_ns = {role: plan.call_ns for role, plan in self.pilot.plans.items()}
         while not done:
             before = self.timer.clock()
-            replicas = self._replicate(replicas)
+            replicas = self.copies.take(replicas, call_ns)
             self._placement(replicas, rounds)
             self._refuse_growth()
             now = self.timer.clock()
@@ -209,7 +214,7 @@ class _Session:
                 batch_sizes=self.given.batch_sizes or dict.fromkeys(self.models, 1),
                 looks=tuple(looks),
                 elapsed_s=tuple(seconds),
-                copied=self.copied,
+                copied=self.copies.copied,
                 exhausted=exhausted,
                 settings=self._settings(rounds),
                 memo=self.memo,
@@ -231,21 +236,6 @@ class _Session:
                 except BaseException as error:
                     raise model.failure(self.batches[role][0], error) from error
             yield calls
-
-    def _replicate(self, held: Mapping[str, Model]) -> Mapping[str, Model]:
-        """Copy the models while the last copies and random fillers hold their places in memory."""
-        if not self.copied:
-            return held
-        fillers, replicas = [], {}
-        for role in sorted(self.models, key=lambda _: self.rng.random()):
-            fillers.append(np.empty(64 * int(self.rng.integers(0, _FILLER_BYTES // 64)), dtype=np.uint8))
-            copy = self.models[role].replicate()
-            if copy is None:
-                self.copied = False
-                return self.models
-            replicas[role] = copy
-        del fillers
-        return replicas
 
     def _placement(self, replicas: Mapping[str, Model], rounds: int) -> None:
         """Time some rounds, then repeat the disturbed ones, at most a fifth of all rounds so far."""
@@ -272,14 +262,15 @@ class _Session:
         order = roles if self.rng.random() < 0.5 else roles[::-1]
         halves: dict[str, list[Block]] = {role: [] for role in roles}
         for ordered in (order, order[::-1]):
+            offset = self.rotation.next()  # the same for all models, which may take longer for some batches
             for role in ordered:
                 plan = self.pilot.plans[role]
-                offset = self.turns[role]  # goes on over blocks and placements, so that all batches are used
                 self._block(role, calls[role], offset, plan.discarded)
                 faults = minor_faults()
                 halves[role].append(self._block(role, calls[role], offset, plan.calls))
                 self.faults[role] += minor_faults() - faults
                 self.turns[role] += plan.calls
+                self.called[role].note(offset, plan.calls)
         return {role: self._joined(blocks) for role, blocks in halves.items()}, read_counters().since(before)
 
     def _joined(self, blocks: Sequence[Block]) -> Block:
@@ -344,9 +335,12 @@ class _Session:
             "rounds_per_placement": rounds,
             "calls_per_block": {role: plan.calls for role, plan in plans.items()},
             "discarded_after_switch": {role: plan.discarded for role, plan in plans.items()},
-            "distinct_batches": min(min(len(self.batches[role]), self.turns[role]) for role in self.models),
+            "distinct_batches": min(len(self.called[role]) for role in self.models),
+            "batches_called": {role: len(called) for role, called in self.called.items()},
             "calls_per_second": pilot.pace(),
-            "placements_copied": self.copied,
+            "first_calls": {role: asdict(first) for role, first in self.first.items()},
+            "placements_copied": self.copies.copied,
+            "not_copied": self.copies.refused,
             "allocator": pilot.allocator,
             "allocator_gap": {
                 role: {"slower": slower, "minor_faults_per_call": faults}
@@ -363,6 +357,7 @@ class _Session:
             "minor_faults_per_call": {role: self.faults[role] / max(calls[role], 1) for role in calls},
             "budget_s": self.given.budget_s,
             "seed": self.given.seed,
+            **self.given.told,
         }
 
 

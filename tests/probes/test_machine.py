@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.probes import watchdog
 from pytest_modelbench.probes.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
-from pytest_modelbench.probes.watchdog import Watchdog
+from pytest_modelbench.probes.watchdog import Watchdog, beat
 from pytest_modelbench.process_guard import Terminated, exits_refused, termination_as_interrupt
 
 
@@ -71,6 +74,84 @@ def test_watchdog_lets_go_of_what_returns() -> None:
             watchdog.beat()
     assert not watchdog.fired
     assert not any(thread.name == "modelbench-watchdog" for thread in threading.enumerate())
+
+
+def test_watchdog_ends_a_loop_that_swallows_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler is interrupted too; tracing is what it was before."""
+    monkeypatch.setattr(watchdog, "PAUSE_S", 0.05)
+    before, swallowed = sys.gettrace(), list[int]()
+    with pytest.raises(MeasurementError, match="student did not return"), Watchdog(0.1, "student"):  # noqa: PT012
+        while True:
+            try:
+                time.sleep(0.02)
+            except BaseException:  # noqa: BLE001 - as models do that retry whatever happens
+                swallowed.append(1)
+    assert sys.gettrace() is before
+    assert swallowed
+
+
+def test_watchdog_ends_code_that_holds_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A regular expression that backtracks for ever lets no other thread run, but looks for signals."""
+    monkeypatch.setattr(watchdog, "HELD_S", 0.1)
+    with pytest.raises(MeasurementError, match="student did not return"), Watchdog(0.1, "student"):
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_alarm_of_somebody_else_is_left_alone() -> None:
+    """pytest-timeout and user's code use it too."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        with Watchdog(60, "student"):
+            assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_beats_reach_all_watchdogs() -> None:
+    """A pass over large data takes as long as it takes: each call is bounded by itself."""
+    with Watchdog(0.5, "student") as outer, Watchdog(60, "a copy"):
+        for _ in range(8):
+            time.sleep(0.1)
+            beat()
+    assert not outer.fired
+    assert Watchdog.active == []
+
+
+def test_outer_watchdog_ends_a_call_inside_of_another() -> None:
+    """Whichever patience ends first counts, and the error is that of whose patience it was."""
+    with pytest.raises(MeasurementError, match="student did not return"), Watchdog(0.1, "student"):  # noqa: SIM117
+        with Watchdog(60, "a copy"):
+            time.sleep(60)
+
+
+def test_what_cannot_be_interrupted_has_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no interrupt helps, the process is ended by whoever knows how to write a report."""
+    monkeypatch.setattr(watchdog, "PAUSE_S", 0.01)
+    heard: list[str] = []
+    monkeypatch.setattr(Watchdog, "last_words", staticmethod(heard.append))
+    blocked = {signal.SIGINT, signal.SIGALRM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        with pytest.raises(MeasurementError, match="student did not return"), Watchdog(0.05, "student"):  # noqa: PT012
+            while not heard:
+                time.sleep(0.01)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops those that are pending
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert heard == ["student did not return from a call within 0.05 s"]
+
+
+def test_calls_that_are_not_timed_have_more_time() -> None:
+    """A batch of a pass is large, however small the budget of timing is; the error says what to do."""
+    told = watchdog.watchdog_for(2.0, "student")
+    assert told.patience_s == 5 * 2.0 + watchdog.LONGEST_BATCH_S
+    assert "Raise --modelbench-budget" in told.told
 
 
 def test_interrupt_of_the_user_stays_one() -> None:

@@ -55,7 +55,42 @@ def test_data_without_a_full_batch_end_the_sweep() -> None:
 def test_calls_that_would_take_too_long_end_the_sweep() -> None:
     """A fifth of the budget is for the sweep."""
     found = curve(Batched(0, 1e8), budget_s=10)
-    assert found.ended == "a call at batch size 2 would take too long"
+    assert found.ended == (
+        "a call at batch size 16 would take about 1.6 s, and 1.6 s of the 2 s for the search are spent"
+    )
+
+
+@pytest.mark.parametrize("call_ns", [1e6, 2.5e8, 6e8], ids=["1ms", "250ms", "600ms"])
+def test_slow_calls_that_take_no_longer_for_larger_batches_are_found(call_ns: float) -> None:
+    """A batch of 256 may take as long as a single sample: that is tried, whatever a single sample takes."""
+    found = curve(Batched(call_ns, 0.0))
+    assert (found.best, found.ended) == (256, "256 is the largest")
+
+
+def test_second_size_is_tried_whatever_the_first_took() -> None:
+    """One sample takes half of the search's time: two are tried all the same, and the curve says why no more are."""
+    found = curve(Batched(1e9, 0.0), budget_s=10)
+    assert [point.batch_size for point in found.points] == [1, 2]
+    assert "a call at batch size 4 would take about 1 s, and 2 s of the 2 s" in found.ended
+
+
+def test_first_call_that_compiles_is_no_point_of_the_curve() -> None:
+    """A lazy compilation at batch size 1 does not make larger batches look good."""
+
+    class Lazy(Batched):
+        def bind(self, inputs: list[int]) -> Any:
+            call = super().bind(inputs)
+
+            def first_slow() -> None:
+                self.clock.advance(self.compile_ns)
+                self.compile_ns = 0.0
+                call()
+
+            return first_slow
+
+        compile_ns = 5e8
+
+    assert curve(Lazy(0, 1e7)).points[0].call_ms == pytest.approx(10)
 
 
 def test_model_that_refuses_larger_batches() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_modelbench import FakeClock, FakeModel
+from pytest_modelbench import EvalData, FakeClock, FakeModel
+from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.probes import allocator, timing
 from pytest_modelbench.probes.interference import Counters
@@ -88,12 +89,12 @@ def test_looks_follow_the_schedule() -> None:
 
 
 def test_budget_ends_the_measurement() -> None:
-    """Nothing decides: the measurement ends within its budget and says so."""
+    """Nothing decides: the measurement ends within its budget and says so; a tenth of it goes before, for first calls."""
     models = pair(teacher_ns=1e8, student_ns=1e8)
     measurement = measure(models, lambda m: False, budget_s=10)
     assert measurement.exhausted is True
     assert 5 < measurement.elapsed_s[-1] <= 10
-    assert models["student"].clock() <= 10.5e9
+    assert models["student"].clock() <= 11.5e9
 
 
 def test_budget_too_small_for_one_placement_still_looks_once() -> None:
@@ -130,6 +131,83 @@ def test_calls_after_a_switch_are_discarded() -> None:
     measurement = measure(models)
     assert measurement.settings["discarded_after_switch"] == {"teacher": 3, "student": 3}
     assert {call for rounds in measurement.series["student"] for block in rounds for call in block} == {1e5}
+
+
+class BySize(FakeModel):
+    """A call costs a millisecond for each element."""
+
+    def bind(self, inputs: Any) -> Any:
+        def call() -> None:
+            self.clock.advance(1e6 * len(inputs))
+
+        return call
+
+
+def test_sizes_weigh_as_the_batches_hold_them() -> None:
+    """Sixty short inputs and thirty that take forty times as long, in blocks of several calls: a third of the calls."""
+    batches = Draws(EvalData(["x"] * 60 + ["x" * 40] * 30)).of(1).batches
+    flat = [batch[0] for batch in batches]
+    clock = FakeClock()
+    models = {role: BySize(clock=clock, name=role) for role in ("teacher", "student")}
+    found = measure_timing(
+        models, dict.fromkeys(models, flat), TimingSettings(budget_s=60), lambda m: len(m.looks) == 3
+    )
+    for role in models:
+        calls = np.array([call for rounds in found.series[role] for block in rounds for call in block])
+        assert np.mean(calls > 1e6) == pytest.approx(1 / 3, abs=0.1)
+    assert found.settings["batches_called"]["student"] > 45
+    same = zip(found.series["student"], found.series["teacher"], strict=True)
+    assert all(np.array_equal(s, t) for ours, theirs in same for s, t in zip(ours, theirs, strict=True))
+
+
+def test_slow_first_call_is_neither_in_a_latency_nor_in_the_budget() -> None:
+    """A lazy compilation of twice the budget: the measurement has all of its budget after it, and tells what it took."""
+    costs = iter([20e9])
+    measurement = measure({"student": FakeModel(cost_ns=lambda: next(costs, 1e6), clock=FakeClock())}, budget_s=10)
+    assert measurement.exhausted is False
+    assert {call for rounds in measurement.series["student"] for block in rounds for call in block} == {1e6}
+    first = measurement.settings["first_calls"]["student"]
+    assert first["first_s"] == 20
+    assert first["seconds"] == pytest.approx(20 + (first["calls"] - 1) / 1000)
+
+
+def test_warm_up_goes_on_until_calls_are_steady() -> None:
+    """Forty calls that get faster and faster, as with a compiler that profiles first: none of them is timed."""
+    costs = iter(np.geomspace(64e6, 1e6, 40))
+    measurement = measure({"student": FakeModel(cost_ns=lambda: next(costs, 1e6), clock=FakeClock())})
+    assert {call for rounds in measurement.series["student"] for block in rounds for call in block} == {1e6}
+
+
+def test_every_form_of_batch_is_called_before_anything_is_timed() -> None:
+    """What compiles for each shape compiles outside of the series."""
+    clock, known = FakeClock(), set[int]()
+
+    class ByShape(FakeModel):
+        def bind(self, inputs: Any) -> Any:
+            def call() -> None:
+                self.clock.advance(1e6 if len(inputs) in known else 1e8)
+                known.add(len(inputs))
+
+            return call
+
+    batches = [np.zeros(size) for size in (3, 1, 2, 4, 3, 1)]
+    found = measure_timing(
+        {"student": ByShape(clock=clock)}, {"student": batches}, TimingSettings(budget_s=60), lambda _: True
+    )
+    assert {call for rounds in found.series["student"] for block in rounds for call in block} == {1e6}
+
+
+def test_copy_that_is_another_model_is_not_timed() -> None:
+    """A `__deepcopy__` that gives a faster model: the original is timed, and the report says why."""
+
+    class Cheating(FakeModel):
+        def replicate(self) -> FakeModel:
+            return FakeModel(cost_ns=1e5, clock=self.clock, name=self.name)
+
+    measurement = measure({"student": Cheating(cost_ns=1e6, clock=FakeClock(), name="student")})
+    assert {call for rounds in measurement.series["student"] for block in rounds for call in block} == {1e6}
+    assert measurement.copied is False
+    assert measurement.settings["not_copied"] == "the copy of student takes 100 µs where the model takes 1 ms"
 
 
 def test_inputs_rotate() -> None:
