@@ -196,7 +196,7 @@ Case = tuple[int, int, int]
 
 @functools.cache
 def table_sources(case: Case, regression: bool) -> Sources:
-    """Return a teacher and a student that answer from tables, and data with one sensitive feature and one of slices."""
+    """Return two models that answer from tables, and data with one sensitive feature and one of slices."""
     rows, groups, classes = case
     sources, rng = Sources(1, 0.0), np.random.default_rng(0)
     inputs = rng.random((rows, 4))
@@ -270,7 +270,15 @@ def import_time(name: str) -> None:
 
 def imports() -> None:
     """Print what the first reading of some KPIs takes beside the second one, each in a process of its own."""
-    for name in ("top1_accuracy", "f1", "ece", "roc_auc", "class_drop", "weak_slice_drop", "demographic_parity_drift"):
+    for name in (
+        "top1_accuracy",
+        "f1",
+        "ece",
+        "roc_auc",
+        "class_drop",
+        "weak_slice_drop",
+        "demographic_parity_drift",
+    ):
         command = [sys.executable, __file__, f"--import-of={name}"]
         first, second = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         print(f"{name}: first {first} s, second {second} s")

@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modelbench.data.treatment import MISSING
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.settings import NamedSpec
 
@@ -41,10 +42,13 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "batch_size": (int,),
     "sensitive": (str, list),
     "slices": (str, list),
+    "missing": (str,),
+    "bins": (int, list),
 }
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ("multiclass", "binary", "multilabel", "regression"),
     "outputs": ("logits", "probabilities", "labels", "values"),
+    "missing": MISSING,
 }
 _TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
@@ -206,7 +210,7 @@ class _Reader:
             types = DATA_KEYS.get(key)
             if types is None or key == "eval":
                 continue
-            plain = not isinstance(value, list) or all(isinstance(one, str | int) for one in value)
+            plain = not isinstance(value, list) or all(isinstance(one, str | int | float) for one in value)
             if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)
                 wanted += " of texts or numbers" if types == (list,) else ""

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
+from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.data.sources import Chunk, MappedSource, Source, make_source
+from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError, ModelbenchError, ModelError, cause_of
 from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
 
@@ -49,6 +51,10 @@ class EvalData:
             frame, names of columns of the inputs, or functions of the inputs.
         slices: kinds of samples that are judged apart, spelled in the same way; a mask is one slice, any other
             column one for each of its values.
+        missing: what becomes of samples whose sensitive feature or slice is missing: `error` (the default), `exclude`
+            or `group`, unless a gate says otherwise.
+        bins: into how many groups of about equal size numbers of features are put, or at which edges; a mapping for
+            some features only; unless a gate says otherwise.
 
     Raises:
         DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
@@ -72,6 +78,8 @@ class EvalData:
         batch_size: int = 256,
         sensitive: Any = None,
         slices: Any = None,
+        missing: str | None = None,
+        bins: Any = None,
     ) -> None:
         _check_choice("task", task, TASKS)
         _check_choice("outputs", outputs, OUTPUTS)
@@ -92,7 +100,8 @@ class EvalData:
         self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
         for what, features in self._features.items():
             check_lengths(features, what, length)
-        self._groupings: dict[str, list[Grouping]] = {}
+        self._treatment = treatment_of(missing, bins)
+        self._groupings: dict[tuple[Any, ...], Grouping] = {}
         self._fingerprint: str | None = None
         self._form: str | None = None
         self._serial = next(_serial)
@@ -151,34 +160,45 @@ class EvalData:
         other._form = None  # noqa: SLF001
         return other
 
-    def sensitive(self) -> list[Grouping]:
-        """Return the groups of each sensitive feature.
+    def sensitive_names(self) -> list[str]:
+        """Return the names of the sensitive features; their values are not read."""
+        return list(self._features["sensitive"])
+
+    def sensitive(self, names: Sequence[str] | None = None, missing: Any = None, bins: Any = None) -> list[Grouping]:
+        """Return the groups of sensitive features, of all by default.
+
+        Args:
+            names: of the features.
+            missing: what becomes of samples without a value; as the data say by default.
+            bins: of numbers; as the data say by default.
 
         Raises:
             DataError: missing values, another length, or a column that is not there.
         """
-        return self._grouped("sensitive")
+        return self._grouped("sensitive", names, missing, bins)
 
-    def slices(self) -> list[Grouping]:
+    def slices(self, missing: Any = None, bins: Any = None) -> list[Grouping]:
         """Return the slices of each feature that names some.
 
         Raises:
             DataError: as for `sensitive`.
         """
-        return self._grouped("slice")
+        return self._grouped("slice", None, missing, bins)
 
-    def _grouped(self, what: str) -> list[Grouping]:
-        if what not in self._groupings:
-            self._groupings[what] = [
-                grouping(name, values, self._read, what) for name, values in self._features[what].items()
-            ]
-        return self._groupings[what]
+    def _grouped(self, what: str, names: Sequence[str] | None, missing: Any, bins: Any) -> list[Grouping]:
+        treatment = treatment_of(missing, bins).over(self._treatment)
+        features = self._features[what]
+        for name in features if names is None else names:
+            if (what, name, treatment) not in self._groupings:
+                found = grouping(name, features[name], self._read, what, treatment)
+                self._groupings[what, name, treatment] = found
+        return [self._groupings[what, name, treatment] for name in (features if names is None else names)]
 
     def _read(self, function: Callable[[Any], Any]) -> Any:
         """Apply a function to all inputs, batch by batch where they are not in memory."""
         if self.source.in_memory:
-            return _values(function(self.inputs))
-        return np.concatenate([_values(function(batch.inputs)) for batch in self.batches()])
+            return as_values(function(self.inputs))
+        return np.concatenate([as_values(function(batch.inputs)) for batch in self.batches()])
 
     def fingerprint(self) -> str:
         """Hash the content, independent of batch size; datasets and loaders are read for it once.
@@ -244,10 +264,6 @@ class EvalData:
         by_content = self.source.in_memory and self.ids is None
         what = self.fingerprint() if by_content else f"object-{self._serial}"
         return f"{what}|{self.reading}"
-
-
-def _values(found: Any) -> Any:
-    return as_array(found) if is_tensor(found) else np.asarray(found)
 
 
 def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

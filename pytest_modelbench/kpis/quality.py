@@ -8,6 +8,7 @@ from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
 
 _FORWARD = "one forward pass over the evaluation data"
 _BOOTSTRAP = f"{_FORWARD}; paired bootstrap by sample"
+_DELONG = f"{_FORWARD} of each model; placement values of all samples (DeLong)"
 _TANGO = f"{_FORWARD}; Wilson interval, Tango's score interval for the paired difference"
 
 _AVERAGED = ("f1", "precision", "recall", "roc_auc")
@@ -20,10 +21,10 @@ def _scored(name: str, unit: str, better: str, definition: str, source: str, bou
         unit=unit,
         better=better,
         definition=definition,
-        method=_BOOTSTRAP,
+        method=_DELONG if name == "roc_auc" else _BOOTSTRAP,
         source=source,
         probe="predictions",
-        derive="derive_metrics:roc_auc" if name == "roc_auc" else "derive_sums:summed",
+        derive="derive_auc:roc_auc" if name == "roc_auc" else "derive_sums:summed",
         bounds=bounds,
         options={**({"average": "macro"} if name in _AVERAGED else {}), "confidence": None},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,8 @@ class Predictions:
 
     `labels` are predicted labels (classification) or values (regression). `scores` are the outputs with one
     column per label of `columns`, in sorted order, or None for models that return labels; like the outputs they may
-    be mapped from a file. `task` and `meaning` are stated in every reading that depends on them.
+    be mapped from a file. `task` and `meaning` are stated in every reading that depends on them. `memo` keeps what
+    several KPIs derive from them.
     """
 
     outputs: Outputs
@@ -37,6 +38,7 @@ class Predictions:
     targets: Array | None
     scores: Array | None = None
     columns: Array | None = None
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ids(self) -> Sequence[Any]:

@@ -179,11 +179,16 @@ def test_rates_of_one_group_only_are_an_error() -> None:
         (None, {}, "needs a sensitive feature, and the evaluation data name none"),
         ({"sex": HALVES, "age": HALVES}, {}, "several sensitive features: sex, age. Write feature='sex'"),
         ({"sex": HALVES}, {"feature": "gender"}, "there is no sensitive feature 'gender'; there are sex"),
-        ({"age": np.arange(120)}, {}, "has 120 groups, of which 0 have 20 samples or more"),
+        (
+            {"age": np.arange(120)},
+            {},
+            "'age' has 120 different numbers, each of which would be a group. Write bins=4",
+        ),
+        ({"age": np.arange(120).astype(str)}, {}, "has 120 groups, of which 0 have 20 samples or more"),
         ({"sex": np.repeat("f", 120)}, {}, "has 1 groups, of which 1 have 20 samples or more"),
         ({"sex": HALVES}, {"positive": 7}, "positive=7 is none of the classes 0, 1"),
     ],
-    ids=["none", "several", "unknown", "continuous", "one group", "no such class"],
+    ids=["none", "several", "unknown", "continuous", "one text for each", "one group", "no such class"],
 )
 def test_what_cannot_be_compared(sensitive: Any, options: dict[str, Any], words: str) -> None:
     """Each told with what was found and what to write."""

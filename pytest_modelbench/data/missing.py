@@ -1,0 +1,48 @@
+"""Values of features and targets as arrays in which what is missing can be told."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.models.outputs import as_array, is_tensor
+
+Array = npt.NDArray[Any]
+MISSING_TEXTS = ("nan", "NaN", "<NA>", "NaT")
+"""What NumPy makes of missing values in an array of texts."""
+
+
+def as_values(values: Any) -> Array:
+    """Return an array of what a user gave, in which missing values are still told apart from texts.
+
+    NumPy makes the text 'nan' of a NaN among texts, and drops the mask of a masked array.
+    """
+    if is_tensor(values):
+        return as_array(values)
+    if isinstance(values, np.ma.MaskedArray):
+        found = values.astype(object).filled(None) if values.mask is not np.ma.nomask else values.data
+        return np.asarray(found)
+    array = np.asarray(values)
+    listed = array.dtype.kind in "US" and array.ndim == 1 and not hasattr(values, "dtype")
+    if not listed or all(isinstance(one, str | bytes) for one in values):
+        return array
+    mixed = np.empty(len(values), dtype=object)
+    mixed[:] = list(values)
+    return mixed
+
+
+def missing_of(values: Array) -> npt.NDArray[np.bool_]:
+    """Return which values are missing: None, NaN, NaT, pandas' NA, and what NumPy makes of them among texts."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind in "mM":
+        return np.isnat(values)
+    if values.dtype.kind == "U":
+        return np.isin(values, MISSING_TEXTS)
+    if values.dtype.kind != "O":
+        return np.zeros(len(values), dtype=bool)
+    gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)
+    return np.array([value is None or isinstance(value, gone) or bool(value != value) for value in values])  # noqa: PLR0124 - NaN
