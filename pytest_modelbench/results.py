@@ -58,6 +58,9 @@ class Estimate:
         """Return the estimate with finite ends no further out than a value can be.
 
         An infinite end stays: it says that the samples support none. So does everything of a value that is outside.
+
+        >>> Estimate(value=98.0, low=92.0, high=106.0).within(0.0, 100.0).high
+        100.0
         """
         if self.low is None or self.high is None or not least <= self.value <= most:
             return self

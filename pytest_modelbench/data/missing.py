@@ -31,7 +31,7 @@ def as_values(values: Any) -> Array:
         return array
     mixed = np.empty(len(values), dtype=object)
     mixed[:] = list(values)
-    return mixed
+    return mixed if missing_of(mixed).any() else array
 
 
 def missing_of(values: Array) -> npt.NDArray[np.bool_]:
@@ -41,7 +41,7 @@ def missing_of(values: Array) -> npt.NDArray[np.bool_]:
     if values.dtype.kind in "mM":
         return np.isnat(values)
     if values.dtype.kind == "U":
-        return np.isin(values, MISSING_TEXTS)
+        return np.logical_or.reduce([values == text for text in MISSING_TEXTS])
     if values.dtype.kind != "O":
         return np.zeros(len(values), dtype=bool)
     gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)

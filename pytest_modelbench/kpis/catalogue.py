@@ -74,6 +74,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         raise UsageMistake(f"kpi {name!r}: unit={unit!r}, expected a text such as 'ms', '%' or ''")
     if metric is not None:
         check_metric(name, metric)
+    positive = {"positive": None} if scorer else {}
     return Kpi(
         name=name,
         pillar="quality",
@@ -85,7 +86,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         probe="record" if metric is None else "predictions",
         derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
-        options={} if metric is None else {"confidence": None, "key": None},
+        options={} if metric is None else {**positive, "confidence": None, "key": None},
         metric=metric,
     )
 

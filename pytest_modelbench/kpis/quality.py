@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
 
@@ -81,7 +82,7 @@ def _divergence(suffix: str, what: str) -> Kpi:
     )
 
 
-def _drop(name: str, derive: str, definition: str, options: dict[str, int]) -> Kpi:
+def _drop(name: str, derive: str, definition: str, options: dict[str, Any]) -> Kpi:
     return Kpi(
         name=name,
         pillar="quality",
@@ -177,7 +178,10 @@ KPIS = (
         options={"confidence": None},
     ),
     _drop("class_drop", "derive_slices:class_drop", "largest drop of a class's recall", {}),
-    _drop("slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data", {}),
+    _drop(
+        "slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data",
+        {"missing": None, "bins": None},
+    ),
     _drop(
         "weak_slice_drop", "derive_weak_slice:weak_slice_drop", "drop of accuracy in the slice of the inputs that a "
         "shallow tree finds to be lost most, on samples that the search has not seen", {"depth": 3},

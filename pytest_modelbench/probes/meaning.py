@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.missing import missing_of
 from pytest_modelbench.errors import DataError, DoesNotFit
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
 from pytest_modelbench.probes.predictions import NARROWED_BYTES, Outputs, shown_ids
@@ -120,7 +121,7 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
         array = array[:, 0]
     if targets is not None and targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
-    _check_finite_targets(targets, outputs.ids)
+    _check_finite_targets(targets, outputs.ids, data.classes)
     task = data.task or _infer_task(outputs.model, array, targets)
     if task == "regression":
         _expect_one_value(outputs.model, array, targets)
@@ -133,14 +134,22 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
     return _many_columns(outputs, array, targets, task, meaning, data.classes)
 
 
-def _check_finite_targets(targets: Array | None, ids: Sequence[Any]) -> None:
-    if targets is None or targets.dtype.kind != "f":
+def _check_finite_targets(targets: Array | None, ids: Sequence[Any], classes: Sequence[Any] | None) -> None:
+    """Refuse targets that are missing; a text such as 'nan' is none if the data name a class so."""
+    if targets is None or targets.dtype.kind not in "fUO":
         return
-    bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    if targets.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    else:
+        named = [] if classes is None else [one for one in classes if isinstance(one, str)]
+        gone = missing_of(targets.ravel()) & ~np.isin(targets.ravel().astype(str), named)
+        bad = np.flatnonzero(gone.reshape(len(targets), -1).any(axis=1))
     if len(bad):
-        raise DataError(
-            f"the targets hold NaN for {len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        told = f"{len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        listed = (
+            "" if targets.dtype.kind == "f" else ". If a class has such a name, list it: EvalData(..., classes=[...])"
         )
+        raise DataError(f"the targets hold NaN for {told}{listed}")
 
 
 def _infer_task(model: str, array: Array, targets: Array | None) -> str:
