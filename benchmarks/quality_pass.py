@@ -91,11 +91,23 @@ class Net:
         return logits
 
 
+class Table:
+    """Answers that are looked up by the first number of each row."""
+
+    def __init__(self, answers: Array) -> None:
+        self.answers = answers
+
+    def __call__(self, batch: Array) -> Array:
+        """Return the rows' answers."""
+        found: Array = self.answers[batch[:, 0].astype(np.intp)]
+        return found
+
+
 class Sources:
     """What the session judges."""
 
     def __init__(self, rows: int, row_us: float) -> None:
-        self.models = {"teacher": Net(2, 0.05, row_us), "student": Net(3, 0.08, row_us)}
+        self.models: dict[str, Net | Table] = {"teacher": Net(2, 0.05, row_us), "student": Net(3, 0.08, row_us)}
         self.eval_data = EvalData(
             Rows(rows),
             task="multiclass",
@@ -208,9 +220,7 @@ def table_sources(case: Case, regression: bool) -> Sources:
         teacher = rng.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[targets]
         answers = {"teacher": teacher, "student": teacher + rng.normal(size=(rows, classes), scale=0.4)}
     inputs = np.column_stack([np.arange(rows), inputs])
-    sources.models = {  # type: ignore[assignment]
-        role: lambda batch, table=table: table[batch[:, 0].astype(np.intp)] for role, table in answers.items()
-    }
+    sources.models = {role: Table(one) for role, one in answers.items()}
     sources.eval_data = EvalData(
         inputs,
         targets,

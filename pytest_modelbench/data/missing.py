@@ -23,8 +23,11 @@ def as_values(values: Any) -> Array:
     if is_tensor(values):
         return as_array(values)
     if isinstance(values, np.ma.MaskedArray):
-        found = values.astype(object).filled(None) if values.mask is not np.ma.nomask else values.data
-        return np.asarray(found)
+        if not np.ma.is_masked(values):
+            return np.asarray(values.data)
+        masked = np.asarray(values.data).astype(object)
+        masked[np.ma.getmaskarray(values)] = None
+        return masked
     array = np.asarray(values)
     listed = array.dtype.kind in "US" and array.ndim == 1 and not hasattr(values, "dtype")
     if not listed or all(isinstance(one, str | bytes) for one in values):
@@ -41,7 +44,8 @@ def missing_of(values: Array) -> npt.NDArray[np.bool_]:
     if values.dtype.kind in "mM":
         return np.isnat(values)
     if values.dtype.kind == "U":
-        return np.logical_or.reduce([values == text for text in MISSING_TEXTS])
+        found: npt.NDArray[np.bool_] = np.logical_or.reduce([values == text for text in MISSING_TEXTS])
+        return found
     if values.dtype.kind != "O":
         return np.zeros(len(values), dtype=bool)
     gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)

@@ -29,7 +29,7 @@ class Treatment:
     def bins_of(self, feature: str) -> Bins | None:
         """Return a feature's bins."""
         if isinstance(self.bins, tuple) and self.bins and isinstance(self.bins[0], tuple):
-            return dict(self.bins).get(feature)  # type: ignore[arg-type]
+            return dict(self.bins).get(feature)
         return self.bins  # type: ignore[return-value]
 
     def over(self, other: Treatment) -> Treatment:
@@ -73,7 +73,7 @@ def is_missing_word(value: Any) -> bool:
 
 def _are_bins(value: Any) -> bool:
     if _is_number(value):
-        return isinstance(value, Integral) and value >= 2
+        return isinstance(value, Integral) and int(value) >= 2
     edges = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(edges, list | tuple) or not edges or not all(map(_is_number, edges)):
         return False

@@ -98,10 +98,12 @@ class GroupCounts:
         return {name: np.stack(values, axis=1) for name, values in found.items()}
 
     def _said(self, kinds: IntArray, role: str) -> IntArray:
-        return kinds // self._states ** self._place[role] % self._states
+        found: IntArray = kinds // self._states ** self._place[role] % self._states
+        return found
 
     def _true(self, kinds: IntArray) -> IntArray:
-        return kinds // self._states ** len(self._place)
+        found: IntArray = kinds // self._states ** len(self._place)
+        return found
 
 
 def _ones(kinds: IntArray) -> FloatArray:

@@ -17,6 +17,8 @@ from scipy.special import ndtri
 from pytest_modelbench.results import Comparison, Estimate
 
 FloatArray = npt.NDArray[np.float64]
+Ends = tuple[float, ...]
+METHOD = "DeLong's paired covariance"
 
 
 def area_of(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> tuple[float, FloatArray]:
@@ -71,7 +73,11 @@ def area_interval(area: float, influence: FloatArray, alpha: float) -> Estimate:
 def compare_areas(
     student: tuple[float, FloatArray], teacher: tuple[float, FloatArray], alpha: float, scale: float
 ) -> Comparison:
-    """Compare two areas of the same samples: the difference by its normal interval, the ratio on the log scale.
+    """Compare two areas of the same samples.
+
+    The ends of the difference come from those of both areas and their correlation (MOVER: Zou and Donner, Statistics
+    in Medicine 27:1693 (2008)), which near 1 is right more often than the normal interval; those of the ratio
+    likewise from logarithms. Where an area is 1, which has no interval of its own, they are normal.
 
     Args:
         student: its area and influences.
@@ -80,15 +86,43 @@ def compare_areas(
         scale: what the difference is multiplied by, 100 for points.
     """
     (s, ours), (t, theirs) = student, teacher
+    if not np.any(ours - theirs):
+        return Comparison(
+            ratio=Estimate(value=s / t) if t else None, difference=Estimate(value=scale * (s - t)), method=METHOD
+        )
+    own, other = area_interval(s, ours, alpha), area_interval(t, theirs, alpha)
+    if own.low is None or own.high is None or other.low is None or other.high is None:
+        difference, ratio = _normal(student, teacher, alpha)
+    else:
+        shared = float(ours @ theirs) / math.sqrt(float(ours @ ours) * float(theirs @ theirs))
+        ours_ends, theirs_ends = (own.low, s, own.high), (other.low, t, other.high)
+        difference = _apart(ours_ends, theirs_ends, shared)
+        logs = [tuple(map(math.log, ends)) for ends in (ours_ends, theirs_ends)]
+        ratio = _apart(*logs, shared).map(math.exp)
+    return Comparison(ratio=ratio, difference=difference.map(lambda apart: scale * apart), method=METHOD)
+
+
+def _apart(first: Ends, second: Ends, shared: float) -> Estimate:
+    """Return the difference of two estimates with ends, given their correlation."""
+    (low, value, high), (other_low, other, other_high) = first, second
+    down = _distance(value - low, other_high - other, shared)
+    up = _distance(high - value, other - other_low, shared)
+    return Estimate(value=value - other, low=value - other - down, high=value - other + up)
+
+
+def _distance(one: float, other: float, shared: float) -> float:
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * shared * one * other))
+
+
+def _normal(
+    student: tuple[float, FloatArray], teacher: tuple[float, FloatArray], alpha: float
+) -> tuple[Estimate, Estimate | None]:
+    """Return difference and ratio (None of an area of 0) with normal ends, the ratio's on the log scale."""
+    (s, ours), (t, theirs) = student, teacher
     z = float(ndtri(1 - alpha))
-    apart = ours - theirs
-    half = z * math.sqrt(float(apart @ apart))
-    difference = Estimate(value=scale * (s - t))
-    if half > 0:
-        difference = Estimate(value=scale * (s - t), low=scale * (s - t - half), high=scale * (s - t + half))
-    ratio = Estimate(value=s / t) if t else None
-    if ratio is not None and half > 0 and s > 0:
-        relative = ours / s - theirs / t
-        width = z * math.sqrt(float(relative @ relative))
-        ratio = Estimate(value=s / t, low=s / t * math.exp(-width), high=s / t * math.exp(width))
-    return Comparison(ratio=ratio, difference=difference, method="DeLong's paired covariance")
+    half = z * float(np.linalg.norm(ours - theirs))
+    difference = Estimate(value=s - t, low=s - t - half, high=s - t + half)
+    if s == 0 or t == 0:
+        return difference, Estimate(value=s / t) if t else None
+    width = math.exp(z * float(np.linalg.norm(ours / s - theirs / t)))
+    return difference, Estimate(value=s / t, low=s / t / width, high=s / t * width)
