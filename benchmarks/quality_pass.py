@@ -7,12 +7,22 @@ timed apart, as the readings state it.
 Memory: the KPIs that are counts and sums, over 100,000 rows and over 10 million that are made when they are read,
 each in a process of its own, by the kernel's high-water mark.
 
+Table: the processor time of every KPI that comes from predictions, alone, after both models have answered and every
+library is loaded: by default 20 groups and two classes (a regression for its own KPIs), with the teacher and an
+interval.
+
+Imports: what the first KPI of each kind takes more than the second one, in a process of its own.
+
 Usage: python benchmarks/quality_pass.py [--rows 1000000] [--large 10000000] [--row-us 100]
+       python benchmarks/quality_pass.py --table 10000 100000 1000000 [--groups 20] [--classes 2]
+       python benchmarks/quality_pass.py --imports
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import subprocess
 import sys
 import time
@@ -24,6 +34,7 @@ import numpy.typing as npt
 
 from pytest_modelbench import EvalData
 from pytest_modelbench.gates import read_gate
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.own_rounds import OwnRounds
@@ -80,11 +91,23 @@ class Net:
         return logits
 
 
+class Table:
+    """Answers that are looked up by the first number of each row."""
+
+    def __init__(self, answers: Array) -> None:
+        self.answers = answers
+
+    def __call__(self, batch: Array) -> Array:
+        """Return the rows' answers."""
+        found: Array = self.answers[batch[:, 0].astype(np.intp)]
+        return found
+
+
 class Sources:
     """What the session judges."""
 
     def __init__(self, rows: int, row_us: float) -> None:
-        self.models = {"teacher": Net(2, 0.05, row_us), "student": Net(3, 0.08, row_us)}
+        self.models: dict[str, Net | Table] = {"teacher": Net(2, 0.05, row_us), "student": Net(3, 0.08, row_us)}
         self.eval_data = EvalData(
             Rows(rows),
             task="multiclass",
@@ -178,6 +201,99 @@ def peak_of(rows: int) -> None:
     print(use.peak_bytes)
 
 
+REGRESSION = {"rmse", "mae", "r2", "group_loss_difference", "group_loss_gap"}
+Case = tuple[int, int, int]
+"""Rows, groups and classes."""
+
+
+@functools.cache
+def table_sources(case: Case, regression: bool) -> Sources:
+    """Return two models that answer from tables, and data with one sensitive feature and one of slices."""
+    rows, groups, classes = case
+    sources, rng = Sources(1, 0.0), np.random.default_rng(0)
+    inputs = rng.random((rows, 4))
+    if regression:
+        targets, noise = inputs.sum(axis=1), rng.normal(size=(2, rows))
+        answers = {"teacher": targets + 0.1 * noise[0], "student": targets + 0.1 * noise[0] + 0.05 * noise[1]}
+    else:
+        targets = np.minimum((rng.random(rows) * (classes + 0.5)).astype(np.int64), classes - 1)
+        teacher = rng.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[targets]
+        answers = {"teacher": teacher, "student": teacher + rng.normal(size=(rows, classes), scale=0.4)}
+    inputs = np.column_stack([np.arange(rows), inputs])
+    sources.models = {role: Table(one) for role, one in answers.items()}
+    sources.eval_data = EvalData(
+        inputs,
+        targets,
+        task="regression" if regression else "multiclass",
+        outputs="values" if regression else "logits",
+        batch_size=BATCH,
+        sensitive={"group": rng.integers(0, groups, rows)},
+        slices={"slice": rng.integers(0, groups, rows)},
+    )
+    return sources
+
+
+def catalogued() -> list[str]:
+    """Return the KPIs that come from predictions over the data as they are, without the ones for more classes."""
+    return [
+        kpi.name
+        for kpi in CATALOGUE.values()
+        if kpi.probe == "predictions" and "transform" not in kpi.options and kpi.name != "top5_accuracy"
+    ]
+
+
+def processor_time(name: str, case: Case, confidence: float | None) -> float:
+    """Return the seconds of processor time that one KPI takes in a session in which both models have answered."""
+    regression = name in REGRESSION
+    sources, session = table_sources(case, regression), BenchSession()
+    options = {} if confidence is None or "confidence" not in CATALOGUE[name].options else {"confidence": confidence}
+    first = ("mae" if name == "rmse" else "rmse") if regression else "flips" if name == "agreement" else "agreement"
+    for one, stated in ((first, {}), (name, options)):
+        gate = dataclasses.replace(read_gate((one,), stated), shows_teacher=True)
+        plan = ItemPlan(nodeid=one, student="student", gates=(gate,), settings=Settings(enabled=True))
+        start = time.process_time()
+        result, _ = session.judge(plan, gate, sources)
+        if result.student_reading is None:
+            raise SystemExit(f"{one}: {result.reason}")
+    return time.process_time() - start
+
+
+def table(sizes: list[int], groups: int, classes: int) -> None:
+    """Print the processor time of every KPI at each number of rows."""
+    names = catalogued()
+    for name in names:
+        processor_time(name, (2000, 2, 2), 0.95)  # loads what it needs
+    print(f"{groups} groups, {classes} classes")
+    print("| KPI | " + " | ".join(f"{rows:,} rows" for rows in sizes) + f" | {sizes[0]:,} rows, no confidence |")
+    print("|---|" + "---|" * (len(sizes) + 1))
+    for name in names:
+        found = [processor_time(name, (rows, groups, classes), 0.95) for rows in sizes]
+        found.append(processor_time(name, (sizes[0], groups, classes), None))
+        print(f"| `{name}` | " + " | ".join(f"{seconds:.3f}" for seconds in found) + " |", flush=True)
+
+
+def import_time(name: str) -> None:
+    """Print the processor time of one KPI's first and second reading, over 2,000 rows."""
+    first, second = (processor_time(name, (2000, 2, 2), 0.95) for _ in range(2))
+    print(f"{first:.3f} {second:.3f}")
+
+
+def imports() -> None:
+    """Print what the first reading of some KPIs takes beside the second one, each in a process of its own."""
+    for name in (
+        "top1_accuracy",
+        "f1",
+        "ece",
+        "roc_auc",
+        "class_drop",
+        "weak_slice_drop",
+        "demographic_parity_drift",
+    ):
+        command = [sys.executable, __file__, f"--import-of={name}"]
+        first, second = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        print(f"{name}: first {first} s, second {second} s")
+
+
 def main() -> None:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,7 +301,20 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=10_000_000)
     parser.add_argument("--row-us", type=float, default=100.0)
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--table", type=int, nargs="+", metavar="ROWS")
+    parser.add_argument("--groups", type=int, default=20)
+    parser.add_argument("--classes", type=int, default=2)
+    parser.add_argument("--imports", action="store_true")
+    parser.add_argument("--import-of", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.table or given.imports or given.import_of:
+        if given.table:
+            table(given.table, given.groups, given.classes)
+        if given.imports:
+            imports()
+        if given.import_of:
+            import_time(given.import_of)
+        return
     if given.peak_of:
         peak_of(given.peak_of)
         return

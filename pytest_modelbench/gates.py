@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_modelbench.bargains import Bargain, read_bargain
+from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.directions import is_reversed, refuse_reversed
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.kpis.catalogue import find_kpi, name_of
@@ -60,6 +61,8 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "samples": _WHOLE,
     "feature": (_are_names, "the name of a sensitive feature of the data, a list of several, or 'each'"),
     "control": (_is_text, "the name of a sensitive feature of the data"),
+    "missing": (is_missing_word, f"one of {', '.join(MISSING)}"),
+    "bins": (lambda v: v is not None and are_bins(v), BINS_EXPECTED),
     "positive": (lambda v: isinstance(v, str | int), "a class: the one whose rate is compared"),
     "output": (lambda v: isinstance(v, str | int), "a class: the one whose probability is to move"),
     "dtype": (lambda v: v in DTYPES, f"one of {', '.join(DTYPES)}"),

@@ -54,6 +54,20 @@ class Estimate:
         low, high = sorted((function(self.low), function(self.high)))
         return Estimate(value=function(self.value), low=low, high=high)
 
+    def within(self, least: float, most: float) -> Estimate:
+        """Return the estimate with finite ends no further out than a value can be.
+
+        An infinite end stays: it says that the samples support none. So does everything of a value that is outside.
+
+        >>> Estimate(value=98.0, low=92.0, high=106.0).within(0.0, 100.0).high
+        100.0
+        """
+        if self.low is None or self.high is None or not least <= self.value <= most:
+            return self
+        low = max(self.low, least) if math.isfinite(self.low) else self.low
+        high = min(self.high, most) if math.isfinite(self.high) else self.high
+        return Estimate(value=self.value, low=low, high=high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modelbench.data.treatment import MISSING
 from pytest_modelbench.errors import shown
 from pytest_modelbench.option_values import Number, unprintable
 from pytest_modelbench.options import OPTIONS
@@ -46,11 +47,14 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "sensitive": (str, list),
     "slices": (str, list),
     "dtype": (str,),
+    "missing": (str,),
+    "bins": (int, list),
 }
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ("multiclass", "binary", "multilabel", "regression"),
     "outputs": ("logits", "probabilities", "labels", "values"),
     "dtype": ("float16", "bfloat16", "float32", "float64"),
+    "missing": MISSING,
 }
 DATA_NUMBERS: Mapping[str, Number] = {
     "select": Number(least=0, most=1_000_000, whole=True),
@@ -210,7 +214,7 @@ class _Reader:
             types = DATA_KEYS.get(key)
             if types is None or key == "eval":
                 continue
-            plain = not isinstance(value, list) or all(isinstance(one, str | int) for one in value)
+            plain = not isinstance(value, list) or all(isinstance(one, str | int | float) for one in value)
             number = DATA_NUMBERS.get(key)
             if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_modelbench.data.treatment import MISSING
 from pytest_modelbench.gates import AVERAGES, COUNT, DTYPES, PROCESSES
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
@@ -55,6 +56,12 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
         "description": "the sensitive feature, or several for their intersections",
     },
     "control": {"type": "string", "description": "the feature within whose values groups are compared"},
+    "missing": {"enum": list(MISSING), "description": "what becomes of samples whose feature is missing"},
+    "bins": {
+        "type": ["integer", "array", "object"],
+        "items": {"type": "number"},
+        "description": "groups of about equal size that numbers are put into, or their edges; by feature in a table",
+    },
     "positive": {"type": ["string", "integer"], "description": "the class whose rates are compared"},
     "output": {"type": ["string", "integer"], "description": "the class whose probability is to move"},
     "dtype": {"enum": list(DTYPES), "description": "the number type that is aimed at"},

@@ -25,11 +25,12 @@ from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.hashing import fingerprint_of, hash_column
-from pytest_modelbench.data.missing import refuse_missing
+from pytest_modelbench.data.missing import refuse_missing, values_of
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
+from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
-from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
+from pytest_modelbench.models.outputs import leaves, rows, shapes, take
 
 _serial = itertools.count(1)
 
@@ -68,6 +69,10 @@ class EvalData:
         dtype: the number type that integer and floating inputs are cast to when a batch is made: `float16`,
             `bfloat16` (tensors only), `float32` or `float64`; or a mapping of names of inputs to types. By default
             they stay as they are.
+        missing: what becomes of samples whose sensitive feature or slice is missing: `error` (the default), `exclude`
+            or `group`, unless a gate says otherwise.
+        bins: into how many groups of about equal size numbers of features are put, or at which edges; a mapping for
+            some features only; unless a gate says otherwise.
 
     Raises:
         DataError: empty data, lengths that differ, an unknown task, a one-shot iterator.
@@ -93,6 +98,8 @@ class EvalData:
         sensitive: Any = None,
         slices: Any = None,
         dtype: str | Mapping[str, str] | None = None,
+        missing: str | None = None,
+        bins: Any = None,
     ) -> None:
         check_choice("task", task, TASKS)
         check_choice("outputs", outputs, OUTPUTS)
@@ -120,7 +127,8 @@ class EvalData:
         self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
         for what, features in self._features.items():
             check_lengths(features, what, length)
-        self._groupings: dict[str, list[Grouping]] = {}
+        self._treatment = treatment_of(missing, bins)
+        self._groupings: dict[tuple[Any, ...], Grouping] = {}
         self._fingerprint: str | None = None
         self._form: str | None = None
         self._readings = Readings(in_memory=self.source.in_memory)
@@ -228,34 +236,45 @@ class EvalData:
     def _chunks(self, batch_size: int) -> Iterator[Chunk]:
         return ((batch.inputs, batch.targets) for batch in self.batches(batch_size))
 
-    def sensitive(self) -> list[Grouping]:
-        """Return the groups of each sensitive feature.
+    def sensitive_names(self) -> list[str]:
+        """Return the names of the sensitive features; their values are not read."""
+        return list(self._features["sensitive"])
+
+    def sensitive(self, names: Sequence[str] | None = None, missing: Any = None, bins: Any = None) -> list[Grouping]:
+        """Return the groups of sensitive features, of all by default.
+
+        Args:
+            names: of the features.
+            missing: what becomes of samples without a value; as the data say by default.
+            bins: of numbers; as the data say by default.
 
         Raises:
             DataError: missing values, another length, or a column that is not there.
         """
-        return self._grouped("sensitive")
+        return self._grouped("sensitive", names, missing, bins)
 
-    def slices(self) -> list[Grouping]:
+    def slices(self, missing: Any = None, bins: Any = None) -> list[Grouping]:
         """Return the slices of each feature that names some.
 
         Raises:
             DataError: as for `sensitive`.
         """
-        return self._grouped("slice")
+        return self._grouped("slice", None, missing, bins)
 
-    def _grouped(self, what: str) -> list[Grouping]:
-        if what not in self._groupings:
-            self._groupings[what] = [
-                grouping(name, values, self._read, what) for name, values in self._features[what].items()
-            ]
-        return self._groupings[what]
+    def _grouped(self, what: str, names: Sequence[str] | None, missing: Any, bins: Any) -> list[Grouping]:
+        treatment = treatment_of(missing, bins).over(self._treatment)
+        features = self._features[what]
+        for name in features if names is None else names:
+            if (what, name, treatment) not in self._groupings:
+                found = grouping(name, features[name], self._read, what, treatment)
+                self._groupings[what, name, treatment] = found
+        return [self._groupings[what, name, treatment] for name in (features if names is None else names)]
 
     def _read(self, function: Callable[[Any], Any]) -> Any:
         """Apply a function to all inputs, batch by batch where they are not in memory."""
         if self.source.in_memory:
-            return _values(function(self.inputs))
-        return np.concatenate([_values(function(batch.inputs)) for batch in self.batches()])
+            return values_of(function(self.inputs))
+        return np.concatenate([values_of(function(batch.inputs)) for batch in self.batches()])
 
     def fingerprint(self) -> str:
         """Hash the content, independent of batch size; datasets and loaders are read for it once.
@@ -311,10 +330,6 @@ class EvalData:
         by_content = self.source.in_memory and self.ids is None
         what = self.fingerprint() if by_content else f"object-{self._serial}"
         return f"{what}|{self.reading}"
-
-
-def _values(found: Any) -> Any:
-    return as_array(found) if is_tensor(found) else np.asarray(found)
 
 
 def guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

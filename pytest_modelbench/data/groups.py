@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +10,39 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import as_array, is_tensor
+from pytest_modelbench.data.missing import missing_rows, values_of
+from pytest_modelbench.data.treatment import Bins, Treatment
+from pytest_modelbench.errors import DataError, DoesNotFit
 
 Array = npt.NDArray[Any]
 MOST_UNSORTED, CHUNK_ROWS = 2**15, 1 << 16
+PLAIN = Treatment()
+MOST_NUMBERS = 20
+"""The most numbers of a sensitive feature that are taken for groups without being asked."""
 Read = Callable[[Callable[[Any], Any]], Array]
 """Applies a function to the inputs, batch by batch, and joins what it gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """One partition of the samples: `codes` holds the position in `names` of each sample's group, -1 for none."""
+    """One partition of the samples: `codes` holds the position in `names` of each sample's group, -1 for none.
+
+    `missing` says how many samples have no value, and `missing_name` which group they are; None for none.
+    """
 
     name: str
     names: tuple[str, ...]
     codes: Array
+    missing: int = 0
+    missing_name: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What became of samples without a value; empty where there are none."""
+        if not self.missing:
+            return ""
+        kept = "are left out" if self.missing_name is None else f"are the group {self.missing_name!r}"
+        return f"{self.missing:,} samples without {self.name} {kept}"
 
     def sizes(self) -> list[int]:
         """Return the number of samples in each group."""
@@ -80,35 +97,96 @@ def check_lengths(features: Mapping[str, Any], what: str, length: int | None) ->
             )
 
 
-def grouping(name: str, values: Any, read: Read, what: str) -> Grouping:
+def grouping(name: str, values: Any, read: Read, what: str, treatment: Treatment = PLAIN) -> Grouping:
     """Return the groups of one feature: a column's name, a function of the inputs, or one value per sample.
 
     A mask (an array of booleans) of slices is one group, of the samples for which it is true.
 
     Raises:
         DataError: no such column, a function that raises, missing values, or values of another length.
+        DoesNotFit: so many numbers that nearly each would be a group.
     """
+    place = f"{what} {name!r}"
     if isinstance(values, str):
-        found = read(lambda inputs: _column(inputs, values, f"{what} {name!r}"))
+        found = read(lambda inputs: _column(inputs, values, place))
     elif callable(values):
         found = read(values)
     else:
-        found = as_array(values) if is_tensor(values) else np.asarray(values)
+        found = values_of(values)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:
-        raise DataError(f"{what} {name!r} has shape {found.shape}, expected one value per sample")
-    missing = _missing(found)
-    if missing.any():
+        raise DataError(f"{place} has shape {found.shape}, expected one value per sample")
+    missing = missing_rows(found)
+    if missing.any() and treatment.missing not in {"exclude", "group"}:
         raise DataError(
-            f"{what} {name!r} is missing for {int(missing.sum())} of {len(found)} samples, the first at position "
-            f"{int(np.argmax(missing))}. Leave them out, or give them a group of their own, such as 'unknown'"
+            f"{place} is missing for {int(missing.sum())} of {len(found)} samples, the first at position "
+            f"{int(np.argmax(missing))}. Write missing='exclude' to leave them out or missing='group' to make them a "
+            "group, in the gate or in EvalData(...)"
         )
     if found.dtype == bool and what == "slice":
         return Grouping(name=name, names=(name,), codes=np.where(found, 0, -1).astype(np.int16))
-    names, codes = coded(found)
-    shown = tuple(f"{name}={one}" for one in names) if what == "slice" else tuple(map(str, names))
-    return Grouping(name=name, names=shown, codes=_few_bytes(codes, len(names)))
+    names, codes = _named(found[~missing] if missing.any() else found, treatment.bins_of(name), place)
+    names = [f"{name}={one}" for one in names] if what == "slice" else names
+    if not missing.any():
+        return Grouping(name=name, names=tuple(names), codes=_few_bytes(codes, len(names)))
+    return _with_missing(name, names, codes, missing, f"{name}=" if what == "slice" else "", treatment)
+
+
+def _with_missing(
+    name: str, names: list[str], known: Array, missing: npt.NDArray[np.bool_], prefix: str, treatment: Treatment
+) -> Grouping:
+    """Return a grouping in which the samples without a value are in no group, or in one of their own."""
+    codes = np.full(len(missing), -1, dtype=np.int64)
+    codes[~missing] = known
+    own = None
+    if treatment.missing == "group":
+        own = f"{prefix}missing" if f"{prefix}missing" not in names else f"{prefix}(missing)"
+        codes[missing] = len(names)
+        names = [*names, own]
+    return Grouping(
+        name=name,
+        names=tuple(names),
+        codes=_few_bytes(codes, len(names)),
+        missing=int(missing.sum()),
+        missing_name=own,
+    )
+
+
+def _named(values: Array, bins: Bins | None, place: str) -> tuple[list[str], Array]:
+    """Return the names of the groups, and the number of each sample's."""
+    numbers = values.dtype.kind in "iuf"
+    if bins is not None and numbers and len(values):
+        edges = _edges(values, bins)
+        if edges is not None:
+            return _binned(values, edges)
+    names, codes = coded(values)
+    if numbers and len(names) > MOST_NUMBERS and place.startswith("sensitive"):
+        raise DoesNotFit(
+            f"{place} has {len(names)} different numbers, each of which would be a group. Write bins=4 for groups of "
+            "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); where each number is a "
+            "group, give texts"
+        )
+    return [str(one) for one in names], codes
+
+
+def _edges(values: Array, bins: Bins) -> Sequence[float] | None:
+    """Return the inner edges of numbers' bins; None where so few numbers differ that each is a group."""
+    if isinstance(bins, tuple):
+        return bins
+    if len(np.unique(values)) <= bins:
+        return None
+    quantiles = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf")
+    edges = [float(edge) for edge in np.unique(quantiles) if edge > values.min()]
+    return edges or [float(np.unique(values)[1])]
+
+
+def _binned(values: Array, edges: Sequence[float]) -> tuple[list[str], Array]:
+    """Return the bins that hold samples, each from its edge on to below the next one."""
+    shown = [f"{edge:.6g}" for edge in edges]
+    told = [f"< {shown[0]}", *(f"{a} to < {b}" for a, b in itertools.pairwise(shown)), f">= {shown[-1]}"]
+    held, codes = coded(np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right"))
+    return [told[one] for one in held], codes
 
 
 def _few_bytes(codes: Array, names: int) -> Array:
@@ -124,17 +202,6 @@ def _column(inputs: Any, column: str, place: str) -> Any:
             f"{place}: there is no column {column!r} in the inputs; there are {', '.join(map(str, known))}"
         )
     return inputs[column]
-
-
-def _missing(values: Array) -> npt.NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    if values.dtype.kind in "mM":
-        return np.isnat(values)
-    if values.dtype.kind != "O":
-        return np.zeros(len(values), dtype=bool)
-    gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)
-    return np.array([value is None or isinstance(value, gone) or bool(value != value) for value in values])  # noqa: PLR0124 - NaN
 
 
 def coded(values: Array) -> tuple[list[Any], Array]:
@@ -176,7 +243,9 @@ def crossed(groupings: Sequence[Grouping]) -> Grouping:
     first = groupings[0]
     for second in groupings[1:]:
         both = first.codes.astype(np.int64) * len(second.names) + second.codes
-        found, codes = np.unique(both, return_inverse=True)
+        inside = (first.codes >= 0) & (second.codes >= 0)
+        codes = np.full(len(both), -1, dtype=np.int64)
+        found, codes[inside] = np.unique(both[inside], return_inverse=True)
         names = tuple(
             f"{first.names[one // len(second.names)]} & {second.names[one % len(second.names)]}"
             for one in found.tolist()

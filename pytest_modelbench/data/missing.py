@@ -13,6 +13,8 @@ from pytest_modelbench.errors import DataError, shown
 from pytest_modelbench.models.outputs import as_array, is_tensor
 
 Array = npt.NDArray[Any]
+MISSING_TEXTS = ("nan", "NaN", "<NA>", "NaT")
+"""What NumPy makes of missing values in an array of texts."""
 
 
 def values_of(column: Any) -> Array:
@@ -48,6 +50,9 @@ def missing_rows(values: Array) -> npt.NDArray[np.bool_]:
         return np.isnan(values)
     if values.dtype.kind in "mM":
         return np.isnat(values)
+    if values.dtype.kind == "U":
+        found: npt.NDArray[np.bool_] = np.logical_or.reduce([values == text for text in MISSING_TEXTS])
+        return found
     if values.dtype.kind != "O":
         return np.zeros(len(values), dtype=bool)
     gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)

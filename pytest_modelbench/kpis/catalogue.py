@@ -84,6 +84,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, {fault}")
     if metric is not None:
         check_metric(name, metric)
+    positive = {"positive": None} if scorer else {}
     return Kpi(
         name=name,
         pillar="quality",
@@ -95,9 +96,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         probe="record" if metric is None else "predictions",
         derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
-        options={}
-        if metric is None
-        else {"confidence": None, "key": None, "inputs": None, "allow_weak_teacher": False},
+        options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,
     )
 

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.groups import Grouping, crossed
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
+from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, paired_sums
+from pytest_modelbench.kpis.compared_groups import SHOWN, groups_of, no_feature
 from pytest_modelbench.kpis.derive_shares import meaning_of
 from pytest_modelbench.kpis.derive_sums import judged_models, known_classes, positions, targets_of
-from pytest_modelbench.kpis.group_rates import Rates, frame_rates, pairs_of
+from pytest_modelbench.kpis.group_counts import GroupCounts
+from pytest_modelbench.kpis.group_rates import Rates, pairs_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
-from pytest_modelbench.stats.cells import FloatArray
+from pytest_modelbench.stats.cells import FloatArray, resamples_for
 from pytest_modelbench.stats.gaps import drift_interval, gap_interval, quotient
 
-SHOWN = 6
 MOST_PAIRS = 20_000
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Groups:
-    """The groups that are compared: within each level of the control feature, those of the sensitive feature.
-
-    `codes` numbers them for each sample, level by level, -1 for samples of groups that are too small. `levels` has
-    the level of each group.
-    """
-
-    feature: str
-    names: tuple[str, ...]
-    levels: tuple[int, ...]
-    codes: Array
-    sizes: tuple[int, ...]
-    left_out: tuple[str, ...]
-
-
 EACH = "each"
+MOST_KEPT_BYTES = 64 * 2**20
 
 
 def absolute(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -72,7 +57,7 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
         return
     found = _Found(question, measurements, both=True)
     told = ", ".join(f"{role} {found.value(role):.4g}" for role in ("student", "teacher"))
-    reading = replace(found.reading("student"), estimate=found.drift(), method=f"{told}; {found.method}")
+    reading = replace(found.reading("student", found.drift()), method=f"{told}; {found.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
 
 
@@ -87,7 +72,7 @@ def _worst_feature(
         MeasurementError: no feature fits, or one cannot be read: others would pass in its place.
     """
     control = question.options["control"]
-    names = [one.name for one in measurements.data().sensitive() if one.name != control]
+    names = [name for name in measurements.data().sensitive_names() if name != control]
     confidence = 1 - question.alpha / max(1, len(names))
     found: dict[str, Evidence] = {}
     unfit: dict[str, DoesNotFit] = {}
@@ -103,7 +88,7 @@ def _worst_feature(
         name, why = next(iter(unfit.items()))
         raise MeasurementError(f"{name}: {why}. Others would pass in its place: write a gate for each feature")
     if not found:
-        raise next(iter(unfit.values())) if unfit else _no_feature(question)
+        raise next(iter(unfit.values())) if unfit else no_feature(question)
     worst = _worst_of(question, {name: one.student.estimate for name, one in found.items()})
     told = (f"worst of {', '.join(found)}: {worst[0]}",) if len(names) > 1 else ()
     rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
@@ -139,13 +124,6 @@ def _worst_of(question: Question, found: Mapping[str, Estimate]) -> tuple[str, E
     return name, Estimate(value=found[name].value, low=low, high=high)
 
 
-def _no_feature(question: Question) -> DoesNotFit:
-    return DoesNotFit(
-        f"{question.kpi.name} needs a sensitive feature, and the evaluation data name none. Write "
-        "EvalData(..., sensitive={'sex': sex})"
-    )
-
-
 class _Found:
     """Everything that a gate on fairness rests on.
 
@@ -157,7 +135,7 @@ class _Found:
 
     def __init__(self, question: Question, measurements: Measurements, *, both: bool) -> None:
         self.question = question
-        self.groups = _groups(question, measurements)
+        self.groups = groups_of(question, measurements)
         self.models = judged_models(question, measurements, both=both)
         student, name = self.models["student"], question.kpi.name
         if len(self.groups.codes) != len(student):
@@ -176,20 +154,15 @@ class _Found:
         self.judged = [] if self.loss else self._judged_classes()
         if not self.loss and not name.startswith("group_accuracy"):
             self._refuse_constant(student)
-        self.sums = paired_sums(
-            question, self.models, self._parts, strata=self.groups.codes, sizes=list(self.groups.sizes)
-        )
-        least = int(question.options["min_n"])
-        self.rates = {
-            role: frame_rates(model, self.groups.codes, self.groups.names, self.classes, self.judged, least)
-            for role, model in self.models.items()
-        }
+        self.sums = self._sums()
+        self.rates = {role: self._seen_rates(role) for role in self.models}
         self.sign = -1 if "_ratio" in name else 1
         self.pairs, self.drawn_pairs = self._defined_pairs()
         levels = f" within {question.options['control']}" if question.options["control"] else ""
+        without = "".join(f"; {one}" for one in self.groups.told)
         self.method = (
-            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}; {meaning_of(student)}; bounds "
-            f"for the pair that may be furthest apart, within groups {self.sums.method}"
+            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}{without}; {meaning_of(student)}; "
+            f"bounds for the pair that may be furthest apart, within groups {self.sums.method}"
         )
 
     def _judged_classes(self) -> list[int]:
@@ -213,31 +186,46 @@ class _Found:
                 "are equal for any groups, which proves nothing"
             )
 
-    def _parts(self, predictions: Predictions, part: slice) -> Parts:
-        codes = self.groups.codes[part].astype(np.intp)
-        groups, targets = len(self.groups.names), targets_of(predictions)[part]
+    def _sums(self) -> PairedSums | GroupCounts:
+        """Return what rates are made of: one pass and one set of resamples for all KPIs of a feature.
+
+        They are kept with the student's predictions, and the teacher's beside them, for as long as these are.
+        """
+        resamples, models = resamples_for(self.question.alpha), tuple(self.models.values())
+        key = (self.loss, self.groups.key, resamples, self.question.seed, *map(id, models))
+        kept = self.models["student"].memo
+        if key in kept:
+            found: PairedSums | GroupCounts = kept[key][1]
+            return found
+        found = self._read_sums(resamples)
+        if not isinstance(found, GroupCounts) or found.nbytes <= MOST_KEPT_BYTES:
+            kept[key] = (models, found)
+        return found
+
+    def _read_sums(self, resamples: int) -> PairedSums | GroupCounts:
+        codes, groups = self.groups.codes, len(self.groups.names)
         if self.loss:
-            off = np.abs(np.asarray(predictions.labels[part], dtype=np.float64) - targets)
-            return {"n": Part(kinds=codes, of=groups), "loss": Part(kinds=codes, of=groups, weights=off)}
-        said, true = positions(predictions.labels[part], self.classes), positions(targets, self.classes)
-        of = groups * len(self.classes)
-        kinds = {"said": said, "true": true, "hit": np.where(said == true, true, -1)}
-        inside = {
-            name: np.where((codes >= 0) & (kind >= 0), codes * len(self.classes) + kind, -1)
-            for name, kind in kinds.items()
-        }
-        return {
-            "n": Part(kinds=codes, of=groups),
-            **{name: Part(kinds=kind, of=of) for name, kind in inside.items()},
-        }
+            sizes = list(self.groups.sizes)
+            return paired_sums(self.question, self.models, self._losses, strata=codes, sizes=sizes)
+        return GroupCounts(self.models, codes, groups, self.classes, resamples, self.question.seed)
+
+    def _losses(self, predictions: Predictions, part: slice) -> Parts:
+        codes, groups = self.groups.codes[part].astype(np.intp), len(self.groups.names)
+        off = np.abs(np.asarray(predictions.labels[part], dtype=np.float64) - targets_of(predictions)[part])
+        return {"n": Part(kinds=codes, of=groups), "loss": Part(kinds=codes, of=groups, weights=off)}
+
+    def _seen_rates(self, role: str) -> Rates:
+        if isinstance(self.sums, GroupCounts):
+            return Rates.of_counts(self.sums.seen(role, self.judged), int(self.question.options["min_n"]))
+        return Rates.of_losses(self.sums.totals[role])
 
     def _drawn_rates(self, role: str) -> Rates:
         """Return the rates of the resamples."""
-        drawn, seen = self.sums.drawn[role], self.sums.totals[role]
-        if self.loss:
-            return Rates.of_losses(drawn)
+        if not isinstance(self.sums, GroupCounts):
+            return Rates.of_losses(self.sums.drawn[role])
         rng = np.random.default_rng([self.question.seed, list(self.models).index(role)])
-        return Rates.of_counts(drawn, len(self.groups.names), self.judged, seen, rng)
+        drawn, seen = (take(role, self.judged) for take in (self.sums.drawn, self.sums.seen))
+        return Rates.of_resamples(drawn, seen, self.question.kpi.name, rng)
 
     def _defined_pairs(self) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Return how far apart every two groups are, and that of the resamples, where both rates are defined."""
@@ -259,8 +247,8 @@ class _Found:
             )
         drawn = {}
         for role in self.models:
-            pairs = pairs_of(name, self._drawn_rates(role), levels)[:, defined]
-            drawn[role] = np.where(np.isfinite(pairs), pairs, points[role][defined])  # a resample without the rate
+            pairs = pairs_of(name, self._drawn_rates(role).filled(self.rates[role], name), levels)
+            drawn[role] = pairs if defined.all() else pairs[:, defined]
         return {role: pairs[defined] for role, pairs in points.items()}, drawn
 
     def value(self, role: str) -> float:
@@ -277,10 +265,10 @@ class _Found:
         """Return how many times as far apart the student's groups are, or the ratio of two ratios."""
         return quotient(*(self.gap(role, self.question.alpha / 2) for role in ("student", "teacher")))
 
-    def reading(self, role: str) -> Reading:
-        """Return the value of one model."""
+    def reading(self, role: str, estimate: Estimate | None = None) -> Reading:
+        """Return the value of one model, or another estimate."""
         return Reading(
-            estimate=self.gap(role, self.question.alpha),
+            estimate=self.gap(role, self.question.alpha) if estimate is None else estimate,
             unit=self.question.kpi.unit,
             n=self.sums.n,
             confidence=self.question.confidence,
@@ -315,10 +303,7 @@ class _Found:
         shown = self.rates["student"].shown(self.question.kpi.name, self.judged)
         if shown:
             label, values = shown
-            listed = [
-                f"{name} {_percent(value, self.loss)}" for name, value in zip(self.groups.names, values, strict=True)
-            ]
-            told.append(f"{label} of the student: {', '.join(listed[:SHOWN])}")
+            told.append(f"{label} of the student: {', '.join(self._extremes(values))}")
         if self.groups.left_out:
             told.append(
                 f"left out, fewer than {self.question.options['min_n']}: {', '.join(self.groups.left_out[:SHOWN])}"
@@ -328,61 +313,19 @@ class _Found:
             told.append(f"undefined and not compared: {', '.join(undefined[:SHOWN])}")
         return tuple(told)
 
+    def _extremes(self, values: Sequence[float]) -> list[str]:
+        """Return the groups' rates from lowest to highest; of many groups those at both ends."""
+        order = sorted(range(len(values)), key=lambda at: (not math.isfinite(values[at]), values[at]))
+        if len(order) > SHOWN:
+            order = [at for at in order if math.isfinite(values[at])]  # the others are told as undefined
+        told = [f"{self.groups.names[at]} {_percent(values[at], self.loss)}" for at in order]
+        if len(told) <= SHOWN:
+            return told
+        half = SHOWN // 2
+        return [*told[:half], f"{len(told) - 2 * half} between", *told[-half:]]
+
 
 def _percent(value: float, loss: bool) -> str:
     if not np.isfinite(value):
         return "undefined"
     return f"{value:.4g}" if loss else f"{100 * value:.1f}%"
-
-
-def _groups(question: Question, measurements: Measurements) -> Groups:
-    known = {one.name: one for one in measurements.data().sensitive()}
-    if not known:
-        raise _no_feature(question)
-    control = question.options["control"]
-    feature = question.options["feature"]
-    if feature is None:
-        others = [name for name in known if name != control]
-        if len(others) != 1:
-            raise DataError(
-                f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
-                f"feature={others[0]!r}, a list of them for their intersections, or 'each' for the worst of all"
-            )
-        feature = others[0]
-    names = [feature] if isinstance(feature, str) else list(feature)
-    for name in (*names, *([control] if control else [])):
-        if name not in known:
-            raise DataError(
-                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(known)}"
-            )
-    compared_groups = crossed([known[name] for name in names])
-    levels = known[control] if control else None
-    return _large_enough(compared_groups, levels, int(question.options["min_n"]), question.kpi.name)
-
-
-def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: str) -> Groups:
-    whole = groups if levels is None else crossed([levels, groups])
-    sizes = whole.sizes()
-    keep = [number for number, size in enumerate(sizes) if size >= least]
-    left_out = tuple(f"{whole.names[i]} ({sizes[i]})" for i in range(len(sizes)) if i not in set(keep))
-    level_of = [0] * len(whole.names)
-    if levels is not None:
-        level_of = [int(levels.codes[np.argmax(whole.codes == number)]) for number in range(len(whole.names))]
-    occupied = [level_of[i] for i in keep]
-    if not any(occupied.count(level) > 1 for level in set(occupied)):
-        small = f"; too small: {', '.join(left_out[:SHOWN])}" if left_out else ""
-        raise DoesNotFit(
-            f"{kpi}: {groups.name!r} has {len(groups.names)} groups, of which {len(keep)} have {least} samples or "
-            f"more{small}. Nothing can be compared: put values into fewer groups, bring more data, or state a "
-            "smaller min_n="
-        )
-    renumbered = np.full(len(whole.names) + 1, -1, dtype=whole.codes.dtype)
-    renumbered[keep] = np.arange(len(keep))
-    return Groups(
-        feature=groups.name,
-        names=tuple(whole.names[i] for i in keep),
-        levels=tuple(occupied),
-        codes=renumbered[whole.codes],
-        sizes=tuple(sizes[i] for i in keep),
-        left_out=left_out,
-    )

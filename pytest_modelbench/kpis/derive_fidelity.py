@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
@@ -73,7 +72,9 @@ def kl_divergence_p99(question: Question, measurements: Measurements) -> Iterato
     """Read the 99th percentile of the divergence, with the interval of order statistics."""
 
     def estimate(values: FloatArray) -> Estimate:
-        test = scipy.stats.quantile_test(values, p=0.99)
+        from scipy.stats import quantile_test  # takes most of a second to load
+
+        test = quantile_test(values, p=0.99)
         found: Any = test.confidence_interval(confidence_level=1 - 2 * question.alpha)
         low, high = float(found.low), float(found.high)
         return Estimate(

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 
 from pytest_modelbench.data.groups import coded, counts
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
@@ -201,7 +200,9 @@ def _other_order(student: Predictions, teacher: Predictions, same: Mask) -> tupl
     of = len(student.columns)
     pairs = np.searchsorted(student.columns, teacher.labels) * of + np.searchsorted(student.columns, student.labels)
     table = np.bincount(pairs, minlength=of * of).reshape(of, of)
-    theirs, ours = scipy.optimize.linear_sum_assignment(-table)
+    from scipy.optimize import linear_sum_assignment
+
+    theirs, ours = linear_sum_assignment(-table)
     if table[theirs, ours].sum() < 0.8 * len(same):
         return ()
     moved = [(student.columns[s], student.columns[t]) for t, s in zip(theirs, ours, strict=True) if t != s]

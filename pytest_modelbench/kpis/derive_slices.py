@@ -60,7 +60,7 @@ def slice_drop(question: Question, measurements: Measurements) -> Iterator[Evide
     Raises:
         DoesNotFit: the data name no slices.
     """
-    groupings = measurements.data().slices()
+    groupings = measurements.data().slices(question.options["missing"], question.options["bins"])
     if not groupings:
         raise DoesNotFit(
             "slice_drop needs slices, and the evaluation data name none. Write EvalData(..., slices={'night': night})"
@@ -74,6 +74,7 @@ def slice_drop(question: Question, measurements: Measurements) -> Iterator[Evide
             )
     groups = [group for one in groupings for group in grouped(one.codes, one.names, *right)]
     evidence, worst = worst_drop(question, student, groups, "slice")
+    evidence = replace(evidence, notes=(*evidence.notes, *(one.told for one in groupings if one.missing)))
     members = next(mask for one in groupings for name, mask in one.with_names() if name == worst.name)
     yield _with_samples(evidence, student, right[1] & ~right[0] & members)
 

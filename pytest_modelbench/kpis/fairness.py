@@ -6,8 +6,15 @@ from collections.abc import Iterator, Mapping
 
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, UNBOUNDED, Kpi
 
-_OPTIONS: Mapping[str, object] = {"feature": None, "control": None, "min_n": 20, "confidence": None}
-_METHOD = "fairlearn's MetricFrame by group, bootstrap within each group"
+_OPTIONS: Mapping[str, object] = {
+    "feature": None,
+    "control": None,
+    "missing": None,
+    "bins": None,
+    "min_n": 20,
+    "confidence": None,
+}
+_METHOD = "rates by group from counts, as fairlearn's MetricFrame gives them; bootstrap within each group"
 _RATES = {
     "demographic_parity": ("selection rates", "fairlearn.metrics.demographic_parity"),
     "equalized_odds": ("true or false positive rates, whichever differ more", "fairlearn.metrics.equalized_odds"),

@@ -1,4 +1,4 @@
-"""The rates of each group, by fairlearn and from sums, and how far apart they are."""
+"""The rates of each group, from counts and sums, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.kpis.derive_sums import positions, targets_of
-from pytest_modelbench.probes.columns import slices
-from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.stats.cells import FloatArray, Sums, noise_of_few, share_of
 
 Array = npt.NDArray[Any]
@@ -33,11 +30,26 @@ class Rates:
     loss: FloatArray | None = None
 
     @classmethod
-    def of_counts(cls, sums: Sums, groups: int, judged: Sequence[int], seen: Sums, rng: np.random.Generator) -> Rates:
-        """Return the rates of resampled counts of each group and class, of the judged classes."""
-        drawn, known = _counted(sums, groups, judged), _counted(seen, groups, judged)
+    def of_counts(cls, seen: Sums, least: int) -> Rates:
+        """Return the rates of the counts of each group and judged class, as fairlearn's MetricFrame has them.
+
+        A rate whose denominator is smaller than `least` is NaN; of nothing, fairlearn says that it is 0.
+        """
+        found = {
+            name: np.where(whole >= (least if name in {"tpr", "fpr"} else 0), share_of(part, whole), np.nan)
+            for name, (part, whole) in _counted(seen).items()
+        }
+        return cls(**found)
+
+    @classmethod
+    def of_resamples(cls, drawn: Sums, seen: Sums, kpi: str, rng: np.random.Generator) -> Rates:
+        """Return the rates that a KPI compares, of resampled counts."""
+        parts, known = _counted(drawn), _counted(seen)
         return cls(
-            **{name: share_of(*drawn[name]) + noise_of_few(*known[name], len(drawn[name][0]), rng) for name in drawn}
+            **{
+                name: share_of(*parts[name]) + noise_of_few(*known[name], len(parts[name][0]), rng)
+                for name in used_rates(kpi)
+            }
         )
 
     @classmethod
@@ -45,17 +57,17 @@ class Rates:
         """Return the mean loss of each group."""
         return cls(loss=share_of(sums["loss"], sums["n"]))
 
+    def filled(self, seen: Rates, kpi: str) -> Rates:
+        """Return rates in which a resample without a rate has the one of all samples."""
+        found = {}
+        for name in used_rates(kpi):
+            rates = getattr(self, name)
+            found[name] = np.where(np.isfinite(rates), rates, getattr(seen, name))
+        return Rates(**found)
+
     def used(self, kpi: str) -> list[tuple[str, FloatArray]]:
         """Return the rates that a KPI compares, each of shape (resamples, groups, classes)."""
-        if kpi.startswith("demographic_parity"):
-            names = ["selection"]
-        elif kpi.startswith("equalized_odds"):
-            names = ["tpr", "fpr"]
-        elif kpi.startswith("equal_opportunity"):
-            names = ["tpr"]
-        else:
-            names = ["loss" if kpi.startswith("group_loss") else "accuracy"]
-        found = [(name, getattr(self, name)) for name in names]
+        found = [(name, getattr(self, name)) for name in used_rates(kpi)]
         return [(name, rates if rates.ndim == 3 else rates[:, :, None]) for name, rates in found]
 
     def shown(self, kpi: str, judged: Sequence[int]) -> tuple[str, list[float]] | None:
@@ -90,17 +102,26 @@ class Rates:
         return found
 
 
-def _counted(sums: Sums, groups: int, judged: Sequence[int]) -> dict[str, tuple[FloatArray, FloatArray]]:
+def used_rates(kpi: str) -> tuple[str, ...]:
+    """Return the names of the rates that a KPI compares."""
+    if kpi.startswith("demographic_parity"):
+        return ("selection",)
+    if kpi.startswith("equalized_odds"):
+        return "tpr", "fpr"
+    if kpi.startswith("equal_opportunity"):
+        return ("tpr",)
+    return ("loss" if kpi.startswith("group_loss") else "accuracy",)
+
+
+def _counted(sums: Sums) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Return each rate's part and whole, (resamples, groups, classes) or (resamples, groups)."""
-    n = sums["n"][:, :, None]
-    said, true, hit = (sums[name].reshape(len(n), groups, -1) for name in ("said", "true", "hit"))
-    right = hit.sum(axis=2)
-    said, true, hit = said[:, :, judged], true[:, :, judged], hit[:, :, judged]
+    said, true, hit = (sums[name] for name in ("said", "true", "hit"))
+    n = np.broadcast_to(sums["n"][:, :, None], said.shape)
     return {
-        "selection": (said, np.broadcast_to(n, said.shape)),
+        "selection": (said, n),
         "tpr": (hit, true),
         "fpr": (said - hit, n - true),
-        "accuracy": (right, sums["n"]),
+        "accuracy": (sums["right"], sums["n"]),
     }
 
 
@@ -136,61 +157,3 @@ def _ratio(first: FloatArray, second: FloatArray) -> FloatArray:
     unbounded = np.where(first > 0, MOST_RATIO, 1.0)
     found = np.clip(np.divide(first, second, out=unbounded, where=second > 0), -MOST_RATIO, MOST_RATIO)
     return np.where(np.isnan(first) | np.isnan(second), np.nan, found)
-
-
-def frame_rates(
-    model: Predictions, codes: Array, names: Sequence[str], classes: Array, judged: Sequence[int], least: int
-) -> Rates:
-    """Return the rates of each group as fairlearn's MetricFrame gives them.
-
-    It is given one row for each combination of group, target and label that occurs, weighted by how often. A rate
-    whose denominator is smaller than `least` is NaN; of nothing, fairlearn says that it is 0.
-    """
-    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
-    from sklearn.metrics import accuracy_score, mean_absolute_error
-
-    def frame(metrics: dict[str, Any], y_true: Array, y_pred: Array, group: Array, weight: Array) -> dict[str, Any]:
-        found = MetricFrame(
-            metrics=metrics,
-            y_true=y_true,
-            y_pred=y_pred,
-            sensitive_features=group,
-            sample_params={name: {"sample_weight": weight} for name in metrics},
-        )
-        return {name: found.by_group[name].reindex(range(len(names))).to_numpy(dtype=float) for name in metrics}
-
-    if not len(classes):
-        inside = codes >= 0
-        values, targets = model.labels[inside], targets_of(model)[inside]
-        found = frame({"loss": mean_absolute_error}, targets, values, codes[inside], np.ones(len(values)))
-        return Rates(loss=found["loss"][None])
-    rows, weight = _combinations(model, codes, classes)
-    group, true, said = rows
-    accuracy = frame({"accuracy": accuracy_score}, true, said, group, weight)["accuracy"]
-    rates = {"selection": selection_rate, "tpr": true_positive_rate, "fpr": false_positive_rate}
-    by_class: dict[str, list[Array]] = {name: [] for name in rates}
-    for positive in judged:
-        y_true, y_pred = (true == positive).astype(int), (said == positive).astype(int)
-        found = frame(rates, y_true, y_pred, group, weight)
-        n, hits = (np.bincount(group, weight * mask, len(names)) for mask in (np.ones_like(y_true), y_true))
-        found["tpr"] = np.where(hits >= least, found["tpr"], np.nan)
-        found["fpr"] = np.where(n - hits >= least, found["fpr"], np.nan)
-        for name in rates:
-            by_class[name].append(found[name])
-    stacked = {name: np.stack(values, axis=1)[None] for name, values in by_class.items()}
-    return Rates(**stacked, accuracy=accuracy[None])
-
-
-def _combinations(model: Predictions, codes: Array, classes: Array) -> tuple[tuple[Array, ...], Array]:
-    """Return the combinations of group, target and label that occur, and the number of samples of each."""
-    many = len(classes)
-    counts: dict[int, int] = {}
-    for part in slices(len(model)):
-        said, true = positions(model.labels[part], classes), positions(targets_of(model)[part], classes)
-        known = (codes[part] >= 0) & (said >= 0) & (true >= 0)
-        keys = (codes[part].astype(np.int64) * many + true) * many + said
-        for key, count in zip(*np.unique(keys[known], return_counts=True), strict=True):
-            counts[int(key)] = counts.get(int(key), 0) + int(count)
-    keys = np.array(sorted(counts), dtype=np.int64)
-    weight = np.array([counts[int(key)] for key in keys], dtype=float)
-    return (keys // many**2, keys // many % many, keys % many), weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -189,4 +189,17 @@ def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evi
     """Derive a KPI: one piece of evidence for each look at the data, in order."""
     module, _, name = question.kpi.derive.partition(":")
     derive = getattr(importlib.import_module(f"pytest_modelbench.kpis.{module}"), name)
-    return cast("Iterator[Evidence]", derive(question, measurements))
+    found = cast("Iterator[Evidence]", derive(question, measurements))
+    return (_within_bounds(question.kpi, evidence) for evidence in found)
+
+
+def _within_bounds(kpi: Kpi, evidence: Evidence) -> Evidence:
+    """Return evidence whose ends are no further out than the KPI can be, as those by resampling may be."""
+    low, high = kpi.bounds
+    student, teacher = (
+        one and replace(one, estimate=one.estimate.within(low, high)) for one in (evidence.student, evidence.teacher)
+    )
+    comparison = evidence.comparison
+    if comparison is not None and comparison.difference is not None:
+        comparison = replace(comparison, difference=comparison.difference.within(low - high, high - low))
+    return replace(evidence, student=student or evidence.student, teacher=teacher, comparison=comparison)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
-from pytest_modelbench.errors import DataError, MeasurementError, cause_of
+from pytest_modelbench.errors import DataError, MeasurementError, cause_of, message_of
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.probes.meaning import Predictions
 from pytest_modelbench.stats.paired import IntArray, Statistic
@@ -53,7 +54,10 @@ def own_statistic(question: Question, predictions: Predictions) -> Statistic:
         except Exception as error:
             if len(np.unique(index)) < len(index):
                 return math.nan  # undefined on this resample, as for scikit-learn's metrics
-            raise MeasurementError(f"the metric of {question.kpi.name} raised {cause_of(error)}") from error
+            which = (
+                ". Write positive= to name the class that is looked for" if "pos_label" in message_of(error) else ""
+            )
+            raise MeasurementError(f"the metric of {question.kpi.name} raised {cause_of(error)}{which}") from error
 
     return measured
 
@@ -81,7 +85,10 @@ def received(question: Question, predictions: Predictions) -> str:
 def _computation(question: Question, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:
     metric = question.kpi.metric
     if isinstance(metric, str):
-        scorer = get_scorer(metric)
+        scorer, positive = get_scorer(metric), question.options.get("positive")
+        if positive is not None:
+            predictions = _against_the_rest(predictions, positive)
+            targets = np.asarray(predictions.targets)
         stand_in = (_Regressor if predictions.task == "regression" else _Classifier)(predictions)
         return lambda index: scorer(stand_in, index, targets[index])
     if all(hasattr(metric, name) for name in ("update", "compute", "reset")):
@@ -91,6 +98,30 @@ def _computation(question: Question, predictions: Predictions, targets: Array) -
     if hasattr(metric, "compute"):
         return lambda index: metric.compute(predictions=given[index], references=targets[index])
     return lambda index: metric(targets[index], given[index])
+
+
+def _against_the_rest(predictions: Predictions, positive: Any) -> Predictions:
+    """Return predictions of one class, as 1, against all others, as 0: what scorers of two classes look for.
+
+    Raises:
+        DataError: there is no such class.
+    """
+    classes = np.unique(predictions.labels if predictions.columns is None else predictions.columns)
+    known = [str(one) for one in np.union1d(classes, np.unique(np.asarray(predictions.targets))).tolist()]
+    if predictions.task not in {"binary", "multiclass"} or str(positive) not in known:
+        raise DataError(f"positive={positive!r} is none of the classes {', '.join(known[:10])}")
+    labels, targets = (
+        (np.asarray(one).astype(str) == str(positive)).astype(np.int64)
+        for one in (predictions.labels, predictions.targets)
+    )
+    if predictions.scores is None or predictions.columns is None:
+        return replace(predictions, labels=labels, targets=targets, columns=None, memo={})
+    hit = np.asarray(predictions.columns).astype(str) == str(positive)
+    chance = predictions.probabilities(slice(None))[:, hit].sum(axis=1)
+    scores, columns = np.stack([1 - chance, chance], axis=1), np.array([0, 1])
+    return replace(
+        predictions, labels=labels, targets=targets, scores=scores, columns=columns, meaning="probabilities", memo={}
+    )
 
 
 def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Callable[[IntArray], Any]:

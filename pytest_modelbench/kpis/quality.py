@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
 
 _FORWARD = "one forward pass over the evaluation data"
 _BOOTSTRAP = f"{_FORWARD}; paired bootstrap by sample"
+_DELONG = f"{_FORWARD} of each model; placement values of all samples (DeLong)"
 _TANGO = f"{_FORWARD}; Wilson interval, Tango's score interval for the paired difference"
 
 _JUDGED = {"confidence": None, "allow_weak_teacher": False}
@@ -21,10 +23,10 @@ def _scored(name: str, unit: str, better: str, definition: str, source: str, bou
         unit=unit,
         better=better,
         definition=definition,
-        method=_BOOTSTRAP,
+        method=_DELONG if name == "roc_auc" else _BOOTSTRAP,
         source=source,
         probe="predictions",
-        derive="derive_metrics:roc_auc" if name == "roc_auc" else "derive_sums:summed",
+        derive="derive_auc:roc_auc" if name == "roc_auc" else "derive_sums:summed",
         bounds=bounds,
         options={**({"average": "macro"} if name in _AVERAGED else {}), **_JUDGED},
     )
@@ -81,7 +83,7 @@ def _divergence(suffix: str, what: str) -> Kpi:
     )
 
 
-def _drop(name: str, derive: str, definition: str, options: dict[str, int]) -> Kpi:
+def _drop(name: str, derive: str, definition: str, options: dict[str, Any]) -> Kpi:
     return Kpi(
         name=name,
         pillar="quality",
@@ -177,7 +179,10 @@ KPIS = (
         options=_JUDGED,
     ),
     _drop("class_drop", "derive_slices:class_drop", "largest drop of a class's recall", {}),
-    _drop("slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data", {}),
+    _drop(
+        "slice_drop", "derive_slices:slice_drop", "largest drop of accuracy in a named slice of the data",
+        {"missing": None, "bins": None},
+    ),
     _drop(
         "weak_slice_drop", "derive_weak_slice:weak_slice_drop", "drop of accuracy in the slice of the inputs that a "
         "shallow tree finds to be lost most, on samples that the search has not seen", {"depth": 3},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.missing import missing_rows
 from pytest_modelbench.errors import DataError, DoesNotFit, shown
 from pytest_modelbench.probes.anchoring import doubt_about, order_of_classes
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
@@ -30,7 +31,8 @@ class Predictions:
 
     `labels` are predicted labels (classification) or values (regression). `scores` are the outputs with one
     column per label of `columns`, in sorted order, or None for models that return labels; like the outputs they may
-    be mapped from a file. `task` and `meaning` are stated in every reading that depends on them.
+    be mapped from a file. `task` and `meaning` are stated in every reading that depends on them. `memo` keeps what
+    several KPIs derive from them.
     """
 
     outputs: Outputs
@@ -40,6 +42,7 @@ class Predictions:
     targets: Array | None
     scores: Array | None = None
     columns: Array | None = None
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ids(self) -> Sequence[Any]:
@@ -131,7 +134,7 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
         array = array[:, 0]
     if targets is not None and targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
-    _check_finite_targets(targets, outputs.ids)
+    _check_finite_targets(targets, outputs.ids, data.classes)
     task = data.task or infer_task(outputs.model, array, targets)
     if task == "regression":
         _expect_one_value(outputs.model, array, targets)
@@ -144,14 +147,22 @@ def interpret(outputs: Outputs, data: EvalData) -> Predictions:
     return _many_columns(outputs, array, targets, task, meaning, data.classes)
 
 
-def _check_finite_targets(targets: Array | None, ids: Sequence[Any]) -> None:
-    if targets is None or targets.dtype.kind != "f":
+def _check_finite_targets(targets: Array | None, ids: Sequence[Any], classes: Sequence[Any] | None) -> None:
+    """Refuse targets that are missing; a text such as 'nan' is none if the data name a class so."""
+    if targets is None or targets.dtype.kind not in "fUO":
         return
-    bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    if targets.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    else:
+        named = [] if classes is None else [one for one in classes if isinstance(one, str)]
+        gone = missing_rows(targets.ravel()) & ~np.isin(targets.ravel().astype(str), named)
+        bad = np.flatnonzero(gone.reshape(len(targets), -1).any(axis=1))
     if len(bad):
-        raise DataError(
-            f"the targets hold NaN for {len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        told = f"{len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        listed = (
+            "" if targets.dtype.kind == "f" else ". If a class has such a name, list it: EvalData(..., classes=[...])"
         )
+        raise DataError(f"the targets hold NaN for {told}{listed}")
 
 
 def _check_labels(model: str, labels: Array, targets: Array | None) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.data.hashing import contents
+from pytest_modelbench.data.missing import values_of
 from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import (
@@ -166,7 +167,9 @@ class _Targets:
     def append(self, targets: Any) -> None:
         if targets is None:
             return
-        array = as_array(targets).copy()  # a loader may read into the same buffer every time
+        listed = isinstance(targets, list | tuple)  # in which NumPy would make the text 'nan' of a missing one
+        array = values_of(targets) if listed else as_array(targets)
+        array = array.copy()  # a loader may read into the same buffer every time
         self._held += array.nbytes
         if self._held > NARROWED_BYTES:
             if self._held - array.nbytes <= NARROWED_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -88,11 +89,25 @@ class CellSums:
 
     def resamples(self, count: int) -> Sums:
         """Return the sums of resamples, each of shape (count, kinds)."""
-        drawn = np.concatenate(
-            [self._rng.multinomial(cells, np.full(cells, 1 / cells), size=count) for cells in self._cells if cells],
-            axis=1,
-        ).astype(float)
-        return {name: drawn @ sums for name, sums in self._sums.items()}
+        found = {name: np.zeros((count, sums.shape[1])) for name, sums in self._sums.items()}
+        for first, last in itertools.pairwise(self._offsets.tolist()):
+            if first == last:
+                continue
+            drawn = drawn_evenly(last - first, count, self._rng)
+            for name, sums in self._sums.items():
+                kinds = np.flatnonzero(sums[first:last].any(axis=0))  # a stratum often has few kinds of its own
+                found[name][:, kinds] += drawn @ sums[first:last, kinds]
+        return found
+
+
+def drawn_evenly(cells: int, count: int, rng: np.random.Generator) -> FloatArray:
+    """Return how often each of `cells` equally likely cells is drawn in as many draws, shape (count, cells).
+
+    That is a multinomial draw; counting places takes a fifth of the time of a binomial draw for each cell.
+    """
+    places = rng.integers(0, cells, size=(count, cells), dtype=np.int32).astype(np.intp)
+    places += np.arange(count)[:, None] * cells
+    return np.bincount(places.ravel(), minlength=count * cells).reshape(count, cells).astype(np.float64)
 
 
 def share_of(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy
+from scipy.special import stdtrit
 
 from pytest_modelbench.results import Comparison, Estimate
 from pytest_modelbench.stats.intervals import (
@@ -110,7 +110,7 @@ def compare_percentiles(
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(placements, np.full(placements, 1 / placements), size=RESAMPLES)
     resampled = [_weighted_quantiles(clusters, p, draws) for clusters in pooled]
-    factor = math.sqrt(placements / (placements - 1)) * float(scipy.stats.t.ppf(1 - alpha, placements - 1))
+    factor = math.sqrt(placements / (placements - 1)) * float(stdtrit(placements - 1, 1 - alpha))
     half_log = float(np.std(np.log(resampled[0] / resampled[1]), ddof=1)) * factor
     half_gap = float(np.std(resampled[0] - resampled[1], ddof=1)) * factor
     return Comparison(

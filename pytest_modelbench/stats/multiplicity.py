@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy
+from scipy.special import bdtrc
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -32,4 +32,4 @@ def lost_p(lost: int, gained: int) -> float:
     """
     if lost + gained == 0:
         return 1.0
-    return float(scipy.stats.binomtest(lost, lost + gained, 0.5, alternative="greater").pvalue)
+    return float(bdtrc(lost - 1, lost + gained, 0.5)) if lost else 1.0

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import scipy
+from scipy.special import bdtr, ndtri
 
 from pytest_modelbench.results import Comparison, Estimate
 
 IntArray = npt.NDArray[np.intp]
 Statistic = Callable[[IntArray], float]
+RESOLUTION = 1e-13
 
 
 def tango_interval(lost: int, gained: int, n: int, alpha: float) -> Estimate:
@@ -32,7 +33,7 @@ def tango_interval(lost: int, gained: int, n: int, alpha: float) -> Estimate:
     >>> round(estimate.high, 4) == round(1.6449**2 / (100 + 1.6449**2), 4)
     True
     """
-    z = float(scipy.stats.norm.ppf(1 - alpha))
+    z = float(ndtri(1 - alpha))
     point = (lost - gained) / n
 
     def excess(delta: float, side: float) -> float:
@@ -57,15 +58,8 @@ def _tango_score(lost: int, gained: int, n: int, delta: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    ends = function(low), function(high)
-    if not (math.isfinite(ends[0]) and math.isfinite(ends[1])) or ends[0] * ends[1] > 0:
-        return _bisect(function, low, high)
-    return float(scipy.optimize.brentq(function, low, high, xtol=1e-12))
-
-
-def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
-    """Find the sign change of a falling function that may be infinite at an end."""
-    for _ in range(200):
+    """Find the sign change of a falling function that may be infinite at an end, by bisection."""
+    while high - low > RESOLUTION:
         middle = (low + high) / 2
         if function(middle) > 0:
             low = middle
@@ -82,7 +76,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
     """
     if lost + gained == 0:
         return 1.0
-    return float(scipy.stats.binomtest(lost, lost + gained, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))
 
 
 def paired_bootstrap(

@@ -11,9 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error
-from tables import evidence
+from tables import FixedSources, evidence
 
+from pytest_modelbench import EvalData
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.gates import read_gate
+from pytest_modelbench.kpis import derive_fairness
+from pytest_modelbench.kpis.group_counts import GroupCounts
+from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.settings import Settings
 
 FUNCTIONS = {
     "demographic_parity_difference": (fairlearn.demographic_parity_difference, 100),
@@ -179,11 +185,16 @@ def test_rates_of_one_group_only_are_an_error() -> None:
         (None, {}, "needs a sensitive feature, and the evaluation data name none"),
         ({"sex": HALVES, "age": HALVES}, {}, "several sensitive features: sex, age. Write feature='sex'"),
         ({"sex": HALVES}, {"feature": "gender"}, "there is no sensitive feature 'gender'; there are sex"),
-        ({"age": np.arange(120)}, {}, "has 120 groups, of which 0 have 20 samples or more"),
+        (
+            {"age": np.arange(120)},
+            {},
+            "'age' has 120 different numbers, each of which would be a group. Write bins=4",
+        ),
+        ({"age": np.arange(120).astype(str)}, {}, "has 120 groups, of which 0 have 20 samples or more"),
         ({"sex": np.repeat("f", 120)}, {}, "has 1 groups, of which 1 have 20 samples or more"),
         ({"sex": HALVES}, {"positive": 7}, "positive=7 is none of the classes 0, 1"),
     ],
-    ids=["none", "several", "unknown", "continuous", "one group", "no such class"],
+    ids=["none", "several", "unknown", "continuous", "one text for each", "one group", "no such class"],
 )
 def test_what_cannot_be_compared(sensitive: Any, options: dict[str, Any], words: str) -> None:
     """Each told with what was found and what to write."""
@@ -389,3 +400,104 @@ def test_ratio_of_gaps_has_the_ends_of_both() -> None:
     assert ratio.low is not None
     assert ratio.high is not None
     assert ratio.low < ratio.value < 5 < ratio.high
+
+
+def many_groups(rate_of_last: float, groups: int = 10, n: int = 1000) -> dict[str, Any]:
+    """Return a student that selects everybody of all groups but the last one."""
+    group = np.arange(n) % groups
+    said = np.where(group == groups - 1, np.arange(n) < rate_of_last * n, 1)
+    return {
+        "student": said,
+        "teacher": (np.arange(n) // groups) % 2,
+        "targets": (np.arange(n) // groups) % 2,
+        "data": {"sensitive": {"g": [f"g{one}" for one in group]}, "task": "binary", "outputs": "labels"},
+    }
+
+
+def test_the_groups_that_cause_a_gap_are_told_first() -> None:
+    """Lowest and highest, where there are more than a line can hold; and no end is beyond what a share can be."""
+    found = evidence("demographic_parity_difference", **many_groups(0.0))
+    note = next(one for one in found.notes if one.startswith("selection rate"))
+    assert note == (
+        "selection rate of the student: g9 0.0%, g0 100.0%, g1 100.0%, 4 between, g6 100.0%, g7 100.0%, g8 100.0%"
+    )
+    assert found.student.value == 100
+    assert found.student.estimate.high == 100
+
+
+@few
+@given(SEEDS)
+def test_missing_values_are_left_out_or_a_group(seed: int) -> None:
+    """As fairlearn reads the data without them, or with a group more; an error by default, which says what to write."""
+    targets, student, _, group = drawn(seed, 3, 400)
+    listed: list[Any] = [None if at % 5 == 0 else one for at, one in enumerate(group.tolist())]
+    named = np.array(["missing" if one is None else one for one in listed])
+    kept = named != "missing"
+    data = {"sensitive": {"sex": listed}, "task": "binary", "outputs": "labels"}
+    models: dict[str, Any] = {"student": student, "targets": targets}
+    function = fairlearn.demographic_parity_difference
+    with pytest.raises(MeasurementError, match="missing for 80 of 400 samples.*missing='exclude'"):
+        evidence("demographic_parity_difference", **models, data=data)
+    found = evidence("demographic_parity_difference", **models, data=data, missing="exclude")
+    wanted = function(targets[kept], student[kept], sensitive_features=named[kept])
+    assert found.student.value == pytest.approx(100 * wanted)
+    assert found.student.n == 320
+    assert "80 samples without sex are left out" in found.student.method
+    for options, said in (({"missing": "group"}, {}), ({}, {"missing": "group"})):
+        found = evidence("demographic_parity_difference", **models, data={**data, **said}, **options)
+        assert found.student.value == pytest.approx(100 * function(targets, student, sensitive_features=named))
+        assert "80 samples without sex are the group 'missing'" in found.student.method
+
+
+def test_numbers_are_put_into_bins() -> None:
+    """By the gate or by the data, as many groups as are asked for, or at the edges that are stated."""
+    rng = np.random.default_rng(0)
+    targets, student = rng.integers(0, 2, (2, 600))
+    age = rng.integers(18, 80, 600)
+    data = {"sensitive": {"age": age}, "task": "binary", "outputs": "labels"}
+    models: dict[str, Any] = {"student": student, "targets": targets}
+    coarse = np.digitize(age, [30, 50])
+    wanted = 100 * fairlearn.demographic_parity_difference(targets, student, sensitive_features=coarse)
+    for options, said in (
+        ({"bins": [30, 50]}, {}),
+        ({}, {"bins": {"age": (30, 50)}}),
+        ({"bins": [30, 50]}, {"bins": 7}),
+    ):
+        found = evidence("demographic_parity_difference", **models, data={**data, **said}, **options)
+        assert [row["name"] for row in found.breakdown] == ["< 30", "30 to < 50", ">= 50"]
+        assert found.student.value == pytest.approx(wanted)
+    found = evidence("demographic_parity_difference", **models, data=data, bins=4)
+    sizes = [row["n"] for row in found.breakdown]
+    assert len(sizes) == 4
+    assert min(sizes) > 100
+
+
+def test_kpis_of_a_feature_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are counted and resampled once for all of them; another feature or another error is read anew."""
+    counted = []
+
+    class Counted(GroupCounts):
+        def __init__(self, *args: Any) -> None:
+            counted.append(args[-2])
+            super().__init__(*args)
+
+    monkeypatch.setattr(derive_fairness, "GroupCounts", Counted)
+    given = many_groups(0.05)
+    sources = FixedSources(given["student"], given["teacher"], fairness_data(given))
+    session = BenchSession()
+    for kpi, options in (
+        ("demographic_parity_drift", {}),
+        ("equalized_odds_drift", {}),
+        ("group_accuracy_gap", {"confidence": 0.95}),
+        ("equal_opportunity_ratio_drift", {}),
+        ("group_accuracy_gap", {"confidence": 0.9999}),
+    ):
+        gate = read_gate((kpi,), options)
+        plan = ItemPlan(nodeid=f"{kpi} {options}", student="student", gates=(gate,), settings=Settings(enabled=True))
+        result, _ = session.judge(plan, gate, sources)
+        assert result.student_reading is not None, result.reason
+    assert counted == [999, 19_999]
+
+
+def fairness_data(given: dict[str, Any]) -> EvalData:
+    return EvalData(np.arange(len(given["student"]), dtype=float)[:, None], given["targets"], **given["data"])

@@ -16,6 +16,7 @@ from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 
 from pytest_modelbench import EvalData, MeasurementError
 from pytest_modelbench.gates import read_gate
+from pytest_modelbench.kpis import derive_metrics
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
 
@@ -195,3 +196,47 @@ def test_scores_of_a_model_without_scores_are_refused() -> None:
             "rank", ">= 0", student=labels, teacher=labels, targets=labels, metric=_mean_rank, better="higher",
             inputs="scores",
         )  # fmt: skip
+
+
+WORDS = np.where(np.arange(200) % 3 == 0, "spam", "ham")
+SAID = np.where(np.arange(200) % 7 == 0, "ham", WORDS)
+
+
+@pytest.mark.parametrize("positive", ["spam", "ham"])
+def test_positive_class_of_a_scorer(positive: str) -> None:
+    """Scorers of two classes look for 1, and classes have names: `positive=` says which one is looked for."""
+    found = value("f1", student=SAID, targets=WORDS, positive=positive)
+    assert found == pytest.approx(metrics.f1_score(WORDS, SAID, pos_label=positive))
+    scores = np.random.default_rng(0).normal(size=200) + (WORDS == "spam")
+    outputs = np.stack([-scores, scores], axis=1) / 2
+    found = value(
+        "average_precision", student=outputs, targets=WORDS, positive=positive, data={"classes": ["ham", "spam"]}
+    )
+    sign = 1 if positive == "spam" else -1
+    assert found == pytest.approx(metrics.average_precision_score(positive == WORDS, sign * scores))
+
+
+def test_positive_class_that_is_not_said_or_not_there() -> None:
+    """The message names the option, or the classes."""
+    with pytest.raises(MeasurementError, match="pos_label=1 is not a valid label.*Write positive= to name the class"):
+        value("f1", student=SAID, targets=WORDS)
+    with pytest.raises(MeasurementError, match="positive='eggs' is none of the classes ham, spam"):
+        value("f1", student=SAID, targets=WORDS, positive="eggs")
+
+
+@pytest.mark.parametrize(("slow_calls", "resampled"), [(1, True), (10_000, False)], ids=["first call", "every call"])
+def test_the_second_call_decides_whether_a_metric_is_too_slow(
+    slow_calls: int, resampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one may import a library, and says nothing of the others."""
+    now, calls = [0.0], [0]
+    monkeypatch.setattr(derive_metrics.time, "perf_counter", lambda: now[0])
+
+    def metric(targets: Any, predictions: Any) -> float:
+        calls[0] += 1
+        now[0] += 0.5 if calls[0] <= slow_calls else 0.0001
+        return float((targets == predictions).mean())
+
+    found = evidence("mine", student=STUDENT, metric=metric, better="higher").student
+    assert (found.estimate.low is not None) is resampled
+    assert ("too slow to resample" in found.method) is not resampled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import evidence
 
+from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.gates import read_gate
+from pytest_modelbench.probes.own_rounds import OwnRounds
+from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.paired import tango_interval
 
 
@@ -163,3 +170,96 @@ def test_regression_has_no_classes(kpi: str) -> None:
     data = {"task": "regression", "slices": {"low": values < 0.5}}
     with pytest.raises(MeasurementError, match="one label per sample, and the task is regression"):
         evidence(kpi, student=values + 9, teacher=values, targets=values, data=data)
+
+
+class Rules:
+    """A teacher that is always right, a student that is wrong from number 800 on; samples say their number."""
+
+    def __init__(self, data: EvalData) -> None:
+        self._data = data
+
+    def candidate(self, role: str) -> Any:
+        def answer(batch: Any) -> Any:
+            words = isinstance(batch, list)
+            age = (
+                [float(text.split()[1]) for text in batch]
+                if words
+                else batch["age"]
+                if isinstance(batch, Mapping)
+                else batch[:, -1]
+            )
+            return np.where((np.asarray(age) >= 800) & (role == "student"), 1, 0)
+
+        return FakeModel(answer)
+
+    def has(self, role: str) -> bool:
+        return role == "teacher"
+
+    def data(self) -> Any:
+        return self._data
+
+    def recorded(self, kpi: str) -> Mapping[str, float]:
+        return {}
+
+    def own_rounds(self) -> OwnRounds:
+        return OwnRounds(seconds=None, iterations=1, enabled=False)
+
+
+def weak_slice(inputs: Any, **options: Any) -> Any:
+    """Return the evidence of the search."""
+    data = EvalData(inputs, task="multiclass", outputs="labels", **options)
+    gate = read_gate(("weak_slice_drop",), {})
+    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
+    result, judgement = BenchSession().judge(plan, gate, Rules(data))
+    if judgement is None:
+        raise MeasurementError(result.reason)
+    return judgement.evidence
+
+
+@pytest.mark.parametrize("form", ["stream", "stream of mappings", "mapping"])
+def test_weak_slice_of_batches_and_mappings(form: str) -> None:
+    """Inputs are read batch by batch, and each number of a mapping has its name."""
+    age, noise = np.arange(1000.0), np.random.default_rng(0).normal(size=1000)
+    targets = np.zeros(1000, dtype=int)
+    columns = {"noise": noise, "age": age}
+    cuts = [slice(at, at + 100) for at in range(0, 1000, 100)]
+    if form == "mapping":
+        found = weak_slice(columns, targets=targets)
+    elif form == "stream":
+        found = weak_slice([(np.stack([noise, age], axis=1)[cut], targets[cut]) for cut in cuts])
+    else:
+        found = weak_slice([({name: one[cut] for name, one in columns.items()}, targets[cut]) for cut in cuts])
+    name = r"x\[1\]" if form == "stream" else "age"
+    assert re.fullmatch(rf"weakest slice: {name} > (79|80)\d(\.\d)?", found.notes[0])
+    assert found.student.value > 90
+
+
+def test_weak_slice_of_named_groups() -> None:
+    """Where inputs are no numbers, the search is over sensitive features and slices; without any it is refused."""
+    words = [f"word {at}" for at in range(1000)]
+    where = np.where(np.arange(1000) >= 800, "south", np.where(np.arange(1000) % 2, "north", "east"))
+    targets = np.zeros(1000, dtype=int)
+    found = weak_slice(words, targets=targets, sensitive={"where": where}, slices={"odd": np.arange(1000) % 2 == 1})
+    assert found.notes[0] == "weakest slice: where=south"
+    assert "over sensitive features and slices" in found.student.method
+    with pytest.raises(MeasurementError, match="searches up to 1000 numbers for each sample, and the inputs have 0"):
+        weak_slice(words, targets=targets)
+
+
+def test_weak_slice_of_inputs_of_several_sizes() -> None:
+    """Padded batches have no columns to search in."""
+    batches = [(np.zeros((100, width)), np.zeros(100, dtype=int)) for width in (3, 3, 4)]
+    with pytest.raises(MeasurementError, match="the inputs have 3 in the first batch and 4 in a later one"):
+        weak_slice(batches, batch_size=100)
+
+
+def test_slices_of_missing_values() -> None:
+    """Left out and counted, as the gate says."""
+    n = 100
+    student = (np.arange(n) < 30).astype(int)
+    slices = {"night": [None if at % 2 else "yes" for at in range(n)]}
+    data = {"slices": slices}
+    right = np.zeros(n, dtype=int)
+    found = evidence("slice_drop", student=student, teacher=right, targets=right, data=data, missing="exclude")
+    assert found.student.value == pytest.approx(30)
+    assert "50 samples without night are left out" in found.notes
