@@ -169,13 +169,21 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
     return found
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> None:
-    """Ask for the fixtures that a kpi marker needs, before tests are parametrised."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> Generator[None, object, object]:
+    """Ask for the fixtures that a kpi marker needs, before tests are parametrised; see what nobody collects."""
     if collector.own_markers or (_may_be_marked(obj) and hasattr(obj, "pytestmark")):
         from pytest_modelbench import collection
 
         collection.ask_for_fixtures(collector, obj)
+    made = yield
+    if JUDGING in collector.config.stash and _may_be_marked(obj):
+        from pytest_modelbench.uncollected import note
+
+        note(collector, name, obj, made)
+    return made
 
 
 def _may_be_marked(candidate: object) -> bool:
@@ -204,7 +212,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     judging = config.stash.get(JUDGING, None)
     if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
-    from pytest_modelbench import collection, parametrisation
+    from pytest_modelbench import collection, parametrisation, uncollected
 
     mistakes: list[str] = []
     if judging is None:
@@ -213,6 +221,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mistakes += parametrisation.names_not_found(config, judging.settings, items)
         mistakes += collection.without_suite(config, judging.settings, items)
         mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
+        mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)
 
 

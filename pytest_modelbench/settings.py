@@ -116,14 +116,16 @@ def _device(text: str) -> str:
 
 
 def _writable_folder(text: str) -> str:
-    folder = Path(text)
+    folder = Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises where there is no home
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"a folder in one that exists. Make that first: mkdir -p {folder.parent}") from error
     except OSError as error:
         raise ValueError(f"a folder that can be written ({error.strerror or error})") from error
     if not os.access(folder, os.W_OK):
         raise ValueError("a folder that can be written (permission denied)")
-    return text
+    return str(folder)
 
 
 def _country(text: str) -> str:

@@ -34,9 +34,19 @@ LAYERS = (
         "collection",
         "fixture_lookup",
         "parametrisation",
+        "uncollected",
     ),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress"),
-    ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command", "contracting"),
+    (
+        "fixtures",
+        "judging",
+        "report_files",
+        "session_end",
+        "sla_file",
+        "suite_file",
+        "selfcheck_command",
+        "contracting",
+    ),
     ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

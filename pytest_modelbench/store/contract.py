@@ -19,7 +19,8 @@ from pytest_modelbench.probes.columns import Column, Flags, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import differing, reading_of, reference_of
-from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, rows_of_part
+from pytest_modelbench.store.recognising import TEXT
+from pytest_modelbench.store.recorded import DIGEST, FORMAT, VERSION, RecordedReading, rows_of_part
 
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
 HARDWARE = ("processor", "machine", "logical_cpus", "gpu")

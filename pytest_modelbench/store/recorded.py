@@ -19,10 +19,11 @@ import numpy.typing as npt
 from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.results import Reading, Reference, json_object
+from pytest_modelbench.store.recognising import TEXT, is_contract
 from pytest_modelbench.store.replacing import replacing
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
-TEXT, DIGEST = "contract.json", "contract.sha256"
+DIGEST = "contract.sha256"
 MOST_BYTES_OF_PART = 16 * 2**20
 Array = npt.NDArray[Any]
 
@@ -82,7 +83,10 @@ def write_contract(
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with (
+        replacing(path, "contract", is_contract) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+    ):
         data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
         told = json_object(
             {
