@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.outcomes import conclude, properties, without_our_frames
 from pytest_modelbench.probes.requests import read_request
-from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
+from pytest_modelbench.process_guard import ExitGuard, termination_as_interrupt
 from pytest_modelbench.progress import ProgressLine
 from pytest_modelbench.recording import Recorder
 from pytest_modelbench.report_files import ReportFiles, mistakes_in
@@ -60,6 +61,7 @@ class Judging:
         self.places_of_items: dict[str, str] = {}
         self.files = ReportFiles(settings, Path(config.invocation_params.dir), self._report_so_far)
         self.until_the_end = contextlib.ExitStack()
+        self.exits = ExitGuard(self._tell_exit)
         self.ended = False
         self.machine: MachineLock | None = None
         self.unlocked = ""
@@ -88,8 +90,16 @@ class Judging:
             reporter.ensure_newline()
             reporter.write_line("modelbench: waiting for another run on this machine to finish what it measures")
 
+    def _tell_exit(self, what: str) -> None:
+        """Say what ends the process at once, past what pytest captures."""
+        capture: Any = self.config.pluginmanager.getplugin("capturemanager")
+        if capture is not None:
+            capture.suspend_global_capture(in_=True)
+        print(f"\nERROR: {what}", file=sys.stderr, flush=True)
+
     def pytest_sessionstart(self) -> None:
         """From now on end as after Ctrl-C on SIGTERM, with reports; say first that there is none yet."""
+        self.until_the_end.enter_context(self.exits.watching())
         if self.worker is None:
             self.until_the_end.enter_context(termination_as_interrupt())
         if self._writes():
@@ -122,7 +132,7 @@ class Judging:
                 self.machine = MachineLock(waiting=self._tell_waiting)
             except MeasurementError as error:
                 self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
-        with self.machine.shared() if self.machine is not None else contextlib.nullcontext(), exits_refused():
+        with self.machine.shared() if self.machine is not None else contextlib.nullcontext():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -135,6 +145,7 @@ class Judging:
     def pytest_unconfigure(self) -> None:
         """Give SIGTERM back, and remove what the workers handed over."""
         self.until_the_end.close()
+        self.exits.status = self.exits.status or 0
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)
 
@@ -260,6 +271,7 @@ class Judging:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
         self.files.finish(session, self.record, self.settings, self.session.recorder)
+        self.exits.status = int(session.exitstatus)
 
     def _remember_durations(self) -> None:
         """Keep in pytest's cache how long measurements took, for --modelbench-plan."""

@@ -53,7 +53,7 @@ def must_fail(gates: Sequence[Mapping[str, Any]], config: pytest.Config, *, stri
 
 
 def passed_over_lines(config: pytest.Config, gates: Sequence[Mapping[str, Any]], *, ended: bool) -> Iterator[str]:
-    """Say what was not judged: gates without a verdict, classes that nobody collects, a modelbench.toml out of reach."""
+    """Say what was not judged: gates without a verdict, classes that nobody collects, files out of reach."""
     if not ended:
         yield "NOT RUN: the session was ended before all tests had their turn"
     untold = why_not_run(gates)

@@ -113,7 +113,7 @@ def test_incomplete_report_is_there_before_anything_of_the_users_runs(
     """A module that ends the process while it is imported leaves no earlier report that looks complete."""
     judge(GATE)
     assert read_report(pytester)["complete"] is True
-    seen = "import json\nSEEN = json.load(open('report.json'))\ndef test_seen(): assert SEEN['complete'] is False\n"
+    seen = "import json, pathlib\nSEEN = json.loads(pathlib.Path('report.json').read_text())\ndef test_seen(): assert SEEN['complete'] is False\n"
     finished = judge(seen + GATE)
     assert finished.result.ret == 0, finished.text
 

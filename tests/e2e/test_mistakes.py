@@ -81,11 +81,11 @@ def test_report_asked_for_without_judging(pytester: pytest.Pytester) -> None:
 
 
 def test_report_that_cannot_be_written(judge: Judge, pytester: pytest.Pytester) -> None:
-    """The table is still printed, the fault is told, the exit code is not 0."""
+    """It is told before anything is measured."""
     pytester.makefile(".txt", occupied="")
     finished = judge(marked("'parameters', '<= 5M'"), "--modelbench-json=occupied.txt/report.json")
-    assert finished.result.ret != 0
-    finished.result.stdout.fnmatch_lines(["*parameters*PASS*", "ERROR: --modelbench-json: cannot write *"])
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    finished.result.stderr.fnmatch_lines(["ERROR: --modelbench-json: cannot write *: Not a directory"])
 
 
 @pytest.mark.parametrize(
