@@ -15,10 +15,16 @@ import pytest
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, cause_of, message_of
+from pytest_modelbench.errors import (
+    ModelbenchError,
+    NotApplicable,
+    UsageMistake,
+    cause_of,
+    message_of,
+)
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
-from pytest_modelbench.machine_lock import MachineLock
+from pytest_modelbench.machine_lock import Machine
 from pytest_modelbench.outcomes import conclude, properties, without_our_frames
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import ExitGuard, termination_as_interrupt
@@ -63,14 +69,13 @@ class Judging:
         self.until_the_end = contextlib.ExitStack()
         self.exits = ExitGuard(self._tell_exit)
         self.ended = False
-        self.machine: MachineLock | None = None
-        self.unlocked = ""
+        self.machine = Machine(self._tell_waiting)
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
         asked: str | None = config.getoption("modelbench_child")
         self.child = read_request(Path(asked)) if asked else None
         self.session = BenchSession(
             progress=ProgressLine(config),
-            exclusive=self._alone,
+            exclusive=self.machine.alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
             run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
             child=self.child,
@@ -78,6 +83,7 @@ class Judging:
             contract=contract,
             recorder=Recorder() if settings.record_contract else None,
         )
+        self.session.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
         if self._writes():
             config.stash[MISTAKES] += mistakes_in(self.files.wanted)
         if contract is not None:
@@ -121,18 +127,10 @@ class Judging:
         """Run nothing for --modelbench-plan."""
         return True if self.settings.plan else None
 
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return self.machine.exclusive() if self.machine is not None else contextlib.nullcontext()
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
-        if self.machine is None and not self.unlocked:
-            try:
-                self.machine = MachineLock(waiting=self._tell_waiting)
-            except MeasurementError as error:
-                self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
-        with self.machine.shared() if self.machine is not None else contextlib.nullcontext():
+        with self.machine.shared():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -197,9 +195,10 @@ class Judging:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
         if not item.stash.get(GATES, ()):
-            return (yield from _without_gates())
+            return (yield from _without_gates(item))
         try:
             answer = yield
+            refuse_late(item)
         except NotApplicable as reason:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_APPLICABLE, str(reason))
             pytest.skip(str(reason))
@@ -327,18 +326,30 @@ class Judging:
         terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
         for line in passed_over_lines(self.config, report["gates"], ended=self.ended):
             terminalreporter.write_line(line, red=True)
-        if self.unlocked:
-            terminalreporter.write_line(f"modelbench: {self.unlocked}", yellow=True)
+        if self.machine.unlocked:
+            terminalreporter.write_line(f"modelbench: {self.machine.unlocked}", yellow=True)
         for line in self.files.written:
             terminalreporter.write_line(line, red=line.startswith("ERROR"))
 
 
-def _without_gates() -> Generator[None, object, object]:
+def refuse_late(item: pytest.Item) -> None:
+    """Refuse a marker that a fixture or the body has added, since its gate was never read.
+
+    Raises:
+        UsageMistake: there is one.
+    """
+    if came_late(item):
+        raise UsageMistake(LATE)
+
+
+def _without_gates(item: pytest.Item) -> Generator[None, object, object]:
     """Run the body of an item that judges nothing; what is not applicable to its models is skipped."""
     try:
-        return (yield)
+        answer = yield
     except NotApplicable as reason:
         pytest.skip(str(reason))
+    refuse_late(item)
+    return answer
 
 
 def all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:

@@ -18,7 +18,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData, as_eval_data
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, ModelbenchError, NotApplicable, cause_of
+from pytest_modelbench.errors import (
+    DataError,
+    DoesNotFit,
+    MeasurementError,
+    ModelbenchError,
+    NotApplicable,
+    Skipped,
+    cause_of,
+)
 from pytest_modelbench.gates import Gate, condition_gate
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.judged import judged, unjudged
@@ -133,6 +141,8 @@ class BenchSession:
         self.baseline = baseline
         self.contract = contract
         self.recorder = recorder
+        self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+        """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
@@ -228,13 +238,17 @@ class BenchSession:
             question = gate.question(with_teacher=gate.with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
             found = GateMeasurements(self, plan, gate, sources).judged(question, limits)
+        except Skipped as reason:
+            return unjudged(plan.student, gate, Verdict.NOT_RUN, str(reason)), None
         except NotApplicable as reason:
             return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
             if gate.ready_made and isinstance(error, DoesNotFit):
                 return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(error)), None
             return unjudged(plan.student, gate, Verdict.ERROR, str(error)), None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
+        except self.passing:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
         return judged(plan.student, gate, found), found
 

@@ -94,14 +94,18 @@ def test_report_that_cannot_be_written(judge: Judge, pytester: pytest.Pytester) 
         (
             "student_model",
             marked("'parameters', '<= 5M'"),
-            "there is no fixture student_model. Define it in conftest.py",
+            "student_model is not defined: there is only the plugin's placeholder. Override it in conftest.py",
         ),
         (
             "teacher_model",
             marked("'parameters', 'reduction >= 5%'"),
             "give --modelbench-teacher module:factory, or name it in modelbench.toml",
         ),
-        ("eval_data", marked("'top1_accuracy', '>= 5%'"), "there is no fixture eval_data"),
+        (
+            "eval_data",
+            marked("'top1_accuracy', '>= 5%'"),
+            "eval_data is not defined: there is only the plugin's placeholder",
+        ),
     ],
 )
 def test_missing_fixture(judge: Judge, fixture: str, tests: str, words: str) -> None:
