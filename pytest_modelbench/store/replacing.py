@@ -117,7 +117,7 @@ def _pour(source: Path, stream: Path) -> None:
             raise OSError(errno.ENXIO, "nobody reads this FIFO. Start its reader first") from error
         raise
     with source.open("rb") as file, os.fdopen(handle, "wb", buffering=0) as out:
-        shutil.copyfileobj(file, _Patient(out))  # type: ignore[type-var]
+        shutil.copyfileobj(file, _Patient(out))
 
 
 class _Patient:

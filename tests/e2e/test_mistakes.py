@@ -56,6 +56,18 @@ def test_fixture_of_function_scope(judge: Judge) -> None:
     assert 'Write @pytest.fixture(scope="session")' in finished.text
 
 
+@pytest.mark.parametrize(("fixture", "asked"), [("student_model", "student"), ("eval_data", "kpi")])
+def test_fixture_that_is_made_from_itself(judge: Judge, fixture: str, asked: str) -> None:
+    """A model cannot be made from the fixture that it is there for, also not by way of another one."""
+    more = (
+        f"\n@pytest.fixture\ndef between({asked}): ...\n"
+        f"@pytest.fixture(scope='session')\ndef {fixture}(between): return STUDENT\n"
+    )
+    finished = judge(marked("'top1_accuracy', '>= 5%'"), more=more)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"test_sla.py: fixture {fixture} asks for {asked!r}, which is made from the models itself" in finished.text
+
+
 @pytest.mark.parametrize("when", ["tryfirst", "trylast"])
 def test_marker_added_after_collection(judge: Judge, when: str) -> None:
     """A marker that comes too late to ask for fixtures is no silent pass, however late it comes."""
