@@ -35,7 +35,7 @@ from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
-from pytest_modelbench.session_end import OVER, is_dry, must_fail, passed_over_lines
+from pytest_modelbench.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline
@@ -326,6 +326,8 @@ class Judging:
         terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
         for line in passed_over_lines(self.config, report["gates"], ended=self.ended):
             terminalreporter.write_line(line, red=True)
+        for line in same_names(report["models"]["students"]):
+            terminalreporter.write_line(line, yellow=True)
         if self.machine.unlocked:
             terminalreporter.write_line(f"modelbench: {self.machine.unlocked}", yellow=True)
         for line in self.files.written:

@@ -234,6 +234,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mistakes += parametrisation.names_not_found(config, judging.settings, items)
         mistakes += collection.without_suite(config, judging.settings, items)
         mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
+        mistakes += parametrisation.students_of_one_name(items)
         mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)
 

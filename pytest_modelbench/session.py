@@ -172,7 +172,8 @@ class BenchSession:
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
             known = self.model_notes.get(name, {})
-            self.model_notes[name] = {**known, **model.describe(), "hash": self.hash_of(model)}
+            described = {**model.describe(), "hash": self.hash_of(model)}
+            self.model_notes[name] = {**known, **described, **_others(known, described["hash"])}
         self.limit_threads(settings)
         return self._adapted[key][1]
 
@@ -306,6 +307,13 @@ class BenchSession:
     def count_passes(self, outputs: Outputs) -> None:
         """Add to the forward passes that the report states for each model."""
         self.forward_passes[outputs.model] = self.forward_passes.get(outputs.model, 0) + outputs.calls
+
+
+def _others(known: Mapping[str, Any], found: str) -> dict[str, list[str]]:
+    """Return the hashes of other models of one name; what has no hash of its content may be the same, built again."""
+    hashes = {*known.get("others", []), known.get("hash", found)} - {found}
+    others = sorted(one for one in hashes if "object-" not in f"{one}{found}")
+    return {"others": others} if others else {}
 
 
 def _foreign(error: BaseException) -> str:

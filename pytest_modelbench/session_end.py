@@ -74,3 +74,14 @@ def _out_of_reach(config: pytest.Config) -> Path | None:
     given = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
     reached = any(path == file or path in file.parents for path in given)
     return file if file.is_file() and not reached else None
+
+
+def same_names(students: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    """Say which names stand for several models, of fixtures in several places: one table has the rows of all."""
+    for name, notes in students.items():
+        if notes and notes.get("others"):
+            count = len(notes["others"]) + 1
+            yield (
+                f"modelbench: {count} models are called {name!r}, and their rows are in one table. "
+                "Give their fixtures params= with ids= of their own"
+            )

@@ -197,3 +197,18 @@ def test_fixture_of_a_plugin_overrides_the_placeholder(judge: Judge, pytester: p
     fakes = FAKES.replace("def student_model():", "def not_student_model():")
     finished = judge("import pytest\n" + GATE + "def test_a(): ...", "-p", "shop_plugin", fakes=fakes, process=True)
     assert finished.gate("parameters")["readings"]["student"]["value"] == 7
+
+
+def test_models_of_one_name_are_told(judge: Judge, pytester: pytest.Pytester) -> None:
+    """Two folders, each with a student of its own: no number of the one stands for the other."""
+    for folder, size in (("a", 3), ("b", 4)):
+        (pytester.path / folder).mkdir()
+        (pytester.path / folder / "conftest.py").write_text(
+            "import pytest, torch\n\n@pytest.fixture(scope='session')\n"
+            f"def student_model(): return torch.nn.Linear({size}, 10)\n"
+        )
+        (pytester.path / folder / f"test_{folder}.py").write_text("import pytest\n" + GATE + "def test_a(): ...\n")
+    finished = judge("", "a", "b")
+    assert "modelbench: 2 models are called 'student'" in finished.text
+    assert "student against its teacher" in finished.text
+    assert len(finished.report["models"]["students"]["student"]["others"]) == 1

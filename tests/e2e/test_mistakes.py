@@ -56,6 +56,17 @@ def test_fixture_of_function_scope(judge: Judge) -> None:
     assert 'Write @pytest.fixture(scope="session")' in finished.text
 
 
+def test_students_of_one_name(judge: Judge) -> None:
+    """Two parameters of one id would share a name in every table and report."""
+    more = """
+@pytest.fixture(scope="session", params=[1, 2, 3], ids=["a", "a", "b"])
+def student_model(request): return student(parameters=request.param)
+"""
+    finished = judge(marked("'parameters', '<= 5M'"), more=more)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert finished.text.count("fixture student_model makes several students of the name 'a'") == 1
+
+
 @pytest.mark.parametrize(("fixture", "asked"), [("student_model", "student"), ("eval_data", "kpi")])
 def test_fixture_that_is_made_from_itself(judge: Judge, fixture: str, asked: str) -> None:
     """A model cannot be made from the fixture that it is there for, also not by way of another one."""
