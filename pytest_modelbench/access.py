@@ -17,8 +17,10 @@ from pytest_modelbench.errors import (
     ModelbenchError,
     ModelError,
     NotApplicable,
+    Skipped,
     UsageMistake,
     cause_of,
+    message_of,
     shown,
 )
 from pytest_modelbench.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
@@ -51,7 +53,7 @@ class Undefined:
     def missing(self) -> UsageMistake:
         """Return the error that says what to define."""
         return UsageMistake(
-            f"there is no fixture {self.fixture}. Define it in conftest.py with "
+            f"{self.fixture} is not defined: there is only the plugin's placeholder. Override it in conftest.py with "
             f'@pytest.fixture(scope="session"), give {self.option} module:factory, or name it in modelbench.toml'
         )
 
@@ -303,8 +305,10 @@ class KpiAccess:
         except ModelbenchError:
             raise
         except pytest.skip.Exception as skipped:
-            raise NotApplicable(f"fixture {fixture} skipped: {skipped.msg}") from skipped
-        except Exception as error:
+            raise Skipped(f"fixture {fixture} skipped: {message_of(skipped)}") from skipped
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise ModelError(f"fixture {fixture} raised {cause_of(error)}") from error
 
 

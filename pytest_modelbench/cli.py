@@ -1,4 +1,4 @@
-"""The console command: a first suite, what reports and contracts hold, and the JSON Schema of modelbench.toml."""
+"""The console command: a first suite, what reports and contracts hold and say, the JSON Schema of modelbench.toml."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PERCENT",
         help="a regression is more than this (default: 5%%)",
     )
+    check = commands.add_parser("check", help="exit with 0 only if a JSON report is of a whole run that passed")
+    check.add_argument("report", type=Path, metavar="REPORT.json")
     thresholds = commands.add_parser("thresholds", help="write today's values, with slack, as a modelbench.toml")
     thresholds.add_argument("report", type=Path, metavar="REPORT.json")
     thresholds.add_argument("--slack", type=_percent, default=0.05, metavar="PERCENT", help="default: 5%%")
@@ -53,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pytest_modelbench.errors import UsageMistake
 
         try:
-            return {"contract": _show, "compare": _compare, "thresholds": _thresholds}[given.command](given)
+            return {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}[
+                given.command
+            ](given)
         except UsageMistake as mistake:
             return _complain(str(mistake))
     sys.stdout.write(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8"))
@@ -91,6 +95,16 @@ def _compare(given: argparse.Namespace) -> int:
     changes = compare_reports(given.before, given.now, given.limit)
     print(render_changes(changes, **_look()))
     return 1 if any(one.result == WORSE for one in changes) else 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    """Say whether a run came to its end and passed; 1 where it did not, whatever its process returned."""
+    from pytest_modelbench.reports.whole import why_not_passed
+    from pytest_modelbench.store.baseline import read_report
+
+    why = why_not_passed(read_report(given.report))
+    print(f"{given.report}: {why or 'every gate that was collected was run, and pytest found no failure'}")
+    return 1 if why else 0
 
 
 def _thresholds(given: argparse.Namespace) -> int:

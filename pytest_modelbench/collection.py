@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_modelbench.errors import UsageMistake, visible
-from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
+from pytest_modelbench.fixture_lookup import is_ours, made_from, place_of, winning_fixture
 from pytest_modelbench.parametrisation import defined_for, student_label
 from pytest_modelbench.stash import (
     CASE,
@@ -42,7 +42,10 @@ LATE = (
 )
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
 ROLES = ("teacher", "previous", "workload")
+NEEDS_MODELS = frozenset({"teacher", "student", "previous", "kpi", "edge_case"})
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
+_MARKS: pytest.StashKey[int] = pytest.StashKey()
+"""How many kpi markers of an item were read."""
 
 
 def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
@@ -97,6 +100,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
         own = settings if file is None else file.stash.get(SETTINGS, settings)
         source = "marker" if file is None or NAMED not in file.stash else file.name
         marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
+        item.stash[_MARKS] = len(marks)
         for mistake in _misplaced(item, bool(marks)):
             if mistake not in seen:
                 seen.add(mistake)
@@ -332,7 +336,13 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
             continue  # not asked for, or a value of parametrize(), which lives as long as the item
-        if definition.scope != "session":
+        circle = [one for one in made_from(item, name) if one in NEEDS_MODELS and is_ours(item, one)]
+        if circle:
+            yield (
+                f"{item.nodeid.partition('::')[0]}: fixture {name} asks for {circle[0]!r}, which is made from the "
+                f"models itself. Build what {name} returns in {name}; a student may ask for teacher_model"
+            )
+        elif definition.scope != "session":
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture {name} has scope {definition.scope!r}, and one "
                 f'measurement serves many tests. Write @pytest.fixture(scope="session")'
@@ -340,11 +350,10 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
 
 
 def came_late(item: pytest.Item) -> bool:
-    """Whether an item has a kpi marker, or is there at all, only since its gates were read."""
+    """Whether an item has a kpi marker, or is there at all with one, only since its gates were read."""
     if not isinstance(item, pytest.Function):
         return False
-    names = {mark.args[0] for mark in item.iter_markers("kpi") if mark.args}
-    return names != {gate.kpi.name for gate in item.stash.get(GATES, ())}
+    return len(list(item.iter_markers("kpi"))) != item.stash.get(_MARKS, 0)
 
 
 def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ ModelbenchError
 │   └── DoesNotFit          a KPI is for another task, or for data with something that these do not have
 ├── CheckFailure            a model breaks a rule that a test checks in its body; an AssertionError too
 └── NotApplicable           the question makes no sense here (a callable has no parameters)
+    └── Skipped             a fixture of the user's skipped, so nothing was asked at all
 
 Messages say where, what was found, what was expected and what to write instead. An object of the user's enters a
 message through `cause_of`, `message_of` or `shown` only: its own `__str__` or `__repr__` may raise, print escape
@@ -71,6 +72,10 @@ class CheckFailure(ModelbenchError, AssertionError):
 
 class NotApplicable(ModelbenchError):
     """The KPI has no meaning for this model or session; the item is skipped with this reason."""
+
+
+class Skipped(NotApplicable):
+    """A fixture that makes a model or data skipped: its gates are not run, which is no verdict."""
 
 
 def visible(text: str) -> str:

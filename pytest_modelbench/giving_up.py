@@ -52,8 +52,7 @@ class GivingUp:
                 found = all_gates(item, Verdict.ERROR, reason)
                 record.hear(item.nodeid, [{**result.to_json(), "suite": suite} for result in found], None)
                 record.finish_phase(item.nodeid, "error", 0.0)
-            self._judging.saving_cost_s = 0.0  # now, and not when it is cheap
-            self._judging.save_so_far()
+            self._judging.files.save_now()
         where = "" if item is None else f"{item.nodeid}: "
         os.write(
             self._stderr, f"\nmodelbench: {where}{reason}, and no interrupt ends it: the session ends\n".encode()

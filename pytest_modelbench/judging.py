@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import tempfile
-import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,33 @@ import pytest
 from pytest_modelbench.access import plan_of, resolve, settings_of
 from pytest_modelbench.children import run_child
 from pytest_modelbench.collection import LATE, came_late, impatient, refuse
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, NotApplicable, cause_of
+from pytest_modelbench.errors import (
+    ModelbenchError,
+    NotApplicable,
+    UsageMistake,
+    cause_of,
+    message_of,
+)
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
-from pytest_modelbench.machine_lock import MachineLock
+from pytest_modelbench.machine_lock import Machine
 from pytest_modelbench.outcomes import conclude, properties, without_our_frames
 from pytest_modelbench.probes.requests import read_request
-from pytest_modelbench.process_guard import exits_refused, termination_as_interrupt
+from pytest_modelbench.process_guard import ExitGuard, termination_as_interrupt
 from pytest_modelbench.progress import ProgressLine
 from pytest_modelbench.recording import Recorder
-from pytest_modelbench.reports.benchmark_json import benchmark_json
-from pytest_modelbench.reports.json_report import write_report
+from pytest_modelbench.report_files import ReportFiles, mistakes_in
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
+from pytest_modelbench.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.settings import Given, NamedSpec, Settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
-CHEAP_S = 0.005
 DURATIONS = "modelbench/timings"
 _RIDER = "modelbench"
 _FOLDER = "modelbench_folder"
@@ -60,18 +65,17 @@ class Judging:
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.places_of_items: dict[str, str] = {}
-        self.written: list[str] = []
+        self.files = ReportFiles(settings, Path(config.invocation_params.dir), self._report_so_far)
         self.until_the_end = contextlib.ExitStack()
-        self.saved_at = 0.0
-        self.saving_cost_s = 0.0
-        self.machine: MachineLock | None = None
-        self.unlocked = ""
+        self.exits = ExitGuard(self._tell_exit)
+        self.ended = False
+        self.machine = Machine(self._tell_waiting)
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
         asked: str | None = config.getoption("modelbench_child")
         self.child = read_request(Path(asked)) if asked else None
         self.session = BenchSession(
             progress=ProgressLine(config),
-            exclusive=self._alone,
+            exclusive=self.machine.alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
             run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
             child=self.child,
@@ -79,6 +83,9 @@ class Judging:
             contract=contract,
             recorder=Recorder() if settings.record_contract else None,
         )
+        self.session.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
+        if self._writes():
+            config.stash[MISTAKES] += mistakes_in(self.files.wanted)
         if contract is not None:
             self.session.model_notes["teacher"] = dict(contract.teacher)
 
@@ -89,28 +96,41 @@ class Judging:
             reporter.ensure_newline()
             reporter.write_line("modelbench: waiting for another run on this machine to finish what it measures")
 
+    def _tell_exit(self, what: str) -> None:
+        """Say what ends the process at once, past what pytest captures."""
+        capture: Any = self.config.pluginmanager.getplugin("capturemanager")
+        if capture is not None:
+            capture.suspend_global_capture(in_=True)
+        print(f"\nERROR: {what}", file=sys.stderr, flush=True)
+
     def pytest_sessionstart(self) -> None:
-        """From now on end as after Ctrl-C on SIGTERM, with reports."""
+        """From now on end as after Ctrl-C on SIGTERM, with reports; say first that there is none yet."""
+        self.until_the_end.enter_context(self.exits.watching())
         if self.worker is None:
             self.until_the_end.enter_context(termination_as_interrupt())
+        if self._writes():
+            self.files.begin()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> bool | None:
+    def _writes(self) -> bool:
+        """Whether this process is the one that writes the session's files."""
+        return self.worker is None and self.child is None and not self.settings.plan and not is_dry(self.config)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Know whether all items had their turn."""
+        answer = yield
+        self.ended = True
+        return answer
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtestloop")
+    def run_nothing_for_a_plan(self) -> bool | None:
         """Run nothing for --modelbench-plan."""
         return True if self.settings.plan else None
-
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return self.machine.exclusive() if self.machine is not None else contextlib.nullcontext()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
-        if self.machine is None and not self.unlocked:
-            try:
-                self.machine = MachineLock(waiting=self._tell_waiting)
-            except MeasurementError as error:
-                self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
-        with self.machine.shared() if self.machine is not None else contextlib.nullcontext(), exits_refused():
+        with self.machine.shared():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -123,6 +143,7 @@ class Judging:
     def pytest_unconfigure(self) -> None:
         """Give SIGTERM back, and remove what the workers handed over."""
         self.until_the_end.close()
+        self.exits.status = self.exits.status or 0
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)
 
@@ -174,17 +195,15 @@ class Judging:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the item's gates after its body, inside of the call phase: the verdict is the outcome."""
         if not item.stash.get(GATES, ()):
-            return (yield from _without_gates())
+            return (yield from _without_gates(item))
         try:
             answer = yield
+            refuse_late(item)
         except NotApplicable as reason:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_APPLICABLE, str(reason))
             pytest.skip(str(reason))
         except ModelbenchError as error:
             item.stash[RESULTS] = all_gates(item, Verdict.ERROR, str(error))
-            raise
-        except Exception as error:
-            item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, f"the test's body raised {type(error).__name__}")
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
@@ -200,10 +219,12 @@ class Judging:
         report = yield
         if CASE in item.stash and type(report) is pytest.TestReport:
             vars(report)[_CASE_RIDER] = {"edge_case": item.stash[CASE], "student": item.stash.get(LABEL, "student")}
+        if call.excinfo is not None and isinstance(call.excinfo.value, ModelbenchError):
+            report.longrepr = without_our_frames(call.excinfo.value)
         if call.when == "setup" and report.failed and call.excinfo is not None:
-            if isinstance(call.excinfo.value, ModelbenchError):
-                report.longrepr = without_our_frames(call.excinfo.value)
             item.stash[RESULTS] = all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
+        if call.when != "teardown" and RESULTS not in item.stash and call.excinfo is not None:
+            item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, _left_out(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             suite = plan_of(item).suite
             vars(report)[_RIDER] = [{**result.to_json(), "suite": suite} for result in item.stash[RESULTS]]
@@ -218,30 +239,11 @@ class Judging:
         self.record.hear(report.nodeid, vars(report).get(_RIDER, []), None if worker == "master" else worker)
         self.record.finish_phase(report.nodeid, _outcome(report), report.duration)
         self.record.describe_test(report.nodeid, vars(report).get(_CASE_RIDER, {}))
-        if report.when == "teardown":
-            self.save_so_far()
+        if report.when == "teardown" and self._writes() and not self.config.pluginmanager.hasplugin("dsession"):
+            self.files.save_so_far()  # a controller outlives its workers
 
-    def save_so_far(self) -> None:
-        """Write what is known by now, for when the process ends before its time; a controller outlives its workers.
-
-        Not more often than costs a twentieth of the run, once it costs anything.
-        """
-        path = self._json_path()
-        if path is None or self.worker is not None or self.config.pluginmanager.hasplugin("dsession"):
-            return
-        start = time.monotonic()
-        if self.saving_cost_s > CHEAP_S and start - self.saved_at < 20 * self.saving_cost_s:
-            return
-        report = self.record.with_session(self._session_data(final=False)).to_json(None, self.settings.to_json())
-        with contextlib.suppress(OSError):  # the end of the run tells
-            write_report(report, path, final=False)
-        self.saved_at = time.monotonic()
-        self.saving_cost_s = self.saved_at - start
-
-    def _json_path(self) -> Path | None:
-        if self.settings.json_path is None or self.child is not None:
-            return None
-        return Path(self.config.invocation_params.dir) / self.settings.json_path
+    def _report_so_far(self) -> dict[str, Any]:
+        return self.record.with_session(self._session_data(final=False)).to_json(None, self.settings.to_json())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -255,56 +257,20 @@ class Judging:
         data = self._session_data()
         if self.worker is not None:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
-            return
-        if self.settings.plan or self.child is not None:
+        if not self._writes():
             return
         self.record.add_session(data)
-        judged = self.record.judged_anything()
-        if self.settings.strict and not judged and int(session.exitstatus) in {0, 5}:
+        if int(session.exitstatus) in OVER and not self.ended:  # pytest.exit(returncode=0)
+            self.record.crashed = True
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        strict, judged = self.settings.strict, self.record.judged_anything()
+        if int(session.exitstatus) in OVER and must_fail(
+            self.record.ordered_gates(), self.config, strict=strict, judged=judged
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
-        settings, record = self.settings, self.record
-        why = "" if record.measured_anything() else "nothing was measured"
-        why = why if record.complete(int(session.exitstatus)) else "the run did not come to its end"
-        if self.session.recorder is not None and settings.record_contract is not None:
-            self._write_contract(session, Path(self.config.invocation_params.dir, settings.record_contract))
-        for what, option, given in (
-            ("JSON report", "json", settings.json_path),
-            ("baseline", "save_baseline", settings.save_baseline),
-            ("benchmarks", "benchmark_json", settings.benchmark_json),
-        ):
-            if given is None:
-                continue
-            if option == "save_baseline" and why:
-                self.written.append(f"{what}: {why}, so none was written")
-                continue
-            try:
-                if option == "benchmark_json":
-                    written = benchmark_json(list(record.benchmarks.values()), record.ordered_gates())
-                else:
-                    written = self._report(int(session.exitstatus))
-                write_report(written, Path(self.config.invocation_params.dir, given))
-            except OSError as error:
-                flag = f"--modelbench-{option.replace('_', '-')}"
-                path = Path(self.config.invocation_params.dir, given)
-                self.written.append(f"ERROR: {flag}: cannot write {path}: {error.strerror or error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            else:
-                self.written.append(f"{what}: {given}")
-
-    def _write_contract(self, session: pytest.Session, path: Path) -> None:
-        recorder, teacher = self.session.recorder, self.record.models.get("teacher", {})
-        if recorder is None:
-            return
-        if path.exists() and not self.record.complete(int(session.exitstatus)):
-            self.written.append(f"contract: the run did not come to its end, so {path.name} is left as it was")
-            return
-        try:
-            self.written.append(recorder.write(path, teacher, environment(), self.settings.to_json()))
-        except Exception as error:  # noqa: BLE001 - the other reports are still to be written
-            told = f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
-            self.written.append(f"ERROR: --modelbench-record-contract: {told}")
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        self.files.finish(session, self.record, self.settings, self.session.recorder)
+        self.exits.status = int(session.exitstatus)
 
     def _remember_durations(self) -> None:
         """Keep in pytest's cache how long measurements took, for --modelbench-plan."""
@@ -339,7 +305,7 @@ class Judging:
         """Print the KPI tables, what failed and why, and where the JSON report is."""
         from pytest_modelbench.reports.terminal import render_summary, totals
 
-        if self.config.stash[MISTAKES] or self.child is not None:
+        if self.config.stash[MISTAKES] or self.child is not None or is_dry(self.config):
             return
         if self.settings.plan:
             terminalreporter.write_sep("=", "modelbench plan")
@@ -355,21 +321,37 @@ class Judging:
             text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
             for line in text.splitlines():
                 terminalreporter.write_line(line)
-        failed = report["summary"]["fail"] + report["summary"]["error"]
+        failed = sum(report["summary"][verdict] for verdict in ("fail", "error", "not_run"))
         nothing = not report["gates"] and not self.record.edge_cases()
         terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
-        if self.unlocked:
-            terminalreporter.write_line(f"modelbench: {self.unlocked}", yellow=True)
-        for line in self.written:
+        for line in passed_over_lines(self.config, report["gates"], ended=self.ended):
+            terminalreporter.write_line(line, red=True)
+        for line in same_names(report["models"]["students"]):
+            terminalreporter.write_line(line, yellow=True)
+        if self.machine.unlocked:
+            terminalreporter.write_line(f"modelbench: {self.machine.unlocked}", yellow=True)
+        for line in self.files.written:
             terminalreporter.write_line(line, red=line.startswith("ERROR"))
 
 
-def _without_gates() -> Generator[None, object, object]:
+def refuse_late(item: pytest.Item) -> None:
+    """Refuse a marker that a fixture or the body has added, since its gate was never read.
+
+    Raises:
+        UsageMistake: there is one.
+    """
+    if came_late(item):
+        raise UsageMistake(LATE)
+
+
+def _without_gates(item: pytest.Item) -> Generator[None, object, object]:
     """Run the body of an item that judges nothing; what is not applicable to its models is skipped."""
     try:
-        return (yield)
+        answer = yield
     except NotApplicable as reason:
         pytest.skip(str(reason))
+    refuse_late(item)
+    return answer
 
 
 def all_gates(item: pytest.Item, verdict: Verdict, reason: str) -> list[GateResult]:
@@ -385,6 +367,13 @@ def _set_up_failure(error: BaseException) -> str:
     if type(error) is pytest.FixtureLookupError and missing is not None:
         return f"set-up failed: there is no fixture {missing!r}"
     return f"set-up failed: {cause_of(error)}"
+
+
+def _left_out(error: BaseException) -> str:
+    """Say why a test did not come to its gates."""
+    if isinstance(error, pytest.skip.Exception):
+        return f"skipped: {message_of(error)}"
+    return f"the test's body raised {type(error).__name__}"
 
 
 def _outcome(report: pytest.TestReport) -> str:

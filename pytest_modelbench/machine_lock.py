@@ -48,17 +48,32 @@ class MachineLock:
     """
 
     def __init__(self, path: Path | None = None, waiting: Callable[[], None] = lambda: None) -> None:
+        self.lost = ""
+        """Why this lock is of no use any more, such as that its file was removed; whoever needs one makes another."""
         self._shares = 0
         self._waiting = waiting
         self._nested = _HELD in os.environ
-        try:
+        with self._told():
             self._lock = ReadWriteLock(path if path is not None else lock_folder() / "machine.db", is_singleton=False)
-        except (OSError, sqlite3.Error, ValueError) as error:
-            raise MeasurementError(f"the machine's lock cannot be had: {error}") from error
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise what the lock's file is the cause of as an error of ours."""
+        try:
+            yield
+        except Timeout:
+            raise
+        except (OSError, sqlite3.Error, ValueError, RuntimeError) as error:
+            self.lost = f"the machine's lock cannot be had: {error}"
+            raise MeasurementError(self.lost) from error
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
-        """Hold the lock together with others; waits while a timed measurement is going on elsewhere."""
+        """Hold the lock together with others; waits while a timed measurement is going on elsewhere.
+
+        Raises:
+            MeasurementError: it cannot be had. That it was lost in the meantime is left to `lost`.
+        """
         if self._nested:
             yield
             return
@@ -66,11 +81,17 @@ class MachineLock:
         try:
             yield
         finally:
-            self._give_share_back()
+            if self._shares:
+                with contextlib.suppress(MeasurementError):
+                    self._give_share_back()
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock alone: waits until every item elsewhere has ended. The share held before comes back after."""
+        """Hold the lock alone: waits until every item elsewhere has ended. The share held before comes back after.
+
+        Raises:
+            MeasurementError: it cannot be had, or was lost.
+        """
         if self._nested:
             yield
             return
@@ -84,9 +105,10 @@ class MachineLock:
                 yield
             finally:
                 os.environ.pop(_HELD, None)
-                self._lock.release()
+                with self._told():
+                    self._lock.release()
         finally:
-            if held:
+            if held and not self.lost:
                 self._take_share()
 
     def _wait_for(self, acquire: Callable[[float], object]) -> None:
@@ -94,7 +116,8 @@ class MachineLock:
         steps = 0
         while True:
             try:
-                acquire(STEP_S)
+                with self._told():
+                    acquire(STEP_S)
             except Timeout:
                 steps += 1
                 if steps == NOTICE_AFTER_STEPS:
@@ -110,4 +133,50 @@ class MachineLock:
     def _give_share_back(self) -> None:
         self._shares -= 1
         os.environ.pop(_HELD, None)
-        self._lock.release()
+        with self._told():
+            self._lock.release()
+
+
+class Machine:
+    """The machine for one session: it holds the lock, and makes another where that is lost.
+
+    A lock is lost where an item's body removes its file. That is told only where another cannot be had either.
+
+    Args:
+        waiting: see `MachineLock`.
+    """
+
+    def __init__(self, waiting: Callable[[], None]) -> None:
+        self.unlocked = ""
+        """Why timed measurements did not have the machine for themselves; empty where they had."""
+        self._waiting = waiting
+        self._lock: MachineLock | None = None
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Run an item beside other items."""
+        with contextlib.ExitStack() as held:
+            self._hold(held, MachineLock.shared)
+            yield
+        if self._lock is not None and self._lock.lost:
+            self._lock = None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Run a timed measurement beside nothing."""
+        with contextlib.ExitStack() as held:
+            self._hold(held, MachineLock.exclusive)
+            yield
+
+    def _hold(
+        self, held: contextlib.ExitStack, how: Callable[[MachineLock], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        for _ in range(2):
+            try:
+                self._lock = self._lock or MachineLock(waiting=self._waiting)
+                held.enter_context(how(self._lock))
+            except MeasurementError as error:
+                self._lock, told = None, str(error)
+            else:
+                return
+        self.unlocked = f"timed measurements did not have the machine for themselves: {told}"

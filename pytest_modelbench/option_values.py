@@ -110,7 +110,9 @@ def writable_folder(text: str) -> str:
     """
     folder = Path(at_home(text))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"a folder in one that exists. Make that first: mkdir -p {folder.parent}") from error
     except (OSError, ValueError) as error:
         raise ValueError(f"a folder that can be written ({getattr(error, 'strerror', None) or error})") from error
     if not os.access(folder, os.W_OK):

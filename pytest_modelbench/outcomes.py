@@ -75,7 +75,7 @@ def conclude(item: pytest.Item, results: Sequence[GateResult], settings: Setting
                 warnings.warn(InconclusiveWarning(f"{item.nodeid}: {_headline(result)}"), stacklevel=2)
             except InconclusiveWarning as raised:  # the user's filters make warnings errors
                 raise VerdictFailure(str(raised)) from None
-    if results and all(result.verdict is Verdict.NOT_APPLICABLE for result in results):
+    if results and all(result.verdict in {Verdict.NOT_APPLICABLE, Verdict.NOT_RUN} for result in results):
         pytest.skip("; ".join(f"{result.kpi}: {result.reason}" for result in results))
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.fixture_lookup import is_ours, overridden, place_of, winning_fixture
+from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
 from pytest_modelbench.stash import JUDGING, MISTAKES, NAMED
 
 if TYPE_CHECKING:
@@ -148,6 +148,24 @@ def student_label(item: pytest.Item) -> str:
         names += [other for other in getattr(definition, "argnames", ()) if other not in names]
     labels = [_parameter_label(item, name, callspec.params[name]) for name in names if name in callspec.params]
     return "-".join(labels) or "student"
+
+
+def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake for each name that a fixture gives to more than one student: their results would be mixed."""
+    seen: dict[tuple[object, str], tuple[int, ...]] = {}
+    told = set()
+    for item in items:
+        callspec, definition = getattr(item, "callspec", None), winning_fixture(item, "student_model")
+        if callspec is None or definition is None or brings_models(item):
+            continue
+        indices = tuple(callspec.indices[one] for one in made_from(item, "student_model") if one in callspec.indices)
+        key = (definition, student_label(item))
+        if seen.setdefault(key, indices) != indices and key not in told:
+            told.add(key)
+            yield (
+                f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
+                f"{visible(key[1])!r}. Give each an id of its own, as in params=[...], ids=['int8', 'pruned']"
+            )
 
 
 def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:

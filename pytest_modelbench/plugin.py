@@ -5,42 +5,35 @@ from __future__ import annotations
 import argparse
 from collections.abc import Generator
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
+from pytest_modelbench import fixtures
 from pytest_modelbench.fixtures import (
     edge_case,
     energy_meter,
-    eval_data,
     kpi,
     memory_meter,
     previous,
-    previous_model,
     profiler,
     student,
-    student_model,
     teacher,
-    teacher_model,
 )
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
-from pytest_modelbench.stash import IMPORT_S, JUDGING, MISTAKES, NAMED, OWN_FIXTURES, SESSION, UNJUDGED
+from pytest_modelbench.stash import (
+    IMPORT_S,
+    JUDGING,
+    MISTAKES,
+    MODEL_FIXTURES,
+    NAMED,
+    OWN_FIXTURES,
+    SESSION,
+    UNJUDGED,
+)
 
-__all__ = [
-    "edge_case",
-    "energy_meter",
-    "eval_data",
-    "kpi",
-    "memory_meter",
-    "previous",
-    "previous_model",
-    "profiler",
-    "student",
-    "student_model",
-    "teacher",
-    "teacher_model",
-]
+__all__ = ["edge_case", "energy_meter", "kpi", "memory_meter", "previous", "profiler", "student", "teacher"]
 
 _KPI = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
@@ -89,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (_KPI, _EDGE_CASE):
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
+    config.pluginmanager.register(_placeholders(config), "modelbench-placeholders")
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
@@ -103,7 +97,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings, mistakes = resolve_settings(places)
     use_tiers(dict(settings.tiers))
     workers = bool(getattr(config.option, "numprocesses", None))
-    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers)]
+    dist = str(getattr(config.option, "dist", "no"))
+    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
     if settings.enabled:
         from pytest_modelbench.giving_up import GivingUp
         from pytest_modelbench.judging import Judging
@@ -129,6 +124,24 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_modelbench.launched import measure_launch
 
             measure_launch(config, judging.child)
+
+
+def _placeholders(config: pytest.Config) -> ModuleType:
+    """Return a plugin with our fixtures for models and data, but for those that another plugin brings.
+
+    Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
+    """
+    found = ModuleType("pytest_modelbench placeholders")
+    plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_conftest(plugin)]
+    for name in MODEL_FIXTURES:
+        if not any(hasattr(plugin, name) for plugin in plugins):
+            setattr(found, name, getattr(fixtures, name))
+    return found
+
+
+def _is_conftest(plugin: object) -> bool:
+    """Whether a plugin is a conftest.py, whose fixtures hold for its folder alone and win there anyway."""
+    return (getattr(plugin, "__file__", None) or "").endswith("conftest.py")
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -191,13 +204,21 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
             parent.config.stash[MISTAKES].append(f"{name}: {fault}")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> None:
-    """Ask for the fixtures that a kpi marker needs, before tests are parametrised."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> Generator[None, object, object]:
+    """Ask for the fixtures that a kpi marker needs, before tests are parametrised; see what nobody collects."""
     if collector.own_markers or (_may_be_marked(obj) and hasattr(obj, "pytestmark")):
         from pytest_modelbench import collection
 
         collection.ask_for_fixtures(collector, obj)
+    made = yield
+    if JUDGING in collector.config.stash and _may_be_marked(obj):
+        from pytest_modelbench.uncollected import note
+
+        note(collector, name, obj, made)
+    return made
 
 
 def _may_be_marked(candidate: object) -> bool:
@@ -226,7 +247,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     judging = config.stash.get(JUDGING, None)
     if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
-    from pytest_modelbench import collection, parametrisation
+    from pytest_modelbench import collection, parametrisation, uncollected
 
     mistakes: list[str] = []
     if judging is None:
@@ -235,6 +256,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mistakes += parametrisation.names_not_found(config, judging.settings, items)
         mistakes += collection.without_suite(config, judging.settings, items)
         mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
+        mistakes += parametrisation.students_of_one_name(items)
+        mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)
 
 

@@ -6,12 +6,13 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, shown
 
 
 class Terminated(KeyboardInterrupt):
@@ -34,25 +35,59 @@ def _default_in_children() -> None:
         os.register_at_fork(after_in_child=restore)
 
 
-@contextlib.contextmanager
-def exits_refused() -> Iterator[None]:
-    """Make `os._exit` an error of whoever calls it in this process's main thread.
+class ExitGuard:
+    """Makes every way out of the process that Python offers an error, for as long as a session lasts.
 
-    It would end pytest without a summary and with any exit code, 0 among them: a build that is green without a
-    verdict. Forked children and other threads (pytest-timeout's, for one) keep it.
+    `os._exit` and `os.exec*` end pytest without a summary and with any exit code, 0 among them: a build that is green
+    without a verdict. Also `from os import _exit` gets the guard, where it is read after the session's start. What
+    calls the C library itself is not seen: such a run leaves a report that says `complete: false`.
+
+    Forked children keep both. Other threads (pytest-timeout's, for one) may leave, but never with the exit code 0.
+
+    Args:
+        tell: says what ends the process, where another thread does.
     """
-    leave, process = os._exit, os.getpid()
 
-    def refuse(status: int = 0) -> NoReturn:
-        if os.getpid() != process or threading.current_thread() is not threading.main_thread():
-            leave(status)
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._process = os.getpid()
+        self._leave: Callable[[int], NoReturn] = os._exit
+        self.status: int | None = None
+        """The session's exit status, once it is known: from then on the process may leave, with that."""
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch until the session ends; what was handed out in the meantime keeps to the session's exit status."""
+        with contextlib.ExitStack() as restored:
+            for module in (os, sys.modules[os.name]):  # the second is where `os` has them from
+                for name in ("_exit", "execv", "execve"):
+                    plain = getattr(module, name, None)
+                    if plain is not None:
+                        setattr(module, name, self._leaving if name == "_exit" else self._replacing(name, plain))
+                        restored.callback(setattr, module, name, plain)
+            yield
+
+    def _leaving(self, status: int = 0) -> NoReturn:
+        __tracebackhide__ = True
+        if os.getpid() != self._process:
+            self._leave(status)
+        if self.status is not None:
+            self._leave(status or self.status)
+        if threading.current_thread() is not threading.main_thread():
+            self._tell(f"os._exit({status}) was called in another thread: it ends pytest without a verdict")
+            self._leave(status or 1)
         raise MeasurementError(f"os._exit({status}) was called: it would have ended pytest without a verdict")
 
-    os._exit = refuse
-    try:
-        yield
-    finally:
-        os._exit = leave
+    def _replacing(self, name: str, plain: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def refuse(path: Any, *arguments: Any) -> NoReturn:
+            __tracebackhide__ = True
+            if os.getpid() != self._process or self.status is not None:
+                plain(path, *arguments)
+            raise MeasurementError(
+                f"os.{name} of {shown(path)} was called: it would have put another program in the place of pytest"
+            )
+
+        return refuse
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import pytest
 from pytest_modelbench.access import settings_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.profile import Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.store.replacing import replacing
 
 _SECTION = "modelbench profile"
 LONGEST_NAME = 100
@@ -85,9 +86,14 @@ class Profiler:
         stem = _file_name(name) + (f"-{number}" if number > 1 else "")
         target = Path(self._item.config.invocation_params.dir, folder, _file_name(self._item.nodeid))
         target.mkdir(parents=True, exist_ok=True)
-        (target / f"{stem}.pt.trace.json").write_bytes(found.trace)
-        (target / f"{stem}.operators.txt").write_text(table, encoding="utf-8")
-        (target / f"{stem}.memory.json").write_text(json.dumps(found.memory_timeline()), encoding="utf-8")
+        _write(target / f"{stem}.pt.trace.json", found.trace)
+        _write(target / f"{stem}.operators.txt", table.encode())
+        _write(target / f"{stem}.memory.json", json.dumps(found.memory_timeline()).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _file_name(text: str) -> str:

@@ -18,7 +18,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.evaldata import EvalData, as_eval_data
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError, ModelbenchError, NotApplicable, cause_of
+from pytest_modelbench.errors import (
+    DataError,
+    DoesNotFit,
+    MeasurementError,
+    ModelbenchError,
+    NotApplicable,
+    Skipped,
+    cause_of,
+)
 from pytest_modelbench.gates import Gate, condition_gate
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.judged import judged, unjudged
@@ -134,6 +142,8 @@ class BenchSession:
         self.baseline = baseline
         self.contract = contract
         self.recorder = recorder
+        self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+        """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
         self.plans: list[ItemPlan] = []
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
@@ -164,7 +174,8 @@ class BenchSession:
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
             known = self.model_notes.get(name, {})
-            self.model_notes[name] = {**known, **model.describe(), "hash": self.hash_of(model)}
+            described = {**model.describe(), "hash": self.hash_of(model)}
+            self.model_notes[name] = {**known, **described, **_others(known, described["hash"])}
         self.limit_threads(settings)
         return self._adapted[key][1]
 
@@ -230,13 +241,17 @@ class BenchSession:
             question = gate.question(with_teacher=gate.with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
             found = GateMeasurements(self, plan, gate, sources).judged(question, limits)
+        except Skipped as reason:
+            return unjudged(plan.student, gate, Verdict.NOT_RUN, str(reason)), None
         except NotApplicable as reason:
             return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(reason)), None
         except ModelbenchError as error:
             if gate.ready_made and isinstance(error, DoesNotFit):
                 return unjudged(plan.student, gate, Verdict.NOT_APPLICABLE, str(error)), None
             return unjudged(plan.student, gate, Verdict.ERROR, str(error)), None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
+        except self.passing:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
         return judged(plan.student, gate, found), found
 
@@ -294,6 +309,13 @@ class BenchSession:
     def count_passes(self, outputs: Outputs) -> None:
         """Add to the forward passes that the report states for each model."""
         self.forward_passes[outputs.model] = self.forward_passes.get(outputs.model, 0) + outputs.calls
+
+
+def _others(known: Mapping[str, Any], found: str) -> dict[str, list[str]]:
+    """Return the hashes of other models of one name; what has no hash of its content may be the same, built again."""
+    hashes = {*known.get("others", []), known.get("hash", found)} - {found}
+    others = sorted(one for one in hashes if "object-" not in f"{one}{found}")
+    return {"others": others} if others else {}
 
 
 def _foreign(error: BaseException) -> str:

@@ -188,17 +188,20 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
     return settings, mistakes
 
 
-def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool) -> Iterator[str]:
+def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool, dist: str = "no") -> Iterator[str]:
     """Yield a mistake for each option of the command line that means nothing beside the others.
 
     Args:
         given: by option name, None for what was not given.
         enabled: whether anything is judged.
         workers: whether pytest-xdist runs the tests.
+        dist: how it gives them to the workers.
     """
     for option in OPTIONS:
         if given.get(option.name) == "":
             yield f"{option.flag}: its value is empty. Write {option.flag}={option.metavar}"
+    if enabled and dist == "each":
+        yield "--dist each: every worker would run every test, and a gate has one verdict. Write --dist load"
     reports = ("json", "save_baseline", "benchmark_json")
     for name in (*reports, "plan", "suite", "record_contract"):
         if given.get(f"modelbench_{name}") and not enabled:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.handover import Handover
-from pytest_modelbench.machine_lock import MachineLock
+from pytest_modelbench.machine_lock import Machine, MachineLock, lock_folder
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, read_arrays, unpack_outputs, unpack_timing
@@ -172,3 +174,41 @@ def test_share_comes_back_after_a_failed_measurement(tmp_path: Path) -> None:
             pass
     with MachineLock(tmp_path / "lock.db").exclusive():
         pass
+
+
+def remove_lock() -> None:
+    """Do what a test's body may do that cleans the temporary folder up."""
+    shutil.rmtree(lock_folder())
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the lock lie in a temporary folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("PYTEST_MODELBENCH_LOCK_HELD", raising=False)
+    return tmp_path
+
+
+def test_lock_whose_file_an_item_removes_is_made_anew(temporary: Path) -> None:
+    """By the item's own timed measurement, and by the items after it; nothing is told, for nothing was shared."""
+    machine = Machine(lambda: None)
+    with machine.shared():
+        remove_lock()
+        with machine.alone():
+            assert list(temporary.iterdir()) == [lock_folder()]
+        remove_lock()
+    with machine.shared(), machine.alone():
+        pass
+    assert machine.unlocked == ""
+
+
+def test_lock_that_no_item_can_have_is_told(temporary: Path) -> None:
+    """The items run all the same, and the summary says that timed measurements shared the machine."""
+    machine = Machine(lambda: None)
+    with machine.shared():
+        shutil.rmtree(temporary)
+    with machine.shared(), machine.alone():
+        pass
+    assert machine.unlocked.startswith(
+        "timed measurements did not have the machine for themselves: the machine's lock"
+    )

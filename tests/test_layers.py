@@ -47,9 +47,20 @@ LAYERS = (
         "collection",
         "fixture_lookup",
         "parametrisation",
+        "uncollected",
     ),
     ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress", "teacher_guard"),
-    ("fixtures", "judging", "giving_up", "sla_file", "suite_file", "selfcheck_command", "contracting"),
+    (
+        "fixtures",
+        "judging",
+        "giving_up",
+        "report_files",
+        "session_end",
+        "sla_file",
+        "suite_file",
+        "selfcheck_command",
+        "contracting",
+    ),
     ("plugin", "cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -9,19 +9,32 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_modelbench.store.replacing import replacing
+from pytest_modelbench.store.recognising import is_report
+from pytest_modelbench.store.replacing import Recognise, replacing
 
 
-def write_report(report: Mapping[str, Any], path: Path, *, final: bool = True) -> None:
+def write_report(
+    report: Mapping[str, Any],
+    path: Path,
+    *,
+    final: bool = True,
+    what: str = "JSON report",
+    ours: Recognise = is_report,
+) -> None:
     """Write a report atomically: a reader sees the old file or the new one.
 
-    One that is not final is not forced onto the disk: it is for when the process ends before its time.
+    Args:
+        report: what is written.
+        path: where; only a file that `ours` recognises is replaced there.
+        final: False for one that is for when the process ends before its time; it is not forced onto the disk.
+        what: its kind, for messages.
+        ours: recognises an earlier one.
 
     Raises:
-        OSError: the folder cannot be made or written to.
+        OSError: it cannot be written, or something else is there.
     """
     text = json.dumps(report, indent=2, allow_nan=False)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path, what, ours) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()
         if final:

@@ -100,7 +100,7 @@ def render_table(
 
 def _title(student: str, report: dict[str, Any]) -> str:
     notes = report["models"]["students"].get(student, {})
-    parameters = notes.get("parameters")
+    parameters = None if notes.get("others") else notes.get("parameters")
     if student == "teacher":
         return "teacher, for a contract"
     return student + (f" ({parameters:,} parameters)" if parameters else "") + " against its teacher"

@@ -21,7 +21,15 @@ from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.readable import why_unreadable
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import differing, reading_of, reference_of
-from pytest_modelbench.store.recorded import DIGEST, FORMAT, TEXT, VERSION, RecordedReading, is_contract, rows_of_part
+from pytest_modelbench.store.recognising import TEXT
+from pytest_modelbench.store.recorded import (
+    DIGEST,
+    FORMAT,
+    VERSION,
+    RecordedReading,
+    has_contract_fields,
+    rows_of_part,
+)
 
 MOST_BYTES = 2**31
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, struct.error)
@@ -80,7 +88,7 @@ class Contract:
                 f"{path} is a contract of version {shown(version)}, and this version of pytest-modelbench "
                 f"reads {VERSION!r}. Update pytest-modelbench, or record it again"
             )
-        if not is_contract(told):
+        if not has_contract_fields(told):
             raise UsageMistake(f"{path} is no contract of pytest-modelbench: its fields are others. {RECORD_AGAIN}")
         return cls(path, told)
 

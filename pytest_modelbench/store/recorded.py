@@ -30,10 +30,11 @@ from pytest_modelbench.store.forms import (
     is_text,
     maybe,
 )
+from pytest_modelbench.store.recognising import TEXT, is_contract
 from pytest_modelbench.store.replacing import replacing
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
-TEXT, DIGEST = "contract.json", "contract.sha256"
+DIGEST = "contract.sha256"
 MOST_BYTES_OF_PART = 16 * 2**20
 Array = npt.NDArray[Any]
 
@@ -93,7 +94,10 @@ def write_contract(
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with (
+        replacing(path, "contract", is_contract) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+    ):
         data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
         told = json_object(
             {
@@ -226,7 +230,7 @@ _CONTRACT: Form = {
 }
 
 
-def is_contract(told: Any) -> bool:
+def has_contract_fields(told: Any) -> bool:
     """Whether a contract's text has every field that is read of it, each in its form."""
     return has(told, _CONTRACT) and all(
         one["data"] is None or one["data"] < len(told["data"]) for one in told["readings"]

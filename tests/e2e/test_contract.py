@@ -297,7 +297,10 @@ def test_without_a_teacher(judge: Judge) -> None:
     fakes = FAKES.replace("def teacher_model", "def other_model")
     finished = judge(QUALITY, "--modelbench-record-contract=teacher.mbc", more=data(), fakes=fakes)
     assert finished.result.ret == 1
-    assert "there is no fixture teacher_model. Define it in conftest.py" in finished.text
+    assert (
+        "teacher_model is not defined: there is only the plugin's placeholder. Override it in conftest.py"
+        in finished.text
+    )
     assert not Path("teacher.mbc").exists()
 
 

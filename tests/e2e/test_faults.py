@@ -168,6 +168,74 @@ def student_model():
     assert reason in finished.gate("latency_p50")["reason"]
 
 
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        "from os import _exit\n\ndef test_leaves(): _exit(0)",
+        "import atexit, os\n\ndef test_leaves(): atexit.register(os._exit, 0)\n\ndef test_fails(): assert not os",
+        "import os, threading, time\n\ndef test_leaves(): threading.Timer(0, os._exit, (0,)).start() or time.sleep(60)",
+        "import os\n\ndef test_leaves(): os.execv('/bin/true', ['true'])",
+        "import os\nos._exit(0)\n\ndef test_leaves(): ...",
+    ],
+    ids=["imported before", "atexit", "thread", "execv", "import"],
+)
+def test_process_that_leaves_past_pytest(judge: Judge, leaving: str) -> None:
+    """The exit code is never 0, and no traceback is of ours."""
+    finished = judge(leaving, process=True)
+    assert finished.result.ret in {1, 2}, finished.text
+    assert "process_guard.py" not in finished.text
+
+
+@pytest.mark.parametrize(
+    "raised", ["GeneratorExit", "BaseException('odd')", "asyncio.CancelledError", "SystemExit(0)"]
+)
+def test_exception_that_is_no_exception(judge: Judge, raised: str) -> None:
+    """What a metric or a fixture raises past `except Exception` is the error of its gate, and the others stand."""
+    more = f"""
+import asyncio
+def metric(outputs, targets):
+    raise {raised}
+
+@pytest.fixture(scope="session")
+def previous_model():
+    raise {raised}
+"""
+    finished = judge(
+        """
+        import pytest
+        @pytest.mark.kpi("mine", ">= 1", metric="conftest:metric", better="higher", unit="")
+        def test_metric(): ...
+        @pytest.mark.kpi("size_on_disk", "regression <= 5%")
+        def test_previous(): ...
+        @pytest.mark.kpi("parameters", "<= 50k")
+        def test_size(): ...
+        """,
+        more=more,
+    )
+    verdicts = {gate["kpi"]: gate["verdict"] for gate in finished.report["gates"]}
+    assert verdicts == {"mine": "error", "size_on_disk": "error", "parameters": "pass"}
+    assert "fixture previous_model raised " in finished.gate("size_on_disk")["reason"]
+
+
+def test_body_that_removes_the_temporary_folder(judge: Judge) -> None:
+    """The machine's lock lies in it; the rest of the session goes on with another one."""
+    finished = judge(
+        """
+        import shutil, tempfile, pytest
+        @pytest.mark.kpi("parameters", "<= 50k")
+        def test_a():
+            from pytest_modelbench.machine_lock import lock_folder
+            shutil.rmtree(lock_folder())
+        @pytest.mark.kpi("latency_p50", "<= 1 s")
+        def test_b(): ...
+        """,
+        more="\nimport os, tempfile\ntempfile.tempdir = os.path.abspath('.')\n",
+        process=True,
+    )
+    assert finished.result.ret == 0, finished.text
+    assert set(finished.verdicts.values()) == {"pass"}
+
+
 def started(pytester: pytest.Pytester, more: str, *arguments: str) -> subprocess.Popen[str]:
     pytester.makeconftest(REAL + more)
     pytester.makepyfile(test_sla=SIMPLE)

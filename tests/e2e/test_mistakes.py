@@ -56,6 +56,29 @@ def test_fixture_of_function_scope(judge: Judge) -> None:
     assert 'Write @pytest.fixture(scope="session")' in finished.text
 
 
+def test_students_of_one_name(judge: Judge) -> None:
+    """Two parameters of one id would share a name in every table and report."""
+    more = """
+@pytest.fixture(scope="session", params=[1, 2, 3], ids=["a", "a", "b"])
+def student_model(request): return student(parameters=request.param)
+"""
+    finished = judge(marked("'parameters', '<= 5M'"), more=more)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert finished.text.count("fixture student_model makes several students of the name 'a'") == 1
+
+
+@pytest.mark.parametrize(("fixture", "asked"), [("student_model", "student"), ("eval_data", "kpi")])
+def test_fixture_that_is_made_from_itself(judge: Judge, fixture: str, asked: str) -> None:
+    """A model cannot be made from the fixture that it is there for, also not by way of another one."""
+    more = (
+        f"\n@pytest.fixture\ndef between({asked}): ...\n"
+        f"@pytest.fixture(scope='session')\ndef {fixture}(between): return STUDENT\n"
+    )
+    finished = judge(marked("'top1_accuracy', '>= 5%'"), more=more)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"test_sla.py: fixture {fixture} asks for {asked!r}, which is made from the models itself" in finished.text
+
+
 @pytest.mark.parametrize("when", ["tryfirst", "trylast"])
 def test_marker_added_after_collection(judge: Judge, when: str) -> None:
     """A marker that comes too late to ask for fixtures is no silent pass, however late it comes."""
@@ -81,11 +104,11 @@ def test_report_asked_for_without_judging(pytester: pytest.Pytester) -> None:
 
 
 def test_report_that_cannot_be_written(judge: Judge, pytester: pytest.Pytester) -> None:
-    """The table is still printed, the fault is told, the exit code is not 0."""
+    """It is told before anything is measured."""
     pytester.makefile(".txt", occupied="")
     finished = judge(marked("'parameters', '<= 5M'"), "--modelbench-json=occupied.txt/report.json")
-    assert finished.result.ret != 0
-    finished.result.stdout.fnmatch_lines(["*parameters*PASS*", "ERROR: --modelbench-json: cannot write *"])
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    finished.result.stderr.fnmatch_lines(["ERROR: --modelbench-json: cannot write *: Not a directory"])
 
 
 @pytest.mark.parametrize(
@@ -94,14 +117,18 @@ def test_report_that_cannot_be_written(judge: Judge, pytester: pytest.Pytester) 
         (
             "student_model",
             marked("'parameters', '<= 5M'"),
-            "there is no fixture student_model. Define it in conftest.py",
+            "student_model is not defined: there is only the plugin's placeholder. Override it in conftest.py",
         ),
         (
             "teacher_model",
             marked("'parameters', 'reduction >= 5%'"),
             "give --modelbench-teacher module:factory, or name it in modelbench.toml",
         ),
-        ("eval_data", marked("'top1_accuracy', '>= 5%'"), "there is no fixture eval_data"),
+        (
+            "eval_data",
+            marked("'top1_accuracy', '>= 5%'"),
+            "eval_data is not defined: there is only the plugin's placeholder",
+        ),
     ],
 )
 def test_missing_fixture(judge: Judge, fixture: str, tests: str, words: str) -> None:

@@ -137,6 +137,7 @@ def test_models_without_torch_have_no_operators(judge: Judge) -> None:
 
 def test_profiles_in_the_report_and_as_files(judge: Judge) -> None:
     """Tables are sections of a failed item; traces, tables and memory timelines are in folders of the item."""
+    Path("kept").mkdir()
     finished = judge(
         """
         def test_compare(profiler, teacher, student, eval_data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes import watchdog
 from pytest_modelbench.probes.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
 from pytest_modelbench.probes.watchdog import Watchdog, beat
-from pytest_modelbench.process_guard import Terminated, exits_refused, termination_as_interrupt
+from pytest_modelbench.process_guard import ExitGuard, Terminated, termination_as_interrupt
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")
@@ -160,16 +161,67 @@ def test_interrupt_of_the_user_stays_one() -> None:
         raise KeyboardInterrupt
 
 
+def swallow(status: int) -> None:
+    with contextlib.suppress(MeasurementError):
+        os._exit(status)
+
+
+def guard() -> tuple[ExitGuard, list[str]]:
+    told: list[str] = []
+    return ExitGuard(told.append), told
+
+
 def test_exit_is_refused_to_the_main_thread_only() -> None:
     """A forked child ends as it would, with its own code."""
-    with exits_refused():
+    plain = os._exit
+    with guard()[0].watching():
         with pytest.raises(MeasurementError, match=r"os\._exit\(3\) was called"):
             os._exit(3)
         child = os.fork()
         if child == 0:
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert os._exit.__name__ == "_exit"
+    assert os._exit is plain
+
+
+def test_another_program_is_refused() -> None:
+    """None takes the place of pytest, by any of the functions that do it."""
+    with guard()[0].watching():
+        for run in (
+            lambda: os.execv("/bin/false", ["false"]),  # noqa: S606 - refused
+            lambda: os.execvp("false", ["false"]),  # noqa: S606 - refused
+            lambda: os.execle("/bin/false", "false", {}),  # noqa: S606 - refused
+        ):
+            with pytest.raises(MeasurementError, match=r"os\.execve? of .* was called"):
+                run()
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, 1), (9, 9)])
+def test_thread_never_ends_a_session_with_0(asked: int, given: int) -> None:
+    """It is told, and the exit code is not that of a session that passed."""
+    left: list[int] = []
+    watch, told = guard()
+    watch._leave = left.append  # type: ignore[assignment]
+    with watch.watching():
+        thread = threading.Thread(target=lambda: swallow(asked))
+        thread.start()
+        thread.join()
+    assert left == [given]
+    assert "in another thread" in told[0]
+
+
+@pytest.mark.parametrize(("ended", "asked", "given"), [(1, 0, 1), (0, 0, 0), (0, 3, 3)])
+def test_exit_after_the_session_keeps_its_status(ended: int, asked: int, given: int) -> None:
+    """What was handed out while it lasted, to atexit for one, cannot turn a failed session into a passed one."""
+    left: list[int] = []
+    watch, _ = guard()
+    watch._leave = left.append  # type: ignore[assignment]
+    with watch.watching():
+        handed_out = os._exit
+    watch.status = ended
+    with contextlib.suppress(MeasurementError):
+        handed_out(asked)
+    assert left[0] == given
 
 
 def test_sigterm_is_an_interrupt_until_the_end() -> None:

@@ -1,0 +1,41 @@
+"""Which files were written by this plugin: nothing else is ever replaced. Only the head of a file is read."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+TEXT = "contract.json"
+"""The part of a contract that says what the others are."""
+_HEAD = 4096
+_REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
+_BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a JSON report, complete or not, or a baseline, which is one."""
+    return _REPORT.match(_head_of(path)) is not None
+
+
+def is_benchmarks(path: Path) -> bool:
+    """Whether a file is in the JSON form of pytest-benchmark."""
+    return _BENCHMARKS.match(_head_of(path)) is not None
+
+
+def is_contract(path: Path) -> bool:
+    """Whether a file is a contract, whole or altered.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            return TEXT in file.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def _head_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_HEAD).decode("utf-8", "replace")

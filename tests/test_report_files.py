@@ -1,0 +1,127 @@
+"""The options that name files to write: what they must not destroy is told at collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from suites import Judge, read_report
+
+GATE = """
+import pytest
+
+@pytest.mark.kpi("parameters", "<= 50k")
+def test_gate(): ...
+"""
+FLAGS = ["json", "save-baseline", "benchmark-json", "record-contract"]
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_no_option_replaces_what_is_not_ours(judge: Judge, pytester: pytest.Pytester, flag: str) -> None:
+    """A JSON file of somebody else's is refused with exit code 4, and stays."""
+    path = pytester.path / "users.json"
+    path.write_text('{"users": []}')
+    finished = judge(GATE, f"--modelbench-{flag}=users.json")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--modelbench-{flag}: cannot write {path}: it exists and is no " in finished.text
+    assert path.read_text() == '{"users": []}'
+
+
+@pytest.mark.parametrize("flag", ["json", "benchmark-json"])
+def test_second_run_replaces_the_files_of_the_first(judge: Judge, flag: str) -> None:
+    """What was written is recognised again."""
+    for _ in range(2):
+        assert judge(GATE, f"--modelbench-{flag}=mine.json").result.ret == 0
+
+
+@pytest.mark.parametrize("flag", ["save-baseline", "record-contract"])
+def test_second_run_replaces_baseline_and_contract(judge: Judge, flag: str) -> None:
+    """What was written is recognised again."""
+    for _ in range(2):
+        finished = judge(GATE, f"--modelbench-{flag}=mine.json")
+        assert finished.result.ret == 0, finished.text
+    assert Path("mine.json").stat().st_size
+
+
+def test_value_that_was_left_out_eats_no_test(judge: Judge, pytester: pytest.Pytester) -> None:
+    """`--modelbench-json test_sla.py` names the test as the report: a mistake, and the test stays."""
+    finished = judge(GATE, "--modelbench-json", "test_sla.py")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "it exists and is no JSON report" in finished.text
+    assert "def test_gate" in (pytester.path / "test_sla.py").read_text()
+    finished = judge(GATE, "--modelbench-json", "test_new.py")
+    assert "Was the option's value left out? Write --modelbench-json=PATH" in finished.text
+
+
+def test_missing_folder_is_a_mistake(judge: Judge, pytester: pytest.Pytester) -> None:
+    """No folder is made silently."""
+    finished = judge(GATE, "--modelbench-json=reports/today/modelbench.json")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"Make it first: mkdir -p {pytester.path / 'reports' / 'today'}" in finished.text
+    assert not (pytester.path / "reports").exists()
+
+
+def test_two_kinds_in_one_file_are_a_mistake(judge: Judge) -> None:
+    """The second would replace the first."""
+    finished = judge(GATE, "--modelbench-json=a.json", "--modelbench-benchmark-json=./a.json")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--modelbench-benchmark-json: --modelbench-json writes" in finished.text
+
+
+def test_home_in_a_path(judge: Judge, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--modelbench-json=~/report.json` reaches the plugin with its `~`, which the shell leaves alone there."""
+    (pytester.path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(pytester.path / "home"))
+    judge(GATE, "--modelbench-json=~/mine.json")
+    assert read_report(pytester, "home/mine.json")["complete"] is True
+    assert not Path("~").exists()
+
+
+def test_fifo_without_reader_fails_the_run(judge: Judge, pytester: pytest.Pytester) -> None:
+    """The table is there, the fault is red, and nothing waits."""
+    os.mkfifo(pytester.path / "pipe.json")
+    finished = judge(GATE, "--modelbench-json=pipe.json")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "nobody reads this FIFO" in finished.text
+    assert stat.S_ISFIFO((pytester.path / "pipe.json").stat().st_mode)
+
+
+def test_full_disk_fails_the_last_step(
+    judge: Judge, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdicts are printed, the fault is told, the exit code is not 0, and no half of a file is left."""
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    finished = judge(GATE, "--modelbench-save-baseline=before.json")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert (
+        f"ERROR: --modelbench-save-baseline: cannot write {pytester.path / 'before.json'}: No space" in finished.text
+    )
+    assert "1 gate: 1 pass" in finished.text
+    assert not (pytester.path / "before.json").exists()
+
+
+def test_incomplete_report_is_there_before_anything_of_the_users_runs(
+    judge: Judge, pytester: pytest.Pytester
+) -> None:
+    """A module that ends the process while it is imported leaves no earlier report that looks complete."""
+    judge(GATE)
+    assert read_report(pytester)["complete"] is True
+    seen = "import json, pathlib\nSEEN = json.loads(pathlib.Path('report.json').read_text())\ndef test_seen(): assert SEEN['complete'] is False\n"
+    finished = judge(seen + GATE)
+    assert finished.result.ret == 0, finished.text
+
+
+def test_collecting_alone_leaves_the_last_report(judge: Judge, pytester: pytest.Pytester) -> None:
+    """--collect-only judges nothing, so it has nothing to write."""
+    judge(GATE)
+    before = json.dumps(read_report(pytester))
+    finished = judge(GATE, "--collect-only")
+    assert finished.result.ret == 0
+    assert json.dumps(read_report(pytester)) == before
