@@ -30,10 +30,11 @@ from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
-from pytest_modelbench.settings import Given, NamedSpec, Settings
+from pytest_modelbench.settings import Given, NamedSpec, Settings, differing_settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
+from pytest_modelbench.summary import show_plan, show_summary, show_written
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 CHEAP_S = 0.005
@@ -60,6 +61,7 @@ class Judging:
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.places_of_items: dict[str, str] = {}
+        self.told: dict[str, Any] | None = None
         self.written: list[str] = []
         self.until_the_end = contextlib.ExitStack()
         self.saved_at = 0.0
@@ -141,7 +143,15 @@ class Judging:
         self.session.plan(plans)
         self.record.expect(
             [
-                expected_gate(plan.nodeid, gate.kpi.name, gate.kpi.pillar, plan.student, gate.targets, plan.suite)
+                expected_gate(
+                    plan.nodeid,
+                    gate.kpi.name,
+                    gate.kpi.pillar,
+                    plan.student,
+                    gate.targets,
+                    plan.suite,
+                    differing_settings(plan.settings, self.settings),
+                )
                 for plan in plans
                 for gate in plan.gates
             ]
@@ -205,8 +215,9 @@ class Judging:
                 report.longrepr = without_our_frames(call.excinfo.value)
             item.stash[RESULTS] = all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
-            suite = plan_of(item).suite
-            vars(report)[_RIDER] = [{**result.to_json(), "suite": suite} for result in item.stash[RESULTS]]
+            plan = plan_of(item)
+            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.settings)}
+            vars(report)[_RIDER] = [{**result.to_json(), **told} for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 
@@ -333,35 +344,22 @@ class Judging:
         }
 
     def _report(self, exit_status: int) -> dict[str, Any]:
-        return self.record.to_json(exit_status, self.settings.to_json())
+        """Return the report as it is at the session's end, made once for all who show it."""
+        if self.told is None or self.told["exit_status"] != exit_status:
+            self.told = self.record.to_json(exit_status, self.settings.to_json())
+        return self.told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Print the KPI tables, what failed and why, and where the JSON report is."""
-        from pytest_modelbench.reports.terminal import render_summary, totals
-
         if self.config.stash[MISTAKES] or self.child is not None:
             return
         if self.settings.plan:
-            terminalreporter.write_sep("=", "modelbench plan")
             cache = getattr(self.config, "cache", None)
             known = cache.get(DURATIONS, {}) if cache is not None else {}
-            for line in plan_lines(self.session.plans, known):
-                terminalreporter.write_line(line)
+            show_plan(terminalreporter, plan_lines(self.session.plans, known))
             return
-        report = self._report(int(exitstatus))
-        writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours
-        terminalreporter.write_sep("=", "modelbench")
-        if report["gates"] or self.record.edge_cases():
-            text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
-            for line in text.splitlines():
-                terminalreporter.write_line(line)
-        failed = report["summary"]["fail"] + report["summary"]["error"]
-        nothing = not report["gates"] and not self.record.edge_cases()
-        terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
-        if self.unlocked:
-            terminalreporter.write_line(f"modelbench: {self.unlocked}", yellow=True)
-        for line in self.written:
-            terminalreporter.write_line(line, red=line.startswith("ERROR"))
+        show_summary(terminalreporter, self._report(int(exitstatus)), unlocked=self.unlocked)
+        show_written(terminalreporter, self.written)
 
 
 def _without_gates() -> Generator[None, object, object]:

@@ -16,7 +16,7 @@ import pytest
 from pytest_modelbench.options import given_options
 from pytest_modelbench.results import GateResult, Reading, Verdict
 from pytest_modelbench.settings import Settings
-from pytest_modelbench.verdicts import format_interval, format_judged
+from pytest_modelbench.verdicts import ESTIMATED, format_interval, format_judged, marked
 
 _Failed: Any = pytest.fail.Exception
 
@@ -138,7 +138,9 @@ def _also_bad(verdict: Verdict, reason: str, result: GateResult) -> bool:
 
 def _show(reading: Reading) -> str:
     estimate = reading.estimate
-    value = format_judged(estimate.value, reading.unit)
+    value = marked(format_judged(estimate.value, reading.unit), reading.provenance)
     if estimate.low is not None and not estimate.low == estimate.high == estimate.value:
         value += f" {format_interval(estimate.low, estimate.high, reading.unit)}"
-    return f"{value} ({reading.method})" if reading.method else value
+    told = [reading.provenance] if reading.provenance in ESTIMATED else []
+    told += [reading.method] if reading.method else []
+    return f"{value} ({'; '.join(told)})" if told else value

@@ -16,7 +16,8 @@ NO_BASELINE = (
     "there is nothing to compare with. Define the fixture previous_model, or give --modelbench-baseline=PATH, an "
     "earlier report"
 )
-_ESTIMATES = {"modelled", "constant"}
+ESTIMATED = frozenset({"modelled", "constant"})
+"""The provenances of a value that nothing measured; wherever one is shown, it bears a mark and this word."""
 _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 
 
@@ -98,6 +99,7 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
     growth = (half / distance) ** 2 if half is not None and distance else math.inf
     n = evidence.student.n
     open_ended = weak or verdict is Verdict.INCONCLUSIVE
+    seconds = evidence.seconds * growth if evidence.seconds and growth < 1e6 else evidence.seconds_to_bound
     result = LimitResult(
         text=text,
         source=bound.source,
@@ -111,7 +113,7 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
         weak=weak,
         needed_n=math.ceil(n * growth) if open_ended and n and growth < 1e6 else None,
         resolution=half,
-        needed_seconds=evidence.seconds * growth if open_ended and evidence.seconds and growth < 1e6 else None,
+        needed_seconds=seconds if open_ended else None,
     )
     return _with_reason(result, bound, evidence)
 
@@ -125,7 +127,7 @@ def _refuse_estimates(bound: BoundLimit, evidence: Evidence) -> None:
     student = evidence.student
     if (
         bound.measure in {"value", "difference"}
-        and student.provenance in _ESTIMATES
+        and student.provenance in ESTIMATED
         and not evidence.estimates_allowed
     ):
         raise MeasurementError(
@@ -213,6 +215,15 @@ def format_judged(value: float, unit: str, threshold: float | None = None) -> st
     return text
 
 
+def marked(text: str, provenance: str) -> str:
+    """Return a value's text with a mark where nothing measured the value.
+
+    >>> marked("12 J", "modelled"), marked("12 J", "measured")
+    ('~12 J', '12 J')
+    """
+    return f"~{text}" if provenance in ESTIMATED else text
+
+
 def format_interval(low: float | None, high: float | None, unit: str) -> str:
     """Format an interval with its unit once; an end that the sample does not support is a question mark.
 
@@ -228,10 +239,13 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
 
 def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> LimitResult:
     value = math.nan if result.value is None else result.value
-    found = format_judged(value, result.unit, bound.threshold)
+    provenance = evidence.student.provenance
+    found = marked(format_judged(value, result.unit, bound.threshold), provenance)
     exact = result.ci_low == result.ci_high == result.value
     if not exact:
         found += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"
+    if provenance in ESTIMATED:
+        found += f" ({provenance})"
     if result.verdict is Verdict.ERROR:
         reason = f"{result.text}: the value is not a number"
     elif result.verdict is Verdict.FAIL:
@@ -243,8 +257,7 @@ def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> 
     if result.weak:
         reason += "; weak: the interval crosses the limit"
         reason += f", about {result.needed_n:,} samples would settle it" if result.needed_n else ""
-    values = {name: getattr(result, name) for name in LimitResult.__dataclass_fields__}
-    return LimitResult(**{**values, "reason": reason})
+    return LimitResult(**{**vars(result), "reason": reason})
 
 
 def _why_open(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> str:

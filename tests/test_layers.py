@@ -18,7 +18,7 @@ LAYERS = (
     ("probes",),
     ("kpis",),
     ("store",),
-    ("gates", "verdicts", "sla", "sla_schema", "handover"),
+    ("gates", "verdicts", "sla", "sla_schema", "handover", "sharing"),
     ("suites",),
     ("reports", "judged"),
     (
@@ -35,7 +35,7 @@ LAYERS = (
         "fixture_lookup",
         "parametrisation",
     ),
-    ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress"),
+    ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress", "summary"),
     ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command", "contracting"),
     ("plugin", "cli", "__main__"),
 )

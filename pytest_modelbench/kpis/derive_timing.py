@@ -150,7 +150,18 @@ def _derive(question: Question, measurement: TimingMeasurement, look: int, stati
         sampled=True,
         notes=_notes(question, measurement, readings["student"], statistic, alpha),
         seconds=measurement.elapsed_s[look],
+        seconds_to_bound=_seconds_to_bound(question, measurement, readings["student"], look),
     )
+
+
+def _seconds_to_bound(
+    question: Question, measurement: TimingMeasurement, student: Reading, look: int
+) -> float | None:
+    """Return about how long the slow end of a percentile's interval would take, where it is not known yet."""
+    high = student.estimate.high
+    if high is None or math.isfinite(high):
+        return None
+    return 2 * max(seconds_for_bound(question, measurement), measurement.elapsed_s[look])
 
 
 def _reading(question: Question, measurement: TimingMeasurement, look: int, role: str, statistic: str) -> Reading:
