@@ -105,14 +105,16 @@ class Judging:
         return self.machine.exclusive() if self.machine is not None else contextlib.nullcontext()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, nextitem: pytest.Item | None) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
         if self.machine is None and not self.unlocked:
             try:
                 self.machine = MachineLock(waiting=self._tell_waiting)
             except MeasurementError as error:
                 self.unlocked = f"timed measurements did not have the machine for themselves: {error}"
-        with self.machine.shared() if self.machine is not None else contextlib.nullcontext(), exits_refused():
+        keep = nextitem is not None and self.worker is None  # a worker may have to wait for its next item
+        lock = self.machine.shared(keep=keep) if self.machine is not None else contextlib.nullcontext()
+        with lock, exits_refused():
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -124,6 +126,8 @@ class Judging:
 
     def pytest_unconfigure(self) -> None:
         """Give SIGTERM back, and remove what the workers handed over."""
+        if self.machine is not None:
+            self.machine.let_go()
         self.until_the_end.close()
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)
@@ -263,6 +267,8 @@ class Judging:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the JSON report; a worker hands its part over instead."""
+        if self.machine is not None:
+            self.machine.let_go()
         data = self._session_data()
         if self.worker is not None:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]

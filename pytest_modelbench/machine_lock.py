@@ -11,6 +11,7 @@ import getpass
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pytest_modelbench.errors import MeasurementError
 
 STEP_S = 1.0
 NOTICE_AFTER_STEPS = 5
+KEPT_S = 0.1
 _HELD = "PYTEST_MODELBENCH_LOCK_HELD"
 
 
@@ -49,6 +51,7 @@ class MachineLock:
 
     def __init__(self, path: Path | None = None, waiting: Callable[[], None] = lambda: None) -> None:
         self._shares = 0
+        self._taken_at = 0.0
         self._waiting = waiting
         self._nested = _HELD in os.environ
         try:
@@ -57,15 +60,27 @@ class MachineLock:
             raise MeasurementError(f"the machine's lock cannot be had: {error}") from error
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold the lock together with others; waits while a timed measurement is going on elsewhere."""
+    def shared(self, *, keep: bool = False) -> Iterator[None]:
+        """Hold the lock together with others; waits while a timed measurement is going on elsewhere.
+
+        Args:
+            keep: hold a young share for the next item, which begins at once: taking it costs more than many a test.
+        """
         if self._nested:
             yield
             return
-        self._take_share()
+        if not self._shares:
+            self._take_share()
+            self._taken_at = time.monotonic()
         try:
             yield
         finally:
+            if not keep or time.monotonic() - self._taken_at > KEPT_S:
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Give a share back that was kept for a next item."""
+        if self._shares:
             self._give_share_back()
 
     @contextlib.contextmanager

@@ -17,14 +17,10 @@ MOST_SIDE_BY_SIDE = 4
 def tradeoff_table(found: Mapping[str, Any], *, width: int, colour: bool) -> str:
     """Render what `reports.tradeoff` found."""
     axes = found["axes"]
-    columns = [
-        Column(title="Student", folds=True),
-        *(
-            Column(title=_heading(axis, [row["values"][i] for row in found["students"]]), right=True)
-            for i, axis in enumerate(axes)
-        ),
-        Column(title="Pareto"),
-    ]
+    by_axis = zip(*(row["values"] for row in found["students"]), strict=True)
+    heads = [_heading(axis, values) for axis, values in zip(axes, by_axis, strict=True)]
+    columns = [Column(title="Student", folds=True), *(Column(title=head, right=True, folds=True) for head in heads)]
+    columns.append(Column(title="Pareto"))
     rows = [
         Row(
             cells=(

@@ -25,11 +25,12 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
     Returns:
         `{"axes": [{"name", "kpi", "better", "unit", "against"}], "students": [{"student", "values", "pareto"}]}`,
-        where `values` has one `{"student", "teacher", "provenance", "judged"}` for each axis, and `against` is the subject of
-        the limits on that KPI, in whose terms a value is shown against the teacher's. None where there are fewer
-        than two students, or no two axes on which all of them have values, or where they come from several suites,
-        whose teachers or data differ. A student is Pareto-optimal when no other one is at least as good on every
-        axis and better on one; two latencies whose intervals overlap are equally good.
+        where `values` has one `{"student", "teacher", "provenance", "judged"}` for each axis, and `against` is the
+        subject of the limits on that KPI, in whose terms a value is shown against the teacher's: `judged` is what
+        such a limit judges of the student, or None. None instead of all that where there are fewer than two
+        students, or no two axes on which all of them have values, or where they come from several suites, whose
+        teachers or data differ. A student is Pareto-optimal when no other one is at least as good on every axis and
+        better on one; two latencies whose intervals overlap are equally good.
     """
     if len({gate["suite"] for gate in gates}) > 1:
         return None  # students of other teachers, or judged on other data
@@ -47,8 +48,8 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             "name": name,
             "kpi": kpi,
             "better": better,
-            "unit": known[students[0], kpi]["unit"],
-            "against": _subject(kpi, judged, known[students[0], kpi]["unit"]),
+            "unit": known[students[0], kpi]["readings"]["student"]["unit"],
+            "against": _subject(kpi, judged, known[students[0], kpi]["readings"]["student"]["unit"]),
         }
         for name, kpis, better in AXES
         if (kpi := next((kpi for kpi in kpis if all((one, kpi) in known for one in students)), None))

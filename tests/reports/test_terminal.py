@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from suites import Judge
 
@@ -34,15 +36,21 @@ def block(text: str) -> list[str]:
     """Return the lines of our part of the output."""
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if "= modelbench =" in line)
-    stop = next(i for i, line in enumerate(lines) if " gates: " in line)
+    stop = next(i for i, line in enumerate(lines) if re.match(r"[\d,]+ gates?: ", line))
     return lines[start + 1 : stop + 1]
+
+
+def tables(lines: list[str]) -> list[str]:
+    """Return the lines of the students' tables alone."""
+    ends = ("timed ", "FAIL ", "ERROR ", "INCONCLUSIVE ", "NO BASELINE ", "N/A ", "students against")
+    return lines[: next((i for i, line in enumerate(lines) if line.startswith(ends)), -1)]
 
 
 def test_table_fits_eighty_columns_and_loses_nothing(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a CI log of 80 columns every name, value, target and verdict is whole."""
     monkeypatch.setenv("COLUMNS", "80")
     lines = block(judge(SUITE, more=TWO).text)
-    table = [line for line in lines if not line.startswith(("timed ", "FAIL ", "ERROR "))]
+    table = tables(lines)
     assert max(map(len, table)) <= 80
     assert "…" not in "".join(lines)
     words = " ".join(" ".join(table).split())
@@ -76,22 +84,15 @@ def test_long_names_cost_no_evidence(
     """Names fold where their words end; where even that is not enough, the table is wider than the terminal."""
     monkeypatch.setenv("COLUMNS", columns)
     finished = judge(LONG, more=GROUPS + before)
-    table = [
-        line for line in block(finished.text) if not line.startswith(("timed ", "FAIL ", "ERROR ", "UNDECIDED "))
-    ]
+    table = tables(block(finished.text))
     if columns != "60":
         assert max(map(len, table)) <= int(columns) + 10 * bool(before)
-    head = next(line for line in table if line.startswith("KPI "))
-    starts = [head.index(name) for name in ("Target", "Result", "Evidence")]
-    targets, evidence = (
-        "".join(line[start:stop] for line in table).replace(" ", "")
-        for start, stop in ((starts[0], starts[1]), (starts[2], None))
-    )
+    words = " ".join(table).split()
     for limit in (limit for gate in finished.report["gates"] for limit in gate["limits"]):
-        assert limit["text"].replace(" ", "") in targets
+        assert set(limit["text"].split()) <= set(words)
         if limit["ci_low"] is not None and limit["ci_high"] is not None:
             told = format_interval(limit["ci_low"], limit["ci_high"], limit["unit"])
-            assert told.replace(" ", "") in evidence
+            assert any(told in line for line in table)  # whole, in one line
 
 
 def test_many_edge_cases_cost_no_evidence(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,16 +126,20 @@ def test_rows_are_grouped_by_pillar_under_their_student(judge: Judge) -> None:
         "efficiency",
         "footprint",
     ]
-    assert sum("PASS" in line or "FAIL" in line for line in first) == 9
+    assert sum("PASS" in line or "FAIL" in line for line in first) == 8
+    assert sum("REPORTED" in line for line in first) == 1
 
 
 def test_what_failed_and_why_follows_the_tables(judge: Judge) -> None:
-    """Each gate that did not pass is told in one line below, then the totals."""
+    """Each cause is told in one line below, with its gates, then the totals."""
     lines = block(judge(SUITE, more=TWO).text)
-    told = [line for line in lines if line.startswith("FAIL ")]
-    assert len(told) == 3
-    assert told[0].startswith("FAIL top1_accuracy of distilled: >= 90% does not hold: 70% [")
-    assert lines[-1] == "14 gates: 3 fail, 11 pass"
+    start = next(i for i, line in enumerate(lines) if line.startswith("FAIL "))
+    assert lines[start].startswith("FAIL top1_accuracy of distilled: >= 90% does not hold: 70% [")
+    assert lines[start + 1 :] == [
+        "FAIL 2 gates: reduction >= 95% does not hold: 90%",
+        "    nonzero_parameters of distilled, int8",
+        "14 gates: 3 fail, 9 pass, 2 reported",
+    ]
 
 
 def test_no_colour_in_a_log_and_colour_on_a_terminal(judge: Judge) -> None:
