@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.errors import UsageMistake, visible
 from pytest_modelbench.fixture_lookup import is_ours, place_of, winning_fixture
 from pytest_modelbench.parametrisation import defined_for, student_label
 from pytest_modelbench.stash import (
@@ -356,7 +356,7 @@ def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[s
         pytest.UsageError: all mistakes together, one line each.
     """
     told = config.stash[MISTAKES]
-    told += [mistake for mistake in mistakes if mistake not in told]
+    told += [mistake for mistake in map(visible, mistakes) if mistake not in told]
     if not told:
         return
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
