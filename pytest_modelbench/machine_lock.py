@@ -51,6 +51,7 @@ class MachineLock:
 
     def __init__(self, path: Path | None = None, waiting: Callable[[], None] = lambda: None) -> None:
         self._shares = 0
+        self._holders = 0
         self._taken_at = 0.0
         self._waiting = waiting
         self._nested = _HELD in os.environ
@@ -72,10 +73,12 @@ class MachineLock:
         if not self._shares:
             self._take_share()
             self._taken_at = time.monotonic()
+        self._holders += 1
         try:
             yield
         finally:
-            if not keep or time.monotonic() - self._taken_at > KEPT_S:
+            self._holders -= 1
+            if not self._holders and not (keep and time.monotonic() - self._taken_at <= KEPT_S):
                 self.let_go()
 
     def let_go(self) -> None:

@@ -23,7 +23,12 @@ class Terminal:
         writer = reporter._tw  # noqa: SLF001 - the only way to its width, colours and encoding
         self.width = terminal_width(writer.fullwidth)
         self.colour = writer.hasmarkup
-        self._encoding: str | None = getattr(writer._file, "encoding", None)  # noqa: SLF001 - see above
+        self._file = writer._file  # noqa: SLF001 - see above
+
+    @property
+    def encoding(self) -> str | None:
+        """What the terminal can show; None where it is not known."""
+        return getattr(self._file, "encoding", None)
 
     def title(self, text: str) -> None:
         """Write a line that starts a section."""
@@ -32,11 +37,11 @@ class Terminal:
     def rendered(self, text: str) -> None:
         """Write lines that `reports.layout` has made."""
         for line in text.splitlines():
-            self._reporter.write_line(encodable(line, self._encoding))
+            self._reporter.write_line(encodable(line, self.encoding))
 
     def line(self, text: str, **style: bool) -> None:
         """Write a line of any text."""
-        self._reporter.write_line(encodable(visible(text), self._encoding), **style)
+        self._reporter.write_line(encodable(visible(text), self.encoding), **style)
 
 
 def show_plan(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> None:

@@ -108,4 +108,4 @@ def _rounded_up(value: float) -> int:
     (84, 1300, 8)
     """
     step = 10 ** max(math.floor(math.log10(max(value, 1.0))) - 1, 0)
-    return math.ceil(value / step) * step
+    return int(math.ceil(value / step) * step)

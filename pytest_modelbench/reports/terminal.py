@@ -199,7 +199,7 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         )
 
 
-def _diagnosis_lines(report: dict[str, Any]) -> Iterable[str]:
+def _diagnosis_lines(report: Mapping[str, Any]) -> Iterable[str]:
     for found in report["diagnosis"]:
         yield f"{found['finding']}: {found['text']}; {found['remedy']}"
 
