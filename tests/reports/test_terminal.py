@@ -178,7 +178,7 @@ def test_odd_terminals_and_names(judge: Judge, monkeypatch: pytest.MonkeyPatch, 
     text = judge(ODD, more=LABELLED).text
     assert "INTERNALERROR" not in text
     assert all(character.isprintable() or character == "\n" for character in text)
-    assert "clicks\\x1b[2J of a\\x1b[31m: <= 1 does not hold: 2" in text
+    assert "clicks\\x1b[2J of a\\x1b[31m: FAIL: <= 1 does not hold: 2" in text
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
