@@ -26,6 +26,7 @@ docs: $(READY)  ## write the pages that come from the code, and build the docume
 
 bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates of right verdicts, an hour and a half in all
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/many_gates.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/allocator.py
 	$(BIN)/python benchmarks/verdicts.py

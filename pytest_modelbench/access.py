@@ -29,7 +29,7 @@ from pytest_modelbench.parametrisation import brings_models, cases_for, defined_
 from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.session import BenchSession, ItemPlan, Judged
 from pytest_modelbench.settings import NamedSpec, Settings
-from pytest_modelbench.stash import GATES, JUDGING, LABEL, SESSION, SETTINGS
+from pytest_modelbench.stash import GATES, JUDGING, LABEL, PLAN, SESSION, SETTINGS
 from pytest_modelbench.store.baseline import without_student
 from pytest_modelbench.verdicts import Judgement
 
@@ -59,7 +59,14 @@ class Undefined:
 
 
 def plan_of(item: pytest.Item) -> ItemPlan:
-    """Return what an item asks for, as collection read it."""
+    """Return what an item asks for, as collection read it; found once, for every hook asks."""
+    known = item.stash.get(PLAN, None)
+    if known is None or known.gates is not item.stash[GATES]:
+        known = item.stash[PLAN] = _plan_of(item)
+    return known
+
+
+def _plan_of(item: pytest.Item) -> ItemPlan:
     return ItemPlan(
         nodeid=item.nodeid,
         student=item.stash[LABEL],

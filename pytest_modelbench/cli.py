@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PACKAGE = Path(__file__).parent
 DEFAULT = "image_classifier"
+NOTHING_COMPARED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contract = commands.add_parser("contract", help="look into a teacher's contract")
     shown = contract.add_subparsers(dest="action", required=True).add_parser("show", help="print what it holds")
     shown.add_argument("path", type=Path, metavar="PATH")
-    compare = commands.add_parser("compare", help="print what changed from one JSON report to another")
+    compare = commands.add_parser(
+        "compare",
+        help="print what changed from one JSON report to another; exits with 1 where something is worse, "
+        "with 3 where nothing could be compared",
+    )
     compare.add_argument("before", type=Path, metavar="A.json")
     compare.add_argument("now", type=Path, metavar="B.json")
     compare.add_argument(
@@ -60,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ](given)
         except UsageMistake as mistake:
             return _complain(str(mistake))
-    sys.stdout.write(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8"))
+    _say(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8").rstrip())
     return 0
 
 
@@ -75,25 +81,40 @@ _percent.__name__ = "percentage"  # what argparse calls it in its message
 
 
 def _look() -> dict[str, Any]:
+    """Return the terminal's width, and whether it shows colours; NO_COLOR and FORCE_COLOR say so first."""
     import shutil
 
-    return {"width": shutil.get_terminal_size().columns, "colour": sys.stdout.isatty()}
+    from pytest_modelbench.reports.layout import terminal_width
+
+    forced = bool(os.environ.get("FORCE_COLOR"))
+    colour = not os.environ.get("NO_COLOR") and (forced or sys.stdout.isatty())
+    return {"width": terminal_width(shutil.get_terminal_size().columns), "colour": colour}
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    """Print a text, with what the terminal's encoding lacks replaced."""
+    from pytest_modelbench.reports.layout import encodable
+
+    out = sys.stdout if file is None else file
+    print(encodable(text, getattr(out, "encoding", None)), file=out)
 
 
 def _show(given: argparse.Namespace) -> int:
     from pytest_modelbench.reports.contract_table import render_contract
     from pytest_modelbench.store.contract import Contract
 
-    print(render_contract(Contract.open(given.path), **_look()))
+    _say(render_contract(Contract.open(given.path), **_look()))
     return 0
 
 
 def _compare(given: argparse.Namespace) -> int:
-    """Compare two reports; 1 where something got worse."""
-    from pytest_modelbench.reports.compare import WORSE, compare_reports, render_changes
+    """Compare two reports; 1 where something got worse, 3 where nothing could be compared."""
+    from pytest_modelbench.reports.compare import WORSE, compare_reports, compared, render_changes
 
     changes = compare_reports(given.before, given.now, given.limit)
-    print(render_changes(changes, **_look()))
+    _say(render_changes(changes, **_look()))
+    if not compared(changes):
+        return NOTHING_COMPARED
     return 1 if any(one.result == WORSE for one in changes) else 0
 
 
@@ -119,7 +140,7 @@ def _thresholds(given: argparse.Namespace) -> int:
         return _complain(f"{given.output} exists already, and nothing is overwritten. Write --output another.toml")
     except OSError as error:
         return _complain(f"cannot write {given.output}: {error.strerror or error}")
-    print(f"wrote {given.output}")
+    _say(f"wrote {given.output}")
     return 0
 
 
@@ -152,13 +173,15 @@ def write_template(name: str, folder: Path) -> int:
     except OSError as error:
         return _complain(f"cannot write to {folder}: {error.strerror or error}")
     written = ", ".join(str(folder / source.name) for source in sources)
-    print(f"wrote {written}")
+    _say(f"wrote {written}")
     if name.startswith("huggingface") and find_spec("transformers") is None:
-        print("needs: pip install 'pytest-modelbench[huggingface]'")
-    print(f"next:  pytest --modelbench {folder}" if folder != Path() else "next:  pytest --modelbench")
+        _say("needs: pip install 'pytest-modelbench[huggingface]'")
+    _say(f"next:  pytest --modelbench {folder}" if folder != Path() else "next:  pytest --modelbench")
     return 0
 
 
 def _complain(text: str) -> int:
-    print(f"pytest_modelbench: {text}", file=sys.stderr)
+    from pytest_modelbench.errors import visible
+
+    _say(f"pytest_modelbench: {visible(text)}", sys.stderr)
     return 2

@@ -43,6 +43,7 @@ from pytest_modelbench.timed import TimedRun, compile_models
 if TYPE_CHECKING:
     from pytest_modelbench.probes.flops import FlopCount
     from pytest_modelbench.session import BenchSession, ItemPlan, Sources
+    from pytest_modelbench.sharing import Sharing
     from pytest_modelbench.store.contract import Contract
 
 COMPILING_S = 600.0
@@ -199,9 +200,7 @@ class CostMeasurements(ABC):
 
     def launches_teacher(self) -> bool:
         """Whether a gate that shares the student's launch compares it with the teacher's."""
-        return "teacher" in self.roles or any(
-            gate.needs_teacher for gate in self.session.sharing(self.plan, self.gate)
-        )
+        return "teacher" in self.roles or "teacher" in self.session.sharing(self.plan, self.gate).others
 
     def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
         """Return several launches of each model in cold processes, taken in turn."""
@@ -311,7 +310,7 @@ class CostMeasurements(ABC):
         sharing = self.session.sharing(self.plan, self.gate)
         return self._together(sharing, functools.partial(self._energy_of, sharing))
 
-    def _energy_of(self, sharing: Sequence[Gate], models: Mapping[str, Model]) -> EnergyMeasurement:
+    def _energy_of(self, sharing: Sharing, models: Mapping[str, Model]) -> EnergyMeasurement:
         session, plan, given = self.session, self.plan, self.plan.settings
         limits = self._limits_of(sharing)
         names = " and ".join(model.name for model in models.values())
@@ -341,7 +340,7 @@ class CostMeasurements(ABC):
 
     def _together(
         self,
-        sharing: Sequence[Gate],
+        sharing: Sharing,
         measure: Callable[[Mapping[str, Model]], Found],
         others: Sequence[str] = ("teacher",),
     ) -> Found:
@@ -351,7 +350,7 @@ class CostMeasurements(ABC):
         for role in others:
             if role in self.roles or role in self.gate.others:
                 needed[role] = wanted[role] = self.model(role)
-            elif any(role in other.others for other in sharing):
+            elif role in sharing.others:
                 with contextlib.suppress(ModelbenchError):  # the error of the gate that needs it
                     model = self.model(role)
                     if model.clock_ns == student.clock_ns:
@@ -384,8 +383,11 @@ class CostMeasurements(ABC):
             if shown is not None:
                 shown.clear()
 
-    def _limits_of(self, sharing: Sequence[Gate]) -> list[tuple[Gate, Limits]]:
-        return [(other, self._known_limits(other)) for other in sharing]
+    def _limits_of(self, sharing: Sharing) -> list[tuple[Gate, Limits]]:
+        """Return the limits of all gates that share a measurement, found once for all of them."""
+        return self.session.once(
+            ("limits", sharing), lambda: [(other, self._known_limits(other)) for other in sharing.gates]
+        )
 
     def _known_limits(self, gate: Gate) -> Limits:
         """Return a gate's limits with their conditions judged; None where one cannot be: that is the gate's error."""

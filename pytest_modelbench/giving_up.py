@@ -57,4 +57,5 @@ class GivingUp:
         os.write(
             self._stderr, f"\nmodelbench: {where}{reason}, and no interrupt ends it: the session ends\n".encode()
         )
+        self._judging.exits.status = 1  # it may leave now
         os._exit(1)

@@ -36,10 +36,11 @@ from pytest_modelbench.reports.record import Record, environment, expected_gate
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
-from pytest_modelbench.settings import Given, NamedSpec, Settings
+from pytest_modelbench.settings import Given, NamedSpec, Settings, differing_settings
 from pytest_modelbench.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
+from pytest_modelbench.summary import show_plan, show_summary, show_written
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
 DURATIONS = "modelbench/timings"
@@ -66,6 +67,7 @@ class Judging:
         self.record = Record()
         self.places_of_items: dict[str, str] = {}
         self.files = ReportFiles(settings, Path(config.invocation_params.dir), self._report_so_far)
+        self.told: dict[str, Any] | None = None
         self.until_the_end = contextlib.ExitStack()
         self.exits = ExitGuard(self._tell_exit)
         self.ended = False
@@ -128,9 +130,10 @@ class Judging:
         return True if self.settings.plan else None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, nextitem: pytest.Item | None) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""
-        with self.machine.shared():
+        keep = nextitem is not None and self.worker is None  # a worker may have to wait for its next item
+        with self.machine.shared(keep=keep):
             return (yield)
 
     @pytest.hookimpl(optionalhook=True)
@@ -142,6 +145,7 @@ class Judging:
 
     def pytest_unconfigure(self) -> None:
         """Give SIGTERM back, and remove what the workers handed over."""
+        self.machine.let_go()
         self.until_the_end.close()
         self.exits.status = self.exits.status or 0
         if self.worker is None and self.shared_folder is not None:
@@ -162,7 +166,15 @@ class Judging:
         self.session.plan(plans)
         self.record.expect(
             [
-                expected_gate(plan.nodeid, gate.kpi.name, gate.kpi.pillar, plan.student, gate.targets, plan.suite)
+                expected_gate(
+                    plan.nodeid,
+                    gate.kpi.name,
+                    gate.kpi.pillar,
+                    plan.student,
+                    gate.targets,
+                    plan.suite,
+                    differing_settings(plan.settings, self.settings),
+                )
                 for plan in plans
                 for gate in plan.gates
             ]
@@ -226,8 +238,9 @@ class Judging:
         if call.when != "teardown" and RESULTS not in item.stash and call.excinfo is not None:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, _left_out(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
-            suite = plan_of(item).suite
-            vars(report)[_RIDER] = [{**result.to_json(), "suite": suite} for result in item.stash[RESULTS]]
+            plan = plan_of(item)
+            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.settings)}
+            vars(report)[_RIDER] = [{**result.to_json(), **told} for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 
@@ -254,6 +267,8 @@ class Judging:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the JSON report; a worker hands its part over instead."""
+        if self.machine is not None:
+            self.machine.let_go()
         data = self._session_data()
         if self.worker is not None:
             self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
@@ -299,39 +314,29 @@ class Judging:
         }
 
     def _report(self, exit_status: int) -> dict[str, Any]:
-        return self.record.to_json(exit_status, self.settings.to_json())
+        """Return the report as it is at the session's end, made once for all who show it."""
+        if self.told is None or self.told["exit_status"] != exit_status:
+            self.told = self.record.to_json(exit_status, self.settings.to_json())
+        return self.told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Print the KPI tables, what failed and why, and where the JSON report is."""
-        from pytest_modelbench.reports.terminal import render_summary, totals
-
         if self.config.stash[MISTAKES] or self.child is not None or is_dry(self.config):
             return
         if self.settings.plan:
-            terminalreporter.write_sep("=", "modelbench plan")
             cache = getattr(self.config, "cache", None)
             known = cache.get(DURATIONS, {}) if cache is not None else {}
-            for line in plan_lines(self.session.plans, known):
-                terminalreporter.write_line(line)
+            show_plan(terminalreporter, plan_lines(self.session.plans, known))
             return
         report = self._report(int(exitstatus))
-        writer = terminalreporter._tw  # noqa: SLF001 - the only way to its width and colours
-        terminalreporter.write_sep("=", "modelbench")
-        if report["gates"] or self.record.edge_cases():
-            text = render_summary(report, width=writer.fullwidth, colour=writer.hasmarkup)
-            for line in text.splitlines():
-                terminalreporter.write_line(line)
-        failed = sum(report["summary"][verdict] for verdict in ("fail", "error", "not_run"))
-        nothing = not report["gates"] and not self.record.edge_cases()
-        terminalreporter.write_line(totals(report), red=bool(failed), yellow=nothing)
-        for line in passed_over_lines(self.config, report["gates"], ended=self.ended):
-            terminalreporter.write_line(line, red=True)
-        for line in same_names(report["models"]["students"]):
-            terminalreporter.write_line(line, yellow=True)
-        if self.machine.unlocked:
-            terminalreporter.write_line(f"modelbench: {self.machine.unlocked}", yellow=True)
-        for line in self.files.written:
-            terminalreporter.write_line(line, red=line.startswith("ERROR"))
+        unlocked = [f"modelbench: {self.machine.unlocked}"] if self.machine.unlocked else []
+        show_summary(
+            terminalreporter,
+            report,
+            failures=[*passed_over_lines(self.config, report["gates"], ended=self.ended)],
+            warnings=[*same_names(report["models"]["students"]), *unlocked],
+        )
+        show_written(terminalreporter, self.files.written)
 
 
 def refuse_late(item: pytest.Item) -> None:

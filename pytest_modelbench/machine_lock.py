@@ -7,10 +7,12 @@ for itself. So neither another worker's item nor another session's runs beside i
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from pytest_modelbench.errors import MeasurementError
 
 STEP_S = 1.0
 NOTICE_AFTER_STEPS = 5
+KEPT_S = 0.1
 _HELD = "PYTEST_MODELBENCH_LOCK_HELD"
 
 
@@ -51,6 +54,8 @@ class MachineLock:
         self.lost = ""
         """Why this lock is of no use any more, such as that its file was removed; whoever needs one makes another."""
         self._shares = 0
+        self._holders = 0
+        self._taken_at = 0.0
         self._waiting = waiting
         self._nested = _HELD in os.environ
         with self._told():
@@ -68,8 +73,11 @@ class MachineLock:
             raise MeasurementError(self.lost) from error
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
+    def shared(self, *, keep: bool = False) -> Iterator[None]:
         """Hold the lock together with others; waits while a timed measurement is going on elsewhere.
+
+        Args:
+            keep: hold a young share for the next item, which begins at once: taking it costs more than many a test.
 
         Raises:
             MeasurementError: it cannot be had. That it was lost in the meantime is left to `lost`.
@@ -77,13 +85,22 @@ class MachineLock:
         if self._nested:
             yield
             return
-        self._take_share()
+        if not self._shares:
+            self._take_share()
+            self._taken_at = time.monotonic()
+        self._holders += 1
         try:
             yield
         finally:
-            if self._shares:
-                with contextlib.suppress(MeasurementError):
-                    self._give_share_back()
+            self._holders -= 1
+            if not self._holders and not (keep and time.monotonic() - self._taken_at <= KEPT_S):
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Give a share back that was kept for a next item."""
+        if self._shares:
+            with contextlib.suppress(MeasurementError):
+                self._give_share_back()
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -153,13 +170,18 @@ class Machine:
         self._lock: MachineLock | None = None
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        """Run an item beside other items."""
+    def shared(self, *, keep: bool = False) -> Iterator[None]:
+        """Run an item beside other items; `keep` is that of `MachineLock.shared`."""
         with contextlib.ExitStack() as held:
-            self._hold(held, MachineLock.shared)
+            self._hold(held, functools.partial(MachineLock.shared, keep=keep))
             yield
         if self._lock is not None and self._lock.lost:
             self._lock = None
+
+    def let_go(self) -> None:
+        """Give a share back that was kept for a next item."""
+        if self._lock is not None:
+            self._lock.let_go()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pytest_modelbench.costing import CostMeasurements, Limits
 from pytest_modelbench.earlier import EarlierMeasurements
@@ -17,6 +17,7 @@ from pytest_modelbench.probes.processes import TimingRequest
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
 from pytest_modelbench.reports.benchmark_json import benchmarks_of
+from pytest_modelbench.sharing import Sharing
 from pytest_modelbench.timed import TimedRun, timing_note
 
 PATIENCE_WITH_HOPELESS = 0.2
@@ -44,7 +45,7 @@ class GateMeasurements(EarlierMeasurements):
             return self._timed(sharing, {role: self.model(role) for role in self.session.child.models})
         return self._together(sharing, functools.partial(self._timed, sharing), ("teacher", "previous", "workload"))
 
-    def _timed(self, sharing: Sequence[Gate], models: Mapping[str, Model]) -> TimingMeasurement:
+    def _timed(self, sharing: Sharing, models: Mapping[str, Model]) -> TimingMeasurement:
         session, data, setup = self.session, self.data(), self.gate.setup
         hashes = tuple(session.hash_of(model) for model in models.values())
         plan, given = self.plan, self.plan.settings
@@ -62,7 +63,7 @@ class GateMeasurements(EarlierMeasurements):
                 run = TimedRun(models, self.draws(), setup, given, hashes=by_role, decided=decided, progress=progress)
                 if isinstance(session.child, TimingRequest):
                     return run.in_child(session.child)
-                calls = max(calls_for_bound(self._question(other, "teacher" in models)) for other in sharing)
+                calls = max(calls_for_bound(self._question(other, "teacher" in models)) for other in sharing.gates)
                 fresh = functools.partial(session.in_fresh_process, plan.nodeid)
                 measurement = run.in_processes(fresh, calls) if setup.processes > 1 else run.here()
             session.timings.append(timing_note(measurement, plan, setup))

@@ -13,19 +13,24 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.errors import visible
 from pytest_modelbench.options import given_options
+from pytest_modelbench.reports.causes import some
 from pytest_modelbench.results import GateResult, Reading, Verdict
 from pytest_modelbench.settings import Settings
-from pytest_modelbench.verdicts import format_interval, format_judged
+from pytest_modelbench.verdicts import ESTIMATED, format_interval, format_judged, marked
 
 _Failed: Any = pytest.fail.Exception
 
 
 class VerdictFailure(_Failed, AssertionError):  # type: ignore[misc]
-    """A gate did not pass. An AssertionError for xfail and friends, shown without a traceback."""
+    """A gate did not pass. An AssertionError for xfail and friends, shown without a traceback.
+
+    Names and reasons are of the user's making: nothing in them that a terminal would obey gets there.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, pytrace=False)  # type: ignore[call-arg]
+        super().__init__(visible(message), pytrace=False)  # type: ignore[call-arg]
 
 
 VerdictFailure.__module__ = "builtins"  # pytest prints the name without its module, as for its own outcomes
@@ -45,10 +50,10 @@ def without_our_frames(error: BaseException) -> str:
     while frames is not None and _is_foreign(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     if cause is None or frames is None:
-        return str(error)
+        return visible(str(error))
     frames_of_user = [frame for frame in traceback.extract_tb(frames) if not frame.filename.startswith(_OURS)]
     told = [*traceback.format_list(frames_of_user), *traceback.format_exception_only(cause)]
-    return f"{error}\n\nTraceback (most recent call last):\n{''.join(told)}"
+    return visible(f"{error}\n\nTraceback (most recent call last):\n{''.join(told)}")
 
 
 _OURS = str(Path(__file__).parent)
@@ -72,11 +77,19 @@ def conclude(item: pytest.Item, results: Sequence[GateResult], settings: Setting
     for result in results:
         if result.verdict is Verdict.INCONCLUSIVE:
             try:
-                warnings.warn(InconclusiveWarning(f"{item.nodeid}: {_headline(result)}"), stacklevel=2)
+                warnings.warn(InconclusiveWarning(visible(f"{item.nodeid}: {_headline(result)}")), stacklevel=2)
             except InconclusiveWarning as raised:  # the user's filters make warnings errors
                 raise VerdictFailure(str(raised)) from None
     if results and all(result.verdict in {Verdict.NOT_APPLICABLE, Verdict.NOT_RUN} for result in results):
-        pytest.skip("; ".join(f"{result.kpi}: {result.reason}" for result in results))
+        pytest.skip(visible("; ".join(_reasons(results))))
+
+
+def _reasons(results: Sequence[GateResult]) -> list[str]:
+    """Return each reason once, with the KPIs that it is about."""
+    kpis: dict[str, list[str]] = {}
+    for result in results:
+        kpis.setdefault(result.reason, []).append(result.kpi)
+    return [f"{some(names)}: {reason}" for reason, names in kpis.items()]
 
 
 def properties(results: Sequence[GateResult]) -> list[tuple[str, object]]:
@@ -103,8 +116,10 @@ def _fails(verdict: Verdict, settings: Settings) -> bool:
     )
 
 
-def _headline(result: GateResult) -> str:
-    return f"{result.kpi} of {result.student}: {result.verdict.value.upper()}: {result.reason}"
+def _headline(*results: GateResult) -> str:
+    first = results[0]
+    kpis = some([result.kpi for result in results])
+    return f"{kpis} of {first.student}: {first.verdict.value.upper()}: {first.reason}"
 
 
 def rerun_command(item: pytest.Item) -> str:
@@ -116,8 +131,11 @@ def rerun_command(item: pytest.Item) -> str:
 
 def _message(results: Sequence[GateResult]) -> list[str]:
     lines: list[str] = []
+    alike: dict[tuple[str, str], list[GateResult]] = {}
     for result in results:
-        lines.append(_headline(result))
+        alike.setdefault((result.verdict, result.reason), []).append(result)
+    for result, *others in alike.values():  # one cause once, with what was found of its first gate
+        lines.append(_headline(result, *others))
         lines += [
             f"  and {limit.reason}" for limit in result.limits if _also_bad(limit.verdict, limit.reason, result)
         ]
@@ -142,7 +160,9 @@ def _also_bad(verdict: Verdict, reason: str, result: GateResult) -> bool:
 
 def _show(reading: Reading) -> str:
     estimate = reading.estimate
-    value = format_judged(estimate.value, reading.unit)
+    value = marked(format_judged(estimate.value, reading.unit), reading.provenance)
     if estimate.low is not None and not estimate.low == estimate.high == estimate.value:
         value += f" {format_interval(estimate.low, estimate.high, reading.unit)}"
-    return f"{value} ({reading.method})" if reading.method else value
+    told = [reading.provenance] if reading.provenance in ESTIMATED else []
+    told += [reading.method] if reading.method else []
+    return f"{value} ({'; '.join(told)})" if told else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _OPTION = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data", "previous_model": "previous"}
 
 
+@functools.lru_cache
 def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]]:
     """Return the models and data that the options (or ini values) name, by fixture."""
     from dataclasses import replace
@@ -146,7 +148,8 @@ def student_label(item: pytest.Item) -> str:
     for name in names:
         definition = winning_fixture(item, name)
         names += [other for other in getattr(definition, "argnames", ()) if other not in names]
-    labels = [_parameter_label(item, name, callspec.params[name]) for name in names if name in callspec.params]
+    given = ((name, callspec.params[name], callspec.indices[name]) for name in names if name in callspec.params)
+    labels = [_parameter_label(item, name, value, index) for name, value, index in given]
     return "-".join(labels) or "student"
 
 
@@ -168,7 +171,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
             )
 
 
-def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:
+def _parameter_label(item: pytest.Item, name: str, value: Any, index: int) -> str:
     from pytest_modelbench.settings import NamedSpec
 
     if isinstance(value, NamedSpec):
@@ -181,7 +184,9 @@ def _parameter_label(item: pytest.Item, name: str, value: Any) -> str:
             ids = mark.kwargs.get("ids")
             params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
     plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
-    return _parameter_id(name, value, ids if callable(ids) else plain[0], list(plain[1]))
+    if not (index < len(plain[1]) and _plain_value(plain[1][index]) is value):  # it counts the test's calls
+        index = next((i for i, param in enumerate(plain[1]) if _plain_value(param) is value), 0)
+    return _parameter_id(name, value, ids if callable(ids) else plain[0], plain[1], index)
 
 
 def names_of(mark: pytest.Mark) -> list[str]:
@@ -190,9 +195,8 @@ def names_of(mark: pytest.Mark) -> list[str]:
     return [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
 
 
-def _parameter_id(name: str, value: Any, ids: Any, params: list[Any]) -> str:
+def _parameter_id(name: str, value: Any, ids: Any, params: Sequence[Any], index: int) -> str:
     """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
-    index = next((i for i, param in enumerate(params) if _plain_value(param) is value), 0)
     own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
     if isinstance(own, str):
         return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -155,10 +156,12 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     import shutil
 
     from pytest_modelbench.kpis.catalogue import CATALOGUE
+    from pytest_modelbench.reports.layout import encodable
     from pytest_modelbench.reports.terminal import render_catalogue
 
     rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
-    print(render_catalogue(rows, shutil.get_terminal_size().columns))
+    text = render_catalogue(rows, shutil.get_terminal_size().columns)
+    print(encodable(text, getattr(sys.stdout, "encoding", None)))
     return 0
 
 

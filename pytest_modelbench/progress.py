@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.errors import visible
+from pytest_modelbench.reports.layout import encodable
+
 SHOW_AFTER_S = 2.0
 
 
@@ -39,6 +42,7 @@ class ProgressLine:
 
     def _write(self, line: str) -> None:
         """Overwrite the line, past pytest's writer, which would count these columns as its own."""
+        line = encodable(visible(line), getattr(sys.stdout, "encoding", None))
         with self._uncaptured():
             sys.stdout.write(f"\r{line.ljust(len(self._line))}" + ("" if line else "\r"))
             sys.stdout.flush()

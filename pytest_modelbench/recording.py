@@ -68,7 +68,7 @@ class Recorder:
         if gate.kpi.paired:
             if not gate.from_predictions:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
-            return unjudged(plan.student, gate, Verdict.PASS, "the teacher's outputs are recorded"), None
+            return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
         found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         reading = RecordedReading(
             kpi=gate.kpi.name,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 
 class Verdict(StrEnum):
-    """What a gate or a limit came to; the order is from worst to best."""
+    """What a gate or a limit came to; the order is from worst to best.
+
+    `reported` is a value that was measured and that no limit judges: neither a pass nor a failure.
+    """
 
     ERROR = "error"
     FAIL = "fail"
@@ -18,17 +21,18 @@ class Verdict(StrEnum):
     NO_BASELINE = "no_baseline"
     NOT_APPLICABLE = "not_applicable"
     PASS = "pass"  # noqa: S105 - a verdict, not a password
+    REPORTED = "reported"
     NOT_RUN = "not_run"
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
-    """Return the worst verdict; a gate without limits passes.
+    """Return the worst verdict; a gate without limits only reports its value.
 
-    >>> worst([Verdict.PASS, Verdict.INCONCLUSIVE]).value
-    'inconclusive'
+    >>> worst([Verdict.PASS, Verdict.INCONCLUSIVE]).value, worst([]).value
+    ('inconclusive', 'reported')
     """
     order = list(Verdict)
-    return min(verdicts, key=order.index, default=Verdict.PASS)
+    return min(verdicts, key=order.index, default=Verdict.REPORTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +158,7 @@ class Evidence:
     numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
     `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
     student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
-    be relative to the teacher.
+    be relative to the teacher. `seconds` is how long was measured until this look.
     """
 
     student: Reading
@@ -201,7 +205,7 @@ class LimitResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return json_object(asdict(self))
+        return json_object(vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,34 +232,32 @@ class GateResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the gate as it stands in the JSON report, without its node id and outcome."""
-        return json_object(
-            {
-                "kpi": self.kpi,
-                "pillar": self.pillar,
-                "better": self.better,
-                "student": self.student,
-                "verdict": self.verdict.value,
-                "reason": self.reason,
-                "targets": list(self.targets),
-                "unit": self.unit,
-                "options": self.options,
-                "limits": [limit.to_json() for limit in self.limits],
-                "readings": {
-                    "teacher": self.teacher_reading.to_json() if self.teacher_reading else None,
-                    "student": self.student_reading.to_json() if self.student_reading else None,
-                    "baseline": self.baseline_reading.to_json() if self.baseline_reading else None,
-                },
-                "reference": self.reference.to_json() if self.reference else None,
-                "notes": list(self.notes),
-                "worst_samples": list(self.worst_samples),
-                "breakdown": list(self.breakdown),
-            }
-        )
+        return {
+            "kpi": self.kpi,
+            "pillar": self.pillar,
+            "better": self.better,
+            "student": self.student,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "targets": list(self.targets),
+            "unit": self.unit,
+            "options": json_object(self.options),
+            "limits": [limit.to_json() for limit in self.limits],
+            "readings": {
+                "teacher": self.teacher_reading.to_json() if self.teacher_reading else None,
+                "student": self.student_reading.to_json() if self.student_reading else None,
+                "baseline": self.baseline_reading.to_json() if self.baseline_reading else None,
+            },
+            "reference": self.reference.to_json() if self.reference else None,
+            "notes": list(self.notes),
+            "worst_samples": json_types(self.worst_samples),
+            "breakdown": json_types(self.breakdown),
+        }
 
 
-def json_object(mapping: dict[str, Any]) -> dict[str, Any]:
+def json_object(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping as a JSON object; see `json_types`."""
-    return {str(key): json_types(value) for key, value in mapping.items()}
+    return {key if type(key) is str else str(key): json_types(value) for key, value in mapping.items()}
 
 
 def json_types(value: Any) -> Any:
@@ -266,9 +268,12 @@ def json_types(value: Any) -> Any:
     >>> json_types({"a": float("nan"), "b": (1, Verdict.PASS)})
     {'a': None, 'b': [1, 'pass']}
     """
+    kind = type(value)
+    if value is None or kind is str or kind is bool or kind is int:  # most values: a report has very many
+        return value
     if isinstance(value, StrEnum):
         return value.value
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

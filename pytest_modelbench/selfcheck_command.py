@@ -10,6 +10,7 @@ from pytest_modelbench.machine_lock import MachineLock
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.probes.selfcheck import reference_batches, reference_model, self_check
 from pytest_modelbench.probes.timing import TimingSettings
+from pytest_modelbench.reports.layout import encodable
 from pytest_modelbench.settings import Given, resolve_settings
 
 PAIRS = 12
@@ -37,5 +38,5 @@ def run_self_check(config: pytest.Config) -> int:
     print("\r" if sys.stdout.isatty() else "", end="")
     print(f"modelbench self-check, {torch.get_num_threads()} threads")
     for line in found.lines():
-        print(f"  {line}")
+        print(encodable(f"  {line}", getattr(sys.stdout, "encoding", None)))
     return 0

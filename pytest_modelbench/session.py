@@ -43,6 +43,7 @@ from pytest_modelbench.probes.watchdog import watchdog_for
 from pytest_modelbench.recording import Recorder
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.sharing import Sharing, SharingIndex
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.verdicts import Judgement
@@ -98,12 +99,14 @@ class ItemPlan:
     origin: str = ""
     test: str = ""
 
-    @property
+    @functools.cached_property
     def suite(self) -> str:
         """A short name for `home`: students are only compared with students of the same teacher and data."""
         return hashlib.blake2b(repr(self.home).encode(), digest_size=4).hexdigest()
 
 
+BESIDE = frozenset({"teacher", "previous"})
+"""The models that stay loaded beside every student."""
 Key = tuple[Any, ...]
 Judged = tuple[GateResult, Judgement | None]
 
@@ -145,11 +148,13 @@ class BenchSession:
         self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
         """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
         self.plans: list[ItemPlan] = []
+        self._sharing = SharingIndex()
         self.forward_passes: dict[str, int] = {}
         self.timings: list[dict[str, Any]] = []
         self.benchmarks: dict[str, dict[str, Any]] = {}
         self.model_notes: dict[str, dict[str, Any]] = {}
         self._adapted: dict[tuple[Loading, int], tuple[Any, Model]] = {}
+        self._modules: list[tuple[Loading, int]] = []
         self._data: dict[int, tuple[Any, EvalData]] = {}
         self.data_notes: dict[str, dict[str, Any]] = {}
         self._measured: dict[Key, Any] = {}
@@ -159,6 +164,7 @@ class BenchSession:
     def plan(self, plans: Sequence[ItemPlan]) -> None:
         """Take note of all selected items, so that a measurement knows every limit that it must decide."""
         self.plans = list(plans)
+        self._sharing = SharingIndex(self.plans)
 
     def model(self, candidate: Any, name: str, settings: Settings) -> Model:
         """Adapt a user's model, once while it is in use.
@@ -173,6 +179,8 @@ class BenchSession:
             model.guard = functools.partial(watchdog_for, settings.budget_s, name)
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
+            if model.kind == "torch" and name not in BESIDE:
+                self._modules.append(key)
             known = self.model_notes.get(name, {})
             described = {**model.describe(), "hash": self.hash_of(model)}
             self.model_notes[name] = {**known, **described, **_others(known, described["hash"])}
@@ -196,9 +204,10 @@ class BenchSession:
 
     def _forget_modules(self, name: str) -> None:
         """Let go of torch students that are not judged any more; their content is known by its hash."""
-        for key, (_, model) in list(self._adapted.items()):
-            if {name, key[0].name}.isdisjoint({"teacher", "previous"}) and model.kind == "torch":
+        if name not in BESIDE:
+            for key in self._modules:
                 del self._adapted[key]
+            self._modules.clear()
 
     def eval_data(self, found: Any) -> EvalData:
         """Adapt a user's data, once for each object.
@@ -277,17 +286,9 @@ class BenchSession:
                 limits.append(limit)
         return limits
 
-    def sharing(self, plan: ItemPlan, gate: Gate) -> list[Gate]:
+    def sharing(self, plan: ItemPlan, gate: Gate) -> Sharing:
         """Return all selected gates that the same measurement over time serves."""
-        sharing = [
-            other
-            for item in self.plans
-            if (item.student, item.home, item.settings) == (plan.student, plan.home, plan.settings)
-            for gate_of_item in item.gates
-            for other in (gate_of_item, *gate_of_item.conditions)
-            if other.kpi.probe == gate.kpi.probe and other.setup == gate.setup
-        ]
-        return sharing or [gate]
+        return self._sharing.find(plan, gate)
 
     def in_fresh_process(self, nodeid: str, request: Asked) -> Any:
         """Run an item in a fresh process that measures what is asked, and return its answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -90,6 +91,15 @@ class Settings:
             plain[name] = _told(getattr(self, name))
         plain["students"] = [_told(student) for student in self.students]
         return plain
+
+
+@functools.lru_cache
+def differing_settings(own: Settings, session: Settings) -> Mapping[str, Any]:
+    """Return the settings of a file's own that differ from the session's, as plain JSON types."""
+    if own is session:
+        return {}
+    of_session = session.to_json()
+    return {name: value for name, value in own.to_json().items() if value != of_session[name]}
 
 
 def _told(given: NamedSpec | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_modelbench.gates import Gate
     from pytest_modelbench.judging import Judging
-    from pytest_modelbench.session import BenchSession
+    from pytest_modelbench.session import BenchSession, ItemPlan
     from pytest_modelbench.settings import NamedSpec, Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data", "previous_model")
@@ -36,5 +36,6 @@ SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 # on an item
 GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
+PLAN: pytest.StashKey[ItemPlan] = pytest.StashKey()
 LABEL: pytest.StashKey[str] = pytest.StashKey()
 CASE: pytest.StashKey[str] = pytest.StashKey()

@@ -16,7 +16,8 @@ NO_BASELINE = (
     "there is nothing to compare with. Define the fixture previous_model, or give --modelbench-baseline=PATH, an "
     "earlier report"
 )
-_ESTIMATES = {"modelled", "constant"}
+ESTIMATED = frozenset({"modelled", "constant"})
+"""The provenances of a value that nothing measured; wherever one is shown, it bears a mark and this word."""
 _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 
 
@@ -132,7 +133,7 @@ def _refuse_estimates(bound: BoundLimit, evidence: Evidence) -> None:
     student = evidence.student
     if (
         bound.measure in {"value", "difference"}
-        and student.provenance in _ESTIMATES
+        and student.provenance in ESTIMATED
         and not evidence.estimates_allowed
     ):
         raise MeasurementError(
@@ -220,6 +221,15 @@ def format_judged(value: float, unit: str, threshold: float | None = None) -> st
     return text
 
 
+def marked(text: str, provenance: str) -> str:
+    """Return a value's text with a mark where nothing measured the value.
+
+    >>> marked("12 J", "modelled"), marked("12 J", "measured")
+    ('~12 J', '12 J')
+    """
+    return f"~{text}" if provenance in ESTIMATED else text
+
+
 def format_interval(low: float | None, high: float | None, unit: str) -> str:
     """Format an interval with its unit once; an end that the sample does not support is a question mark.
 
@@ -235,10 +245,13 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
 
 def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> LimitResult:
     value = math.nan if result.value is None else result.value
-    found = format_judged(value, result.unit, bound.threshold)
+    provenance = evidence.student.provenance
+    found = marked(format_judged(value, result.unit, bound.threshold), provenance)
     exact = result.ci_low == result.ci_high == result.value
     if not exact:
         found += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"
+    if provenance in ESTIMATED:
+        found += f" ({provenance})"
     if result.verdict is Verdict.ERROR:
         reason = f"{result.text}: the value is not a number"
     elif result.verdict is Verdict.FAIL:
@@ -250,8 +263,7 @@ def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> 
     if result.weak:
         reason += "; weak: the interval crosses the limit"
         reason += f", about {result.needed_n:,} samples would settle it" if result.needed_n else ""
-    values = {name: getattr(result, name) for name in LimitResult.__dataclass_fields__}
-    return LimitResult(**{**values, "reason": reason})
+    return LimitResult(**{**vars(result), "reason": reason})
 
 
 def _why_open(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> str:

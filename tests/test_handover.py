@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_modelbench import machine_lock
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.handover import Handover
 from pytest_modelbench.machine_lock import Machine, MachineLock, lock_folder
@@ -154,6 +155,30 @@ def test_run_inside_of_a_run_does_not_wait_for_itself(tmp_path: Path) -> None:
         inner = MachineLock(tmp_path / "lock.db")
         with inner.shared(), inner.exclusive():
             assert outer._shares == 1
+    with MachineLock(tmp_path / "lock.db").exclusive():
+        pass
+
+
+def test_young_share_is_kept_for_the_next_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken once for many cheap items; given back when it is old, when it is asked for, and for a measurement."""
+    now = [0.0]
+    monkeypatch.setattr(machine_lock.time, "monotonic", lambda: now[0])
+    lock = MachineLock(tmp_path / "lock.db")
+    taken: list[str] = []
+    take = lock._take_share
+    monkeypatch.setattr(lock, "_take_share", lambda: (taken.append("share"), take())[1])
+    for _ in range(5):
+        with lock.shared(keep=True), lock.shared():
+            pass
+    assert (len(taken), lock._shares) == (1, 1)
+    with lock.shared(keep=True):
+        now[0] = machine_lock.KEPT_S + 1
+    assert lock._shares == 0
+    with lock.shared(keep=True):
+        pass
+    assert lock._shares == 1
+    lock.let_go()
+    assert lock._shares == 0
     with MachineLock(tmp_path / "lock.db").exclusive():
         pass
 

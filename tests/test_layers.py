@@ -31,7 +31,7 @@ LAYERS = (
     ("probes",),
     ("kpis",),
     ("store",),
-    ("gates", "verdicts", "sla", "sla_schema", "handover"),
+    ("gates", "verdicts", "sla", "sla_schema", "handover", "sharing"),
     ("suites",),
     ("reports", "judged"),
     (
@@ -49,7 +49,17 @@ LAYERS = (
         "parametrisation",
         "uncollected",
     ),
-    ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress", "teacher_guard"),
+    (
+        "access",
+        "outcomes",
+        "children",
+        "process_guard",
+        "launched",
+        "profiling",
+        "progress",
+        "summary",
+        "teacher_guard",
+    ),
     (
         "fixtures",
         "judging",

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.reports.causes import some
+from pytest_modelbench.reports.layout import line
 from pytest_modelbench.reports.terminal import render_table
-from pytest_modelbench.results import Estimate
+from pytest_modelbench.results import Estimate, Reading
+from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.baseline import Baseline, Entry, Measured, reading_of, reference_of, worse_than
-from pytest_modelbench.verdicts import format_interval, format_judged
+from pytest_modelbench.store.contract import HARDWARE
+from pytest_modelbench.verdicts import format_interval, format_judged, marked
 
+BARE_NOISE = 0.1
+"""How far two processes on one machine may time the same model apart (docs/measured.md, regressions)."""
 WORSE, BETTER, SAME, UNCLEAR, UNKNOWN = "worse", "better", "same", "unclear", "not comparable"
+BARE = (
+    "compared as it is, for no teacher and no reference workload was timed beside it both times: on one machine that "
+    f"is good to about {BARE_NOISE:.0%}"
+)
+SETTINGS = ("device", "threads", "allocator")
 COLUMNS = ("KPI", "Student", "Before", "Now", "Worse by", "Result")
 _STYLES = {WORSE: "red", UNCLEAR: "yellow", UNKNOWN: "yellow", BETTER: "green"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became of one gate: `worse` is a fraction of the earlier value; `why` says why there is none."""
+    """What became of one gate: `worse` is a fraction of the earlier value; `why` says why there is none.
+
+    `how` says how a value of this machine was compared where nothing was timed beside it.
+    """
 
     kpi: str
     student: str
@@ -31,13 +46,15 @@ class Change:
     worse: Estimate | None
     result: str
     why: str = ""
+    how: str = ""
 
 
 def compare_reports(before: Path, now: Path, limit: float) -> list[Change]:
     """Compare every value of two reports.
 
-    What depends on the machine is compared as the ratio to the teacher, or to the reference workload, and decided by
-    its interval; anything else by its value, as gates are.
+    What depends on the machine is compared as the ratio to the teacher, or to the reference workload, where both
+    sessions have one; else as it is, if both are of one machine and of equal settings. It is decided by its interval,
+    anything else by its value, as gates are.
 
     Args:
         before: the earlier report.
@@ -58,19 +75,19 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
         seen.add(_known_by(gate))
         reading = gate["readings"]["student"]
         found = earlier.find(kpi, student, options, gate["nodeid"])
-        shown = "-" if isinstance(found, str) else format_judged(found.reading.value, found.reading.unit)
+        shown = "-" if isinstance(found, str) else _shown_value(found.reading)
         if reading is None or reading["value"] is None:
             why = f"it has no value now ({gate['verdict']}: {gate['reason']})"
             yield Change(kpi=kpi, student=student, before=shown, now="-", worse=None, result=UNKNOWN, why=why)
             continue
-        value = format_judged(reading["value"], reading["unit"])
-        worse = found if isinstance(found, str) else _worse(gate, found, later)
+        value = _shown_value(reading_of(reading))
+        worse, how = (found, "") if isinstance(found, str) else _worse(gate, found, earlier, later)
         if isinstance(worse, str):
             yield Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
             continue
         timed = kpi in CATALOGUE and CATALOGUE[kpi].timed
         result = _result(worse, limit, by_interval=timed or _of_machine(kpi))
-        yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result)
+        yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result, how=how)
     for gate in earlier.report["gates"]:
         if _known_by(gate) not in seen:
             seen.add(_known_by(gate))
@@ -88,10 +105,16 @@ def _of_machine(kpi: str) -> bool:
     return kpi in CATALOGUE and CATALOGUE[kpi].of_machine
 
 
-def _worse(gate: Mapping[str, Any], found: Entry, later: Baseline) -> Estimate | str:
+def _shown_value(reading: Reading) -> str:
+    return marked(format_judged(reading.value, reading.unit), reading.provenance)
+
+
+def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Baseline) -> tuple[Estimate | str, str]:
+    """Return how much worse a value is, or why nobody can say; and how it was compared, if not as gates are."""
     better = CATALOGUE[gate["kpi"]].better if gate["kpi"] in CATALOGUE else gate.get("better", "")
     if better not in {"lower", "higher"}:
-        return "nobody says whether lower or higher is better"
+        return "nobody says whether lower or higher is better", ""
+    of_machine = _of_machine(gate["kpi"])
     now = Measured(
         reading=reading_of(gate["readings"]["student"]),
         reference=reference_of(gate.get("reference")),
@@ -99,7 +122,42 @@ def _worse(gate: Mapping[str, Any], found: Entry, later: Baseline) -> Estimate |
         form=later.form_of(gate),
     )
     of_samples = gate["kpi"] not in CATALOGUE or CATALOGUE[gate["kpi"]].of_samples
-    return worse_than(now, found, better=better, of_machine=_of_machine(gate["kpi"]), of_samples=of_samples)
+    worse = worse_than(now, found, better=better, of_machine=of_machine, of_samples=of_samples)
+    if not (isinstance(worse, str) and of_machine and (now.reference is None or found.reference is None)):
+        return worse, ""
+    differs = "; ".join(
+        part for part in (_other_machine(earlier, later), _other_settings(found, gate, later)) if part
+    )
+    if differs:
+        return f"{worse} ({differs})", ""
+    bare = worse_than(now, found, better=better, of_machine=False, of_samples=False)
+    return (bare, "") if isinstance(bare, str) else (_as_uncertain_as_bare(now, found, better), BARE)
+
+
+def _other_machine(earlier: Baseline, later: Baseline) -> str:
+    """Return how the machines of two reports differ; empty where they are known to be alike."""
+    then, now = (one.report.get("environment", {}) for one in (earlier, later))
+    if not any(then.get(name) for name in HARDWARE):
+        return f"{earlier.path} does not say on which machine"
+    told = [(name.replace("_", " "), then.get(name), now.get(name)) for name in HARDWARE]
+    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in told if before != here)
+
+
+def _other_settings(found: Entry, gate: Mapping[str, Any], later: Baseline) -> str:
+    """Return the settings that differ and without which times cannot be compared."""
+    now = {**later.report.get("settings", {}), **gate.get("settings", {})}
+    told = [(name, found.settings.get(name), now.get(name)) for name in SETTINGS]
+    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in told if before != here)
+
+
+def _as_uncertain_as_bare(now: Measured, then: Entry, better: str) -> Estimate:
+    """Return how much worse a bare value is, with what two processes differ by anyway in its interval."""
+    if now.reading.value <= 0 or then.reading.value <= 0:
+        return worsening(difference_across(now.reading.estimate, then.reading.estimate), then.reading.value, better)
+    ratio = ratio_across(now.reading.estimate, then.reading.estimate)
+    low, high = (math.nan if end is None else end for end in (ratio.low, ratio.high))
+    wider = Estimate(value=ratio.value, low=low * (1 - BARE_NOISE), high=high * (1 + BARE_NOISE))
+    return worsening_by_ratio(ratio if math.isnan(low) or math.isnan(high) else wider, better)
 
 
 def _result(worse: Estimate, limit: float, *, by_interval: bool) -> str:
@@ -116,18 +174,35 @@ def _result(worse: Estimate, limit: float, *, by_interval: bool) -> str:
 
 
 def render_changes(changes: list[Change], *, width: int, colour: bool) -> str:
-    """Render changes as a table, and what could not be compared with its reason."""
+    """Render changes as a table, what could not be compared with its reason, and how many of each kind there are.
+
+    The last line is red where something is worse, or where nothing could be compared at all.
+    """
     rows = [
         (one.kpi, one.student, one.before, one.now, _shown(one.worse), (one.result, _STYLES.get(one.result, "")))
         for one in changes
     ]
-    counts = ", ".join(
-        f"{count} {result}"
-        for result in (WORSE, UNCLEAR, BETTER, SAME, UNKNOWN)
-        if (count := sum(one.result == result for one in changes))
+    counted = Counter(one.result for one in changes)
+    order = (WORSE, UNCLEAR, BETTER, SAME, UNKNOWN)
+    counts = ", ".join(f"{counted[result]:,} {result}" for result in order if counted[result])
+    causes: dict[str, list[str]] = {}
+    for one in changes:
+        for told in filter(None, (one.why, one.how)):
+            causes.setdefault(told, []).append(f"{one.kpi} of {one.student}")
+    bad = counted[WORSE] or not compared(changes)
+    last = counts if compared(changes) else f"nothing could be compared: {counts or 'there is no gate'}"
+    return "\n".join(
+        [
+            render_table(COLUMNS, rows, width=width, colour=colour),
+            *(line(f"{some(gates)}: {told}") for told, gates in causes.items()),
+            line(last, "red" if bad else "", colour=colour),
+        ]
     )
-    told = [f"{one.kpi} of {one.student}: {one.why}" for one in changes if one.why]
-    return "\n".join([render_table(COLUMNS, rows, width=width, colour=colour), *told, counts or "no gate to compare"])
+
+
+def compared(changes: list[Change]) -> bool:
+    """Whether anything could be compared."""
+    return any(one.result != UNKNOWN for one in changes)
 
 
 def _shown(worse: Estimate | None) -> str:

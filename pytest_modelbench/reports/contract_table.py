@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_modelbench.reports.layout import line
 from pytest_modelbench.reports.terminal import PILLARS, render_table
 from pytest_modelbench.results import Reading
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import RecordedReading
-from pytest_modelbench.verdicts import format_interval, format_judged
+from pytest_modelbench.verdicts import ESTIMATED, format_interval, format_judged, marked
 
 
 def render_contract(contract: Contract, *, width: int, colour: bool) -> str:
@@ -28,7 +29,7 @@ def render_contract(contract: Contract, *, width: int, colour: bool) -> str:
         classes = f", {len(one['classes'])} classes" if one["classes"] else ""
         lines.append(f"predictions: {one['samples']:,} samples, {named}{classes}")
     table = render_table(("KPI", "Teacher", "Evidence"), list(_rows(contract)), width=width, colour=colour)
-    return "\n".join([*lines, "", table])
+    return "\n".join([*map(line, lines), "", table])
 
 
 def _rows(contract: Contract) -> Iterator[tuple[str | tuple[str, str], ...]]:
@@ -39,7 +40,7 @@ def _rows(contract: Contract) -> Iterator[tuple[str | tuple[str, str], ...]]:
         for one in own:
             yield (
                 f" {one.kpi}{_told(one)}",
-                format_judged(one.reading.value, one.reading.unit),
+                marked(format_judged(one.reading.value, one.reading.unit), one.reading.provenance),
                 _evidence(one.reading),
             )
 
@@ -53,5 +54,6 @@ def _evidence(reading: Reading) -> str:
     low, high = reading.estimate.low, reading.estimate.high
     if low == high == reading.value or (low is None and high is None):
         return reading.provenance
-    interval = format_interval(low, high, reading.unit)
-    return f"{interval} n={reading.n:,}" if reading.n else interval
+    told = [format_interval(low, high, reading.unit)]
+    told += [f"n={reading.n:,}"] if reading.n else []
+    return " ".join([*told, reading.provenance] if reading.provenance in ESTIMATED else told)

@@ -29,26 +29,29 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
         gates: the report's gates.
 
     Returns:
-        One entry for each row: `{"name", "kpi", "teacher", "students"}`, where `teacher` is `{"value", "unit"}` or
-        None, and `students` maps each label to `{"value", "unit", "targets", "verdict"}`, or to None where nothing
-        judges it. None where no gate is about what a model costs, where fewer than four rows are judged, or where
-        gates come from several suites.
+        One entry for each row: `{"name", "kpi", "teacher", "students"}`, where `teacher` is
+        `{"value", "unit", "provenance"}` or None, and `students` maps each label to the same with `targets` and
+        `verdict`, or to None where nothing judges it. None where no gate is about what a model costs, where fewer
+        than four rows are judged, or where gates come from several suites.
     """
     judged = {gate["kpi"] for gate in gates}
     few = len(judged & {kpi for _, kpi in ROWS}) < FEWEST
     if few or not judged & COSTS or len({gate["suite"] for gate in gates}) > 1:
         return None
     students = list(dict.fromkeys(gate["student"] for gate in gates))
+    by_both: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for gate in gates:
+        by_both.setdefault((gate["kpi"], gate["student"]), []).append(gate)
     rows = []
     for name, kpi in ROWS:
-        known = [gate for gate in gates if gate["kpi"] == kpi]
-        teachers = (gate["readings"]["teacher"] for gate in known)
+        known = {one: by_both.get((kpi, one), []) for one in students}
+        teachers = (gate["readings"]["teacher"] for own in known.values() for gate in own)
         rows.append(
             {
                 "name": name,
                 "kpi": kpi,
                 "teacher": next((_value(reading) for reading in teachers if reading is not None), None),
-                "students": {one: _judged([gate for gate in known if gate["student"] == one]) for one in students},
+                "students": {one: _judged(own) for one, own in known.items()},
             }
         )
     return rows
@@ -60,7 +63,7 @@ def _judged(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     reading = next((found for gate in gates if (found := gate["readings"]["student"]) is not None), None)
     return {
-        **(_value(reading) if reading is not None else {"value": None, "unit": gates[0]["unit"]}),
+        **(_value(reading) if reading is not None else {"value": None, "unit": gates[0]["unit"], "provenance": ""}),
         "targets": list(dict.fromkeys(_targets(gates))),
         "verdict": worst([Verdict(gate["verdict"]) for gate in gates]).value,
     }
@@ -72,4 +75,4 @@ def _targets(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _value(reading: Mapping[str, Any]) -> dict[str, Any]:
-    return {"value": reading["value"], "unit": reading["unit"]}
+    return {"value": reading["value"], "unit": reading["unit"], "provenance": reading["provenance"]}

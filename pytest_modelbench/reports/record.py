@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,8 @@ class Record:
 
     def counts(self) -> dict[str, int]:
         """Return the number of gates by verdict."""
-        verdicts = [gate["verdict"] for gate in self.gates.values()]
-        return {verdict.value: verdicts.count(verdict.value) for verdict in Verdict}
+        found = Counter(gate["verdict"] for gate in self.gates.values())
+        return {verdict.value: found[verdict.value] for verdict in Verdict}
 
     def complete(self, exit_status: int | None) -> bool:
         """Whether every collected gate's item ran to its end, or was deliberately left out; not while items run."""
@@ -119,8 +120,8 @@ class Record:
     def to_json(self, exit_status: int | None, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON report."""
         models = {name: notes for name, notes in self.models.items() if name not in ROLES}
-        gates = self.ordered_gates()
-        return json_object(
+        settings, gates = settings_that_hold(settings, self.ordered_gates())
+        told = json_object(
             {
                 "schema_version": SCHEMA_VERSION,
                 "complete": self.complete(exit_status),
@@ -131,8 +132,8 @@ class Record:
                 "data": self.data,
                 "baseline": self.baseline,
                 "contract": self.contract,
-                "gates": gates,
-                "tests": list(self.tests.values()),
+                "gates": None,
+                "tests": None,
                 "timings": self.timings,
                 "tradeoff": tradeoff(gates),
                 "distillation": distillation(gates),
@@ -141,12 +142,35 @@ class Record:
                 "summary": self.counts(),
             }
         )
+        return {**told, "gates": gates, "tests": list(self.tests.values())}  # which are plain JSON types already
+
+
+def settings_that_hold(
+    settings: Mapping[str, Any], gates: list[dict[str, Any]]
+) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    """Return the settings that hold for the gates, and gates that name only settings of their own.
+
+    What all gates have alike, and otherwise than the session, is the report's.
+    """
+    own = gates[0].get("settings", {}) if gates else {}
+    if not own or any(gate.get("settings", {}) != own for gate in gates):
+        return settings, gates
+    return {**settings, **own}, [{**gate, "settings": {}} for gate in gates]
 
 
 def expected_gate(
-    nodeid: str, kpi: str, pillar: str, student: str, targets: Sequence[str], suite: str
+    nodeid: str,
+    kpi: str,
+    pillar: str,
+    student: str,
+    targets: Sequence[str],
+    suite: str,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the record of a gate that nothing is known of yet."""
+    """Return the record of a gate that nothing is known of yet.
+
+    `settings` are those that hold for it and differ from the session's.
+    """
     return {
         "nodeid": nodeid,
         "outcome": None,
@@ -160,6 +184,7 @@ def expected_gate(
         "targets": list(targets),
         "unit": "",
         "options": {},
+        "settings": settings,
         "limits": [],
         "readings": {"teacher": None, "student": None, "baseline": None},
         "reference": None,

@@ -12,8 +12,8 @@ from pytest_modelbench.gates import read_gate
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.tiers import fitting
+from pytest_modelbench.verdicts import ESTIMATED
 
-ESTIMATED = {"modelled", "constant"}
 DIGITS = 5
 
 
@@ -47,7 +47,7 @@ def thresholds_toml(report: Mapping[str, Any], path: str, slack: float, student:
         raise UsageMistake(
             f"{path} has several students {chosen!r}, of other data or teachers. Judge one suite alone"
         )
-    entries = list(_entries(gates, slack, by_interval=settings.get("confidence") is not None))
+    entries = list(_entries(gates, slack, settings))
     if not any(one.startswith("[kpi.") or " = " in one for one in entries if not one.startswith("#")):
         raise UsageMistake(f"{path} has no value of {chosen} that could be a limit")
     plain = [one for one in entries if not one.startswith("[")]
@@ -67,14 +67,15 @@ def _models(settings: Mapping[str, Any], student: str) -> Iterator[str]:
         yield from ("", "[data]", f"eval = {json.dumps(data)}")
 
 
-def _entries(gates: list[dict[str, Any]], slack: float, *, by_interval: bool) -> Iterator[str]:
+def _entries(gates: list[dict[str, Any]], slack: float, settings: Mapping[str, Any]) -> Iterator[str]:
     names: set[str] = set()
     seen: set[str] = set()
     for gate in gates:
         key = json.dumps([gate["kpi"], gate["options"]], sort_keys=True)
         if key in seen:
             continue
-        limit = _limit(gate, slack, by_interval=by_interval)
+        confidence = {**settings, **gate.get("settings", {})}.get("confidence")
+        limit = _limit(gate, slack, by_interval=confidence is not None)
         if limit.startswith("#"):
             yield limit
             continue

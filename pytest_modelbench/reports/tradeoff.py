@@ -13,6 +13,8 @@ AXES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("size", ("size_on_disk", "parameters", "nonzero_parameters"), "lower"),
 )
 """The columns: name, the KPIs that may fill it (the first that every student has), the better direction."""
+SUBJECTS = frozenset({"reduction", "increase", "ratio", "speedup", "difference", "drop"})
+Known = dict[tuple[str, str], Mapping[str, Any]]
 
 
 def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -22,11 +24,13 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         gates: the report's gates.
 
     Returns:
-        `{"axes": [{"name", "kpi", "better", "unit"}], "students": [{"student", "values", "pareto"}]}`, where `values`
-        has one `{"student", "teacher"}` for each axis. None where there are fewer than two students, or no two axes
-        on which all of them have values, or where they come from several suites, whose teachers or data differ. A
-        student is Pareto-optimal when no other one is at least as good on every axis and better on one; two
-        latencies whose intervals overlap are equally good.
+        `{"axes": [{"name", "kpi", "better", "unit", "against"}], "students": [{"student", "values", "pareto"}]}`,
+        where `values` has one `{"student", "teacher", "provenance", "judged"}` for each axis, and `against` is the
+        subject of the limits on that KPI, in whose terms a value is shown against the teacher's: `judged` is what
+        such a limit judges of the student, or None. None instead of all that where there are fewer than two
+        students, or no two axes on which all of them have values, or where they come from several suites, whose
+        teachers or data differ. A student is Pareto-optimal when no other one is at least as good on every axis and
+        better on one; two latencies whose intervals overlap are equally good.
     """
     if len({gate["suite"] for gate in gates}) > 1:
         return None  # students of other teachers, or judged on other data
@@ -34,47 +38,79 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     students = list(dict.fromkeys(gate["student"] for gate in judged))
     if len(students) < 2:
         return None
-    readings: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for gate in gates:
-        reading = gate["readings"]["student"]
+    known: Known = {}
+    for gate in judged:
         plain = gate["options"].get("batch_size") in {None, 1}
-        if reading is not None and reading["value"] is not None and plain:
-            readings.setdefault((gate["student"], gate["kpi"]), gate["readings"])
+        if gate["readings"]["student"]["value"] is not None and plain:
+            known.setdefault((gate["student"], gate["kpi"]), gate)
     axes = [
-        {"name": name, "kpi": kpi, "better": better, "unit": readings[students[0], kpi]["student"]["unit"]}
+        {
+            "name": name,
+            "kpi": kpi,
+            "better": better,
+            "unit": known[students[0], kpi]["readings"]["student"]["unit"],
+            "against": _subject(kpi, judged, known[students[0], kpi]["readings"]["student"]["unit"]),
+        }
         for name, kpis, better in AXES
-        if (kpi := next((kpi for kpi in kpis if all((one, kpi) in readings for one in students)), None))
+        if (kpi := next((kpi for kpi in kpis if all((one, kpi) in known for one in students)), None))
     ]
     if len(axes) < 2:
         return None
+    best = _pareto(students, axes, known)
     return {
         "axes": axes,
         "students": [
             {
                 "student": one,
-                "values": [_values(readings[one, axis["kpi"]]) for axis in axes],
-                "pareto": not any(_beats(other, one, axes, readings) for other in students if other != one),
+                "values": [_values(known[one, axis["kpi"]], axis["against"]) for axis in axes],
+                "pareto": pareto,
             }
-            for one in students
+            for one, pareto in zip(students, best, strict=True)
         ],
     }
 
 
-def _values(readings: Mapping[str, Any]) -> dict[str, float | None]:
-    teacher = readings["teacher"]
-    return {"student": readings["student"]["value"], "teacher": teacher["value"] if teacher else None}
+def _subject(kpi: str, gates: Sequence[Mapping[str, Any]], unit: str) -> str:
+    """Return the subject of the first limit on a KPI that compares with the teacher."""
+    words = (target.split()[0] for gate in gates if gate["kpi"] == kpi for target in gate["targets"])
+    return next((word for word in words if word in SUBJECTS), "difference" if unit == "%" else "ratio")
 
 
-def _beats(
-    one: str, other: str, axes: Sequence[Mapping[str, Any]], readings: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> bool:
-    pairs = []
-    for axis in axes:
-        ours, theirs = (readings[student, axis["kpi"]] for student in (one, other))
-        scaled = bool(ours["teacher"] and theirs["teacher"] and axis["name"] == "latency")
-        pairs.append((_ends(ours, axis, scaled=scaled), _ends(theirs, axis, scaled=scaled)))
-    worse = any(theirs[0] > ours[1] for ours, theirs in pairs)
-    return not worse and any(ours[0] > theirs[1] for ours, theirs in pairs)
+def _values(gate: Mapping[str, Any], subject: str) -> dict[str, Any]:
+    student, teacher = gate["readings"]["student"], gate["readings"]["teacher"]
+    judged = next((limit for limit in gate["limits"] if limit["text"].split()[0] == subject), None)
+    return {
+        "student": student["value"],
+        "teacher": teacher["value"] if teacher else None,
+        "provenance": student["provenance"],
+        "judged": {"value": judged["value"], "unit": judged["unit"]} if judged else None,
+    }
+
+
+def _pareto(students: Sequence[str], axes: Sequence[Mapping[str, Any]], known: Known) -> list[bool]:
+    """Return which students no other one beats: at least as good on every axis, and better on one."""
+    import numpy as np
+
+    mine = [[known[one, axis["kpi"]]["readings"] for axis in axes] for one in students]
+    scalable = [[bool(one["teacher"] and one["teacher"]["value"]) for one in row] for row in mine]
+    found = [
+        [
+            end
+            for one, axis, scaled in zip(row, axes, flags, strict=True)
+            for end in (_ends(one, axis, scaled=False), _ends(one, axis, scaled=scaled))
+        ]
+        for row, flags in zip(mine, scalable, strict=True)
+    ]
+    low, high = np.array(found).transpose(2, 0, 1).reshape(2, len(students), len(axes), 2)
+    both = np.array(scalable)
+    best = []
+    for i in range(len(students)):
+        scaled = (both & both[i]).astype(int)[..., None]
+        theirs_low, theirs_high = (np.take_along_axis(ends, scaled, axis=2)[..., 0] for ends in (low, high))
+        my_low, my_high = (np.take_along_axis(ends[i][None], scaled, axis=2)[..., 0] for ends in (low, high))
+        beaten = (theirs_high >= my_low).all(axis=1) & (theirs_low > my_high).any(axis=1)
+        best.append(not beaten.any())
+    return best
 
 
 def _ends(readings: Mapping[str, Any], axis: Mapping[str, Any], *, scaled: bool) -> tuple[float, float]:

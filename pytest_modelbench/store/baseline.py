@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,10 +32,14 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Measured):
-    """What a baseline knows of one gate; `undecided` says that its limits were, `path` where it is from."""
+    """What a baseline knows of one gate; `undecided` says that its limits were, `path` where it is from.
+
+    `settings` are those that held for it.
+    """
 
     path: str
     undecided: bool
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_samples: bool) -> Estimate | str:
@@ -111,9 +115,12 @@ class Baseline:
     def __init__(self, report: Mapping[str, Any], path: str) -> None:
         self.report = report
         self.path = path
-        self._gates: dict[str, list[Mapping[str, Any]]] = {}
+        self._gates: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+        self._alike: dict[tuple[str, str, str], dict[str, list[Mapping[str, Any]]]] = {}
         for gate in report["gates"]:
-            self._gates.setdefault(gate["kpi"], []).append(gate)
+            self._gates.setdefault(gate["kpi"], {}).setdefault(gate["student"], []).append(gate)
+            alike = self._alike.setdefault((gate["kpi"], gate["student"], _key(gate["options"])), {})
+            alike.setdefault(gate["nodeid"], []).append(gate)
 
     @classmethod
     def read(cls, path: Path) -> Baseline:
@@ -142,22 +149,28 @@ class Baseline:
             nodeid: of the item, which tells gates apart that are equal otherwise. A value that a test recorded is
                 that test's alone.
         """
-        named = self._gates.get(kpi, [])
+        named = self._gates.get(kpi, {})
         if not named:
             return f"{self.path} has no gate on {kpi}"
-        gates = [gate for gate in named if gate["student"] == student]
-        if not gates:
-            others = ", ".join(sorted({repr(gate["student"]) for gate in named}))
+        if student not in named:
+            others = ", ".join(sorted(map(repr, named)))
             return f"{self.path} has {kpi} of {others}, and not of {student!r}"
         options = json_object(dict(options))
-        alike = [gate for gate in gates if gate["options"] == options]
-        if not alike:
-            return f"{self.path} has {kpi} of {student} with other options: {_told(gates[0]['options'], options)}"
+        by_item = self._alike.get((kpi, student, _key(options)), {})
+        if not by_item:
+            first = named[student][0]["options"]
+            return f"{self.path} has {kpi} of {student} with other options: {_told(first, options)}"
+        if nodeid in by_item:
+            return self._only(by_item[nodeid], kpi, student)
+        alike = [gate for gates in by_item.values() for gate in gates]
         test = without_student(nodeid, student)
         alike = [gate for gate in alike if not _is_recorded(gate) or without_student(gate["nodeid"], student) == test]
         if not alike:
             return f"{self.path} has {kpi} of {student} recorded by other tests, and not by {test}"
-        chosen = [gate for gate in alike if gate["nodeid"] == nodeid] or alike
+        return self._only(alike, kpi, student)
+
+    def _only(self, chosen: Sequence[Mapping[str, Any]], kpi: str, student: str) -> Entry | str:
+        """Return what gates know that are one, or why it is not known which is meant."""
         values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
         if len(values) > 1:
             where = ", ".join(gate["nodeid"] for gate in chosen[:3])
@@ -175,6 +188,7 @@ class Baseline:
             form=self.form_of(gate),
             path=self.path,
             undecided=gate["verdict"] == "inconclusive",
+            settings={**self.report.get("settings", {}), **gate.get("settings", {})},
         )
 
     def data_of(self, gate: Mapping[str, Any]) -> str | None:
@@ -237,12 +251,21 @@ _GATE: Form = {
     "verdict": is_text,
     "reason": is_text,
 }
-_MAYBE: Form = {"reference": maybe(is_reference), "suite": is_text, "better": maybe(is_text)}
+_MAYBE: Form = {"settings": is_table, "reference": maybe(is_reference), "suite": is_text, "better": maybe(is_text)}
 
 
 def _is_gate(gate: Any) -> bool:
     """Whether something has every field of a gate that is read here, each in its form."""
     return has(gate, _GATE, _MAYBE)
+
+
+def _key(options: Mapping[str, Any]) -> str:
+    """Return options as a key: 2 and 2.0 are one number."""
+    whole = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in options.items()
+    }
+    return json.dumps(whole, sort_keys=True)
 
 
 def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.limits import bind_limit, parse_limit
 from pytest_modelbench.reports.thresholds import thresholds_toml
 from pytest_modelbench.sla import read_sla
+from pytest_modelbench.store.baseline import Baseline
 
 SUITE = """
 import pytest
@@ -70,12 +73,106 @@ def test_a_regression(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "a.json", "b.json", "--limit", "30%"]) == 0
 
 
-def test_not_comparable(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bare time of another session is not compared."""
-    judge(SUITE, more="TEACHER = None\n")
-    judge(SUITE.replace('"drop <= 2 pp"', '">= 2%"'), "--modelbench-json=a.json")
-    assert main(["compare", "a.json", "a.json"]) == 0
-    assert "and a bare ms of another session says nothing" in capsys.readouterr().out
+BARE = SUITE.replace('"drop <= 2 pp"', '">= 2%"').replace('@pytest.mark.kpi("mcnemar_p")\n', "")
+
+
+def changed(source: str, target: str, kpi: str, times: float, **more: dict[str, Any]) -> None:
+    """Write a report in which one value is another one, and parts of which are others."""
+    told = json.loads(Path(source).read_text())
+    for gate in told["gates"]:
+        reading = gate["readings"]["student"]
+        if gate["kpi"] == kpi and reading is not None:
+            reading |= {
+                name: reading[name] * times for name in ("value", "ci_low", "ci_high") if reading[name] is not None
+            }
+    told |= {name: {**told[name], **value} for name, value in more.items()}
+    Path(target).write_text(json.dumps(told))
+
+
+def test_bare_times_of_one_machine(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two plain reports of one machine are compared, as surely as two processes can be."""
+    judge(BARE, "--modelbench-json=a.json")
+    for times, code, result in ((600.0, 1, "worse"), (1.12, 0, "unclear"), (1.0, 0, "unclear"), (0.5, 0, "better")):
+        changed("a.json", "b.json", "latency_p50", times)
+        capsys.readouterr()
+        assert main(["compare", "a.json", "b.json"]) == code
+        told = capsys.readouterr().out
+        row = next(line for line in told.splitlines() if line.startswith("latency_p50"))
+        assert row.endswith(result), told
+        assert "compared as it is, for no teacher" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"environment": {"processor": "another"}}, "and now another"),
+        ({"settings": {"threads": 3}}, "threads None, and now 3"),
+    ],
+)
+def test_bare_times_of_others_are_not_compared(
+    judge: Judge, capsys: pytest.CaptureFixture[str], more: dict[str, Any], words: str
+) -> None:
+    """Nothing is known of a time that another machine took, or other settings: where all is so, that is exit code 3."""
+    judge('import pytest\n@pytest.mark.kpi("latency_p50")\ndef test_p50(): ...\n', "--modelbench-json=a.json")
+    changed("a.json", "b.json", "latency_p50", 1.0, **more)
+    capsys.readouterr()
+    assert main(["compare", "a.json", "b.json"]) == 3
+    told = capsys.readouterr().out
+    assert words in told
+    assert told.splitlines()[-1] == "nothing could be compared: 1 not comparable"
+
+
+def test_nothing_compared_is_red(judge: Judge, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """On a terminal with colours, and in one that cannot show every character it is still told."""
+    judge('import pytest\n@pytest.mark.kpi("latency_p50")\ndef test_p50(): ...\n', "--modelbench-json=a.json")
+    changed("a.json", "b.json", "latency_p50", 1.0, settings={"threads": 3})
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "1")
+    capsys.readouterr()
+    assert main(["compare", "a.json", "b.json"]) == 3
+    assert "\x1b[31mnothing could be compared" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["compare", "a.json", "b.json"]) == 3
+    sys.stdout.flush()
+    told = sys.stdout.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "400 us" in told
+    assert "\x1b" not in told
+
+
+def test_many_gates_are_found_by_an_index() -> None:
+    """A report of thousands of gates is compared in a time that grows with their number only."""
+    reading = {"value": 1.0, "unit": "", "ci_low": 1.0, "ci_high": 1.0, "confidence": None, "n": None}
+    told = {**reading, "provenance": "measured", "method": ""}
+    gates = [
+        {
+            "kpi": "parameters",
+            "student": f"s{i}",
+            "nodeid": f"test_sla.py::test[s{i}]",
+            "options": Options(),
+            "verdict": "pass",
+            "reason": "",
+            "readings": {"student": told},
+        }
+        for i in range(500)
+    ]
+    baseline = Baseline({"gates": gates}, "a.json")
+    Options.compared = 0
+    for gate in gates:
+        assert not isinstance(baseline.find("parameters", gate["student"], {}, gate["nodeid"]), str)
+    assert Options.compared <= len(gates)
+
+
+class Options(dict[str, Any]):
+    """Options that count how often they are compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Options.compared += 1
+        return dict.__eq__(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(

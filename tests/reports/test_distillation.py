@@ -10,7 +10,8 @@ from pytest_modelbench.reports.distillation import ROWS, distillation
 
 
 def gate(student: str, kpi: str, value: float | None, verdict: str = "pass", teacher: float | None = None) -> Any:
-    reading = None if value is None else {"value": value, "unit": "B"}
+    reading = None if value is None else {"value": value, "unit": "B", "provenance": "measured"}
+    of_teacher = None if teacher is None else {"value": teacher, "unit": "B", "provenance": "measured"}
     return {
         "student": student,
         "kpi": kpi,
@@ -18,7 +19,7 @@ def gate(student: str, kpi: str, value: float | None, verdict: str = "pass", tea
         "unit": "B",
         "verdict": verdict,
         "targets": [f"<= {kpi}"],
-        "readings": {"student": reading, "teacher": None if teacher is None else {"value": teacher, "unit": "B"}},
+        "readings": {"student": reading, "teacher": of_teacher},
     }
 
 
@@ -38,7 +39,7 @@ def test_rows_of_every_student() -> None:
     assert found is not None
     assert [(row["name"], row["kpi"]) for row in found] == list(ROWS)
     rows = {row["kpi"]: row for row in found}
-    assert rows["size_on_disk"]["teacher"] == {"value": 100, "unit": "B"}
+    assert rows["size_on_disk"]["teacher"] == {"value": 100, "unit": "B", "provenance": "measured"}
     assert rows["size_on_disk"]["students"]["tiny"]["value"] == 5
     assert rows["top1_accuracy"]["students"]["small"]["verdict"] == "fail"
     assert rows["peak_memory"]["students"]["small"]["value"] is None

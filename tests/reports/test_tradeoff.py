@@ -6,18 +6,22 @@ from typing import Any
 
 from suites import Judge
 
+from pytest_modelbench.reports.side_by_side import tradeoff_table
 from pytest_modelbench.reports.tradeoff import tradeoff
 
 
 def gate(
     student: str, kpi: str, value: float, teacher: float | None = None, spread: float = 0.0, unit: str = ""
 ) -> Any:
-    reading = {"value": value, "unit": unit, "ci_low": value - spread, "ci_high": value + spread}
+    ends = {"ci_low": value - spread, "ci_high": value + spread}
+    reading = {"value": value, "unit": unit, "provenance": "measured", **ends}
     return {
         "student": student,
         "kpi": kpi,
         "options": {},
         "suite": "one",
+        "targets": [],
+        "limits": [],
         "readings": {"student": reading, "teacher": None if teacher is None else {**reading, "value": teacher}},
     }
 
@@ -28,7 +32,7 @@ def students(**values: tuple[float, float, float]) -> list[Any]:
         for name, (accuracy, latency, size) in values.items()
         for entry in (
             gate(name, "top1_accuracy", accuracy),
-            gate(name, "latency_p50", latency, teacher=10.0, spread=0.5),
+            gate(name, "latency_p50", latency, teacher=10.0, spread=0.5, unit="ms"),
             gate(name, "size_on_disk", size),
         )
     ]
@@ -113,11 +117,48 @@ def student_model(request):
     finished.result.stdout.fnmatch_lines(
         [
             "students against each other*",
-            "Student *top1_accuracy *size_on_disk *Pareto",
-            "good * 98% (-1 pp) *40 kB (0.1x) *[*]",
-            "worse * 50% (-49 pp) *80 kB (0.2x)",
+            "Student *top1_accuracy (drop) *size_on_disk (ratio) *Pareto",
+            "good * 98% (1 pp) *40 kB (0.1x) *[*]",
+            "worse * 50% (49 pp) *80 kB (0.2x)",
         ]
     )
     found = finished.report["tradeoff"]
     assert [row["pareto"] for row in found["students"]] == [True, False]
-    assert found["students"][1]["values"][1] == {"student": 80_000, "teacher": 400_000}
+    assert found["students"][1]["values"][1] == {
+        "student": 80_000,
+        "teacher": 400_000,
+        "provenance": "measured",
+        "judged": {"value": 0.2, "unit": "x"},
+    }
+    assert [axis["against"] for axis in found["axes"]] == ["drop", "ratio"]
+
+
+def test_values_are_shown_as_limits_judge_them() -> None:
+    """A speedup is shown as its limit judges it, also where the quotient of the two values is another one."""
+    judged = {"text": "speedup >= 2", "value": 2.4, "unit": "x"}
+    timed = {
+        **gate("a", "latency_p50", 5.0, teacher=10.0, unit="ms"),
+        "targets": ["speedup >= 2"],
+        "limits": [judged],
+    }
+    found = tradeoff([timed, *students(b=(97, 5, 100)), *students(a=(98, 5, 100))[::2]])
+    assert found is not None
+    text = tradeoff_table(found, width=100, colour=False)
+    assert "latency_p50 (speedup)" in text
+    assert "5 ms (2.4x)" in text
+    assert "5 ms (2x)" in text  # it has no such limit: the quotient
+
+
+def test_an_estimate_is_marked() -> None:
+    """A value that nothing measured bears its mark and word here too."""
+    gates = [gate(name, kpi, 5.0) for name in ("a", "b") for kpi in ("top1_accuracy", "size_on_disk")]
+    gates[1]["readings"]["student"]["provenance"] = "modelled"
+    found = tradeoff(gates)
+    assert found is not None
+    assert "~5 (modelled)" in tradeoff_table(found, width=100, colour=False)
+
+
+def test_many_students_take_no_long_time() -> None:
+    """Each student is compared with all others at once: those of a front of thousands too."""
+    gates = students(**{f"s{i}": (i, 5, i) for i in range(3000)})
+    assert len(pareto(gates)) == 3000
