@@ -11,6 +11,12 @@ from typing import Any, Self
 from pytest_modelbench.errors import MeasurementError
 
 LONGEST_CALL_IN_BUDGETS = 5.0
+START_UP_S = 300.0
+
+
+def patience_s(budget_s: float) -> float:
+    """Return how long a fresh process may take, its start with all imports included."""
+    return LONGEST_CALL_IN_BUDGETS * budget_s + START_UP_S
 
 
 class Watchdog:
