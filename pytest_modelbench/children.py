@@ -14,9 +14,7 @@ import pytest
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.options import CHILD_OPTION, given_options
 from pytest_modelbench.probes.requests import Request, write_request
-from pytest_modelbench.probes.watchdog import LONGEST_CALL_IN_BUDGETS
-
-START_UP_S = 300.0
+from pytest_modelbench.probes.watchdog import patience_s
 
 
 def run_child(config: pytest.Config, test: str, request: Request) -> None:
@@ -33,7 +31,7 @@ def run_child(config: pytest.Config, test: str, request: Request) -> None:
     answer = Path(request.path)
     asked = answer.with_name("request.json")
     write_request(request, asked)
-    patience = LONGEST_CALL_IN_BUDGETS * request.budget_s + START_UP_S
+    patience = patience_s(request.budget_s)
     try:
         ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
             child_command(config, test, asked),

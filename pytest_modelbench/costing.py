@@ -37,7 +37,7 @@ from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches
 from pytest_modelbench.probes.profile import Profile, profile_model
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
-from pytest_modelbench.probes.watchdog import Watchdog, beat, watchdog_for
+from pytest_modelbench.probes.watchdog import Watchdog, beat, patience_s, watchdog_for
 from pytest_modelbench.timed import TimedRun, compile_models
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.store.contract import Contract
 
 COMPILING_S = 600.0
+MOST_LAUNCHES = 3
 Found = TypeVar("Found")
 Limits = list[BoundLimit | Bargain] | None
 
@@ -177,71 +178,54 @@ class CostMeasurements(ABC):
     ) -> Growing:
         """Return the measurements of a gate with one in it that is not complete yet."""
 
-    def _request(self, role: str, *, cold: bool) -> LaunchRequest:
-        model, size = self.model(role), int(self.gate.options["batch_size"])
-        budget_s = self.plan.settings.budget_s
-        role, found = self.roles.get(role, role), self.session.hash_of(model)
-        return launch_request(role, model, found, batch_size=size, cold=cold, budget_s=budget_s)
+    def _request(self, role: str, *, memory: bool) -> LaunchRequest:
+        size, budget_s = int(self.gate.options["batch_size"]), self.plan.settings.budget_s
+        role, model = self.roles.get(role, role), self.model(role)
+        return launch_request(role, model, batch_size=size, memory=memory, budget_s=budget_s)
 
-    def _launch(self, request: LaunchRequest) -> Launch:
-        launch: Launch = self.session.in_fresh_process(self.plan.nodeid, request)
-        return launch
+    def _launched(self, requests: Mapping[str, LaunchRequest], number: int) -> list[Launch]:
+        """Launch models in turn, once for a session and its workers."""
+        session, plan, names = self.session, self.plan, tuple(self.model(role).name for role in requests)
+        asked = tuple(requests.values())
 
-    def launch(self, role: str) -> Launch:
-        """Return what loading and running a model takes in a fresh process, where its library is warm already."""
-        request, plan, name = self._request(role, cold=False), self.plan, self.model(role).name
-        shared = ("launch", name, plan.home, plan.origin, plan.settings, replace(request, model=""))
+        def measure() -> list[Launch]:
+            began = session.once(("launching", names), time.monotonic)
+            with self._shown(f"starting {' and '.join(names)} in fresh processes") as progress:
+                progress(time.monotonic() - began, patience_s(plan.settings.budget_s))
+                return launch_in_turn(functools.partial(session.in_fresh_process, plan.nodeid), requests, number)
 
         def taken() -> list[Launch]:
-            return self.session.handover.once(shared, lambda: [self._launch(request)], pack_launches, unpack_launches)
+            shared = ("launch", names, plan.home, plan.origin, plan.settings, number, asked)
+            return session.handover.once(shared, measure, pack_launches, unpack_launches)
 
-        key = ("launch", name, plan.home, self.data().key, plan.settings, request)
-        return self.session.once(key, taken)[0]
+        hashes = tuple(session.hash_of(self.model(role)) for role in requests)
+        key = ("launch", names, hashes, plan.home, plan.origin, self.data().key, plan.settings, number, asked)
+        return session.once(key, taken)
+
+    def launch(self, role: str, number: int = 0) -> Launch:
+        """Return what loading and running a model takes of memory, in one of several fresh processes."""
+        return self._launched({role: self._request(role, memory=True)}, number)[0]
+
+    def launches_at_most(self) -> int:
+        """Return how many launches may be taken until the gate's limits are decided: one where it has none."""
+        return MOST_LAUNCHES if self.gate.limits else 1
 
     def launches_teacher(self) -> bool:
         """Whether a gate that shares the student's launch compares it with the teacher's."""
         return "teacher" in self.roles or "teacher" in self.session.sharing(self.plan, self.gate).others
 
-    def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
-        """Return several launches of each model in cold processes, taken in turn."""
-        return self._together(self.session.sharing(self.plan, self.gate), self._cold_starts)
+    def cold_starts(self, count: int) -> Mapping[str, Sequence[Launch]]:
+        """Return launches of each model, taken in turn after one that fills the page cache."""
+        sharing = self.session.sharing(self.plan, self.gate)
+        return self._together(sharing, functools.partial(self._cold_starts, count))
 
-    def _cold_starts(self, models: Mapping[str, Model]) -> Mapping[str, Sequence[Launch]]:
-        requests = {role: self._request(role, cold=True) for role in models}
-        count, plan = int(self.gate.options["processes"]), self.plan
-        names = tuple(model.name for model in models.values())
-        size = int(self.gate.options["batch_size"])
-        key = ("cold", names, plan.home, plan.origin, plan.settings, count, size)
-
-        def taken() -> dict[str, list[Launch]]:
-            with self.session.exclusive():
-                return {
-                    role: self.session.handover.once(
-                        (*key, role), functools.partial(launched, role), pack_launches, unpack_launches
-                    )
-                    for role in requests
-                }
-
-        def launched(role: str) -> list[Launch]:
-            return self.session.once(("all", *key, *requests.values()), in_turn)[role]
-
-        def in_turn() -> dict[str, list[Launch]]:
-            return launch_in_turn(self._launch, requests, count, self._show_launches(names))
-
-        return self.session.once((*key, *requests.values()), taken)
-
-    def _show_launches(self, names: Sequence[str]) -> Callable[[int, int], None]:
-        start, shown = time.monotonic(), self.session.progress
-
-        def progress(done: int, wanted: int) -> None:
-            if shown is None:
-                return
-            elapsed_s = time.monotonic() - start
-            shown.show(f"starting {' and '.join(names)} in fresh processes", elapsed_s, elapsed_s * wanted / done)
-            if done == wanted:
-                shown.clear()
-
-        return progress
+    def _cold_starts(self, count: int, models: Mapping[str, Model]) -> Mapping[str, Sequence[Launch]]:
+        for role in models:
+            self.launch(role)  # that of memory: it reads files which later ones find in the page cache
+        requests = {role: self._request(role, memory=False) for role in models}
+        with self.session.exclusive():
+            turns = [self._launched(requests, number) for number in range(count)]
+        return {role: [turn[i] for turn in turns] for i, role in enumerate(requests)}
 
     def flops(self, role: str) -> FlopCount:
         """Return the operations of one forward pass, counted once for a model's content and a batch size."""

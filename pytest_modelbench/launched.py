@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
-from collections.abc import Generator
+import sys
+import weakref
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from pytest_modelbench.access import KpiAccess, plan_of, session_of, settings_of
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, cause_of
 from pytest_modelbench.fixture_lookup import made_from, needed_by_fixtures
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.launch import Launching, LaunchRequest
-from pytest_modelbench.probes.processes import refuse_other_model
+from pytest_modelbench.models.structure import structure_of
+from pytest_modelbench.probes.launch import Launch, Launching, LaunchRequest, refuse_other_structure
 from pytest_modelbench.probes.requests import Request
+from pytest_modelbench.probes.resident import gives_back
 from pytest_modelbench.stash import IMPORT_S
 from pytest_modelbench.timed import real_batches
 from pytest_modelbench.units import humanise
 
 SMALLEST_CHECKED_BYTES = 16e6
+SMALLEST_SHARED_BYTES = 5e5
 ROLES = ("student", "teacher", "previous")
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
@@ -31,6 +37,32 @@ _ADAPTERS = {
     "transformers": ("huggingface",),
 }
 """Our own modules that a model of a library needs; what they take is not the model's."""
+
+
+@dataclass
+class Built:
+    """One build of the model and what it took; nothing of it keeps the model in memory."""
+
+    launch: Launch
+    structure: str
+    held_bytes: int
+    itself: weakref.ref[Any] | None
+
+    def unlike(self, first: Built, kept: Any) -> str:
+        """Say why the memory of this second build is not the model's; nothing where it is.
+
+        Args:
+            first: the build before it.
+            kept: what was built then, where it is still in memory.
+        """
+        if kept is not None and self.itself is not None and self.itself() is kept:
+            return "its fixture returns the very same object again"
+        if self.structure != first.structure:
+            return "its fixture builds another model the second time"
+        weights = self.launch.weights_bytes
+        if weights > SMALLEST_SHARED_BYTES and self.held_bytes < weights / 2 <= first.held_bytes:
+            return "its fixture keeps the weights between two calls"
+        return ""
 
 
 class Launched:
@@ -46,6 +78,7 @@ class Launched:
         self.launching = Launching(request, import_s)
         self.process = os.getpid()
         self.item: pytest.Item | None = None
+        self.set_ups: list[tuple[pytest.FixtureDef[Any], Any]] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -69,25 +102,73 @@ class Launched:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
-        """Load and run the model in the place of the test's body."""
+        """Build and run the model in the place of the test's body."""
         request, settings, session = self.request, settings_of(pyfuncitem), session_of(pyfuncitem.config)
         access = cast("KpiAccess", pyfuncitem.funcargs["kpi"])
         batches = real_batches(session.eval_data(access.data()), request.batch_size)
-        name = plan_of(pyfuncitem).student if request.role == "student" else request.role
         session.limit_threads(settings)
-        with self.launching.loading():
-            candidate = access.candidate(request.role)
-            loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle, alone=True)
-            model = adapt(candidate, loading)
-        if not request.cold:  # a hash reads all weights, which would warm a cold start
-            with self.launching.loading(timed=False):
-                found = model.fingerprint()
-            refuse_other_model(request.role, found, request.model)
-            self._refuse_built_before(model)
-        launch = self.launching.run(model, batches)
+        first = self._built(pyfuncitem, batches)
+        refuse_other_structure(request.role, first.structure, request.model)
+        launch = self._memory_of_second(pyfuncitem, batches, first) if request.memory else first.launch
         if os.getpid() == self.process:  # what builds the model may have forked
             launch.write(Path(request.path))
         return True
+
+    def _built(self, item: pytest.Function, batches: Sequence[Any]) -> Built:
+        """Build the model, unless its fixture has been set up with the item's, and run it."""
+        settings, access = settings_of(item), cast("KpiAccess", item.funcargs["kpi"])
+        name = plan_of(item).student if self.request.role == "student" else self.request.role
+        with self.launching.loading():
+            candidate = access.candidate(self.request.role)
+            loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle, alone=True)
+            model = adapt(candidate, loading)
+        self._refuse_built_before(model)
+        try:
+            itself = weakref.ref(candidate)
+        except TypeError:
+            itself = None  # such as a path: it is loaded anew each time
+        launch = self.launching.run(model, batches)
+        return Built(launch, structure_of(model), self.launching.added.held_bytes, itself)
+
+    def _memory_of_second(self, item: pytest.Function, batches: Sequence[Any], first: Built) -> Launch:
+        """Let go of the model, build it again, and return the launch with the memory that this takes.
+
+        Where it cannot be built twice the memory is the first build's, and the launch says why.
+        """
+        why = self._not_again()
+        if not why:
+            try:
+                self._let_go(item)
+                kept = first.itself() if first.itself is not None else None  # somebody else holds it
+                self.launching = Launching(self.request, first.launch.import_s, again=True)
+                for definition, request in self.set_ups:
+                    with self.launching.loading():
+                        definition.execute(request)
+                second = self._built(item, batches)
+            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - the first stands
+                why = f"building it a second time raised {cause_of(error)}"
+            else:
+                why = second.unlike(first, kept)
+        return replace(first.launch, first_build=why) if why else first.launch.with_memory_of(second.launch)
+
+    def _not_again(self) -> str:
+        """Say what forbids a second build, if anything does."""
+        if len(self.set_ups) > 1:
+            return "its fixture overrides another of its own name"
+        return "" if gives_back() else "the allocator of this process keeps freed memory"
+
+    def _let_go(self, item: pytest.Function) -> None:
+        """Tear down the model's fixture and what is made from it, and forget the model."""
+        fixture = f"{self.request.role}_model"
+        for definition, request in reversed(self.set_ups):
+            definition.finish(request)
+        for name in [name for name in item.funcargs if fixture in made_from(item, name)]:
+            del item.funcargs[name]
+        session_of(item.config).forget("spec")
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
     def _refuse_built_before(self, model: Model) -> None:
         """Refuse to call a model small that was in memory before its fixture was called.
@@ -95,7 +176,7 @@ class Launched:
         Raises:
             MeasurementError: what was measured cannot hold its weights.
         """
-        if model.file is not None:
+        if model.file is not None or not self.request.memory or self.launching.again:
             return  # what comes from a file is built here, and may be mapped without being read
         found = [
             (model.weight_bytes(), self.launching.added.held_bytes),
@@ -130,15 +211,20 @@ class MeasuredSetUp:
     """Measures the set-up of the model's fixture; its own fixtures, if it has any, are there before."""
 
     def __init__(self, launched: Launched) -> None:
-        self.launching = launched.launching
+        self.launched = launched
         self.fixture = f"{launched.request.role}_model"
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-        """Measure one fixture's own function."""
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, Any]:
+        """Measure one fixture's own function, and remember how it is called."""
         if fixturedef.argname != self.fixture:
             return (yield)
-        with self.launching.loading():
+        known = [definition for definition, _ in self.launched.set_ups]
+        if fixturedef not in known:
+            self.launched.set_ups.append((fixturedef, request))
+        with self.launched.launching.loading():
             return (yield)
 
 

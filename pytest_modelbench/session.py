@@ -234,6 +234,11 @@ class BenchSession:
             raise found
         return cast("Found", found)
 
+    def forget(self, kind: str) -> None:
+        """Let go of everything of one kind that was taken once, so that it is taken anew."""
+        for key in [key for key in self._measured if key[0] == kind]:
+            del self._measured[key]
+
     def judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
         """Judge a gate of an item, once; a rerun gets the same answer."""
         key = (plan.nodeid, gate.kpi.name)

@@ -132,14 +132,17 @@ class Measurements(Protocol):
     def timing(self) -> TimingMeasurement:
         """Return the timed measurement that this gate shares."""
 
-    def launch(self, role: str) -> Launch:
-        """Return what loading and running a model takes in a fresh process."""
+    def launch(self, role: str, number: int = 0) -> Launch:
+        """Return what loading and running a model takes of memory, in one of several fresh processes."""
+
+    def launches_at_most(self) -> int:
+        """Return how many of them the gate's limits are worth."""
 
     def launches_teacher(self) -> bool:
         """Whether some gate launches the teacher as well."""
 
-    def cold_starts(self) -> Mapping[str, Sequence[Launch]]:
-        """Return several launches of each model in cold processes, taken in turn."""
+    def cold_starts(self, count: int) -> Mapping[str, Sequence[Launch]]:
+        """Return some launches of each model in cold processes, taken in turn."""
 
     def flops(self, role: str) -> FlopCount:
         """Return the operations of one forward pass of a model."""

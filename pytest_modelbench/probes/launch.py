@@ -1,4 +1,8 @@
-"""What it takes to start a model: in a fresh process it is loaded and run, once, by whoever builds it."""
+"""What it takes to start a model: whoever builds it builds it in a fresh process, twice where that can be.
+
+The first build is the cold start. It also imports what its library puts off until then, and takes what torch allocates
+once for a process: none of that is the model's memory, so memory is that of a second build.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,15 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.resident import Added, PeakMeter
+from pytest_modelbench.probes.resident import EXACT, Added, PeakMeter
 from pytest_modelbench.probes.travel import Arrays
 
 
@@ -22,9 +27,8 @@ from pytest_modelbench.probes.travel import Arrays
 class LaunchRequest:
     """What a fresh process is asked to do: load the model of a role, and run batches of a size through it.
 
-    `model` is the hash that it must have. `frameworks` are imported before anything is measured. `cold` leaves their
-    first steps to the model, as a deployment does; otherwise they are made before, so that they count as theirs.
-    `path` is the file that the answer goes into.
+    `model` is the structure that it must have. `frameworks` are imported before anything is measured. `memory` asks for
+    a second build, whose memory is measured. `path` is the file that the answer goes into.
     """
 
     kind: ClassVar[str] = "launch"
@@ -33,7 +37,7 @@ class LaunchRequest:
     model: str
     batch_size: int
     frameworks: tuple[str, ...]
-    cold: bool
+    memory: bool
     budget_s: float
     path: str = ""
 
@@ -52,7 +56,7 @@ class Launch:
 
     Attributes:
         import_s: of the frameworks; 0 where something else had imported them.
-        load_s: from the call of what builds the model until it is ready.
+        load_s: from the call of what builds the model until it is ready, the first time.
         first_output_s: of the first call.
         base_bytes: what interpreter, frameworks and tests held before the model was built.
         load_peak_bytes: the most while it was loaded.
@@ -61,6 +65,9 @@ class Launch:
         gpu_bytes: the most that its tensors took on its GPU, None where it has none; `gpu_reserved_bytes` is what the
             caching allocator held for them.
         method: how the peak was seen.
+        weights_bytes: the model's own tensors, 0 where that is not known.
+        imported_bytes: what the first build held beyond the second: imports that its library had put off.
+        first_build: why the memory is that of the first build, imports included; empty where it is the second's.
     """
 
     import_s: float
@@ -74,6 +81,24 @@ class Launch:
     method: str
     gpu_bytes: int | None = None
     gpu_reserved_bytes: int | None = None
+    weights_bytes: int = 0
+    imported_bytes: int = 0
+    first_build: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether its memory is that of a second build, seen in full."""
+        return not self.first_build and EXACT in self.method
+
+    def with_memory_of(self, second: Launch) -> Launch:
+        """Return this launch with the memory of a second build in the same process."""
+        return replace(
+            second,
+            load_s=self.load_s,
+            first_output_s=self.first_output_s,
+            base_bytes=self.base_bytes,
+            imported_bytes=max(self.loaded_bytes - second.loaded_bytes, 0),
+        )
 
     @property
     def peak_bytes(self) -> int:
@@ -97,29 +122,15 @@ def unpack_launches(arrays: Arrays) -> list[Launch]:
     return [Launch(**one) for one in json.loads(str(arrays["text"]))]
 
 
-def take_first_steps(names: Sequence[str]) -> None:
-    """Let frameworks allocate what they keep for themselves: thread pools, kernels, a device's context."""
-    if "torch" not in names:
-        return
-    import torch
-    from torch.nn import functional
-
-    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    for device in devices:
-        with torch.inference_mode():
-            image = torch.ones(1, 8, 16, 16, device=device)
-            seen = functional.conv2d(image, torch.ones(8, 8, 3, 3, device=device)).relu().mean((2, 3))
-            functional.softmax(functional.linear(seen, torch.ones(8, 8, device=device)), dim=-1).sum().item()
-
-
 class Launching:
-    """Measures one launch, in the process that it happens in.
+    """Measures one build of a model and its first calls, in the process that they happen in.
 
     `loading()` goes around whatever builds the model: several blocks add up, and one inside of another counts once.
     """
 
-    def __init__(self, request: LaunchRequest, import_s: float) -> None:
+    def __init__(self, request: LaunchRequest, import_s: float, *, again: bool = False) -> None:
         self.request = request
+        self.again = again
         self.import_s = import_s
         self.added = Added()
         self.load_s = 0.0
@@ -138,8 +149,6 @@ class Launching:
             yield
             return
         if self.base_bytes is None:
-            if not self.request.cold:
-                take_first_steps(self.request.frameworks)
             self._gpu_before = gpu_bytes_before()
         self._inside = True
         try:
@@ -192,6 +201,22 @@ class Launching:
             method=use.method,
             gpu_bytes=allocated,
             gpu_reserved_bytes=reserved,
+            weights_bytes=model.weight_bytes(),
+        )
+
+
+def refuse_other_structure(role: str, found: str, wanted: str) -> None:
+    """Refuse a model that a fresh process built and that has other parts, shapes or types than the parent's.
+
+    Other values of the same weights cost the same: a model that nothing seeds is measured like any other.
+
+    Raises:
+        MeasurementError: they differ.
+    """
+    if found != wanted:
+        raise MeasurementError(
+            f"in a fresh process the {role} is another model, with other layers, shapes or types: what builds it "
+            "depends on something that this process was not given, such as an option of your conftest"
         )
 
 

@@ -19,6 +19,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 _CGROUP = Path("/sys/fs/cgroup")
 _RESET_PEAK = "5"  # Documentation/filesystems/proc.rst of Linux
 SAMPLE_EVERY_S = 0.002
+EXACT = "the kernel's high-water mark (VmHWM)"
+_PIECE_BYTES, _PIECES = 2**16, 128
 
 
 def resident_bytes() -> int:
@@ -68,6 +70,17 @@ def _settle() -> None:
     release_free_memory()
 
 
+def gives_back() -> bool:
+    """Whether freed memory leaves this process: an allocator that keeps it hides what is taken next."""
+    _settle()
+    before = resident_bytes()
+    pieces = [bytearray(b"1") * _PIECE_BYTES for _ in range(_PIECES)]
+    taken = resident_bytes() - before
+    pieces.clear()
+    _settle()
+    return resident_bytes() - before < taken / 4
+
+
 @dataclass
 class MemoryUse:
     """What a block of code took of resident memory, above what the process held before it, in bytes.
@@ -106,7 +119,7 @@ class PeakMeter:
         _settle()
         self.use = MemoryUse(before_bytes=resident_bytes())
         if self._reset():
-            self.use.method = "the kernel's high-water mark (VmHWM)"
+            self.use.method = EXACT
         else:
             self.use.method = f"sampled every {1000 * SAMPLE_EVERY_S:g} ms; shorter peaks may be missed"
             self._highest = self.use.before_bytes

@@ -19,6 +19,7 @@ from pytest_modelbench.errors import MeasurementError
 LONGEST_CALL_IN_BUDGETS = 5.0
 LONGEST_BATCH_S = 20.0
 """More for a call of a pass over the data: its batches are large, however small the budget for timing is."""
+START_UP_S = 300.0
 PAUSE_S = 1.0
 ATTEMPTS = 3
 HELD_S = 3.0
@@ -47,6 +48,11 @@ def watchdog_for(budget_s: float, what: str, more_s: float = 0.0) -> Watchdog:
     """
     advice = " (5 times the budget, and some more). Raise --modelbench-budget if it is only slow"
     return Watchdog(LONGEST_CALL_IN_BUDGETS * budget_s + LONGEST_BATCH_S + more_s, what, advice)
+
+
+def patience_s(budget_s: float) -> float:
+    """Return how long a fresh process may take, its start with all imports included."""
+    return LONGEST_CALL_IN_BUDGETS * budget_s + START_UP_S
 
 
 class Watchdog:
