@@ -60,6 +60,8 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
     "bins": {
         "type": ["integer", "array", "object"],
         "items": {"type": "number"},
+        "minimum": 2,
+        "minItems": 1,
         "description": "groups of about equal size that numbers are put into, or their edges; by feature in a table",
     },
     "positive": {"type": ["string", "integer"], "description": "the class whose rates are compared"},

@@ -148,6 +148,10 @@ def test_schema_file_is_what_the_code_says() -> None:
         ("[run]\nfail_on_regression = '5%'\n[kpi]\nf1 = '>= 1%'", True),
         ("[run]\nfail_on_regression = 5\n[kpi]\nf1 = '>= 1%'", False),
         ("[models]\nstudent = 'a:b'", True),
+        ("[data]\neval = 'a:b'\nmissing = 'exclude'\nbins = [30, 50.5]\n[kpi]\nf1 = '>= 1%'", True),
+        ("[data]\neval = 'a:b'\nmissing = 'drop'\n[kpi]\nf1 = '>= 1%'", False),
+        ("[kpi]\ngroup_accuracy_gap = {limits = '<= 5 pp', bins = {age = 4}, missing = 'group'}", True),
+        ("[kpi]\ngroup_accuracy_gap = {limits = '<= 5 pp', bins = 1}", False),
     ],
 )
 def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:

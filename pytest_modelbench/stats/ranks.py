@@ -97,8 +97,8 @@ def compare_areas(
         shared = float(ours @ theirs) / math.sqrt(float(ours @ ours) * float(theirs @ theirs))
         ours_ends, theirs_ends = (own.low, s, own.high), (other.low, t, other.high)
         difference = _apart(ours_ends, theirs_ends, shared)
-        logs = [tuple(map(math.log, ends)) for ends in (ours_ends, theirs_ends)]
-        ratio = _apart(*logs, shared).map(math.exp)
+        first, second = (tuple(map(math.log, ends)) for ends in (ours_ends, theirs_ends))
+        ratio = _apart(first, second, shared).map(math.exp)
     return Comparison(ratio=ratio, difference=difference.map(lambda apart: scale * apart), method=METHOD)
 
 

@@ -302,3 +302,49 @@ def test_students_of_one_content_keep_their_own_files(shop: pytest.Pytester) -> 
     )
     verdicts = {gate["student"]: gate["verdict"] for gate in run(shop, process=True).report["gates"]}
     assert verdicts == {"small": "pass", "large": "fail"}
+
+
+def test_groups_of_numbers_and_missing_values(pytester: pytest.Pytester) -> None:
+    """[data] says how features become groups, a gate goes before it, and the reading counts who is left out."""
+    pytester.makepyfile(
+        shop="""
+        import numpy as np
+        import pandas as pd
+
+        def people():
+            at = np.arange(400)
+            age = np.where(at % 10 == 0, np.nan, 20.0 + at % 57)
+            return pd.DataFrame({"age": age, "y": at % 2})
+
+        def student():
+            return lambda frame: (np.nan_to_num(frame["age"].to_numpy()) % 37 > 12).astype(int)
+        """
+    )
+    pytester.path.joinpath("modelbench.toml").write_text(
+        """
+[models]
+student = "shop:student"
+[data]
+eval = "shop:people"
+target = "y"
+task = "binary"
+outputs = "labels"
+sensitive = ["age"]
+missing = "exclude"
+bins = [30.5, 50]
+[kpi.demographic_parity_difference]
+limits = "<= 99 pp"
+[kpi.by_quarter]
+kpi = "demographic_parity_difference"
+bins = {age = 4}
+missing = "group"
+"""
+    )
+    finished = run(pytester)
+    edges, quarters = finished.report["gates"]
+    assert [row["name"] for row in edges["breakdown"]] == ["< 30.5", "30.5 to < 50", ">= 50"]
+    assert "40 samples without age are left out" in edges["readings"]["student"]["method"]
+    assert edges["readings"]["student"]["n"] == 360
+    assert len(quarters["breakdown"]) == 5
+    assert quarters["breakdown"][-1]["name"] == "missing"
+    finished.result.assert_outcomes(passed=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -52,7 +54,7 @@ def test_comparison_is_paired() -> None:
     ],
     ids=["class without samples", "binary"],
 )
-def test_area_that_is_undefined(targets: np.ndarray, options: dict[str, str], words: str) -> None:
+def test_area_that_is_undefined(targets: np.ndarray, options: dict[str, Any], words: str) -> None:
     """Says which class lacks samples, and which averages there are."""
     with pytest.raises(MeasurementError, match=words):
         evidence("roc_auc", targets=targets, **options)

@@ -16,7 +16,6 @@ from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 
 from pytest_modelbench import EvalData, MeasurementError
 from pytest_modelbench.gates import read_gate
-from pytest_modelbench.kpis import derive_metrics
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
 
@@ -230,7 +229,7 @@ def test_the_second_call_decides_whether_a_metric_is_too_slow(
 ) -> None:
     """The first one may import a library, and says nothing of the others."""
     now, calls = [0.0], [0]
-    monkeypatch.setattr(derive_metrics.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("pytest_modelbench.kpis.derive_metrics.time.perf_counter", lambda: now[0])
 
     def metric(targets: Any, predictions: Any) -> float:
         calls[0] += 1
