@@ -19,13 +19,13 @@ from pytest_modelbench.data.arguments import (
     check_classes,
     check_select,
     check_sequence,
+    refuse_missing,
 )
 from pytest_modelbench.data.casting import CastSource, check_dtype
 from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
 from pytest_modelbench.data.hashing import fingerprint_of, hash_column
-from pytest_modelbench.data.missing import refuse_missing
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
 from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
