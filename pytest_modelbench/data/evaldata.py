@@ -22,14 +22,14 @@ from pytest_modelbench.data.arguments import (
     refuse_missing,
 )
 from pytest_modelbench.data.casting import CastSource, check_dtype
-from pytest_modelbench.data.chunks import Chunk, Source
+from pytest_modelbench.data.chunks import Chunk, Source, guarded
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
-from pytest_modelbench.data.hashing import fingerprint_of, hash_column
+from pytest_modelbench.data.hashing import fingerprint_of, form_of, hash_rows
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
-from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
-from pytest_modelbench.models.outputs import as_array, is_tensor, leaves, rows, shapes, take
+from pytest_modelbench.errors import DataError
+from pytest_modelbench.models.outputs import as_array, is_tensor, rows, shapes
 
 _serial = itertools.count(1)
 
@@ -158,7 +158,7 @@ class EvalData:
         """
         size = batch_size or self.batch_size
         start = number = 0
-        for number, (inputs, targets) in enumerate(_guarded(self.source.batches(size))):
+        for number, (inputs, targets) in enumerate(guarded(self.source.batches(size))):
             count = self._checked(inputs, targets, start)
             ids = range(start, start + count) if self.ids is None else self.ids[start : start + count]
             if targets is not None:
@@ -269,25 +269,12 @@ class EvalData:
 
     def row_hashes(self, wanted: Collection[str] | None = None, most: int = 64) -> dict[str, str]:
         """Hash the inputs of single samples, by id: of the first `most`, or of all that are wanted and there."""
-        found: dict[str, str] = {}
-        for batch in self.batches():
-            for at, one in enumerate(map(str, batch.ids)):
-                if (len(found) < most) if wanted is None else (one in wanted):
-                    digest = hashlib.blake2b(digest_size=16)
-                    for leaf in leaves(take(batch.inputs, at, at + 1)):
-                        hash_column(digest, leaf)
-                    found[one] = digest.hexdigest()
-            if len(found) >= (most if wanted is None else len(wanted)):
-                break
-        return found
+        return hash_rows(((batch.inputs, batch.ids) for batch in self.batches()), wanted, most)
 
     def form(self) -> str:
         """Return the names and the shapes of the first sample's inputs, read alone: in a batch they may be padded."""
         if self._form is None:
-            inputs = next(iter(self.batches(1))).inputs
-            names = [*inputs] if isinstance(inputs, Mapping) else [*getattr(inputs, "columns", [])]
-            shapes = [str(tuple(getattr(leaf, "shape", (1,)))[1:]) for leaf in leaves(inputs)]
-            self._form = " ".join([*map(str, names), *shapes])
+            self._form = form_of(next(iter(self.batches(1))).inputs)
         return self._form
 
     def ids_hash(self) -> str | None:
@@ -315,16 +302,6 @@ class EvalData:
 
 def _values(found: Any) -> Any:
     return as_array(found) if is_tensor(found) else np.asarray(found)
-
-
-def _guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Tell of a dataset that raises as a fault of the data."""
-    try:
-        yield from chunks
-    except ModelbenchError:
-        raise
-    except Exception as error:
-        raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error
 
 
 def as_eval_data(found: Any) -> EvalData:
