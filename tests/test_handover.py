@@ -68,14 +68,15 @@ def test_timing_comes_back_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"targets": None, "classes": None}, {"ids": ["x", "y", "z"]}])
 def test_outputs_come_back_as_they_were(changes: dict[str, Any]) -> None:
-    """Arrays, ids and classes; the passes are counted only where they were made."""
-    sent = outputs(**changes)
+    """Arrays, ids, classes and checksums; the passes are counted only where they were made."""
+    sent = outputs(batch_size=2, checksums=(2**32 - 1, 7), **changes)
     got = unpack_outputs(pack_outputs(sent))
     assert np.array_equal(got.array, sent.array)
     assert (got.targets is None) == (sent.targets is None)
     assert list(got.ids) == list(sent.ids)
     assert got.classes == sent.classes
     assert got.calls == 0
+    assert (got.batch_size, got.checksums) == (2, (2**32 - 1, 7))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.data.missing import as_values, missing_of
 from pytest_modelbench.errors import DataError, shown
 from pytest_modelbench.models.outputs import is_sparse, is_tensor
 
@@ -161,3 +162,40 @@ def named_leaves(tree: Any, place: str = "inputs") -> Iterator[tuple[str, Any]]:
 def _kind(value: Any) -> str:
     named = value is None or isinstance(value, str | bytes | int | float)
     return shown(value) if named else f"a {type(value).__name__}"
+
+
+def refuse_missing(targets: Any, ids: Sequence[Any]) -> None:
+    """Refuse targets that are missing among texts or objects, and texts among numbers.
+
+    NaN among numbers is found by `probes.meaning`, which has all of them.
+
+    Raises:
+        DataError: how many of a batch are missing, and the first one's id.
+    """
+    if is_tensor(targets):
+        return
+    try:
+        values = as_values(targets)
+    except ValueError:
+        return  # rows of several lengths, which are refused where they become an array
+    listed = isinstance(targets, list | tuple)
+    if values.ndim != 1 or (values.dtype.kind != "O" and not listed):
+        return
+    missing = missing_of(values) if values.dtype.kind == "O" else np.zeros(len(values), dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{int(missing.sum())} of the {len(values)} targets of a batch are missing, the first for sample "
+            f"{shown(ids[int(np.argmax(missing))])}. Leave these samples out, or give them a class of their own, "
+            "such as 'unknown'"
+        )
+    _refuse_mixed(targets if listed else values)
+
+
+def _refuse_mixed(targets: Any) -> None:
+    """Refuse texts among numbers, which numpy would make texts of."""
+    texts = [isinstance(value, str) for value in targets]
+    if any(texts) and not all(texts):
+        text, other = targets[texts.index(True)], targets[texts.index(False)]
+        raise DataError(
+            f"the targets mix texts and other values, such as {shown(text)} and {shown(other)}. Give one kind"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modelbench.data.arguments import check_inputs, check_targets
 from pytest_modelbench.data.columns import Columns
-from pytest_modelbench.errors import DataError, cause_of
+from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
 from pytest_modelbench.models.outputs import is_tensor, join, rows, shapes, take
 
 Chunk = tuple[Any, Any]
@@ -155,3 +155,13 @@ def counted(chunks: Iterable[Chunk], announced: int | None, what: str) -> Iterat
             "Correct __len__, or look for what ends the reading early (a StopIteration raised inside ends it without "
             "a word)"
         )
+
+
+def guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Tell of a dataset that raises as a fault of the data."""
+    try:
+        yield from chunks
+    except ModelbenchError:
+        raise
+    except Exception as error:
+        raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error

@@ -19,18 +19,19 @@ from pytest_modelbench.data.arguments import (
     check_classes,
     check_select,
     check_sequence,
+    refuse_missing,
 )
 from pytest_modelbench.data.casting import CastSource, check_dtype
-from pytest_modelbench.data.chunks import Chunk, Source
+from pytest_modelbench.data.chunks import Chunk, Source, guarded
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.groups import Grouping, check_lengths, features_of, grouping
-from pytest_modelbench.data.hashing import fingerprint_of, hash_column
-from pytest_modelbench.data.missing import refuse_missing, values_of
+from pytest_modelbench.data.hashing import fingerprint_of, form_of, hash_rows
+from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
 from pytest_modelbench.data.treatment import treatment_of
-from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
-from pytest_modelbench.models.outputs import leaves, rows, shapes, take
+from pytest_modelbench.errors import DataError
+from pytest_modelbench.models.outputs import rows, shapes
 
 _serial = itertools.count(1)
 
@@ -273,8 +274,8 @@ class EvalData:
     def _read(self, function: Callable[[Any], Any]) -> Any:
         """Apply a function to all inputs, batch by batch where they are not in memory."""
         if self.source.in_memory:
-            return values_of(function(self.inputs))
-        return np.concatenate([values_of(function(batch.inputs)) for batch in self.batches()])
+            return as_values(function(self.inputs))
+        return np.concatenate([as_values(function(batch.inputs)) for batch in self.batches()])
 
     def fingerprint(self) -> str:
         """Hash the content, independent of batch size; datasets and loaders are read for it once.
@@ -288,25 +289,12 @@ class EvalData:
 
     def row_hashes(self, wanted: Collection[str] | None = None, most: int = 64) -> dict[str, str]:
         """Hash the inputs of single samples, by id: of the first `most`, or of all that are wanted and there."""
-        found: dict[str, str] = {}
-        for batch in self.batches():
-            for at, one in enumerate(map(str, batch.ids)):
-                if (len(found) < most) if wanted is None else (one in wanted):
-                    digest = hashlib.blake2b(digest_size=16)
-                    for leaf in leaves(take(batch.inputs, at, at + 1)):
-                        hash_column(digest, leaf)
-                    found[one] = digest.hexdigest()
-            if len(found) >= (most if wanted is None else len(wanted)):
-                break
-        return found
+        return hash_rows(((batch.inputs, batch.ids) for batch in self.batches()), wanted, most)
 
     def form(self) -> str:
         """Return the names and the shapes of the first sample's inputs, read alone: in a batch they may be padded."""
         if self._form is None:
-            inputs = next(iter(self.batches(1))).inputs
-            names = [*inputs] if isinstance(inputs, Mapping) else [*getattr(inputs, "columns", [])]
-            shapes = [str(tuple(getattr(leaf, "shape", (1,)))[1:]) for leaf in leaves(inputs)]
-            self._form = " ".join([*map(str, names), *shapes])
+            self._form = form_of(next(iter(self.batches(1))).inputs)
         return self._form
 
     def ids_hash(self) -> str | None:
@@ -330,16 +318,6 @@ class EvalData:
         by_content = self.source.in_memory and self.ids is None
         what = self.fingerprint() if by_content else f"object-{self._serial}"
         return f"{what}|{self.reading}"
-
-
-def guarded(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Tell of a dataset that raises as a fault of the data."""
-    try:
-        yield from chunks
-    except ModelbenchError:
-        raise
-    except Exception as error:
-        raise DataError(f"reading the evaluation data raised {cause_of(error)}") from error
 
 
 def as_eval_data(found: Any) -> EvalData:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.missing import missing_rows, values_of
+from pytest_modelbench.data.missing import as_values, missing_of
 from pytest_modelbench.data.treatment import Bins, Treatment
 from pytest_modelbench.errors import DataError, DoesNotFit
 
@@ -112,12 +112,12 @@ def grouping(name: str, values: Any, read: Read, what: str, treatment: Treatment
     elif callable(values):
         found = read(values)
     else:
-        found = values_of(values)
+        found = as_values(values)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:
         raise DataError(f"{place} has shape {found.shape}, expected one value per sample")
-    missing = missing_rows(found)
+    missing = missing_of(found)
     if missing.any() and treatment.missing not in {"exclude", "group"}:
         raise DataError(
             f"{place} is missing for {int(missing.sum())} of {len(found)} samples, the first at position "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import ModelError
-from pytest_modelbench.models.outputs import as_array, is_sparse, is_tensor, leaves, sparse_parts
+from pytest_modelbench.models.outputs import as_array, is_sparse, is_tensor, leaves, sparse_parts, take
 
 _LARGE_BYTES = 1 << 16
 
@@ -126,6 +126,31 @@ def fingerprint_of(chunks: Iterable[tuple[Any, Any]]) -> str:
             hash_column(digest, column)
     parts = [*(digest.hexdigest() for digest in digests), form]
     return f"data:{hashlib.blake2b(''.join(parts).encode(), digest_size=16).hexdigest()}"
+
+
+def hash_rows(
+    batches: Iterable[tuple[Any, Sequence[Any]]], wanted: Collection[str] | None, most: int
+) -> dict[str, str]:
+    """Hash the inputs of single samples by id: of the first `most`, or of all that are wanted and there."""
+    found: dict[str, str] = {}
+    for inputs, ids in batches:
+        for at, one in enumerate(map(str, ids)):
+            if (len(found) < most) if wanted is None else (one in wanted):
+                digest = hashlib.blake2b(digest_size=16)
+                for leaf in leaves(take(inputs, at, at + 1)):
+                    for part in _hashed_parts(leaf):
+                        hash_column(digest, part)
+                found[one] = digest.hexdigest()
+        if len(found) >= (most if wanted is None else len(wanted)):
+            break
+    return found
+
+
+def form_of(inputs: Any) -> str:
+    """Return the names and the shapes of a sample's inputs."""
+    names = [*inputs] if isinstance(inputs, Mapping) else [*getattr(inputs, "columns", [])]
+    shapes = [str(tuple(getattr(leaf, "shape", (1,)))[1:]) for leaf in leaves(inputs)]
+    return " ".join([*map(str, names), *shapes])
 
 
 def _hashed_parts(leaf: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from pytest_modelbench.data.chunks import Chunk, Source, counted, length_of, res
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.huggingface import HuggingFaceSource, is_huggingface
 from pytest_modelbench.data.loaders import LoaderSource
-from pytest_modelbench.errors import DataError, cause_of
+from pytest_modelbench.errors import DataError, message_of
 from pytest_modelbench.models.outputs import (
     count_rows,
     duplicate,
@@ -111,7 +111,8 @@ class MappedSource(Source):
                 count = rows(changed)
             except Exception as error:
                 raise DataError(
-                    f"transform {name} raised {cause_of(error)} on inputs of shape {shapes(inputs)}"
+                    f"transform {name} raised {type(error).__name__} on inputs of shape {shapes(inputs)}: "
+                    f"{message_of(error)}"
                 ) from error
             if count != rows(inputs):
                 raise DataError(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.data.missing import missing_rows
+from pytest_modelbench.data.missing import missing_of
 from pytest_modelbench.errors import DataError, DoesNotFit, shown
 from pytest_modelbench.probes.anchoring import doubt_about, order_of_classes
 from pytest_modelbench.probes.columns import Column, in_chunks, narrow, release
@@ -155,7 +155,7 @@ def _check_finite_targets(targets: Array | None, ids: Sequence[Any], classes: Se
         bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
     else:
         named = [] if classes is None else [one for one in classes if isinstance(one, str)]
-        gone = missing_rows(targets.ravel()) & ~np.isin(targets.ravel().astype(str), named)
+        gone = missing_of(targets.ravel()) & ~np.isin(targets.ravel().astype(str), named)
         bad = np.flatnonzero(gone.reshape(len(targets), -1).any(axis=1))
     if len(bad):
         told = f"{len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"

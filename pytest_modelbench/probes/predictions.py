@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.data.hashing import contents
-from pytest_modelbench.data.missing import values_of
+from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.outputs import (
@@ -168,7 +168,7 @@ class _Targets:
         if targets is None:
             return
         listed = isinstance(targets, list | tuple)  # in which NumPy would make the text 'nan' of a missing one
-        array = values_of(targets) if listed else as_array(targets)
+        array = as_values(targets) if listed else as_array(targets)
         array = array.copy()  # a loader may read into the same buffer every time
         self._held += array.nbytes
         if self._held > NARROWED_BYTES:

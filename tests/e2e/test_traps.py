@@ -133,24 +133,65 @@ def test_classes_of_one_name_are_different_models(pytester: pytest.Pytester) -> 
     assert [gate["verdict"] for gate in read_report(pytester)["gates"]] == ["pass", "fail"]
 
 
-def test_data_that_change_between_passes_are_not_paired(judge: Judge) -> None:
-    """A dataset that shuffles anew for every model pairs nothing."""
+@pytest.mark.parametrize(
+    ("gate", "columns"),
+    [
+        ("'top1_accuracy', 'drop <= 1 pp'", "INPUTS[order], TARGETS[order]"),
+        ("'agreement', '>= 1%'", "(INPUTS[order],)"),
+    ],
+    ids=["targets", "no-targets"],
+)
+def test_data_that_change_between_passes_are_not_paired(judge: Judge, gate: str, columns: str) -> None:
+    """A dataset that shuffles anew for every model pairs nothing, also without targets that would show it."""
     finished = judge(
-        GATE.format("'top1_accuracy', 'drop <= 1 pp'"),
+        GATE.format(gate),
         more="""
 class Shuffled:
     passes = 0
     def __iter__(self):
         Shuffled.passes += 1
         order = np.random.default_rng(Shuffled.passes).permutation(ROWS)
-        yield INPUTS[order], TARGETS[order]
+        yield COLUMNS
 
 @pytest.fixture(scope="session")
 def eval_data(): return Shuffled()
+""".replace("COLUMNS", columns),
+    )
+    assert finished.report["gates"][0]["verdict"] == "error"
+    assert "batch 1 of the evaluation data (samples 0 to 199) holds other inputs" in texts(finished)
+
+
+def test_noise_in_the_data_is_not_the_students(judge: Judge) -> None:
+    """A model that is deterministic is not blamed for a dataset that is not."""
+    finished = judge(
+        GATE.format("'determinism', '== 0'"),
+        more="""
+class Noisy:
+    def __iter__(self):
+        yield INPUTS + np.random.default_rng().random(INPUTS.shape) / 4, TARGETS
+
+@pytest.fixture(scope="session")
+def eval_data(): return Noisy()
 """,
     )
-    assert finished.gate("top1_accuracy")["verdict"] == "error"
-    assert "nothing can be paired" in texts(finished)
+    assert finished.gate("determinism")["verdict"] == "error"
+    assert "holds other inputs" in texts(finished)
+
+
+def test_choice_of_the_target_is_in_the_report(judge: Judge) -> None:
+    """A column that is recognised by its name stands among the notes of the data."""
+    finished = judge(
+        GATE.format("'top1_accuracy', '>= 90%'"),
+        more="""
+TEACHER, STUDENT = (FakeModel(lambda batch: answers(4)(batch["x"])) for _ in range(2))
+
+@pytest.fixture(scope="session")
+def eval_data(): return EvalData({"x": INPUTS, "label": TARGETS})
+""",
+    )
+    assert finished.gate("top1_accuracy")["verdict"] == "pass"
+    (notes,) = finished.report["data"].values()
+    assert notes["notes"] == ["targets: the column 'label', by its name"]
 
 
 def test_dataset_that_raises_is_an_error_of_the_data(judge: Judge) -> None:
