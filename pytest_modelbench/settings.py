@@ -20,6 +20,7 @@ from pytest_modelbench.option_values import (
     device,
     parse_tier,
     regression,
+    unprintable,
     writable_folder,
     written_to,
 )
@@ -119,6 +120,8 @@ def parse_spec(text: str) -> NamedSpec:
     match = re.fullmatch(r"(?:([\w.-]+)=)?+(.*\S.*)", text)
     if match is None:
         raise ValueError("module:factory, file.py:factory or a saved model")
+    if fault := unprintable(match.group(1) or "", 100):
+        raise ValueError(f"NAME=SPEC with a short name: {fault}")
     return NamedSpec(spec=match.group(2), name=match.group(1))
 
 

@@ -143,6 +143,8 @@ def parse_quantity(text: str) -> Quantity:
     if value == 0 and re.search(r"[1-9]", re.split(r"[eE]", match.group())[0]):
         raise UsageMistake(f"{_short(match.group())} is too small for a number")
     unit = stripped[match.end() :].strip()
+    if find_tier(unit) is not None:
+        raise UsageMistake(f"the hardware tier {unit} takes no number")
     return Quantity(value, _ALIASES.get(unit, unit))
 
 

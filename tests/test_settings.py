@@ -58,6 +58,12 @@ def test_spec(text: str, spec: str, name: str | None) -> None:
     assert parse_spec(text) == NamedSpec(spec=spec, name=name)
 
 
+def test_name_of_a_student_fits_a_table() -> None:
+    """A label of thousands of characters is a slip."""
+    with pytest.raises(ValueError, match="expected at most 100 characters, and it has 5,000"):
+        parse_spec(f"{'x' * 5000}=shop:load")
+
+
 @pytest.mark.parametrize("text", ["", " ", "a= "])
 def test_empty_spec(text: str) -> None:
     """Nothing names no model."""

@@ -40,6 +40,12 @@ def test_names_are_quantities() -> None:
     assert not bound.holds(40e9)  # type: ignore[union-attr]
 
 
+def test_tier_takes_no_number() -> None:
+    """A tier in the place of a unit would make a limit of so many bytes."""
+    with pytest.raises(UsageMistake, match="the hardware tier T4 takes no number"):
+        parse_quantity("2 T4")
+
+
 @pytest.mark.parametrize(
     ("limit", "words"),
     [

@@ -50,9 +50,8 @@ def slowly(text: str) -> dict[Path, int]:
 def documents(draw: st.DrawFn) -> str:
     """Return a text that may be TOML: heads, keys, values, comments, in any order."""
     parts = []
-    for _ in range(draw(st.integers(0, 8))):
-        key = draw(st.sampled_from(KEYS))
-        head = draw(st.sampled_from(("[{}]", "[[{}]]", "[ {} ] # x", "")))
+    for key in draw(st.permutations(KEYS))[: draw(st.integers(0, len(KEYS)))]:
+        head = draw(st.sampled_from(("", "", "", "[{}]", "[[{}]]", "[ {} ] # x")))
         parts.append(draw(st.sampled_from(BETWEEN)))
         parts.append(head.format(key) if head else f"{key} = {draw(st.sampled_from(VALUES))} # c")
         parts.append("\n")
@@ -68,6 +67,17 @@ def test_lines_are_those_of_reading_again_and_again(text: str) -> None:
         return
     found, expected = line_of_each_key(text, table), slowly(text)
     assert {path: found[path] for path in expected} == expected
+    assert set(found) == set(expected) or "[[" in text
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_stands_in_a_value_is_no_key(value: str) -> None:
+    """Whatever looks like one, on however many lines."""
+    text = f"a = {value}\n[b]\nc = {value} # d = 1\ne = 1"
+    table = tomllib.loads(text)
+    found = line_of_each_key(text, table)
+    assert set(found) == set(paths(table))
+    assert found["b", "e"] == text.count("\n") + 1
 
 
 @pytest.mark.parametrize(

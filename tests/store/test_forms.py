@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.store.forms import are, has, is_count, is_number, is_reading, is_reference, is_text, maybe
+from pytest_modelbench.store.recorded import is_contract
 
 READING: dict[str, Any] = {
     "value": 1.0, "ci_low": 0.5, "ci_high": None, "confidence": 0.95, "n": 3, "unit": "ms", "provenance": "measured",
@@ -43,6 +44,17 @@ def test_reading_that_nobody_measured(change: dict[str, Any]) -> None:
 def test_reference_is_positive(change: dict[str, Any]) -> None:
     """Its logarithm is taken."""
     assert not is_reference({**REFERENCE, **change})
+
+
+@pytest.mark.parametrize(("number", "fits"), [(None, True), (0, True), (1, False), (-1, False), ("0", False)])
+def test_reading_of_a_contract_names_one_of_its_sets(number: Any, fits: bool) -> None:
+    """Its evaluation data are looked up by that number."""
+    told = {
+        "teacher": {}, "environment": {}, "data": [{"key": "", "reading": "", "spot": {}, "parts": []}],
+        "readings": [{"kpi": "f1", "pillar": "quality", "options": {}, "data": number, "reading": READING,
+                      "reference": None, "settings": {}}],
+    }  # fmt: skip
+    assert is_contract(told) is fits
 
 
 def test_optional_fields_may_be_absent_and_not_wrong() -> None:
