@@ -131,7 +131,7 @@ OPTIONS = (
     ),
     Option(
         "modelbench_strict",
-        "also fail when nothing was judged: no gate collected, or a gate without its baseline",
+        "also fail what was not judged: no gate collected, a gate that was not run, or one without its baseline",
         kind="flag",
     ),
     Option(

@@ -155,12 +155,16 @@ def student_label(item: pytest.Item) -> str:
 
 def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
     """Yield a mistake for each name that a fixture gives to more than one student: their results would be mixed."""
+    from pytest_modelbench.settings import NamedSpec
+
     seen: dict[tuple[object, str], tuple[int, ...]] = {}
     told = set()
     for item in items:
         callspec, definition = getattr(item, "callspec", None), winning_fixture(item, "student_model")
         if callspec is None or definition is None or brings_models(item):
             continue
+        if isinstance(callspec.params.get("student_model"), NamedSpec):
+            continue  # named on the command line or in a file, where names are checked
         indices = tuple(callspec.indices[one] for one in made_from(item, "student_model") if one in callspec.indices)
         key = (definition, student_label(item))
         if seen.setdefault(key, indices) != indices and key not in told:

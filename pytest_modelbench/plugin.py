@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +25,7 @@ from pytest_modelbench.fixtures import (
 )
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.stash import (
+    HAD_STORAGE,
     IMPORT_S,
     JUDGING,
     MISTAKES,
@@ -36,6 +38,7 @@ from pytest_modelbench.stash import (
 
 __all__ = ["edge_case", "energy_meter", "kpi", "memory_meter", "previous", "profiler", "student", "teacher"]
 
+_STORAGE = Path(".benchmarks")
 _KPI = (
     "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
     "for example kpi('latency_p99', '<= 120 ms', 'reduction >= 85%'). Limits are '[subject] op quantity' with the "
@@ -75,6 +78,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         from pytest_modelbench.frameworks import import_frameworks
 
         early_config.stash[IMPORT_S] = import_frameworks(Path(asked))
+    early_config.stash[HAD_STORAGE] = _STORAGE.exists()
     return (yield)
 
 
@@ -289,6 +293,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
     if config.option.modelbench_child and not session.exitstatus:
         config.option.no_summary = True  # nobody reads it, and some plugins import much for theirs
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder that pytest-benchmark, which we bring, makes in every folder, where it is new and empty."""
+    if not config.stash.get(HAD_STORAGE, True):
+        with contextlib.suppress(OSError):  # it is not there, or holds something
+            (config.invocation_params.dir / _STORAGE).rmdir()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -24,6 +24,8 @@ JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
 SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
+HAD_STORAGE: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether pytest-benchmark's folder was there before this run."""
 IMPORT_S: pytest.StashKey[float] = pytest.StashKey()
 """Seconds that a model's library took to import, in a fresh process."""
 

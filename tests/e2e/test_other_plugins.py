@@ -105,3 +105,13 @@ def test_rerun_failures_does_not_measure_again(judge: Judge) -> None:
     assert finished.result.ret == 1
     assert finished.gate("latency_p50")["verdict"] == "fail"
     assert len(finished.report["timings"]) == 1
+
+
+def test_empty_storage_of_pytest_benchmark_is_not_left(pytester: pytest.Pytester) -> None:
+    """It makes its folder wherever pytest runs; one that is empty and new goes, one that was there stays."""
+    pytester.makepyfile("def test_plain(): ...")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert not (pytester.path / ".benchmarks").exists()
+    (pytester.path / ".benchmarks").mkdir()
+    pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    assert (pytester.path / ".benchmarks").exists()

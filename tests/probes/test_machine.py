@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -187,11 +188,12 @@ def test_exit_is_refused_to_the_main_thread_only() -> None:
 def test_another_program_is_refused() -> None:
     """None takes the place of pytest, by any of the functions that do it."""
     with guard()[0].watching():
-        for run in (
+        attempts: tuple[Callable[[], object], ...] = (
             lambda: os.execv("/bin/false", ["false"]),  # noqa: S606 - refused
             lambda: os.execvp("false", ["false"]),  # noqa: S606 - refused
             lambda: os.execle("/bin/false", "false", {}),  # noqa: S606 - refused
-        ):
+        )
+        for run in attempts:
             with pytest.raises(MeasurementError, match=r"os\.execve? of .* was called"):
                 run()
 
