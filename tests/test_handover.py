@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from pytest_modelbench import machine_lock
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.handover import Handover
-from pytest_modelbench.machine_lock import Machine, MachineLock, lock_folder
+from pytest_modelbench.machine_lock import KEPT_S, Machine, MachineLock, lock_folder
 from pytest_modelbench.probes.predictions import Outputs
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_outputs, pack_timing, read_arrays, unpack_outputs, unpack_timing
@@ -163,17 +163,16 @@ def test_run_inside_of_a_run_does_not_wait_for_itself(tmp_path: Path) -> None:
 def test_young_share_is_kept_for_the_next_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken once for many cheap items; given back when it is old, when it is asked for, and for a measurement."""
     now = [0.0]
-    monkeypatch.setattr(machine_lock.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("pytest_modelbench.machine_lock.time.monotonic", lambda: now[0])
     lock = MachineLock(tmp_path / "lock.db")
-    taken: list[str] = []
-    take = lock._take_share
-    monkeypatch.setattr(lock, "_take_share", lambda: (taken.append("share"), take())[1])
+    take = Mock(side_effect=lock._take_share)
+    monkeypatch.setattr(lock, "_take_share", take)
     for _ in range(5):
         with lock.shared(keep=True), lock.shared():
             pass
-    assert (len(taken), lock._shares) == (1, 1)
+    assert (take.call_count, lock._shares) == (1, 1)
     with lock.shared(keep=True):
-        now[0] = machine_lock.KEPT_S + 1
+        now[0] = KEPT_S + 1
     assert lock._shares == 0
     with lock.shared(keep=True):
         pass

@@ -132,10 +132,11 @@ def test_nothing_compared_is_red(judge: Judge, capsys: pytest.CaptureFixture[str
     assert main(["compare", "a.json", "b.json"]) == 3
     assert "\x1b[31mnothing could be compared" in capsys.readouterr().out
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
     assert main(["compare", "a.json", "b.json"]) == 3
     sys.stdout.flush()
-    told = sys.stdout.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    told = shown.getvalue().decode("ascii")
     assert "400 us" in told
     assert "\x1b" not in told
 
@@ -144,7 +145,7 @@ def test_many_gates_are_found_by_an_index() -> None:
     """A report of thousands of gates is compared in a time that grows with their number only."""
     reading = {"value": 1.0, "unit": "", "ci_low": 1.0, "ci_high": 1.0, "confidence": None, "n": None}
     told = {**reading, "provenance": "measured", "method": ""}
-    gates = [
+    gates: list[dict[str, Any]] = [
         {
             "kpi": "parameters",
             "student": f"s{i}",
@@ -172,7 +173,7 @@ class Options(dict[str, Any]):
         Options.compared += 1
         return dict.__eq__(self, other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from suites import Judge
@@ -247,7 +248,7 @@ def test_estimates_are_marked_wherever_they_are_shown() -> None:
         "limits": [limit],
         "readings": {"teacher": {**reading, "value": 5.0}, "student": reading, "baseline": None},
     }
-    report = {
+    report: dict[str, Any] = {
         "gates": [gate],
         "tests": [],
         "models": {"students": {}},
