@@ -59,7 +59,7 @@ class Judging:
         self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
-        self.places_of_items: dict[str, str] = {}
+        self.items: dict[str, pytest.Item] = {}
         self.written: list[str] = []
         self.until_the_end = contextlib.ExitStack()
         self.saved_at = 0.0
@@ -73,7 +73,7 @@ class Judging:
             progress=ProgressLine(config),
             exclusive=self._alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
-            run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
+            run_child=lambda nodeid, request: run_child(config, self.items[nodeid], request),
             child=self.child,
             baseline=baseline,
             contract=contract,
@@ -134,9 +134,7 @@ class Judging:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
-        self.places_of_items = {
-            item.nodeid: f"{item.path}::{item.nodeid.partition('::')[2]}" for item in session.items
-        }
+        self.items = {item.nodeid: item for item in session.items}
         plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
         self.session.plan(plans)
         self.record.expect(

@@ -121,7 +121,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
         if judging.child is not None:
             from pytest_modelbench.launched import measure_launch
+            from pytest_modelbench.left_out import register_markers
 
+            register_markers(config)
             measure_launch(config, judging.child)
 
 

@@ -35,7 +35,7 @@ LAYERS = (
         "fixture_lookup",
         "parametrisation",
     ),
-    ("access", "outcomes", "children", "process_guard", "launched", "profiling", "progress"),
+    ("access", "outcomes", "children", "left_out", "process_guard", "launched", "profiling", "progress"),
     ("fixtures", "judging", "sla_file", "suite_file", "selfcheck_command", "contracting"),
     ("plugin", "cli", "__main__"),
 )
