@@ -1,0 +1,72 @@
+"""Plugins of others that a process which only measures need not load: they cost it more than most models do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from pytest_modelbench.fixture_lookup import winning_fixture
+
+
+class Known(NamedTuple):
+    """A plugin of the field: the module it is in, its ini values and markers, and the prefix of hooks that it adds."""
+
+    module: str
+    ini: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    hooks: str = ""
+
+
+KNOWN = {
+    "hypothesispytest": Known("_hypothesis_pytestplugin", markers=("hypothesis",)),
+    "randomly": Known("pytest_randomly"),
+    "benchmark": Known("pytest_benchmark", markers=("benchmark",), hooks="pytest_benchmark_"),
+    "timeout": Known("pytest_timeout", ("timeout", "session_timeout"), ("timeout",), "pytest_timeout_"),
+    "rerunfailures": Known("pytest_rerunfailures", ("reruns", "only_rerun", "rerun_except"), ("flaky",)),
+    "memray": Known(
+        "pytest_memray",
+        (
+            "memray",
+            "hide_memray",
+            "stacks",
+            "native",
+            "trace_python",
+            "fail-on-increase",
+            "verbosity_memray",
+            "most_",
+        ),
+        ("limit_memory", "limit_leaks"),
+    ),
+}
+"""By the name of its entry point. Whatever is not here stays: fixtures, markers and ini values may be a plugin's."""
+
+
+def plugins_left_out(config: pytest.Config, item: pytest.Item) -> list[str]:
+    """Return the names of known plugins that nothing of an item, its ini file or its conftests asks for."""
+    fixtures = [winning_fixture(item, name) for name in getattr(item, "fixturenames", ())]
+    modules = {definition.func.__module__.partition(".")[0] for definition in fixtures if definition is not None}
+    hooks = {name for plugin in config.pluginmanager.get_plugins() if _is_conftest(plugin) for name in vars(plugin)}
+    return [
+        name
+        for name, known in KNOWN.items()
+        if config.pluginmanager.hasplugin(name)
+        and known.module not in modules
+        and not any(given.startswith(known.ini) for given in config.inicfg if known.ini)
+        and not any(hook.startswith(known.hooks) for hook in hooks if known.hooks)
+        and not any(name in given or known.module in given for given in config.option.plugins)
+    ]
+
+
+def _is_conftest(plugin: object) -> bool:
+    return str(getattr(plugin, "__file__", "") or "").endswith("conftest.py")
+
+
+def register_markers(config: pytest.Config) -> None:
+    """Make the markers of plugins known that this process was told to leave out."""
+    for name, known in KNOWN.items():
+        if f"no:{name}" in config.option.plugins:
+            for marker in known.markers:
+                config.addinivalue_line(
+                    "markers", f"{marker}: of a plugin that is not loaded where models are measured"
+                )
