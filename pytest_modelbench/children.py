@@ -113,7 +113,7 @@ def _place(config: pytest.Config, item: pytest.Item) -> str:
 def child_command(config: pytest.Config, item: pytest.Item, request: Path, left_out: Sequence[str]) -> list[str]:
     """Return the command that runs one item alone, with the options of this run that say how to measure.
 
-    Other plugins stay, for fixtures, markers and ini values may be theirs; without addopts none of them starts workers.
+    Other plugins stay, for fixtures, markers and ini values may be theirs; none starts workers without addopts.
     """
     ini = [
         given for given in config.option.override_ini or () if given.partition("=")[0] not in {"addopts", "cache_dir"}
@@ -129,7 +129,7 @@ def child_command(config: pytest.Config, item: pytest.Item, request: Path, left_
         *("-o", "addopts=", "-o", f"cache_dir={request.parent / 'cache'}"),
         *([f"--count={count}"] if isinstance(count, int) and count > 1 else []),
         *(["--reruns=0"] if reruns else []),
-        *(f"--import-mode={config.option.importmode}", "--tb=short", "-q"),
+        *(f"--import-mode={config.option.importmode}", "--assert=plain", "--tb=short", "-q"),
         *(part for name in plugins for part in ("-p", name)),
         *("--modelbench", *given_options(config.option), f"{CHILD_OPTION}={request}"),
     ]

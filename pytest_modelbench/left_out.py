@@ -10,7 +10,7 @@ from pytest_modelbench.fixture_lookup import winning_fixture
 
 
 class Known(NamedTuple):
-    """A plugin of the field: the module it is in, its ini values and markers, and the prefix of hooks that it adds."""
+    """A plugin of the field: its module, how its ini values begin, its markers, and how the hooks begin that it adds."""
 
     module: str
     ini: tuple[str, ...] = ()
@@ -20,6 +20,7 @@ class Known(NamedTuple):
 
 KNOWN = {
     "hypothesispytest": Known("_hypothesis_pytestplugin", markers=("hypothesis",)),
+    "anyio": Known("anyio", ("anyio_mode",), ("anyio",)),
     "randomly": Known("pytest_randomly"),
     "benchmark": Known("pytest_benchmark", markers=("benchmark",), hooks="pytest_benchmark_"),
     "timeout": Known("pytest_timeout", ("timeout", "session_timeout"), ("timeout",), "pytest_timeout_"),
@@ -67,6 +68,4 @@ def register_markers(config: pytest.Config) -> None:
     for name, known in KNOWN.items():
         if f"no:{name}" in config.option.plugins:
             for marker in known.markers:
-                config.addinivalue_line(
-                    "markers", f"{marker}: of a plugin that is not loaded where models are measured"
-                )
+                config.addinivalue_line("markers", f"{marker}: of a plugin that is not loaded here")
