@@ -10,7 +10,7 @@ from pytest_modelbench.fixture_lookup import winning_fixture
 
 
 class Known(NamedTuple):
-    """A plugin of the field: its module, how its ini values begin, its markers, and how the hooks begin that it adds."""
+    """A plugin of the field: its module, how its ini values begin, its markers, and how its own hooks begin."""
 
     module: str
     ini: tuple[str, ...] = ()
@@ -47,16 +47,24 @@ def plugins_left_out(config: pytest.Config, item: pytest.Item) -> list[str]:
     """Return the names of known plugins that nothing of an item, its ini file or its conftests asks for."""
     fixtures = [winning_fixture(item, name) for name in getattr(item, "fixturenames", ())]
     modules = {definition.func.__module__.partition(".")[0] for definition in fixtures if definition is not None}
+    lines = [*_lines_of_ini(config), *(config.option.override_ini or ())]
     hooks = {name for plugin in config.pluginmanager.get_plugins() if _is_conftest(plugin) for name in vars(plugin)}
     return [
         name
         for name, known in KNOWN.items()
         if config.pluginmanager.hasplugin(name)
         and known.module not in modules
-        and not any(given.startswith(known.ini) for given in config.inicfg if known.ini)
+        and not any(line.startswith(known.ini) for line in lines if known.ini)
         and not any(hook.startswith(known.hooks) for hook in hooks if known.hooks)
         and not any(name in given or known.module in given for given in config.option.plugins)
     ]
+
+
+def _lines_of_ini(config: pytest.Config) -> list[str]:
+    """Return the lines of the ini file: there is no public way to ask which values it gives."""
+    if config.inipath is None:
+        return []
+    return [line.strip(' \t"') for line in config.inipath.read_text("utf-8", errors="replace").splitlines()]
 
 
 def _is_conftest(plugin: object) -> bool:
