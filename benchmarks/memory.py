@@ -95,7 +95,7 @@ def student_model():
     from transformers import BertConfig, BertForSequenceClassification
 
     sizes = dict(hidden_size=WIDTH, intermediate_size=INNER, num_attention_heads=HEADS, num_hidden_layers=LAYERS)
-    return BertForSequenceClassification(BertConfig(WORDS, max_position_embeddings=LONGEST, **sizes))
+    return BertForSequenceClassification(BertConfig(vocab_size=WORDS, max_position_embeddings=LONGEST, **sizes))
 
 @pytest.fixture(scope="session")
 def eval_data():

@@ -24,14 +24,9 @@ def request(folder: Path) -> LaunchRequest:
     )
 
 
-def item_of(pytester: pytest.Pytester, source: str, *args: str) -> pytest.Item:
-    (item,) = pytester.parseconfigure(*args) and pytester.getitems(source)
-    return item
-
-
 def test_known_plugins_are_left_out(pytester: pytest.Pytester) -> None:
     """Those that a plain item does not ask for."""
-    item = item_of(pytester, PLAIN)
+    item = pytester.getitem(PLAIN, "test_plain")
     left_out = plugins_left_out(item.config, item)
     assert {"timeout", "benchmark"} <= set(left_out)
     command = child_command(item.config, item, pytester.path / "request.json", left_out)
@@ -97,7 +92,7 @@ def test_process_without_an_answer(
     """It runs again with all plugins only where their absence may be the cause; a hang ends within its time."""
     run = Runs(*outcomes)
     item = pytester.getitem(PLAIN, "test_plain")
-    monkeypatch.setattr(children.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(MeasurementError, match=told):
         run_child(item.config, item, request(pytester.path))
     assert len(run.commands) == runs

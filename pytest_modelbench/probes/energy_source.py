@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -88,8 +89,7 @@ def _found_hardware() -> list[Any]:
     Raises:
         MeasurementError: it cannot.
     """
-    from codecarbon import emissions_tracker
-
+    emissions_tracker: Any = importlib.import_module("codecarbon.emissions_tracker")
     asked = emissions_tracker.get_hierarchical_config
     emissions_tracker.get_hierarchical_config = lambda: _of_hardware(asked)
     try:
