@@ -2,6 +2,7 @@
 
 Every model is launched in a fresh process, as the gate does it. In the same process two threads sample resident
 memory every 10 ms and every 100 ms, as memory profilers do: how far is each of the three from the truth?
+Then one net as plain torch and through transformers, whose imports are no part of it.
 
 Usage: python benchmarks/memory.py [--runs 3]
 """
@@ -62,6 +63,51 @@ def student_model():
 def eval_data():
     return EvalData(np.zeros((1, 1)), np.zeros(1, dtype=int))  # one call
 """
+BERT = """
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from pytest_modelbench import EvalData
+
+WORDS, LONGEST, WIDTH, INNER, HEADS, LAYERS = {words}, 128, {width}, {inner}, 4, 2
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.places, self.kinds = (nn.Embedding(n, WIDTH) for n in (WORDS, LONGEST, 2))
+        self.norm = nn.LayerNorm(WIDTH)
+        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, activation="gelu", batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, LAYERS)
+        self.pool, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2)
+
+    def forward(self, x):
+        places = torch.arange(x.shape[1])
+        seen = self.norm(self.words(x) + self.places(places) + self.kinds(torch.zeros_like(x)))
+        return self.head(torch.tanh(self.pool(self.layers(seen)[:, 0])))
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return Plain()
+
+@pytest.fixture(scope="session")
+def student_model():
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = dict(hidden_size=WIDTH, intermediate_size=INNER, num_attention_heads=HEADS, num_hidden_layers=LAYERS)
+    return BertForSequenceClassification(BertConfig(vocab_size=WORDS, max_position_embeddings=LONGEST, **sizes))
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(torch.ones(4, 32, dtype=torch.long), np.zeros(4, dtype=int))
+"""
+SIZES = ((2000, 64, 128), (8000, 256, 1024), (30000, 768, 3072))
+BERT_SUITE = """
+import pytest
+
+@pytest.mark.kpi("peak_memory", "difference <= 1 GB")
+def test_memory(): ...
+"""
 SUITE = """
 import pytest
 
@@ -76,21 +122,55 @@ def measure(held: int, spike: int) -> dict[str, float]:
         folder = Path(name)
         (folder / "conftest.py").write_text(CONFTEST.format(held=held, spike=spike))
         (folder / "test_sla.py").write_text(SUITE)
-        command = [sys.executable, "-m", "pytest", "--modelbench", "--modelbench-json=report.json", "-q", "."]
-        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise SystemExit(ended.stdout + ended.stderr)
-        gate: dict[str, Any] = json.loads((folder / "report.json").read_text())["gates"][0]
+        gate = judged(folder)
         sampled = json.loads((folder / "sampled.json").read_text())
     return {"peak_memory": gate["readings"]["student"]["value"] / 1e6} | {
         f"sampled every {1000 * float(every):g} ms": size / 1e6 for every, size in sampled.items()
     }
 
 
+def judged(folder: Path) -> dict[str, Any]:
+    """Return the one gate of a suite."""
+    command = [sys.executable, "-m", "pytest", "--modelbench", "--modelbench-json=report.json", "-q", "."]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(ended.stdout + ended.stderr)
+    gate: dict[str, Any] = json.loads((folder / "report.json").read_text())["gates"][0]
+    return gate
+
+
+def through_transformers(words: int, width: int, inner: int) -> None:
+    """Print what one net takes as plain torch and through transformers."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "conftest.py").write_text(BERT.format(words=words, width=width, inner=inner))
+        (folder / "test_sla.py").write_text(BERT_SUITE)
+        gate = judged(folder)
+    values = {role: reading["value"] / 1e6 for role, reading in gate["readings"].items() if reading}
+    parts = {row["name"]: row for row in gate["breakdown"]}
+    weights, imported = (parts["student"][part] / 1e6 for part in ("weights_bytes", "imported_bytes"))
+    apart = abs(values["student"] - values["teacher"])
+    within = apart <= max(TOLERANCE * values["teacher"], FLOOR_BYTES / 1e6)
+    cells = (weights, values["teacher"], values["student"], imported)
+    print(f"| {' | '.join(f'{cell:,.1f}' for cell in cells)} | {'yes' if within else 'no'} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=3, help="of every model")
+    parser.add_argument("--only-transformers", action="store_true", help="leave the known megabytes out")
     arguments = parser.parse_args()
+    if not arguments.only_transformers:
+        known_megabytes(arguments.runs)
+    print(
+        "| weights, MB | plain torch | through transformers | imported | within 2% or 2 MB |\n|---|---|---|---|---|"
+    )
+    for sizes in SIZES:
+        through_transformers(*sizes)
+
+
+def known_megabytes(runs: int) -> None:
+    """Print what three methods see of models of known size."""
     available = psutil.virtual_memory().available / 1e6
     models = [(held, 0) for held in HELD] + list(SPIKES)
     right: dict[str, list[bool]] = {}
@@ -98,7 +178,7 @@ def main() -> None:
     print(
         "| held, MB | spike, MB | peak_memory | sampled every 10 ms | sampled every 100 ms |\n|---|---|---|---|---|"
     )
-    for _ in range(arguments.runs):
+    for _ in range(runs):
         for held, spike in models:
             if 2 * (held + spike) > available:
                 print(f"| {held} | {spike} | left out: {available:,.0f} MB are available | | |")

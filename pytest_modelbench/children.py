@@ -7,22 +7,29 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.left_out import plugins_left_out
 from pytest_modelbench.options import CHILD_OPTION, given_options
 from pytest_modelbench.probes.requests import Request, write_request
 from pytest_modelbench.probes.watchdog import patience_s
 
+OWN_ERROR = "pytest_modelbench.errors."
+"""Stands before our own errors in a process's output: other plugins would change nothing about them."""
 
-def run_child(config: pytest.Config, test: str, request: Request) -> None:
+
+def run_child(config: pytest.Config, item: pytest.Item, request: Request) -> None:
     """Run one item in a child process until it has left its answer in the request's file.
+
+    Plugins that it does not seem to need are left out; where it fails without them it runs again with all of them.
 
     Args:
         config: of this run.
-        test: `path::name` of the item, with its whole path.
+        item: which item.
         request: what is to be measured, with the path of the file that the answer goes into.
 
     Raises:
@@ -31,12 +38,27 @@ def run_child(config: pytest.Config, test: str, request: Request) -> None:
     answer = Path(request.path)
     asked = answer.with_name("request.json")
     write_request(request, asked)
+    left_out = plugins_left_out(config, item)
+    ended = _run(config, item, request, child_command(config, item, asked, left_out))
+    if left_out and not answer.exists() and ended.returncode > 0 and OWN_ERROR not in ended.stdout:
+        ended = _run(config, item, request, child_command(config, item, asked, []))
+    if not answer.exists():
+        raise MeasurementError(
+            f"a fresh process for {_short(item)} {_ending(ended.returncode)}, without a measurement: "
+            f"{_last_error(ended.stdout, ended.stderr)}"
+        )
+
+
+def _run(
+    config: pytest.Config, item: pytest.Item, request: Request, command: list[str]
+) -> subprocess.CompletedProcess[str]:
     patience = patience_s(request.budget_s)
     try:
-        ended = subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
-            child_command(config, test, asked),
+        return subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
+            command,
             cwd=config.invocation_params.dir,
             env=_environment(),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
@@ -46,13 +68,8 @@ def run_child(config: pytest.Config, test: str, request: Request) -> None:
     except subprocess.TimeoutExpired as expired:
         told = _last_error(*(_text(stream) for stream in (expired.stdout, expired.stderr)))
         raise MeasurementError(
-            f"a fresh process for {_short(test)} did not end within {patience:.0f} s, and was stopped: {told}"
+            f"a fresh process for {_short(item)} did not end within {patience:.0f} s, and was stopped: {told}"
         ) from None
-    if not answer.exists():
-        raise MeasurementError(
-            f"a fresh process for {_short(test)} {_ending(ended.returncode)}, without a measurement: "
-            f"{_last_error(ended.stdout, ended.stderr)}"
-        )
 
 
 def _text(stream: str | bytes | None) -> str:
@@ -71,29 +88,48 @@ def _ending(code: int) -> str:
     return f"was ended by {name}{meaning.get(name, '')}"
 
 
-def _short(test: str) -> str:
-    file, _, name = test.partition("::")
-    return f"{Path(file).name}::{name}"
+def _short(item: pytest.Item) -> str:
+    return f"{item.path.name}::{_name(item)}"
 
 
-def child_command(config: pytest.Config, test: str, request: Path) -> list[str]:
+def _name(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[2]
+
+
+def _place(config: pytest.Config, item: pytest.Item) -> str:
+    """Return an item as an argument of pytest, which takes the first bracket of a path for a parameter's."""
+    whole = f"{item.path}::{_name(item)}"
+    if "[" not in str(item.path):
+        return whole
+    from_here = os.path.relpath(item.path, config.invocation_params.dir)
+    if "[" in from_here:
+        raise MeasurementError(
+            f"{item.path.parent} has a bracket in its name, and pytest cannot be told to run one test of it from "
+            f"{config.invocation_params.dir}. Start pytest in that folder, or rename it"
+        )
+    return f"{from_here}::{_name(item)}"
+
+
+def child_command(config: pytest.Config, item: pytest.Item, request: Path, left_out: Sequence[str]) -> list[str]:
     """Return the command that runs one item alone, with the options of this run that say how to measure.
 
-    Plugins stay, for fixtures, markers and ini values may be theirs; without addopts none of them starts workers.
+    Other plugins stay, for fixtures, markers and ini values may be theirs; none starts workers without addopts.
     """
     ini = [
         given for given in config.option.override_ini or () if given.partition("=")[0] not in {"addopts", "cache_dir"}
     ]
-    count, reruns = getattr(config.option, "count", None), config.pluginmanager.hasplugin("rerunfailures")
+    count = getattr(config.option, "count", None)
+    reruns = config.pluginmanager.hasplugin("rerunfailures") and "rerunfailures" not in left_out
     plugins = [name for name in config.option.plugins if name != "no:terminal"]  # as a worker has it
+    plugins += [f"no:{name}" for name in left_out]
     return [
-        *(sys.executable, "-m", "pytest", test),
+        *(sys.executable, "-m", "pytest", _place(config, item)),
         *(f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])),
         *(part for given in ini for part in ("-o", given)),
         *("-o", "addopts=", "-o", f"cache_dir={request.parent / 'cache'}"),
         *([f"--count={count}"] if isinstance(count, int) and count > 1 else []),
         *(["--reruns=0"] if reruns else []),
-        *(f"--import-mode={config.option.importmode}", "--tb=short", "-q"),
+        *(f"--import-mode={config.option.importmode}", "--assert=plain", "--tb=short", "-q"),
         *(part for name in plugins for part in ("-p", name)),
         *("--modelbench", *given_options(config.option), f"{CHILD_OPTION}={request}"),
     ]

@@ -65,7 +65,7 @@ class Judging:
         self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
-        self.places_of_items: dict[str, str] = {}
+        self.items: dict[str, pytest.Item] = {}
         self.files = ReportFiles(settings, Path(config.invocation_params.dir), self._report_so_far)
         self.told: dict[str, Any] | None = None
         self.until_the_end = contextlib.ExitStack()
@@ -79,7 +79,7 @@ class Judging:
             progress=ProgressLine(config),
             exclusive=self.machine.alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
-            run_child=lambda nodeid, request: run_child(config, self.places_of_items[nodeid], request),
+            run_child=lambda nodeid, request: run_child(config, self.items[nodeid], request),
             child=self.child,
             baseline=baseline,
             contract=contract,
@@ -159,9 +159,7 @@ class Judging:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
-        self.places_of_items = {
-            item.nodeid: f"{item.path}::{item.nodeid.partition('::')[2]}" for item in session.items
-        }
+        self.items = {item.nodeid: item for item in session.items}
         plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
         self.session.plan(plans)
         self.record.expect(

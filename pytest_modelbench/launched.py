@@ -84,6 +84,8 @@ class Launched:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remember the item: a session's fixtures do not know it."""
         self.item = item
+        gc.collect()
+        gc.freeze()  # no later collection walks through torch again, which would take longer than most models do
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:

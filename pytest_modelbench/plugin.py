@@ -127,7 +127,9 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
         else:
             from pytest_modelbench.launched import measure_launch
+            from pytest_modelbench.left_out import register_markers
 
+            register_markers(config)
             measure_launch(config, judging.child)
 
 

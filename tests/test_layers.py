@@ -53,6 +53,7 @@ LAYERS = (
         "access",
         "outcomes",
         "children",
+        "left_out",
         "process_guard",
         "launched",
         "profiling",

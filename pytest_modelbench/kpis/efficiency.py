@@ -77,8 +77,8 @@ KPIS = (
         better="lower",
         definition="from the call of what builds the model until its first output, in a fresh process; the import of "
         "its library is stated apart",
-        method="the test again in processes=5 fresh processes for each model, in turn; mean, and Student's interval "
-        "of the log-ratio of pairs",
+        method="the test again in 3 fresh processes for each model, in turn, and in up to processes=5 where they do "
+        "not decide; mean, and Student's interval of the log-ratio of pairs",
         source="this project's design",
         probe="launch",
         derive="derive_launch:cold_start",

@@ -43,8 +43,9 @@ KPIS = (
         better="lower",
         definition="most resident memory that loading and running the model adds in a fresh process, at batch_size=1 "
         "unless stated",
-        method="the test again in a fresh process, which builds one model and runs batches through it; high-water "
-        "mark of the kernel on Linux, sampled every 2 ms elsewhere; interpreter and libraries subtracted",
+        method="the test again in a fresh process, which builds one model twice and runs batches through it: what "
+        "the second build adds, with its resolution, over 1 to 3 processes; high-water mark of the kernel on Linux, "
+        "sampled every 2 ms elsewhere",
         source="Documentation/filesystems/proc.rst of Linux (clear_refs, VmHWM)",
         probe="launch",
         derive="derive_launch:peak_memory",

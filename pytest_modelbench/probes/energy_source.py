@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from pytest_modelbench.errors import MeasurementError, cause_of
+
 JOULES_PER_KWH = 3.6e6
+_HARDWARE_KEYS = frozenset(
+    {"force_cpu_power", "force_ram_power", "force_mode_cpu_load", "rapl_include_dram", "rapl_prefer_psys", "gpu_ids"}
+)
+"""The part of CodeCarbon's configuration that says something of the machine. The rest is about reports."""
 
 
 class Component(NamedTuple):
@@ -76,16 +84,39 @@ class CodeCarbonSource:
 
 
 def _found_hardware() -> list[Any]:
-    """Let CodeCarbon find out what it can read here."""
-    from codecarbon import OfflineEmissionsTracker
+    """Let CodeCarbon find out what it can read here, whatever its configuration says of reports.
 
+    Raises:
+        MeasurementError: it cannot.
+    """
+    emissions_tracker: Any = importlib.import_module("codecarbon.emissions_tracker")
+    asked = emissions_tracker.get_hierarchical_config
+    emissions_tracker.get_hierarchical_config = lambda: _of_hardware(asked)
+    try:
+        return _parts_by(emissions_tracker.OfflineEmissionsTracker)
+    except Exception as error:
+        raise MeasurementError(f"CodeCarbon cannot find out what it can read here: {cause_of(error)}") from error
+    finally:
+        emissions_tracker.get_hierarchical_config = asked
+
+
+def _of_hardware(asked: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what CodeCarbon's files and variables say of the machine; nothing where they cannot be read."""
+    try:
+        return {name: value for name, value in asked().items() if name in _HARDWARE_KEYS}
+    except Exception:  # noqa: BLE001 - no home, a file that is none: what they say of reports matters to nobody here
+        return {}
+
+
+def _parts_by(tracker_class: Any) -> list[Any]:
     log = logging.getLogger("codecarbon")
     level = log.level
     log.setLevel(logging.CRITICAL)  # its set-up talks
     try:
-        tracker = OfflineEmissionsTracker(
+        tracker = tracker_class(
             country_iso_code="USA",  # it needs one; nothing of it is used
             output_methods=[],
+            output_dir=tempfile.gettempdir(),
             log_level="critical",
             allow_multiple_runs=True,
             tracking_mode="process",

@@ -1,7 +1,7 @@
 """What it takes to start a model: whoever builds it builds it in a fresh process, twice where that can be.
 
-The first build is the cold start. It also imports what its library puts off until then, and takes what torch allocates
-once for a process: none of that is the model's memory, so memory is that of a second build.
+The first build is the cold start. It also imports what its library puts off until then, and takes what torch
+allocates once for a process: none of that is the model's memory, so memory is that of a second build.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pytest_modelbench.probes.travel import Arrays
 class LaunchRequest:
     """What a fresh process is asked to do: load the model of a role, and run batches of a size through it.
 
-    `model` is the structure that it must have. `frameworks` are imported before anything is measured. `memory` asks for
-    a second build, whose memory is measured. `path` is the file that the answer goes into.
+    `model` is the structure that it must have. `frameworks` are imported before anything is measured. `memory` asks
+    for a second build, whose memory is measured. `path` is the file that the answer goes into.
     """
 
     kind: ClassVar[str] = "launch"

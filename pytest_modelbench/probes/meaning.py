@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, softmax
+import scipy
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.missing import missing_of
@@ -75,7 +75,7 @@ class Predictions:
             DoesNotFit: the model gives labels or values.
         """
         scores = self._scores(part)
-        chances = scores if self.meaning == "probabilities" else softmax(scores, axis=1)
+        chances = scores if self.meaning == "probabilities" else scipy.special.softmax(scores, axis=1)
         found: FloatArray = chances / chances.sum(axis=1, keepdims=True)
         return found
 
@@ -90,7 +90,7 @@ class Predictions:
         if self.meaning == "probabilities":
             return np.log(np.maximum(self.probabilities(part), np.finfo(np.float32).tiny))
         scores = self._scores(part).astype(np.float32)
-        found: FloatArray = log_softmax(scores, axis=1).astype(np.float64)
+        found: FloatArray = scipy.special.log_softmax(scores, axis=1).astype(np.float64)
         return found
 
     def _scores(self, part: slice | IntArray) -> FloatArray:

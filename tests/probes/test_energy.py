@@ -380,3 +380,29 @@ def teacher_model():
     finished = judge(suite, *OPTIONS, more=broken, process=True)
     assert finished.gate("energy_per_1k")["verdict"] == "pass", finished.text
     assert "no such bucket" in finished.gate("power")["reason"]
+
+
+@pytest.mark.parametrize("home", ["/nowhere", ""], ids=["no-home", "empty-home"])
+def test_codecarbon_without_its_report_settings(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its configuration is read for what it says of the machine only: a bad folder for reports is nothing to energy."""
+    pytest.importorskip("codecarbon")
+    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\noutput_dir = /no/such/folder\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", home)
+    assert CodeCarbonSource().components
+
+
+def test_codecarbon_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clear error, with its cause."""
+    tracker = pytest.importorskip("codecarbon.emissions_tracker")
+
+    def broken(**_: object) -> None:
+        raise OSError("no sensor")
+
+    before = tracker.get_hierarchical_config
+    monkeypatch.setattr(tracker, "OfflineEmissionsTracker", broken)
+    with pytest.raises(
+        MeasurementError, match="CodeCarbon cannot find out what it can read here: OSError: no sensor"
+    ):
+        CodeCarbonSource()
+    assert tracker.get_hierarchical_config is before

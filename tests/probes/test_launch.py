@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pytest_modelbench import FakeModel
-from pytest_modelbench.probes import launch
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.probes import launch, resident
 from pytest_modelbench.probes.launch import (
     Launching,
     LaunchRequest,
@@ -83,7 +84,7 @@ def test_gpu_that_is_not_in_use_is_left_alone() -> None:
 
 
 def request(**changes: Any) -> LaunchRequest:
-    given = {"role": "student", "model": "m", "batch_size": 1, "frameworks": (), "cold": True, "budget_s": 1.0}
+    given = {"role": "student", "model": "m", "batch_size": 1, "frameworks": (), "memory": True, "budget_s": 1.0}
     return LaunchRequest(**{**given, **changes})
 
 
@@ -110,3 +111,27 @@ def test_requests_travel(tmp_path: Any) -> None:
     asked = request(frameworks=["torch"])
     write_request(asked, tmp_path / "request.json")
     assert read_request(tmp_path / "request.json") == asked
+
+
+def launch_of(**changes: Any) -> launch.Launch:
+    given = {"import_s": 1.0, "load_s": 2.0, "first_output_s": 0.5, "base_bytes": 100, "load_peak_bytes": 90}
+    more = {"loaded_bytes": 80, "run_peak_bytes": 85, "batch_size": 1, "method": resident.EXACT}
+    return launch.Launch(**{**given, **more, **changes})
+
+
+def test_time_of_the_first_build_and_memory_of_the_second() -> None:
+    """What the first held beyond the second was imported."""
+    second = launch_of(load_s=0.1, first_output_s=0.1, base_bytes=170, load_peak_bytes=12, loaded_bytes=10)
+    both = launch_of().with_memory_of(second)
+    assert (both.load_s, both.first_output_s, both.base_bytes) == (2.0, 0.5, 100)
+    assert (both.load_peak_bytes, both.loaded_bytes, both.imported_bytes) == (12, 10, 70)
+    assert both.exact
+    assert not launch_of(first_build="cached").exact
+    assert not launch_of(method="sampled every 2 ms").exact
+
+
+def test_model_of_another_structure_is_refused() -> None:
+    """It would be another model's memory."""
+    launch.refuse_other_structure("student", "torch:a", "torch:a")
+    with pytest.raises(MeasurementError, match="the student is another model, with other layers, shapes or types"):
+        launch.refuse_other_structure("student", "torch:a", "torch:b")

@@ -40,6 +40,15 @@ def test_memory_freed_before_is_not_used_in_secret() -> None:
     assert len(again) == 400
 
 
+@LINUX
+def test_whether_freed_memory_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does by the C library; an allocator that keeps it is found out."""
+    assert resident.gives_back()
+    sizes = iter([0, 8 * MB, 8 * MB])
+    monkeypatch.setattr(resident, "resident_bytes", lambda: next(sizes))
+    assert not resident.gives_back()
+
+
 def test_one_meter_measures_several_blocks() -> None:
     """Each block starts anew."""
     meter = PeakMeter()
