@@ -49,7 +49,7 @@ class TorchModel(Model):
     def __init__(self, module: nn.Module, name: str, device: str | None = None) -> None:
         super().__init__(name)
         self.module = module
-        self._reads: Reads | None = None
+        self.reads: Reads | None = None
         if device is not None:
             try:
                 module.to(device)
@@ -203,7 +203,7 @@ class TorchModel(Model):
         prepared = map_tree(self.to_device, inputs)
         with self.running():
             try:
-                self._reads = follow(self.bind(prepared), prepared)
+                self.reads = follow(self.bind(prepared), prepared)
             except BaseException as error:
                 raise self.failure(inputs, error) from error
 
@@ -222,8 +222,8 @@ class TorchModel(Model):
                 f"{self.name} has lazy layers without weights so far. Run a batch before you return the model"
             )
         weights = Weights(self.module, self.name)
-        if self._reads is not None:
-            weights.look(self._reads)
+        if self.reads is not None:
+            weights.look(self.reads)
         return weights
 
     def artefact(self) -> Artefact:
