@@ -56,7 +56,7 @@ class TorchModel(Model):
             except (RuntimeError, AssertionError, NotImplementedError) as error:
                 first_line = message_of(error)
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
-        tensors = [*module.parameters(), *module.buffers()]
+        tensors = [one for one in (*module.parameters(), *module.buffers()) if not nn.parameter.is_lazy(one)]
         real = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
         self.device = torch.device(device) if device else (real or [torch.device("cpu")])[0]
         self.computes_here = self.device.type == "cpu"
