@@ -298,9 +298,11 @@ class FourBits(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shifts = torch.arange(0, 32, 4, dtype=torch.int32)
-        whole = (self.qweight[:, None, :] >> shifts[None, :, None]) & 15
-        weight = (whole.reshape(WIDTH, CLASSES) - self.qzeros) * self.scales
-        return x @ weight + self.bias
+        for _ in range(2):  # whoever unpacks at every use has no more weights for it
+            whole = (self.qweight[:, None, :] >> shifts[None, :, None]) & 15
+            weight = (whole.reshape(WIDTH, CLASSES) - self.qzeros) * self.scales
+            found: torch.Tensor = x @ weight + self.bias
+        return found
 
 
 @pytest.mark.parametrize("told", [True, False])
