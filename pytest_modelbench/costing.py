@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import MeasurementError, ModelbenchError, message_of
+from pytest_modelbench.errors import MeasurementError, ModelbenchError
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.launches import launch_in_turn, launch_request
@@ -34,6 +34,7 @@ from pytest_modelbench.probes.energy import (
     unpack_energy,
 )
 from pytest_modelbench.probes.launch import Launch, LaunchRequest, pack_launches, unpack_launches
+from pytest_modelbench.probes.own_weights import learn_weights
 from pytest_modelbench.probes.profile import Profile, profile_model
 from pytest_modelbench.probes.timing import TimingMeasurement
 from pytest_modelbench.probes.travel import pack_timing, unpack_timing
@@ -127,41 +128,22 @@ class CostMeasurements(ABC):
         model = self.model(role)
 
         def counted() -> ParameterCount:
+            learn_weights(model, self.data, self._watched(model.name))
             with self._watched(model.name):
-                if model.unsure():
-                    self._look(model)
                 return model.count_parameters()
 
         count = self.session.once(("parameters", model.name, self.session.hash_of(model)), counted)
         self.session.model_notes[model.name]["parameters"] = count.total
         return count
 
-    def _look(self, model: Model) -> None:
-        """Run one sample to see what a model computes with, where its tensors alone do not tell.
-
-        Raises:
-            MeasurementError: none of its weights is known, and the item has no data that it could run.
-        """
-        try:
-            sample = next(iter(self.data().batches(1))).inputs
-        except ModelbenchError as error:
-            if model.count_parameters().total:
-                return  # the count says how many more there may be
-            raise MeasurementError(
-                f"{model.name} has no parameters, and whether it computes with other weights is seen by running it, "
-                f"which needs evaluation data: {message_of(error)}"
-            ) from error
-        with self._watched(model.name):
-            model.look(sample)
-
     def artefact(self, role: str) -> Artefact:
         """Return the size of what is deployed, measured once for its content."""
         model = self.model(role)
 
         def saved() -> Artefact:
+            if model.file is None:
+                learn_weights(model, self.data, self._watched(model.name))
             with self._watched(model.name):
-                if model.file is None and model.unsure():
-                    self._look(model)
                 return model.artefact()
 
         artefact = self.session.once(("artefact", model.name, self.session.hash_of(model), str(model.file)), saved)

@@ -12,7 +12,8 @@ def _counted(name: str, unit: str, better: str, definition: str, bounds: tuple[f
         unit=unit,
         better=better,
         definition=definition,
-        method="counted; shared weights once, packed quantised weights in full, buffers apart",
+        method="counted; shared weights once, packed quantised weights in full, weights in buffers, attributes, "
+        "closures and constants too; statistics, positions and masks apart",
         source="torch.nn.Module.parameters",
         probe="parameters",
         derive=f"derive_footprint:{name}",
@@ -31,7 +32,7 @@ KPIS = (
         better="lower",
         definition="size of the artefact as deployed",
         method="for a module in memory, its state_dict saved as safetensors, or by torch.save where it holds "
-        "non-tensors; for an estimator, as joblib dumps it",
+        "non-tensors, with the weights that it lacks; for an estimator, as joblib dumps it",
         source="safetensors.torch.save_model",
         probe="artefact",
         derive="derive_footprint:size_on_disk",

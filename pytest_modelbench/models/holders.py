@@ -26,14 +26,13 @@ class Held:
     """A tensor and where it was found.
 
     `owner` is the path of the module that it is a buffer of, or "()" for all that is no module's own. `saved` says
-    whether a state_dict has it, `shared` whether it was found through a class or a global, which others use too.
+    whether a state_dict has it.
     """
 
     name: str
     owner: str
     tensor: torch.Tensor
     saved: bool = False
-    shared: bool = False
 
 
 ELSEWHERE = "()"
@@ -50,23 +49,23 @@ class _Walk:
     def __init__(self, root: nn.Module) -> None:
         self._seen: set[int] = {id(part) for part in root.modules()}
         self._kept: list[Any] = []  # an id is only worth something while its object lives
-        self._open: deque[tuple[str, Any, bool]] = deque()
+        self._open: deque[tuple[str, Any]] = deque()
         self._found: list[Held] = []
         for path, part in root.named_modules():
             self._enter(path, part)
 
     def __iter__(self) -> Iterator[Held]:
         while self._open and len(self._seen) < _MOST:
-            path, value, shared = self._open.popleft()
-            if id(value) in self._seen or value is None or isinstance(value, bool | int | float | str | bytes):
+            path, value = self._open.popleft()
+            if id(value) in self._seen:
                 continue
             self._seen.add(id(value))
             self._kept.append(value)
             tensor = _numbers(value)
             if tensor is not None:
-                yield Held(name=path, owner=ELSEWHERE, tensor=tensor, shared=shared)
+                yield Held(name=path, owner=ELSEWHERE, tensor=tensor)
             else:
-                self._look_into(path, value, shared)
+                self._look_into(path, value)
 
     def _enter(self, path: str, part: nn.Module) -> None:
         """Look at what a module has beside its registered parts."""
@@ -76,43 +75,44 @@ class _Walk:
         for key, value in own.items():
             weights = own["_parameters"]
             if key not in _INTERNALS and not any(key + suffix in weights for suffix in _RECOMPUTED):
-                self._push(f"{path}.{key}" if path else key, value, shared=False)
-        self._push(path, type(part), shared=True)
+                self._push(f"{path}.{key}" if path else key, value)
+        self._push(path, type(part))
 
-    def _push(self, path: str, value: Any, *, shared: bool) -> None:
-        self._open.append((path, value, shared))
+    def _push(self, path: str, value: Any) -> None:
+        if value is not None and not isinstance(value, bool | int | float | str | bytes):
+            self._open.append((path, value))
 
-    def _look_into(self, path: str, value: Any, shared: bool) -> None:
+    def _look_into(self, path: str, value: Any) -> None:
         if isinstance(value, nn.Module):  # one that is not registered, such as in a list
             for name, tensor in (*value.named_parameters(), *value.named_buffers()):
-                self._push(f"{path}.{name}", tensor, shared=shared)
+                self._push(f"{path}.{name}", tensor)
             for name, part in value.named_modules():
                 self._seen.add(id(part))
                 self._enter(f"{path}.{name}" if name else path, part)
         elif isinstance(value, type | types.FunctionType | types.ModuleType):
-            self._look_into_code(path, value, shared)
+            self._look_into_code(path, value)
         elif isinstance(value, types.MethodType):
-            self._push(path, value.__self__, shared=shared)
-            self._push(path, value.__func__, shared=shared)
+            self._push(path, value.__self__)
+            self._push(path, value.__func__)
         elif isinstance(value, functools.partial):
-            self._push(path, [value.func, value.args, value.keywords], shared=shared)
+            self._push(path, [value.func, value.args, value.keywords])
         elif isinstance(value, Mapping):
             for key, item in list(value.items()):
-                self._push(f"{path}[{key!r:.40}]", item, shared=shared)
+                self._push(f"{path}[{key!r:.40}]", item)
         elif isinstance(value, list | tuple | set | frozenset | deque):
             for number, item in enumerate(list(value)):
-                self._push(f"{path}[{number}]", item, shared=shared)
+                self._push(f"{path}[{number}]", item)
         elif not is_library(type(value)) or isinstance(value, types.SimpleNamespace):
-            self._look_into_object(path, value, shared)
+            self._look_into_object(path, value)
 
-    def _look_into_object(self, path: str, value: Any, shared: bool) -> None:
+    def _look_into_object(self, path: str, value: Any) -> None:
         slots = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) or ()}
         own = getattr(value, "__dict__", None)
         for key, item in {**(own if isinstance(own, dict) else {}), **_slots(value, slots)}.items():
-            self._push(f"{path}.{key}", item, shared=shared)
-        self._push(path, type(value), shared=True)
+            self._push(f"{path}.{key}", item)
+        self._push(path, type(value))
 
-    def _look_into_code(self, path: str, value: Any, shared: bool) -> None:
+    def _look_into_code(self, path: str, value: Any) -> None:
         """Look at what code of the user's reads: closures, defaults, globals by name, attributes of classes."""
         if isinstance(value, types.ModuleType) or is_library(value):
             return
@@ -120,18 +120,18 @@ class _Walk:
             for kind in value.__mro__:
                 for key, member in list(vars(kind).items()) if not is_library(kind) else ():
                     if not key.startswith("__") or isinstance(member, types.FunctionType):
-                        self._push(f"{path}.{key}", function_of(member), shared=True)
+                        self._push(f"{path}.{key}", function_of(member))
             return
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-            self._push(f"{path}:{name}", cell_content(cell), shared=shared)
-        self._push(path, [value.__defaults__, value.__kwdefaults__, vars(value)], shared=shared)
+            self._push(f"{path}:{name}", cell_content(cell))
+        self._push(path, [value.__defaults__, value.__kwdefaults__, vars(value)])
         names = names_read(value.__code__)
         for name in names:
             found = value.__globals__.get(name)
-            self._push(name, found, shared=True)
+            self._push(name, found)
             if isinstance(found, types.ModuleType) and not is_installed(found.__name__):
                 for key in names:
-                    self._push(f"{name}.{key}", vars(found).get(key), shared=True)
+                    self._push(f"{name}.{key}", vars(found).get(key))
 
 
 def _slots(value: Any, names: set[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import transformers
 from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.outputs import leaves
+from pytest_modelbench.models.reads import follow
 from pytest_modelbench.models.saved import HUB, Loading
 from pytest_modelbench.models.torch_module import TorchModel
 
@@ -152,6 +153,18 @@ class PipelineModel(Model):
     def fingerprint(self) -> str:
         """Hash the model inside; the tokeniser counts by identity."""
         return f"{self.inner.fingerprint()}|{type(self.pipeline).__qualname__}|{self.serial}"
+
+    def unsure(self) -> bool:
+        """Whether the model inside is."""
+        return self.inner.unsure()
+
+    def look(self, inputs: Any) -> None:
+        """Follow the pipeline over a batch: what its tokeniser makes is the input of the model inside."""
+        with self.running():
+            try:
+                self.inner.reads = follow(self.bind(inputs), None)
+            except BaseException as error:
+                raise self.failure(inputs, error) from error
 
     def count_parameters(self) -> ParameterCount:
         """Count those of the model inside."""

@@ -134,9 +134,14 @@ def folded_weights(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def left_over(module: nn.Module) -> set[str]:
-    """Return the names of parameters that a module's graph does not read: `convert_pt2e` leaves the float weights."""
-    if not isinstance(module, torch.fx.GraphModule):
-        return set()
-    read = [str(node.target) for node in module.graph.nodes if node.op in {"get_attr", "call_module"}]
-    names = {name for name, _ in module.named_parameters()}
-    return {name for name in names if not any(name == one or name.startswith(f"{one}.") for one in read)}
+    """Return the names of parameters that a graph does not read any more: `convert_pt2e` leaves the float weights."""
+    found: set[str] = set()
+    inside: tuple[str, ...] = ()
+    for path, part in module.named_modules():
+        if isinstance(part, torch.fx.GraphModule) and not path.startswith(inside or ("\0",)):
+            inside = (*inside, f"{path}." if path else "")
+            prefix = f"{path}." if path else ""
+            read = [str(node.target) for node in part.graph.nodes if node.op in {"get_attr", "call_module"}]
+            names = [name for name, _ in part.named_parameters()]
+            found |= {prefix + name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in read)}
+    return found

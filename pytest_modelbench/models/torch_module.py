@@ -49,14 +49,14 @@ class TorchModel(Model):
     def __init__(self, module: nn.Module, name: str, device: str | None = None) -> None:
         super().__init__(name)
         self.module = module
-        self._reads: Reads | None = None
+        self.reads: Reads | None = None
         if device is not None:
             try:
                 module.to(device)
             except (RuntimeError, AssertionError, NotImplementedError) as error:
                 first_line = message_of(error)
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
-        tensors = [*module.parameters(), *module.buffers()]
+        tensors = [one for one in (*module.parameters(), *module.buffers()) if not nn.parameter.is_lazy(one)]
         real = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
         self.device = torch.device(device) if device else (real or [torch.device("cpu")])[0]
         self.computes_here = self.device.type == "cpu"
@@ -216,7 +216,7 @@ class TorchModel(Model):
         prepared = map_tree(self.to_device, inputs)
         with self.running():
             try:
-                self._reads = follow(self.bind(prepared), prepared)
+                self.reads = follow(self.bind(prepared), prepared)
             except BaseException as error:
                 raise self.failure(inputs, error) from error
 
@@ -235,8 +235,8 @@ class TorchModel(Model):
                 f"{self.name} has lazy layers without weights so far. Run a batch before you return the model"
             )
         weights = Weights(self.module, self.name)
-        if self._reads is not None:
-            weights.look(self._reads)
+        if self.reads is not None:
+            weights.look(self.reads)
         return weights
 
     def artefact(self) -> Artefact:

@@ -78,9 +78,8 @@ class Weights:
         return [*self._constants, *self._more.values()]
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return all tensors that the module holds by itself, weights or not."""
-        reached = [held.tensor for held in self._all() if not held.shared]
-        return [*self.module.parameters(), *self.module.buffers(), *(one.tensor for one in self._constants), *reached]
+        """Return the tensors that the module holds for sure: what is registered, and weights found so far."""
+        return [*self.module.parameters(), *self.module.buffers(), *(held.tensor for held in self.outside())]
 
     def count(self) -> ParameterCount:
         """Count parameters once where shared, packed weights in full, masked weights by what is left.

@@ -86,3 +86,11 @@ def test_quantised_program_is_counted_without_what_it_left_over() -> None:
     assert model.artefact().size_bytes < 3000 + 4 * 60 + 60 * 12 + 1500
     counted = count_flops(model, BATCH, 4)
     assert (counted.per_sample, dict(counted.uncounted)) == (2 * 3000, {})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_part_of_a_module_is_counted_alike() -> None:
+    """What a graph left over is left out where the graph is only a part, too."""
+    model = model_of(nn.Sequential(quantised(), nn.Linear(10, 2)))
+    assert model(BATCH).shape == (4, 2)
+    assert model.count_parameters().total == PARAMETERS + 22

@@ -124,7 +124,10 @@ def test_pipeline_gives_probabilities_in_the_order_of_its_labels(classify: Any) 
     copy = model.replicate()
     assert copy is not None
     assert np.allclose(copy(TEXTS), scores)
-    assert model.count_parameters().total == sum(p.numel() for p in classify.model.parameters())
+    expected = sum(p.numel() for p in classify.model.parameters())
+    assert (model.unsure(), model.count_parameters().total) == (False, expected)
+    model.look(TEXTS)
+    assert model.count_parameters().total == expected
 
 
 def test_pipeline_for_another_task(classifier: BertForSequenceClassification, classify: Any) -> None:

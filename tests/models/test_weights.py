@@ -239,7 +239,7 @@ def test_buffers_that_only_add_or_mask_are_no_weights() -> None:
             super().__init__()
             self.net = plain()
             self.register_buffer("encoding", torch.rand(1, WIDTH))
-            self.register_buffer("table", torch.rand(50, WIDTH), persistent=False)
+            self.register_buffer("table", torch.rand(WIDTH, WIDTH), persistent=False)
             self.register_buffer("mask", (torch.rand(CLASSES, CLASSES) > 0.5).float())
             self.last = nn.Linear(CLASSES, CLASSES)
 
@@ -253,10 +253,10 @@ def test_buffers_that_only_add_or_mask_are_no_weights() -> None:
     model = model_of(Encoded())
     assert model.unsure()
     unknown = model.count_parameters()
-    assert (unknown.total, unknown.unsure) == (TOTAL + 110, 51 * WIDTH + 100)
+    assert (unknown.total, unknown.unsure) == (TOTAL + 110, (WIDTH + 1) * WIDTH + 100)
     model.look(BATCH)
     count = model.count_parameters()
-    assert (count.total, count.buffers) == (TOTAL + 110, 51 * WIDTH + 100 + 2 * HIDDEN + 1)
+    assert (count.total, count.buffers) == (TOTAL + 110, (WIDTH + 1) * WIDTH + 100 + 2 * HIDDEN + 1)
 
 
 def test_filters_that_the_code_makes_stay_apart() -> None:
@@ -298,9 +298,11 @@ class FourBits(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shifts = torch.arange(0, 32, 4, dtype=torch.int32)
-        whole = (self.qweight[:, None, :] >> shifts[None, :, None]) & 15
-        weight = (whole.reshape(WIDTH, CLASSES) - self.qzeros) * self.scales
-        return x @ weight + self.bias
+        for _ in range(2):  # whoever unpacks at every use has no more weights for it
+            whole = (self.qweight[:, None, :] >> shifts[None, :, None]) & 15
+            weight = (whole.reshape(WIDTH, CLASSES) - self.qzeros) * self.scales
+            found: torch.Tensor = x @ weight + self.bias
+        return found
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -387,3 +389,24 @@ def test_a_model_that_raises_in_the_look_is_told() -> None:
 
     with pytest.raises(ModelError, match="student raised SystemExit on inputs of shape"):
         looked(Broken())
+
+
+def test_an_ensemble_under_vmap_counts_every_member() -> None:
+    """Stacked weights of several nets, and one skeleton without data."""
+
+    class Ensemble(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            nets = [nn.Linear(WIDTH, 2) for _ in range(3)]
+            self.held, _ = torch.func.stack_module_state(nets)
+            self.held = {name: tensor.detach() for name, tensor in self.held.items()}
+            self.skeleton = [nn.Linear(WIDTH, 2, device="meta")]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def one(held: Any) -> Any:
+                return torch.func.functional_call(self.skeleton[0], held, (x,))
+
+            found: torch.Tensor = torch.func.vmap(one)(self.held).mean(dim=0)
+            return found
+
+    assert looked(Ensemble()).count_parameters().total == 3 * (2 * WIDTH + 2)
