@@ -22,6 +22,9 @@ LONGEST_BATCH_S = 20.0
 PAUSE_S = 1.0
 ATTEMPTS = 3
 HELD_S = 3.0
+DEAF_S = 120.0
+LAST_S = 60.0
+"""C code that cannot be interrupted may still return, and then the session goes on."""
 _OURS = str(Path(__file__).parents[1])
 
 
@@ -140,7 +143,7 @@ class Watchdog:
         if self._alarmed and signal.getsignal(signal.SIGALRM) == self._interrupted:
             signal.setitimer(signal.ITIMER_REAL, left + HELD_S, PAUSE_S)
         if self.deaf_to is not None:
-            faulthandler.dump_traceback_later(left + 5 * HELD_S, exit=True, file=self.deaf_to)
+            faulthandler.dump_traceback_later(left + DEAF_S, exit=True, file=self.deaf_to)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if number == getattr(signal, "SIGALRM", None):
@@ -171,7 +174,8 @@ class Watchdog:
                 self._interrupt()
                 if self._over.wait(PAUSE_S):
                     return
-        Watchdog.last_words(self.told)
+        if not self._over.wait(LAST_S):
+            Watchdog.last_words(self.told)
 
     @staticmethod
     def _interrupt() -> None:
