@@ -79,7 +79,7 @@ class Watchdog:
         self.fired = False
         self._insisting = self._leaving = self._alarmed = False
         self._last = time.monotonic()
-        self._over = threading.Event()
+        self._over, self._ready = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._before: Any = None
         self._tracing: Any = None
@@ -106,6 +106,8 @@ class Watchdog:
             self.active.append(self)
             self._thread = threading.Thread(target=self._watch, name="modelbench-watchdog", daemon=True)
             self._thread.start()
+            self._last = time.monotonic()
+            self._ready.set()  # before, an interrupt would leave this method, and nobody would call the other
         return self
 
     def __exit__(
@@ -160,6 +162,7 @@ class Watchdog:
             self._before(number, frame)
 
     def _watch(self) -> None:
+        self._ready.wait()
         while not self._over.wait(max(0.0, self._last + self.patience_s - time.monotonic())):
             if time.monotonic() - self._last >= self.patience_s:
                 self.fired = True
