@@ -46,7 +46,7 @@ class BehaviourMeasurements(CostMeasurements):
         model, data = self.model(role), self.data()
 
         def measure() -> Outputs:
-            with self._watched(model.name):
+            with self._watched(f"{model.name}, or the data that it is given,"):
                 outputs = collect_outputs(model, data)
             self.session.count_passes(outputs)
             return outputs

@@ -119,7 +119,8 @@ class CostMeasurements(ABC):
         data, given = self.data(), self.plan.settings
 
         def prepared() -> Draws:
-            return Draws(data, seed=given.seed, seconds=given.budget_s, beat=beat)
+            guard = functools.partial(self._watched, "reading the evaluation data")
+            return Draws(data, seed=given.seed, seconds=given.budget_s, beat=beat, guard=guard)
 
         return self.session.once(("draws", data.key, given.seed, given.budget_s), prepared)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -75,15 +76,23 @@ class Draws:
         seed: of the draw.
         seconds: how long data that can only be read through are read.
         beat: called after each batch that is read.
+        guard: makes the context that ends a batch which never comes.
     """
 
     def __init__(
-        self, data: EvalData, *, seed: int = 0, seconds: float = math.inf, beat: Callable[[], None] = _silent
+        self,
+        data: EvalData,
+        *,
+        seed: int = 0,
+        seconds: float = math.inf,
+        beat: Callable[[], None] = _silent,
+        guard: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self._data = data
         self._seed = seed
         self._seconds = seconds
         self._beat = beat
+        self._guard = guard
         self._known: dict[int, Drawn] = {}
 
     def of(self, batch_size: int) -> Drawn:
@@ -122,9 +131,10 @@ class Draws:
         rng = np.random.default_rng(self._seed)
         if self._data.source.in_memory:
             return _from_memory(self._data, batch_size, most, rng)
-        if self._can_pick:
-            return self._picked(batch_size, most, rng)
-        return self._read_through(batch_size, rng)
+        with self._guard():
+            if self._can_pick:
+                return self._picked(batch_size, most, rng)
+            return self._read_through(batch_size, rng)
 
     def _picked(self, batch_size: int, most: int, rng: np.random.Generator) -> Drawn | None:
         """Read batches here and there: more of them where they turn out to be of different sizes."""

@@ -20,6 +20,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.energy_source import Component, EnergySource
 from pytest_modelbench.probes.profile import refuse_while_profiling
+from pytest_modelbench.probes.rotation import Rotation
 from pytest_modelbench.probes.travel import Arrays
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.units import humanise
@@ -142,12 +143,12 @@ def measure_energy(
     elapsed: list[float] = []
     clock = next(iter(models.values())).clock_ns
     start = clock()
-    longest = 0.0
+    longest, rotation = 0.0, Rotation(len(batches))
     while True:
-        before = clock()
+        before, first = clock(), rotation.next()  # all models of a round begin with the same batch
         idle.append(_idle(source, IDLE_SHARE * settings.window_s, settings.wait))
         for role in sorted(models, key=lambda _: rng.random()):
-            windows[role].append(_answering(models[role], batches, source, settings))
+            windows[role].append(_answering(models[role], batches, source, settings, first))
         now = (clock() - start) / 1e9
         longest = max(longest, (clock() - before) / 1e9)
         progress(now, settings.budget_s)
@@ -174,7 +175,9 @@ def _idle(source: EnergySource, seconds: float, wait: Callable[[float], None]) -
     return Window(seconds=seconds, joules=source.stop(seconds))
 
 
-def _answering(model: Model, batches: Sequence[Any], source: EnergySource, settings: EnergySettings) -> Window:
+def _answering(
+    model: Model, batches: Sequence[Any], source: EnergySource, settings: EnergySettings, first: int
+) -> Window:
     clock, calls = model.clock_ns, 0
     with model.running():
         bound = [model.bind(batch) for batch in batches]
@@ -184,7 +187,7 @@ def _answering(model: Model, batches: Sequence[Any], source: EnergySource, setti
             start = clock()
             end = start + settings.window_s * 1e9
             while clock() < end:
-                bound[calls % len(bound)]()
+                bound[(first + calls) % len(bound)]()
                 calls += 1
                 if calls == MANY_CALLS and clock() == start:
                     raise MeasurementError("the clock did not move; nothing can be measured with it")
@@ -192,7 +195,7 @@ def _answering(model: Model, batches: Sequence[Any], source: EnergySource, setti
         except MeasurementError:
             raise
         except BaseException as error:
-            raise model.failure(batches[calls % len(batches)], error) from error
+            raise model.failure(batches[(first + calls) % len(batches)], error) from error
     return Window(seconds=seconds, joules=source.stop(seconds), samples=calls * settings.batch_size)
 
 

@@ -23,6 +23,9 @@ START_UP_S = 300.0
 PAUSE_S = 1.0
 ATTEMPTS = 3
 HELD_S = 3.0
+DEAF_S = 120.0
+LAST_S = 60.0
+"""C code that cannot be interrupted may still return, and then the session goes on."""
 _OURS = str(Path(__file__).parents[1])
 
 
@@ -82,7 +85,7 @@ class Watchdog:
         self.fired = False
         self._insisting = self._leaving = self._alarmed = False
         self._last = time.monotonic()
-        self._over = threading.Event()
+        self._over, self._ready = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._before: Any = None
         self._tracing: Any = None
@@ -109,6 +112,8 @@ class Watchdog:
             self.active.append(self)
             self._thread = threading.Thread(target=self._watch, name="modelbench-watchdog", daemon=True)
             self._thread.start()
+            self._last = time.monotonic()
+            self._ready.set()  # before, an interrupt would leave this method, and nobody would call the other
         return self
 
     def __exit__(
@@ -146,7 +151,7 @@ class Watchdog:
         if self._alarmed and signal.getsignal(signal.SIGALRM) == self._interrupted:
             signal.setitimer(signal.ITIMER_REAL, left + HELD_S, PAUSE_S)
         if self.deaf_to is not None:
-            faulthandler.dump_traceback_later(left + 5 * HELD_S, exit=True, file=self.deaf_to)
+            faulthandler.dump_traceback_later(left + DEAF_S, exit=True, file=self.deaf_to)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if number == getattr(signal, "SIGALRM", None):
@@ -163,6 +168,7 @@ class Watchdog:
             self._before(number, frame)
 
     def _watch(self) -> None:
+        self._ready.wait()
         while not self._over.wait(max(0.0, self._last + self.patience_s - time.monotonic())):
             if time.monotonic() - self._last >= self.patience_s:
                 self.fired = True
@@ -177,7 +183,8 @@ class Watchdog:
                 self._interrupt()
                 if self._over.wait(PAUSE_S):
                     return
-        Watchdog.last_words(self.told)
+        if not self._over.wait(LAST_S):
+            Watchdog.last_words(self.told)
 
     @staticmethod
     def _interrupt() -> None:

@@ -76,6 +76,18 @@ def test_energy_of_a_sample_above_idle() -> None:
     assert found.provenance == "measured"
 
 
+def test_windows_of_slow_models_begin_with_other_batches() -> None:
+    """A model that answers twice in a window is asked for other inputs in each, and both models for the same."""
+    clock, seen = FakeClock(), dict[str, list[int]](student=[], teacher=[])
+    models = {role: FakeModel(seen[role].append, cost_ns=1e9, clock=clock, name=role) for role in seen}
+    settings = EnergySettings(window_s=2, wait=lambda seconds: clock.advance(seconds * 1e9))
+    source = FakeSource(clock, {})
+    measure_energy(models, list(range(16)), source, settings, lambda _: True, lambda *_: None)
+    assert seen["student"] == seen["teacher"]
+    answered = [batch for at, batch in enumerate(seen["student"]) if at % 3]  # the first of three warms up
+    assert len(set(answered)) == 6
+
+
 def test_windows_take_turns_in_an_order_by_lot() -> None:
     """Every round has the idle machine and each model once; both orders occur."""
     _, source = measured({"teacher": 30, "student": 15}, decide=False)

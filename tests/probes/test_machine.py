@@ -134,6 +134,7 @@ def test_outer_watchdog_ends_a_call_inside_of_another() -> None:
 def test_what_cannot_be_interrupted_has_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no interrupt helps, the process is ended by whoever knows how to write a report."""
     monkeypatch.setattr(watchdog, "PAUSE_S", 0.01)
+    monkeypatch.setattr(watchdog, "LAST_S", 0.01)
     heard: list[str] = []
     monkeypatch.setattr(Watchdog, "last_words", staticmethod(heard.append))
     blocked = {signal.SIGINT, signal.SIGALRM}
