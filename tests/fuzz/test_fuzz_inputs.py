@@ -36,7 +36,8 @@ from pytest_modelbench.settings import Given, parse_spec, resolve_settings
 from pytest_modelbench.sla import DATA_KEYS, RUN_KEYS, read_sla
 from pytest_modelbench.sla_schema import sla_schema
 from pytest_modelbench.store.contract import Contract
-from pytest_modelbench.store.recorded import DIGEST, TEXT, Recorded, RecordedData, write_contract
+from pytest_modelbench.store.recognising import TEXT
+from pytest_modelbench.store.recorded import DIGEST, Recorded, RecordedData, write_contract
 
 EXAMPLES = int(os.environ.get("MODELBENCH_FUZZ", "1000"))
 fuzzed = settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)

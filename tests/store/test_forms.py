@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.store.forms import are, has, is_count, is_number, is_reading, is_reference, is_text, maybe
-from pytest_modelbench.store.recorded import is_contract
+from pytest_modelbench.store.recorded import has_contract_fields
 
 READING: dict[str, Any] = {
     "value": 1.0, "ci_low": 0.5, "ci_high": None, "confidence": 0.95, "n": 3, "unit": "ms", "provenance": "measured",
@@ -54,7 +54,7 @@ def test_reading_of_a_contract_names_one_of_its_sets(number: Any, fits: bool) ->
         "readings": [{"kpi": "f1", "pillar": "quality", "options": {}, "data": number, "reading": READING,
                       "reference": None, "settings": {}}],
     }  # fmt: skip
-    assert is_contract(told) is fits
+    assert has_contract_fields(told) is fits
 
 
 def test_optional_fields_may_be_absent_and_not_wrong() -> None:
