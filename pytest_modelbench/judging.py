@@ -18,14 +18,13 @@ from pytest_modelbench.collection import LATE, came_late, impatient, refuse
 from pytest_modelbench.errors import (
     ModelbenchError,
     NotApplicable,
-    UsageMistake,
     cause_of,
     message_of,
 )
 from pytest_modelbench.fixture_lookup import place_of
 from pytest_modelbench.judged import unjudged
 from pytest_modelbench.machine_lock import Machine
-from pytest_modelbench.outcomes import conclude, properties, without_our_frames
+from pytest_modelbench.outcomes import VerdictFailure, conclude, properties, without_our_frames
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.process_guard import ExitGuard, termination_as_interrupt
 from pytest_modelbench.progress import ProgressLine
@@ -229,9 +228,9 @@ class Judging:
         report = yield
         if CASE in item.stash and type(report) is pytest.TestReport:
             vars(report)[_CASE_RIDER] = {"edge_case": item.stash[CASE], "student": item.stash.get(LABEL, "student")}
-        if call.excinfo is not None and isinstance(call.excinfo.value, ModelbenchError):
-            report.longrepr = without_our_frames(call.excinfo.value)
         if call.when == "setup" and report.failed and call.excinfo is not None:
+            if isinstance(call.excinfo.value, ModelbenchError):
+                report.longrepr = without_our_frames(call.excinfo.value)
             item.stash[RESULTS] = all_gates(item, Verdict.ERROR, _set_up_failure(call.excinfo.value))
         if call.when != "teardown" and RESULTS not in item.stash and call.excinfo is not None:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, _left_out(call.excinfo.value))
@@ -341,10 +340,12 @@ def refuse_late(item: pytest.Item) -> None:
     """Refuse a marker that a fixture or the body has added, since its gate was never read.
 
     Raises:
-        UsageMistake: there is one.
+        VerdictFailure: there is one.
     """
     if came_late(item):
-        raise UsageMistake(LATE)
+        if item.stash.get(GATES, ()):
+            item.stash[RESULTS] = all_gates(item, Verdict.ERROR, LATE)
+        raise VerdictFailure(LATE)
 
 
 def _without_gates(item: pytest.Item) -> Generator[None, object, object]:
