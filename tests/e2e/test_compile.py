@@ -42,7 +42,7 @@ import pytest
 
 @pytest.mark.kpi("latency_p50", "<= 300 ms", "ratio <= 0.6", compile=True)
 @pytest.mark.kpi("latency_mean", "<= 300 ms")
-@pytest.mark.kpi("compile_gain", ">= 0.001")
+@pytest.mark.kpi("compile_gain", "<= 50", allow_reversed=True)
 def test_compiled(): ...
 """
 
@@ -79,7 +79,7 @@ def student_model(tmp_path_factory):
     torch.export.save(program, path)
     return path
 """
-    suite = 'import pytest\n\n@pytest.mark.kpi("compile_gain", ">= 0.001")\ndef test_compiled(): ...\n'
+    suite = 'import pytest\n\n@pytest.mark.kpi("compile_gain", "<= 1000", allow_reversed=True)\ndef test_compiled(): ...\n'
     gate = judge(suite, "--modelbench-budget=2", more=MODELS + exported + SLOW_COMPILER, process=True).gate(
         "compile_gain"
     )
