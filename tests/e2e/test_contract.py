@@ -48,7 +48,7 @@ def test_recording_measures_the_teacher_alone(judge: Judge) -> None:
     finished.result.stdout.fnmatch_lines(
         ["teacher, for a contract", "contract: teacher.mbc (*readings, 200 samples)"]
     )
-    assert set(finished.verdicts.values()) == {"pass"}
+    assert set(finished.verdicts.values()) == {"reported"}
     assert finished.gate("parameters")["readings"]["teacher"]["value"] == 100_000
     assert finished.gate("parameters")["readings"]["student"] is None
     assert finished.report["models"]["teacher"]["forward_passes"] == 1
@@ -310,7 +310,7 @@ def test_workers_and_suites(judge: Judge) -> None:
     options = ("--modelbench-contract=teacher.mbc", "--modelbench-suite=quality", "-n", "2")
     finished = judge("", *options, more=data() + GONE, process=True)
     assert finished.gate("top1_accuracy")["readings"]["teacher"]["value"] == 99
-    assert finished.gate("agreement")["verdict"] == "pass"
+    assert finished.gate("agreement")["verdict"] == "reported"
     assert "error" not in finished.verdicts.values(), finished.text
 
 
