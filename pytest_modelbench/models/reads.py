@@ -88,6 +88,7 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         uses: operands of products, normalisations, lookups and operators that nobody knows.
         statistics: addresses of what normalisations read as mean and variance.
         products: how many products of matrices ran that the inputs take part in.
+        opaque: whether the outputs do not come from the inputs by operators of torch, so that not all was seen.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -99,6 +100,15 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.uses: list[Use] = []
         self.statistics: set[int] = set()
         self.products = 0
+        self.opaque = False
+
+    def end(self, output: Any) -> None:
+        """Take note of what the pass gave."""
+        plain = vars(output) if hasattr(output, "__dataclass_fields__") else output
+        parts = leaves(tuple(plain) if isinstance(plain, list) else plain)
+        found = [address(part) for part in parts if isinstance(part, torch.Tensor)]
+        from_inputs = any(self._made.get(key, frozenset()) is None for key in found)
+        self.opaque = not from_inputs if found else not self.products  # an array may be made of what was seen
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -190,5 +200,6 @@ def follow(call: Callable[[], Any], inputs: Any) -> Reads:
     """
     reads = Reads(inputs)
     with torch.inference_mode(mode=False), torch.no_grad(), reads:
-        call()
+        output = call()
+    reads.end(output)
     return reads

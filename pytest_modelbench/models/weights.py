@@ -114,8 +114,13 @@ class Weights:
         """Learn from a forward pass which tensors are weights.
 
         Raises:
-            MeasurementError: the pass multiplies matrices, and what it multiplies with cannot be found.
+            MeasurementError: what the pass multiplies with cannot be found, or it computes elsewhere than in torch.
         """
+        if reads.opaque:
+            raise MeasurementError(
+                f"{self.name} does not get its outputs from its inputs by operators of torch (does it compute in "
+                "numpy or another runtime?), so the weights that it computes with cannot be counted"
+            )
         by_address = {address(held.tensor): held for held in self._all()}
         known = self._known()
         for use in reads.uses:

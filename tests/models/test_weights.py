@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -410,3 +411,22 @@ def test_an_ensemble_under_vmap_counts_every_member() -> None:
             return found
 
     assert looked(Ensemble()).count_parameters().total == 3 * (2 * WIDTH + 2)
+
+
+def test_a_module_that_computes_elsewhere_cannot_be_counted() -> None:
+    """A wrapper around numpy or another runtime has no parameters, and is not for nothing."""
+
+    class Elsewhere(nn.Module):
+        def __init__(self, first: nn.Module) -> None:
+            super().__init__()
+            self.first = first
+            self.weight = np.ones((WIDTH, 2), dtype=np.float32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(self.first(x).numpy() @ self.weight)
+
+    for first in (nn.Identity(), nn.Linear(WIDTH, WIDTH)):
+        with pytest.raises(
+            MeasurementError, match="student does not get its outputs from its inputs by operators of torch"
+        ):
+            looked(Elsewhere(first)).count_parameters()
