@@ -185,16 +185,19 @@ def test_every_form_of_batch_is_called_before_anything_is_timed() -> None:
     class ByShape(FakeModel):
         def bind(self, inputs: Any) -> Any:
             def call() -> None:
-                self.clock.advance(1e6 if len(inputs) in known else 1e8)
+                self.clock.advance(1e8 if len(inputs) in known else 5e8)
                 known.add(len(inputs))
 
             return call
 
-    batches = [np.zeros(size) for size in (3, 1, 2, 4, 3, 1)]
+    batches = [np.zeros(size) for size in (3, 1, 2, 4, 3, 1, 6, 5, 8, 7)]
     found = measure_timing(
-        {"student": ByShape(clock=clock)}, {"student": batches}, TimingSettings(budget_s=60), lambda _: True
+        {"student": ByShape(clock=clock)},
+        {"student": batches},
+        TimingSettings(budget_s=60),
+        lambda m: len(m.looks) == 2,
     )
-    assert {call for rounds in found.series["student"] for block in rounds for call in block} == {1e6}
+    assert {call for rounds in found.series["student"] for block in rounds for call in block} == {1e8}
 
 
 def test_copy_that_is_another_model_is_not_timed() -> None:
