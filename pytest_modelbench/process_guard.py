@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
+import platform
 import signal
 import sys
 import threading
@@ -39,8 +41,9 @@ class ExitGuard:
     """Makes every way out of the process that Python offers an error, for as long as a session lasts.
 
     `os._exit` and `os.exec*` end pytest without a summary and with any exit code, 0 among them: a build that is green
-    without a verdict. Also `from os import _exit` gets the guard, where it is read after the session's start. What
-    calls the C library itself is not seen: such a run leaves a report that says `complete: false`.
+    without a verdict. Also `from os import _exit` gets the guard, where it is read after the session's start. The C
+    library's `exit()` is seen where that is glibc. What makes the system call itself is not seen: such a run leaves a
+    report that says `complete: false`.
 
     Forked children keep both. Other threads (pytest-timeout's, for one) may leave, but never with the exit code 0.
 
@@ -65,7 +68,43 @@ class ExitGuard:
                     if plain is not None:
                         setattr(module, name, self._leaving if name == "_exit" else self._replacing(name, plain))
                         restored.callback(setattr, module, name, plain)
+            restored.enter_context(self._watching_c())
             yield
+
+    @contextlib.contextmanager
+    def _watching_c(self) -> Iterator[None]:
+        """End with status 1 where the C library's `exit()` is called, for instance by a library in C++.
+
+        The handler of `__cxa_atexit` must be gone when Python ends as usual, for then nothing can run it: that of
+        glibc goes when it is called for its own handle, which it survives here because the session is over. A forked
+        child lets go of it at once.
+        """
+        if platform.libc_ver()[0] != "glibc":
+            yield
+            return
+        over = False
+
+        def at_exit(_: object) -> None:
+            if not over and os.getpid() == self._process:
+                self._tell("the C library's exit() was called: it would have ended pytest without a verdict")
+                self._leave(1)
+
+        def forget() -> None:
+            nonlocal over
+            if not over:
+                over = True
+                finalize(ctypes.addressof(handle))
+
+        libc, handle = ctypes.CDLL(None), ctypes.create_string_buffer(1)
+        handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(at_exit)
+        finalize = libc["__cxa_finalize"]
+        finalize.argtypes = [ctypes.c_void_p]
+        libc["__cxa_atexit"](handler, None, ctypes.c_void_p(ctypes.addressof(handle)))
+        os.register_at_fork(after_in_child=forget)
+        try:
+            yield
+        finally:
+            forget()
 
     def _leaving(self, status: int = 0) -> NoReturn:
         __tracebackhide__ = True
