@@ -77,8 +77,8 @@ class Plain(nn.Module):
         super().__init__()
         self.words, self.places, self.kinds = (nn.Embedding(n, WIDTH) for n in (WORDS, LONGEST, 2))
         self.norm = nn.LayerNorm(WIDTH)
-        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, activation="gelu", batch_first=True)
-        self.layers = nn.TransformerEncoder(layer, LAYERS)
+        layer = lambda: nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, activation="gelu", batch_first=True)
+        self.layers = nn.Sequential(*(layer() for _ in range(LAYERS)))  # no prototype that is copied and thrown away
         self.pool, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2)
 
     def forward(self, x):
