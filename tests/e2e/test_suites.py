@@ -140,7 +140,9 @@ def data():
 """
 
 
-@pytest.mark.parametrize("limits", ["", '[kpi]\ntop1_accuracy = ">= 101%"\n', '[kpi]\nf1 = ["<= 50%"]\n'])
+@pytest.mark.parametrize(
+    "limits", ["", '[kpi]\ntop1_accuracy = ">= 101%"\n', '[kpi.f1]\nlimits = "<= 50%"\nallow_reversed = true\n']
+)
 def test_beside_a_file(pytester: pytest.Pytester, limits: str) -> None:
     """A modelbench.toml brings models, and judges what it has limits for; it may have none."""
     Path("modelbench.toml").write_text(TOML + limits)
