@@ -123,11 +123,6 @@ class Judging:
         self.ended = True
         return answer
 
-    @pytest.hookimpl(tryfirst=True, specname="pytest_runtestloop")
-    def run_nothing_for_a_plan(self) -> bool | None:
-        """Run nothing for --modelbench-plan."""
-        return True if self.settings.plan else None
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, nextitem: pytest.Item | None) -> Generator[None, object, object]:
         """Run an item beside other items, and never beside a timed measurement of another worker or session."""

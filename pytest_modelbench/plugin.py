@@ -109,11 +109,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_modelbench.judging import Judging
         from pytest_modelbench.profiling import NvtxRanges
         from pytest_modelbench.references import baseline_of, contract_of
+        from pytest_modelbench.session_end import PlanOnly
 
         known = baseline_of(config, settings), contract_of(config, settings)
         config.stash[JUDGING] = judging = Judging(config, settings, places, *known)
         config.stash[SESSION] = judging.session
         config.pluginmanager.register(judging, "modelbench-judging")
+        if settings.plan:
+            config.pluginmanager.register(PlanOnly(), "modelbench-plan")
         if settings.contract or settings.record_contract:
             from pytest_modelbench.contracting import Recording, WithoutTeacher
 

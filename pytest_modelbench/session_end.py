@@ -18,6 +18,15 @@ OVER = frozenset({0, 5})
 """The exit statuses of a run that found nothing wrong: all passed, or nothing was there."""
 
 
+class PlanOnly:
+    """Runs no item, for --modelbench-plan."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> bool:
+        """Say that everything was run."""
+        return True
+
+
 def is_dry(config: pytest.Config) -> bool:
     """Whether pytest was asked to run no test, but to show something: nothing is judged or written then."""
     return any(config.getoption(name, default=False) for name in _DRY)

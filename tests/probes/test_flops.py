@@ -183,7 +183,7 @@ def student_model():
         ('"<= 219"', True, False, "fail"),
         ('"reduction >= 80%"', False, True, "pass"),
         ('"reduction >= 80%"', True, False, "inconclusive"),
-        ('"ratio >= 0.05"', True, False, "pass"),
+        ('"ratio >= 0.05", allow_reversed=True', True, False, "pass"),
     ],
 )
 def test_incomplete_count_passes_nothing_from_above(

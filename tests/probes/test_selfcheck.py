@@ -74,7 +74,7 @@ def test_command_prints_the_result_and_exits(pytester: pytest.Pytester, monkeypa
     )
     bad = pytester.runpytest_inprocess("--modelbench-selfcheck", "--modelbench-seed=x")
     assert bad.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--modelbench-seed: found 'x', expected a number" in str(bad.stdout) + str(bad.stderr)
+    assert "--modelbench-seed: found 'x', expected a whole number from 0" in str(bad.stdout) + str(bad.stderr)
 
 
 def test_counters_are_read_where_the_kernel_has_them(tmp_path: Path) -> None:
