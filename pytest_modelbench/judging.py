@@ -32,7 +32,7 @@ from pytest_modelbench.recording import Recorder
 from pytest_modelbench.report_files import ReportFiles, mistakes_in
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
 from pytest_modelbench.reports.record import Record, environment, expected_gate
-from pytest_modelbench.results import GateResult, Verdict
+from pytest_modelbench.results import GateResult, Verdict, json_object
 from pytest_modelbench.session import BenchSession
 from pytest_modelbench.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.settings import Given, NamedSpec, Settings, differing_settings
@@ -259,11 +259,10 @@ class Judging:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the JSON report; a worker hands its part over instead."""
-        if self.machine is not None:
-            self.machine.let_go()
+        self.machine.let_go()
         data = self._session_data()
         if self.worker is not None:
-            self.config.workeroutput["modelbench"] = data  # type: ignore[attr-defined]
+            self.config.workeroutput["modelbench"] = json_object(data)  # type: ignore[attr-defined]
         if not self._writes():
             return
         self.record.add_session(data)
@@ -276,7 +275,7 @@ class Judging:
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
-        self.files.finish(session, self.record, self.settings, self.session.recorder)
+        self.files.finish(session, self.record, self.settings, self.session.recorder, self._report)
         self.exits.status = int(session.exitstatus)
 
     def _remember_durations(self) -> None:

@@ -113,8 +113,23 @@ class ReportFiles:
         self._saved_at = time.monotonic()
         self._saving_cost_s = self._saved_at - start
 
-    def finish(self, session: pytest.Session, record: Record, settings: Settings, recorder: Recorder | None) -> None:
-        """Write every file; one that cannot be written is told, and fails the run."""
+    def finish(
+        self,
+        session: pytest.Session,
+        record: Record,
+        settings: Settings,
+        recorder: Recorder | None,
+        report: Callable[[int], Mapping[str, Any]],
+    ) -> None:
+        """Write every file; one that cannot be written is told, and fails the run.
+
+        Args:
+            session: pytest's.
+            record: what is known of it.
+            settings: of the session.
+            recorder: of a contract, where one is recorded.
+            report: returns the JSON report for an exit status.
+        """
         why = "" if record.measured_anything() else "nothing was measured"
         why = why if record.complete(int(session.exitstatus)) else "the run did not come to its end"
         for name, one in self.wanted.items():
@@ -128,7 +143,7 @@ class ReportFiles:
                     write_report(found, one.path, what=one.what, ours=one.ours)
                     told = f"{one.what}: {one.given}"
                 else:
-                    write_report(record.to_json(int(session.exitstatus), settings.to_json()), one.path)
+                    write_report(report(int(session.exitstatus)), one.path)
                     told = f"{one.what}: {one.given}"
             except Exception as error:  # noqa: BLE001 - the other files are still to be written
                 told = f"ERROR: {one.flag}: cannot write {one.path}: {getattr(error, 'strerror', None) or error}"

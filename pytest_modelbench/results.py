@@ -276,7 +276,7 @@ def json_types(value: Any) -> Any:
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None  # NumPy's own is a float, and crosses no process
     if isinstance(value, dict):
         return json_object(value)
     if isinstance(value, list | tuple):

@@ -68,7 +68,8 @@ def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
     """The distilled and the pruned student keep the agreement; one forward pass of a few batches each."""
     report = reports["test_sla.py"]
     assert set(report["models"]["students"]) == {"distilled", "pruned"}
-    assert report["summary"]["pass"] == len(report["gates"]) == 50
+    assert len(report["gates"]) == 50
+    assert (report["summary"]["pass"], report["summary"]["reported"]) == (48, 2)
     assert report["models"]["teacher"]["forward_passes"] == 3
     assert report["tradeoff"]["axes"][0]["kpi"] == "top1_accuracy"
 
@@ -169,7 +170,8 @@ def test_fairness_suite(tmp_path: Path) -> None:
     suite = DIGITS.parent / "tabular_fairness"
     status, output, report = judge(tmp_path, suite=suite)
     assert status == 0, output
-    assert report["summary"]["pass"] == len(report["gates"]) == 6
+    assert len(report["gates"]) == 6
+    assert (report["summary"]["pass"], report["summary"]["reported"]) == (5, 1)
     status, output, report = judge(
         tmp_path, "--modelbench-student=pruned=diabetes.py:pruned_until_unfair", suite=suite
     )

@@ -193,7 +193,7 @@ def test_properties_for_junit(judge: Judge) -> None:
         ("value", "98"),
         ("unit", "%"),
         ("limit", ""),
-        ("verdict", "pass"),
+        ("verdict", "reported"),
     ]
     assert len(Path("junit.xml").read_text()) < 4000
 

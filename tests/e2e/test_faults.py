@@ -93,7 +93,7 @@ def the_others_stand(report: dict[str, object], reason: str) -> None:
         ("assert net.calls < 1000, 'worn out'", "student raised AssertionError on inputs of shape (1, 1): worn out"),
         ("if net.calls == 1000: os._exit(0)", "os._exit(0) was called: it would have ended pytest without a verdict"),
         ("if net.calls == 1000: time.sleep(3600)", "student or teacher did not return from a call within 5 s"),
-        ("if net.calls == 1000: raise SystemExit(0)", "SystemExit: 0 ("),
+        ("if net.calls == 1000: raise SystemExit(0)", "student raised SystemExit on inputs of shape (1, 1): 0"),
     ],
     ids=["raises", "os._exit", "blocks", "sys.exit"],
 )

@@ -177,7 +177,7 @@ def test_every_gate_at_once(judge: Judge) -> None:
     saved(judge, suite=suite)
     worse = "STUDENT = student(outputs=answers(20, nan_class=None), parameters=20_000, cost_ns=5e5)\n"
     run = ("--modelbench-baseline=before.json", "--modelbench-fail-on-regression=5%")
-    assert set(judge(suite, *run).verdicts.values()) == {"pass"}
+    assert set(judge(suite, *run).verdicts.values()) == {"pass", "reported"}
     finished = judge(suite, *run, more=worse)
     limits = {
         gate["kpi"]: {one["text"]: one["verdict"] for one in gate["limits"]} for gate in finished.report["gates"]
