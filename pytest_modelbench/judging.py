@@ -321,10 +321,11 @@ class Judging:
             return
         report = self._report(int(exitstatus))
         unlocked = [f"modelbench: {self.machine.unlocked}"] if self.machine.unlocked else []
+        ended = self.ended or int(exitstatus) == pytest.ExitCode.USAGE_ERROR
         show_summary(
             terminalreporter,
             report,
-            failures=[*passed_over_lines(self.config, report["gates"], ended=self.ended)],
+            failures=[*passed_over_lines(self.config, report["gates"], ended=ended)],
             warnings=[*same_names(report["models"]["students"]), *unlocked],
         )
         show_written(terminalreporter, self.files.written)

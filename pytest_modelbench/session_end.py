@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def must_fail(gates: Sequence[Mapping[str, Any]], config: pytest.Config, *, stri
         strict: whether `--modelbench-strict` was given.
         judged: whether any gate came to a verdict.
     """
-    return strict and (not judged or bool(not_run(gates)) or bool(passed_over(config)))
+    return strict and (not judged or bool(not_run(gates) or passed_over(config) or _out_of_reach(config)))
 
 
 def passed_over_lines(config: pytest.Config, gates: Sequence[Mapping[str, Any]], *, ended: bool) -> Iterator[str]:
@@ -79,8 +80,9 @@ def passed_over_lines(config: pytest.Config, gates: Sequence[Mapping[str, Any]],
 
 
 def _out_of_reach(config: pytest.Config) -> Path | None:
-    file = config.rootpath.resolve() / "modelbench.toml"
-    given = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
+    file = Path(os.path.realpath(config.rootpath), "modelbench.toml")
+    there = config.invocation_params.dir
+    given = [Path(os.path.realpath(there / arg.partition("::")[0])) for arg in config.args]  # loops of links too
     reached = any(path == file or path in file.parents for path in given)
     return file if file.is_file() and not reached else None
 

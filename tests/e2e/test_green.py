@@ -146,13 +146,24 @@ def test_marker_of_the_users_own_is_left_alone(judge: Judge, pytester: pytest.Py
 
 
 def test_modelbench_toml_above_the_given_paths_is_told(judge: Judge, pytester: pytest.Pytester) -> None:
-    """Only a subfolder is run, and the file in the root folder is not part of it."""
+    """Only a subfolder is run, and the file in the root folder is not part of it: red, and a failure of strict runs."""
     pytester.makeini("[pytest]")
     pytester.path.joinpath("modelbench.toml").write_text('[kpi]\nparameters = "<= 50k"\n')
     finished = judge(GOOD, "test_sla.py")
     assert finished.result.ret == 0
     assert f"NOT RUN: {pytester.path / 'modelbench.toml'} lies above the given paths" in finished.text
+    assert judge(GOOD, "--modelbench-strict", "test_sla.py").result.ret == 1
     assert "lies above" not in judge(GOOD).text
+
+
+def test_path_that_cannot_be_read_is_pytests_own_error(judge: Judge, pytester: pytest.Pytester) -> None:
+    """A link that leads to itself has pytest's line, and no traceback of ours."""
+    pytester.path.joinpath("loop.toml").symlink_to("loop.toml")
+    finished = judge(GOOD, "loop.toml")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "file or directory not found: loop.toml" in finished.text
+    assert "Traceback" not in finished.text
+    assert "NOT RUN" not in finished.text
 
 
 @pytest.mark.parametrize(
