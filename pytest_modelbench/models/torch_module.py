@@ -62,6 +62,8 @@ class TorchModel(Model):
         self.computes_here = self.device.type == "cpu"
         floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point() and tensor.element_size() > 1]
         self.dtype = floating[0] if floating else torch.float32
+        known = any(one.is_floating_point() for one in module.parameters())
+        self._computes_in = self.dtype if known else None  # buffers alone may be unpacked into another type
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -95,17 +97,25 @@ class TorchModel(Model):
         return call
 
     def to_device(self, leaf: Any) -> Any:
-        """Return an array or tensor as a tensor on the module's device, floats in the module's type.
+        """Return an array or tensor as a tensor on the module's device, floats in the type of its parameters.
 
-        Other types stay: ids of an embedding are whole numbers, and masks are booleans.
+        Other types stay: ids of an embedding are whole numbers, and masks are booleans. Of a module without
+        parameters nobody knows what it computes in: tensors stay as they are, and arrays become floats of 32 bits
+        unless its buffers have 64.
         """
         if isinstance(leaf, torch.Tensor):
-            return leaf.to(self.device, self.dtype if leaf.is_floating_point() else leaf.dtype)
+            return leaf.to(self.device, self._computes_in if leaf.is_floating_point() else leaf.dtype)
         try:
             tensor = torch.as_tensor(leaf.to_numpy() if hasattr(leaf, "to_numpy") else np.asarray(leaf))
         except TypeError:
             return leaf  # not numeric (a list of texts): the module knows what to do with it
-        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+        usual = torch.float64 if self.dtype == torch.float64 else torch.float32
+        wanted = (self._computes_in or usual) if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(self.device, wanted)
+
+    @property
+    def _casts(self) -> bool:
+        return self._computes_in in _CAST_TO
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Explain what an exported program's shapes or the type of the inputs have to do with it."""
@@ -120,7 +130,8 @@ class TorchModel(Model):
                 "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
             )
         types = {str(getattr(leaf, "dtype", "no type")).removeprefix("torch.") for leaf in leaves(inputs)}
-        if types <= _WHOLE and any(word in message for word in ("dtype", "scalar type", "type (")):
+        told = any(word in message for word in ("dtype", "scalar type", "type ("))
+        if told and (types <= _WHOLE or self._computes_in is None):
             name = _name_of(self.dtype)
             return (
                 f"The inputs are {' and '.join(sorted(types))}, and the model computes in {name}: convert them, or "
@@ -273,7 +284,7 @@ class TorchModel(Model):
             "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "device": str(self.device),
             "dtype": _name_of(self.dtype),
-            **({"inputs": f"floating-point inputs cast to {_name_of(self.dtype)}"} if self.dtype in _CAST_TO else {}),
+            **({"inputs": f"floating-point inputs cast to {_name_of(self.dtype)}"} if self._casts else {}),
         }
 
 

@@ -81,3 +81,25 @@ def test_images_of_bytes_are_told_what_to_write(inputs: Any) -> None:
         ModelError, match=r"inputs are uint8, and the model computes in float32: convert them, or write "
     ):
         TorchModel(convolving(), "student")(inputs)
+
+
+class Unpacking(nn.Module):
+    """Weights of eight bits with scales of half precision, unpacked into floats of 32 bits, as GPTQ's kernels may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randint(-9, 9, (3, 8), dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(3, 1, dtype=torch.float16))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(inputs, self.get_buffer("weight").float() * self.get_buffer("scale").float())
+
+
+@pytest.mark.parametrize("inputs", [torch.rand(2, 8), np.random.default_rng(0).random((2, 8))])
+def test_buffers_alone_do_not_say_what_a_model_computes_in(inputs: Any) -> None:
+    """Scales of half precision make no half-precision model; the failure of a real one names dtype=."""
+    model = TorchModel(Unpacking(), "student")
+    assert model(inputs).dtype == torch.float32
+    assert "inputs" not in model.describe()
+    with pytest.raises(ModelError, match=r"write EvalData\(\.\.\., dtype='float16'\)"):
+        model(torch.rand(2, 8, dtype=torch.float16))
