@@ -29,6 +29,7 @@ class TeacherGuard:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
         """Make a student that changed its teacher an error of every test that uses it."""
+        __tracebackhide__ = True
         if "teacher_model" not in fixturedef.argnames or not _makes_student(fixturedef, request):
             return (yield)
         teacher = request.getfixturevalue("teacher_model")

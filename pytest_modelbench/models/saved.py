@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, shown
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Model
@@ -72,8 +72,12 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     path = Path(saved.path)
     if saved.path.startswith(HUB):
         return _load("Hugging Face", saved.path, loading)
-    if not path.exists():
-        raise ModelError(f"{loading.name} is {saved.path!r}, and there is no such file. Known are {KNOWN}")
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL
+        there = False
+    if not there:
+        raise ModelError(f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {KNOWN}")
     return _load(_format_of(path, loading.name), str(path), loading)
 
 

@@ -95,3 +95,17 @@ def student_model(): return net()
 """
     found = judge(GATE, fakes=conftest).gate("top1_accuracy")
     assert found["notes"] == ["student and the teacher have equal content: the model is compared with itself"]
+
+
+def test_student_that_cannot_be_made_has_its_own_traceback(judge: Judge) -> None:
+    """A fixture that takes the teacher and raises is told by the user's frames alone."""
+    conftest = f"""{DATA}
+@pytest.fixture(scope="session")
+def teacher_model(): return net()
+
+@pytest.fixture(scope="session")
+def student_model(teacher_model): raise RuntimeError("no weights")
+"""
+    finished = judge(GATE, fakes=conftest)
+    assert "RuntimeError: no weights" in finished.text
+    assert "teacher_guard" not in finished.text

@@ -20,7 +20,7 @@ from pytest_modelbench.errors import ModelError, UsageMistake
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.locate import build, locate
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import Filled, Loading, SavedModel
+from pytest_modelbench.models.saved import Filled, Loading, SavedModel, load_saved
 from pytest_modelbench.settings import NamedSpec
 
 BATCH = torch.linspace(-1, 1, 12).reshape(3, 4)
@@ -242,3 +242,10 @@ def test_frozen_torchscript_counts_its_constants(tmp_path: Path) -> None:
     assert not model.unsure()
     count = model.count_parameters()
     assert (count.total, count.elsewhere) == (sum(p.numel() for p in net().parameters()),) * 2
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_path_that_no_file_can_have_is_told(name: str) -> None:
+    """A name that is too long for a file, or holds a NUL, is no such file."""
+    with pytest.raises(ModelError, match="and there is no such file"):
+        load_saved(SavedModel(name), Loading(name="student"))
