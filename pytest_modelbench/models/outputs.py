@@ -215,13 +215,18 @@ def output_array(output: Any) -> npt.NDArray[Any]:
     """Return the array of an output, whose values can be compared.
 
     Raises:
-        ModelError: as for `as_array`; complex numbers, which have no order; values that are masked out.
+        ModelError: as for `as_array`; complex numbers, which have no order; dates and records; values that are
+            masked out.
     """
     if isinstance(output, np.ma.MaskedArray) and np.ma.is_masked(output):
         raise ModelError("expected an array, found a masked array with masked values. Fill them: output.filled(0)")
     array = as_array(output)
     if array.dtype.kind == "c":
         raise ModelError("expected real numbers, found complex ones, which have no order. Return abs(output)")
+    if array.dtype.kind in "mMV":
+        raise ModelError(
+            f"expected numbers or labels, found values of type {array.dtype}. Return one number or label each"
+        )
     return array
 
 

@@ -115,3 +115,12 @@ def test_sparse_inputs_reach_the_pipeline_as_they_are() -> None:
     estimator = make_pipeline(LogisticRegression()).fit(matrix, [1, 0, 1, 0])
     model = adapt(estimator, Loading(name="student"))
     assert np.array_equal(output_array(model(matrix[1:3])), estimator.predict_proba(matrix[1:3]))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["datetime64[s]", "timedelta64[s]", [("a", "f4")]], ids=["dates", "spans", "records"]
+)
+def test_outputs_that_are_neither_numbers_nor_labels(dtype: Any) -> None:
+    """Dates and records are refused where an output becomes an array."""
+    with pytest.raises(ModelError, match="expected numbers or labels, found values of type"):
+        output_array(np.zeros(3, dtype=dtype))
