@@ -9,30 +9,14 @@ from typing import Any, Protocol
 
 from pytest_modelbench.gates import Gate
 from pytest_modelbench.kpis.efficiency import PERCENTILES
-from pytest_modelbench.settings import Settings
+from pytest_modelbench.sharing import Planned as Shared
 from pytest_modelbench.units import humanise
 
 PASSES = frozenset({"outputs", "predictions"})
 
 
-class Planned(Protocol):
+class Planned(Shared, Protocol):
     """What the plan knows of an item (see `session.ItemPlan`)."""
-
-    @property
-    def student(self) -> str:
-        """The student's label."""
-
-    @property
-    def gates(self) -> tuple[Gate, ...]:
-        """The item's gates."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that hold for it."""
-
-    @property
-    def home(self) -> tuple[str, ...]:
-        """Where its models and data come from."""
 
     @property
     def suite(self) -> str:
