@@ -93,6 +93,7 @@ class ReportFiles:
     def begin(self) -> None:
         """Write a report that says `complete: false`, before anything of the user's runs: it may end the process."""
         self.save_now()
+        self._saving_cost_s = 0.0  # the first one also looks at the machine, which later ones need not
 
     def save_so_far(self) -> None:
         """Write what is known by now, for when the process ends before its time.
