@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 from suites import Judge
 
@@ -48,6 +50,17 @@ def test_process_that_ended_past_pytest(judge: Judge, capsys: pytest.CaptureFixt
         1,
         "report.json: the run did not come to its end: something ended its process while tests ran\n",
     )
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's exit() can be watched")
+def test_c_library_that_ends_the_process(judge: Judge) -> None:
+    """The C library's exit() is no green run, whatever its status; what was judged before is on the disk."""
+    leaves = "import ctypes\ndef test_leaves(): ctypes.CDLL(None).exit(0)\n"
+    finished = judge(GATE.format("50k") + leaves, process=True)
+    assert finished.result.ret == 1
+    assert "the C library's exit() was called" in finished.text
+    assert finished.report["complete"] is False
+    assert finished.gate("parameters")["verdict"] == "pass"
 
 
 def test_missing_report(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
