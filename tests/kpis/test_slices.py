@@ -11,12 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import evidence
+from tables import FixedSources, evidence
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates import read_gate
-from pytest_modelbench.probes.own_rounds import OwnRounds
 from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.paired import tango_interval
@@ -172,11 +171,11 @@ def test_regression_has_no_classes(kpi: str) -> None:
         evidence(kpi, student=values + 9, teacher=values, targets=values, data=data)
 
 
-class Rules:
+class Rules(FixedSources):
     """A teacher that is always right, a student that is wrong from number 800 on; samples say their number."""
 
     def __init__(self, data: EvalData) -> None:
-        self._data = data
+        super().__init__(None, None, data)
 
     def candidate(self, role: str) -> Any:
         def answer(batch: Any) -> Any:
@@ -191,18 +190,6 @@ class Rules:
             return np.where((np.asarray(age) >= 800) & (role == "student"), 1, 0)
 
         return FakeModel(answer)
-
-    def has(self, role: str) -> bool:
-        return role == "teacher"
-
-    def data(self) -> Any:
-        return self._data
-
-    def recorded(self, kpi: str) -> Mapping[str, float]:
-        return {}
-
-    def own_rounds(self) -> OwnRounds:
-        return OwnRounds(seconds=None, iterations=1, enabled=False)
 
 
 def weak_slice(inputs: Any, **options: Any) -> Any:
