@@ -42,8 +42,8 @@ def measure(name: str, mode: str, seconds: float) -> dict[str, float]:
     """Time two separately built copies against each other in this process."""
     import torch
 
-    from pytest_modelbench.models.torch_module import TorchModel
-    from pytest_modelbench.probes.timing import TimingSettings, measure_timing
+    from pytest_modelbench.models.adapters.torch_module import TorchModel
+    from pytest_modelbench.probes.timing.engine import TimingSettings, measure_timing
     from pytest_modelbench.stats.clustered import compare_medians
 
     torch.set_num_threads(1)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.models.function import CallableModel
-from pytest_modelbench.probes.energy import EnergyMeasurement, EnergySettings, measure_energy
-from pytest_modelbench.probes.energy_source import CodeCarbonSource
+from pytest_modelbench.models.adapters.function import CallableModel
+from pytest_modelbench.probes.cost.energy import EnergyMeasurement, EnergySettings, measure_energy
+from pytest_modelbench.probes.cost.energy_source import CodeCarbonSource
 
 TEACHER_STEPS = 80
 SHARES = (0.1, 0.25, 0.5)

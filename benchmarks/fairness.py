@@ -20,9 +20,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.probes.own_rounds import OwnRounds
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings
 
 PEOPLE, CONFIDENCE, PLANTED, GAPS = 4000, 0.95, 0.05, (0.0, 0.05)

@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel, ResNetConfig, ResNetForImageClassification
 
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.flops import count_flops
+from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.cost.flops import count_flops
 
 
 class Attention(nn.Module):

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbench.models.function import CallableModel
-from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.models.adapters.function import CallableModel
+from pytest_modelbench.probes.timing.engine import TimingMeasurement, TimingSettings, measure_timing
 
 PAIRS = 5
 ROUNDS = 20_000

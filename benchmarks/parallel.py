@@ -36,7 +36,7 @@ def around(function, before, after):
     return noted
 
 def pytest_configure():
-    from pytest_modelbench import machine_lock, timed
+    from pytest_modelbench.bench import machine_lock, timed_run as timed
     timed.measure_timing = around(timed.measure_timing, "alone", "over")
     lock = machine_lock.MachineLock
     take, give = lock._take_share, lock._give_share_back

@@ -33,16 +33,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.gates import read_gate
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.suites import entries
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.own_rounds import OwnRounds
-from pytest_modelbench.probes.resident import PeakMeter
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.probes.cost.resident import PeakMeter
+from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.cells import CellSums
-from pytest_modelbench.suites import entries
 
 CLASSES, BATCH = 10, 1024
 FEW_ROWS = 100_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS
-from pytest_modelbench.sla_schema import sla_schema
 
 ROOT = Path(__file__).parent.parent
 

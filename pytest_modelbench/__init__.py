@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_modelbench.access import KpiAccess
-    from pytest_modelbench.cases import register_edge_case
+    from pytest_modelbench.data.case_names import register_edge_case
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.errors import (
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
         NotApplicable,
         UsageMistake,
     )
-    from pytest_modelbench.metamorphic import directional, invariance
+    from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.models.fake import FakeClock, FakeModel
+    from pytest_modelbench.plugin.kpi_access import KpiAccess
+    from pytest_modelbench.plugin.metamorphic import directional, invariance
 
 __version__ = "0.1.0"
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from pytest_modelbench.cli import main
+from pytest_modelbench.commands.cli import main
 
 sys.exit(main())

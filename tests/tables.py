@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.probes.own_rounds import OwnRounds
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.session import BenchSession, ItemPlan
 from pytest_modelbench.settings import Settings
 
 RNG = np.random.default_rng(0)

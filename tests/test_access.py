@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_modelbench.access import _number
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.plugin.kpi_access import _number
 
 
 class Odd:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from suites import Judge
 
-from pytest_modelbench.bargains import Bargain
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates import gate_needs, read_gate
+from pytest_modelbench.gates.gate import gate_needs, read_gate
+from pytest_modelbench.grammar.conditional import Bargain
 
 BARGAIN = "drop <= 3 pp if parameters reduction >= 75%, else drop <= 1 pp"
 GATE = f"""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench import children
-from pytest_modelbench.children import child_command, run_child
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.left_out import plugins_left_out
-from pytest_modelbench.probes.launch import LaunchRequest
+from pytest_modelbench.plugin import child_run as children
+from pytest_modelbench.plugin.child_run import child_command, run_child
+from pytest_modelbench.plugin.left_out import plugins_left_out
+from pytest_modelbench.probes.cost.launch import LaunchRequest
 
 PLAIN = "def test_plain(): ..."
 

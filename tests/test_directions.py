@@ -8,11 +8,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_modelbench.directions import is_reversed
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.limits import BoundLimit, Limit, bind_limit
-from pytest_modelbench.units import Quantity
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.grammar.directions import is_reversed
+from pytest_modelbench.grammar.limits import BoundLimit, Limit, bind_limit
+from pytest_modelbench.grammar.units import Quantity
 
 JUDGED = {
     "value": lambda t, s: s,

@@ -13,12 +13,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from pytest_modelbench.bench.handover import Handover
+from pytest_modelbench.bench.machine_lock import KEPT_S, Machine, MachineLock, lock_folder
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.handover import Handover
-from pytest_modelbench.machine_lock import KEPT_S, Machine, MachineLock, lock_folder
-from pytest_modelbench.probes.predictions import Outputs
-from pytest_modelbench.probes.timing import TimingMeasurement
-from pytest_modelbench.probes.travel import pack_outputs, pack_timing, read_arrays, unpack_outputs, unpack_timing
+from pytest_modelbench.probes.answers.predictions import Outputs
+from pytest_modelbench.probes.timing.engine import TimingMeasurement
+from pytest_modelbench.probes.wire import pack_outputs, pack_timing, read_arrays, unpack_outputs, unpack_timing
 
 TIMING = TimingMeasurement(
     series={
@@ -163,7 +163,7 @@ def test_run_inside_of_a_run_does_not_wait_for_itself(tmp_path: Path) -> None:
 def test_young_share_is_kept_for_the_next_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken once for many cheap items; given back when it is old, when it is asked for, and for a measurement."""
     now = [0.0]
-    monkeypatch.setattr("pytest_modelbench.machine_lock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pytest_modelbench.bench.machine_lock.time.monotonic", lambda: now[0])
     lock = MachineLock(tmp_path / "lock.db")
     take = Mock(side_effect=lock._take_share)
     monkeypatch.setattr(lock, "_take_share", take)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake
-from pytest_modelbench.limits import OPERATORS, SUBJECTS, BoundLimit, Limit, bind_limit, parse_limit
-from pytest_modelbench.units import Quantity
+from pytest_modelbench.grammar.limits import OPERATORS, SUBJECTS, BoundLimit, Limit, bind_limit, parse_limit
+from pytest_modelbench.grammar.units import Quantity
 
 SHARE = (0.0, 100.0)
 TIME = (0.0, math.inf)

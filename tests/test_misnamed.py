@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbench.misnamed import is_sla, looks_meant, misnamed
+from pytest_modelbench.plugin.misnamed import is_sla, looks_meant, misnamed
 
 
 @pytest.mark.parametrize(

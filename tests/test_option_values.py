@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbench.option_values import Number, at_home, regression, unprintable, written_to
+from pytest_modelbench.grammar.option_values import Number, at_home, regression, unprintable, written_to
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.settings import Given, check_typed, resolve_settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.readable import regular_file, why_unreadable
+from pytest_modelbench.store.readable import regular_file, why_unreadable
 
 
 def test_regular_file_is_returned(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.settings import Given, NamedSpec, Settings, parse_spec, resolve_settings
+from pytest_modelbench.models.named import NamedSpec, parse_spec
+from pytest_modelbench.settings import Given, Settings, resolve_settings
 
 
 def places(command_line: dict[str, Any], ini: dict[str, Any]) -> list[Given]:

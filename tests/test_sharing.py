@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_modelbench.gates import Gate, read_gate
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import Gate, read_gate
+from pytest_modelbench.gates.sharing import SharingIndex
 from pytest_modelbench.settings import Settings
-from pytest_modelbench.sharing import SharingIndex
 
 
 def plan(name: str, *gates: Gate, **more: Any) -> ItemPlan:

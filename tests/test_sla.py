@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import pytest_modelbench
 from pytest_modelbench.data import evaldata
 from pytest_modelbench.data.arguments import OUTPUTS, TASKS
-from pytest_modelbench.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, read_sla
-from pytest_modelbench.sla_schema import sla_schema
-from pytest_modelbench.toml_lines import line_of_each_key
+from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, read_sla
+from pytest_modelbench.gates.sla_schema import sla_schema
+from pytest_modelbench.gates.toml_lines import line_of_each_key
 
 WHOLE = """\
 # the agreement

@@ -46,9 +46,9 @@ HEAVY = [
     "psutil",
     "joblib",
     "safetensors",
-    "pytest_modelbench.session",
-    "pytest_modelbench.judging",
-    "pytest_modelbench.gates",
+    "pytest_modelbench.bench.session",
+    "pytest_modelbench.plugin.judging",
+    "pytest_modelbench.gates.gate",
     "pytest_modelbench.settings",
 ]
 

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from suites import read_report
 
-from pytest_modelbench.cli import main, templates
-from pytest_modelbench.sla_schema import sla_schema
+from pytest_modelbench.commands.cli import main, templates
+from pytest_modelbench.gates.sla_schema import sla_schema
 
 
 @pytest.mark.parametrize("name", sorted(templates()))

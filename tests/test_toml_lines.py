@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbench.toml_lines import depth, line_of_each_key, paths
+from pytest_modelbench.gates.toml_lines import depth, line_of_each_key, paths
 
 Path = tuple[str, ...]
 VALUES = (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.units import Quantity, dimension_of, humanise, parse_quantity, readable, unknown_unit
+from pytest_modelbench.grammar.units import Quantity, dimension_of, humanise, parse_quantity, readable, unknown_unit
 
 UNITS = (
     "ns",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.bench.verdicts import judge, judge_limit
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.limits import BoundLimit, bind_limit, parse_limit
+from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading, Verdict
-from pytest_modelbench.verdicts import judge, judge_limit
 
 
 def bound(text: str, unit: str = "ms", better: str = "lower") -> BoundLimit:

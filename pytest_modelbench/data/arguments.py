@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.data.arrays import is_sparse, is_tensor
 from pytest_modelbench.data.missing import as_values, missing_of
 from pytest_modelbench.errors import DataError, shown
-from pytest_modelbench.models.outputs import is_sparse, is_tensor
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
 OUTPUTS = ("logits", "probabilities", "labels", "values")

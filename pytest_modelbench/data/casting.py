@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modelbench.data.arrays import is_tensor, map_tree, number_parts
 from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.errors import DataError, shown
-from pytest_modelbench.models.outputs import is_tensor, map_tree, number_parts
 
 INPUT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 

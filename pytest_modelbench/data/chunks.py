@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.data.arguments import check_inputs, check_targets
+from pytest_modelbench.data.arrays import is_tensor, join, rows, shapes, take
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.errors import DataError, ModelbenchError, cause_of
-from pytest_modelbench.models.outputs import is_tensor, join, rows, shapes, take
 
 Chunk = tuple[Any, Any]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.arrays import duplicate, leaves, rows, take
 from pytest_modelbench.data.chunks import guarded
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import duplicate, leaves, rows, take
 
 MOST_ALIKE = 16
 MOST_BY_SIZE = 256

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.cases import BUILT_IN
-from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import DataError, NotApplicable, cause_of
-from pytest_modelbench.models.outputs import (
+from pytest_modelbench.data.arrays import (
     as_array,
     duplicate,
     is_tensor,
@@ -23,6 +20,9 @@ from pytest_modelbench.models.outputs import (
     rows,
     take,
 )
+from pytest_modelbench.data.case_names import BUILT_IN
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import DataError, NotApplicable, cause_of
 
 ROWS = 8
 ODD_ROWS = 7

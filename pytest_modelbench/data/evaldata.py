@@ -21,6 +21,7 @@ from pytest_modelbench.data.arguments import (
     check_sequence,
     refuse_missing,
 )
+from pytest_modelbench.data.arrays import rows, shapes
 from pytest_modelbench.data.casting import CastSource, check_dtype
 from pytest_modelbench.data.chunks import Chunk, Source, guarded
 from pytest_modelbench.data.columns import Columns
@@ -31,7 +32,6 @@ from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
 from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import rows, shapes
 
 _serial = itertools.count(1)
 

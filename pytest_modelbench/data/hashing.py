@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.arrays import as_array, is_sparse, is_tensor, leaves, sparse_parts, take
 from pytest_modelbench.errors import ModelError
-from pytest_modelbench.models.outputs import as_array, is_sparse, is_tensor, leaves, sparse_parts, take
 
 _LARGE_BYTES = 1 << 16
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_modelbench.data.arrays import number_parts
 from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import number_parts
 
 
 class HuggingFaceSource(Source):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.models.outputs import as_array, is_tensor
+from pytest_modelbench.data.arrays import as_array, is_tensor
 
 Array = npt.NDArray[Any]
 MISSING_TEXTS = ("nan", "NaN", "<NA>", "NaT")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_modelbench.data.arrays import rows
 from pytest_modelbench.data.hashing import batch_hash
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import rows
 
 
 class Readings:

@@ -8,12 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.data.arguments import check_inputs, check_targets
-from pytest_modelbench.data.chunks import Chunk, Source, counted, length_of, resize, split_batch
-from pytest_modelbench.data.columns import Columns
-from pytest_modelbench.data.huggingface import HuggingFaceSource, is_huggingface
-from pytest_modelbench.data.loaders import LoaderSource
-from pytest_modelbench.errors import DataError, message_of
-from pytest_modelbench.models.outputs import (
+from pytest_modelbench.data.arrays import (
     count_rows,
     duplicate,
     is_sparse,
@@ -24,6 +19,11 @@ from pytest_modelbench.models.outputs import (
     shapes,
     take,
 )
+from pytest_modelbench.data.chunks import Chunk, Source, counted, length_of, resize, split_batch
+from pytest_modelbench.data.columns import Columns
+from pytest_modelbench.data.huggingface import HuggingFaceSource, is_huggingface
+from pytest_modelbench.data.loaders import LoaderSource
+from pytest_modelbench.errors import DataError, message_of
 
 
 class ArraySource(Source):

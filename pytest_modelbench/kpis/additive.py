@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.probes.columns import slices
-from pytest_modelbench.probes.meaning import Predictions
+from pytest_modelbench.probes.answers.columns import slices
+from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, Sums, resamples_for
 from pytest_modelbench.stats.paired import percentiles
-from pytest_modelbench.units import humanise
 
 
 @dataclass(frozen=True, kw_only=True)

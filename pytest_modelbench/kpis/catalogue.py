@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake, shown
-from pytest_modelbench.kpis import efficiency, fairness, footprint, quality, reliability
+from pytest_modelbench.grammar.option_values import unprintable
+from pytest_modelbench.kpis.accuracy import rows as quality
+from pytest_modelbench.kpis.fairness import rows as fairness
+from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import UNBOUNDED, Kpi
-from pytest_modelbench.option_values import unprintable
+from pytest_modelbench.kpis.speed import rows as efficiency
+from pytest_modelbench.kpis.stability import rows as reliability
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 CATALOGUE: Mapping[str, Kpi] = {
@@ -94,7 +98,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         method="kpi.record() in the test's body" if metric is None else "paired bootstrap by sample",
         source="the test suite",
         probe="record" if metric is None else "predictions",
-        derive="derive_metrics:recorded" if metric is None else "derive_metrics:own_metric",
+        derive="accuracy.metrics:recorded" if metric is None else "accuracy.metrics:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
         options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,

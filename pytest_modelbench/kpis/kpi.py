@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.models.base import Artefact, ParameterCount
-    from pytest_modelbench.probes.carbon import Grid
-    from pytest_modelbench.probes.energy import EnergyMeasurement
-    from pytest_modelbench.probes.flops import FlopCount
-    from pytest_modelbench.probes.launch import Launch
-    from pytest_modelbench.probes.layers import LayerRange
-    from pytest_modelbench.probes.meaning import Predictions
-    from pytest_modelbench.probes.predictions import Outputs
-    from pytest_modelbench.probes.profile import Profile
-    from pytest_modelbench.probes.stability import Variant
-    from pytest_modelbench.probes.timing import TimingMeasurement
+    from pytest_modelbench.probes.answers.layers import LayerRange
+    from pytest_modelbench.probes.answers.meaning import Predictions
+    from pytest_modelbench.probes.answers.predictions import Outputs
+    from pytest_modelbench.probes.answers.stability import Variant
+    from pytest_modelbench.probes.cost.carbon import Grid
+    from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+    from pytest_modelbench.probes.cost.flops import FlopCount
+    from pytest_modelbench.probes.cost.launch import Launch
+    from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.timing.engine import TimingMeasurement
     from pytest_modelbench.results import Evidence
     from pytest_modelbench.stats.cells import IntArray
 

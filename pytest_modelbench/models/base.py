@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_modelbench.data.arrays import shapes
 from pytest_modelbench.errors import ModelError, NotApplicable, message_of
-from pytest_modelbench.models.outputs import shapes
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase

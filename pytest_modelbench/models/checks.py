@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.errors import CheckFailure, ModelError, NotApplicable, UsageMistake
-from pytest_modelbench.models.outputs import (
+from pytest_modelbench.data.arrays import (
     content,
     duplicate,
     leaves,
@@ -18,10 +17,10 @@ from pytest_modelbench.models.outputs import (
     select_output,
     shapes,
 )
+from pytest_modelbench.errors import CheckFailure, ModelError, NotApplicable, UsageMistake
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
-    from pytest_modelbench.models.base import Model
 
 TOLERANCE = 1e-3
 _SHOWN_ROWS = 3
@@ -30,7 +29,19 @@ Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
-def check_finite(model: Model, case: EdgeCase, tolerance: float = TOLERANCE) -> None:
+class Checked(Protocol):
+    """What a check asks of a model."""
+
+    name: str
+
+    def __call__(self, inputs: Any) -> Any:
+        """Return the outputs for a batch."""
+
+    def wrote_into(self, inputs: Any) -> ModelError:
+        """Return the error of a model that changes the inputs it is given."""
+
+
+def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -> None:
     """Check that a model answers an edge case with finite numbers, one row for each sample.
 
     A row must be finite where its input is finite and the teacher's answer is finite. A row that holds a real
@@ -177,7 +188,7 @@ def _apart(answers: _Answers) -> Array:
 class _Answers:
     """What one model answers; `known` is False where there is no such model."""
 
-    def __init__(self, model: Model | None, case: EdgeCase) -> None:
+    def __init__(self, model: Checked | None, case: EdgeCase) -> None:
         self.case = case
         self.known = model is not None
         self.raised: str | None = None

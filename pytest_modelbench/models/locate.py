@@ -19,9 +19,9 @@ from types import ModuleType
 from typing import Any
 
 from pytest_modelbench.errors import ModelError, UsageMistake, cause_of, message_of, shown, visible
+from pytest_modelbench.grammar.option_values import at_home
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.saved import HUB, Filled, SavedModel
-from pytest_modelbench.option_values import at_home
-from pytest_modelbench.settings import NamedSpec
 
 _LONGEST = 300
 _FACTORY = re.compile(r"(?P<source>.+?):(?P<attribute>[A-Za-z_][\w.]*)(?:@(?P<weights>.+))?")

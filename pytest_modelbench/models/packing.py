@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_modelbench.data.arrays import leaves
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.holders import Held, graph_constants
-from pytest_modelbench.models.outputs import leaves
 
 _BITS = 4
 """The fewest bits that a packed weight is taken to have, where only a bound is asked for."""

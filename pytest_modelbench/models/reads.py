@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from pytest_modelbench.models.outputs import leaves
+from pytest_modelbench.data.arrays import leaves
 
 _PRODUCTS = {str(operator).partition(".")[2] for operator in flop_registry} | {
     *(

@@ -25,21 +25,22 @@ class AdapterEntry:
 
 ADAPTERS: dict[str, AdapterEntry] = {
     "torch": AdapterEntry(
-        base="torch.nn:Module", adapter="pytest_modelbench.models.torch_module:TorchModel", takes_device=True
+        base="torch.nn:Module", adapter="pytest_modelbench.models.adapters.torch_module:TorchModel", takes_device=True
     ),
     "exported": AdapterEntry(
         base="torch.export:ExportedProgram",
-        adapter="pytest_modelbench.models.saved_torch:from_program",
+        adapter="pytest_modelbench.models.adapters.saved_torch:from_program",
         takes_device=True,
     ),
     "sklearn": AdapterEntry(
-        base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.sklearn_estimator:SklearnModel"
+        base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.adapters.sklearn_estimator:SklearnModel"
     ),
     "pipeline": AdapterEntry(
-        base="transformers.pipelines.base:Pipeline", adapter="pytest_modelbench.models.huggingface:PipelineModel"
+        base="transformers.pipelines.base:Pipeline",
+        adapter="pytest_modelbench.models.adapters.huggingface:PipelineModel",
     ),
 }
-_CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.function:CallableModel")
+_CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.adapters.function:CallableModel")
 
 
 def adapt(candidate: Any, loading: Loading) -> Model:

@@ -111,7 +111,7 @@ def _load(name: str, path: str, loading: Loading) -> Model:
 
 def _function(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(f"pytest_modelbench.models.{module}"), name)
+    return getattr(importlib.import_module(f"pytest_modelbench.models.adapters.{module}"), name)
 
 
 def _format_of(path: Path, name: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.models.adapters.fake import FakeModel
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.fake import FakeModel
 
 COMPUTE_ROUNDS, COMPUTE_SIDE = 12, 96
 MEMORY_BYTES = 8 * 2**20

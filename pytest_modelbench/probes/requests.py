@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pytest_modelbench.probes.launch import LaunchRequest
-from pytest_modelbench.probes.processes import TimingRequest
+from pytest_modelbench.probes.cost.launch import LaunchRequest
+from pytest_modelbench.probes.timing.processes import TimingRequest
 
 Request = TimingRequest | LaunchRequest
 _KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (TimingRequest, LaunchRequest)}

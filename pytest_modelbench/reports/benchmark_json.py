@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_modelbench.gates import TimingSetup
+from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 
 def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setup: str) -> list[dict[str, Any]]:

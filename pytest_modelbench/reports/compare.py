@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbench.grammar.formats import format_interval, format_judged, marked
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.reports.causes import some
 from pytest_modelbench.reports.layout import line
@@ -18,7 +19,6 @@ from pytest_modelbench.results import Estimate, Reading
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.baseline import Baseline, Entry, Measured, reading_of, reference_of, worse_than
 from pytest_modelbench.store.contract import HARDWARE
-from pytest_modelbench.verdicts import format_interval, format_judged, marked
 
 BARE_NOISE = 0.1
 """How far two processes on one machine may time the same model apart (docs/measured.md, regressions)."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
 from pytest_modelbench.reports.layout import line
 from pytest_modelbench.reports.terminal import PILLARS, render_table
 from pytest_modelbench.results import Reading
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import RecordedReading
-from pytest_modelbench.verdicts import ESTIMATED, format_interval, format_judged, marked
 
 
 def render_contract(contract: Contract, *, width: int, colour: bool) -> str:

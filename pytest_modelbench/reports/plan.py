@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_modelbench.gates import Gate
-from pytest_modelbench.kpis.efficiency import PERCENTILES
-from pytest_modelbench.sharing import Planned as Shared
-from pytest_modelbench.units import humanise
+from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.sharing import Planned as Shared
+from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.kpis.speed.rows import PERCENTILES
 
 PASSES = frozenset({"outputs", "predictions"})
 

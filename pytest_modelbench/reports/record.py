@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
-import os
-import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.reports.diagnosis import diagnose
 from pytest_modelbench.reports.distillation import distillation
 from pytest_modelbench.reports.tradeoff import tradeoff
@@ -193,45 +189,3 @@ def expected_gate(
         "breakdown": [],
         "worker": None,
     }
-
-
-def environment(*, final: bool = True) -> dict[str, Any]:
-    """Describe machine and software, without starting a process; libraries only where they are installed.
-
-    Naming a GPU starts the driver, so it is left out until the end where nothing else has started it.
-    """
-    packages = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
-    found: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "logical_cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in packages},
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        found["torch_threads"] = torch.get_num_threads()
-        found["gpu"] = torch.cuda.get_device_name() if _gpu_in_use(torch, final) else None
-    return found
-
-
-def _gpu_in_use(torch: Any, final: bool) -> bool:
-    return bool(torch.cuda.is_initialized() or (final and torch.cuda.is_available()))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )

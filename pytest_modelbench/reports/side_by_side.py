@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modelbench.grammar.formats import ESTIMATED, format_judged, marked
 from pytest_modelbench.reports.causes import WORDS
 from pytest_modelbench.reports.layout import Cell, Column, Row, table
 from pytest_modelbench.results import Verdict
-from pytest_modelbench.verdicts import ESTIMATED, format_judged, marked
 
 MOST_SIDE_BY_SIDE = 4
 """Students in one table of what distilling gained; further ones have tables of their own."""

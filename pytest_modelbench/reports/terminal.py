@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
 from pytest_modelbench.reports.causes import WORDS, advice_lines, cause_lines
 from pytest_modelbench.reports.layout import Cell, Column, Layout, Row, line, table
 from pytest_modelbench.reports.side_by_side import distillation_tables, tradeoff_table
 from pytest_modelbench.results import Verdict
-from pytest_modelbench.verdicts import ESTIMATED, format_interval, format_judged, marked
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 LEAST_WAIT_TOLD = 0.01

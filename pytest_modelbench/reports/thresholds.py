@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates import read_gate
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.grammar.formats import ESTIMATED
+from pytest_modelbench.grammar.tiers import fitting
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
-from pytest_modelbench.tiers import fitting
-from pytest_modelbench.verdicts import ESTIMATED
 
 DIGITS = 5
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake, message_of, shown
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.readable import regular_file
 from pytest_modelbench.results import Estimate, Reading, Reference, json_object
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.forms import Form, are, has, is_reading, is_reference, is_table, is_text, maybe
+from pytest_modelbench.store.readable import regular_file
 
 SCHEMA_VERSION = "1"
 MOST_BYTES = 512 * 2**20

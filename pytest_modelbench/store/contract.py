@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, UsageMistake, message_of, shown
-from pytest_modelbench.probes.columns import Column, Flags, release, slices
-from pytest_modelbench.probes.predictions import Outputs
-from pytest_modelbench.readable import why_unreadable
+from pytest_modelbench.probes.answers.columns import Column, Flags, release, slices
+from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.results import json_object
 from pytest_modelbench.store.baseline import differing, reading_of, reference_of
+from pytest_modelbench.store.readable import why_unreadable
 from pytest_modelbench.store.recognising import TEXT
 from pytest_modelbench.store.recorded import (
     DIGEST,

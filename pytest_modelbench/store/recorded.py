@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.probes.columns import CHUNK_ROWS, release, slices
-from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.answers.columns import CHUNK_ROWS, release, slices
+from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.results import Reading, Reference, json_object
 from pytest_modelbench.store.forms import (
     Form,

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from pytest_modelbench.cases import BUILT_IN, GROUPS, register_edge_case
+from pytest_modelbench.data.arrays import as_array, rows
+from pytest_modelbench.data.case_names import BUILT_IN, GROUPS, register_edge_case
 from pytest_modelbench.data.edge_cases import EdgeCase, input_range, make_case
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake
-from pytest_modelbench.models.outputs import as_array, rows
 
 IMAGES = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 6 - 1
 TOKENS = {

@@ -19,9 +19,9 @@ from torch.utils.data import (
 )
 
 from pytest_modelbench import EvalData
+from pytest_modelbench.data.arrays import as_array, leaves
 from pytest_modelbench.data.evaldata import as_eval_data
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import as_array, leaves
 
 ROWS = 10
 INPUTS = np.arange(ROWS * 2, dtype=np.float32).reshape(ROWS, 2)

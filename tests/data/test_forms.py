@@ -14,12 +14,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.data.arrays import join, pick, rows
 from pytest_modelbench.data.evaldata import as_eval_data
 from pytest_modelbench.data.missing import as_values, missing_of
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.models.outputs import join, pick, rows
-from pytest_modelbench.probes.predictions import collect_outputs
-from pytest_modelbench.probes.stability import batch_variants
+from pytest_modelbench.probes.answers.predictions import collect_outputs
+from pytest_modelbench.probes.answers.stability import batch_variants
 
 ROWS = 12
 INPUTS = np.arange(ROWS * 2, dtype=np.float32).reshape(ROWS, 2)

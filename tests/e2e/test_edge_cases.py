@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from suites import Judge, read_report
 
-from pytest_modelbench.cases import BUILT_IN, GROUPS
+from pytest_modelbench.data.case_names import BUILT_IN, GROUPS
 
 EDGES = "def test_edges(student, edge_case): student.check_finite(edge_case)\n"
 LOG = """

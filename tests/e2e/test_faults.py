@@ -109,7 +109,7 @@ def test_model_that_leaks(judge: Judge) -> None:
     """A megabyte a call is told with its number, before the machine is out of memory."""
     little = """
 def pytest_configure():
-    from pytest_modelbench.probes import timing
+    from pytest_modelbench.probes.timing import engine as timing
     timing.available_bytes = lambda: 20 * 2**20
 """
     leak = student("Net.kept.append(np.ones(2**17)); time.sleep(1e-4)")
@@ -224,7 +224,7 @@ def test_body_that_removes_the_temporary_folder(judge: Judge) -> None:
         import shutil, tempfile, pytest
         @pytest.mark.kpi("parameters", "<= 50k")
         def test_a():
-            from pytest_modelbench.machine_lock import lock_folder
+            from pytest_modelbench.bench.machine_lock import lock_folder
             shutil.rmtree(lock_folder())
         @pytest.mark.kpi("latency_p50", "<= 1 s")
         def test_b(): ...

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from suites import Judge
 
-from pytest_modelbench import children
+from pytest_modelbench.plugin import child_run as children
 
 SUITE = """
 import pytest

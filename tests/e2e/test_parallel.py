@@ -198,7 +198,7 @@ def spy(measure):
     return measured
 
 def pytest_configure(config):
-    from pytest_modelbench import machine_lock, timed
+    from pytest_modelbench.bench import machine_lock, timed_run as timed
     share_spy(machine_lock.MachineLock)
     timed.measure_timing = spy(timed.measure_timing)
 """
@@ -266,7 +266,7 @@ def test_what_was_handed_over_is_removed(judge: Judge, monkeypatch: pytest.Monke
 def test_machine_without_a_lock_is_told(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the temporary folder cannot be written to, the run goes on and says what it could not make sure of."""
     (tmp_path / "file").touch()
-    monkeypatch.setattr("pytest_modelbench.machine_lock.lock_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr("pytest_modelbench.bench.machine_lock.lock_folder", lambda: tmp_path / "file")
     finished = judge(SUITE, "-k", "p50 or size")
     assert {gate["verdict"] for gate in finished.report["gates"]} == {"pass"}
     finished.result.stdout.fnmatch_lines(

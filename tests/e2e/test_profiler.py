@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from suites import Judge
 
-from pytest_modelbench.profiling import NvtxRanges
+from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
 
 MODELS = """
 import torch

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from suites import Judge
 
-from pytest_modelbench.probes import allocator, timing
-from pytest_modelbench.probes.interference import Counters
+from pytest_modelbench.probes.timing import allocator
+from pytest_modelbench.probes.timing import engine as timing
+from pytest_modelbench.probes.timing.interference import Counters
 
 COUNTING = """
 import pytest

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from suites import FAKES, Judge
 
+from pytest_modelbench.gates.suites import RULES, entries
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.options import SUITES
-from pytest_modelbench.suites import RULES, entries
 
 GROUPS = """
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import re
 import pytest
 from suites import Judge
 
-from pytest_modelbench.probes import timing, watchdog
+from pytest_modelbench.probes.timing import engine as timing
+from pytest_modelbench.probes.timing import watchdog
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +117,7 @@ def eval_data():
 
 UNSTOPPABLE = """
 import signal
-from pytest_modelbench.probes import timing, watchdog
+from pytest_modelbench.probes.timing import engine as timing, watchdog
 watchdog.LONGEST_CALL_IN_BUDGETS = watchdog.LONGEST_BATCH_S = 0.25
 watchdog.PAUSE_S = watchdog.LAST_S = 0.01
 

@@ -26,15 +26,16 @@ from hypothesis import strategies as st
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, UsageMistake
-from pytest_modelbench.gates import OPTIONS, read_gate
+from pytest_modelbench.gates.gate import OPTIONS, read_gate
+from pytest_modelbench.gates.sla import DATA_KEYS, RUN_KEYS, read_sla
+from pytest_modelbench.gates.sla_schema import sla_schema
+from pytest_modelbench.grammar.limits import OPERATORS, SUBJECTS, parse_limit
+from pytest_modelbench.grammar.option_values import parse_tier, regression
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.limits import OPERATORS, SUBJECTS, parse_limit
-from pytest_modelbench.option_values import parse_tier, regression
-from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.models.named import parse_spec
+from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.reports.compare import compare_reports
-from pytest_modelbench.settings import Given, parse_spec, resolve_settings
-from pytest_modelbench.sla import DATA_KEYS, RUN_KEYS, read_sla
-from pytest_modelbench.sla_schema import sla_schema
+from pytest_modelbench.settings import Given, resolve_settings
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recognising import TEXT
 from pytest_modelbench.store.recorded import DIGEST, Recorded, RecordedData, write_contract

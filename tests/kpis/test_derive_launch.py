@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.kpis.derive_launch import GRANULARITY_BYTES, cold_start, memory_interval, peak_memory
+from pytest_modelbench.kpis.footprint.launch import GRANULARITY_BYTES, cold_start, memory_interval, peak_memory
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.probes.launch import Launch
-from pytest_modelbench.probes.resident import EXACT
+from pytest_modelbench.probes.cost.launch import Launch
+from pytest_modelbench.probes.cost.resident import EXACT
 
 
 def launch(peak: float, **changes: Any) -> Launch:

@@ -14,11 +14,11 @@ from sklearn.metrics import accuracy_score, mean_absolute_error
 from tables import FixedSources, evidence
 
 from pytest_modelbench import EvalData
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.kpis import derive_fairness
-from pytest_modelbench.kpis.group_counts import GroupCounts
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.kpis.fairness import rates as derive_fairness
+from pytest_modelbench.kpis.fairness.group_counts import GroupCounts
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.cells import resamples_for
 

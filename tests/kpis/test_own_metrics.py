@@ -15,8 +15,8 @@ from suites import Judge
 from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 
 from pytest_modelbench import EvalData, MeasurementError
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.settings import Settings
 
 
@@ -229,7 +229,7 @@ def test_the_second_call_decides_whether_a_metric_is_too_slow(
 ) -> None:
     """The first one may import a library, and says nothing of the others."""
     now, calls = [0.0], [0]
-    monkeypatch.setattr("pytest_modelbench.kpis.derive_metrics.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pytest_modelbench.kpis.accuracy.metrics.time.perf_counter", lambda: now[0])
 
     def metric(targets: Any, predictions: Any) -> float:
         calls[0] += 1

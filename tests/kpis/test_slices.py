@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tables import FixedSources, evidence
 
 from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.bench.session import BenchSession, ItemPlan
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates import read_gate
-from pytest_modelbench.session import BenchSession, ItemPlan
+from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.paired import tango_interval
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_modelbench.bench.verdicts import judge
+from pytest_modelbench.grammar.limits import bind_limit, parse_limit
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
-from pytest_modelbench.limits import bind_limit, parse_limit
-from pytest_modelbench.probes.timing import TimingMeasurement
+from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import LimitResult, Reading, Verdict
-from pytest_modelbench.verdicts import judge
 
 FIRST, REPEATED = [[np.full(100, 9e6)]] * 3, [[np.full(100, 1e6)]] * 3
 

@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pytest_modelbench import FakeClock, FakeModel
+from pytest_modelbench.data.arrays import as_array, join, select_output, shapes, take
 from pytest_modelbench.errors import ModelError, NotApplicable, UsageMistake
 from pytest_modelbench.models.locate import Located, build, locate
-from pytest_modelbench.models.outputs import as_array, join, select_output, shapes, take
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.settings import NamedSpec
 
 AS_STUDENT = Loading(name="student")
 

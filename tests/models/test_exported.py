@@ -12,7 +12,7 @@ from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.flops import count_flops
+from pytest_modelbench.probes.cost.flops import count_flops
 
 BATCH = torch.linspace(-1, 1, 4 * 50).reshape(4, 50)
 PARAMETERS = 50 * 50 + 50 + 50 * 10 + 10

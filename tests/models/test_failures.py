@@ -13,13 +13,13 @@ from torch import nn
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.adapters.fake import FakeModel
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.fake import FakeModel
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.flops import count_flops
-from pytest_modelbench.probes.layers import run_layers
-from pytest_modelbench.probes.predictions import collect_outputs
-from pytest_modelbench.probes.stability import batch_variants
+from pytest_modelbench.probes.answers.layers import run_layers
+from pytest_modelbench.probes.answers.predictions import collect_outputs
+from pytest_modelbench.probes.answers.stability import batch_variants
+from pytest_modelbench.probes.cost.flops import count_flops
 
 INPUTS = np.zeros((4, 2), dtype=np.float32)
 DATA = EvalData(INPUTS, np.zeros(4))

@@ -15,13 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 
+from pytest_modelbench.data.arrays import output_array, shapes
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import ModelError
-from pytest_modelbench.models.fake import FakeModel
-from pytest_modelbench.models.outputs import output_array, shapes
+from pytest_modelbench.models.adapters.fake import FakeModel
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.predictions import collect_outputs
+from pytest_modelbench.probes.answers.predictions import collect_outputs
 
 VALUES = np.array([[0.5, -1.0], [2.0, 0.0]], dtype=np.float32)
 TENSOR = torch.from_numpy(VALUES)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from pytest_modelbench.data.arrays import as_array
 from pytest_modelbench.errors import ModelError
-from pytest_modelbench.models.outputs import as_array
-from pytest_modelbench.models.torch_module import TorchModel
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 
 HALVES = [torch.float16, torch.bfloat16]
 

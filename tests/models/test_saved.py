@@ -19,9 +19,9 @@ from torch import nn
 from pytest_modelbench.errors import ModelError, UsageMistake
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.locate import build, locate
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Filled, Loading, SavedModel, load_saved
-from pytest_modelbench.settings import NamedSpec
 
 BATCH = torch.linspace(-1, 1, 12).reshape(3, 4)
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from pytest_modelbench import FakeModel
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.structure import structure_of
-from pytest_modelbench.models.torch_module import TorchModel
 
 
 def torch_model(module: nn.Module) -> TorchModel:

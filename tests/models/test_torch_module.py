@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from pytest_modelbench.errors import MeasurementError, ModelError
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.models.torch_module import TorchModel
 
 
 class Probe(nn.Module):
@@ -241,7 +241,7 @@ HASHED = """
 import sys, enum, dataclasses
 import torch
 from torch import nn
-from pytest_modelbench.models.torch_module import TorchModel
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 
 class Mode(enum.Enum):
     FAST = 1

@@ -19,7 +19,7 @@ from pytest_modelbench.errors import MeasurementError, ModelError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.flops import count_flops
+from pytest_modelbench.probes.cost.flops import count_flops
 
 WIDTH, HIDDEN, CLASSES = 128, 256, 10
 WEIGHTS = WIDTH * HIDDEN + HIDDEN + HIDDEN * CLASSES + CLASSES

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_modelbench.models.function import CallableModel
-from pytest_modelbench.probes import blocks, timing
-from pytest_modelbench.probes.blocks import BlockTimer, other_threads, waiting_clock
-from pytest_modelbench.probes.timing import TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.models.adapters.function import CallableModel
+from pytest_modelbench.probes.timing import blocks
+from pytest_modelbench.probes.timing import engine as timing
+from pytest_modelbench.probes.timing.blocks import BlockTimer, other_threads, waiting_clock
+from pytest_modelbench.probes.timing.engine import TimingMeasurement, TimingSettings, measure_timing
 
 LONG_S = 1e-3
 
@@ -77,7 +78,7 @@ def test_no_clock_of_waits(tmp_path: Path) -> None:
 
 CROWDED = """
 import os, subprocess, sys, time
-from pytest_modelbench.probes.blocks import BlockTimer, waiting_clock
+from pytest_modelbench.probes.timing.blocks import BlockTimer, waiting_clock
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 spin = "import os; print(flush=True); parent = os.getppid()\\nwhile os.getppid() == parent: sum(range(10_000))"
 neighbours = [subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) for _ in range(2)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbench.probes.columns import Column, in_chunks, narrow, slices
+from pytest_modelbench.probes.answers.columns import Column, in_chunks, narrow, slices
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 200))

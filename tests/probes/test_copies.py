@@ -11,7 +11,7 @@ import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.copies import Copies
+from pytest_modelbench.probes.timing.copies import Copies
 
 BATCH = np.arange(6.0).reshape(2, 3)
 

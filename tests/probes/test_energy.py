@@ -10,8 +10,8 @@ from suites import Judge
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.errors import MeasurementError, UsageMistake
-from pytest_modelbench.probes.carbon import grid
-from pytest_modelbench.probes.energy import (
+from pytest_modelbench.probes.cost.carbon import grid
+from pytest_modelbench.probes.cost.energy import (
     EnergyMeasurement,
     EnergyMeter,
     EnergySettings,
@@ -19,7 +19,7 @@ from pytest_modelbench.probes.energy import (
     pack_energy,
     unpack_energy,
 )
-from pytest_modelbench.probes.energy_source import CodeCarbonSource, Component
+from pytest_modelbench.probes.cost.energy_source import CodeCarbonSource, Component
 
 MEASURED = Component("CPU", "measured", "RAPL")
 MODELLED = Component("CPU", "modelled", "TDP")
@@ -216,7 +216,7 @@ def test_grid() -> None:
 
 
 SOURCE = """
-from pytest_modelbench.probes.energy_source import Component
+from pytest_modelbench.probes.cost.energy_source import Component
 
 class Source:
     components = (Component("CPU", "{worth}", "a fake"), Component("RAM", "constant", "a fake"))
@@ -226,7 +226,7 @@ class Source:
         return {{"CPU": student * 0.36 + teacher * 3.6 + seconds, "RAM": 20 * seconds}}
 
 def pytest_configure():
-    from pytest_modelbench import session
+    from pytest_modelbench.bench import session
     session.CodeCarbonSource = Source
 """
 SUITE = """

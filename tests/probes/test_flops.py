@@ -11,8 +11,8 @@ from suites import Judge
 from torch import nn
 
 from pytest_modelbench import FakeModel, NotApplicable
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.flops import FlopCount, count_flops
+from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.cost.flops import FlopCount, count_flops
 
 
 class Function(nn.Module):

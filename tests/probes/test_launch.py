@@ -10,8 +10,8 @@ import pytest
 
 from pytest_modelbench import FakeModel
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.probes import launch, resident
-from pytest_modelbench.probes.launch import (
+from pytest_modelbench.probes.cost import launch, resident
+from pytest_modelbench.probes.cost.launch import (
     Launching,
     LaunchRequest,
     gpu_bytes,

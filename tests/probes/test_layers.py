@@ -13,8 +13,8 @@ from torch import nn
 
 from pytest_modelbench import FakeModel
 from pytest_modelbench.errors import DoesNotFit, NotApplicable
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.layers import (
+from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.answers.layers import (
     SAME_DB,
     first_nonfinite,
     headroom_bits,

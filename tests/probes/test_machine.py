@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.probes import watchdog
-from pytest_modelbench.probes.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
-from pytest_modelbench.probes.watchdog import Watchdog, beat
-from pytest_modelbench.process_guard import ExitGuard, Terminated, termination_as_interrupt
+from pytest_modelbench.plugin.process_guard import ExitGuard, Terminated, termination_as_interrupt
+from pytest_modelbench.probes.cost.resident import available_bytes, peak_bytes, reset_peak, resident_bytes
+from pytest_modelbench.probes.timing import watchdog
+from pytest_modelbench.probes.timing.watchdog import Watchdog, beat
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")

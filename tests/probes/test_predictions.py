@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from pytest_modelbench import EvalData, FakeModel
+from pytest_modelbench.data.arrays import rows
 from pytest_modelbench.errors import DataError, ModelError
-from pytest_modelbench.models.outputs import rows
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.meaning import Predictions, answers_of, interpret
-from pytest_modelbench.probes.predictions import collect_outputs, in_common, shown_ids
+from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.answers.meaning import Predictions, answers_of, interpret
+from pytest_modelbench.probes.answers.predictions import collect_outputs, in_common, shown_ids
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(12, 3))

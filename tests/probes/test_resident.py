@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_modelbench.probes import resident
-from pytest_modelbench.probes.resident import PeakMeter
+from pytest_modelbench.probes.cost import resident
+from pytest_modelbench.probes.cost.resident import PeakMeter
 
 MB = 2**20
 LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is Linux's")

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pytest_modelbench.probes.rotation import Called, Rotation
+from pytest_modelbench.probes.timing.rotation import Called, Rotation
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3, 4, 16, 85, 256])

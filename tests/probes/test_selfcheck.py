@@ -10,9 +10,9 @@ import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.interference import Counters, read_counters
-from pytest_modelbench.probes.selfcheck import SelfCheck, self_check
-from pytest_modelbench.probes.timing import TimingSettings, measure_timing
+from pytest_modelbench.probes.timing.engine import TimingSettings, measure_timing
+from pytest_modelbench.probes.timing.interference import Counters, read_counters
+from pytest_modelbench.probes.timing.selfcheck import SelfCheck, self_check
 
 
 def check(cost: Callable[[str], Callable[[], float]], pairs: int = 4, seconds: float = 2.0) -> SelfCheck:
@@ -60,7 +60,7 @@ def test_copies_that_differ_are_alarms() -> None:
 
 def test_command_prints_the_result_and_exits(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is collected; a mistake in an option is exit code 4."""
-    from pytest_modelbench import selfcheck_command
+    from pytest_modelbench.commands import selfcheck as selfcheck_command
 
     clock = FakeClock()
     monkeypatch.setattr(
@@ -91,7 +91,7 @@ def test_counters_are_read_where_the_kernel_has_them(tmp_path: Path) -> None:
 
 def test_disturbed_rounds_are_repeated_for_means_and_kept_for_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tenth round is slow and disturbed: none of it is in `calm`, all of it in `series`."""
-    from pytest_modelbench.probes import timing
+    from pytest_modelbench.probes.timing import engine as timing
 
     state = {"reads": 0, "round": 0, "switches": 0}
 
@@ -118,7 +118,7 @@ def test_disturbed_rounds_are_repeated_for_means_and_kept_for_tails(monkeypatch:
 
 def test_at_most_a_fifth_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every round is disturbed, most of them stand as they are."""
-    from pytest_modelbench.probes import timing
+    from pytest_modelbench.probes.timing import engine as timing
 
     switches = iter(range(10**6))
     monkeypatch.setattr(timing, "read_counters", lambda: Counters(involuntary_switches=next(switches)))
@@ -132,7 +132,7 @@ def test_at_most_a_fifth_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_disturbed_rounds_are_counted_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every round's calls stay in the series; the report says how many rounds were disturbed."""
-    from pytest_modelbench.probes import timing
+    from pytest_modelbench.probes.timing import engine as timing
 
     def scripted() -> Iterator[Counters]:
         switches = number = 0

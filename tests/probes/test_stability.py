@@ -13,9 +13,9 @@ from torch import nn
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.errors import DataError, DoesNotFit, ModelError, NotApplicable
-from pytest_modelbench.models.torch_module import TorchModel
-from pytest_modelbench.probes.predictions import collect_outputs
-from pytest_modelbench.probes.stability import (
+from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.answers.predictions import collect_outputs
+from pytest_modelbench.probes.answers.stability import (
     batch_variants,
     changed_samples,
     dtype_variants,

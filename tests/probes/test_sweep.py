@@ -8,8 +8,8 @@ import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.errors import MeasurementError, ModelError
-from pytest_modelbench.probes import sweep
-from pytest_modelbench.probes.sweep import Curve, sweep_batch_sizes
+from pytest_modelbench.probes.timing import sweep
+from pytest_modelbench.probes.timing.sweep import Curve, sweep_batch_sizes
 
 
 class Batched(FakeModel):

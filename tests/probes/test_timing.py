@@ -13,9 +13,10 @@ import pytest
 from pytest_modelbench import EvalData, FakeClock, FakeModel
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.errors import MeasurementError, ModelError
-from pytest_modelbench.probes import allocator, timing
-from pytest_modelbench.probes.interference import Counters
-from pytest_modelbench.probes.timing import RESOLUTION_FLOOR, TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.probes.timing import allocator
+from pytest_modelbench.probes.timing import engine as timing
+from pytest_modelbench.probes.timing.engine import RESOLUTION_FLOOR, TimingMeasurement, TimingSettings, measure_timing
+from pytest_modelbench.probes.timing.interference import Counters
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from suites import FAKES, Judge
 
-from pytest_modelbench.cli import main
+from pytest_modelbench.commands.cli import main
+from pytest_modelbench.gates.sla import read_sla
+from pytest_modelbench.grammar.limits import bind_limit, parse_limit
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.limits import bind_limit, parse_limit
 from pytest_modelbench.reports.thresholds import thresholds_toml
-from pytest_modelbench.sla import read_sla
 from pytest_modelbench.store.baseline import Baseline
 
 SUITE = """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from suites import Judge
 
-from pytest_modelbench.probes import allocator, pilot
+from pytest_modelbench.probes.timing import allocator, pilot
 from pytest_modelbench.reports.diagnosis import diagnose
 
 
@@ -45,7 +45,7 @@ def test_first_measurement_of_a_process_sees_the_gap(judge: Judge, monkeypatch: 
         def test_p50(): ...
         """,
         more="""
-from pytest_modelbench.probes import allocator
+from pytest_modelbench.probes.timing import allocator
 @pytest.fixture(scope="session")
 def student_model():
     return student(cost_ns=lambda: 4e5 if allocator.is_steady() else 1e6)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from suites import Judge
 
+from pytest_modelbench.grammar.formats import format_interval
+from pytest_modelbench.plugin.summary import Terminal
 from pytest_modelbench.reports.terminal import render_summary
-from pytest_modelbench.summary import Terminal
-from pytest_modelbench.verdicts import format_interval
 
 SUITE = """
 import pytest

@@ -7,7 +7,7 @@ import platform
 import pytest
 from suites import Judge
 
-from pytest_modelbench.cli import main
+from pytest_modelbench.commands.cli import main
 
 GATE = "import pytest\n@pytest.mark.kpi('parameters', '<= {}')\ndef test_gate(): ...\n"
 

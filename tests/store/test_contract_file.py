@@ -12,7 +12,7 @@ import pytest
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError
-from pytest_modelbench.probes.predictions import Outputs
+from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recorded import Recorded, RecordedData, write_contract
 

@@ -1,0 +1,132 @@
+"""Measures the teacher alone, gate by gate, for a contract that later sessions judge students by."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modelbench.bench.gate_results import judged, unjudged
+from pytest_modelbench.bench.verdicts import Judgement
+from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
+from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.results import GateResult, Verdict
+from pytest_modelbench.store.contract import twice
+from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
+
+if TYPE_CHECKING:
+    from pytest_modelbench.bench.session import BenchSession, ItemPlan, Sources
+    from pytest_modelbench.bench.timings import GateMeasurements
+    from pytest_modelbench.settings import Settings
+
+ALONE: Mapping[str, str] = {"student": "teacher"}
+"""The teacher stands in the student's place, and there is nothing that it is compared with."""
+
+
+def settings_that_count(settings: Settings) -> dict[str, Any]:
+    """Return the settings without which times cannot be compared; threads are those that torch uses."""
+    torch = sys.modules.get("torch")
+    threads = settings.threads if torch is None else int(torch.get_num_threads())
+    return {"device": settings.device, "threads": threads, "allocator": settings.allocator}
+
+
+class Recorder:
+    """Gathers what is measured of the teacher."""
+
+    def __init__(self) -> None:
+        self.recorded = Recorded()
+        self._data: dict[str, int] = {}
+        self._teacher = ""
+
+    def judge(
+        self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
+    ) -> tuple[GateResult, Judgement | None]:
+        """Measure the teacher for a gate and for the conditions of its limits.
+
+        Raises:
+            ModelbenchError: it cannot be measured.
+        """
+        for condition in gate.recorded:
+            self._measured(session, plan, condition, sources)
+        return self._measured(session, plan, gate, sources)
+
+    def _measured(
+        self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
+    ) -> tuple[GateResult, Judgement | None]:
+        from pytest_modelbench.bench.timings import GateMeasurements
+
+        if gate.kpi.probe == "benchmark":
+            raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
+        if gate.kpi.probe == "record" and "teacher" not in sources.recorded(gate.kpi.name):
+            raise NotApplicable("the test records no value of the teacher")
+        taken = GateMeasurements(session, plan, gate, sources).acting(ALONE)
+        if gate.kpi.probe != "record":
+            self._refuse_another(session.hash_of(taken.model("student")))
+        data = self._data_of(taken) if gate.kpi.needs_data else None
+        if gate.kpi.paired:
+            if not gate.from_predictions:
+                raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
+            return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
+        found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
+        reading = RecordedReading(
+            kpi=gate.kpi.name,
+            pillar=gate.kpi.pillar,
+            options=gate.told_options,
+            data=data,
+            reading=found.evidence.student,
+            reference=found.evidence.reference,
+            settings=settings_that_count(plan.settings),
+            test=plan.test if gate.kpi.probe == "record" else "",
+        )
+        known = {one.known_by: at for at, one in enumerate(self.recorded.readings)}
+        at = known.get(reading.known_by)
+        if at is None:
+            self.recorded.readings.append(reading)
+        elif reading.reference is not None:  # a condition was measured without the workload
+            self.recorded.readings[at] = reading
+        result = judged(plan.student, gate, found)
+        return replace(result, teacher_reading=result.student_reading, student_reading=None), found
+
+    def _refuse_another(self, teacher: str) -> None:
+        self._teacher = self._teacher or teacher
+        if teacher != self._teacher:
+            raise MeasurementError(
+                f"this suite has several teachers ({self._teacher} and {teacher}), and a contract is that of one. "
+                "Record each in a session of its own"
+            )
+
+    def _data_of(self, taken: GateMeasurements) -> int:
+        """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
+        data, outputs = taken.data(), None
+        if taken.gate.from_predictions:
+            outputs = taken.outputs("student")
+            if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):
+                again = twice([str(one) for one in outputs.ids])
+                raise DataError(f"the id {again!r} names more than one sample: nothing could be paired by it")
+        number = self._data.setdefault(data.key, len(self.recorded.data))
+        if number == len(self.recorded.data):
+            spot = {} if data.ids is None else data.row_hashes()
+            one = RecordedData(
+                key=data.fingerprint(), reading=data.reading, spot=spot, ids=data.ids_hash(), outputs=outputs
+            )
+            self.recorded.data.append(one)
+        elif outputs is not None:
+            self.recorded.data[number] = replace(self.recorded.data[number], outputs=outputs)
+        return number
+
+    def write(
+        self, path: Path, teacher: Mapping[str, Any], environment: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> str:
+        """Write the contract and return what the summary says of it; nothing is written where nothing was measured.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self.recorded.readings and not self.recorded.data:
+            return "contract: nothing was measured of the teacher, so none was written"
+        self.recorded.teacher = dict(teacher)
+        write_contract(self.recorded, path, environment, settings)
+        samples = sum(len(one.outputs) for one in self.recorded.data if one.outputs is not None)
+        return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples)"

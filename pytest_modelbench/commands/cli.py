@@ -1,0 +1,187 @@
+"""The console command: a first suite, what reports and contracts hold and say, the JSON Schema of modelbench.toml."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+PACKAGE = Path(__file__).parents[1]
+DEFAULT = "image_classifier"
+NOTHING_COMPARED = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_modelbench", description="Acceptance tests for compressed models."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    names = ", ".join(sorted(templates()))
+    init = commands.add_parser("init", help="write a first conftest.py and modelbench.toml; nothing is overwritten")
+    init.add_argument(
+        "template", nargs="?", default=DEFAULT, metavar="TEMPLATE", help=f"{names} (default: {DEFAULT})"
+    )
+    init.add_argument("--folder", type=Path, default=Path(), help="where to write them (default: here)")
+    commands.add_parser("schema", help="print the JSON Schema of modelbench.toml, for editors that complete it")
+    contract = commands.add_parser("contract", help="look into a teacher's contract")
+    shown = contract.add_subparsers(dest="action", required=True).add_parser("show", help="print what it holds")
+    shown.add_argument("path", type=Path, metavar="PATH")
+    compare = commands.add_parser(
+        "compare",
+        help="print what changed from one JSON report to another; exits with 1 where something is worse, "
+        "with 3 where nothing could be compared",
+    )
+    compare.add_argument("before", type=Path, metavar="A.json")
+    compare.add_argument("now", type=Path, metavar="B.json")
+    compare.add_argument(
+        "--limit",
+        type=_percent,
+        default=0.05,
+        metavar="PERCENT",
+        help="a regression is more than this (default: 5%%)",
+    )
+    check = commands.add_parser("check", help="exit with 0 only if a JSON report is of a whole run that passed")
+    check.add_argument("report", type=Path, metavar="REPORT.json")
+    thresholds = commands.add_parser("thresholds", help="write today's values, with slack, as a modelbench.toml")
+    thresholds.add_argument("report", type=Path, metavar="REPORT.json")
+    thresholds.add_argument("--slack", type=_percent, default=0.05, metavar="PERCENT", help="default: 5%%")
+    thresholds.add_argument("--student", metavar="NAME", help="whose values, where there are several students")
+    thresholds.add_argument(
+        "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
+    )
+    given = parser.parse_args(arguments)
+    if given.command == "init":
+        return write_template(given.template, given.folder)
+    if given.command != "schema":
+        from pytest_modelbench.errors import UsageMistake
+
+        try:
+            return {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}[
+                given.command
+            ](given)
+        except UsageMistake as mistake:
+            return _complain(str(mistake))
+    _say(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8").rstrip())
+    return 0
+
+
+def _percent(text: str) -> float:
+    number = float(text.removesuffix("%")) / 100
+    if not 0 <= number < 100:
+        raise ValueError(text)
+    return number
+
+
+_percent.__name__ = "percentage"  # what argparse calls it in its message
+
+
+def _look() -> dict[str, Any]:
+    """Return the terminal's width, and whether it shows colours; NO_COLOR and FORCE_COLOR say so first."""
+    import shutil
+
+    from pytest_modelbench.reports.layout import terminal_width
+
+    forced = bool(os.environ.get("FORCE_COLOR"))
+    colour = not os.environ.get("NO_COLOR") and (forced or sys.stdout.isatty())
+    return {"width": terminal_width(shutil.get_terminal_size().columns), "colour": colour}
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    """Print a text, with what the terminal's encoding lacks replaced."""
+    from pytest_modelbench.reports.layout import encodable
+
+    out = sys.stdout if file is None else file
+    print(encodable(text, getattr(out, "encoding", None)), file=out)
+
+
+def _show(given: argparse.Namespace) -> int:
+    from pytest_modelbench.reports.contract_table import render_contract
+    from pytest_modelbench.store.contract import Contract
+
+    _say(render_contract(Contract.open(given.path), **_look()))
+    return 0
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """Compare two reports; 1 where something got worse, 3 where nothing could be compared."""
+    from pytest_modelbench.reports.compare import WORSE, compare_reports, compared, render_changes
+
+    changes = compare_reports(given.before, given.now, given.limit)
+    _say(render_changes(changes, **_look()))
+    if not compared(changes):
+        return NOTHING_COMPARED
+    return 1 if any(one.result == WORSE for one in changes) else 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    """Say whether a run came to its end and passed; 1 where it did not, whatever its process returned."""
+    from pytest_modelbench.reports.whole import why_not_passed
+    from pytest_modelbench.store.baseline import read_report
+
+    why = why_not_passed(read_report(given.report))
+    print(f"{given.report}: {why or 'every gate that was collected was run, and pytest found no failure'}")
+    return 1 if why else 0
+
+
+def _thresholds(given: argparse.Namespace) -> int:
+    from pytest_modelbench.reports.thresholds import thresholds_toml
+    from pytest_modelbench.store.baseline import read_report
+
+    text = thresholds_toml(read_report(given.report), str(given.report), given.slack, given.student)
+    try:
+        with given.output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return _complain(f"{given.output} exists already, and nothing is overwritten. Write --output another.toml")
+    except OSError as error:
+        return _complain(f"cannot write {given.output}: {error.strerror or error}")
+    _say(f"wrote {given.output}")
+    return 0
+
+
+def templates() -> dict[str, Path]:
+    """Return the folders of all templates by name: of the installed package, or of its checkout."""
+    home = next(
+        folder
+        for folder in (PACKAGE / "conftest_templates", PACKAGE.parent / "conftest_templates")
+        if folder.is_dir()
+    )
+    return {folder.name: folder for folder in home.iterdir() if (folder / "conftest.py").is_file()}
+
+
+def write_template(name: str, folder: Path) -> int:
+    """Copy a template into a folder, all of its files or none; return the exit code."""
+    known = templates()
+    if name not in known:
+        return _complain(f"there is no template {name!r}. Known are {', '.join(sorted(known))}")
+    sources = sorted(file for file in known[name].iterdir() if file.suffix in {".py", ".toml"})
+    taken = [folder / source.name for source in sources if (folder / source.name).exists()]
+    if taken:
+        return _complain(
+            f"{', '.join(map(str, taken))} exist already, and nothing is overwritten. Write --folder another/folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            with (folder / source.name).open("x", encoding="utf-8") as file:
+                file.write(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        return _complain(f"cannot write to {folder}: {error.strerror or error}")
+    written = ", ".join(str(folder / source.name) for source in sources)
+    _say(f"wrote {written}")
+    if name.startswith("huggingface") and find_spec("transformers") is None:
+        _say("needs: pip install 'pytest-modelbench[huggingface]'")
+    _say(f"next:  pytest --modelbench {folder}" if folder != Path() else "next:  pytest --modelbench")
+    return 0
+
+
+def _complain(text: str) -> int:
+    from pytest_modelbench.errors import visible
+
+    _say(f"pytest_modelbench: {visible(text)}", sys.stderr)
+    return 2

@@ -1,0 +1,1 @@
+"""What is asked for: gates from markers, from modelbench.toml and from suites."""

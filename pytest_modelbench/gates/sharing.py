@@ -1,0 +1,66 @@
+"""Which gates one measurement serves: an index over all selected items, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.settings import Settings
+
+
+class Planned(Protocol):
+    """What the index knows of an item (see `session.ItemPlan`)."""
+
+    @property
+    def student(self) -> str:
+        """The student's label."""
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The item's gates."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold for it."""
+
+    @property
+    def home(self) -> tuple[str, ...]:
+        """Where its models and data come from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """Gates that one measurement serves; `others` are the roles that some of them need beside the student.
+
+    It is equal to itself alone, so that what is found out about all of its gates is remembered by it.
+    """
+
+    gates: tuple[Gate, ...]
+    others: frozenset[str]
+
+    @classmethod
+    def of(cls, gates: Iterable[Gate]) -> Sharing:
+        """Return what gates share."""
+        known = tuple(gates)
+        return cls(known, frozenset(role for gate in known for role in gate.others))
+
+
+class SharingIndex:
+    """All selected gates, by what one measurement serves."""
+
+    def __init__(self, items: Iterable[Planned] = ()) -> None:
+        groups: dict[tuple[Any, ...], list[Gate]] = {}
+        for item in items:
+            for written in item.gates:
+                for gate in (written, *written.conditions):
+                    groups.setdefault(self._key(item, gate), []).append(gate)
+        self._known = {key: Sharing.of(gates) for key, gates in groups.items()}
+
+    def find(self, item: Planned, gate: Gate) -> Sharing:
+        """Return all selected gates that are served together with a gate; itself alone where it is not selected."""
+        return self._known.get(self._key(item, gate)) or Sharing.of([gate])
+
+    def _key(self, item: Planned, gate: Gate) -> tuple[Any, ...]:
+        return item.student, item.home, item.settings, gate.kpi.probe, gate.setup

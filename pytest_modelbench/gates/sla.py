@@ -1,0 +1,301 @@
+"""What a `modelbench.toml` says: models, data, settings and KPIs, each with its line. Standard library only.
+
+[models]
+teacher = "shop.models:load_teacher"
+[models.students]
+distilled = "shop.models:load_student"
+[data]
+eval = "shop.data:test_set"
+[run]
+threads = 1
+[kpi]
+parameters = "reduction >= 85%"
+latency_p99 = ["<= 120 ms", "reduction >= 50%"]
+[kpi.top1_accuracy]
+limits = "drop <= 2 pp"
+confidence = 0.95
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modelbench.data.treatment import MISSING
+from pytest_modelbench.errors import shown
+from pytest_modelbench.gates.toml_lines import depth, line_of_each_key
+from pytest_modelbench.grammar.option_values import Number, unprintable
+from pytest_modelbench.models.named import NamedSpec
+from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.settings import check_typed
+
+TABLES = ("models", "data", "run", "kpi")
+MODEL_KEYS = ("teacher", "student", "students", "previous")
+RUN_KEYS = {option.name.removeprefix("modelbench_"): option for option in OPTIONS if option.run}
+DATA_KEYS: Mapping[str, tuple[type, ...]] = {
+    "eval": (str,),
+    "task": (str,),
+    "outputs": (str,),
+    "select": (str, int),
+    "target": (str,),
+    "columns": (str, list),
+    "classes": (list,),  # of texts or numbers
+    "batch_size": (int,),
+    "sensitive": (str, list),
+    "slices": (str, list),
+    "dtype": (str,),
+    "missing": (str,),
+    "bins": (int, list),
+}
+DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "task": ("multiclass", "binary", "multilabel", "regression"),
+    "outputs": ("logits", "probabilities", "labels", "values"),
+    "dtype": ("float16", "bfloat16", "float32", "float64"),
+    "missing": MISSING,
+}
+DATA_NUMBERS: Mapping[str, Number] = {
+    "select": Number(least=0, most=1_000_000, whole=True),
+    "batch_size": Number(least=1, most=10_000_000, whole=True),
+}
+DEEPEST, MOST_BYTES = 50, 16 * 2**20
+_TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
+_ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
+_HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KpiEntry:
+    """One key of the table `[kpi]`: an item named `name` that judges `kpi`."""
+
+    name: str
+    kpi: str
+    limits: tuple[str, ...]
+    options: Mapping[str, Any]
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sla:
+    """The content of one file; `named` are models and data by fixture, `run` values by option name."""
+
+    named: Mapping[str, tuple[NamedSpec, ...]] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kpis: tuple[KpiEntry, ...] = ()
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+
+def read_sla(text: str, place: str, folder: str, *, bare: bool = False) -> tuple[Sla, list[str], bool]:
+    """Read a file and return what could be understood, every mistake with its line, and whether it is TOML at all.
+
+    Args:
+        text: the content.
+        place: the file's name in messages.
+        folder: where its relative paths start.
+        bare: whether it may leave the table [kpi] out, for something else is judged with its models.
+    """
+    try:
+        table = tomllib.loads(text)
+        if depth(table) > DEEPEST:
+            raise RecursionError
+    except (ValueError, RecursionError) as error:
+        return Sla(), [f"{place}:{_broken(text, error)}"], False
+    reader = _Reader(line_of_each_key(text, table), place, folder)
+    sla = Sla(
+        named=reader.named(table),
+        run=reader.run(table),
+        kpis=tuple(reader.kpis(table, bare=bare)),
+        lines=reader.lines,
+    )
+    reader.check_names(table, TABLES, (), "table")
+    return sla, sorted(reader.mistakes, key=_line_in), True
+
+
+def _line_in(mistake: str) -> int:
+    found = re.search(r":(\d+): ", mistake)
+    return int(found[1]) if found else 0
+
+
+def _decode_error(told: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", told, re.DOTALL)
+    return (found[2], found[1]) if found else ("1", told.removesuffix(" (at end of document)"))
+
+
+def _broken(text: str, error: Exception) -> str:
+    """Return the line and the reason why a text is no TOML that can be read."""
+    if isinstance(error, tomllib.TOMLDecodeError):
+        line, told = _decode_error(str(error))
+        return f"{line}: this is not valid TOML: {told}"
+    if isinstance(error, RecursionError):
+        lines = text.split("\n")
+        worst = max(range(len(lines)), key=lambda at: len(re.findall(r"[\[{]", lines[at])))
+        return f"{worst + 1}: its arrays and tables lie more than {DEEPEST} deep in each other"
+    return f"{_line_of_digits(text)}: a number has more digits than can be read"
+
+
+def _line_of_digits(text: str) -> int:
+    found = re.search(r"[0-9_]{1000,}", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+class _Reader:
+    """Reads the tables of one file and gathers mistakes."""
+
+    def __init__(self, lines: Mapping[Path, int], place: str, folder: str) -> None:
+        self.lines = lines
+        self.place = place
+        self.folder = folder
+        self.mistakes: list[str] = []
+
+    def where(self, *path: str) -> str:
+        return f"{self.place}:{self.lines.get(path, 1)}"
+
+    def mistake(self, path: Path, text: str) -> None:
+        self.mistakes.append(f"{self.where(*path)}: {text}")
+
+    def check_names(self, table: Iterable[str], known: tuple[str, ...], above: Path, what: str) -> None:
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+                inside = f" in [{'.'.join(above)}]" if above else ""
+                self.mistake((*above, key), f"unknown {what} {shown(key)}{inside}{advice}")
+
+    def table(self, parent: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+        found = parent.get(path[-1], {})
+        if isinstance(found, dict):
+            return found
+        self.mistake(path, f"{'.'.join(path)} is {_kind(found)}, expected a table: [{'.'.join(path)}]")
+        return {}
+
+    def named(self, table: Mapping[str, Any]) -> dict[str, tuple[NamedSpec, ...]]:
+        models = self.table(table, "models")
+        self.check_names(models, MODEL_KEYS, ("models",), "key")
+        students = self.table(models, "models", "students")
+        if models.get("students") == {}:
+            self.mistake(("models", "students"), "the table [models.students] is empty. Name a student in it")
+        found = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
+        if "student" in models and "students" in models:
+            self.mistake(("models", "student"), "both student and [models.students] are given. Leave one of them out")
+        found["student_model"] = (
+            *self.specs(models, ("models",), ["student"]),
+            *self.specs(students, ("models", "students"), list(students), labels=True),
+        )
+        found["eval_data"] = self.data(table)
+        found["previous_model"] = self.specs(models, ("models",), ["previous"])
+        return {fixture: specs for fixture, specs in found.items() if specs}
+
+    def specs(
+        self, table: Mapping[str, Any], above: Path, keys: list[str], *, labels: bool = False
+    ) -> tuple[NamedSpec, ...]:
+        found = []
+        for key in keys:
+            path, value = (*above, key), table.get(key)
+            if labels and (fault := unprintable(key, 100) or ("" if key.strip() else "expected a name")):
+                self.mistake(path, f"the student's name is {shown(key)}, {fault}")
+            elif key in table and isinstance(value, str) and value.strip():
+                name = key if labels else None
+                found.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
+            elif key in table:
+                self.mistake(
+                    path,
+                    f"{key} is {_kind(value)}, expected a text: module:factory, file.py:factory or a saved model",
+                )
+        return tuple(found)
+
+    def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
+        data = self.table(table, "data")
+        self.check_names(data, tuple(DATA_KEYS), ("data",), "key")
+        reading = []
+        for key, value in data.items():
+            types = DATA_KEYS.get(key)
+            if types is None or key == "eval":
+                continue
+            plain = not isinstance(value, list) or all(isinstance(one, str | int | float) for one in value)
+            number = DATA_NUMBERS.get(key)
+            if isinstance(value, bool) or not isinstance(value, types) or not plain:
+                wanted = " or ".join(_TYPES[kind] for kind in types)
+                wanted += " of texts or numbers" if types == (list,) else ""
+                self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
+            elif number is not None and isinstance(value, int) and not number.fits(value):
+                self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
+            elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
+                self.mistake(
+                    ("data", key), f"{key} is {shown(value)}, expected one of {', '.join(DATA_CHOICES[key])}"
+                )
+            else:
+                reading.append((key, tuple(value) if isinstance(value, list) else value))
+        found = self.specs(data, ("data",), ["eval"])
+        if data and "eval" not in data:
+            self.mistake(("data",), '[data] has no eval. Write eval = "module:factory"')
+        return tuple(
+            NamedSpec(spec=spec.spec, folder=spec.folder, where=spec.where, reading=tuple(reading)) for spec in found
+        )
+
+    def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.table(table, "run")
+        self.check_names(run, tuple(RUN_KEYS), ("run",), "key")
+        return {RUN_KEYS[key].name: value for key, value in run.items() if key in RUN_KEYS and self.fits(key, value)}
+
+    def fits(self, key: str, value: Any) -> bool:
+        """Whether a setting has a value of its type and range, whether or not the command line beats it."""
+        try:
+            check_typed(RUN_KEYS[key], value)
+        except ValueError as error:
+            self.mistake(("run", key), f"[run] {key}: found {shown(value)}, expected {error}")
+            return False
+        return True
+
+    def kpis(self, table: Mapping[str, Any], *, bare: bool) -> Iterator[KpiEntry]:
+        kpis = self.table(table, "kpi")
+        if not kpis and bare:
+            return
+        if not kpis and "kpi" not in table:
+            self.mistakes.append(f"{self.place}:1: there is no table [kpi], so nothing is judged")
+        elif not kpis and table["kpi"] == {}:
+            self.mistake(("kpi",), "the table [kpi] is empty, so nothing is judged")
+        for name, value in kpis.items():
+            entry = self.kpi(name, value)
+            if entry is not None:
+                yield entry
+
+    def kpi(self, name: str, value: Any) -> KpiEntry | None:
+        path = ("kpi", name)
+        if not _ITEM_NAME.fullmatch(name) or _HOOKS.fullmatch(name):
+            self.mistake(
+                path,
+                f"{shown(name)} cannot name an item: use letters, digits and underscores (latency_p99_9), and none "
+                "of pytest's own names",
+            )
+            return None
+        options = dict(value) if isinstance(value, dict) else {}
+        limits = options.pop("limits", []) if isinstance(value, dict) else value
+        kpi = options.pop("kpi", name)
+        limits = [limits] if isinstance(limits, str) else limits
+        if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
+            self.mistake(
+                path,
+                f"the limits of {name} are {_kind(limits)}, expected a text or a list of texts, such as "
+                '["<= 120 ms", "reduction >= 85%"]',
+            )
+            return None
+        odd = [key for key in options if not re.fullmatch(r"[a-z][a-z_]*", key) or key in {"self", "limit"}]
+        if odd:
+            nearest = "; did you mean 'limits'?" if odd[0] == "limit" else ""
+            self.mistake((*path, odd[0]), f"unknown option {shown(odd[0])} of {name}{nearest}")
+            return None
+        if not isinstance(kpi, str):
+            self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a text: the name of a KPI")
+            return None
+        return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return shown(value)
+    told = "" if isinstance(value, dict) else f" ({shown(value)})"
+    return _TYPES.get(type(value), f"a {type(value).__name__}") + told

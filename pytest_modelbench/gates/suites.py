@@ -1,0 +1,49 @@
+"""Ready-made suites: KPIs that are worth a look for any model, and the rules among them that need no threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from pytest_modelbench.gates.sla import KpiEntry
+from pytest_modelbench.kpis.fairness import rows as fairness
+from pytest_modelbench.options import SUITES
+
+NOTHING = ("== 0",)
+_QUALITY = (
+    *("top1_accuracy", "top5_accuracy", "f1", "balanced_accuracy", "roc_auc", "log_loss", "brier", "ece"),
+    *("rmse", "mae", "r2", "agreement", "flips", "negative_flip_rate", "churn_among_wrong", "kl_divergence"),
+    *("class_drop", "slice_drop", "weak_slice_drop"),
+)
+_STABILITY = (
+    *("nonfinite_outputs", "determinism", "shape_mismatches", "batch_invariance", "dtype_invariance"),
+    *("memory_format_invariance", "headroom", "denormal_share", "sqnr"),
+)
+_FAIRNESS = tuple(kpi.name for kpi in fairness.KPIS)
+_CONTENT: Mapping[str, tuple[str, ...]] = {
+    "quality": _QUALITY,
+    "stability": _STABILITY,
+    "fairness": _FAIRNESS,
+    "efficiency": ("latency_p50", "latency_p90", "latency_p99", "throughput", "cold_start", "flops"),
+    "footprint": ("parameters", "nonzero_parameters", "sparsity", "size_on_disk", "peak_memory", "hardware_tier"),
+    "standard": (*_QUALITY, *_STABILITY, *_FAIRNESS, "latency_p50", "throughput", "parameters", "size_on_disk"),
+}
+RULES: Mapping[str, tuple[str, ...]] = {
+    "nonfinite_outputs": NOTHING,
+    "determinism": NOTHING,
+    "shape_mismatches": NOTHING,
+}
+"""What holds for any model that may ship, whatever it is for."""
+
+
+def entries(suites: Iterable[str], judged: Iterable[str] = ()) -> Iterator[KpiEntry]:
+    """Yield the items of some suites, each KPI once.
+
+    Args:
+        suites: their names, of `options.SUITES`.
+        judged: KPIs that are left out, for something judges them already.
+    """
+    names = dict.fromkeys(name for suite in SUITES if suite in set(suites) for name in _CONTENT[suite])
+    for name in names:
+        if name not in set(judged):
+            options = {"feature": "each"} if name in _FAIRNESS else {}
+            yield KpiEntry(name=name, kpi=name, limits=RULES.get(name, ()), options=options, line=1)

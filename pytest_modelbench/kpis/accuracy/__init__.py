@@ -1,0 +1,1 @@
+"""How much of the targets a model gets right, alone and against its teacher."""

@@ -1,0 +1,188 @@
+"""Readings of metrics that are functions of sums over samples: averages of errors, and counts of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
+from pytest_modelbench.kpis.accuracy.shares import check_paired, judged_predictions, meaning_of
+from pytest_modelbench.kpis.additive import Additive, Part, Parts, additive_evidence
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.answers.columns import in_chunks
+from pytest_modelbench.probes.answers.meaning import Predictions
+from pytest_modelbench.results import Evidence
+from pytest_modelbench.stats.cells import FloatArray, IntArray, Sums
+
+REGRESSION = frozenset({"rmse", "mae", "r2"})
+BINS = 15
+Array = npt.NDArray[Any]
+Read = Callable[[Predictions, slice], Parts]
+
+
+def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read one of the metrics that sums give."""
+    student = measurements.predictions("student")
+    regression = question.kpi.name in REGRESSION
+    if regression is not (student.task == "regression"):
+        wanted = "regression" if regression else "classification"
+        raise DoesNotFit(
+            f"{question.kpi.name} is for {wanted}, and the task is {student.task}. Write EvalData(..., "
+            f"task='{'regression' if regression else 'multiclass'}') if that is wrong"
+        )
+    if question.kpi.name == "balanced_accuracy" and student.task == "multilabel":
+        raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
+    models = judged_models(question, measurements)
+    average = question.options.get("average")
+    told = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
+    yield additive_evidence(question, models, _additive(question, models), told)
+
+
+def judged_models(question: Question, measurements: Measurements, both: bool = False) -> dict[str, Predictions]:
+    """Return the predictions of the student and, where they are compared, of the teacher on the same samples."""
+    models = {"student": judged_predictions(question, measurements, "student")}
+    if question.with_teacher or both:
+        models["teacher"] = judged_predictions(question, measurements, "teacher")
+        check_paired(models["student"], models["teacher"])
+    return models
+
+
+def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive:
+    name, student = question.kpi.name, models["student"]
+    if name in REGRESSION:
+        return _errors(name, student)
+    if name in {"log_loss", "brier"}:
+        return _mean_loss(question)
+    classes = known_classes(models)
+    value = _balanced if name == "balanced_accuracy" else _averaged(question, student, classes)
+    return Additive(parts=_class_counts(classes), value=value)
+
+
+def targets_of(predictions: Predictions) -> Array:
+    """Return the targets, which `judged_predictions` has asked for."""
+    if predictions.targets is None:
+        raise DataError("the evaluation data have no targets")
+    return predictions.targets
+
+
+def _errors(name: str, student: Predictions) -> Additive:
+    """Errors of each output of a regression, averaged over outputs as scikit-learn does."""
+    targets = targets_of(student)
+    outputs = int(np.prod(targets.shape[1:], dtype=int))
+    centre = np.mean(targets.reshape(len(targets), -1), axis=0, dtype=np.float64)  # large targets keep their figures
+
+    def parts(predictions: Predictions, part: slice) -> Parts:
+        known = np.asarray(targets_of(predictions)[part], dtype=np.float64).reshape(-1, outputs)
+        off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - known
+        rows, kinds = np.repeat(np.arange(len(off)), outputs), np.tile(np.arange(outputs), len(off))
+        sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": known - centre}
+        sums["yy"] = sums["y"] ** 2
+        return {key: Part(kinds=kinds, of=outputs, weights=one.ravel(), rows=rows) for key, one in sums.items()}
+
+    if name == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
+        raise MeasurementError(f"r2 is undefined: all targets are {targets[0]}, so there is no variance to explain")
+    if name == "mae":
+        return Additive(parts=parts, value=lambda s: np.mean(s["absolute"] / s["n"], axis=1))
+    if name == "rmse":
+        return Additive(parts=parts, value=lambda s: np.mean(np.sqrt(s["squared"] / s["n"]), axis=1))
+
+    def r2(sums: Sums) -> FloatArray:
+        variance = sums["yy"] - sums["y"] ** 2 / sums["n"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
+        return found
+
+    return Additive(parts=parts, value=r2)
+
+
+def _mean_loss(question: Question) -> Additive:
+    """Log loss as scikit-learn clips it; Brier's score over all classes, halved for two as scikit-learn does."""
+
+    def parts(predictions: Predictions, part: slice) -> Parts:
+        chances = predictions.probabilities(part)
+        own = np.searchsorted(np.asarray(predictions.columns), targets_of(predictions)[part])
+        hit = np.take_along_axis(chances, own[:, None], axis=1)[:, 0]
+        if question.kpi.name == "log_loss":
+            smallest = np.finfo(np.float64).eps
+            loss = -np.log(np.clip(hit, smallest, 1 - smallest))
+        else:
+            loss = (chances**2).sum(axis=1) - 2 * hit + 1
+            loss = loss / 2 if chances.shape[1] == 2 else loss
+        one = np.zeros(len(loss), dtype=np.intp)
+        return {"n": Part(kinds=one, of=1), "loss": Part(kinds=one, of=1, weights=loss)}
+
+    return Additive(parts=parts, value=lambda sums: sums["loss"][:, 0] / sums["n"][:, 0])
+
+
+def known_classes(models: Mapping[str, Predictions]) -> Array:
+    """Return the labels of the output columns, or all that occur where models give labels only, in order."""
+    columns = [one.columns for one in models.values()]
+    if all(found is not None for found in columns):
+        return np.unique(np.concatenate([np.asarray(found) for found in columns]))
+    seen: Array | None = None
+    for one in models.values():
+        for array in (one.labels, targets_of(one)):
+            for chunk in in_chunks(array):
+                found = np.unique(chunk)
+                seen = found if seen is None else np.union1d(seen, found)
+    return np.asarray(seen)
+
+
+def positions(values: Array, classes: Array) -> IntArray:
+    """Return where each value stands among the sorted classes, -1 where it does not."""
+    found = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
+    return np.where(classes[found] == values, found, -1)
+
+
+def _class_counts(classes: Array) -> Read:
+    def parts(predictions: Predictions, part: slice) -> Parts:
+        labels, targets = predictions.labels[part], targets_of(predictions)[part]
+        if predictions.task == "multilabel":
+            of, masks = labels.shape[1], {"hit": labels * targets, "said": labels, "true": targets}
+            found = {name: np.nonzero(mask) for name, mask in masks.items()}
+            return {name: Part(kinds=kinds, of=of, rows=rows) for name, (rows, kinds) in found.items()}
+        said, true = positions(labels, classes), positions(targets, classes)
+        counted = {"hit": np.where(said == true, true, -1), "said": said, "true": true}
+        return {name: Part(kinds=kinds, of=len(classes)) for name, kinds in counted.items()}
+
+    return parts
+
+
+def _balanced(sums: Sums) -> FloatArray:
+    with np.errstate(invalid="ignore"):
+        recalls = np.where(sums["true"] > 0, sums["hit"] / sums["true"], np.nan)
+        found: FloatArray = 100 * np.nanmean(recalls, axis=1)
+    return found
+
+
+def _averaged(question: Question, student: Predictions, classes: Array) -> Callable[[Sums], FloatArray]:
+    """Return F1, precision or recall as scikit-learn averages it, 0 where a class has no denominator."""
+    name, average = question.kpi.name, question.options["average"]
+    if average == "binary" and (len(classes) != 2 or student.task == "multilabel"):
+        raise MeasurementError(
+            f"{name} with average='binary' is for two classes, and there are {len(classes)} (task {student.task}). "
+            "Write average='macro'"
+        )
+
+    def score(hit: FloatArray, said: FloatArray, true: FloatArray) -> FloatArray:
+        below = {"f1": (said + true) / 2, "precision": said, "recall": true}[name]
+        found: FloatArray = np.divide(hit, below, out=np.zeros_like(hit), where=below > 0)
+        return found
+
+    def value(sums: Sums) -> FloatArray:
+        hit, said, true = sums["hit"], sums["said"], sums["true"]
+        if average == "micro":
+            return np.asarray(100 * score(hit.sum(axis=1), said.sum(axis=1), true.sum(axis=1)))
+        each = score(hit, said, true)
+        if average == "binary":
+            return np.asarray(100 * each[:, 1])
+        weights = true if average == "weighted" else np.ones_like(true)
+        if average == "macro" and student.task != "multilabel":
+            weights = ((said + true) > 0).astype(float)  # of the classes that occur
+        found: FloatArray = 100 * (each * weights).sum(axis=1) / weights.sum(axis=1)
+        return found
+
+    return value

@@ -1,0 +1,1 @@
+"""Whether groups are treated differently."""

@@ -1,0 +1,1 @@
+"""How close the student's answers are to the teacher's."""

@@ -1,0 +1,1 @@
+"""What a model occupies and uses."""

@@ -1,0 +1,87 @@
+"""Readings of energy, power and carbon, each marked with what its source is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.stats.intervals import FloatArray, mean_interval
+from pytest_modelbench.stats.sequential import spent_alpha
+
+_JOULES_PER_WH = 3600.0
+Values = Callable[[EnergyMeasurement, str, int], FloatArray]
+
+
+def energy_per_1k(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read watt-hours of 1,000 samples."""
+
+    def values(measurement: EnergyMeasurement, role: str, rounds: int) -> FloatArray:
+        return measurement.above_idle(role, rounds) * 1e3 / _JOULES_PER_WH
+
+    yield from _looks(question, measurements.energy(), values)
+
+
+def power(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read watts above idle."""
+    yield from _looks(question, measurements.energy(), EnergyMeasurement.watts)
+
+
+def carbon_per_1m(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read kilograms of CO2 equivalents of a million samples."""
+    grid = measurements.grid()
+
+    def values(measurement: EnergyMeasurement, role: str, rounds: int) -> FloatArray:
+        kwh = measurement.above_idle(role, rounds) * 1e6 / _JOULES_PER_WH / 1e3
+        return kwh * grid.g_per_kwh / 1e3
+
+    yield from _looks(question, measurements.energy(), values, f"; grid of {grid.source}")
+
+
+def _looks(question: Question, measurement: EnergyMeasurement, values: Values, more: str = "") -> Iterator[Evidence]:
+    for look, rounds in enumerate(measurement.looks):
+        alpha = spent_alpha(question.alpha, look + 1)
+        compared = question.with_teacher and "teacher" in measurement.windows
+        roles = ("student", "teacher") if compared else ("student",)
+        found = {role: values(measurement, role, rounds) for role in roles}
+        readings = {role: _reading(question, measurement, found[role], alpha, more) for role in found}
+        yield Evidence(
+            student=readings["student"],
+            teacher=readings["teacher"] if compared else None,
+            comparison=_compare(found["student"], found["teacher"], alpha) if compared else None,
+            sampled=True,
+            seconds=measurement.elapsed_s[look],
+            estimates_allowed=bool(question.options["allow_estimated"]),
+        )
+
+
+def _reading(
+    question: Question, measurement: EnergyMeasurement, values: FloatArray, alpha: float, more: str
+) -> Reading:
+    parts = "; ".join(
+        f"{one.name} {one.provenance} ({one.method})" + ("" if one.counts else ", left out")
+        for one in measurement.components
+    )
+    idle = humanise(measurement.idle_watts(len(values)), "W")
+    return Reading(
+        estimate=mean_interval(values, alpha),
+        unit=question.kpi.unit,
+        n=len(values),
+        confidence=question.confidence,
+        provenance=measurement.provenance,
+        method=f"mean of {len(values)} windows of {measurement.windows['student'][0].seconds:.1f} s, batch size "
+        f"{measurement.batch_size}, idle {idle} subtracted; {parts}{more}",
+    )
+
+
+def _compare(student: FloatArray, teacher: FloatArray, alpha: float) -> Comparison:
+    return Comparison(
+        ratio=mean_interval(np.log(student / teacher), alpha).map(lambda log: math.exp(min(log, 700.0))),
+        difference=mean_interval(student - teacher, alpha),
+        method=f"log-ratio of {len(student)} rounds, Student's interval",
+    )

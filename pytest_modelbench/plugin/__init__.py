@@ -1,0 +1,318 @@
+"""The pytest plugin: options and hooks. Thin; loading it imports pytest and the standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.options import CHILD_OPTION, OPTIONS
+from pytest_modelbench.plugin import fixtures
+from pytest_modelbench.plugin.fixtures import (
+    edge_case,
+    energy_meter,
+    kpi,
+    memory_meter,
+    previous,
+    profiler,
+    student,
+    teacher,
+)
+from pytest_modelbench.plugin.stash import (
+    HAD_STORAGE,
+    IMPORT_S,
+    JUDGING,
+    MISTAKES,
+    MODEL_FIXTURES,
+    NAMED,
+    OWN_FIXTURES,
+    SESSION,
+    UNJUDGED,
+)
+
+__all__ = ["edge_case", "energy_meter", "kpi", "memory_meter", "previous", "profiler", "student", "teacher"]
+
+_STORAGE = Path(".benchmarks")
+_KPI = (
+    "kpi(name, *limits, better=, unit=, metric=, confidence=, batch_size=, average=): judge one KPI of the student, "
+    "for example kpi('latency_p99', '<= 120 ms', 'reduction >= 85%'). Limits are '[subject] op quantity' with the "
+    "subjects reduction, increase, ratio, speedup, difference, drop, regression; without a subject the student's own "
+    "value is judged. The test runs once for each student. See `pytest --modelbench-kpis` for the names."
+)
+_EDGE_CASE = (
+    "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, to some by name, such as "
+    "edge_case('zeros', 'huge'), or to those that fit the inputs: edge_case('numbers'), edge_case('tokens')."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define every option once, on the command line and in the ini file."""
+    group = parser.getgroup("modelbench", "modelbench: acceptance tests for compressed models")
+    for option in OPTIONS:
+        if option.where != "ini":
+            action: dict[str, Any] = (
+                {"action": "store_true"} if option.kind == "flag" else {"metavar": option.metavar, "type": str}
+            )
+            if option.kind == "list":
+                action["action"] = "append"
+            if option.const is not None:
+                action.update(nargs="?", const=option.const)
+            group.addoption(option.flag, dest=option.name, default=None, help=option.help, **action)
+        if option.where != "command line":
+            kind = {"flag": "bool", "list": "linelist"}.get(option.kind, "string")
+            parser.addini(option.name, option.help, type=kind, default=None)  # type: ignore[arg-type]
+    group.addoption(CHILD_OPTION, dest="modelbench_child", default=None, help=argparse.SUPPRESS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """In a fresh process that launches a model, import its library before any conftest does."""
+    asked = getattr(early_config.known_args_namespace, "modelbench_child", None)
+    if asked:
+        from pytest_modelbench.plugin.frameworks import import_frameworks
+
+        early_config.stash[IMPORT_S] = import_frameworks(Path(asked))
+    early_config.stash[HAD_STORAGE] = _STORAGE.exists()
+    return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the options; start a session where gates are to be judged."""
+    for marker in (_KPI, _EDGE_CASE):
+        config.addinivalue_line("markers", marker)
+    config.stash[MISTAKES] = []
+    config.pluginmanager.register(_placeholders(config), "modelbench-placeholders")
+    given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
+    if not (any(given.values()) or config.getini("modelbench")):
+        return
+    from pytest_modelbench.grammar.tiers import use_tiers
+    from pytest_modelbench.settings import Given, conflicts, resolve_settings
+
+    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
+    places = (
+        Given(values=given, where=lambda option: option.flag),
+        Given(values=ini, where=lambda option: f"ini value {option.name}"),
+    )
+    settings, mistakes = resolve_settings(places)
+    use_tiers(dict(settings.tiers))
+    workers = bool(getattr(config.option, "numprocesses", None))
+    dist = str(getattr(config.option, "dist", "no"))
+    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    if settings.enabled:
+        from pytest_modelbench.plugin.giving_up import GivingUp
+        from pytest_modelbench.plugin.judging import Judging
+        from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
+        from pytest_modelbench.plugin.references import baseline_of, contract_of
+        from pytest_modelbench.plugin.session_end import PlanOnly
+
+        known = baseline_of(config, settings), contract_of(config, settings)
+        config.stash[JUDGING] = judging = Judging(config, settings, places, *known)
+        config.stash[SESSION] = judging.session
+        config.pluginmanager.register(judging, "modelbench-judging")
+        if settings.plan:
+            config.pluginmanager.register(PlanOnly(), "modelbench-plan")
+        if settings.contract or settings.record_contract:
+            from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
+
+            hooks = Recording() if settings.record_contract else WithoutTeacher()
+            config.pluginmanager.register(hooks, "modelbench-contracting")
+        config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
+        config.pluginmanager.register(GivingUp(config, judging), "modelbench-giving-up")
+        if judging.child is None:
+            from pytest_modelbench.plugin.teacher_guard import TeacherGuard
+
+            config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
+        else:
+            from pytest_modelbench.plugin.child_launch import measure_launch
+            from pytest_modelbench.plugin.left_out import register_markers
+
+            register_markers(config)
+            measure_launch(config, judging.child)
+
+
+def _placeholders(config: pytest.Config) -> ModuleType:
+    """Return a plugin with our fixtures for models and data, but for those that another plugin brings.
+
+    Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
+    """
+    found = ModuleType("pytest_modelbench placeholders")
+    plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_conftest(plugin)]
+    for name in MODEL_FIXTURES:
+        if not any(hasattr(plugin, name) for plugin in plugins):
+            setattr(found, name, getattr(fixtures, name))
+    return found
+
+
+def _is_conftest(plugin: object) -> bool:
+    """Whether a plugin is a conftest.py, whose fixtures hold for its folder alone and win there anyway."""
+    return (getattr(plugin, "__file__", None) or "").endswith("conftest.py")
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Print the catalogue for --modelbench-kpis; check the machine for --modelbench-selfcheck."""
+    if config.getoption("modelbench_selfcheck") and not config.getoption("help"):
+        from pytest_modelbench.commands.selfcheck import run_self_check
+
+        return run_self_check(config)
+    if not config.getoption("modelbench_kpis"):
+        return None
+    import shutil
+
+    from pytest_modelbench.kpis.catalogue import CATALOGUE
+    from pytest_modelbench.reports.layout import encodable
+    from pytest_modelbench.reports.terminal import render_catalogue
+
+    rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
+    text = render_catalogue(rows, shutil.get_terminal_size().columns)
+    print(encodable(text, getattr(sys.stdout, "encoding", None)))
+    return 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """With `--modelbench-suite`, collect also what carries its items above the given paths."""
+    if JUDGING in session.config.stash and session.config.stash[JUDGING].settings.suites:
+        from pytest_modelbench.plugin.suite_file import reach_suites
+
+        reach_suites(session.config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect `modelbench.toml` and `*.modelbench.toml`; with `--modelbench-suite` also what carries its items."""
+    found: pytest.Module
+    if JUDGING in parent.config.stash and parent.config.stash[JUDGING].settings.suites:
+        from pytest_modelbench.plugin.suite_file import SuiteFile, carries_suite
+
+        if carries_suite(file_path, parent.config):
+            found = SuiteFile.from_parent(parent, path=file_path)
+            return found
+    if not file_path.name.endswith("modelbench.toml"):
+        return None
+    from pytest_modelbench.plugin.misnamed import is_sla
+
+    if not is_sla(file_path.name):
+        return None
+    from pytest_modelbench.plugin.sla_file import SlaFile
+
+    found = SlaFile.from_parent(parent, path=file_path)
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
+    """Tell what lies in a collected folder, was meant to be a modelbench.toml, and would be passed over."""
+    if JUDGING in parent.config.stash:
+        from pytest_modelbench.plugin.misnamed import misnamed
+
+        root = parent.config.rootpath
+        for found, fault in misnamed(path):
+            name = found.relative_to(root) if found.is_relative_to(root) else found
+            parent.config.stash[MISTAKES].append(f"{name}: {fault}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> Generator[None, object, object]:
+    """Ask for the fixtures that a kpi marker needs, before tests are parametrised; see what nobody collects."""
+    if collector.own_markers or (_may_be_marked(obj) and hasattr(obj, "pytestmark")):
+        from pytest_modelbench.plugin import collection
+
+        collection.ask_for_fixtures(collector, obj)
+    made = yield
+    if JUDGING in collector.config.stash and _may_be_marked(obj):
+        from pytest_modelbench.plugin.uncollected import note
+
+        note(collector, name, obj, made)
+    return made
+
+
+def _may_be_marked(candidate: object) -> bool:
+    """Whether an object is a function or a class; others (lazy proxies) must not even be looked into."""
+    return issubclass(type(candidate), FunctionType | type | staticmethod)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let models that the command line or a modelbench.toml names beat fixtures."""
+    judging = metafunc.config.stash.get(JUDGING, None)
+    module = metafunc.definition.getparent(pytest.Module)
+    if judging is not None or (module is not None and NAMED in module.stash):
+        from pytest_modelbench.plugin.parametrisation import use_named_models
+
+        use_named_models(metafunc, judging.settings if judging is not None else None)
+    if "edge_case" in metafunc.fixturenames:
+        from pytest_modelbench.plugin.parametrisation import parametrise_edge_case
+
+        parametrise_edge_case(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Read the gates, or skip them where nothing is judged; report all mistakes together."""
+    judging = config.stash.get(JUDGING, None)
+    if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
+        return
+    from pytest_modelbench.plugin import collection, parametrisation, uncollected
+
+    mistakes: list[str] = []
+    if judging is None:
+        config.stash[UNJUDGED] = collection.skip_unjudged(items)
+    else:
+        mistakes += parametrisation.names_not_found(config, judging.settings, items)
+        mistakes += collection.without_suite(config, judging.settings, items)
+        mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
+        mistakes += parametrisation.students_of_one_name(items)
+        mistakes += uncollected.never_judged(config, items)
+    collection.refuse(config, items, mistakes)
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether an item has one of our markers, or asks for one of our fixtures."""
+    asks = OWN_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return bool(asks) or any(mark.name in {"kpi", "edge_case"} for mark in item.iter_markers())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's mistakes, also where nothing is judged."""
+    known = node.config.stash[MISTAKES]
+    found = getattr(node, "workeroutput", {}).get("modelbench_mistakes", [])
+    known += [mistake for mistake in found if mistake not in known]
+    node.config.stash[UNJUDGED] = getattr(node, "workeroutput", {}).get("modelbench_unjudged", 0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Pass on what only a worker knows; in the controller, make mistakes the exit status."""
+    config = session.config
+    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is not None:
+        output["modelbench_unjudged"] = config.stash.get(UNJUDGED, 0)
+    elif config.stash[MISTAKES]:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    if config.option.modelbench_child and not session.exitstatus:
+        config.option.no_summary = True  # nobody reads it, and some plugins import much for theirs
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder that pytest-benchmark, which we bring, makes in every folder, where it is new and empty."""
+    if not config.stash.get(HAD_STORAGE, True):
+        with contextlib.suppress(OSError):  # it is not there, or holds something
+            (config.invocation_params.dir / _STORAGE).rmdir()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many gates were not judged; print the mistakes that workers found."""
+    unjudged = config.stash.get(UNJUDGED, 0)
+    if unjudged:
+        gates = f"{unjudged} gate{'s' if unjudged != 1 else ''}"
+        terminalreporter.write_line(f"modelbench: {gates} not judged; run pytest with --modelbench", yellow=True)
+    if config.pluginmanager.hasplugin("dsession"):
+        for mistake in config.stash[MISTAKES]:
+            terminalreporter.write_line(f"ERROR: {mistake}", red=True)

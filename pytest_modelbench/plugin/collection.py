@@ -1,0 +1,387 @@
+"""What collection does: fixtures asked for on behalf of markers, gates read, mistakes gathered, skips set."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, place_of, winning_fixture
+from pytest_modelbench.plugin.parametrisation import defined_for, student_label
+from pytest_modelbench.plugin.stash import (
+    CASE,
+    GATES,
+    JUDGING,
+    LABEL,
+    MISTAKES,
+    MODEL_FIXTURES,
+    NAMED,
+    OWN_FIXTURES,
+    READY_MADE,
+    SETTINGS,
+)
+
+if TYPE_CHECKING:
+    from pytest_modelbench.gates.gate import Gate
+    from pytest_modelbench.settings import Settings
+    from pytest_modelbench.store.baseline import Baseline
+
+ENERGY_ROUNDS_IN_WINDOWS = 8
+"""Three rounds of two models and the idle machine, in windows."""
+LATE = (
+    "the kpi marker does not belong to a test function, or was added after collection. "
+    "Write it above the function, the class, or as pytestmark in the module"
+)
+SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
+ROLES = ("teacher", "previous", "workload")
+NEEDS_MODELS = frozenset({"teacher", "student", "previous", "kpi", "edge_case"})
+_ASKED: pytest.StashKey[bool] = pytest.StashKey()
+_MARKS: pytest.StashKey[int] = pytest.StashKey()
+"""How many kpi markers of an item were read."""
+
+
+def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
+    """Add the fixtures that a kpi marker needs to whatever carries the marker: function, class or module.
+
+    Done before parametrisation, and also when nothing is judged, so that node ids never change.
+    """
+    if isinstance(collector, pytest.Module) and not collector.stash.get(_ASKED, False):
+        collector.stash[_ASKED] = True
+        names = _needed_fixtures(collector.own_markers, collector.config)
+        if names:
+            collector.add_marker(pytest.mark.usefixtures(*names))
+    kind = type(candidate)  # isinstance() would look into lazy proxies, which may raise
+    if issubclass(kind, staticmethod):
+        ask_for_fixtures(collector, candidate.__func__)  # type: ignore[attr-defined]
+    if issubclass(kind, FunctionType | type | staticmethod):
+        marks = getattr(candidate, "pytestmark", [])
+        marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
+        names = _needed_fixtures(marks, collector.config)
+        code = getattr(candidate, "__code__", None)
+        if code is not None and "benchmark" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            names = [name for name in names if name == "kpi"]  # what it times needs no model of ours
+        if names and not any(mark.name == "usefixtures" and "kpi" in mark.args for mark in marks):
+            pytest.mark.usefixtures(*names)(cast("Any", candidate))
+
+
+def _needed_fixtures(marks: Iterable[pytest.Mark], config: pytest.Config) -> list[str]:
+    marks = [mark for mark in marks if mark.name == "kpi"]
+    if not marks:
+        return []
+    from pytest_modelbench.gates.gate import gate_needs
+
+    found = [gate_needs(mark.args, mark.kwargs) for mark in marks]
+    names = ["student", "kpi"]
+    if any(data for data, _ in found):
+        names.append("eval_data")
+    judging = config.stash.get(JUDGING, None)
+    alone = judging is not None and judging.settings.contract is not None  # then it must not even be built
+    if any(teacher for _, teacher in found) and not alone:
+        names.append("teacher")
+    return names
+
+
+def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Baseline | None) -> Iterator[str]:
+    """Read the gates of all items into their stash and yield every mistake found, each with its place."""
+    from pytest_modelbench.gates.gate import closest
+    from pytest_modelbench.plugin.references import other_project, with_earlier
+
+    seen: set[str] = set()
+    for item in items:
+        file = item.getparent(pytest.Module)
+        own = settings if file is None else file.stash.get(SETTINGS, settings)
+        source = "marker" if file is None or NAMED not in file.stash else file.name
+        marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
+        item.stash[_MARKS] = len(marks)
+        for mistake in _misplaced(item, bool(marks)):
+            if mistake not in seen:
+                seen.add(mistake)
+                yield mistake
+        gates = []
+        for name in _marked_twice(item):
+            yield (
+                f"{place_of(item)}: {name} is marked twice on the same test, and only one would count. "
+                "Write one marker with all limits"
+            )
+        for mark in marks:
+            try:
+                gates.append(benchmarked(_gate_of(mark, item, own, source), item))
+            except UsageMistake as mistake:
+                text = f"{place_of(item)}: {mistake}"
+                if text not in seen:
+                    seen.add(text)
+                    yield text
+        if is_ready_made(item):
+            known = settings.contract is not None or defined_for(item, "teacher_model", settings)
+            gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
+        item.stash[SETTINGS] = own
+        case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
+        if isinstance(case, str):
+            item.stash[CASE] = case
+        item.stash[LABEL] = student_label(item)
+        if item.stash[LABEL] in ROLES:
+            yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
+        if settings.record_contract:
+            item.stash[LABEL] = "teacher"
+        item.stash[GATES] = tuple(with_earlier(gate, item, own, baseline) for gate in closest(gates))
+    yield from other_project(items, baseline)
+
+
+def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
+    seen: set[str] = set()
+    for item in items:
+        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.timed or gate.kpi.probe == "energy"]
+        setups = {(gate.kpi.probe, gate.setup) for gate in gates}
+        given = _timeout_of(item) if setups else None
+        most = sum(_longest_s(probe, item.stash[SETTINGS]) for probe, _ in setups)
+        if given is None or given > most or (place := place_of(item)) in seen:
+            continue
+        seen.add(place)
+        yield (
+            f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
+            f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
+            f"or --modelbench-budget={given / 2 / len(setups):g}"
+        )
+
+
+def _longest_s(probe: str, settings: Settings) -> float:
+    """Return what a measurement may take; the first rounds of energy are taken whatever the budget is."""
+    rounds_s = ENERGY_ROUNDS_IN_WINDOWS * settings.energy_window_s if probe == "energy" else 0.0
+    return max(settings.budget_s, rounds_s)
+
+
+def _workers(config: pytest.Config) -> int:
+    """Return the number of workers, each of which may have to wait for the others' measurements."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _timeout_of(item: pytest.Item) -> float | None:
+    """Return the seconds that pytest-timeout gives a test, None for no end."""
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    mark = item.get_closest_marker("timeout")
+    given: Any = None
+    if mark is not None:
+        given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
+    places = (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout") or None)
+    given = next((value for value in (given, *places) if value is not None), None)
+    try:
+        return float(given) or None
+    except (TypeError, ValueError):
+        return None  # that plugin's own mistake to report
+
+
+def _marked_twice(item: pytest.Item) -> list[str]:
+    """Return the KPIs that two markers of one function, class or module name; a parameter's own marker may differ."""
+    parameters = getattr(getattr(item, "callspec", None), "marks", [])
+    seen: list[tuple[object, object]] = []
+    twice = []
+    for node, mark in item.iter_markers_with_node("kpi"):
+        key = (node, mark.args[:1])
+        if not mark.args or not isinstance(mark.args[0], str) or any(mark is one for one in parameters):
+            continue
+        if key in seen:
+            twice.append(mark.args[0])
+        seen.append(key)
+    return list(dict.fromkeys(twice))
+
+
+def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake where a suite was asked for and nothing in the given folders has models for it."""
+    given = [arg for arg in config.args if "::" not in arg]
+    if settings.suites and given and not any(is_ready_made(item) for item in items):
+        yield (
+            f"--modelbench-suite: in or above {', '.join(given)} no conftest.py defines student_model, and no "
+            "modelbench.toml names models. Write one, or name models by --modelbench-student beside a conftest.py"
+        )
+
+
+def is_ready_made(item: pytest.Item) -> bool:
+    """Whether an item comes from a ready-made suite."""
+    return bool(getattr(getattr(item, "function", None), READY_MADE, False))
+
+
+def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -> Gate:
+    """Read a marker of an item, and find the functions that it names.
+
+    Raises:
+        UsageMistake: something in it cannot be understood, or needs what the session does not state.
+    """
+    from pytest_modelbench.gates.gate import read_gate
+
+    folder = item.path.parent
+    gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
+    gate = _with_located_transform(_with_located_metric(gate, folder), folder)
+    if gate.kpi.name == "carbon_per_1m":
+        from pytest_modelbench.probes.cost.carbon import grid
+
+        grid(own.country, own.grid_intensity)
+    if gate.kpi.probe == "record" and source != "marker":
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
+            'that could record it. Write metric = "module:function"'
+        )
+    return gate
+
+
+def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
+    """Return a gate on a latency that judges what pytest-benchmark times in the test's body, if the test asks for it.
+
+    Raises:
+        UsageMistake: a timed KPI that such rounds cannot give, or a limit that needs another model.
+    """
+    asks = "benchmark" in getattr(item, "fixturenames", ()) and item.config.pluginmanager.hasplugin("benchmark")
+    if not asks or not gate.kpi.timed:
+        return gate
+    if not gate.kpi.name.startswith("latency_") or gate.kpi.name == "latency_per_sample":
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
+            "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
+        )
+    compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
+    if compares is not None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
+            "function alone. Write '<= 120 ms', or leave the fixture benchmark out"
+        )
+    return replace(gate, kpi=replace(gate.kpi, probe="benchmark"))
+
+
+def _with_located_transform(gate: Gate, folder: Path) -> Gate:
+    """Find the transform that a gate names as `module:function`.
+
+    Raises:
+        UsageMistake: there is none, or no such function.
+    """
+    if "transform" not in gate.options:
+        return gate
+    transform = gate.options["transform"]
+    if transform is None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
+        )
+    if not isinstance(transform, str):
+        return gate
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=transform), folder, saved=False).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
+    if not callable(found):
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is no function")
+    return replace(gate, options={**gate.options, "transform": found})
+
+
+def _with_located_metric(gate: Gate, folder: Path) -> Gate:
+    """Find the metric that a gate names: a scorer of scikit-learn, or `module:attribute`.
+
+    Raises:
+        UsageMistake: there is no such thing.
+    """
+    metric = gate.kpi.metric
+    if not isinstance(metric, str):
+        return gate
+    from pytest_modelbench.kpis.catalogue import check_metric
+
+    if ":" not in metric:
+        from sklearn.metrics import get_scorer_names
+
+        if metric not in get_scorer_names():
+            near = difflib.get_close_matches(metric, get_scorer_names(), n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageMistake(f"kpi {gate.kpi.name!r}: scikit-learn has no scorer {metric!r}{nearest}")
+        return gate
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=metric), folder).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: metric {mistake}") from mistake
+    check_metric(gate.kpi.name, found)
+    return replace(gate, kpi=replace(gate.kpi, metric=found))
+
+
+def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
+    case, unittest = getattr(item, "cls", None), sys.modules.get("unittest")
+    if marked and unittest is not None and isinstance(case, type) and issubclass(case, unittest.TestCase):
+        yield (
+            f"{place_of(item)}: a kpi marker on a method of unittest.TestCase is never judged: such methods take no "
+            "fixtures. Write a plain class or function"
+        )
+        return
+    names = getattr(item, "fixturenames", ())
+    if item.get_closest_marker("edge_case") is not None and "edge_case" not in names:
+        yield (
+            f"{place_of(item)}: the marker edge_case needs the fixture of that name. "
+            "Write def test_edges(student, edge_case): student.check_finite(edge_case)"
+        )
+    if marked and "kpi" not in names:
+        yield f"{place_of(item)}: {LATE}"
+    elif marked and not is_ours(item, "kpi"):
+        yield f"{place_of(item)}: a fixture of your own is named 'kpi', which the marker needs. Give it another name"
+    for name in MODEL_FIXTURES:
+        definition = winning_fixture(item, name)
+        if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
+            continue  # not asked for, or a value of parametrize(), which lives as long as the item
+        circle = [one for one in made_from(item, name) if one in NEEDS_MODELS and is_ours(item, one)]
+        if circle:
+            yield (
+                f"{item.nodeid.partition('::')[0]}: fixture {name} asks for {circle[0]!r}, which is made from the "
+                f"models itself. Build what {name} returns in {name}; a student may ask for teacher_model"
+            )
+        elif definition.scope != "session":
+            yield (
+                f"{item.nodeid.partition('::')[0]}: fixture {name} has scope {definition.scope!r}, and one "
+                f'measurement serves many tests. Write @pytest.fixture(scope="session")'
+            )
+
+
+def came_late(item: pytest.Item) -> bool:
+    """Whether an item has a kpi marker, or is there at all with one, only since its gates were read."""
+    if not isinstance(item, pytest.Function):
+        return False
+    return len(list(item.iter_markers("kpi"))) != item.stash.get(_MARKS, 0)
+
+
+def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[str]) -> None:
+    """Add mistakes to those of the session; if there are any, end the run before anything is judged.
+
+    A worker hands them to its controller and runs nothing: an error raised there would be an INTERNALERROR.
+
+    Raises:
+        pytest.UsageError: all mistakes together, one line each.
+    """
+    told = config.stash[MISTAKES]
+    told[:] = dict.fromkeys(visible(mistake) for mistake in (*told, *mistakes))
+    if not told:
+        return
+    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is None:
+        raise pytest.UsageError(*told)
+    output["modelbench_mistakes"] = list(told)
+    items.clear()
+
+
+def skip_unjudged(items: Sequence[pytest.Item]) -> int:
+    """Skip all items that only make sense with the plugin enabled; return the number of gates among them."""
+    gates = 0
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        marked = len({str(mark.args[:1]) for mark in item.iter_markers("kpi")})
+        if marked or any(name in OWN_FIXTURES and is_ours(item, name) for name in names):
+            item.add_marker(pytest.mark.skip(reason=SKIP_REASON))
+        gates += marked
+    return gates

@@ -1,0 +1,114 @@
+"""The fixtures: `teacher`, `student`, `previous`, `kpi`, and the four that users override."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.plugin.stash import LABEL
+
+if TYPE_CHECKING:
+    from pytest_modelbench.data.edge_cases import EdgeCase
+    from pytest_modelbench.models.base import Model
+    from pytest_modelbench.plugin.kpi_access import KpiAccess
+    from pytest_modelbench.plugin.profiler_fixture import Profiler
+    from pytest_modelbench.probes.cost.energy import EnergyMeter
+    from pytest_modelbench.probes.cost.resident import PeakMeter
+
+
+@pytest.fixture(scope="session")
+def teacher_model() -> Any:
+    """Override me: return the teacher, an nn.Module, a fitted scikit-learn estimator or a callable."""
+    from pytest_modelbench.plugin.kpi_access import Undefined
+
+    return Undefined("teacher_model", "--modelbench-teacher")
+
+
+@pytest.fixture(scope="session")
+def student_model() -> Any:
+    """Override me: return the student; `params=` judges several, each test runs for each of them."""
+    from pytest_modelbench.plugin.kpi_access import Undefined
+
+    return Undefined("student_model", "--modelbench-student")
+
+
+@pytest.fixture(scope="session")
+def previous_model() -> Any:
+    """Override me: return the student that ships today, which limits on `regression` compare with."""
+    from pytest_modelbench.plugin.kpi_access import Undefined
+
+    return Undefined("previous_model", "--modelbench-previous")
+
+
+@pytest.fixture(scope="session")
+def eval_data() -> Any:
+    """Override me: return EvalData(inputs, targets), an (inputs, targets) tuple, a Dataset or a DataLoader."""
+    from pytest_modelbench.plugin.kpi_access import Undefined
+
+    return Undefined("eval_data", "--modelbench-data")
+
+
+@pytest.fixture
+def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
+    """Return the teacher as a Model: `teacher(inputs)` runs one batch in inference mode."""
+    from pytest_modelbench.plugin.kpi_access import adapted
+
+    return adapted(request, teacher_model, "teacher")
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
+    """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
+    from pytest_modelbench.plugin.kpi_access import adapted
+
+    return adapted(request, student_model, request.node.stash.get(LABEL, "student"))
+
+
+@pytest.fixture
+def previous(request: pytest.FixtureRequest, previous_model: Any) -> Model:
+    """Return the student that ships today as a Model."""
+    from pytest_modelbench.plugin.kpi_access import adapted
+
+    return adapted(request, previous_model, "previous")
+
+
+@pytest.fixture
+def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
+    """Return one edge case of the evaluation inputs: `student.check_finite(edge_case)`; one item for each."""
+    from pytest_modelbench.plugin.kpi_access import edge_case_of
+
+    return edge_case_of(request)
+
+
+@pytest.fixture
+def memory_meter() -> PeakMeter:
+    """Measure what a block takes of memory: `with memory_meter as memory: ...`, then `memory.peak_bytes`."""
+    from pytest_modelbench.probes.cost.resident import PeakMeter
+
+    return PeakMeter()
+
+
+@pytest.fixture
+def energy_meter(request: pytest.FixtureRequest) -> EnergyMeter:
+    """Measure a block of at least a second: `with energy_meter as energy: ...`, then `energy.joules`."""
+    from pytest_modelbench.plugin.kpi_access import session_of
+    from pytest_modelbench.probes.cost.energy import EnergyMeter
+
+    return EnergyMeter(session_of(request.config).energy_source())
+
+
+@pytest.fixture
+def profiler(request: pytest.FixtureRequest) -> Profiler:
+    """Profile by torch.profiler: `profiler.profile(student, batch)`, `profiler.compare(teacher, student, batch)`."""
+    from pytest_modelbench.plugin.profiler_fixture import Profiler
+
+    return Profiler(request.node)
+
+
+@pytest.fixture
+def kpi(request: pytest.FixtureRequest) -> KpiAccess:
+    """Read this test's gate: `kpi.student.value`, `kpi.teacher`, `kpi.comparison`, `kpi.record(...)`."""
+    from pytest_modelbench.plugin.kpi_access import KpiAccess
+
+    return KpiAccess(request)

@@ -1,0 +1,61 @@
+"""The end of a session whose process must end because a call cannot be stopped: with a report, and not green."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+
+import pytest
+
+from pytest_modelbench.plugin.judging import Judging, all_gates
+from pytest_modelbench.plugin.kpi_access import plan_of
+from pytest_modelbench.plugin.stash import GATES
+from pytest_modelbench.probes.timing.watchdog import Watchdog
+from pytest_modelbench.results import Verdict
+
+
+class GivingUp:
+    """Gives watchdogs their last words: the item's gates are errors, and what is known is written.
+
+    Args:
+        config: of the session.
+        judging: knows the results so far.
+    """
+
+    def __init__(self, config: pytest.Config, judging: Judging) -> None:
+        self._judging = judging
+        self._item: pytest.Item | None = None
+        self._stderr = os.dup(2)  # here nothing is captured yet
+        self._before = Watchdog.last_words, Watchdog.deaf_to
+        Watchdog.last_words = staticmethod(self.end)
+        if not float(config.getini("faulthandler_timeout") or 0):  # else pytest uses the only timer that there is
+            Watchdog.deaf_to = self._stderr
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Remember whose call it is."""
+        self._item = item
+        return (yield)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave watchdogs as they were."""
+        Watchdog.last_words, Watchdog.deaf_to = staticmethod(self._before[0]), self._before[1]
+        os.close(self._stderr)
+
+    def end(self, reason: str) -> None:
+        """Write what is known, and end this process with exit status 1."""
+        item, record = self._item, self._judging.record
+        with contextlib.suppress(Exception):  # whatever state the stuck thread has left: the process must end
+            if item is not None and GATES in item.stash:
+                suite = plan_of(item).suite
+                found = all_gates(item, Verdict.ERROR, reason)
+                record.hear(item.nodeid, [{**result.to_json(), "suite": suite} for result in found], None)
+                record.finish_phase(item.nodeid, "error", 0.0)
+            self._judging.files.save_now()
+        where = "" if item is None else f"{item.nodeid}: "
+        os.write(
+            self._stderr, f"\nmodelbench: {where}{reason}, and no interrupt ends it: the session ends\n".encode()
+        )
+        self._judging.exits.status = 1  # it may leave now
+        os._exit(1)

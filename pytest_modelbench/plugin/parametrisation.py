@@ -1,0 +1,218 @@
+"""What makes several items of one test: named models, edge cases; and what an item's student is called."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
+from pytest_modelbench.plugin.stash import JUDGING, MISTAKES, NAMED
+
+if TYPE_CHECKING:
+    from pytest_modelbench.models.named import NamedSpec
+    from pytest_modelbench.settings import Settings
+
+_OPTION = {"teacher_model": "teacher", "student_model": "student", "eval_data": "data", "previous_model": "previous"}
+
+
+@functools.lru_cache
+def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]]:
+    """Return the models and data that the options (or ini values) name, by fixture."""
+    from dataclasses import replace
+
+    given = {
+        "teacher_model": (settings.teacher,) if settings.teacher else (),
+        "student_model": settings.students,
+        "eval_data": (settings.data,) if settings.data else (),
+        "previous_model": (settings.previous,) if settings.previous else (),
+    }
+    return {
+        fixture: tuple(replace(spec, where=f"--modelbench-{_OPTION[fixture]}") for spec in specs)
+        for fixture, specs in given.items()
+        if specs
+    }
+
+
+def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Check that everything named on the command line and in files exists, without calling it."""
+    from pytest_modelbench.models.locate import locate
+
+    files = {module for item in items if (module := item.getparent(pytest.Module)) and NAMED in module.stash}
+    named = [*named_on_command_line(settings).items()]
+    for file in sorted(files, key=lambda module: module.nodeid):
+        named += file.stash[NAMED].items()
+    for fixture, specs in named:
+        for given in specs:
+            try:
+                locate(given, Path(config.invocation_params.dir), saved=fixture != "eval_data")
+            except UsageMistake as mistake:
+                yield f"{given.where}: {mistake}"
+
+
+def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[NamedSpec, ...]]:
+    """Return the models and data named for an item: those of the command line beat those of its file."""
+    module = item.getparent(pytest.Module)
+    of_file = module.stash.get(NAMED, {}) if module is not None else {}
+    return of_file | (named_on_command_line(settings) if settings is not None else {})
+
+
+def defined_for(item: pytest.Item, fixture: str, settings: Settings | None) -> bool:
+    """Whether the user defines a model or data for an item, by a fixture, an option or a file."""
+    return fixture in named_for(item, settings) or overridden(item, fixture)
+
+
+def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> None:
+    """Let named models and data beat fixtures of the same role, overridden ones too.
+
+    A direct parametrisation shadows a fixture without instantiating it; its id is hidden where it has no name.
+    """
+    for fixture, specs in named_for(metafunc.definition, settings).items():
+        if fixture not in metafunc.fixturenames:
+            continue
+        if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
+            metafunc.config.stash[MISTAKES].append(
+                f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
+                f"{specs[0].where} names another. Leave one of them out"
+            )
+            continue
+        ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
+        mark = pytest.mark.parametrize(fixture, specs, ids=ids, scope="session")
+        metafunc.definition.add_marker(mark)
+
+
+def brings_models(item: pytest.Item) -> bool:
+    """Whether a test's own parametrize() gives it models or data, which no fixture identifies."""
+    return any(set(names_of(mark)) & set(_OPTION) for mark in item.iter_markers("parametrize"))
+
+
+def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
+    """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
+    from pytest_modelbench.data.case_names import registered_in
+
+    found: dict[str, Callable[[Any], Any]] = {}
+    plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
+    files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
+    for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
+        if file.name == "conftest.py" and file.parent in item.path.parents:
+            found |= registered_in(files[file])
+    module = getattr(item, "module", None)
+    return found | (registered_in(module) if isinstance(module, ModuleType) else {})
+
+
+def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
+    """Make one item for each edge case; the closest marker `edge_case` narrows them.
+
+    Done also when nothing is judged, so that node ids never change.
+    """
+    from pytest_modelbench.data.case_names import BUILT_IN, GROUPS
+
+    item = metafunc.definition
+    shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
+    if shadowed or not is_ours(item, "edge_case"):
+        return
+    told: list[str] = item.config.stash[MISTAKES] if JUDGING in item.config.stash else []
+    known = [*BUILT_IN]
+    try:
+        known += cases_for(item)
+    except UsageMistake as mistake:
+        told.append(f"{place_of(item)}: {mistake}")
+    mark = item.get_closest_marker("edge_case")
+    named = known if mark is None else [name if isinstance(name, str) else repr(name) for name in mark.args]
+    names = list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), [*known, *GROUPS], n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else "."
+            listed = ", ".join([*GROUPS, *known])
+            told.append(f"{place_of(item)}: unknown edge case {name!r}{nearest} Known are {listed}")
+    if mark is not None and not names:
+        told.append(f"{place_of(item)}: the marker edge_case names no case. Write @pytest.mark.edge_case('zeros')")
+    metafunc.parametrize("edge_case", [name for name in names if name in known], indirect=True)
+
+
+def student_label(item: pytest.Item) -> str:
+    """Return the student's label: the parameter's id, the name on the command line, or `student`.
+
+    A student whose fixture depends on other parametrised fixtures is named after their parameters.
+    """
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return "student"
+    names = ["student_model"]
+    for name in names:
+        definition = winning_fixture(item, name)
+        names += [other for other in getattr(definition, "argnames", ()) if other not in names]
+    given = ((name, callspec.params[name], callspec.indices[name]) for name in names if name in callspec.params)
+    labels = [_parameter_label(item, name, value, index) for name, value, index in given]
+    return "-".join(labels) or "student"
+
+
+def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake for each name that a fixture gives to more than one student: their results would be mixed."""
+    from pytest_modelbench.models.named import NamedSpec
+
+    seen: dict[tuple[object, str], tuple[int, ...]] = {}
+    told = set()
+    for item in items:
+        callspec, definition = getattr(item, "callspec", None), winning_fixture(item, "student_model")
+        if callspec is None or definition is None or brings_models(item):
+            continue
+        if isinstance(callspec.params.get("student_model"), NamedSpec):
+            continue  # named on the command line or in a file, where names are checked
+        indices = tuple(callspec.indices[one] for one in made_from(item, "student_model") if one in callspec.indices)
+        key = (definition, student_label(item))
+        if seen.setdefault(key, indices) != indices and key not in told:
+            told.add(key)
+            yield (
+                f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
+                f"{visible(key[1])!r}. Give each an id of its own, as in params=[...], ids=['int8', 'pruned']"
+            )
+
+
+def _parameter_label(item: pytest.Item, name: str, value: Any, index: int) -> str:
+    from pytest_modelbench.models.named import NamedSpec
+
+    if isinstance(value, NamedSpec):
+        return value.name or "student"
+    definition = winning_fixture(item, name)
+    ids: Any = getattr(definition, "ids", None)
+    params: Any = getattr(definition, "params", None)
+    for mark in item.iter_markers("parametrize"):
+        if names_of(mark) == [name]:
+            ids = mark.kwargs.get("ids")
+            params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
+    plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
+    if not (index < len(plain[1]) and _plain_value(plain[1][index]) is value):  # it counts the test's calls
+        index = next((i for i, param in enumerate(plain[1]) if _plain_value(param) is value), 0)
+    return _parameter_id(name, value, ids if callable(ids) else plain[0], plain[1], index)
+
+
+def names_of(mark: pytest.Mark) -> list[str]:
+    """Return the argument names of a parametrize mark."""
+    names = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
+    return [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+
+
+def _parameter_id(name: str, value: Any, ids: Any, params: Sequence[Any], index: int) -> str:
+    """Name a parameter as pytest does: its own id, the list's or function's, or its plain value."""
+    own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
+    if isinstance(own, str):
+        return own
+    found = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
+    if isinstance(found, str | int | float):
+        return str(found)
+    if isinstance(value, str | int | float | bool):
+        return str(value)
+    return str(getattr(value, "__name__", f"{name}{index}"))
+
+
+def _plain_value(param: Any) -> Any:
+    """Return what a parameter stands for: `pytest.param(value, id=...)` holds it in a tuple."""
+    return param.values[0] if type(param).__name__ == "ParameterSet" else param

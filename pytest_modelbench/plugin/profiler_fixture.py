@@ -1,0 +1,121 @@
+"""The fixture `profiler`: profiles of chosen calls in the item's report, and as files where they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.plugin.kpi_access import settings_of
+from pytest_modelbench.probes.cost.profile import Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.store.replacing import replacing
+
+_SECTION = "modelbench profile"
+LONGEST_NAME = 100
+
+
+class Profiler:
+    """Profiles calls with torch.profiler; tables go into the item's report, traces into --modelbench-artifacts.
+
+    `profiler.profile(student, batch)` profiles some calls of a model, `with profiler.record("name"):` a block, and
+    `profiler.compare(teacher, student, batch)` says which operators gained and lost time.
+    """
+
+    def __init__(self, item: pytest.Item) -> None:
+        self._item = item
+        self._taken: dict[str, int] = {}
+
+    def profile(self, model: Model, inputs: Any, *, calls: int = 10) -> Profile:
+        """Profile calls of a model on one batch.
+
+        Raises:
+            ModelError: the model raised.
+            NotApplicable: it runs no operator of torch.
+            MeasurementError: a profiler is recording already.
+        """
+        __tracebackhide__ = True
+        (found,) = profile_model(model, [inputs], calls, recordings=1)
+        self._keep(model.name, found, found.table)
+        return found
+
+    @contextlib.contextmanager
+    def record(self, name: str = "block", *, calls: int = 1) -> Iterator[Recording]:
+        """Profile a block; `.profile` of what it gives is there after it.
+
+        Args:
+            name: of the block, for tables and files.
+            calls: how many calls of a model are in it.
+
+        Raises:
+            MeasurementError: a profiler is recording already.
+            NotApplicable: no operator of torch ran.
+        """
+        __tracebackhide__ = True
+        torch = sys.modules.get("torch")
+        with record(calls, cuda=torch is not None and torch.cuda.is_initialized()) as recording:
+            yield recording
+        self._keep(name, recording.profile, recording.profile.table)
+
+    def compare(self, teacher: Model, student: Model, inputs: Any, *, calls: int = 10) -> str:
+        """Profile both models on one batch and return a table of the operators that gained and lost time.
+
+        Raises:
+            ModelError: a model raised.
+            NotApplicable: one runs no operator of torch.
+        """
+        __tracebackhide__ = True
+        before, after = (self.profile(model, inputs, calls=calls) for model in (teacher, student))
+        table = compare_profiles(before, after)
+        self._item.add_report_section("call", f"{_SECTION}: {teacher.name} and {student.name}", table)
+        return table
+
+    def _keep(self, name: str, found: Profile, table: str) -> None:
+        self._item.add_report_section("call", f"{_SECTION}: {name}", table)
+        folder = settings_of(self._item).artifacts
+        if folder is None:
+            return
+        number = self._taken[name] = self._taken.get(name, 0) + 1
+        stem = _file_name(name) + (f"-{number}" if number > 1 else "")
+        target = Path(self._item.config.invocation_params.dir, folder, _file_name(self._item.nodeid))
+        target.mkdir(parents=True, exist_ok=True)
+        _write(target / f"{stem}.pt.trace.json", found.trace)
+        _write(target / f"{stem}.operators.txt", table.encode())
+        _write(target / f"{stem}.memory.json", json.dumps(found.memory_timeline()).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _file_name(text: str) -> str:
+    """Return a name for a file or folder; long or unusual texts end with a hash, so that no two share one."""
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-")
+    plain = re.sub(r"::|/", "-", text)
+    if name == plain and len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+class NvtxRanges:
+    """Names items for Nsight Systems: an NVTX range around each body and the judging of its gates."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Put the range around the call phase, where torch is loaded and sees a GPU."""
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_available():
+            return (yield)
+        torch.cuda.nvtx.range_push(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            torch.cuda.nvtx.range_pop()

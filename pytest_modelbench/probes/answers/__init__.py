@@ -1,0 +1,1 @@
+"""What models return: outputs, what they mean, and what they depend on."""

@@ -1,0 +1,1 @@
+"""What a model costs: launches, memory, energy, operations."""

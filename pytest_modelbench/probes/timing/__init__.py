@@ -1,0 +1,1 @@
+"""Times models against each other, and what can disturb that."""

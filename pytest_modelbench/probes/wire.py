@@ -1,0 +1,121 @@
+"""Measurements as one file of arrays, so that a worker can take what another one has measured.
+
+The file is numpy's `.npz` without pickles: arrays, and one JSON text for everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.probes.answers.predictions import Outputs
+from pytest_modelbench.probes.timing.engine import TimingMeasurement
+from pytest_modelbench.stats.intervals import FloatArray
+
+Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+_KINDS = ("series", "calm")
+
+
+def pack_timing(measurement: TimingMeasurement) -> Arrays:
+    """Return a timed measurement as arrays: all calls of a model in a row, and how they fall into rounds."""
+    arrays: Arrays = {}
+    for kind in _KINDS:
+        for role, placements in getattr(measurement, kind).items():
+            rounds = [calls for placement in placements for calls in placement]
+            arrays[f"{kind}_{role}_calls"] = np.concatenate(rounds)
+            arrays[f"{kind}_{role}_round_sizes"] = np.array([len(calls) for calls in rounds])
+            arrays[f"{kind}_{role}_placement_sizes"] = np.array([len(placement) for placement in placements])
+    return arrays | _text(
+        roles=list(measurement.series),
+        batch_sizes=dict(measurement.batch_sizes),
+        looks=list(measurement.looks),
+        elapsed_s=list(measurement.elapsed_s),
+        copied=measurement.copied,
+        exhausted=measurement.exhausted,
+        cluster=measurement.cluster,
+        settings=dict(measurement.settings),
+    )
+
+
+def unpack_timing(arrays: Mapping[str, Any]) -> TimingMeasurement:
+    """Return what `pack_timing` packed."""
+    told = json.loads(str(arrays["text"]))
+    roles = told.pop("roles")
+    series, calm = ({role: _rounds(arrays, f"{kind}_{role}") for role in roles} for kind in _KINDS)
+    told |= {name: tuple(told[name]) for name in ("looks", "elapsed_s")}
+    return TimingMeasurement(series=series, calm=calm, **told)
+
+
+def _rounds(arrays: Mapping[str, Any], name: str) -> list[list[FloatArray]]:
+    rounds = np.split(arrays[f"{name}_calls"], np.cumsum(arrays[f"{name}_round_sizes"])[:-1])
+    ends = np.cumsum(arrays[f"{name}_placement_sizes"]).tolist()
+    return [rounds[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def pack_outputs(outputs: Outputs) -> Arrays:
+    """Return a forward pass as arrays.
+
+    Raises:
+        TypeError: ids or classes that JSON cannot hold, or arrays of Python objects.
+    """
+    arrays: Arrays = {
+        "array": outputs.array,
+        "nonfinite": outputs.nonfinite,
+        "input_finite": outputs.input_finite,
+        **({} if outputs.targets is None else {"targets": outputs.targets}),
+    }
+    if any(array.dtype == object for array in arrays.values()):
+        raise TypeError("arrays of Python objects cannot travel")
+    return arrays | _text(
+        model=outputs.model,
+        batch_size=outputs.batch_size,
+        checksums=outputs.checksums,
+        ids=None if isinstance(outputs.ids, range) else _plain(outputs.ids),
+        classes=None if outputs.classes is None else _plain(outputs.classes),
+    )
+
+
+def unpack_outputs(arrays: Mapping[str, Any]) -> Outputs:
+    """Return what `pack_outputs` packed; its passes were counted where they were made."""
+    told = json.loads(str(arrays["text"]))
+    told["ids"] = range(len(arrays["array"])) if told["ids"] is None else told["ids"]
+    told["checksums"] = tuple(told["checksums"])
+    return Outputs(
+        array=arrays["array"],
+        targets=arrays.get("targets"),
+        nonfinite=arrays["nonfinite"],
+        input_finite=arrays["input_finite"],
+        **told,
+        calls=0,
+    )
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if not all(isinstance(value, str | int | float) for value in plain):
+        raise TypeError("only texts and numbers can travel as ids or classes")
+    return plain
+
+
+def _text(**told: Any) -> Arrays:
+    return {"text": np.array(json.dumps(told))}
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays so that a reader sees all of them or no file."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type] # the stubs take the second keyword for a flag
+    Path(name).replace(path)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read arrays; nothing in the file is unpickled."""
+    with np.load(path, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
