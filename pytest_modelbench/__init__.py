@@ -49,13 +49,13 @@ __all__ = [
 _HOMES = {
     "EdgeCase": "data.edge_cases",
     "EvalData": "data.evaldata",
-    "FakeClock": "models.fake",
-    "FakeModel": "models.fake",
-    "KpiAccess": "access",
+    "FakeClock": "models.adapters.fake",
+    "FakeModel": "models.adapters.fake",
+    "KpiAccess": "plugin.kpi_access",
     "Model": "models.base",
-    "directional": "metamorphic",
-    "invariance": "metamorphic",
-    "register_edge_case": "cases",
+    "directional": "plugin.metamorphic",
+    "invariance": "plugin.metamorphic",
+    "register_edge_case": "data.case_names",
 }
 
 

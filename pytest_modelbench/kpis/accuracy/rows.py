@@ -60,7 +60,7 @@ def _pair(name: str, better: str, definition: str, source: str) -> Kpi:
         method=f"{_FORWARD} of each model; Wilson interval",
         source=source,
         probe="predictions",
-        derive=f"{'derive_fidelity' if name == 'churn_among_wrong' else 'derive_shares'}:{name}",
+        derive=f"{'fidelity.distances' if name == 'churn_among_wrong' else 'accuracy.shares'}:{name}",
         bounds=SHARE,
         options={"confidence": None} if name == "agreement" else _JUDGED,
         paired=True,

@@ -1,0 +1,71 @@
+"""The kinds of measurement as values: what each needs, and what its result depends on. Standard library only.
+
+A KPI's row names its kind. Nobody compares names: what a kind implies is a field here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.probes.answers.meaning import Predictions
+    from pytest_modelbench.probes.answers.predictions import Outputs
+    from pytest_modelbench.probes.answers.stability import Variant
+    from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+    from pytest_modelbench.probes.cost.flops import FlopCount
+    from pytest_modelbench.probes.cost.launch import Launch
+    from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.timing.engine import TimingMeasurement
+
+Measurement = TypeVar("Measurement")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeKind(Generic[Measurement]):
+    """One kind of measurement.
+
+    Attributes:
+        name: its name in messages, keys and the plan.
+        needs_data: whether evaluation data are read.
+        timed: whether it is a comparison over time, whose looks the limits decide.
+        exclusive: whether it needs the machine for itself.
+        of_machine: whether its values depend on the machine, so that only ratios are compared across sessions.
+        of_samples: whether its values depend on which samples are evaluated.
+        of_inputs: whether its values depend on the size of the inputs.
+        by_test: whether the body of the test provides it, not the bench.
+        one_pass: whether it is taken from the one forward pass over the evaluation data.
+    """
+
+    name: str
+    needs_data: bool = True
+    timed: bool = False
+    exclusive: bool = False
+    of_machine: bool = False
+    of_samples: bool = False
+    of_inputs: bool = False
+    by_test: bool = False
+    one_pass: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True)
+PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True)
+STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True)
+PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=False)
+ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False)
+LAUNCH: ProbeKind[Launch] = ProbeKind(name="launch", of_inputs=True)
+FLOPS: ProbeKind[FlopCount] = ProbeKind(name="flops", of_inputs=True)
+PROFILE: ProbeKind[Sequence[Profile]] = ProbeKind(name="profile", of_inputs=True)
+ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(name="energy", exclusive=True, of_machine=True, of_inputs=True)
+TIMING: ProbeKind[TimingMeasurement] = ProbeKind(
+    name="timing", timed=True, exclusive=True, of_machine=True, of_inputs=True
+)
+COMPILED: ProbeKind[TimingMeasurement] = ProbeKind(name="compiled", timed=True, exclusive=True, of_inputs=True)
+BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(name="benchmark", needs_data=False, of_machine=True, by_test=True)
+RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(name="record", needs_data=False, of_samples=True, by_test=True)
