@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.bench.costs import CostMeasurements, Found
+from pytest_modelbench.bench.kinds import function_of, taking_of, value_key
 from pytest_modelbench.data.arrays import take
 from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
@@ -26,6 +27,7 @@ from pytest_modelbench.probes.answers.stability import (
     memory_format_variants,
     shape_mismatches,
 )
+from pytest_modelbench.probes.kinds import Measurement, ProbeKind
 from pytest_modelbench.probes.wire import pack_outputs, unpack_outputs
 
 if TYPE_CHECKING:
@@ -37,6 +39,35 @@ IntArray = npt.NDArray[np.intp]
 
 class BehaviourMeasurements(CostMeasurements):
     """The part of `kpis.kpi.Measurements` that is about a model's answers."""
+
+    def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
+        """Return a model's measurement of a kind that has a `take` function, taken once.
+
+        Raises:
+            MeasurementError: the kind has no such function, or it cannot be imported.
+        """
+        model, session, plan, gate = self.model(role), self.session, self.plan, self.gate
+        data = self.data() if kind.needs_data else None
+        take = function_of(kind, "take")
+        options = tuple((name, value_key(value)) for name, value in sorted(gate.options.items()))
+
+        def measure() -> Measurement:
+            with self._watched(model.name), self._shown(f"measuring {kind.name} of {model.name}"):
+                measured: Measurement = take(taking_of(model, data, gate.options, plan.settings))
+                return measured
+
+        def taken() -> Measurement:
+            with session.exclusive() if kind.exclusive else contextlib.nullcontext():
+                if not kind.pack or not kind.unpack:
+                    return measure()
+                pack, unpack = function_of(kind, "pack"), function_of(kind, "unpack")
+                told = repr(sorted(gate.told_options.items()))
+                shared = ("kind", kind.name, model.name, told, plan.home, plan.origin, plan.settings)
+                found: Measurement = session.handover.once(shared, measure, pack, unpack, alone=kind.exclusive)
+                return found
+
+        content = (model.name, session.hash_of(model), None if data is None else data.key)
+        return session.once(("kind", kind.name, *content, options, plan.settings), taken)
 
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
     from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.kinds import Measurement, ProbeKind
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
     from pytest_modelbench.results import Evidence
     from pytest_modelbench.stats.cells import IntArray
@@ -92,6 +93,9 @@ class Measurements(Protocol):
 
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
+
+    def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
+        """Return a model's measurement of a kind that has a `take` function, such as an extension's."""
 
     def data(self) -> EvalData:
         """Return the evaluation data."""

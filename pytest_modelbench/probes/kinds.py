@@ -5,13 +5,15 @@ A KPI's row names its kind. Nobody compares names: what a kind implies is a fiel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.models.base import Artefact, Model, ParameterCount
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
@@ -22,6 +24,29 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taking:
+    """Everything that the `take` function of a kind may use to measure one model.
+
+    Attributes:
+        model: the model to measure.
+        data: the evaluation data; None where the kind says `needs_data=False`.
+        options: the gate's measurement options by name.
+        seed: for everything that is chosen at random.
+        budget_s: the longest that a timed measurement may take, in seconds.
+        device: where the model was asked to run, such as "cuda"; None for wherever it is.
+        beat: call it after each call of the model that returned: one that never returns is interrupted.
+    """
+
+    model: Model
+    data: EvalData | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    budget_s: float = 60.0
+    device: str | None = None
+    beat: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +63,11 @@ class ProbeKind(Generic[Measurement]):
         of_inputs: whether its values depend on the size of the inputs.
         by_test: whether the body of the test provides it, not the bench.
         one_pass: whether it is taken from the one forward pass over the evaluation data.
+        take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
+            measurement. Empty for the kinds that the bench takes in a way of its own.
+        pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
+            that the workers of a parallel run can share it. Empty: each worker measures for itself.
+        unpack: the reverse of `pack`, as "module:function".
     """
 
     name: str
@@ -49,6 +79,9 @@ class ProbeKind(Generic[Measurement]):
     of_inputs: bool = False
     by_test: bool = False
     one_pass: bool = False
+    take: str = ""
+    pack: str = ""
+    unpack: str = ""
 
     def __str__(self) -> str:
         return self.name
