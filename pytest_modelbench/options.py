@@ -39,28 +39,28 @@ OPTIONS = (
     Option("modelbench", "judge the gates (without it they are skipped)", kind="flag", once=True),
     Option(
         "modelbench_teacher",
-        "the teacher: module:factory, file.py:factory, either with @weights, or a saved model; beats the fixture "
-        "teacher_model",
+        "the teacher: module:factory, file.py:factory, either with @weights, or a saved model; overrides the "
+        "fixture teacher_model",
         "SPEC",
     ),
     Option(
         "modelbench_student",
-        "a student, spelled like the teacher; repeat it for several; beats the fixture student_model",
+        "a student, spelled like the teacher; repeat it for several; overrides the fixture student_model",
         "[NAME=]SPEC",
         kind="list",
     ),
-    Option("modelbench_data", "the evaluation data, as module:factory; beats the fixture eval_data", "SPEC"),
+    Option("modelbench_data", "the evaluation data, as module:factory; overrides the fixture eval_data", "SPEC"),
     Option(
         "modelbench_suite",
-        "run a ready-made suite of KPIs over the models and data, beside the tests there are; repeat it for several: "
-        + ", ".join(SUITES),
+        "run a ready-made suite of KPIs over the models and data, in addition to the collected tests; "
+        "repeat it for several: " + ", ".join(SUITES),
         "NAME",
         kind="list",
     ),
     Option(
         "modelbench_previous",
         "the student that ships today, spelled like the teacher: limits on regression compare with it, in the same "
-        "rounds and on the same samples; beats the fixture previous_model",
+        "rounds and on the same samples; overrides the fixture previous_model",
         "SPEC",
     ),
     Option(
@@ -85,8 +85,8 @@ OPTIONS = (
     ),
     Option(
         "modelbench_reference",
-        "what timings of different sessions are compared relative to: the teacher, or a built-in workload (default: "
-        "the teacher where there is one; with a baseline, what it has)",
+        "common reference for timings across sessions: teacher or a built-in workload (default: the baseline's "
+        "reference, else the teacher)",
         "{teacher,workload}",
         run=True,
     ),
@@ -170,19 +170,19 @@ OPTIONS = (
     ),
     Option(
         "modelbench_country",
-        "whose electricity carbon is computed for, as ISO 3166-1 alpha-3, such as DEU",
+        "country whose grid intensity converts energy to carbon (ISO 3166-1 alpha-3, e.g. DEU)",
         "CODE",
         run=True,
     ),
     Option(
         "modelbench_grid_intensity",
-        "grams of CO2 equivalents for a kilowatt-hour; beats the country's",
+        "grams of CO2 equivalents for a kilowatt-hour; overrides the country's",
         "G_PER_KWH",
         run=True,
     ),
     Option(
         "modelbench_energy_window",
-        "how long each model answers in a row while its energy is measured, in seconds (default: 5)",
+        "length of one energy-measurement window, in seconds (default: 5)",
         "SECONDS",
         run=True,
     ),

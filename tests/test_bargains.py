@@ -86,7 +86,7 @@ def test_condition_picks_the_limit(judge: Judge, parameters: int, wrong: int, ve
 @pytest.mark.parametrize(
     ("wrong", "verdict"), [(3, "pass"), (9, "fail"), (6, "inconclusive")], ids=["both", "neither", "depends"]
 )
-def test_undecided_condition(judge: Judge, wrong: int, verdict: str) -> None:
+def test_inconclusive_condition(judge: Judge, wrong: int, verdict: str) -> None:
     """It matters only where the two limits come to different verdicts."""
     finished = judge(
         GATE.replace("parameters reduction >= 75%", "latency_p50 speedup >= 2x"),

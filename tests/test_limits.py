@@ -60,7 +60,7 @@ def test_fault_is_under_the_caret(text: str, caret_at: int, words: str) -> None:
 
 def test_limit_that_is_no_text() -> None:
     """A number in the place of a limit is named."""
-    with pytest.raises(UsageMistake, match="a limit is a text"):
+    with pytest.raises(UsageMistake, match="a limit is a string"):
         parse_limit(120)  # type: ignore[arg-type]
 
 
@@ -100,7 +100,7 @@ def test_threshold_is_converted_into_what_is_judged(
             "unknown unit 'mss' (time units: ns, us, µs, ms, s, min, h; nearest: 'ms')",
         ),
         ("<= 120", "ms", "lower", TIME, "latency_p99 needs a unit. Write '<= 120 ms'"),
-        ("<= 120 MB", "ms", "lower", TIME, "latency_p99 takes time and 'MB' is size"),
+        ("<= 120 MB", "ms", "lower", TIME, "latency_p99 is a time; 'MB' is a unit of size"),
         ("drop <= 2", "%", "higher", SHARE, "Write 'drop <= 2 pp' or 'drop <= 2%'"),
         ("drop <= 2%", "ms", "lower", TIME, "Write 'increase <= 2%'"),
         ("drop <= 2 pp", "samples/s", "higher", TIME, "Write 'drop <= 2%'"),

@@ -16,22 +16,22 @@ WHOLE = Number(least=1, most=1024, whole=True)
 
 
 @pytest.mark.parametrize("text", ["２", "1.0", "1e3", "0", "1025", "-1", "", "1 000", "nan", "9" * 5000, "0x10"])
-def test_text_that_is_no_whole_number(text: str) -> None:
+def test_text_that_is_no_integer(text: str) -> None:
     """ASCII digits within the bounds, or a message that says so."""
-    with pytest.raises(ValueError, match=r"^a whole number from 1 to 1,024$"):
+    with pytest.raises(ValueError, match=r"^an integer from 1 to 1,024$"):
         WHOLE(text)
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", 1), (" 8 ", 8), ("1024", 1024), ("+3", 3)])
-def test_text_that_is_a_whole_number(text: str, value: int) -> None:
+def test_text_that_is_an_integer(text: str, value: int) -> None:
     """Both bounds belong to it."""
     assert WHOLE(text) == value
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, [1], 10**400])
-def test_typed_value_that_is_no_whole_number(value: object) -> None:
+def test_typed_value_that_is_no_integer(value: object) -> None:
     """TOML has types, and none is converted."""
-    with pytest.raises(ValueError, match="a whole number"):
+    with pytest.raises(ValueError, match="an integer"):
         WHOLE.checked(value)
 
 
@@ -58,7 +58,7 @@ def test_confidence_out_of_its_range(text: str) -> None:
 def test_typed_value_that_no_option_takes(option: str, values: tuple[object, ...]) -> None:
     """What a modelbench.toml may not say, each with what is expected."""
     for value in values:
-        with pytest.raises(ValueError, match=r"number|cpu|percentage|one of"):
+        with pytest.raises(ValueError, match=r"integer|number|cpu|percentage|one of"):
             check_typed(BY_NAME[f"modelbench_{option}"], value)
 
 

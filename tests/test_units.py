@@ -65,7 +65,9 @@ def test_units_convert_within_their_dimension(text: str, unit: str, expected: fl
 
 def test_other_dimension_is_refused() -> None:
     """A time is never a size."""
-    with pytest.raises(UsageMistake, match=r"'120 ms' cannot be expressed in 'B': 'ms' is time, 'B' is size"):
+    with pytest.raises(
+        UsageMistake, match=r"'120 ms' cannot be expressed in 'B': 'ms' is a unit of time, 'B' is a unit of size"
+    ):
         parse_quantity("120 ms").to("B")
 
 

@@ -1,4 +1,4 @@
-"""What a student is held against on `regression`: the student that ships today, or an earlier report.
+"""Evidence for `regression` limits: the previous student, or an earlier report.
 
 The previous student is measured in the same rounds and on the same samples. A report is another session's: what
 depends on the machine is compared as a ratio to something that both sessions measured, never as a bare time.
@@ -244,7 +244,7 @@ class EarlierMeasurements(BehaviourMeasurements):
 
 
 def _doubts(entry: Entry, look: Evidence, baseline: Baseline) -> Iterator[str]:
-    if entry.undecided:
+    if entry.inconclusive:
         yield f"in {baseline.path} it was inconclusive; its interval counts"
     known = [one.hash for one in (entry.reference, look.reference) if one is not None and one.kind == "teacher"]
     if any(":object-" in one for one in known):

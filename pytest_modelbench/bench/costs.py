@@ -311,7 +311,10 @@ class CostMeasurements(ABC):
         measure: Callable[[Mapping[str, Model]], Found],
         others: Sequence[str] = ("teacher",),
     ) -> Found:
-        """Measure the student with all others that some gate needs; a gate does not suffer from those it does not."""
+        """Measure the student together with every model that a sharing gate needs.
+
+        If one that this gate does not need fails, measure again without it.
+        """
         student = self.model("student")
         needed, wanted = {"student": student}, {"student": student}
         for role in others:

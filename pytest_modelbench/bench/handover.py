@@ -32,8 +32,7 @@ class Handover:
     ) -> Measured:
         """Measure, or read what another worker has measured for the same key.
 
-        A failure is not handed over: the next worker meets it by itself. Neither is what `pack` cannot pack
-        (TypeError).
+        Failures are not shared: each worker retries. Neither are values that `pack` cannot pack (TypeError).
 
         Args:
             key: what is measured, in terms that are the same in every worker.

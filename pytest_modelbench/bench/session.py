@@ -56,13 +56,13 @@ class Sources(Protocol):
     """Where one item's models, data and recorded values come from."""
 
     def candidate(self, role: str) -> Any:
-        """Return what the user calls the student or the teacher."""
+        """Return the object that the user's fixture or factory provides for a role."""
 
     def has(self, role: str) -> bool:
         """Whether a teacher or a previous student is defined; it is not loaded for the question."""
 
     def data(self) -> Any:
-        """Return what the user calls evaluation data."""
+        """Return the object that the user's fixture or factory provides as evaluation data."""
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the test's body recorded for a KPI, by role."""
@@ -85,8 +85,8 @@ class Progress(Protocol):
 class ItemPlan:
     """What one item asks for: its gates, for one student.
 
-    `home` tells items apart whose students only have the same label: it is equal where teacher, student and data
-    come from the same fixtures. `settings` are the session's, or those of the item's modelbench.toml.
+    `home` identifies where an item's models and data come from. Items share measurements only if it
+    is equal. `settings` are the session's, or those of the item's modelbench.toml.
     `origin` names the test where it brings models or data by parametrize(): another test's may have the same label.
     `test` is the node id without the parameter that names the student.
     """

@@ -218,7 +218,7 @@ def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> 
     elif result.verdict is Verdict.FAIL:
         reason = f"{result.text} does not hold: {found}"
     elif result.verdict is Verdict.INCONCLUSIVE:
-        reason = f"{result.text} is undecided: {found} {_why_open(result, bound, evidence)}"
+        reason = f"{result.text} is inconclusive: {found} {_why_open(result, bound, evidence)}"
     else:
         reason = f"{result.text} holds: {found}"
     if result.weak:

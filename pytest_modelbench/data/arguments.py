@@ -33,7 +33,7 @@ def check_batch_size(value: Any) -> int:
         DataError: it is no integer of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise DataError(f"batch_size: found {shown(value)}, expected a whole number of at least 1")
+        raise DataError(f"batch_size: found {shown(value)}, expected an integer of at least 1")
     return int(value)
 
 

@@ -47,13 +47,13 @@ _TRUTH = (_is_bool, "True or False")
 OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "confidence": (CONFIDENCE.fits, CONFIDENCE.expected),
     "batch_size": _WHOLE,
-    "processes": (PROCESSES.fits, "a whole number from 2 to 1,000, or 1 for none"),
+    "processes": (PROCESSES.fits, "an integer from 2 to 1,000, or 1 for none"),
     "memory": (lambda _: True, ""),
     "allow_estimated": _TRUTH,
     "allow_weak_teacher": _TRUTH,
     "compile": _TRUTH,
     "headroom": (lambda v: _is_number(v) and 1 <= v < 100, "a factor of at least 1, such as 1.2"),
-    "key": (_is_text, "a text: an entry of the metric's answer"),
+    "key": (_is_text, "a string: an entry of the metric's answer"),
     "inputs": (lambda v: v in {"labels", "scores"}, "'labels' or 'scores': what the metric receives"),
     "average": (lambda v: v in AVERAGES, f"one of {', '.join(AVERAGES)}"),
     "min_n": _WHOLE,
@@ -312,7 +312,7 @@ def _compares_already(limit: str, kpi: Kpi) -> str:
 
 
 def _check_memory(value: Any) -> None:
-    expected = f"memory={shown(value)}, expected a text such as '512 MB' or '2 GiB'"
+    expected = f"memory={shown(value)}, expected a string such as '512 MB' or '2 GiB'"
     if not isinstance(value, str):
         raise UsageMistake(expected)
     try:

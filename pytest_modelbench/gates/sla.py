@@ -43,7 +43,7 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "select": (str, int),
     "target": (str,),
     "columns": (str, list),
-    "classes": (list,),  # of texts or numbers
+    "classes": (list,),  # of strings or numbers
     "batch_size": (int,),
     "sensitive": (str, list),
     "slices": (str, list),
@@ -62,7 +62,7 @@ DATA_NUMBERS: Mapping[str, Number] = {
     "batch_size": Number(least=1, most=10_000_000, whole=True),
 }
 DEEPEST, MOST_BYTES = 50, 16 * 2**20
-_TYPES = {str: "a text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "a boolean"}
+_TYPES = {str: "a string", int: "an integer", list: "an array", dict: "a table", float: "a float", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
 _HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
 Path = tuple[str, ...]
@@ -203,7 +203,7 @@ class _Reader:
             elif key in table:
                 self.mistake(
                     path,
-                    f"{key} is {_kind(value)}, expected a text: module:factory, file.py:factory or a saved model",
+                    f"{key} is {_kind(value)}, expected a string: module:factory, file.py:factory or a saved model",
                 )
         return tuple(found)
 
@@ -219,7 +219,7 @@ class _Reader:
             number = DATA_NUMBERS.get(key)
             if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)
-                wanted += " of texts or numbers" if types == (list,) else ""
+                wanted += " of strings or numbers" if types == (list,) else ""
                 self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
             elif number is not None and isinstance(value, int) and not number.fits(value):
                 self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
@@ -279,7 +279,7 @@ class _Reader:
         if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
             self.mistake(
                 path,
-                f"the limits of {name} are {_kind(limits)}, expected a text or a list of texts, such as "
+                f"the limits of {name} are {_kind(limits)}, expected a string or an array of strings, such as "
                 '["<= 120 ms", "reduction >= 85%"]',
             )
             return None
@@ -289,7 +289,7 @@ class _Reader:
             self.mistake((*path, odd[0]), f"unknown option {shown(odd[0])} of {name}{nearest}")
             return None
         if not isinstance(kpi, str):
-            self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a text: the name of a KPI")
+            self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a string: the name of a KPI")
             return None
         return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
 

@@ -57,7 +57,7 @@ class Bargain:
 
     @property
     def branches(self) -> tuple[BoundLimit, ...]:
-        """The limits that may hold: one where the condition is decided, both where it is not."""
+        """The limits that still apply: one once the condition is decided, otherwise both."""
         if self.outcome is Verdict.PASS:
             return (self.then,)
         return (self.otherwise,) if self.outcome is Verdict.FAIL else (self.then, self.otherwise)

@@ -25,7 +25,15 @@ from dataclasses import dataclass, field
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.grammar.tiers import find_tier, unknown_tier
-from pytest_modelbench.grammar.units import Quantity, dimension_of, nearest_unit, parse_quantity, unknown_unit
+from pytest_modelbench.grammar.units import (
+    Quantity,
+    dimension_of,
+    nearest_unit,
+    parse_quantity,
+    quantity_of,
+    unit_of,
+    unknown_unit,
+)
 
 SUBJECTS = ("reduction", "increase", "ratio", "speedup", "difference", "drop", "regression")
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -67,10 +75,10 @@ def check_text(text: object) -> None:
         UsageMistake: it cannot be a limit.
     """
     if not isinstance(text, str):
-        raise UsageMistake(f"a limit is a text such as '<= 120 ms', found {shown(text)}")
+        raise UsageMistake(f"a limit is a string such as '<= 120 ms', found {shown(text)}")
     if len(text) > _LONGEST:
         raise UsageMistake(
-            f"a limit is a short text such as '<= 120 ms', found {len(text):,} characters: {shown(text)}"
+            f"a limit is a short string such as '<= 120 ms', found {len(text):,} characters: {shown(text)}"
         )
 
 
@@ -84,7 +92,7 @@ def parse_limit(text: str) -> Limit:
     'reduction >= 85%'
     >>> parse_limit("reduction => 85%")
     Traceback (most recent call last):
-    pytest_modelbench.errors.LimitSyntaxError: cannot read 'reduction => 85%': '=>' is no operator
+    pytest_modelbench.errors.LimitSyntaxError: cannot read 'reduction => 85%': '=>' is not an operator
         reduction => 85%
                   ^
     Write 'reduction >= 85%'.
@@ -102,7 +110,7 @@ def parse_limit(text: str) -> Limit:
     if op.group() not in OPERATORS:
         right = _OPERATOR_SLIPS.get(op.group())
         advice = f"Write '{text[: op.start()]}{right}{text[op.end() :]}'." if right else _example(subject)
-        raise LimitSyntaxError(text, op.start(), f"{op.group()!r} is no operator", advice)
+        raise LimitSyntaxError(text, op.start(), f"{op.group()!r} is not an operator", advice)
     at = _skip_space(text, op.end())
     try:
         quantity = parse_quantity(text[at:])
@@ -265,10 +273,10 @@ def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:
         raise LimitSyntaxError(written, at, problem, f"Write '{_with_unit(limit, meant)}'.")
     if quantity.unit == "" and unit:
         raise UsageMistake(f"{written!r}: {kpi} needs a unit. Write '{_with_unit(limit, unit)}'.")
-    if dimension_of(quantity.unit) != dimension:
-        wanted = f"takes {dimension}" if dimension else f"is in '{unit}'"
+    if (spelled := dimension_of(quantity.unit)) is not None and spelled != dimension:
+        wanted = quantity_of(dimension) if dimension else f"in '{unit}'"
         raise UsageMistake(
-            f"{written!r}: {kpi} {wanted} and '{quantity.unit}' is {dimension_of(quantity.unit)}. "
+            f"{written!r}: {kpi} is {wanted}; '{quantity.unit}' is {unit_of(spelled)}. "
             f"Write for example '{_with_unit(limit, unit)}'."
         )
     return quantity.to(unit)

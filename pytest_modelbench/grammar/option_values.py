@@ -24,7 +24,7 @@ class Number:
     8
     >>> Number(least=1, most=1024, whole=True)("1.5")
     Traceback (most recent call last):
-    ValueError: a whole number from 1 to 1,024
+    ValueError: an integer from 1 to 1,024
     """
 
     least: float
@@ -36,7 +36,7 @@ class Number:
     @property
     def expected(self) -> str:
         """What a message says of it."""
-        kind = "a whole number" if self.whole else "a number"
+        kind = "an integer" if self.whole else "a number"
         span = f"above {self.least:,} and up to" if self.above else f"from {self.least:,} to"
         return f"{kind} {span} {self.most:,}" + (f", such as {self.example}" if self.example else "")
 

@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0
 
 
 def dimension_of(symbol: str) -> str | None:
-    """Return the dimension that a unit belongs to, or None for a unit of the user's own.
+    """Return the dimension that a unit belongs to, or None for a custom unit.
 
     >>> dimension_of("MiB"), dimension_of("clicks")
     ('size', None)
@@ -64,6 +64,28 @@ def dimension_of(symbol: str) -> str | None:
     if known is None and find_tier(symbol) is not None:
         return "a hardware tier"
     return known[0] if known else None
+
+
+def quantity_of(dimension: str) -> str:
+    """Return a dimension as what a KPI is.
+
+    >>> quantity_of("energy"), quantity_of("points")
+    ('an energy', 'in points')
+    """
+    if dimension in {"percent", "points"}:
+        return f"in {dimension}"
+    return dimension if dimension.startswith("a ") else f"{'an' if dimension == 'energy' else 'a'} {dimension}"
+
+
+def unit_of(dimension: str) -> str:
+    """Return a dimension as what a unit is.
+
+    >>> unit_of("size"), unit_of("percent"), unit_of("factor")
+    ('a unit of size', 'percent', 'a factor')
+    """
+    if dimension in {"time", "size", "energy", "power", "mass"}:
+        return f"a unit of {dimension}"
+    return dimension if dimension in {"percent", "points"} else quantity_of(dimension)
 
 
 def units_of(dimension: str) -> tuple[str, ...]:
@@ -97,7 +119,7 @@ class Quantity:
             raise UsageMistake(f"'{self}' cannot be expressed in '{unit}': {_two_dimensions(self.unit, unit)}")
         converted = self.value * here[1] / there[1]
         if not math.isfinite(converted) or (self.value and not converted):
-            raise UsageMistake(f"'{self}' is too {'small' if converted == 0 else 'large'} to be told in '{unit}'")
+            raise UsageMistake(f"'{self}' is too {'small' if converted == 0 else 'large'} for the unit '{unit}'")
         return converted
 
     def __str__(self) -> str:
@@ -112,7 +134,7 @@ class Quantity:
 def _two_dimensions(first: str, second: str) -> str:
     def name(unit: str) -> str:
         dimension = dimension_of(unit)
-        return f"'{unit}' is {dimension}" if dimension else f"'{unit}' is a unit of its own"
+        return f"'{unit}' is {unit_of(dimension)}" if dimension else f"'{unit}' is a custom unit"
 
     return f"{name(first)}, {name(second)}"
 

@@ -74,16 +74,16 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
             f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "
-            "For a KPI of your own state better= and unit=, or metric= and better="
+            "To define a custom KPI, pass better= and unit=, or metric= and better="
         )
     better, unit = own.get("better", "higher"), own.get("unit", "")
     if scorer and better == "lower":
         raise UsageMistake(
-            f"kpi {shown(name)}: scorers of scikit-learn are greater when better; errors have names with neg_. "
-            "Leave better= out"
+            f"kpi {shown(name)}: scikit-learn scorers are always higher-is-better (errors are prefixed neg_). "
+            "Remove better="
         )
     if not isinstance(unit, str):
-        raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, expected a text such as 'ms', '%' or ''")
+        raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, expected a string such as 'ms', '%' or ''")
     if fault := unprintable(unit, _LONGEST_UNIT):
         raise UsageMistake(f"kpi {shown(name)}: unit={shown(unit)}, {fault}")
     if metric is not None:

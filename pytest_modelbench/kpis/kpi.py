@@ -71,12 +71,12 @@ class Kpi:
 
     @property
     def of_samples(self) -> bool:
-        """Whether the value is that of these very samples: of others it may be another one."""
+        """Whether the value depends on which samples are evaluated."""
         return self.probe in {"outputs", "predictions", "stability", "record"}
 
     @property
     def of_inputs(self) -> bool:
-        """Whether the value is what answering costs: of larger inputs it is another one."""
+        """Whether the value depends on the size of the inputs (cost KPIs)."""
         return self.probe in {"timing", "compiled", "energy", "launch", "flops", "profile"}
 
     @property

@@ -297,7 +297,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     elif config.stash[MISTAKES]:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
     if config.option.modelbench_child and not session.exitstatus:
-        config.option.no_summary = True  # nobody reads it, and some plugins import much for theirs
+        config.option.no_summary = True  # discarded, and some plugins import heavy modules to build theirs
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

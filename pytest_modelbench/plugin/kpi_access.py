@@ -268,7 +268,7 @@ class KpiAccess:
         return [self.judge(gate)[0] for gate in asked]
 
     def candidate(self, role: str) -> Any:
-        """Return what the user calls the student or the teacher (see `session.Sources`).
+        """Return the object that the user's fixture or factory provides for a role (see `session.Sources`).
 
         Raises:
             NotApplicable: it is the teacher, and the session only has its contract.
@@ -285,7 +285,7 @@ class KpiAccess:
         return defined_for(node, f"{role}_model", node.config.stash[JUDGING].settings)
 
     def data(self) -> Any:
-        """Return what the user calls evaluation data."""
+        """Return the object that the user's fixture or factory provides as evaluation data."""
         return resolve(self._request.config, self._value("eval_data"))
 
     def recorded(self, kpi: str) -> Mapping[str, float]:

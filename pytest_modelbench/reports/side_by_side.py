@@ -1,4 +1,4 @@
-"""The tables that put students side by side: what each costs and keeps, and what distilling gained."""
+"""The tables that put students side by side: what each costs and keeps, and the distillation summary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_modelbench.reports.layout import Cell, Column, Row, table
 from pytest_modelbench.results import Verdict
 
 MOST_SIDE_BY_SIDE = 4
-"""Students in one table of what distilling gained; further ones have tables of their own."""
+"""Students in one table of the distillation summary; further ones have tables of their own."""
 
 
 def tradeoff_table(found: Mapping[str, Any], *, width: int, colour: bool) -> str:

@@ -33,7 +33,7 @@ def render_summary(report: Mapping[str, Any], *, width: int, colour: bool) -> st
         )
         lines.append(tradeoff_table(report["tradeoff"], width=width, colour=colour))
     if report["distillation"] is not None:
-        lines.append(line("what distilling gained", "bold", colour=colour))
+        lines.append(line("distillation summary", "bold", colour=colour))
         lines += distillation_tables(report["distillation"], width=width, colour=colour)
     told = (*_timing_lines(report["timings"]), *_diagnosis_lines(report))
     lines += [line(one, "dim", colour=colour) for one in told]

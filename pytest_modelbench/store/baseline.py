@@ -32,13 +32,13 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Measured):
-    """What a baseline knows of one gate; `undecided` says that its limits were, `path` where it is from.
+    """What a baseline knows of one gate; `inconclusive` says that its limits were, `path` where it is from.
 
     `settings` are those that held for it.
     """
 
     path: str
-    undecided: bool
+    inconclusive: bool
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -187,7 +187,7 @@ class Baseline:
             data=self.data_of(gate),
             form=self.form_of(gate),
             path=self.path,
-            undecided=gate["verdict"] == "inconclusive",
+            inconclusive=gate["verdict"] == "inconclusive",
             settings={**self.report.get("settings", {}), **gate.get("settings", {})},
         )
 

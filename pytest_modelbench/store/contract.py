@@ -173,8 +173,8 @@ class Contract:
         read = [one for one in known if one[1]["reading"] == data.reading]
         if not read:
             raise DataError(
-                f"{self.path} reads outputs otherwise: task, outputs, select and classes are "
-                f"{known[0][1]['reading']!r} there, and {data.reading!r} here"
+                f"{self.path} was recorded with other output settings (task, outputs, select, classes): recorded "
+                f"{known[0][1]['reading']!r}, this session {data.reading!r}"
             )
         same = [number for number, one in read if one["key"] == data.fingerprint()]
         if same:

@@ -160,7 +160,7 @@ def test_ids_of_ones_own() -> None:
         (lambda: EvalData(INPUTS, target="y"), "names a column, and the inputs are a ndarray"),
         (lambda: EvalData("data.csv"), "found str"),
         (lambda: as_eval_data(pd.DataFrame({"a": [1]})), r"EvalData\(frame, target='column'\)"),
-        (lambda: EvalData(INPUTS, batch_size=0), "expected a whole number of at least 1"),
+        (lambda: EvalData(INPUTS, batch_size=0), "expected an integer of at least 1"),
         (lambda: EvalData(INPUTS, ids=[1]), "there are 10 samples and 1 ids"),
         (lambda: list(EvalData(Batches(), ids=[1]).batches()), "more samples than the 1 ids"),
         (lambda: list(EvalData(iter_again([(1, 2, 3)])).batches()), "a batch has 3 parts"),

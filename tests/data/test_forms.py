@@ -234,7 +234,7 @@ MASKED = np.ma.masked_array(INPUTS, mask=INPUTS == 7)
         (lambda: Build(INPUTS, classes={0, 1}), "classes: found a set, expected a list"),
         (lambda: Build(INPUTS, classes=[]), r"classes: found \[\], expected at least two labels"),
         (lambda: Build(INPUTS, classes=[0, 1, 0]), r"classes: 0 stands twice in \[0, 1, 0\]"),
-        (lambda: Build(INPUTS, batch_size="8"), "batch_size: found '8', expected a whole number of at least 1"),
+        (lambda: Build(INPUTS, batch_size="8"), "batch_size: found '8', expected an integer of at least 1"),
         (lambda: Build(INPUTS, batch_size=-4), "batch_size: found -4, expected"),
         (lambda: Build(INPUTS, batch_size=True), "batch_size: found True, expected"),
         (lambda: Build(INPUTS, select=1.0), "select: found 1.0, expected the name of a head, or its position"),

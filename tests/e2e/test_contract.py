@@ -144,7 +144,7 @@ def evaluation(code: str) -> str:
         (
             "EvalData(INPUTS, TARGETS)",
             "EvalData(INPUTS, TARGETS, outputs='logits')",
-            "reads outputs otherwise: task, outputs, select and classes are 'None|None|None|None' there, and 'None|",
+            "was recorded with other output settings (task, outputs, select, classes): recorded 'None|None|None|None', this session 'None|",
         ),
     ],
     ids=["fewer", "another order", "targets", "ids", "duplicates", "no ids", "inputs", "reading"],

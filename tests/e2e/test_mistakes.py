@@ -38,7 +38,7 @@ def test_all_mistakes_of_a_session_are_told_together(judge: Judge, arguments: tu
     )
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
     for words in (
-        "--modelbench-threads: found 'many', expected a whole number from 1 to 1,024",
+        "--modelbench-threads: found 'many', expected an integer from 1 to 1,024",
         "test_sla.py::test_unknown: unknown KPI 'latency_p98'",
         "test_sla.py::test_unit: kpi 'latency_p99': cannot read '<= 120 mss'",
         "test_sla.py::TestCase::test_method: a kpi marker on a method of unittest.TestCase is never judged",

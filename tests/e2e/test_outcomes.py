@@ -143,7 +143,7 @@ def test_inconclusive_fails_by_default_and_says_what_it_needs(judge: Judge) -> N
     )
     assert finished.result.ret == 1
     assert finished.verdicts == {"test_sla.py::test_accuracy:top1_accuracy": "inconclusive"}
-    finished.result.stdout.fnmatch_lines(["*INCONCLUSIVE: drop <= 2 pp is undecided*samples would be needed*"])
+    finished.result.stdout.fnmatch_lines(["*INCONCLUSIVE: drop <= 2 pp is inconclusive*samples would be needed*"])
 
 
 def test_inconclusive_may_warn(judge: Judge) -> None:

@@ -37,7 +37,7 @@ def texts(finished: Finished) -> str:
             "'throughput', '<= 0.1 qps', batch_size=1, allow_reversed=True",
             "COSTS = np.random.default_rng(0)\nSTUDENT = student(cost_ns=lambda: COSTS.exponential(2e9))",
             "inconclusive",
-            "<= 0.1 qps is undecided",
+            "<= 0.1 qps is inconclusive",
         ),
         (
             "'f1', '>= 50%'",

@@ -75,7 +75,7 @@ def test_no_weights_and_no_data_is_an_error(judge: Judge) -> None:
     [("parameters", 20, "inconclusive"), ("nonzero_parameters", 20, "inconclusive"), ("sparsity", 0, "inconclusive")],
 )
 def test_what_may_be_weights_decides_nothing(judge: Judge, kpi: str, value: float, verdict: str) -> None:
-    """Without data the count has an upper bound, and a limit between the two is undecided."""
+    """Without data the count has an upper bound, and a limit between the two is inconclusive."""
     gate = judge(SUITE, fakes=MODELS.format(more=True)).gate(kpi)
     assert (gate["verdict"], gate["readings"]["student"]["value"]) == (verdict, value)
     assert f"up to {WEIGHTS:,} more in buffers or attributes" in gate["readings"]["student"]["method"]

@@ -38,7 +38,7 @@ def test_quiet_machine_resolves_small_effects() -> None:
     """Equal costs: every ratio is one, nothing is an alarm."""
     found = check(lambda name: lambda: 1e5)
     assert found.ratios == (1.0,) * 4
-    assert (found.false_alarms, found.undecided) == (0, 0)
+    assert (found.false_alarms, found.inconclusive) == (0, 0)
     assert max(found.half_widths) < 0.001
 
 
@@ -74,7 +74,7 @@ def test_command_prints_the_result_and_exits(pytester: pytest.Pytester, monkeypa
     )
     bad = pytester.runpytest_inprocess("--modelbench-selfcheck", "--modelbench-seed=x")
     assert bad.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--modelbench-seed: found 'x', expected a whole number from 0" in str(bad.stdout) + str(bad.stderr)
+    assert "--modelbench-seed: found 'x', expected an integer from 0" in str(bad.stdout) + str(bad.stderr)
 
 
 def test_counters_are_read_where_the_kernel_has_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table of what distilling gained: from gates alone, with what nothing judges."""
+"""The distillation summary: from gates alone, with what nothing judges."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_table_in_the_summary(judge: Judge) -> None:
     )
     finished.result.stdout.fnmatch_lines(
         [
-            "what distilling gained",
+            "distillation summary",
             "*Teacher*student*Target*",
             "model size*400 kB*40 kB*PASS*reduction >= 85%",
             "peak memory*not measured*",

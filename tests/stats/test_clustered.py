@@ -116,7 +116,7 @@ def test_unsupported_percentile_is_never_compared() -> None:
 
 
 def test_floor_widens_both_sides() -> None:
-    """A floor of 1% keeps a difference of half a percent undecided."""
+    """A floor of 1% keeps a difference of half a percent inconclusive."""
     exact = Comparison(ratio=Estimate.exact(1.005), difference=Estimate.exact(0.5))
     widened = widen(exact, 0.01, level=100.0)
     assert widened.ratio is not None

@@ -240,7 +240,7 @@ class _Found:
                 f"or fewer than min_n={self.question.options['min_n']})"
             )
         if self.sign < 0 and not any(np.nan_to_num(one).any() for _, one in self.rates["student"].used(name)):
-            raise DoesNotFit(f"{name} is undefined: every rate of the student is 0, and of 0 to 0 there is no ratio")
+            raise DoesNotFit(f"{name} is undefined: every rate of the student is 0, and the ratio 0/0 is undefined")
         if len(defined) > MOST_PAIRS:
             raise MeasurementError(
                 f"{name} compares {len(defined):,} pairs of groups and classes. Say which class counts: positive=..."

@@ -218,12 +218,14 @@ def _check_meaning(model: str, array: Array, meaning: str, one_of_many: bool) ->
         return
     inside, sums = values.inside, values.add_up if one_of_many else values.inside
     if meaning == "probabilities" and not (inside and sums):
-        found = f"values from {values.low:.3g} to {values.high:.3g}" if not inside else "rows that do not add up to 1"
-        raise DataError(f"{model}: outputs='probabilities' was said, and {found} were found. Write outputs='logits'")
+        found = (
+            f"values range from {values.low:.3g} to {values.high:.3g}" if not inside else "rows do not add up to 1"
+        )
+        raise DataError(f"{model}: you declared outputs='probabilities', but {found}. Use outputs='logits'")
     if meaning == "logits" and one_of_many and inside and sums:
         raise DataError(
-            f"{model}: outputs='logits' was said, and every row is in 0..1 and adds up to 1: these are "
-            "probabilities. Write outputs='probabilities'"
+            f"{model}: you declared outputs='logits', but every row is in 0..1 and adds up to 1: these are "
+            "probabilities. Use outputs='probabilities'"
         )
 
 

@@ -28,7 +28,7 @@ class SelfCheck:
     ratios: tuple[float, ...]
     half_widths: tuple[float, ...]
     false_alarms: int
-    undecided: int
+    inconclusive: int
     seconds: float
     last: TimingMeasurement
 
@@ -45,7 +45,7 @@ class SelfCheck:
             f"{pairs} pairs of separately built copies, {self.seconds:g} s each, median latency, confidence 95%",
             f"smallest effect resolved: {resolved}",
             f"ratios found: {min(self.ratios):.4f} to {max(self.ratios):.4f}; the truth is 1",
-            f"false alarms at 'ratio <= {LIMIT}': {alarms}; undecided: {self.undecided}",
+            f"false alarms at 'ratio <= {LIMIT}': {alarms}; inconclusive: {self.inconclusive}",
             f"allocator {settings['allocator']}, page faults per call: {faults}",
             f"rounds with an involuntary switch: {disturbed}",
         ]
@@ -69,7 +69,7 @@ def self_check(
         progress: told the number of pairs that are done.
     """
     ratios, widths = [], []
-    false_alarms = undecided = 0
+    false_alarms = inconclusive = 0
     for number in range(pairs):
         models = {role: build(role) for role in ("student", "teacher")}
         once = TimingSettings(budget_s=settings.budget_s, seed=settings.seed + number, allocator=settings.allocator)
@@ -80,13 +80,13 @@ def self_check(
         ratios.append(math.nan if ratio is None else ratio.value)
         widths.append((high - low) / 2)
         false_alarms += low > LIMIT
-        undecided += low <= LIMIT < high
+        inconclusive += low <= LIMIT < high
         progress(number + 1)
     return SelfCheck(
         ratios=tuple(ratios),
         half_widths=tuple(widths),
         false_alarms=false_alarms,
-        undecided=undecided,
+        inconclusive=inconclusive,
         seconds=settings.budget_s,
         last=found,
     )
