@@ -138,9 +138,9 @@ class BehaviourMeasurements(CostMeasurements):
         answers, samples = answers_of(self.predictions(role)), int(options["samples"])
 
         def measure() -> Sequence[Variant]:
-            if self.gate.kpi.name == "dtype_invariance":
+            if self.gate.kpi.statistic == "dtype":
                 return dtype_variants(model, data, samples, str(options["dtype"]), answers)
-            if self.gate.kpi.name == "memory_format_invariance":
+            if self.gate.kpi.statistic == "memory_format":
                 return memory_format_variants(model, data, samples, answers)
             return batch_variants(model, data, samples, self.plan.settings.seed, answers)
 

@@ -113,11 +113,10 @@ class EarlierMeasurements(BehaviourMeasurements):
         limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
         least = min((abs(limit.threshold) for limit in limits), default=USUAL_LIMIT)
         half = max(estimate.high - estimate.value, estimate.value - estimate.low)
-        tail = self.gate.kpi.name.startswith("latency_p") and self.gate.kpi.name != "latency_p50"
-        return half <= max(least if tail else least / 4, FINEST) * abs(estimate.value)
+        return half <= max(least if self.gate.kpi.tail else least / 4, FINEST) * abs(estimate.value)
 
     def _has_previous(self) -> bool:
-        if self.gate.kpi.probe == "record":
+        if self.gate.kpi.probe.recorded:
             return "previous" in self.sources.recorded(self.gate.kpi.name)
         return self.gate.previous
 
@@ -180,7 +179,7 @@ class EarlierMeasurements(BehaviourMeasurements):
     def _recorded_reading(self, contract: Contract) -> RecordedReading | str:
         kpi, options = self.gate.kpi, self.gate.told_options
         data, settings = self.data() if kpi.needs_data else None, settings_that_count(self.plan.settings)
-        test = self.plan.test if kpi.probe == "record" else ""
+        test = self.plan.test if kpi.probe.recorded else ""
         key = (
             "recorded",
             kpi.name,
@@ -210,7 +209,7 @@ class EarlierMeasurements(BehaviourMeasurements):
                 told = f"the teacher was timed on another machine or otherwise ({differ})"
                 if "threads" in otherwise:
                     told += "; state the same --modelbench-threads in both sessions"
-                if self.gate.kpi.probe == "timing" and not otherwise:
+                if self.gate.kpi.probe.interleaved and not otherwise:
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)
         relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None

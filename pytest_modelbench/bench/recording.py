@@ -57,12 +57,12 @@ class Recorder:
     ) -> tuple[GateResult, Judgement | None]:
         from pytest_modelbench.bench.timings import GateMeasurements
 
-        if gate.kpi.probe == "benchmark":
+        if gate.kpi.probe.own_rounds:
             raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
-        if gate.kpi.probe == "record" and "teacher" not in sources.recorded(gate.kpi.name):
+        if gate.kpi.probe.recorded and "teacher" not in sources.recorded(gate.kpi.name):
             raise NotApplicable("the test records no value of the teacher")
         taken = GateMeasurements(session, plan, gate, sources).acting(ALONE)
-        if gate.kpi.probe != "record":
+        if not gate.kpi.probe.recorded:
             self._refuse_another(session.hash_of(taken.model("student")))
         data = self._data_of(taken) if gate.kpi.needs_data else None
         if gate.kpi.paired:
@@ -78,7 +78,7 @@ class Recorder:
             reading=found.evidence.student,
             reference=found.evidence.reference,
             settings=settings_that_count(plan.settings),
-            test=plan.test if gate.kpi.probe == "record" else "",
+            test=plan.test if gate.kpi.probe.recorded else "",
         )
         known = {one.known_by: at for at, one in enumerate(self.recorded.readings)}
         at = known.get(reading.known_by)

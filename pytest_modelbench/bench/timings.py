@@ -34,7 +34,7 @@ class GateMeasurements(EarlierMeasurements):
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""
-        if self.gate.kpi.probe == "benchmark":
+        if self.gate.kpi.probe.own_rounds:
             return timing_of(self.sources.own_rounds(), self.gate.kpi.name, int(self.gate.options["batch_size"]))
         if "teacher" in self.roles:
             whole = copy.copy(self)

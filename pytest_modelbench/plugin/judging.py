@@ -194,7 +194,7 @@ class Judging:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave the test's body out in a process that only measures."""
-        records = any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates)
+        records = any(gate.kpi.probe.recorded for gate in plan_of(pyfuncitem).gates)
         return True if self.child is not None or (self.session.recorder is not None and not records) else None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
