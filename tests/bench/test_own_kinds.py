@@ -11,8 +11,9 @@ import pytest
 from tables import STUDENT, TARGETS, TEACHER, FixedSources
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
-from pytest_modelbench.bench.timings import GateMeasurements
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.measurements import GateMeasurements
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.probes.kinds import ProbeKind, Taking
@@ -58,7 +59,7 @@ def fails(taking: Taking) -> float:
 def measurements(session: BenchSession, **options: Any) -> GateMeasurements:
     gate = read_gate(("flops",), options)
     plan = ItemPlan(nodeid="one", student="int8", gates=(gate,), settings=Settings(enabled=True, seed=7))
-    return GateMeasurements(session, plan, gate, SOURCES)
+    return GateMeasurements(session.asking(plan, gate, SOURCES))
 
 
 @pytest.fixture(autouse=True)
