@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
 from pytest_modelbench.bench.answers import Answers
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.before import Before
 from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
-from pytest_modelbench.bench.kinds import taken_by_kind
+from pytest_modelbench.bench.kinds import takenbuilt_in
 from pytest_modelbench.bench.timings import Timings
 from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import Measurement, ProbeKind
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
@@ -49,12 +53,35 @@ class GateMeasurements:
         return GateMeasurements(self.asking.about(gate), so_far)
 
     def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
-        """Return a model's measurement of a kind that has a `take` function, taken once.
+        """Return a model's measurement of a kind, taken once.
+
+        A kind that measures several models in the same rounds, or what the test's body provides, is returned whole.
 
         Raises:
-            MeasurementError: the kind has no such function, or it cannot be imported.
+            MeasurementError: the bench does not know the kind, and it has no `take` function.
         """
-        return taken_by_kind(self.asking, kind, role)
+        if kind.take or kind not in self.built_in:
+            return takenbuilt_in(self.asking, kind, role)
+        return cast("Measurement", self.built_in[kind](role))
+
+    @property
+    def built_in(self) -> Mapping[ProbeKind[Any], Callable[[str], Any]]:
+        """The kinds that the bench takes in a way of its own."""
+        return {
+            kinds.OUTPUTS: self.outputs,
+            kinds.PREDICTIONS: self.predictions,
+            kinds.STABILITY: self.variants,
+            kinds.PARAMETERS: self.parameters,
+            kinds.ARTEFACT: self.artefact,
+            kinds.LAUNCH: self.launch,
+            kinds.FLOPS: self.flops,
+            kinds.PROFILE: self.profile,
+            kinds.ENERGY: lambda _: self.energy(),
+            kinds.TIMING: lambda _: self.timing(),
+            kinds.BENCHMARK: lambda _: self.timing(),
+            kinds.COMPILED: lambda _: self.compiled_timing(),
+            kinds.RECORD: lambda _: self.recorded(),
+        }
 
     def timing(self) -> TimingMeasurement:
         """Return the timed measurement that the gate shares."""
