@@ -10,7 +10,7 @@ from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.before import Before
 from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
-from pytest_modelbench.bench.kinds import takenbuilt_in
+from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.timings import Timings
 from pytest_modelbench.gates.gate import Gate
 from pytest_modelbench.probes import kinds
@@ -61,7 +61,7 @@ class GateMeasurements:
             MeasurementError: the bench does not know the kind, and it has no `take` function.
         """
         if kind.take or kind not in self.built_in:
-            return takenbuilt_in(self.asking, kind, role)
+            return taken_by_kind(self.asking, kind, role)
         return cast("Measurement", self.built_in[kind](role))
 
     @property
