@@ -33,7 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.gates.suites import entries
 from pytest_modelbench.kpis.catalogue import CATALOGUE

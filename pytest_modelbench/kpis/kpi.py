@@ -125,7 +125,7 @@ class Measurements(Protocol):
         """Whether there is such a model; the teacher is not loaded for the question."""
 
     def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
-        """Return a model's measurement of a kind that has a `take` function, such as an extension's."""
+        """Return a model's measurement of a kind; one of several models in the same rounds is returned whole."""
 
     def data(self) -> EvalData:
         """Return the evaluation data."""

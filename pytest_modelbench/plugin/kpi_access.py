@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.bench.session import BenchSession, ItemPlan, Judged
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession, Judged
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import (

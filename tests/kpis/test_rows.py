@@ -12,7 +12,8 @@ from tables import STUDENT, FixedSources
 
 import pytest_modelbench
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.results import Verdict
