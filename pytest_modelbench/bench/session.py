@@ -72,7 +72,7 @@ class Sources(Protocol):
 
 
 class Progress(Protocol):
-    """Shows a long measurement to whoever watches."""
+    """Shows the progress of a long measurement."""
 
     def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
         """Say what is being measured and how far it is."""
@@ -146,7 +146,7 @@ class BenchSession:
         self.contract = contract
         self.recorder = recorder
         self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
-        """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
+        """Exceptions that end an item or the session; every other one is the error of a gate."""
         self.plans: list[ItemPlan] = []
         self._sharing = SharingIndex()
         self.forward_passes: dict[str, int] = {}

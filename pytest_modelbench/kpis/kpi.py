@@ -39,7 +39,7 @@ class Kpi:
     names the function that does it, as `module:function`, so that nothing heavy loads before a value is asked
     for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate with their
     defaults. `paired` KPIs are defined on both models, `alone` ones take no limit that compares with the teacher.
-    `metric` is what the user brought for a KPI of his own.
+    `metric` is what the user provided for a custom KPI.
     """
 
     name: str

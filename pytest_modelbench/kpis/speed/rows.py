@@ -109,7 +109,7 @@ KPIS = (
             unit=unit,
             better="lower",
             definition=definition,
-            method="torch.profiler, 5 recordings of 4 calls in a pass of their own; Student's interval for shares",
+            method="torch.profiler, 5 recordings of 4 calls in a separate pass; Student's interval for shares",
             source="torch.profiler",
             probe="profile",
             derive=f"speed.profile:{name}",
@@ -118,7 +118,7 @@ KPIS = (
         )
         for name, unit, definition in (
             ("operator_count", "", "operators that one call of the model dispatches itself"),
-            ("top_operator_share", "%", "share of the operator with the most time of its own"),
+            ("top_operator_share", "%", "share of the operator with the most self time"),
             ("copy_share", "%", "share of time in copies, casts, quantising and dequantising"),
         )
     ),

@@ -182,7 +182,7 @@ def _reading(question: Question, measurement: TimingMeasurement, look: int, role
         estimate, size = percentile_interval(clusters, _quantile(statistic), alpha)
         estimate = with_least_quantile(estimate, clusters, _quantile(statistic), alpha)
         method = f"{calls:,} calls (effective sample size {size:,.0f}), Woodruff interval"
-    waited = ", waits for a processor subtracted" if measurement.waits_subtracted and not _is_tail(statistic) else ""
+    waited = ", run-queue wait subtracted" if measurement.waits_subtracted and not _is_tail(statistic) else ""
     return Reading(
         estimate=estimate.map(lambda ns: ns * _MS),
         unit="ms",
