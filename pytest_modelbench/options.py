@@ -65,7 +65,7 @@ OPTIONS = (
     ),
     Option(
         "modelbench_baseline",
-        "baseline (the JSON report of an earlier run) for limits on regression, without a previous model",
+        "baseline for limits on regression: the JSON report of an earlier run; a previous model overrides it",
         "PATH",
     ),
     Option(
