@@ -57,7 +57,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 def register_edge_case(name: object) -> Callable[[Function], Function]:
-    """Add an edge case of one's own, in a conftest.py or a test module, for the tests below it.
+    """Add a custom edge case, in a conftest.py or a test module, for the tests below it.
 
     The function gets a batch of real inputs and returns the batch to feed instead:
 

@@ -32,7 +32,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "determinism": NOTHING,
     "shape_mismatches": NOTHING,
 }
-"""What holds for any model that may ship, whatever it is for."""
+"""Rules for any model that may ship, for any task."""
 
 
 def entries(suites: Iterable[str], judged: Iterable[str] = ()) -> Iterator[KpiEntry]:

@@ -99,7 +99,7 @@ def refuse_pickle(path: str, what: str, loading: Loading, instead: str) -> None:
     """
     if not loading.allow_pickle:
         raise ModelError(
-            f"{loading.name}: {path} is {what}, and unpickling runs whatever code it holds. {instead}, "
+            f"{loading.name}: {path} is {what}, and unpickling executes code from the file. {instead}, "
             "or trust it with --modelbench-allow-pickle"
         )
 

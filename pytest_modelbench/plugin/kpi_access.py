@@ -203,7 +203,7 @@ class KpiAccess:
         return judgement.evidence.comparison
 
     def record(self, *, student: float, teacher: float | None = None, previous: float | None = None) -> None:
-        """Record the values of a KPI of one's own, which the marker's limits then judge.
+        """Record the values of a custom KPI, which the marker's limits then judge.
 
         Args:
             student: the student's value, in the unit that the marker states.
@@ -216,7 +216,7 @@ class KpiAccess:
         __tracebackhide__ = True
         gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe.recorded] or self._gates())
         if not gate.kpi.probe.recorded:
-            raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give your own KPI a name of its own")
+            raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give the custom KPI another name")
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
         given = {"student": student, "teacher": teacher, "previous": previous}
@@ -335,6 +335,6 @@ def _number(kpi: str, role: str, value: Any) -> float:
             number = float(plain)
     if not math.isfinite(number):
         raise UsageMistake(
-            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, and no text, truth or array"
+            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, not a string, boolean or array"
         )
     return number

@@ -79,7 +79,7 @@ def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> No
         if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
             metafunc.config.stash[MISTAKES].append(
                 f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
-                f"{specs[0].where} names another. Leave one of them out"
+                f"{specs[0].where} names another. Remove one of them"
             )
             continue
         ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
@@ -172,7 +172,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
             told.add(key)
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
-                f"{visible(key[1])!r}. Give each an id of its own, as in params=[...], ids=['int8', 'pruned']"
+                f"{visible(key[1])!r}. Give each a different id, as in params=[...], ids=['int8', 'pruned']"
             )
 
 
