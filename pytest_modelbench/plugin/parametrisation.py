@@ -94,9 +94,9 @@ def brings_models(item: pytest.Item) -> bool:
 
 def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
-    from pytest_modelbench.data.case_names import registered_in
+    from pytest_modelbench.data.case_names import EXTENSIONS, registered_in
 
-    found: dict[str, Callable[[Any], Any]] = {}
+    found: dict[str, Callable[[Any], Any]] = dict(EXTENSIONS)
     plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
     for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
