@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modelbench.errors import UsageMistake, visible
 from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
-from pytest_modelbench.plugin.stash import JUDGING, MISTAKES, NAMED
+from pytest_modelbench.plugin.stash import MISTAKES, NAMED, STATE
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.named import NamedSpec
@@ -117,7 +117,7 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
     shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
     if shadowed or not is_ours(item, "edge_case"):
         return
-    told: list[str] = item.config.stash[MISTAKES] if JUDGING in item.config.stash else []
+    told: list[str] = item.config.stash[MISTAKES] if STATE in item.config.stash else []
     known = [*BUILT_IN]
     try:
         known += cases_for(item)
