@@ -78,6 +78,15 @@ def test_what_kinds_imply() -> None:
     }
 
 
+def test_families_do_not_import_each_other() -> None:
+    """What several families derive from stands beside them, so that one can be read and moved without the others."""
+    families = {path.parent.name for path in (ROOT / "kpis").glob("*/rows.py")} | {"fidelity"}
+    assert {"accuracy", "footprint", "stability"} <= families
+    for path in (ROOT / "kpis").glob("*/*.py"):
+        others = [f"pytest_modelbench.kpis.{family}" for family in families - {path.parent.name}]
+        assert not [other for other in others if other in path.read_text()], path
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_compares_the_name_of_a_kind(path: Path) -> None:
     """What a kind implies is a field of it: no file compares `.probe` with a text or looks it up among texts."""
