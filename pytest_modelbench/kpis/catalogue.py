@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,9 +18,12 @@ from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-CATALOGUE: Mapping[str, Kpi] = {
+BUILT_IN: dict[str, Kpi] = {
     kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
 }
+EXTENSION_KPIS: dict[str, Kpi] = {}
+"""KPIs that others bring to a session (see `gates.extensions`)."""
+CATALOGUE: Mapping[str, Kpi] = ChainMap(EXTENSION_KPIS, BUILT_IN)
 _OWN = ("better", "unit", "metric")
 _LONGEST_NAME, _LONGEST_UNIT = 100, 20
 

@@ -19,7 +19,6 @@ from pytest_modelbench.plugin.parametrisation import defined_for, student_label
 from pytest_modelbench.plugin.stash import (
     CASE,
     GATES,
-    JUDGING,
     LABEL,
     MISTAKES,
     MODEL_FIXTURES,
@@ -27,6 +26,7 @@ from pytest_modelbench.plugin.stash import (
     OWN_FIXTURES,
     READY_MADE,
     SETTINGS,
+    STATE,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _needed_fixtures(marks: Iterable[pytest.Mark], config: pytest.Config) -> lis
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
-    judging = config.stash.get(JUDGING, None)
-    alone = judging is not None and judging.settings.contract is not None  # then it must not even be built
+    state = config.stash.get(STATE, None)
+    alone = state is not None and state.settings.contract is not None  # then it must not even be built
     if any(teacher for _, teacher in found) and not alone:
         names.append("teacher")
     return names
