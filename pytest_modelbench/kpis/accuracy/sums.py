@@ -53,7 +53,7 @@ def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive
         return _mean_loss(question)
     classes = known_classes(models)
     value = _balanced if statistic == "balanced_accuracy" else _averaged(question, student, classes)
-    return Additive(parts=_class_counts(classes), value=value)
+    return Additive(parts=class_counts(classes), value=value)
 
 
 def _errors(statistic: str, student: Predictions) -> Additive:
@@ -105,7 +105,9 @@ def _mean_loss(question: Question) -> Additive:
     return Additive(parts=parts, value=lambda sums: sums["loss"][:, 0] / sums["n"][:, 0])
 
 
-def _class_counts(classes: Array) -> Read:
+def class_counts(classes: Array) -> Read:
+    """Count each class: samples that are it (`true`), that are answered so (`said`), and that are both (`hit`)."""
+
     def parts(predictions: Predictions, part: slice) -> Parts:
         labels, targets = predictions.labels[part], targets_of(predictions)[part]
         if predictions.task == "multilabel":
