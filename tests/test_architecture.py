@@ -57,6 +57,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     }.items()
     for name in names.split()
 }
+LIGHT |= {f"kpis.{path.parent.name}.{path.stem}" for path in ROOT.glob("kpis/*/kpi_*.py")}
 """Rooms and files that are read at collection, also where nothing is judged: no heavy library at their top."""
 
 HEAVY = {
