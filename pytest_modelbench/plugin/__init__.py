@@ -104,35 +104,9 @@ def pytest_configure(config: pytest.Config) -> None:
     dist = str(getattr(config.option, "dist", "no"))
     config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
     if settings.enabled:
-        from pytest_modelbench.plugin.giving_up import GivingUp
-        from pytest_modelbench.plugin.judging import Judging
-        from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
-        from pytest_modelbench.plugin.references import baseline_of, contract_of
-        from pytest_modelbench.plugin.session_end import PlanOnly
+        from pytest_modelbench.plugin.begin import begin
 
-        known = baseline_of(config, settings), contract_of(config, settings)
-        judging = Judging(config, settings, places, *known)
-        config.stash[STATE] = judging.state
-        config.pluginmanager.register(judging, "modelbench-judging")
-        if settings.plan:
-            config.pluginmanager.register(PlanOnly(), "modelbench-plan")
-        if settings.contract or settings.record_contract:
-            from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
-
-            hooks = Recording() if settings.record_contract else WithoutTeacher()
-            config.pluginmanager.register(hooks, "modelbench-contracting")
-        config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
-        config.pluginmanager.register(GivingUp(config, judging), "modelbench-giving-up")
-        if judging.state.child is None:
-            from pytest_modelbench.plugin.teacher_guard import TeacherGuard
-
-            config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
-        else:
-            from pytest_modelbench.plugin.child_launch import measure_launch
-            from pytest_modelbench.plugin.left_out import register_markers
-
-            register_markers(config)
-            measure_launch(config, judging.state.child)
+        begin(config, settings, places)
 
 
 def _placeholders(config: pytest.Config) -> ModuleType:

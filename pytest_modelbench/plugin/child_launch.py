@@ -22,7 +22,8 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.structure import structure_of
 from pytest_modelbench.plugin.fixture_lookup import made_from, needed_by_fixtures
-from pytest_modelbench.plugin.kpi_access import KpiAccess, plan_of, session_of, settings_of
+from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
+from pytest_modelbench.plugin.kpi_fixture import KpiAccess
 from pytest_modelbench.plugin.stash import IMPORT_S
 from pytest_modelbench.probes.cost.launch import Launch, Launching, LaunchRequest, refuse_other_structure
 from pytest_modelbench.probes.cost.resident import gives_back
