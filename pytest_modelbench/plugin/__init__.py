@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Generator
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import pytest
 
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
-from pytest_modelbench.plugin import fixtures
 from pytest_modelbench.plugin.fixtures import (
     edge_case,
     energy_meter,
@@ -24,11 +22,11 @@ from pytest_modelbench.plugin.fixtures import (
     student,
     teacher,
 )
+from pytest_modelbench.plugin.placeholders import placeholders
 from pytest_modelbench.plugin.stash import (
     HAD_STORAGE,
     IMPORT_S,
     MISTAKES,
-    MODEL_FIXTURES,
     NAMED,
     OWN_FIXTURES,
     STATE,
@@ -86,45 +84,17 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (_KPI, _EDGE_CASE):
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
-    config.pluginmanager.register(_placeholders(config), "modelbench-placeholders")
+    config.pluginmanager.register(placeholders(config), "modelbench-placeholders")
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
-    from pytest_modelbench.grammar.tiers import use_tiers
-    from pytest_modelbench.settings import Given, conflicts, resolve_settings
+    from pytest_modelbench.plugin.given_options import resolve_given
 
-    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
-    places = (
-        Given(values=given, where=lambda option: option.flag),
-        Given(values=ini, where=lambda option: f"ini value {option.name}"),
-    )
-    settings, mistakes = resolve_settings(places)
-    use_tiers(dict(settings.tiers))
-    workers = bool(getattr(config.option, "numprocesses", None))
-    dist = str(getattr(config.option, "dist", "no"))
-    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    settings, places = resolve_given(config, given)
     if settings.enabled:
         from pytest_modelbench.plugin.begin import begin
 
         begin(config, settings, places)
-
-
-def _placeholders(config: pytest.Config) -> ModuleType:
-    """Return a plugin with our fixtures for models and data, but for those that another plugin brings.
-
-    Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
-    """
-    found = ModuleType("pytest_modelbench placeholders")
-    plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_conftest(plugin)]
-    for name in MODEL_FIXTURES:
-        if not any(hasattr(plugin, name) for plugin in plugins):
-            setattr(found, name, getattr(fixtures, name))
-    return found
-
-
-def _is_conftest(plugin: object) -> bool:
-    """Whether a plugin is a conftest.py, whose fixtures hold for its folder alone and win there anyway."""
-    return (getattr(plugin, "__file__", None) or "").endswith("conftest.py")
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -135,15 +105,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return run_self_check(config)
     if not config.getoption("modelbench_kpis"):
         return None
-    import shutil
+    from pytest_modelbench.plugin.summary import print_catalogue
 
-    from pytest_modelbench.kpis.catalogue import CATALOGUE
-    from pytest_modelbench.reports.layout import encodable
-    from pytest_modelbench.reports.terminal import render_catalogue
-
-    rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
-    text = render_catalogue(rows, shutil.get_terminal_size().columns)
-    print(encodable(text, getattr(sys.stdout, "encoding", None)))
+    print_catalogue()
     return 0
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pytest_modelbench.store.baseline import Baseline
 
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
-ROLES = ("teacher", "previous", "workload")
+RESERVED_LABELS = ("teacher", "previous", "workload")
+"""Names of other models in reports, which no student may have."""
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
 _MARKS: pytest.StashKey[int] = pytest.StashKey()
 """How many kpi markers of an item were read."""
@@ -118,7 +119,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
         if isinstance(case, str):
             item.stash[CASE] = case
         item.stash[LABEL] = student_label(item)
-        if item.stash[LABEL] in ROLES:
+        if item.stash[LABEL] in RESERVED_LABELS:
             yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
         if settings.record_contract:
             item.stash[LABEL] = "teacher"

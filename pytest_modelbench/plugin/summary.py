@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,3 +88,13 @@ def show_written(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> Non
     terminal = Terminal(reporter)
     for line in lines:
         terminal.line(line, red=line.startswith("ERROR"))
+
+
+def print_catalogue() -> None:
+    """Print every KPI, for `--modelbench-kpis`: before a session there is no reporter."""
+    from pytest_modelbench.kpis.catalogue import CATALOGUE
+    from pytest_modelbench.reports.terminal import render_catalogue
+
+    rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
+    text = render_catalogue(rows, shutil.get_terminal_size().columns)
+    print(encodable(text, getattr(sys.stdout, "encoding", None)))
