@@ -53,7 +53,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
         "data": "case_names treatment",
         "gates": "gate sla sharing suites toml_lines",
         "kpis": "kpi catalogue accuracy.rows fairness.rows footprint.rows speed.rows stability.rows",
-        "plugin": "collection fixture_lookup fixtures misnamed parametrisation sla_file stash state",
+        "plugin": "collection fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()
 }
