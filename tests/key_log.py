@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.bench import session
 from pytest_modelbench.bench.handover import Handover
+from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.probes.cost.launch import LaunchRequest
 from pytest_modelbench.settings import Settings
 
-OWNER: Any = getattr(session, "Shelf", session.BenchSession)
 _BY_SERIAL = {"hash", "workload"}
 
 
@@ -24,7 +23,7 @@ class KeyLog:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.keys: list[tuple[str, Any]] = []
-        for what, owner in (("once", OWNER), ("shared", Handover)):
+        for what, owner in (("once", Shelf), ("shared", Handover)):
             patch.setattr(owner, "once", self._logged(what, owner.once))
 
     def _logged(self, what: str, once: Any) -> Any:

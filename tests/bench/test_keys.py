@@ -16,8 +16,9 @@ from torch import nn
 
 from pytest_modelbench import EvalData
 from pytest_modelbench.bench import session as bench
+from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.recording import Recorder
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import Gate, read_gate
 from pytest_modelbench.probes.cost.energy_source import Component
 from pytest_modelbench.probes.cost.launch import Launch, LaunchRequest
@@ -92,7 +93,7 @@ class Nets:
         return {"student": 1.0, "teacher": 2.0}
 
     def own_rounds(self) -> OwnRounds:
-        return OwnRounds(seconds=[[0.1]] * 20, iterations=1, enabled=True)
+        return OwnRounds(seconds=[0.1] * 20, iterations=1, enabled=True)
 
 
 def gate(kpi: str, *limits: str, previous: bool = False, workload: bool = False, **options: Any) -> Gate:
@@ -150,7 +151,7 @@ def judged(session: BenchSession, settings: Settings, gates: Sequence[Gate], hom
         for at, one in enumerate(gates)
     ]
     session.plan(plans)
-    results = [session.judge(plan, *plan.gates, students[plan.student])[0] for plan in plans]
+    results = [session.judge(plan, plan.gates[0], students[plan.student])[0] for plan in plans]
     told = [(result.kpi, result.reason[-300:]) for result in results if result.verdict is Verdict.ERROR]
     assert not told, told
 

@@ -11,11 +11,13 @@ import pytest
 from tables import STUDENT, TARGETS, TEACHER, FixedSources
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
-from pytest_modelbench.bench.timings import GateMeasurements
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.measurements import GateMeasurements
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.gate import read_gate
-from pytest_modelbench.probes.kinds import ProbeKind, Taking
+from pytest_modelbench.probes import kinds
+from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS, RECORD, ProbeKind, Taking
 from pytest_modelbench.settings import Settings
 
 GREATEST: ProbeKind[float] = ProbeKind(
@@ -58,7 +60,7 @@ def fails(taking: Taking) -> float:
 def measurements(session: BenchSession, **options: Any) -> GateMeasurements:
     gate = read_gate(("flops",), options)
     plan = ItemPlan(nodeid="one", student="int8", gates=(gate,), settings=Settings(enabled=True, seed=7))
-    return GateMeasurements(session, plan, gate, SOURCES)
+    return GateMeasurements(session.asking(plan, gate, SOURCES))
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +93,21 @@ def test_workers_share_what_can_be_packed(tmp_path: Path) -> None:
     for _ in range(2):
         measurements(BenchSession(handover=tmp_path)).of(replace(GREATEST, name="other", pack=""), "student")
     assert TAKEN == ["int8", "int8", "int8"]
+
+
+def test_the_kinds_of_the_bench_are_taken_its_own_way() -> None:
+    """Asking by the kind gives the very object that asking by the method gives."""
+    asked = measurements(BenchSession())
+    assert asked.of(OUTPUTS, "student") is asked.outputs("student")
+    assert asked.of(PREDICTIONS, "teacher") is asked.predictions("teacher")
+    assert asked.of(PREDICTIONS, "teacher") is not asked.predictions("student")
+    assert asked.of(RECORD, "student") == {}
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    """A kind of the package that the bench forgot would be refused for its missing function."""
+    known = {kind for kind in vars(kinds).values() if isinstance(kind, ProbeKind)}
+    assert {kind for kind in known if not kind.take} == set(measurements(BenchSession()).built_in)
 
 
 def test_a_failure_is_remembered() -> None:
