@@ -13,6 +13,7 @@ import pytest
 from pytest_modelbench.gates.gate import Gate, read_gate
 from pytest_modelbench.plugin import references
 from pytest_modelbench.plugin.stash import LABEL
+from pytest_modelbench.probes.kinds import BENCHMARK
 from pytest_modelbench.results import Estimate, Reading, Reference
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import Baseline, Entry
@@ -96,7 +97,7 @@ def written() -> Iterator[tuple[str, Gate]]:
             if limit or kind == "none":
                 yield f"{kpi} {kind}", read_gate((kpi, limit) if limit else (kpi,), OPTIONS.get(kpi, {}))
     timed = read_gate(("latency_mean", "<= 1 ms"), {})
-    yield "benchmark own", replace(timed, kpi=replace(timed.kpi, probe="benchmark"))
+    yield "benchmark own", replace(timed, kpi=replace(timed.kpi, probe=BENCHMARK))
 
 
 class Report:
