@@ -26,7 +26,7 @@ from pytest_modelbench.errors import (
     message_of,
     shown,
 )
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.plugin.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.plugin.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
@@ -158,7 +158,7 @@ class KpiAccess:
     Asking for a value measures it, once for the session.
     """
 
-    def __init__(self, request: pytest.FixtureRequest, gate: Gate | None = None) -> None:
+    def __init__(self, request: pytest.FixtureRequest, gate: Assignment | None = None) -> None:
         self._request = request
         self._gate = gate
         self._recorded: dict[str, dict[str, float]] = {}
@@ -226,11 +226,11 @@ class KpiAccess:
                 numbers[role] = _number(gate.kpi.name, role, value)
         self._recorded[gate.kpi.name] = numbers
 
-    def _gates(self) -> tuple[Gate, ...]:
-        gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())
+    def _gates(self) -> tuple[Assignment, ...]:
+        gates: tuple[Assignment, ...] = self._request.node.stash.get(GATES, ())
         return gates
 
-    def _one_gate(self, gates: tuple[Gate, ...] | list[Gate]) -> Gate:
+    def _one_gate(self, gates: tuple[Assignment, ...] | list[Assignment]) -> Assignment:
         __tracebackhide__ = True
         if self._gate is not None:
             return self._gate
@@ -252,7 +252,7 @@ class KpiAccess:
             raise MeasurementError(f"{result.kpi}: {result.reason}")
         return result.kpi, judgement
 
-    def judge(self, gate: Gate) -> Judged:
+    def judge(self, gate: Assignment) -> Judged:
         """Judge one of the item's gates; the plugin does this after the body."""
         node = self._request.node
         self._judged.add(gate.kpi.name)
@@ -322,7 +322,7 @@ class KpiAccess:
             raise ModelError(f"fixture {fixture} raised {cause_of(error)}") from error
 
 
-def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
+def _names(gates: tuple[Assignment, ...] | list[Assignment]) -> str:
     return ", ".join(repr(gate.kpi.name) for gate in gates) or "none"
 
 

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_modelbench.bench.asking import ItemPlan
     from pytest_modelbench.bench.session import BenchSession
-    from pytest_modelbench.gates.gate import Gate
+    from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.models.named import NamedSpec
     from pytest_modelbench.plugin.judging import Judging
     from pytest_modelbench.settings import Settings
@@ -39,7 +39,7 @@ NAMED: pytest.StashKey[dict[str, tuple[NamedSpec, ...]]] = pytest.StashKey()
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 # on an item
-GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
+GATES: pytest.StashKey[tuple[Assignment, ...]] = pytest.StashKey()
 PLAN: pytest.StashKey[ItemPlan] = pytest.StashKey()
 LABEL: pytest.StashKey[str] = pytest.StashKey()
 CASE: pytest.StashKey[str] = pytest.StashKey()
