@@ -22,7 +22,8 @@ from scipy import stats
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings
 
@@ -87,7 +88,7 @@ def drawn(rng: np.random.Generator, kpi: str, groups: int, gap: float, planted: 
 
 def ends(sources: Sources, kpi: str, seed: int) -> tuple[float, float]:
     """Return the interval of a session's reading."""
-    gate = read_gate((kpi,), {"confidence": CONFIDENCE})
+    gate = assigned(read_gate((kpi,), {"confidence": CONFIDENCE}))
     plan = ItemPlan(nodeid=kpi, student="student", gates=(gate,), settings=Settings(enabled=True, seed=seed))
     result, _ = BenchSession().judge(plan, gate, sources)
     estimate = result.student_reading.estimate if result.student_reading else None

@@ -21,7 +21,6 @@ Usage: python benchmarks/quality_pass.py [--rows 1000000] [--large 10000000] [--
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import subprocess
 import sys
@@ -35,7 +34,8 @@ import numpy.typing as npt
 from pytest_modelbench import EvalData
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.gates.suites import entries
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.models.registry import adapt
@@ -149,7 +149,7 @@ def judge(sources: Sources, left_out: set[str]) -> dict[str, float]:
     for name in names:
         if name in left_out | ranked | {"rmse", "mae", "r2", "group_loss_difference", "group_loss_gap"}:
             continue
-        gate = read_gate((name,), {})
+        gate = assigned(read_gate((name,), {}))
         plan = ItemPlan(nodeid=name, student="student", gates=(gate,), settings=Settings(enabled=True))
         start = time.perf_counter()
         result, _ = session.judge(plan, gate, sources)
@@ -251,7 +251,7 @@ def processor_time(name: str, case: Case, confidence: float | None) -> float:
     options = {} if confidence is None or "confidence" not in CATALOGUE[name].options else {"confidence": confidence}
     first = ("mae" if name == "rmse" else "rmse") if regression else "flips" if name == "agreement" else "agreement"
     for one, stated in ((first, {}), (name, options)):
-        gate = dataclasses.replace(read_gate((one,), stated), shows_teacher=True)
+        gate = assigned(read_gate((one,), stated), shown=True)
         plan = ItemPlan(nodeid=one, student="student", gates=(gate,), settings=Settings(enabled=True))
         start = time.process_time()
         result, _ = session.judge(plan, gate, sources)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pytest_modelbench.gates.keywords import KEYWORDS, PAGES
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- keywords: made by docs/generate.py -->", "<!-- end of keywords -->"
+MOST_TAKERS = 4
 
 
 def kpi_page() -> str:
@@ -68,11 +71,52 @@ def option_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def keyword_table() -> str:
+    """Return the table of the kpi marker's keywords, for the page about gates."""
+    lines = ["| keyword | what it does | default | KPIs |", "|---|---|---|---|"]
+    for name, keyword in KEYWORDS.items():
+        told = keyword.told.replace("|", "\\|")
+        written = f"[`{name}=`]({PAGES[name]})" if name in PAGES else f"`{name}=`"
+        lines.append(f"| {written} | {told} | {_default(name)} | {_takers(name)} |")
+    return "\n".join(lines)
+
+
+def _default(name: str) -> str:
+    """Return the default of a keyword: that of most KPIs, then those of others."""
+    kpis: dict[str, list[str]] = {}
+    for kpi in CATALOGUE.values():
+        if name in kpi.options:
+            value = kpi.options[name]
+            kpis.setdefault(KEYWORDS[name].unset if value is None else f"`{value}`", []).append(kpi.name)
+    most, *others = sorted(kpis, key=lambda value: -len(kpis[value])) or [KEYWORDS[name].unset or "`False`"]
+    return "; ".join([most, *(f"{', '.join(f'`{kpi}`' for kpi in kpis[value])}: {value}" for value in others)])
+
+
+def _takers(name: str) -> str:
+    """Return the KPIs that take a keyword; of many, how many of the catalogue do."""
+    takers = [kpi.name for kpi in CATALOGUE.values() if name in kpi.options]
+    if name == "allow_reversed":
+        return "all"
+    if not takers:
+        return "custom KPIs"
+    names = ", ".join(f"`{kpi}`" for kpi in takers[:MOST_TAKERS])
+    return names + (f" and {len(takers) - MOST_TAKERS} [others](kpis.md)" if len(takers) > MOST_TAKERS else "")
+
+
+def gates_page() -> str:
+    """Return the page about gates with its table of keywords as the code has it."""
+    page = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{keyword_table()}\n\n{END}{after}"
+
+
 def generated() -> dict[Path, str]:
     """Return every generated file with its text."""
     return {
         ROOT / "docs" / "kpis.md": kpi_page(),
         ROOT / "docs" / "options.md": option_page(),
+        ROOT / "docs" / "gates.md": gates_page(),
         ROOT / "pytest_modelbench" / "modelbench.schema.json": json.dumps(sla_schema(), indent=1) + "\n",
     }
 

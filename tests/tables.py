@@ -11,7 +11,8 @@ from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.settings import Settings
@@ -64,7 +65,7 @@ def evidence(
     """Return the evidence of one gate outside of pytest, as a notebook would get it; `data` are EvalData's words."""
     inputs = np.arange(len(student), dtype=float).reshape(-1, 1)
     eval_data = EvalData(inputs, targets, **(data or {}))
-    gate = read_gate((kpi, *limits), options)
+    gate = assigned(read_gate((kpi, *limits), options))
     plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
     session = BenchSession()
     session.plan([plan])

@@ -6,7 +6,8 @@ import pytest
 from suites import Judge
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates.gate import gate_needs, read_gate
+from pytest_modelbench.gates.assignment import needs
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.grammar.conditional import Bargain
 
 BARGAIN = "drop <= 3 pp if parameters reduction >= 75%, else drop <= 1 pp"
@@ -63,7 +64,7 @@ def test_timed_condition_on_a_timed_limit_is_refused() -> None:
 
 def test_fixtures_of_the_condition_are_asked_for() -> None:
     """A condition on a timed KPI needs data, also where the limit itself does not."""
-    assert gate_needs(("parameters", "<= 1k if latency_p50 speedup >= 2, else <= 5"), {}) == (True, True)
+    assert needs(read_gate(("parameters", "<= 1k if latency_p50 speedup >= 2, else <= 5"), {})) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.grammar.directions import is_reversed
 from pytest_modelbench.grammar.limits import BoundLimit, Limit, bind_limit
 from pytest_modelbench.grammar.units import Quantity

@@ -7,20 +7,22 @@ from typing import Any
 
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import Gate, read_gate
+from pytest_modelbench.gates.assignment import Assignment, assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.gates.sharing import SharingIndex
 from pytest_modelbench.settings import Settings
 
 
-def plan(name: str, *gates: Gate, **more: Any) -> ItemPlan:
+def plan(name: str, *gates: Assignment, **more: Any) -> ItemPlan:
     return ItemPlan(
         nodeid=name, **{"student": "int8", "gates": gates, "settings": Settings(), "home": ("a",), **more}
     )
 
 
-P50, P99 = read_gate(("latency_p50", "<= 1 ms"), {}), read_gate(("latency_p99", "speedup >= 2"), {})
-LARGE = read_gate(("latency_p50",), {"batch_size": 8})
-SIZE = read_gate(("parameters",), {})
+P50 = assigned(read_gate(("latency_p50", "<= 1 ms"), {}))
+P99 = assigned(read_gate(("latency_p99", "speedup >= 2"), {}))
+LARGE = assigned(read_gate(("latency_p50",), {"batch_size": 8}))
+SIZE = assigned(read_gate(("parameters",), {}))
 
 
 def test_gates_of_one_setup_share() -> None:
@@ -43,7 +45,9 @@ def test_what_some_gate_needs_beside_the_student_is_known() -> None:
 
 def test_conditions_share_as_gates_do() -> None:
     """The condition of a limit is measured with the others."""
-    bargain = read_gate(("parameters", "reduction >= 50% if latency_p50 <= 1 ms, else reduction >= 90%"), {})
+    bargain = assigned(
+        read_gate(("parameters", "reduction >= 50% if latency_p50 <= 1 ms, else reduction >= 90%"), {})
+    )
     index = SharingIndex([plan("a", bargain), plan("b", P99)])
     assert [gate.kpi.name for gate in index.find(plan("b", P99), P99).gates] == ["latency_p50", "latency_p99"]
 

@@ -9,7 +9,7 @@ import pytest
 from suites import Judge
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.grammar.limits import parse_limit
 from pytest_modelbench.grammar.tiers import DEFAULT, fitting, smallest_tier, tier_name, tiers, use_tiers
 from pytest_modelbench.grammar.units import parse_quantity

@@ -13,7 +13,7 @@ from pytest_modelbench.bench.loaded import Loaded, Notes
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.grammar.conditional import Bargain
 from pytest_modelbench.grammar.limits import BoundLimit
@@ -62,7 +62,7 @@ class ItemPlan:
 
     nodeid: str
     student: str
-    gates: tuple[Gate, ...]
+    gates: tuple[Assignment, ...]
     settings: Settings
     home: tuple[str, ...] = ()
     origin: str = ""
@@ -104,8 +104,8 @@ class Bench:
     baseline: Baseline | None
     contract: Contract | None
     child: Request | None
-    sharing: Callable[[ItemPlan, Gate], Sharing]
-    settled: Callable[[ItemPlan, Gate, Sources], Limits]
+    sharing: Callable[[ItemPlan, Assignment], Sharing]
+    settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
 
@@ -124,7 +124,7 @@ class Asking:
 
     bench: Bench
     plan: ItemPlan
-    gate: Gate
+    gate: Assignment
     sources: Sources
     roles: Mapping[str, str] = field(default_factory=dict)
 
@@ -136,7 +136,7 @@ class Asking:
         """Return the same with no other model in the place of a role."""
         return replace(self, roles={name: actor for name, actor in self.roles.items() if name != role})
 
-    def about(self, gate: Gate) -> Asking:
+    def about(self, gate: Assignment) -> Asking:
         """Return the same for another gate."""
         return replace(self, gate=gate)
 

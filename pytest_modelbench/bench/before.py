@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.verdicts import NO_BASELINE, Judgement, judge
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.gates.assignment import TeacherUse
 from pytest_modelbench.grammar.conditional import Bargain
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
@@ -56,9 +57,9 @@ class Before:
             earlier: False leaves that comparison out.
         """
         own, gate = self._own(question), self._gate
-        if gate.workload or (gate.kpi.of_machine and question.with_teacher):
+        if "workload" in gate.others or (gate.kpi.of_machine and question.with_teacher):
             own = self._with_reference(own, question)
-        if gate.beside_contract and self._contract is not None:
+        if gate.teacher is TeacherUse.RECORDED_VALUE and self._contract is not None:
             own = self._beside_contract(own, self._contract)
         if gate.regresses and earlier:
             own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
@@ -135,7 +136,7 @@ class Before:
     def _has_previous(self) -> bool:
         if self._gate.kpi.probe.recorded:
             return "previous" in self._asking.sources.recorded(self._gate.kpi.name)
-        return self._gate.previous
+        return "previous" in self._gate.others
 
     def _against_previous(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
         """Add the previous student's value and the paired comparison with it."""
@@ -165,7 +166,7 @@ class Before:
 
     def _with_reference(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
         """Add the ratio to what other sessions can measure as well."""
-        if not self._gate.workload:
+        if "workload" not in self._gate.others:
             for look in own:
                 yield replace(look, reference=self._reference("teacher", look))
             return

@@ -9,7 +9,7 @@ from typing import Protocol
 from pytest_modelbench.bench.asking import Asking, Limits
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import ModelbenchError
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.grammar.conditional import Bargain
 from pytest_modelbench.grammar.limits import BoundLimit
@@ -20,7 +20,7 @@ from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import Evidence
 
 PATIENCE_WITH_HOPELESS = 0.2
-GateLimits = Sequence[tuple[Gate, Limits | None]]
+GateLimits = Sequence[tuple[Assignment, Limits | None]]
 """Gates with their limits; None where a condition cannot be judged: that is the gate's own error."""
 
 
@@ -54,7 +54,7 @@ class Deciding:
         growing: returns another gate's measurements with an incomplete one among them.
     """
 
-    def __init__(self, asking: Asking, growing: Callable[[Gate, SoFar], Growing]) -> None:
+    def __init__(self, asking: Asking, growing: Callable[[Assignment, SoFar], Growing]) -> None:
         self._asking = asking
         self._growing = growing
 
@@ -64,7 +64,7 @@ class Deciding:
             ("limits", sharing), lambda: [(other, self._known_limits(other)) for other in sharing.gates]
         )
 
-    def _known_limits(self, gate: Gate) -> Limits | None:
+    def _known_limits(self, gate: Assignment) -> Limits | None:
         """Return a gate's limits with their conditions judged; None where one cannot be: that is the gate's error."""
         asking = self._asking
         try:
@@ -95,7 +95,9 @@ class Deciding:
         """
         return all(self._timed(gate, known, measurement, roles) for gate, known in limits)
 
-    def _timed(self, gate: Gate, limits: Limits | None, measurement: TimingMeasurement, roles: set[str]) -> bool:
+    def _timed(
+        self, gate: Assignment, limits: Limits | None, measurement: TimingMeasurement, roles: set[str]
+    ) -> bool:
         if limits is None or not roles.issuperset(gate.others):
             return True  # it is never decided here
         question = self.question(gate, with_teacher="teacher" in roles)
@@ -113,6 +115,6 @@ class Deciding:
         )
         return judgement.decided or hopeless
 
-    def question(self, gate: Gate, *, with_teacher: bool) -> Question:
+    def question(self, gate: Assignment, *, with_teacher: bool) -> Question:
         """Return what is asked of a gate's KPI."""
         return gate.question(with_teacher=with_teacher, seed=self._asking.settings.seed)

@@ -12,7 +12,7 @@ from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
 from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.timings import Timings
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import Measurement, ProbeKind
@@ -48,7 +48,7 @@ class GateMeasurements:
         self.judged, self.settled = before.judged, before.settled
         self.worth_comparing_with = before.worth_comparing_with
 
-    def _growing(self, gate: Gate, so_far: SoFar) -> GateMeasurements:
+    def _growing(self, gate: Assignment, so_far: SoFar) -> GateMeasurements:
         """Return the measurements of a gate with one among them that is not complete yet."""
         return GateMeasurements(self.asking.about(gate), so_far)
 

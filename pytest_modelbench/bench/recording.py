@@ -12,7 +12,7 @@ from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
@@ -81,7 +81,7 @@ class Recorder:
                 "Record each in a separate session"
             )
 
-    def _data_of(self, taken: GateMeasurements, gate: Gate) -> int:
+    def _data_of(self, taken: GateMeasurements, gate: Assignment) -> int:
         """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
         data, outputs = taken.data(), None
         if gate.from_predictions:

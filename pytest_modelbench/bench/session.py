@@ -30,7 +30,7 @@ from pytest_modelbench.errors import (
     Skipped,
     cause_of,
 )
-from pytest_modelbench.gates.gate import Gate, condition_gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
 from pytest_modelbench.grammar.conditional import Bargain
 from pytest_modelbench.models.base import Model
@@ -102,7 +102,7 @@ class BenchSession:
         self.plans = list(plans)
         self._sharing = SharingIndex(self.plans)
 
-    def asking(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Asking:
+    def asking(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Asking:
         """Return what the measurements of a gate are about."""
         return Asking(bench=self._bench, plan=plan, gate=gate, sources=sources)
 
@@ -134,14 +134,14 @@ class BenchSession:
         """Let go of everything of one kind that was taken once, so that it is taken anew."""
         self._shelf.forget(kind)
 
-    def judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
+    def judge(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Judged:
         """Judge a gate of an item, once; a rerun gets the same answer."""
         key = (plan.nodeid, gate.kpi.name)
         if key not in self._judged:
             self._judged[key] = self._judge(plan, gate, sources)
         return self._judged[key]
 
-    def _judge(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Judged:
+    def _judge(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Judged:
         try:
             if gate.ready_made and gate.kpi.paired and not sources.has("teacher"):
                 raise NotApplicable("there is no teacher to compare with")
@@ -164,7 +164,7 @@ class BenchSession:
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
         return judged(plan.student, gate, found), found
 
-    def settled(self, plan: ItemPlan, gate: Gate, sources: Sources) -> Limits:
+    def settled(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Limits:
         """Return a gate's limits with the conditions of its bargains judged, each once for a student.
 
         Raises:
@@ -174,7 +174,7 @@ class BenchSession:
         for limit in gate.limits:
             if isinstance(limit, Bargain):
                 key = ("condition", limit.kpi, str(limit.when), plan.student, plan.home, plan.settings)
-                condition = condition_gate(limit, by_contract=gate.by_contract)
+                condition = gate.condition(limit)
                 judging = functools.partial(self._judge, plan, condition, sources)
                 result, _ = self._shelf.once(key, judging)
                 if result.verdict not in {Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE}:
@@ -186,7 +186,7 @@ class BenchSession:
                 limits.append(limit)
         return limits
 
-    def sharing(self, plan: ItemPlan, gate: Gate) -> Sharing:
+    def sharing(self, plan: ItemPlan, gate: Assignment) -> Sharing:
         """Return all selected gates that the same measurement over time serves."""
         return self._sharing.find(plan, gate)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.settings import Settings
 
 
@@ -18,7 +18,7 @@ class Planned(Protocol):
         """The student's label."""
 
     @property
-    def gates(self) -> tuple[Gate, ...]:
+    def gates(self) -> tuple[Assignment, ...]:
         """The item's gates."""
 
     @property
@@ -37,11 +37,11 @@ class Sharing:
     It is equal to itself alone, so that what is found out about all of its gates is remembered by it.
     """
 
-    gates: tuple[Gate, ...]
+    gates: tuple[Assignment, ...]
     others: frozenset[str]
 
     @classmethod
-    def of(cls, gates: Iterable[Gate]) -> Sharing:
+    def of(cls, gates: Iterable[Assignment]) -> Sharing:
         """Return what gates share."""
         known = tuple(gates)
         return cls(known, frozenset(role for gate in known for role in gate.others))
@@ -51,16 +51,16 @@ class SharingIndex:
     """All selected gates, by what one measurement serves."""
 
     def __init__(self, items: Iterable[Planned] = ()) -> None:
-        groups: dict[tuple[Any, ...], list[Gate]] = {}
+        groups: dict[tuple[Any, ...], list[Assignment]] = {}
         for item in items:
             for written in item.gates:
                 for gate in (written, *written.conditions):
                     groups.setdefault(self._key(item, gate), []).append(gate)
         self._known = {key: Sharing.of(gates) for key, gates in groups.items()}
 
-    def find(self, item: Planned, gate: Gate) -> Sharing:
+    def find(self, item: Planned, gate: Assignment) -> Sharing:
         """Return all selected gates that are served together with a gate; itself alone where it is not selected."""
         return self._known.get(self._key(item, gate)) or Sharing.of([gate])
 
-    def _key(self, item: Planned, gate: Gate) -> tuple[Any, ...]:
+    def _key(self, item: Planned, gate: Assignment) -> tuple[Any, ...]:
         return item.student, item.home, item.settings, gate.kpi.probe.name, gate.setup

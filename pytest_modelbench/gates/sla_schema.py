@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_modelbench.data.treatment import MISSING
-from pytest_modelbench.gates.gate import AVERAGES, COUNT, DTYPES, PROCESSES
+from pytest_modelbench.gates.keywords import MEASURING, OWN, schema_of, toml_type
 from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
-from pytest_modelbench.grammar.option_values import CONFIDENCE, Number, OneOf
+from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.options import OPTIONS, Option
@@ -30,52 +29,6 @@ _LIMIT = {
 }
 
 
-def _range(number: Number) -> dict[str, Any]:
-    least = "exclusiveMinimum" if number.above else "minimum"
-    return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
-
-
-_OPTION_TYPES: dict[str, dict[str, Any]] = {
-    "allow_reversed": {"type": "boolean", "description": "accept limits that a better student would break"},
-    "batch_size": {**_range(COUNT), "description": "samples in one call"},
-    "memory": {"type": "string", "description": "memory that larger batches may add to the process, such as '2 GB'"},
-    "processes": {**_range(PROCESSES), "description": "fresh processes that repeat the comparison"},
-    "confidence": {
-        **_range(CONFIDENCE),
-        "description": "of each side; makes a limit on quality a non-inferiority test",
-    },
-    "average": {"enum": list(AVERAGES), "description": "average over classes, as in scikit-learn"},
-    "compile": {"type": "boolean", "description": "time what torch.compile makes of the models"},
-    "headroom": {"type": "number", "minimum": 1, "description": "factor on the peak memory"},
-    "min_n": {**_range(COUNT), "description": "samples that a class, slice or group has at least"},
-    "depth": {**_range(COUNT), "description": "of the tree that searches for a weak slice"},
-    "samples": {**_range(COUNT), "description": "how many of the data's first samples are used"},
-    "feature": {
-        "type": ["string", "array"],
-        "items": {"type": "string"},
-        "description": "the sensitive feature, or several for their intersections",
-    },
-    "control": {"type": "string", "description": "the feature within whose values groups are compared"},
-    "missing": {"enum": list(MISSING), "description": "treatment of samples whose feature is missing"},
-    "bins": {
-        "type": ["integer", "array", "object"],
-        "items": {"type": "number"},
-        "minimum": 2,
-        "minItems": 1,
-        "description": "groups of about equal size that numbers are put into, or their edges; by feature in a table",
-    },
-    "positive": {"type": ["string", "integer"], "description": "the class whose rates are compared"},
-    "output": {"type": ["string", "integer"], "description": "the class whose probability is to move"},
-    "dtype": {"enum": list(DTYPES), "description": "the target number type"},
-    "transform": {"type": "string", "description": "module:function that changes the inputs of a batch"},
-    "tolerance": {"type": "number", "minimum": 0, "description": "how far a probability or value may move"},
-    "sign": {"enum": [1, -1], "description": "1 if the value may only rise, -1 if it may only fall"},
-    "allow_estimated": {"type": "boolean", "description": "let absolute limits judge estimates"},
-    "allow_weak_teacher": {
-        "type": "boolean",
-        "description": "let limits be relative to a teacher that predicts no better than a constant",
-    },
-}
 _JSON_TYPES = {str: "string", int: "integer", list: "array"}
 
 
@@ -117,7 +70,7 @@ def sla_schema() -> dict[str, Any]:
                     else {"enum": list(DATA_CHOICES[key])}
                     if key in DATA_CHOICES
                     else {
-                        **(_range(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}),
+                        **(schema_of(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}),
                         "type": [_JSON_TYPES[kind] for kind in kinds],
                     }
                     for key, kinds in DATA_KEYS.items()
@@ -149,16 +102,7 @@ def _other_gate() -> dict[str, Any]:
         "properties": {
             "kpi": {"enum": list(CATALOGUE)},
             "limits": _LIMITS,
-            "metric": {
-                "type": "string",
-                "description": "module:function (targets, predictions) -> float, or the name of a scorer of "
-                "scikit-learn",
-            },
-            "better": {"enum": ["higher", "lower"]},
-            "unit": {"type": "string"},
-            "key": {"type": "string", "description": "the entry of a metric's result"},
-            "inputs": {"enum": ["labels", "scores"], "description": "what the metric receives as predictions"},
-            **_OPTION_TYPES,
+            **{name: toml_type(name) for name in (*OWN, *MEASURING)},
         },
         "additionalProperties": False,
         "oneOf": [{"required": ["kpi"]}, {"required": ["metric"]}],
@@ -170,7 +114,7 @@ def _setting(option: Option) -> dict[str, Any]:
     if isinstance(values, OneOf):
         return {"enum": list(values.choices), "description": option.help}
     if isinstance(values, Number):
-        return {**_range(values), "description": option.help}
+        return {**schema_of(values), "description": option.help}
     percent = {"pattern": r"^\d+(\.\d+)?\s*%$"} if option.metavar == "PERCENT" else {}
     return {"type": "string", **percent, "description": option.help}
 
@@ -178,7 +122,7 @@ def _setting(option: Option) -> dict[str, Any]:
 def _kpi(kpi: Kpi) -> dict[str, Any]:
     table = {
         "type": "object",
-        "properties": {"limits": _LIMITS, **{name: _OPTION_TYPES[name] for name in ("allow_reversed", *kpi.options)}},
+        "properties": {"limits": _LIMITS, **{name: toml_type(name) for name in ("allow_reversed", *kpi.options)}},
         "additionalProperties": False,
     }
     told = f"{kpi.definition} ({kpi.unit or 'no unit'}, {kpi.better} is better)"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +11,7 @@ import pytest
 from pytest_modelbench.errors import UsageMistake, visible
 from pytest_modelbench.plugin.fixture_lookup import is_ours, place_of
 from pytest_modelbench.plugin.misplaced import marked_twice, misplaced
-from pytest_modelbench.plugin.parametrisation import defined_for, student_label
+from pytest_modelbench.plugin.parametrisation import student_label
 from pytest_modelbench.plugin.stash import (
     CASE,
     GATES,
@@ -28,7 +25,6 @@ from pytest_modelbench.plugin.stash import (
 )
 
 if TYPE_CHECKING:
-    from pytest_modelbench.gates.gate import Gate
     from pytest_modelbench.settings import Settings
     from pytest_modelbench.store.baseline import Baseline
 
@@ -47,7 +43,7 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
     """
     if isinstance(collector, pytest.Module) and not collector.stash.get(_ASKED, False):
         collector.stash[_ASKED] = True
-        names = _needed_fixtures(collector.own_markers, collector.config)
+        names = _needed_fixtures(collector.own_markers, collector)
         if names:
             collector.add_marker(pytest.mark.usefixtures(*names))
     kind = type(candidate)  # isinstance() would look into lazy proxies, which may raise
@@ -56,7 +52,7 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
     if issubclass(kind, FunctionType | type | staticmethod):
         marks = getattr(candidate, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
-        names = _needed_fixtures(marks, collector.config)
+        names = _needed_fixtures(marks, collector)
         code = getattr(candidate, "__code__", None)
         if code is not None and "benchmark" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             names = [name for name in names if name == "kpi"]  # what it times needs no model of ours
@@ -64,33 +60,42 @@ def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
             pytest.mark.usefixtures(*names)(cast("Any", candidate))
 
 
-def _needed_fixtures(marks: Iterable[pytest.Mark], config: pytest.Config) -> list[str]:
+def _needed_fixtures(marks: Iterable[pytest.Mark], collector: pytest.Collector) -> list[str]:
     marks = [mark for mark in marks if mark.name == "kpi"]
     if not marks:
         return []
-    from pytest_modelbench.gates.gate import gate_needs
+    from pytest_modelbench.plugin.gate_reading import needed
 
-    found = [gate_needs(mark.args, mark.kwargs) for mark in marks]
+    found = [needed(mark, collector.config, _source_of(collector)) for mark in marks]
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
-    state = config.stash.get(STATE, None)
+    state = collector.config.stash.get(STATE, None)
     alone = state is not None and state.settings.contract is not None  # then it must not even be built
     if any(teacher for _, teacher in found) and not alone:
         names.append("teacher")
     return names
 
 
+def _source_of(node: pytest.Item | pytest.Collector) -> str:
+    """Return where a gate is written, for the report: the name of a modelbench.toml, or the marker."""
+    from pytest_modelbench.plugin.gate_reading import MARKER
+
+    file = node.getparent(pytest.Module)
+    return MARKER if file is None or NAMED not in file.stash else file.name
+
+
 def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Baseline | None) -> Iterator[str]:
     """Read the gates of all items into their stash and yield every mistake found, each with its place."""
     from pytest_modelbench.gates.gate import closest
-    from pytest_modelbench.plugin.references import other_project, with_earlier
+    from pytest_modelbench.plugin.gate_reading import gate_of
+    from pytest_modelbench.plugin.references import assignments, other_project
 
     seen: set[str] = set()
     for item in items:
         file = item.getparent(pytest.Module)
         own = settings if file is None else file.stash.get(SETTINGS, settings)
-        source = "marker" if file is None or NAMED not in file.stash else file.name
+        source, ready_made = _source_of(item), is_ready_made(item)
         marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
         item.stash[_MARKS] = len(marks)
         for mistake in misplaced(item, marked=bool(marks)):
@@ -105,15 +110,12 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
             )
         for mark in marks:
             try:
-                gates.append(benchmarked(_gate_of(mark, item, own, source), item))
+                gates.append(gate_of(mark, item, own, source, ready_made=ready_made))
             except UsageMistake as mistake:
                 text = f"{place_of(item)}: {mistake}"
                 if text not in seen:
                     seen.add(text)
                     yield text
-        if is_ready_made(item):
-            known = settings.contract is not None or defined_for(item, "teacher_model", settings)
-            gates = [replace(gate, ready_made=True, shows_teacher=known) for gate in gates]
         item.stash[SETTINGS] = own
         case = getattr(getattr(item, "callspec", None), "params", {}).get("edge_case")
         if isinstance(case, str):
@@ -123,7 +125,7 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
             yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
         if settings.record_contract:
             item.stash[LABEL] = "teacher"
-        item.stash[GATES] = tuple(with_earlier(gate, item, own, baseline) for gate in closest(gates))
+        item.stash[GATES] = assignments(closest(gates), item, own, baseline)
     yield from other_project(items, baseline)
 
 
@@ -140,111 +142,6 @@ def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pyt
 def is_ready_made(item: pytest.Item) -> bool:
     """Whether an item comes from a ready-made suite."""
     return bool(getattr(getattr(item, "function", None), READY_MADE, False))
-
-
-def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -> Gate:
-    """Read a marker of an item, and find the functions that it names.
-
-    Raises:
-        UsageMistake: something in it cannot be understood, or needs what the session does not state.
-    """
-    from pytest_modelbench.gates.gate import read_gate
-
-    folder = item.path.parent
-    gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
-    gate = _with_located_transform(_with_located_metric(gate, folder), folder)
-    if gate.kpi.needs_grid:
-        from pytest_modelbench.probes.cost.carbon import grid
-
-        grid(own.country, own.grid_intensity)
-    if gate.kpi.probe.recorded and source != "marker":
-        raise UsageMistake(
-            f"kpi {gate.kpi.name!r}: a custom KPI in this file needs metric=, because there is no test "
-            'to record it. Write metric = "module:function"'
-        )
-    return gate
-
-
-def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
-    """Return a gate on a latency that judges what pytest-benchmark times in the test's body, if the test asks for it.
-
-    Raises:
-        UsageMistake: a timed KPI that such rounds cannot give, or a limit that needs another model.
-    """
-    asks = "benchmark" in getattr(item, "fixturenames", ()) and item.config.pluginmanager.hasplugin("benchmark")
-    if not asks or not gate.kpi.timed:
-        return gate
-    if not gate.kpi.from_rounds:
-        raise UsageMistake(
-            f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
-            "latency_p50 and other percentiles. Take one of these, or remove the fixture benchmark"
-        )
-    compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
-    if compares is not None:
-        raise UsageMistake(
-            f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
-            "function alone. Write '<= 120 ms', or remove the fixture benchmark"
-        )
-    from pytest_modelbench.probes.kinds import BENCHMARK
-
-    return replace(gate, kpi=replace(gate.kpi, probe=BENCHMARK))
-
-
-def _with_located_transform(gate: Gate, folder: Path) -> Gate:
-    """Find the transform that a gate names as `module:function`.
-
-    Raises:
-        UsageMistake: there is none, or no such function.
-    """
-    if "transform" not in gate.options:
-        return gate
-    transform = gate.options["transform"]
-    if transform is None:
-        raise UsageMistake(
-            f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
-        )
-    if not isinstance(transform, str):
-        return gate
-    from pytest_modelbench.models.locate import locate
-    from pytest_modelbench.models.named import NamedSpec
-
-    try:
-        found = locate(NamedSpec(spec=transform), folder, saved=False).target
-    except UsageMistake as mistake:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
-    if not callable(found):
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
-    return replace(gate, options={**gate.options, "transform": found})
-
-
-def _with_located_metric(gate: Gate, folder: Path) -> Gate:
-    """Find the metric that a gate names: a scorer of scikit-learn, or `module:attribute`.
-
-    Raises:
-        UsageMistake: there is no such thing.
-    """
-    metric = gate.kpi.metric
-    if not isinstance(metric, str):
-        return gate
-    from pytest_modelbench.kpis.catalogue import check_metric
-
-    if ":" not in metric:
-        from sklearn.metrics import get_scorer_names
-
-        if metric not in get_scorer_names():
-            near = difflib.get_close_matches(metric, get_scorer_names(), n=1)
-            nearest = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageMistake(f"kpi {gate.kpi.name!r}: scikit-learn has no scorer {metric!r}{nearest}")
-        return gate
-    from pytest_modelbench.models.locate import locate
-    from pytest_modelbench.models.named import NamedSpec
-
-    try:
-        found = locate(NamedSpec(spec=metric), folder).target
-    except UsageMistake as mistake:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: metric {mistake}") from mistake
-    check_metric(gate.kpi.name, found)
-    return replace(gate, kpi=replace(gate.kpi, metric=found))
 
 
 def came_late(item: pytest.Item) -> bool:

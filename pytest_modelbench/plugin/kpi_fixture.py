@@ -13,7 +13,7 @@ import pytest
 from pytest_modelbench.bench.session import Judged
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import MeasurementError, UsageMistake, shown
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.plugin.fixture_lookup import needed_by_fixtures, takes
 from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
 from pytest_modelbench.plugin.sources import FixtureSources
@@ -32,7 +32,7 @@ class KpiAccess(FixtureSources):
     Asking for a value measures it, once for the session.
     """
 
-    def __init__(self, request: pytest.FixtureRequest, gate: Gate | None = None) -> None:
+    def __init__(self, request: pytest.FixtureRequest, gate: Assignment | None = None) -> None:
         super().__init__(request)
         self._gate = gate
         self._recorded: dict[str, dict[str, float]] = {}
@@ -100,11 +100,11 @@ class KpiAccess(FixtureSources):
                 numbers[role] = _number(gate.kpi.name, role, value)
         self._recorded[gate.kpi.name] = numbers
 
-    def _gates(self) -> tuple[Gate, ...]:
-        gates: tuple[Gate, ...] = self._request.node.stash.get(GATES, ())
+    def _gates(self) -> tuple[Assignment, ...]:
+        gates: tuple[Assignment, ...] = self._request.node.stash.get(GATES, ())
         return gates
 
-    def _one_gate(self, gates: tuple[Gate, ...] | list[Gate]) -> Gate:
+    def _one_gate(self, gates: tuple[Assignment, ...] | list[Assignment]) -> Assignment:
         __tracebackhide__ = True
         if self._gate is not None:
             return self._gate
@@ -126,7 +126,7 @@ class KpiAccess(FixtureSources):
             raise MeasurementError(f"{result.kpi}: {result.reason}")
         return result.kpi, judgement
 
-    def judge(self, gate: Gate) -> Judged:
+    def judge(self, gate: Assignment) -> Judged:
         """Judge one of the item's gates; the plugin does this after the body."""
         node = self._request.node
         self._judged.add(gate.kpi.name)
@@ -159,7 +159,7 @@ class KpiAccess(FixtureSources):
         return OwnRounds(seconds=rounds, iterations=1 if stats is None else stats.iterations, enabled=fixture.enabled)
 
 
-def _names(gates: tuple[Gate, ...] | list[Gate]) -> str:
+def _names(gates: tuple[Assignment, ...] | list[Assignment]) -> str:
     return ", ".join(repr(gate.kpi.name) for gate in gates) or "none"
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.grammar.limits import bind_limit, parse_limit
 from pytest_modelbench.plugin.parametrisation import defined_for
 from pytest_modelbench.plugin.stash import GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline, Entry
 
 if TYPE_CHECKING:
+    from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.gates.gate import Gate
     from pytest_modelbench.settings import Settings
     from pytest_modelbench.store.contract import Contract
@@ -46,43 +46,32 @@ def _read(config: pytest.Config, flag: str, given: str | None, read: Callable[[P
         return None
 
 
-def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Baseline | None) -> Gate:
-    """Return a gate with the limit that `--modelbench-fail-on-regression` adds, and with what its measurement needs.
+def assignments(
+    gates: Sequence[Gate], item: pytest.Item, settings: Settings, baseline: Baseline | None
+) -> tuple[Assignment, ...]:
+    """Return what the session makes of an item's gates.
 
     Args:
-        gate: as written.
+        gates: as written.
         item: whose label is known.
         settings: that hold for the item.
         baseline: the earlier report, if one is given.
     """
-    kpi = gate.kpi
-    if kpi.probe.own_rounds:
-        return gate  # it timed one function, and nothing beside it
-    if settings.record_contract:
-        conditions = tuple(replace(one, limits=()) for one in gate.conditions)
-        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe.interleaved, recorded=conditions)
-    gate = replace(gate, by_contract=settings.contract is not None)
-    judgeable = not kpi.report_only and kpi.unit != "tier"
-    if settings.fail_on_regression and judgeable and not gate.regresses:
-        limit = parse_limit(settings.fail_on_regression)
-        bound = bind_limit(
-            limit, kpi=kpi.name, unit=kpi.unit, better=kpi.better, bounds=kpi.bounds, source="fail-on-regression"
-        )
-        gate = replace(gate, limits=(*gate.limits, bound))
-    gate = replace(gate, previous=gate.regresses and defined_for(item, "previous_model", settings))
-    compares = gate.regresses and baseline is not None and not gate.previous
-    if gate.by_contract and settings.reference == "workload":
-        return replace(gate, workload=kpi.probe.interleaved)
-    if not kpi.of_machine or not (compares or settings.save_baseline):
-        return gate
-    teacher = defined_for(item, "teacher_model", settings) and not gate.by_contract
-    kind = settings.reference
-    if kind is None and compares and baseline is not None:
-        found = baseline.find(kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
-        kind = found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
-    if kpi.probe.interleaved and (kind == "workload" or (kind is None and not teacher)):
-        return replace(gate, workload=True)
-    return replace(gate, shows_teacher=teacher)
+    from pytest_modelbench.gates.assignment import Known, assign
+
+    if not gates:
+        return ()
+    known = Known(
+        teacher=defined_for(item, "teacher_model", settings), previous=defined_for(item, "previous_model", settings)
+    )
+    earlier = None if baseline is None else functools.partial(_measured_beside, baseline, item)
+    return tuple(assign(gate, known, settings, earlier) for gate in gates)
+
+
+def _measured_beside(baseline: Baseline, item: pytest.Item, gate: Gate) -> str | None:
+    """Return what a baseline's value of a gate was measured beside: the teacher, the workload, or None."""
+    found = baseline.find(gate.kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
+    return found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
 
 
 def other_project(items: Sequence[pytest.Item], baseline: Baseline | None) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_modelbench.bench.asking import ItemPlan
-    from pytest_modelbench.gates.gate import Gate
+    from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.models.named import NamedSpec
     from pytest_modelbench.plugin.extensions import Finder
     from pytest_modelbench.plugin.state import SessionState
@@ -40,7 +40,7 @@ NAMED: pytest.StashKey[dict[str, tuple[NamedSpec, ...]]] = pytest.StashKey()
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 # on an item
-GATES: pytest.StashKey[tuple[Gate, ...]] = pytest.StashKey()
+GATES: pytest.StashKey[tuple[Assignment, ...]] = pytest.StashKey()
 PLAN: pytest.StashKey[ItemPlan] = pytest.StashKey()
 LABEL: pytest.StashKey[str] = pytest.StashKey()
 CASE: pytest.StashKey[str] = pytest.StashKey()

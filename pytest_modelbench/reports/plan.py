@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Planned as Shared
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.probes.kinds import ProbeKind
@@ -64,7 +64,7 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
     ]
 
 
-def _all_gates(item: Planned) -> list[Gate]:
+def _all_gates(item: Planned) -> list[Assignment]:
     return [one for gate in item.gates for one in (gate, *gate.conditions)]
 
 
@@ -74,7 +74,7 @@ class _Timed:
 
     told: str
     budget_s: float
-    gates: Sequence[Gate]
+    gates: Sequence[Assignment]
     last: Mapping[str, float]
 
     @property
@@ -107,7 +107,7 @@ class _Timed:
 
 def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
     """Yield what would be timed together, as `BenchSession.sharing` has it."""
-    groups: dict[tuple[object, ...], list[tuple[Planned, Gate]]] = {}
+    groups: dict[tuple[object, ...], list[tuple[Planned, Assignment]]] = {}
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.timed:
@@ -128,7 +128,7 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
 
 def _apart(items: Sequence[Planned]) -> Iterator[str]:
     """Yield what has passes or processes of its own: launches, energy, operations, profiles."""
-    groups: dict[tuple[ProbeKind[Any], str, tuple[str, ...]], list[Gate]] = {}
+    groups: dict[tuple[ProbeKind[Any], str, tuple[str, ...]], list[Assignment]] = {}
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.probe.apart:
@@ -139,7 +139,7 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
         yield f"{probe.name:8} {models}: {names} ({probe.apart})"
 
 
-def _together(student: str, gates: Sequence[Gate]) -> str:
+def _together(student: str, gates: Sequence[Assignment]) -> str:
     """Name the models that are measured together: the student, and every other one that a gate needs."""
     return " and ".join([student, *dict.fromkeys(role for gate in gates for role in gate.others)])
 

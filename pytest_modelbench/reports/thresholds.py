@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.grammar.formats import ESTIMATED
 from pytest_modelbench.grammar.tiers import fitting
 from pytest_modelbench.kpis.catalogue import CATALOGUE

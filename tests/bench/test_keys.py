@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from pytest_modelbench.bench import session as bench
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.recording import Recorder
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import Gate, read_gate
+from pytest_modelbench.gates.assignment import Assignment, assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.probes.cost.energy_source import Component
 from pytest_modelbench.probes.cost.launch import Launch, LaunchRequest
 from pytest_modelbench.probes.requests import Request
@@ -96,13 +97,15 @@ class Nets:
         return OwnRounds(seconds=[0.1] * 20, iterations=1, enabled=True)
 
 
-def gate(kpi: str, *limits: str, previous: bool = False, workload: bool = False, **options: Any) -> Gate:
-    return replace(read_gate((kpi, *limits), options), previous=previous, workload=workload)
+def gate(
+    kpi: str, *limits: str, beside: tuple[str, ...] = (), by_contract: bool = False, **options: Any
+) -> Assignment:
+    return assigned(read_gate((kpi, *limits), options), beside=beside, by_contract=by_contract)
 
 
 GATES = (
     gate("top1_accuracy", "drop <= 90 pp"),
-    gate("top1_accuracy", "regression <= 900%", previous=True),
+    gate("top1_accuracy", "regression <= 900%", beside=("previous",)),
     gate("agreement", ">= 1%"),
     gate("nonfinite_outputs", "== 0"),
     gate("determinism", "== 0"),
@@ -124,17 +127,14 @@ GATES = (
     gate("carbon_per_1m"),
     gate("compile_gain"),
     gate("latency_p50", "<= 1 s", "ratio <= 100"),
-    gate("latency_mean", "regression <= 900%", previous=True, workload=True),
+    gate("latency_mean", "regression <= 900%", beside=("previous", "workload")),
     gate("throughput", "ratio >= 0.01", batch_size=16),
 )
-BY_CONTRACT = tuple(
-    replace(gate(kpi, *limits), by_contract=True)
-    for kpi, *limits in (
-        ("top1_accuracy", "drop <= 90 pp"),
-        ("agreement", ">= 1%"),
-        ("parameters", "reduction >= 1%"),
-        ("latency_p50", "ratio <= 100"),
-    )
+AGAINST_TEACHER = (
+    ("top1_accuracy", "drop <= 90 pp"),
+    ("agreement", ">= 1%"),
+    ("parameters", "reduction >= 1%"),
+    ("latency_p50", "ratio <= 100"),
 )
 
 
@@ -143,7 +143,9 @@ def run_child(nodeid: str, request: Request) -> None:
     Path(request.path).write_text(json.dumps(asdict(LAUNCH)))
 
 
-def judged(session: BenchSession, settings: Settings, gates: Sequence[Gate], home: str, **students: Nets) -> None:
+def judged(
+    session: BenchSession, settings: Settings, gates: Sequence[Assignment], home: str, **students: Nets
+) -> None:
     """Judge every gate for every student, each on an item of its own; none may be an error."""
     plans = [
         ItemPlan(nodeid=f"{name}-{at}", student=name, gates=(one,), settings=settings, home=(home,), origin="test.py")
@@ -165,9 +167,11 @@ def test_keys_are_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     judged(session, settings, GATES, "home", small=Nets(net(8)), tiny=Nets(net(4)))
     recorder, path = Recorder(), tmp_path / "contract"
     recording = BenchSession(recorder=recorder)
-    judged(recording, settings, [replace(one, by_contract=False) for one in BY_CONTRACT], "home", small=Nets(net(8)))
+    judged(recording, settings, [gate(*one) for one in AGAINST_TEACHER], "home", small=Nets(net(8)))
     recorder.write(path, recording.model_notes["teacher"], {}, settings.to_json())
     contracted = BenchSession(contract=Contract.open(path))
-    judged(contracted, settings, BY_CONTRACT, "home", small=Nets(net(8)))
+    judged(
+        contracted, settings, [gate(*one, by_contract=True) for one in AGAINST_TEACHER], "home", small=Nets(net(8))
+    )
     names = {str(notes["hash"]): name for name, notes in session.model_notes.items()}
     assert log.lines(names) == KNOWN.read_text(encoding="utf-8").splitlines()

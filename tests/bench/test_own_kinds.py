@@ -15,7 +15,8 @@ from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS, RECORD, ProbeKind, Taking
 from pytest_modelbench.settings import Settings
@@ -58,7 +59,7 @@ def fails(taking: Taking) -> float:
 
 
 def measurements(session: BenchSession, kpi: str = "flops", **options: Any) -> GateMeasurements:
-    gate = read_gate((kpi,), options)
+    gate = assigned(read_gate((kpi,), options))
     plan = ItemPlan(nodeid="one", student="int8", gates=(gate,), settings=Settings(enabled=True, seed=7))
     return GateMeasurements(session.asking(plan, gate, SOURCES))
 

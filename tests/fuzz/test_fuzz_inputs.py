@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, UsageMistake
-from pytest_modelbench.gates.gate import OPTIONS, read_gate
+from pytest_modelbench.gates.keywords import KEYWORDS
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.gates.sla import DATA_KEYS, RUN_KEYS, read_sla
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.grammar.limits import OPERATORS, SUBJECTS, parse_limit
@@ -92,9 +93,7 @@ VALUES = st.recursive(
 )
 OBJECTS = st.one_of(VALUES, LIMITS, st.builds(Odd), st.binary(max_size=5), st.builds(np.ones, st.integers(0, 3)))
 KPIS = st.one_of(st.sampled_from((*CATALOGUE, "clicks", "latency_p98")), st.text(max_size=200))
-KEYWORDS = st.dictionaries(
-    st.sampled_from((*OPTIONS, "better", "unit", "metric", "allow_reversed", "batchsize")), OBJECTS, max_size=3
-)
+GIVEN = st.dictionaries(st.sampled_from((*KEYWORDS, "batchsize")), OBJECTS, max_size=3)
 OWN = st.fixed_dictionaries(
     {"better": st.sampled_from(("higher", "lower")), "unit": st.sampled_from(("", "%", "ms", "x", "clicks"))}
 )
@@ -125,7 +124,7 @@ def test_limits(text: str, kpi: str, own: dict[str, Any]) -> None:
             read_gate((kpi, text), keywords)
 
 
-@given(st.lists(OBJECTS, max_size=3), KPIS, KEYWORDS)
+@given(st.lists(OBJECTS, max_size=3), KPIS, GIVEN)
 @fewer
 def test_markers(args: list[Any], kpi: str, keywords: dict[str, Any]) -> None:
     """Whatever objects stand in a marker."""
@@ -169,9 +168,7 @@ ENTRIES = st.one_of(
     LIMITS,
     st.lists(LIMITS, max_size=2),
     VALUES,
-    st.dictionaries(
-        st.sampled_from(("limits", "kpi", "metric", "better", "unit", *OPTIONS, "limit")), VALUES | LIMITS, max_size=4
-    ),
+    st.dictionaries(st.sampled_from(("limits", "kpi", *KEYWORDS, "limit")), VALUES | LIMITS, max_size=4),
 )
 TABLES = st.fixed_dictionaries(
     {},

@@ -17,7 +17,8 @@ from pytest_modelbench import EvalData
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.kpis.fairness import rates as derive_fairness
 from pytest_modelbench.kpis.fairness.group_counts import GroupCounts
 from pytest_modelbench.settings import Settings
@@ -494,7 +495,7 @@ def test_kpis_of_a_feature_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> No
         ("equal_opportunity_ratio_drift", {}),
         ("group_accuracy_gap", {"confidence": 0.9999}),
     ):
-        gate = read_gate((kpi,), options)
+        gate = assigned(read_gate((kpi,), options))
         plan = ItemPlan(nodeid=f"{kpi} {options}", student="student", gates=(gate,), settings=Settings(enabled=True))
         result, _ = session.judge(plan, gate, sources)
         assert result.student_reading is not None, result.reason

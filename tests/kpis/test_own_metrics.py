@@ -17,7 +17,8 @@ from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 from pytest_modelbench import EvalData, MeasurementError
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.settings import Settings
 
 
@@ -66,7 +67,7 @@ def test_torchmetrics_of_binary_logits() -> None:
 
 def binary(student: Any, targets: Any, metric: Any) -> float:
     data = EvalData(np.arange(40.0).reshape(-1, 1), targets, task="binary", outputs="logits")
-    gate = read_gate(("mine",), {"metric": metric, "better": "higher"})
+    gate = assigned(read_gate(("mine",), {"metric": metric, "better": "higher"}))
     plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
     result, judgement = BenchSession().judge(plan, gate, FixedSources(student, student, data))
     assert judgement is not None, result.reason

@@ -16,7 +16,8 @@ import pytest_modelbench
 from pytest_modelbench import EvalData
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.kpis.catalogue import BUILT_IN, CATALOGUE, FAMILIES, in_files_of_their_own
 from pytest_modelbench.kpis.kpi import ROOM
 from pytest_modelbench.results import Verdict
@@ -30,7 +31,7 @@ def test_a_moved_derivation_still_fits_labels_only(monkeypatch: pytest.MonkeyPat
     import pytest_modelbench.kpis.accuracy.shares as moved
 
     monkeypatch.setitem(__import__("sys").modules, "derive_vision", moved)
-    gate = read_gate(("top1_accuracy", ">= 90%"), {}, None, "marker")
+    gate = assigned(read_gate(("top1_accuracy", ">= 90%"), {}, None, "marker"))
     gate = replace(gate, kpi=replace(gate.kpi, derive="derive_vision:top1_accuracy"))
     values = STUDENT[:, :1]
     data = EvalData(np.arange(len(values), dtype=float)[:, None], values, task="regression")

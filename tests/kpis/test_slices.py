@@ -17,7 +17,8 @@ from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates.gate import read_gate
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.paired import tango_interval
 
@@ -196,7 +197,7 @@ class Rules(FixedSources):
 def weak_slice(inputs: Any, **options: Any) -> Any:
     """Return the evidence of the search."""
     data = EvalData(inputs, task="multiclass", outputs="labels", **options)
-    gate = read_gate(("weak_slice_drop",), {})
+    gate = assigned(read_gate(("weak_slice_drop",), {}))
     plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
     result, judgement = BenchSession().judge(plan, gate, Rules(data))
     if judgement is None:

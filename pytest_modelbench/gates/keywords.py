@@ -1,0 +1,245 @@
+"""Every keyword of a kpi marker: what it takes, its type in modelbench.toml, and what it is for.
+
+One table, from which reading, the marker's help, the documentation and the JSON Schema of modelbench.toml follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
+from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
+
+AVERAGES = ("macro", "micro", "weighted", "binary")
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+COUNT = Number(least=1, most=10_000_000, whole=True)
+PROCESSES = Number(least=1, most=1000, whole=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyword:
+    """One keyword.
+
+    `told` says what it does, in a few words that follow its name. `takes` and `expected` check a value and say what
+    is expected; `takes` is None where whoever reads the keyword checks it. `schema` is its type in modelbench.toml.
+    `unset` says what holds where it is left out and the KPI has no default for it.
+    """
+
+    told: str
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    takes: Callable[[Any], bool] | None = None
+    expected: str = ""
+    unset: str = ""
+
+
+def schema_of(number: Number) -> dict[str, Any]:
+    """Return the JSON Schema of a number between two bounds."""
+    least = "exclusiveMinimum" if number.above else "minimum"
+    return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
+
+
+def _number(told: str, number: Number, expected: str = "", unset: str = "") -> Keyword:
+    return Keyword(
+        told=told, schema=schema_of(number), takes=number.fits, expected=expected or number.expected, unset=unset
+    )
+
+
+def _truth(told: str) -> Keyword:
+    return Keyword(
+        told=told, schema={"type": "boolean"}, takes=lambda v: isinstance(v, bool), expected="True or False"
+    )
+
+
+def _choice(told: str, choices: tuple[str, ...], unset: str = "") -> Keyword:
+    return Keyword(
+        told=told,
+        schema={"enum": list(choices)},
+        takes=lambda v: v in choices,
+        expected=f"one of {', '.join(choices)}",
+        unset=unset,
+    )
+
+
+def _class(told: str, expected: str, unset: str) -> Keyword:
+    return Keyword(
+        told=told,
+        schema={"type": ["string", "integer"]},
+        takes=lambda v: isinstance(v, str | int),
+        expected=expected,
+        unset=unset,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_names(value: Any) -> bool:
+    several = isinstance(value, list | tuple)
+    return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
+
+
+OWN: Mapping[str, Keyword] = {
+    "better": Keyword(
+        told="which direction is better, for a custom KPI",
+        schema={"enum": ["higher", "lower"]},
+        unset="higher, for a scorer of scikit-learn",
+    ),
+    "unit": Keyword(told="the unit of a custom KPI", schema={"type": "string"}, unset="none, for a metric"),
+    "metric": Keyword(
+        told="module:function (targets, predictions) -> float, or the name of a scorer of scikit-learn",
+        schema={"type": "string"},
+        unset="the test records the value",
+    ),
+    "key": Keyword(
+        told="the entry of a metric's answer",
+        schema={"type": "string"},
+        takes=_is_text,
+        expected="a string: an entry of the metric's answer",
+        unset="the only entry, or the one of the KPI's name",
+    ),
+    "inputs": Keyword(
+        told="what the metric receives as predictions",
+        schema={"enum": ["labels", "scores"]},
+        takes=lambda v: v in {"labels", "scores"},
+        expected="'labels' or 'scores': what the metric receives",
+        unset="labels; scores for an object of torchmetrics",
+    ),
+}
+"""Keywords of KPIs that the catalogue does not have."""
+
+MEASURING: Mapping[str, Keyword] = {
+    "allow_reversed": _truth("take limits that a better student would break"),
+    "batch_size": _number("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
+    "memory": Keyword(
+        told="what larger batches may add to the process, such as '2 GB'",
+        schema={"type": "string"},
+        unset="half of what is available",
+    ),
+    "processes": _number(
+        "fresh processes that repeat the comparison", PROCESSES, "an integer from 2 to 1,000, or 1 for none"
+    ),
+    "confidence": _number(
+        "the confidence of each side; makes a limit on quality a non-inferiority test",
+        CONFIDENCE,
+        unset="0.95 for timed KPIs; for quality none: the point on your data decides",
+    ),
+    "average": _choice("how the classes are averaged, as scikit-learn has it", AVERAGES),
+    "compile": _truth("time what torch.compile makes of the models"),
+    "headroom": Keyword(
+        told="factor on the peak memory",
+        schema={"type": "number", "minimum": 1},
+        takes=lambda v: _is_number(v) and 1 <= v < 100,
+        expected="a factor of at least 1, such as 1.2",
+    ),
+    "min_n": _number("samples that a class, slice or group has at least", COUNT),
+    "depth": _number("the depth of the tree that searches for a weak slice", COUNT),
+    "samples": _number("how many of the data's first samples are used", COUNT),
+    "feature": Keyword(
+        told="the sensitive feature, or several for their intersections",
+        schema={"type": ["string", "array"], "items": {"type": "string"}},
+        takes=_are_names,
+        expected="the name of a sensitive feature of the data, a list of several, or 'each'",
+        unset="the only one of the data",
+    ),
+    "control": Keyword(
+        told="the feature within whose values groups are compared",
+        schema={"type": "string"},
+        takes=_is_text,
+        expected="the name of a sensitive feature of the data",
+        unset="none",
+    ),
+    "missing": Keyword(
+        told="what becomes of samples whose feature is missing",
+        schema={"enum": list(MISSING)},
+        takes=is_missing_word,
+        expected=f"one of {', '.join(MISSING)}",
+        unset="what the data say",
+    ),
+    "bins": Keyword(
+        told="groups of about equal size that numbers are put into, or their edges; by feature in a table",
+        schema={
+            "type": ["integer", "array", "object"],
+            "items": {"type": "number"},
+            "minimum": 2,
+            "minItems": 1,
+        },
+        takes=lambda v: v is not None and are_bins(v),
+        expected=BINS_EXPECTED,
+        unset="what the data say",
+    ),
+    "positive": _class(
+        "the class whose rates are compared",
+        "a class: the one whose rate is compared",
+        "the second of two; of several, each alone",
+    ),
+    "output": _class(
+        "the class whose probability is to move",
+        "a class: the one whose probability is to move",
+        "the second of two classes",
+    ),
+    "dtype": _choice("the number type that is aimed at", DTYPES),
+    "transform": Keyword(
+        told="module:function that changes the inputs of a batch",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and ":" in v),
+        expected="a function that takes a batch of inputs and returns another, or 'module:function'",
+        unset="it must be stated",
+    ),
+    "tolerance": Keyword(
+        told="how far a probability or value may move",
+        schema={"type": "number", "minimum": 0},
+        takes=lambda v: _is_number(v) and 0 <= v < math.inf,
+        expected="a number of at least 0",
+        unset="labels are compared; `directional`: 0",
+    ),
+    "sign": Keyword(
+        told="1 if the value may only rise, -1 if it may only fall",
+        schema={"enum": [1, -1]},
+        takes=lambda v: _is_number(v) and v in {1, -1},
+        expected="1 (the value may only rise) or -1 (it may only fall)",
+    ),
+    "allow_estimated": _truth("let absolute limits judge what was not measured"),
+    "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
+}
+"""Keywords of the catalogue's KPIs, in the order of the documentation; each KPI says which ones it takes."""
+
+KEYWORDS: Mapping[str, Keyword] = {**MEASURING, **OWN}
+PAGES: Mapping[str, str] = {
+    "allow_reversed": "limits.md#limits-in-the-other-direction",
+    "processes": "verdicts.md#times",
+    "confidence": "verdicts.md#quality",
+    "compile": "cost.md#compiled-models",
+    "allow_estimated": "cost.md#energy-and-carbon",
+    "allow_weak_teacher": "verdicts.md#the-teacher-must-be-worth-comparing-with",
+    **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
+    **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
+    **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
+    **dict.fromkeys(("better", "unit"), "#custom-kpis"),
+}
+"""Where the documentation explains a keyword."""
+
+
+def toml_type(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of a keyword in modelbench.toml."""
+    keyword = KEYWORDS[name]
+    return {**keyword.schema, "description": keyword.told}
+
+
+def marker_help() -> str:
+    """Return what `pytest --markers` says of the kpi marker: how it is written, and a line for each keyword."""
+    keywords = "\n".join(f"    {name}=: {keyword.told}" for name, keyword in KEYWORDS.items())
+    return (
+        "kpi(name, *limits, **keywords): judge one KPI of the student, for example kpi('latency_p99', '<= 120 ms', "
+        "'reduction >= 85%'). Limits are '[subject] op quantity' with the subjects reduction, increase, ratio, "
+        "speedup, difference, drop, regression; without a subject the student's own value is judged. The test runs "
+        "once for each student. See `pytest --modelbench-kpis` for the names of the KPIs and the keywords of each. "
+        f"The keywords are:\n{keywords}"
+    )

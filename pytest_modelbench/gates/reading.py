@@ -1,0 +1,161 @@
+"""From what a kpi marker says to a gate: the KPI found, keywords checked, limits parsed and bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
+from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.keywords import KEYWORDS
+from pytest_modelbench.grammar.conditional import Bargain, read_bargain
+from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
+from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
+from pytest_modelbench.grammar.tiers import unknown_tier
+from pytest_modelbench.grammar.units import dimension_of, parse_quantity
+from pytest_modelbench.kpis.catalogue import find_kpi
+from pytest_modelbench.kpis.kpi import Kpi
+
+
+def read_gate(
+    args: Sequence[Any], keywords: Mapping[str, Any], confidence: float | None = None, source: str = "marker"
+) -> Gate:
+    """Read `kpi(name, *limits, **options)`.
+
+    Args:
+        args: the KPI's name and the limits' texts.
+        keywords: measurement options; `better`, `unit`, `metric` for a KPI of the user's own.
+        confidence: the ini file's, for gates that state none.
+        source: where it is written.
+
+    Raises:
+        UsageMistake: anything that cannot be understood; the message starts with the KPI where it is known.
+    """
+    if not args or not isinstance(args[0], str):
+        found = f"found {shown(args[0])}" if args else "found nothing"
+        raise UsageMistake(f"a kpi marker starts with the KPI's name, {found}. Write kpi('latency_p99', '<= 120 ms')")
+    name = args[0]
+    measuring = {key: value for key, value in keywords.items() if key != "allow_reversed"}
+    kpi, options = find_kpi(name, measuring)
+    try:
+        checked = {**kpi.options, **_checked_options(options)}
+        limits = tuple(_read_limit(text, kpi, source) for text in args[1:])
+        _refuse_impossible(kpi, limits)
+        _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {shown(name)}: {mistake}") from mistake
+    stated = checked.pop("confidence", None)
+    fallback = confidence if "confidence" in kpi.options else None
+    return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
+
+
+def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
+    def bind(limit: str, of: Kpi = kpi) -> BoundLimit:
+        parsed = parse_limit(limit)
+        if of.paired and parsed.subject not in {"", "regression"}:
+            raise UsageMistake(_compares_already(str(parsed), of))
+        return bind_limit(parsed, kpi=of.name, unit=of.unit, better=of.better, bounds=of.bounds, source=source)
+
+    def bind_other(name: str, limit: str) -> BoundLimit:
+        other, _ = find_kpi(name, {})
+        bound = bind(limit, other)
+        _refuse_impossible(other, (bound,))
+        if bound.regresses:
+            raise UsageMistake(
+                f"{text!r}: a condition is about the student and its teacher, not about regression. Write two gates"
+            )
+        if kpi.timed and other.timed:
+            raise UsageMistake(
+                f"{text!r}: a condition on a timed KPI is for limits on untimed ones, and {kpi.name} is timed. "
+                "Write two gates"
+            )
+        return bound
+
+    try:
+        return read_bargain(text, bind, bind_other) or bind(text)
+    except LimitSyntaxError as error:
+        if kpi.unit == "tier":
+            raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
+        raise
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in options.items():
+        if not _fits(name, value):
+            raise UsageMistake(f"{name}={shown(value)}, expected {KEYWORDS[name].expected}")
+        if name == "memory":
+            _check_memory(value)
+    if options.get("batch_size") is not None and "memory" in options:
+        raise UsageMistake(
+            "memory= bounds a search for the best batch size, and batch_size= names one. Write one of them"
+        )
+    return dict(options)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether an option takes a value; an object of the user's may raise where it is compared."""
+    try:
+        takes = KEYWORDS[name].takes
+        return takes is None or bool(takes(value))
+    except Exception:  # noqa: BLE001 - the user's own __eq__, __lt__ or __hash__
+        return False
+
+
+def _compares_already(limit: str, kpi: Kpi) -> str:
+    example = "95%" if kpi.unit == "%" else f"5 {kpi.unit}".strip()
+    return (
+        f"'{limit}': {kpi.name} compares student and teacher already. Write a limit on its value, such as "
+        f"'{'>=' if kpi.better == 'higher' else '<='} {example}'"
+    )
+
+
+def _check_memory(value: Any) -> None:
+    expected = f"memory={shown(value)}, expected a string such as '512 MB' or '2 GiB'"
+    if not isinstance(value, str):
+        raise UsageMistake(expected)
+    try:
+        quantity = parse_quantity(value)
+    except UsageMistake as mistake:
+        raise UsageMistake(f"{expected}: {mistake}") from mistake
+    if dimension_of(quantity.unit) != dimension_of("B") or quantity.value <= 0:
+        raise UsageMistake(expected)
+
+
+def _all_bounds(given: Sequence[BoundLimit | Bargain]) -> list[BoundLimit]:
+    return [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+
+
+def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowed: object) -> None:
+    """Refuse limits that a better student breaks; a bargain's condition demands nothing and may point anywhere."""
+    limits = _all_bounds(given)
+    if not isinstance(allowed, bool):
+        raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
+    if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
+        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Leave it out")
+    for bound in () if allowed else limits:
+        refuse_reversed(bound, kpi.name, kpi.better)
+
+
+def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
+    limits = _all_bounds(given)
+    if kpi.report_only and limits:
+        raise UsageMistake(
+            f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
+        )
+    compares = next((limit.limit for limit in limits if limit.needs_teacher), None)
+    if kpi.alone and compares is not None:
+        example = "'>= 1.2x'" if kpi.unit == "x" else "'== 0'"
+        raise UsageMistake(
+            f"'{compares}': {kpi.name} is not compared with the teacher's. Write a limit on its value, such as "
+            f"{example}"
+        )
+    if kpi.timed and any(limit.limit.op == "==" for limit in limits):
+        raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")
+    plain = [limit for limit in given if isinstance(limit, BoundLimit)]
+    for measure in {limit.measure for limit in plain}:
+        same = [limit for limit in plain if limit.measure == measure]
+        low = max((limit.threshold for limit in same if limit.limit.op in {">=", ">", "=="}), default=-math.inf)
+        high = min((limit.threshold for limit in same if limit.limit.op in {"<=", "<", "=="}), default=math.inf)
+        if low > high:
+            raise UsageMistake(f"{' and '.join(repr(str(limit.limit)) for limit in same)} can never hold together")

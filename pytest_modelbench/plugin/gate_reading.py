@@ -1,0 +1,166 @@
+"""From a kpi marker on an item to a gate: the marker is read once, and what it names is found."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.errors import UsageMistake
+
+if TYPE_CHECKING:
+    from pytest_modelbench.gates.gate import Gate
+    from pytest_modelbench.kpis.kpi import Kpi
+    from pytest_modelbench.settings import Settings
+
+MARKER = "marker"
+_Read = dict[tuple[int, str], tuple[pytest.Mark, "Gate | UsageMistake"]]
+_READ: pytest.StashKey[_Read] = pytest.StashKey()
+"""On the config: what each marker says, or the mistake in it; the markers are kept, so that no id is used again."""
+
+
+def needed(mark: pytest.Mark, config: pytest.Config, source: str) -> tuple[bool, bool]:
+    """Return whether a marker needs evaluation data and the teacher, without refusing anything.
+
+    Fixtures are asked for before mistakes are reported; a marker that cannot be read needs neither.
+    """
+    from pytest_modelbench.gates.assignment import needs
+
+    found = _read(mark, config, source)
+    return (False, False) if isinstance(found, UsageMistake) else needs(found)
+
+
+def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *, ready_made: bool) -> Gate:
+    """Return the gate that a marker means on an item, with the functions that it names.
+
+    Args:
+        mark: as written.
+        item: that carries it.
+        own: the settings that hold for the item.
+        source: where the marker is written: `MARKER`, or the name of a modelbench.toml.
+        ready_made: whether the item comes from a suite.
+
+    Raises:
+        UsageMistake: something in it cannot be understood, or needs what the session does not state.
+    """
+    gate, folder = _read(mark, item.config, source), item.path.parent
+    if isinstance(gate, UsageMistake):
+        raise gate.with_traceback(None)
+    kpi = _with_located_metric(gate.kpi, folder)
+    options = _with_located_transform(gate, folder)
+    if kpi.needs_grid:
+        from pytest_modelbench.probes.cost.carbon import grid
+
+        grid(own.country, own.grid_intensity)
+    if kpi.probe.recorded and source != MARKER:
+        raise UsageMistake(
+            f"kpi {kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
+            'that could record it. Write metric = "module:function"'
+        )
+    if _times_itself(item) and kpi.timed:
+        kpi = _benchmarked(gate)
+    fallback = own.confidence if "confidence" in kpi.options else None
+    confidence = fallback if gate.confidence is None else gate.confidence
+    return replace(gate, kpi=kpi, options=options, confidence=confidence, ready_made=ready_made)
+
+
+def _read(mark: pytest.Mark, config: pytest.Config, source: str) -> Gate | UsageMistake:
+    """Read a marker, once for the session: what it says or the mistake in it."""
+    known = config.stash.setdefault(_READ, {})
+    key = (id(mark), source)
+    if key not in known:
+        from pytest_modelbench.gates.reading import read_gate
+
+        try:
+            known[key] = mark, read_gate(mark.args, mark.kwargs, source=source)
+        except UsageMistake as mistake:
+            known[key] = mark, mistake
+    return known[key][1]
+
+
+def _times_itself(item: pytest.Item) -> bool:
+    """Whether a test asks for the fixture of pytest-benchmark, which times what the test calls."""
+    return "benchmark" in getattr(item, "fixturenames", ()) and item.config.pluginmanager.hasplugin("benchmark")
+
+
+def _benchmarked(gate: Gate) -> Kpi:
+    """Return a latency that comes from what pytest-benchmark times in the test's body.
+
+    Raises:
+        UsageMistake: a timed KPI that such rounds cannot give, or a limit that needs another model.
+    """
+    if not gate.kpi.from_rounds:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
+            "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
+        )
+    compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
+    if compares is not None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
+            "function alone. Write '<= 120 ms', or leave the fixture benchmark out"
+        )
+    from pytest_modelbench.probes.kinds import BENCHMARK
+
+    return replace(gate.kpi, probe=BENCHMARK)
+
+
+def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
+    """Return a gate's options with the transform that it names as `module:function`.
+
+    Raises:
+        UsageMistake: there is none, or no such function.
+    """
+    options = dict(gate.options)
+    if "transform" not in options:
+        return options
+    transform = options["transform"]
+    if transform is None:
+        raise UsageMistake(
+            f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
+        )
+    if not isinstance(transform, str):
+        return options
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=transform), folder, saved=False).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
+    if not callable(found):
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is no function")
+    return {**options, "transform": found}
+
+
+def _with_located_metric(kpi: Kpi, folder: Path) -> Kpi:
+    """Return a KPI with the metric that it names: a scorer of scikit-learn, or `module:attribute`.
+
+    Raises:
+        UsageMistake: there is no such thing.
+    """
+    metric = kpi.metric
+    if not isinstance(metric, str):
+        return kpi
+    from pytest_modelbench.kpis.catalogue import check_metric
+
+    if ":" not in metric:
+        from sklearn.metrics import get_scorer_names
+
+        if metric not in get_scorer_names():
+            near = difflib.get_close_matches(metric, get_scorer_names(), n=1)
+            nearest = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageMistake(f"kpi {kpi.name!r}: scikit-learn has no scorer {metric!r}{nearest}")
+        return kpi
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+
+    try:
+        found = locate(NamedSpec(spec=metric), folder).target
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {kpi.name!r}: metric {mistake}") from mistake
+    check_metric(kpi.name, found)
+    return replace(kpi, metric=found)
