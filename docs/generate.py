@@ -11,8 +11,11 @@ from pathlib import Path
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.reports.json_report import report_schema
+from pytest_modelbench.reports.schema_parts import gate_table, with_parts
 
 ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- docs/generate.py writes this table -->\n\n", "\n\n<!-- until here -->"
 
 
 def kpi_page() -> str:
@@ -58,12 +61,21 @@ def option_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def report_page() -> str:
+    """Return the page about the JSON report, whose table of a gate's fields is made."""
+    before, _, rest = (ROOT / "docs" / "report.md").read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}{gate_table()}{END}{rest.partition(END)[2]}"
+
+
 def generated() -> dict[Path, str]:
     """Return every generated file with its text."""
     return {
         ROOT / "docs" / "kpis.md": kpi_page(),
         ROOT / "docs" / "options.md": option_page(),
         ROOT / "pytest_modelbench" / "modelbench.schema.json": json.dumps(sla_schema(), indent=1) + "\n",
+        ROOT / "docs" / "report.md": report_page(),
+        ROOT / "pytest_modelbench" / "reports" / "schema.json": json.dumps(with_parts(report_schema()), indent=2)
+        + "\n",
     }
 
 

@@ -12,7 +12,9 @@ from pytest_modelbench.plugin.judging import Judging, all_gates
 from pytest_modelbench.plugin.kpi_access import plan_of
 from pytest_modelbench.plugin.stash import GATES
 from pytest_modelbench.probes.timing.watchdog import Watchdog
+from pytest_modelbench.reports.gate_record import record_of
 from pytest_modelbench.results import Verdict
+from pytest_modelbench.settings import differing_settings
 
 
 class GivingUp:
@@ -48,9 +50,10 @@ class GivingUp:
         item, record = self._item, self._judging.record
         with contextlib.suppress(Exception):  # whatever state the stuck thread has left: the process must end
             if item is not None and GATES in item.stash:
-                suite = plan_of(item).suite
+                plan = plan_of(item)
+                own = differing_settings(plan.settings, self._judging.settings)
                 found = all_gates(item, Verdict.ERROR, reason)
-                record.hear(item.nodeid, [{**result.to_json(), "suite": suite} for result in found], None)
+                record.hear(item.nodeid, [record_of(one, item.nodeid, plan.suite, own) for one in found], None)
                 record.finish_phase(item.nodeid, "error", 0.0)
             self._judging.files.save_now()
         where = "" if item is None else f"{item.nodeid}: "

@@ -36,8 +36,9 @@ from pytest_modelbench.plugin.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.probes.requests import read_request
+from pytest_modelbench.reports.gate_record import expected_gate, record_of
 from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
-from pytest_modelbench.reports.record import Record, expected_gate
+from pytest_modelbench.reports.record import Record
 from pytest_modelbench.results import GateResult, Verdict, json_object
 from pytest_modelbench.settings import Given, Settings, differing_settings
 from pytest_modelbench.store.baseline import Baseline
@@ -162,8 +163,7 @@ class Judging:
             [
                 expected_gate(
                     plan.nodeid,
-                    gate.kpi.name,
-                    gate.kpi.pillar,
+                    gate.kpi,
                     plan.student,
                     gate.targets,
                     plan.suite,
@@ -233,8 +233,8 @@ class Judging:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, _left_out(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             plan = plan_of(item)
-            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.settings)}
-            vars(report)[_RIDER] = [{**result.to_json(), **told} for result in item.stash[RESULTS]]
+            own = differing_settings(plan.settings, self.settings)
+            vars(report)[_RIDER] = [record_of(one, item.nodeid, plan.suite, own) for one in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pytest_modelbench.gates.gate import TimingSetup
-from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 
@@ -63,8 +62,7 @@ def _values(of: Mapping[str, str], setup: str, gates: Sequence[Mapping[str, Any]
     for gate in gates:
         same = (gate["student"], gate["suite"]) == (of["student"], of["suite"])
         given = {name: gate["options"][name] for name in TimingSetup._fields if name in gate["options"]}
-        timed = gate["kpi"] in CATALOGUE and CATALOGUE[gate["kpi"]].timed
         reading = gate["readings"].get(role)
-        if same and reading is not None and (not timed or str(TimingSetup(**given)) == setup):
+        if same and reading is not None and (not gate["timed"] or str(TimingSetup(**given)) == setup):
             found[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
     return found
