@@ -75,7 +75,7 @@ class BenchSession:
         self.contract = contract
         self.recorder = recorder
         self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
-        """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
+        """Exceptions that end an item or the session; every other one is the error of a gate."""
         self.plans: list[ItemPlan] = []
         notes = Notes()
         self.model_notes, self.data_notes, self.forward_passes = notes.models, notes.data, notes.forward_passes

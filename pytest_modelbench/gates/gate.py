@@ -53,7 +53,7 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "allow_weak_teacher": _TRUTH,
     "compile": _TRUTH,
     "headroom": (lambda v: _is_number(v) and 1 <= v < 100, "a factor of at least 1, such as 1.2"),
-    "key": (_is_text, "a string: an entry of the metric's answer"),
+    "key": (_is_text, "a string: an entry of the metric's result"),
     "inputs": (lambda v: v in {"labels", "scores"}, "'labels' or 'scores': what the metric receives"),
     "average": (lambda v: v in AVERAGES, f"one of {', '.join(AVERAGES)}"),
     "min_n": _WHOLE,
@@ -73,7 +73,7 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "tolerance": (lambda v: _is_number(v) and 0 <= v < math.inf, "a number of at least 0"),
     "sign": (lambda v: _is_number(v) and v in {1, -1}, "1 (the value may only rise) or -1 (it may only fall)"),
 }
-"""Every measurement option: what it takes, and how that is told."""
+"""Every measurement option: the check of its value, and the words of its error message."""
 
 
 class TimingSetup(NamedTuple):
@@ -227,7 +227,7 @@ def read_gate(
 
     Args:
         args: the KPI's name and the limits' texts.
-        keywords: measurement options; `better`, `unit`, `metric` for a KPI of the user's own.
+        keywords: measurement options; `better`, `unit`, `metric` for a custom KPI.
         confidence: the ini file's, for gates that state none.
         source: where it is written.
 
@@ -333,7 +333,7 @@ def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowe
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
     if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
-        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Leave it out")
+        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Remove it")
     for bound in () if allowed else limits:
         refuse_reversed(bound, kpi.name, kpi.better)
 

@@ -36,15 +36,15 @@ def _range(number: Number) -> dict[str, Any]:
 
 
 _OPTION_TYPES: dict[str, dict[str, Any]] = {
-    "allow_reversed": {"type": "boolean", "description": "take limits that a better student would break"},
+    "allow_reversed": {"type": "boolean", "description": "accept limits that a better student would break"},
     "batch_size": {**_range(COUNT), "description": "samples in one call"},
-    "memory": {"type": "string", "description": "what larger batches may add to the process, such as '2 GB'"},
+    "memory": {"type": "string", "description": "memory that larger batches may add to the process, such as '2 GB'"},
     "processes": {**_range(PROCESSES), "description": "fresh processes that repeat the comparison"},
     "confidence": {
         **_range(CONFIDENCE),
         "description": "of each side; makes a limit on quality a non-inferiority test",
     },
-    "average": {"enum": list(AVERAGES), "description": "over classes, as scikit-learn has it"},
+    "average": {"enum": list(AVERAGES), "description": "average over classes, as in scikit-learn"},
     "compile": {"type": "boolean", "description": "time what torch.compile makes of the models"},
     "headroom": {"type": "number", "minimum": 1, "description": "factor on the peak memory"},
     "min_n": {**_range(COUNT), "description": "samples that a class, slice or group has at least"},
@@ -56,7 +56,7 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
         "description": "the sensitive feature, or several for their intersections",
     },
     "control": {"type": "string", "description": "the feature within whose values groups are compared"},
-    "missing": {"enum": list(MISSING), "description": "what becomes of samples whose feature is missing"},
+    "missing": {"enum": list(MISSING), "description": "treatment of samples whose feature is missing"},
     "bins": {
         "type": ["integer", "array", "object"],
         "items": {"type": "number"},
@@ -66,11 +66,11 @@ _OPTION_TYPES: dict[str, dict[str, Any]] = {
     },
     "positive": {"type": ["string", "integer"], "description": "the class whose rates are compared"},
     "output": {"type": ["string", "integer"], "description": "the class whose probability is to move"},
-    "dtype": {"enum": list(DTYPES), "description": "the number type that is aimed at"},
+    "dtype": {"enum": list(DTYPES), "description": "the target number type"},
     "transform": {"type": "string", "description": "module:function that changes the inputs of a batch"},
     "tolerance": {"type": "number", "minimum": 0, "description": "how far a probability or value may move"},
     "sign": {"enum": [1, -1], "description": "1 if the value may only rise, -1 if it may only fall"},
-    "allow_estimated": {"type": "boolean", "description": "let absolute limits judge what was not measured"},
+    "allow_estimated": {"type": "boolean", "description": "let absolute limits judge estimates"},
     "allow_weak_teacher": {
         "type": "boolean",
         "description": "let limits be relative to a teacher that predicts no better than a constant",
@@ -85,14 +85,14 @@ def sla_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:pytest-modelbench:modelbench.toml:1",
         "title": "modelbench.toml",
-        "description": "Limits that a compressed model must hold, judged by pytest --modelbench",
+        "description": "Limits that a compressed model must meet, judged by pytest --modelbench",
         "type": "object",
         "additionalProperties": False,
         "$defs": {"spec": _SPEC_TEXT, "limits": {"oneOf": [_LIMIT, {"type": "array", "items": _LIMIT}]}},
         "properties": {
             "models": {
                 "type": "object",
-                "description": "Models for this file's items; without it the fixtures of conftest.py are judged",
+                "description": "Models for this file's items; without it the fixtures of conftest.py provide them",
                 "additionalProperties": False,
                 "properties": {
                     "teacher": _SPEC,
@@ -125,7 +125,7 @@ def sla_schema() -> dict[str, Any]:
             },
             "run": {
                 "type": "object",
-                "description": "Settings for this file's items; the command line beats them, they beat the ini file",
+                "description": "Settings of this file; they override the ini file, the command line overrides them",
                 "additionalProperties": False,
                 "properties": {
                     option.name.removeprefix("modelbench_"): _setting(option) for option in OPTIONS if option.run
@@ -145,7 +145,7 @@ def sla_schema() -> dict[str, Any]:
 def _other_gate() -> dict[str, Any]:
     return {
         "type": "object",
-        "description": "Another gate on a KPI of the catalogue (kpi=), or a KPI of your own (metric=)",
+        "description": "Another gate on a KPI of the catalogue (kpi=), or a custom KPI (metric=)",
         "properties": {
             "kpi": {"enum": list(CATALOGUE)},
             "limits": _LIMITS,
@@ -156,7 +156,7 @@ def _other_gate() -> dict[str, Any]:
             },
             "better": {"enum": ["higher", "lower"]},
             "unit": {"type": "string"},
-            "key": {"type": "string", "description": "the entry of a metric's answer"},
+            "key": {"type": "string", "description": "the entry of a metric's result"},
             "inputs": {"enum": ["labels", "scores"], "description": "what the metric receives as predictions"},
             **_OPTION_TYPES,
         },

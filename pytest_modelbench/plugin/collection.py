@@ -19,7 +19,6 @@ from pytest_modelbench.plugin.parametrisation import defined_for, student_label
 from pytest_modelbench.plugin.stash import (
     CASE,
     GATES,
-    JUDGING,
     LABEL,
     MISTAKES,
     MODEL_FIXTURES,
@@ -27,6 +26,7 @@ from pytest_modelbench.plugin.stash import (
     OWN_FIXTURES,
     READY_MADE,
     SETTINGS,
+    STATE,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _needed_fixtures(marks: Iterable[pytest.Mark], config: pytest.Config) -> lis
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
-    judging = config.stash.get(JUDGING, None)
-    alone = judging is not None and judging.settings.contract is not None  # then it must not even be built
+    state = config.stash.get(STATE, None)
+    alone = state is not None and state.settings.contract is not None  # then it must not even be built
     if any(teacher for _, teacher in found) and not alone:
         names.append("teacher")
     return names
@@ -226,8 +226,8 @@ def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -
         grid(own.country, own.grid_intensity)
     if gate.kpi.probe.recorded and source != "marker":
         raise UsageMistake(
-            f"kpi {gate.kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
-            'that could record it. Write metric = "module:function"'
+            f"kpi {gate.kpi.name!r}: a custom KPI in this file needs metric=, because there is no test "
+            'to record it. Write metric = "module:function"'
         )
     return gate
 
@@ -244,13 +244,13 @@ def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
     if not gate.kpi.from_rounds:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
-            "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
+            "latency_p50 and other percentiles. Take one of these, or remove the fixture benchmark"
         )
     compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
     if compares is not None:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
-            "function alone. Write '<= 120 ms', or leave the fixture benchmark out"
+            "function alone. Write '<= 120 ms', or remove the fixture benchmark"
         )
     from pytest_modelbench.probes.kinds import BENCHMARK
 
@@ -280,7 +280,7 @@ def _with_located_transform(gate: Gate, folder: Path) -> Gate:
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
     if not callable(found):
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is no function")
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
     return replace(gate, options={**gate.options, "transform": found})
 
 
@@ -331,7 +331,7 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
     if marked and "kpi" not in names:
         yield f"{place_of(item)}: {LATE}"
     elif marked and not is_ours(item, "kpi"):
-        yield f"{place_of(item)}: a fixture of your own is named 'kpi', which the marker needs. Give it another name"
+        yield f"{place_of(item)}: your fixture kpi overrides the one that the marker needs. Give it another name"
     for name in MODEL_FIXTURES:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):

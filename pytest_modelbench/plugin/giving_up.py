@@ -51,7 +51,7 @@ class GivingUp:
         with contextlib.suppress(Exception):  # whatever state the stuck thread has left: the process must end
             if item is not None and GATES in item.stash:
                 plan = plan_of(item)
-                own = differing_settings(plan.settings, self._judging.settings)
+                own = differing_settings(plan.settings, self._judging.state.settings)
                 found = all_gates(item, Verdict.ERROR, reason)
                 record.hear(item.nodeid, [record_of(one, item.nodeid, plan.suite, own) for one in found], None)
                 record.finish_phase(item.nodeid, "error", 0.0)

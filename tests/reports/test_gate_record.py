@@ -95,7 +95,7 @@ def test_unknown_kpis_without_facts_are_told(judge: Judge, capsys: pytest.Captur
     save("a.json", report, lambda gate: of_the_future(without_facts(gate)))
     code, table = compared(capsys, "a.json", "a.json")
     assert code == 3
-    assert "nobody says whether lower or higher is better" in table
+    assert "it does not state whether lower or higher is better" in table
 
 
 def test_a_baseline_with_kpis_of_another_version(judge: Judge) -> None:
