@@ -25,6 +25,7 @@ from pytest_modelbench.errors import (
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.plugin.child_run import run_child
 from pytest_modelbench.plugin.collection import LATE, came_late, impatient, refuse
+from pytest_modelbench.plugin.durations import known_durations, remember_durations
 from pytest_modelbench.plugin.fixture_lookup import place_of
 from pytest_modelbench.plugin.kpi_access import plan_of, resolve, settings_of
 from pytest_modelbench.plugin.outcomes import VerdictFailure, conclude, properties, without_our_frames
@@ -38,15 +39,15 @@ from pytest_modelbench.plugin.summary import show_plan, show_summary, show_writt
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.probes.requests import read_request
 from pytest_modelbench.reports.gate_record import expected_gate, record_of
-from pytest_modelbench.reports.plan import duration_key, duration_of, plan_lines
+from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record
+from pytest_modelbench.reports.report import Ending
 from pytest_modelbench.results import GateResult, Verdict, json_object
 from pytest_modelbench.settings import Given, Settings, differing_settings
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
 
 RESULTS: pytest.StashKey[list[GateResult]] = pytest.StashKey()
-DURATIONS = "modelbench/timings"
 _RIDER = "modelbench"
 _FOLDER = "modelbench_folder"
 _CASE_RIDER = "modelbench_edge_case"
@@ -285,17 +286,17 @@ class Judging:
             self.record.ordered_gates(), self.config, strict=strict, judged=judged
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._remember_durations()
-        self.files.finish(session, self.record, self.state.settings, self.state.session.recorder, self._report)
+        remember_durations(self.config, self.record.timings)
+        ending = Ending(
+            record=self.record,
+            settings=self.state.settings,
+            exit_status=int(session.exitstatus),
+            complete=self.record.complete(int(session.exitstatus)),
+            report=self._report,
+            contract=self.state.session.recorder,
+        )
+        session.exitstatus = self.files.finish(ending)
         self.exits.status = int(session.exitstatus)
-
-    def _remember_durations(self) -> None:
-        """Keep in pytest's cache how long measurements took, for --modelbench-plan."""
-        cache = getattr(self.config, "cache", None)
-        if cache is not None and self.record.timings:
-            known = {} if cache.get(DURATIONS, None) is None else dict(cache.get(DURATIONS, {}))
-            known.update({duration_key(note): duration_of(note) for note in self.record.timings})
-            cache.set(DURATIONS, known)
 
     def _session_data(self, *, final: bool = True) -> dict[str, Any]:
         mistakes: list[str] = self.config.stash[MISTAKES]
@@ -328,9 +329,7 @@ class Judging:
         if self.config.stash[MISTAKES] or self.state.child is not None or is_dry(self.config):
             return
         if self.state.settings.plan:
-            cache = getattr(self.config, "cache", None)
-            known = cache.get(DURATIONS, {}) if cache is not None else {}
-            show_plan(terminalreporter, plan_lines(self.state.session.plans, known))
+            show_plan(terminalreporter, plan_lines(self.state.session.plans, known_durations(self.config)))
             return
         report = self._report(int(exitstatus))
         unlocked = [f"modelbench: {self.machine.unlocked}"] if self.machine.unlocked else []
