@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "probes": "errors grammar stats data models",
         "kpis": "errors results grammar stats data models probes",
         "gates": "errors options grammar data models settings probes kpis",
-        "store": "errors results stats data probes kpis",
+        "store": "errors results stats data probes",
         "bench": "errors results grammar stats data models settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",
         "commands": "errors options settings probes gates store bench reports",

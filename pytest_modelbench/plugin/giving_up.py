@@ -13,7 +13,9 @@ from pytest_modelbench.plugin.items import plan_of
 from pytest_modelbench.plugin.reporting import Reporting
 from pytest_modelbench.plugin.stash import GATES
 from pytest_modelbench.probes.timing.watchdog import Watchdog
+from pytest_modelbench.reports.gate_record import record_of
 from pytest_modelbench.results import Verdict
+from pytest_modelbench.settings import differing_settings
 
 
 class GivingUp:
@@ -49,9 +51,10 @@ class GivingUp:
         item, record = self._item, self._reporting.record
         with contextlib.suppress(Exception):  # whatever state the stuck thread has left: the process must end
             if item is not None and GATES in item.stash:
-                suite = plan_of(item).suite
+                plan = plan_of(item)
+                own = differing_settings(plan.settings, self._reporting.state.settings)
                 found = all_gates(item, Verdict.ERROR, reason)
-                record.hear(item.nodeid, [{**result.to_json(), "suite": suite} for result in found], None)
+                record.hear(item.nodeid, [record_of(one, item.nodeid, plan.suite, own) for one in found], None)
                 record.finish_phase(item.nodeid, "error", 0.0)
             self._reporting.files.save_now()
         where = "" if item is None else f"{item.nodeid}: "

@@ -26,7 +26,8 @@ from pytest_modelbench.plugin.sources import resolve
 from pytest_modelbench.plugin.stash import CASE, FINDER, GATES, LABEL
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.timeouts import impatient
-from pytest_modelbench.reports.record import Record, expected_gate
+from pytest_modelbench.reports.gate_record import expected_gate, record_of
+from pytest_modelbench.reports.record import Record
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.settings import differing_settings
 
@@ -64,8 +65,7 @@ class Judging:
             [
                 expected_gate(
                     plan.nodeid,
-                    gate.kpi.name,
-                    gate.kpi.pillar,
+                    gate.kpi,
                     plan.student,
                     gate.targets,
                     plan.suite,
@@ -118,7 +118,8 @@ class Judging:
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.state.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
         for result in results if self.state.child is None else ():
-            self.config.stash[FINDER].tell("pytest_modelbench_verdict", item=item, result=result.to_json())
+            told = record_of(result, item.nodeid, plan_of(item).suite, {})
+            self.config.stash[FINDER].tell("pytest_modelbench_verdict", item=item, result=told)
         item.user_properties += properties(results)
         conclude(item, results, settings_of(item))
         return answer
@@ -139,8 +140,8 @@ class Judging:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, left_out(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             plan = plan_of(item)
-            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.state.settings)}
-            vars(report)[RIDER] = [{**result.to_json(), **told} for result in item.stash[RESULTS]]
+            own = differing_settings(plan.settings, self.state.settings)
+            vars(report)[RIDER] = [record_of(one, item.nodeid, plan.suite, own) for one in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 

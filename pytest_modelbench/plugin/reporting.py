@@ -23,6 +23,7 @@ from pytest_modelbench.plugin.summary import show_plan, show_summary, show_writt
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record
+from pytest_modelbench.reports.report import Ending
 from pytest_modelbench.results import json_object
 
 
@@ -115,7 +116,15 @@ class Reporting:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         remember_durations(self.config, self.record.timings)
         self.config.stash[FINDER].finish(session, self._report)
-        self.files.finish(session, self.record, self.state.settings, self.state.session.recorder, self._report)
+        ending = Ending(
+            record=self.record,
+            settings=self.state.settings,
+            exit_status=int(session.exitstatus),
+            complete=self.record.complete(int(session.exitstatus)),
+            report=self._report,
+            contract=self.state.session.recorder,
+        )
+        session.exitstatus = self.files.finish(ending)
         self.exits.status = int(session.exitstatus)
 
     def _session_data(self, *, final: bool = True) -> dict[str, Any]:
