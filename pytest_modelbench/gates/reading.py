@@ -124,7 +124,7 @@ def _check_memory(value: Any) -> None:
 
 def _all_bounds(given: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
     return [
-        bound for limit in given for bound in (limit.branches if isinstance(limit, ConditionalLimit) else (limit,))
+        bound for limit in given for bound in branches_of(limit)
     ]
 
 
