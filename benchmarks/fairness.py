@@ -20,7 +20,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings

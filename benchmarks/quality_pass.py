@@ -33,13 +33,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.gates.suites import entries
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.cost.resident import PeakMeter
+from pytest_modelbench.probes.kinds import PREDICTIONS
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.cells import CellSums
@@ -238,7 +240,7 @@ def catalogued() -> list[str]:
     return [
         kpi.name
         for kpi in CATALOGUE.values()
-        if kpi.probe == "predictions" and "transform" not in kpi.options and kpi.name != "top5_accuracy"
+        if kpi.probe is PREDICTIONS and "transform" not in kpi.options and kpi.name != "top5_accuracy"
     ]
 
 

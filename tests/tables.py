@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds

@@ -38,22 +38,14 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
 }
 """Rooms (packages, and the modules beside them), each with the rooms that it may import. It has no circle."""
 
-OFFENDERS: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("bench.timings", "reports.benchmark_json"),
-    }
-)
+OFFENDERS: frozenset[tuple[str, str]] = frozenset()
 """Imports that the table forbids and that are there. Only ever fewer."""
 
-BENCH = "answers before costs recording session timed_run timings"
 PLUGIN = (
     "child_run collection fixture_lookup judging kpi_access left_out parametrisation references session_end stash "
     "uncollected"
 )
-CIRCLES = {
-    frozenset(f"{room}.{name}" for name in names.split())
-    for room, names in {"bench": BENCH, "plugin": PLUGIN}.items()
-}
+CIRCLES = {frozenset(f"{room}.{name}" for name in names.split()) for room, names in {"plugin": PLUGIN}.items()}
 """Circles of files that are there. Only ever fewer and smaller."""
 
 LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", "__main__"} | {

@@ -26,7 +26,7 @@ def test_no_option_replaces_what_is_not_ours(judge: Judge, pytester: pytest.Pyte
     path.write_text('{"users": []}')
     finished = judge(GATE, f"--modelbench-{flag}={path.name}")
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
-    assert f"--modelbench-{flag}: cannot write {path}: it exists and is no " in finished.text
+    assert f"--modelbench-{flag}: cannot write {path}: it exists and is not a " in finished.text
     assert path.read_text() == '{"users": []}'
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import Gate, read_gate
 from pytest_modelbench.gates.sharing import SharingIndex
 from pytest_modelbench.settings import Settings

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.bench.costs import CostMeasurements, Found
+from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.data.arrays import take
 from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
@@ -30,98 +31,106 @@ from pytest_modelbench.probes.wire import pack_outputs, unpack_outputs
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.answers.layers import LayerRange
-    from pytest_modelbench.store.contract import Contract
 
 IntArray = npt.NDArray[np.intp]
+OUTPUTS_WIRE = Wire(pack_outputs, unpack_outputs)
 
 
-class BehaviourMeasurements(CostMeasurements):
+class Answers:
     """The part of `kpis.kpi.Measurements` that is about a model's answers."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._shelf = asking.bench.shelf
+        self._notes = asking.bench.notes
+        self._model, self._data, self._options = asking.model, asking.data, asking.gate.options
 
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
-        if (contract := self._contract_for(role)) is not None:
-            student, data = self.outputs("student"), self.data()
-            return self.session.once(("contract", data.key), lambda: contract.outputs_for(student, data))
-        model, data = self.model(role), self.data()
-
-        def measure() -> Outputs:
-            with self._watched(f"{model.name}, or the data that it is given,"):
-                outputs = collect_outputs(model, data)
-            self.session.count_passes(outputs)
-            return outputs
-
-        def taken() -> Outputs:
-            plan = self.plan
-            key = ("outputs", model.name, plan.home, plan.origin, plan.settings)
-            return self.session.handover.once(key, measure, pack_outputs, unpack_outputs)
-
-        key = ("outputs", self.session.hash_of(model), data.key, self.plan.settings.device)
-        outputs = self.session.once(key, taken)
+        asking, data = self._asking, self._asking.data()
+        if (contract := asking.contract_for(role)) is not None:
+            student = self.outputs("student")
+            return self._shelf.once(("contract", data.key), lambda: contract.outputs_for(student, data))
+        outputs = self._shelf.take(self._outputs_job(asking.model(role)))
         data.expect(outputs.batch_size, outputs.checksums)
-        notes = self.session.data_notes.setdefault(self.plan.suite, {})
+        notes = self._notes.data.setdefault(asking.plan.suite, {})
         if "hash" not in notes:
-            told = self.session.once(("samples", data.key), lambda: samples_hash(outputs))
+            told = self._shelf.once(("samples", data.key), lambda: samples_hash(outputs))
             notes |= {"samples": len(outputs), "hash": told}
         if data.notes:
             notes["notes"] = list(data.notes)
         return outputs
 
-    def _contract_for(self, role: str) -> Contract | None:
-        return self.session.contract if self.roles.get(role, role) == "teacher" else None
+    def _outputs_job(self, model: Model) -> Job[Outputs]:
+        asking, plan, data = self._asking, self._asking.plan, self._asking.data()
+
+        def measure(_: Tell) -> Outputs:
+            outputs = collect_outputs(model, data)
+            self._notes.count_passes(outputs)
+            return outputs
+
+        return Job(
+            kind="outputs",
+            same=(asking.hash_of(model), data.key, plan.settings.device),
+            run=(model.name, plan.home, plan.origin, plan.settings),
+            measure=measure,
+            wire=OUTPUTS_WIRE,
+            watched=asking.watched(f"{model.name}, or the data that it is given,"),
+        )
 
     def predictions(self, role: str) -> Predictions:
         """Return the outputs with their meaning."""
-        data, outputs = self.data(), self.outputs(role)
-        content = "contract" if self._contract_for(role) is not None else self.session.hash_of(self.model(role))
-        key = ("predictions", content, data.key, self.plan.settings.device)
-        return self.session.once(key, lambda: interpret(outputs, data))
+        asking, data, outputs = self._asking, self._asking.data(), self.outputs(role)
+        recorded = asking.contract_for(role) is not None
+        content = "contract" if recorded else asking.hash_of(asking.model(role))
+        key = ("predictions", content, data.key, asking.settings.device)
+        return self._shelf.once(key, lambda: interpret(outputs, data))
 
     def transformed(self, role: str) -> Predictions:
         """Return the predictions for inputs that the gate's transform has changed."""
-        model, transform = self.model(role), self.gate.options["transform"]
-        plain = self.data()
+        model, transform = self._model(role), self._options["transform"]
+        plain = self._data()
         key = ("mapped", plain.key, identity(transform))
-        data = self.session.once(key, lambda: plain.mapped(transform))  # the same object sees other inputs
+        data = self._shelf.once(key, lambda: plain.mapped(transform))  # the same object sees other inputs
 
         def measure() -> Predictions:
             outputs = collect_outputs(model, data)
-            self.session.count_passes(outputs)
+            self._notes.count_passes(outputs)
             return interpret(outputs, data)
 
         return self._of(model, ("transformed", identity(transform)), measure)
 
     def changed_samples(self, role: str) -> IntArray:
         """Return the positions of samples whose output a second run changes."""
-        model, outputs = self.model(role), self.outputs(role)
+        model, outputs = self._model(role), self.outputs(role)
 
         def measure() -> IntArray:
-            self.session.count_passes(outputs)
-            return changed_samples(model, self.data(), outputs)
+            self._notes.count_passes(outputs)
+            return changed_samples(model, self._data(), outputs)
 
         return self._of(model, ("again",), measure)
 
     def variants(self, role: str) -> Sequence[Variant]:
         """Return what changes with other batches, another number type or another order in memory."""
-        model, data, options = self.model(role), self.data(), self.gate.options
-        answers, samples = answers_of(self.predictions(role)), int(options["samples"])
+        model, data, options = self._model(role), self._data(), self._options
+        answers, samples, kpi = answers_of(self.predictions(role)), int(options["samples"]), self._asking.gate.kpi
 
         def measure() -> Sequence[Variant]:
-            if self.gate.kpi.name == "dtype_invariance":
+            if kpi.statistic == "dtype":
                 return dtype_variants(model, data, samples, str(options["dtype"]), answers)
-            if self.gate.kpi.name == "memory_format_invariance":
+            if kpi.statistic == "memory_format":
                 return memory_format_variants(model, data, samples, answers)
-            return batch_variants(model, data, samples, self.plan.settings.seed, answers)
+            return batch_variants(model, data, samples, self._asking.settings.seed, answers)
 
-        return self._of(model, ("variants", self.gate.kpi.name, samples, options.get("dtype")), measure)
+        return self._of(model, ("variants", kpi.name, samples, options.get("dtype")), measure)
 
     def shape_mismatches(self) -> Sequence[str]:
         """Return how the student's outputs do not fit batches, and the teacher's outputs where there is one."""
-        student, samples = self.model("student"), int(self.gate.options["samples"])
-        expected = self._shape_of_output() if self.has("teacher") else None
+        student, samples = self._model("student"), int(self._options["samples"])
+        expected = self._shape_of_output() if self._asking.has("teacher") else None
 
         def measure() -> Sequence[str]:
-            return list(shape_mismatches(student, self.data(), expected, samples))
+            return list(shape_mismatches(student, self._data(), expected, samples))
 
         return self._of(student, ("shapes", samples, expected), measure)
 
@@ -139,7 +148,7 @@ class BehaviourMeasurements(CostMeasurements):
         """Return the range of each layer's outputs."""
         from pytest_modelbench.probes.answers.layers import layer_ranges
 
-        model, options = self.model(role), self.gate.options
+        model, options = self._model(role), self._options
         samples, dtype = int(options["samples"]), str(options["dtype"])
         return self._of(model, ("layers", samples, dtype), lambda: layer_ranges(model, self._first(samples), dtype))
 
@@ -147,8 +156,8 @@ class BehaviourMeasurements(CostMeasurements):
         """Return the signal-to-noise ratio of each layer that both models have."""
         from pytest_modelbench.probes.answers.layers import signal_to_noise
 
-        teacher, student, samples = self.model("teacher"), self.model("student"), int(self.gate.options["samples"])
-        key = ("sqnr", self.session.hash_of(teacher), samples)
+        teacher, student, samples = self._model("teacher"), self._model("student"), int(self._options["samples"])
+        key = ("sqnr", self._asking.hash_of(teacher), samples)
         return self._of(student, key, lambda: signal_to_noise(teacher, student, self._first(samples)))
 
     def first_nonfinite_layer(self, role: str, index: IntArray) -> str | None:
@@ -156,26 +165,34 @@ class BehaviourMeasurements(CostMeasurements):
         from pytest_modelbench.probes.answers.layers import first_nonfinite
 
         start = 0
-        for batch in self.data().batches():
+        for batch in self._data().batches():
             inside = index[(index >= start) & (index < start + len(batch.ids))] - start
             if len(inside):
                 one = take(batch.inputs, int(inside[0]), int(inside[0]) + 1)
                 with contextlib.suppress(ModelbenchError):  # no torch module: nobody can look into it
-                    return first_nonfinite(self.model(role), one) or first_nonfinite(self.model(role), batch.inputs)
+                    return first_nonfinite(self._model(role), one) or first_nonfinite(self._model(role), batch.inputs)
                 return None
             start += len(batch.ids)
         return None
 
     def _first(self, samples: int) -> Any:
-        return next(iter(self.data().batches(samples))).inputs
+        return next(iter(self._data().batches(samples))).inputs
 
     def _of(self, model: Model, key: tuple[Any, ...], measure: Callable[[], Found]) -> Found:
-        """Measure once for a model's content and these data, and stop a model that never answers."""
+        """Measure once for a model's content and these data, and stop a model that never answers.
 
-        def watched() -> Found:
-            with self._watched(model.name):
-                return measure()
-
-        settings = self.plan.settings
-        content = (model.name, self.session.hash_of(model))  # layout and device are in no hash
-        return self.session.once((*key, *content, self.data().key, settings), watched)
+        Args:
+            model: the model that is asked.
+            key: the kind of measurement, and the options that it depends on.
+            measure: takes it.
+        """
+        kind, *options = key
+        asking = self._asking
+        content = (model.name, asking.hash_of(model))  # layout and device are in no hash
+        job = Job(
+            kind=kind,
+            same=(*options, *content, asking.data().key, asking.settings),
+            measure=lambda _: measure(),
+            watched=asking.watched(model.name),
+        )
+        return self._shelf.take(job)

@@ -6,17 +6,16 @@ depends on the machine is compared as a ratio to something that both sessions me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from pytest_modelbench.bench.answers import BehaviourMeasurements
-from pytest_modelbench.bench.recording import settings_that_count
+from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.verdicts import NO_BASELINE, Judgement, judge
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.conditional import Bargain
 from pytest_modelbench.grammar.limits import BoundLimit
-from pytest_modelbench.kpis.kpi import Question, evidence_for
+from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reference
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
@@ -28,8 +27,26 @@ USUAL_LIMIT = 0.1
 FINEST = 0.001
 
 
-class EarlierMeasurements(BehaviourMeasurements):
-    """The part of a gate's measurements that knows what was before."""
+class Before:
+    """Derives and judges a gate's KPI, with what was before where its limits need it.
+
+    Args:
+        asking: the gate.
+        measured: returns measurements, also with other models in the place of some.
+    """
+
+    def __init__(self, asking: Asking, measured: Callable[[Asking], Measurements]) -> None:
+        self._asking = asking
+        self._measured = measured
+        self._plan, self._gate, self._roles = asking.plan, asking.gate, asking.roles
+        self._contract, self._notes = asking.bench.contract, asking.bench.notes
+
+    def _own(self, question: Question) -> Iterator[Evidence]:
+        return evidence_for(question, self._measured(self._asking))
+
+    def _acting(self, question: Question, role: str, actor: str) -> Iterator[Evidence]:
+        """Return the evidence with another model in the place of a role's."""
+        return evidence_for(question, self._measured(self._asking.acting({role: actor})))
 
     def looks(self, question: Question, *, earlier: bool = True) -> Iterator[Evidence]:
         """Yield the evidence of every look, with the comparison that limits on `regression` judge.
@@ -38,11 +55,11 @@ class EarlierMeasurements(BehaviourMeasurements):
             question: what is asked.
             earlier: False leaves that comparison out.
         """
-        own, gate = evidence_for(question, self), self.gate
+        own, gate = self._own(question), self._gate
         if gate.workload or (gate.kpi.of_machine and question.with_teacher):
             own = self._with_reference(own, question)
-        if gate.beside_contract and self.session.contract is not None:
-            own = self._beside_contract(own, self.session.contract)
+        if gate.beside_contract and self._contract is not None:
+            own = self._beside_contract(own, self._contract)
         if gate.regresses and earlier:
             own = self._against_previous(own, question) if self._has_previous() else self._against_baseline(own)
         same = self._same_model() if question.with_teacher and gate.compares else ""
@@ -50,38 +67,38 @@ class EarlierMeasurements(BehaviourMeasurements):
             if same:
                 look = replace(look, notes=(*look.notes, same))  # noqa: PLW2901 - the look with what must be said
             if gate.kpi.of_inputs:  # a later session's may be larger, and cost more
-                self.session.data_notes.setdefault(self.plan.suite, {})["form"] = self.data().form()
+                self._notes.data.setdefault(self._plan.suite, {})["form"] = self._asking.data().form()
             yield look
 
     def _same_model(self) -> str:
         """Say that student and teacher are one model, so that every comparison is of a model with itself."""
-        if self.roles or self.session.contract is not None:
+        if self._roles or self._contract is not None:
             return ""
-        student, teacher = self.model("student"), self.model("teacher")
-        if self.session.hash_of(student) != self.session.hash_of(teacher):
+        student, teacher = self._asking.model("student"), self._asking.model("teacher")
+        if self._asking.hash_of(student) != self._asking.hash_of(teacher):
             return ""
         return f"{student.name} and the teacher have equal content: the model is compared with itself"
 
     def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
-        looks, unit = self.looks(question), self.gate.kpi.unit
+        looks, unit = self.looks(question), self._gate.kpi.unit
         if not self._is_saved():
             return judge(limits, looks, unit)
         every = list(looks)
         return replace(judge(limits, every, unit), evidence=every[-1])
 
     def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
-        """Whether a measurement that is not complete decides all that it is about (see `costing.Growing`).
+        """Whether a measurement that is not complete decides all that it is about (see `deciding.Growing`).
 
         Beside the previous student that is the comparison with it; in its place, or where only the two values are
         compared, it is a narrow interval; else it is every other limit.
         """
         flat = [one for limit in limits for one in (limit.branches if isinstance(limit, Bargain) else (limit,))]
-        unit, previous = self.gate.kpi.unit, self.gate.regresses and self._has_previous()
-        if "student" in self.roles:
-            return self._narrow(list(evidence_for(question, self))[-1].student.estimate)
-        if self.roles.get("teacher") == "previous":
-            both = evidence_for(replace(question, with_teacher=True), self)
+        unit, previous = self._gate.kpi.unit, self._gate.regresses and self._has_previous()
+        if "student" in self._roles:
+            return self._narrow(list(self._own(question))[-1].student.estimate)
+        if self._roles.get("teacher") == "previous":
+            both = self._own(replace(question, with_teacher=True))
             looks = (replace(look, regression=self._worse_than_previous(look)) for look in both)
             mine = [limit for limit in flat if limit.regresses]
             return not mine or judge(mine, looks, unit).decided
@@ -89,12 +106,12 @@ class EarlierMeasurements(BehaviourMeasurements):
         if not mine and not previous and not self._is_saved():
             return True
         judgement = judge(mine, self.looks(question, earlier=not previous), unit)
-        narrow = self._narrow(judgement.evidence.student.estimate) if self.gate.kpi.alone and previous else True
+        narrow = self._narrow(judgement.evidence.student.estimate) if self._gate.kpi.alone and previous else True
         return judgement.decided and narrow and self.worth_comparing_with(judgement.evidence)
 
     def _is_saved(self) -> bool:
-        given = self.plan.settings
-        return bool(given.save_baseline or given.record_contract) and self.gate.kpi.of_machine
+        given = self._plan.settings
+        return bool(given.save_baseline or given.record_contract) and self._gate.kpi.of_machine
 
     def worth_comparing_with(self, evidence: Evidence) -> bool:
         """Whether a value that is to be a baseline is known well enough."""
@@ -110,36 +127,35 @@ class EarlierMeasurements(BehaviourMeasurements):
         """
         if estimate.low is None or estimate.high is None or not estimate.value:
             return True
-        limits = [limit for limit in self.gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
+        limits = [limit for limit in self._gate.limits if isinstance(limit, BoundLimit) and limit.regresses]
         least = min((abs(limit.threshold) for limit in limits), default=USUAL_LIMIT)
         half = max(estimate.high - estimate.value, estimate.value - estimate.low)
-        tail = self.gate.kpi.name.startswith("latency_p") and self.gate.kpi.name != "latency_p50"
-        return half <= max(least if tail else least / 4, FINEST) * abs(estimate.value)
+        return half <= max(least if self._gate.kpi.tail else least / 4, FINEST) * abs(estimate.value)
 
     def _has_previous(self) -> bool:
-        if self.gate.kpi.probe == "record":
-            return "previous" in self.sources.recorded(self.gate.kpi.name)
-        return self.gate.previous
+        if self._gate.kpi.probe.recorded:
+            return "previous" in self._asking.sources.recorded(self._gate.kpi.name)
+        return self._gate.previous
 
     def _against_previous(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
         """Add the previous student's value and the paired comparison with it."""
-        kpi = self.gate.kpi
+        kpi = self._gate.kpi
         if kpi.paired or kpi.alone:  # its own values are made from both models, or from no other one
-            before = evidence_for(question, self.acting({"student": "previous"}))
+            before = self._acting(question, "student", "previous")
             for look, earlier in _in_step(own, before):
                 baseline = earlier.student
                 gap = difference_across(look.student.estimate, baseline.estimate)
                 yield replace(look, baseline=baseline, regression=worsening(gap, baseline.value, kpi.better))
             return
         asked = replace(question, with_teacher=True)
-        for look, both in _in_step(own, evidence_for(asked, self.acting({"teacher": "previous"}))):
+        for look, both in _in_step(own, self._acting(asked, "teacher", "previous")):
             notes = tuple(dict.fromkeys([*look.notes, *both.notes]))
             worse = self._worse_than_previous(both)
             yield replace(look, baseline=both.teacher, regression=worse, notes=notes)
 
     def _worse_than_previous(self, both: Evidence) -> Estimate:
         """Return how much worse the student is by evidence in which the previous one is in the teacher's place."""
-        kpi, before, comparison = self.gate.kpi, both.teacher, both.comparison
+        kpi, before, comparison = self._gate.kpi, both.teacher, both.comparison
         if before is None or comparison is None:
             raise MeasurementError(f"{kpi.name} was not measured for the previous student")
         if kpi.of_machine and comparison.ratio is not None:
@@ -149,12 +165,12 @@ class EarlierMeasurements(BehaviourMeasurements):
 
     def _with_reference(self, own: Iterator[Evidence], question: Question) -> Iterator[Evidence]:
         """Add the ratio to what other sessions can measure as well."""
-        if not self.gate.workload:
+        if not self._gate.workload:
             for look in own:
                 yield replace(look, reference=self._reference("teacher", look))
             return
         asked = replace(question, with_teacher=True)
-        beside = evidence_for(asked, self.acting({"teacher": "workload"}))
+        beside = self._acting(asked, "teacher", "workload")
         for look, both in _in_step(own, beside):
             yield replace(look, reference=self._reference("workload", both))
 
@@ -164,23 +180,23 @@ class EarlierMeasurements(BehaviourMeasurements):
             return None
         return Reference(
             kind=kind,
-            hash=self.session.hash_of(self.model(kind)),
+            hash=self._asking.hash_of(self._asking.model(kind)),
             ratio=ratio,
-            settings=settings_that_count(self.plan.settings),
+            settings=settings_that_count(self._plan.settings),
         )
 
     def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
         """Add the teacher's value as it was recorded, and what can be compared with it."""
         found = self._recorded_reading(contract)
-        if isinstance(found, str) and self.gate.compares:
+        if isinstance(found, str) and self._gate.compares:
             raise MeasurementError(found)
         for look in own:
             yield look if isinstance(found, str) else self._compared(look, found, contract)
 
     def _recorded_reading(self, contract: Contract) -> RecordedReading | str:
-        kpi, options = self.gate.kpi, self.gate.told_options
-        data, settings = self.data() if kpi.needs_data else None, settings_that_count(self.plan.settings)
-        test = self.plan.test if kpi.probe == "record" else ""
+        kpi, options = self._gate.kpi, self._gate.told_options
+        data, settings = self._asking.data() if kpi.needs_data else None, settings_that_count(self._plan.settings)
+        test = self._plan.test if kpi.probe.recorded else ""
         key = (
             "recorded",
             kpi.name,
@@ -190,18 +206,20 @@ class EarlierMeasurements(BehaviourMeasurements):
             repr(settings),
             test,
         )
-        return self.session.once(key, lambda: contract.reading(kpi.name, kpi.unit, options, data, settings, test))
+        return self._asking.bench.shelf.once(
+            key, lambda: contract.reading(kpi.name, kpi.unit, options, data, settings, test)
+        )
 
     def _compared(self, look: Evidence, found: RecordedReading, contract: Contract) -> Evidence:
         teacher = found.reading
         both = replace(look, teacher=teacher)
         now, then = look.student.estimate, teacher.estimate
-        if self.gate.kpi.of_machine:
-            machine = self.session.once(("environment",), environment)
-            otherwise = differing(found.settings, settings_that_count(self.plan.settings))
+        if self._gate.kpi.of_machine:
+            machine = self._asking.bench.shelf.once(("environment",), environment)
+            otherwise = differing(found.settings, settings_that_count(self._plan.settings))
             differ = "; ".join(one for one in (otherwise, contract.other_machine(machine)) if one)
             here, there = look.reference, found.reference
-            asked = self.plan.settings.reference == "workload" and not otherwise
+            asked = self._plan.settings.reference == "workload" and not otherwise
             if asked and here and there and (here.kind, here.hash) == (there.kind, there.hash):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
@@ -210,7 +228,7 @@ class EarlierMeasurements(BehaviourMeasurements):
                 told = f"the teacher was timed on another machine or otherwise ({differ})"
                 if "threads" in otherwise:
                     told += "; state the same --modelbench-threads in both sessions"
-                if self.gate.kpi.probe == "timing" and not otherwise:
+                if self._gate.kpi.probe.interleaved and not otherwise:
                     told += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=told)
         relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
@@ -222,7 +240,7 @@ class EarlierMeasurements(BehaviourMeasurements):
         )
 
     def _against_baseline(self, own: Iterator[Evidence]) -> Iterator[Evidence]:
-        baseline, plan, gate = self.session.baseline, self.plan, self.gate
+        baseline, plan, gate = self._asking.bench.baseline, self._plan, self._gate
         found: Entry | str = NO_BASELINE
         if baseline is not None:
             found = baseline.find(gate.kpi.name, plan.student, gate.told_options, plan.nodeid)
@@ -231,8 +249,8 @@ class EarlierMeasurements(BehaviourMeasurements):
                 yield replace(look, no_baseline=str(found))
                 continue
             both = replace(look, baseline=found.reading, notes=(*look.notes, *_doubts(found, look, baseline)))
-            samples = self.session.data_notes.get(plan.suite, {})
-            form = self.data().form() if gate.kpi.of_inputs else None
+            samples = self._notes.data.get(plan.suite, {})
+            form = self._asking.data().form() if gate.kpi.of_inputs else None
             worse = worse_than(
                 Measured(reading=look.student, reference=look.reference, data=samples.get("hash"), form=form),
                 found,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.gate_results import judged, unjudged
+from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
 from pytest_modelbench.gates.gate import Gate
@@ -16,20 +17,8 @@ from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
 
-if TYPE_CHECKING:
-    from pytest_modelbench.bench.session import BenchSession, ItemPlan, Sources
-    from pytest_modelbench.bench.timings import GateMeasurements
-    from pytest_modelbench.settings import Settings
-
 ALONE: Mapping[str, str] = {"student": "teacher"}
 """The teacher stands in the student's place, and there is nothing that it is compared with."""
-
-
-def settings_that_count(settings: Settings) -> dict[str, Any]:
-    """Return the settings without which times cannot be compared; threads are those that torch uses."""
-    torch = sys.modules.get("torch")
-    threads = settings.threads if torch is None else int(torch.get_num_threads())
-    return {"device": settings.device, "threads": threads, "allocator": settings.allocator}
 
 
 class Recorder:
@@ -40,31 +29,26 @@ class Recorder:
         self._data: dict[str, int] = {}
         self._teacher = ""
 
-    def judge(
-        self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
-    ) -> tuple[GateResult, Judgement | None]:
+    def judge(self, asking: Asking) -> tuple[GateResult, Judgement | None]:
         """Measure the teacher for a gate and for the conditions of its limits.
 
         Raises:
             ModelbenchError: it cannot be measured.
         """
-        for condition in gate.recorded:
-            self._measured(session, plan, condition, sources)
-        return self._measured(session, plan, gate, sources)
+        for condition in asking.gate.recorded:
+            self._measured(asking.about(condition))
+        return self._measured(asking)
 
-    def _measured(
-        self, session: BenchSession, plan: ItemPlan, gate: Gate, sources: Sources
-    ) -> tuple[GateResult, Judgement | None]:
-        from pytest_modelbench.bench.timings import GateMeasurements
-
-        if gate.kpi.probe == "benchmark":
+    def _measured(self, asking: Asking) -> tuple[GateResult, Judgement | None]:
+        plan, gate = asking.plan, asking.gate
+        if gate.kpi.probe.own_rounds:
             raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
-        if gate.kpi.probe == "record" and "teacher" not in sources.recorded(gate.kpi.name):
+        if gate.kpi.probe.recorded and "teacher" not in asking.sources.recorded(gate.kpi.name):
             raise NotApplicable("the test records no value of the teacher")
-        taken = GateMeasurements(session, plan, gate, sources).acting(ALONE)
-        if gate.kpi.probe != "record":
-            self._refuse_another(session.hash_of(taken.model("student")))
-        data = self._data_of(taken) if gate.kpi.needs_data else None
+        taken = GateMeasurements(asking.acting(ALONE))
+        if not gate.kpi.probe.recorded:
+            self._refuse_another(asking.hash_of(taken.model("student")))
+        data = self._data_of(taken, gate) if gate.kpi.needs_data else None
         if gate.kpi.paired:
             if not gate.from_predictions:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
@@ -78,7 +62,7 @@ class Recorder:
             reading=found.evidence.student,
             reference=found.evidence.reference,
             settings=settings_that_count(plan.settings),
-            test=plan.test if gate.kpi.probe == "record" else "",
+            test=plan.test if gate.kpi.probe.recorded else "",
         )
         known = {one.known_by: at for at, one in enumerate(self.recorded.readings)}
         at = known.get(reading.known_by)
@@ -97,10 +81,10 @@ class Recorder:
                 "Record each in a separate session"
             )
 
-    def _data_of(self, taken: GateMeasurements) -> int:
+    def _data_of(self, taken: GateMeasurements, gate: Gate) -> int:
         """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
         data, outputs = taken.data(), None
-        if taken.gate.from_predictions:
+        if gate.from_predictions:
             outputs = taken.outputs("student")
             if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):
                 again = twice([str(one) for one in outputs.ids])

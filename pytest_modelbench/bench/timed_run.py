@@ -9,10 +9,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError, cause_of
@@ -27,9 +28,6 @@ from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.clustered import compare_medians
 from pytest_modelbench.stats.intervals import percentile_interval
 from pytest_modelbench.stats.sequential import spent_alpha
-
-if TYPE_CHECKING:
-    from pytest_modelbench.bench.session import ItemPlan
 
 BATCHES_IN_SWEEP = 2
 

@@ -1,133 +1,120 @@
-"""What one gate may ask for: every measurement is taken once for a session, and shared by all gates that need it."""
+"""Timed measurements as one gate may ask for them: as the models are, and compiled.
+
+Every measurement is taken once for a session, and shared by all gates that need it.
+"""
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 
-from pytest_modelbench.bench.before import EarlierMeasurements
-from pytest_modelbench.bench.costs import CostMeasurements, Limits
-from pytest_modelbench.bench.timed_run import TimedRun, timing_note
-from pytest_modelbench.gates.gate import Gate
-from pytest_modelbench.gates.sharing import Sharing
-from pytest_modelbench.kpis.speed.timing import calls_for_bound, seconds_for_bound
+from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.deciding import Deciding, GateLimits, SoFar
+from pytest_modelbench.bench.loaded import Timed
+from pytest_modelbench.bench.shelf import Job, Tell, Wire
+from pytest_modelbench.bench.timed_run import TimedRun, compile_models, timing_note
+from pytest_modelbench.bench.together import measured_together
+from pytest_modelbench.kpis.speed.timing import calls_for_bound
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.probes.timing.own_rounds import timing_of
 from pytest_modelbench.probes.timing.processes import TimingRequest
 from pytest_modelbench.probes.wire import pack_timing, unpack_timing
-from pytest_modelbench.reports.benchmark_json import benchmarks_of
 
-PATIENCE_WITH_HOPELESS = 0.2
+COMPILING_S = 600.0
+TIMING_WIRE = Wire(pack_timing, unpack_timing)
 
 
-class GateMeasurements(EarlierMeasurements):
-    """What a KPI of one gate may ask for (see `kpis.kpi.Measurements`)."""
+class Timings:
+    """The part of `kpis.kpi.Measurements` that is timed.
 
-    def growing(
-        self, gate: Gate, *, energy: EnergyMeasurement | None = None, compiled: TimingMeasurement | None = None
-    ) -> _Taken:
-        """Return the measurements of a gate with one in it that is not complete yet."""
-        return _Taken(self, gate=gate, energy=energy, compiled=compiled)
+    Args:
+        asking: the gate.
+        deciding: says when enough was timed.
+    """
+
+    def __init__(self, asking: Asking, deciding: Deciding) -> None:
+        self._asking = asking
+        self._deciding = deciding
+        self._shelf = asking.bench.shelf
 
     def timing(self) -> TimingMeasurement:
         """Share the measurement with the teacher, the previous student and the workload, all in the same rounds."""
-        if self.gate.kpi.probe == "benchmark":
-            return timing_of(self.sources.own_rounds(), self.gate.kpi.name, int(self.gate.options["batch_size"]))
-        if "teacher" in self.roles:
-            whole = copy.copy(self)
-            whole.roles = {role: actor for role, actor in self.roles.items() if role != "teacher"}
-            return whole.timing().against(self.roles["teacher"])
-        sharing = self.session.sharing(self.plan, self.gate)
-        if isinstance(self.session.child, TimingRequest):
-            return self._timed(sharing, {role: self.model(role) for role in self.session.child.models})
-        return self._together(sharing, functools.partial(self._timed, sharing), ("teacher", "previous", "workload"))
+        asking, gate, child = self._asking, self._asking.gate, self._asking.bench.child
+        if gate.kpi.probe.own_rounds:
+            return timing_of(asking.sources.own_rounds(), gate.kpi.name, int(gate.options["batch_size"]))
+        if "teacher" in asking.roles:
+            return Timings(asking.without("teacher"), self._deciding).timing().against(asking.roles["teacher"])
+        if isinstance(child, TimingRequest):
+            return self._timed({role: asking.model(role) for role in child.models})
+        return measured_together(asking, self._timed, ("teacher", "previous", "workload"))
 
-    def _timed(self, sharing: Sharing, models: Mapping[str, Model]) -> TimingMeasurement:
-        session, data, setup = self.session, self.data(), self.gate.setup
-        hashes = tuple(session.hash_of(model) for model in models.values())
-        plan, given = self.plan, self.plan.settings
-        key = ("timing", hashes, data.key, setup, plan.student, plan.home, given)  # whose limits it decides
+    def _timed(self, models: Mapping[str, Model]) -> TimingMeasurement:
+        asking, plan, setup = self._asking, self._asking.plan, self._asking.gate.setup
+        hashes = tuple(asking.hash_of(model) for model in models.values())
+        data, limits = asking.data(), self._deciding.limits_of(asking.sharing)  # before anything is timed
+        job = Job(
+            kind="timing",
+            same=(hashes, data.key, setup, plan.student, plan.home, plan.settings),  # whose limits it decides
+            run=(tuple(models), setup, plan.student, plan.home, plan.origin, plan.settings),
+            measure=functools.partial(self._measured, models, hashes, limits),
+            wire=TIMING_WIRE,
+            exclusive=True,
+            shown=f"timing {' and '.join(model.name for model in models.values())}, {setup}",
+        )
+        measurement = self._shelf.take(job)
+        if plan.settings.benchmark_json:
+            asking.bench.notes.timed[job.same] = Timed(
+                measurement=measurement, student=plan.student, suite=plan.suite, setup=str(setup)
+            )
+        return measurement
 
-        limits = self._limits_of(sharing)  # before anything is timed
+    def _measured(
+        self, models: Mapping[str, Model], hashes: tuple[str, ...], limits: GateLimits, tell: Tell
+    ) -> TimingMeasurement:
+        asking, setup, child = self._asking, self._asking.gate.setup, self._asking.bench.child
+        by_role, roles = dict(zip(models, hashes, strict=True)), set(models)
 
         def decided(measurement: TimingMeasurement) -> bool:
-            return all(self._decided(other, known, measurement, set(models)) for other, known in limits)
+            return self._deciding.timed(limits, measurement, roles)
 
-        def measure() -> TimingMeasurement:
-            told = f"timing {' and '.join(model.name for model in models.values())}, {setup}"
-            by_role = dict(zip(models, hashes, strict=True))
-            with self._shown(told) as progress:
-                run = TimedRun(models, self.draws(), setup, given, hashes=by_role, decided=decided, progress=progress)
-                if isinstance(session.child, TimingRequest):
-                    return run.in_child(session.child)
-                calls = max(calls_for_bound(self._question(other, "teacher" in models)) for other in sharing.gates)
-                fresh = functools.partial(session.in_fresh_process, plan.nodeid)
-                measurement = run.in_processes(fresh, calls) if setup.processes > 1 else run.here()
-            session.timings.append(timing_note(measurement, plan, setup))
-            return measurement
-
-        def taken() -> TimingMeasurement:
-            shared = ("timing", tuple(models), setup, plan.student, plan.home, plan.origin, given)
-            with session.exclusive():
-                measurement = session.handover.once(shared, measure, pack_timing, unpack_timing, alone=True)
-            if given.benchmark_json:
-                told = benchmarks_of(measurement, plan.student, plan.suite, str(setup))
-                session.benchmarks.update({one["fullname"]: one for one in told})
-            return measurement
-
-        return session.once(key, taken)
-
-    def _decided(
-        self,
-        gate: Gate,
-        limits: Limits,
-        measurement: TimingMeasurement,
-        roles: set[str],
-    ) -> bool:
-        if limits is None or not roles.issuperset(gate.others):
-            return True  # it is never decided here
-        question = self._question(gate, "teacher" in roles)
-        taken = _Taken(self, gate=gate, timing=measurement)
-        judgement = taken.judged(question, limits)
-        if not taken.worth_comparing_with(judgement.evidence):
-            return False
-        if not gate.limits:
-            return len(measurement.looks) > 1
-        budget_s = self.plan.settings.budget_s
-        hopeless = (
-            seconds_for_bound(question, measurement) > budget_s
-            and measurement.elapsed_s[-1] > budget_s * PATIENCE_WITH_HOPELESS
-            and all((limit.margin or 0) > 0 for limit in judgement.limits)  # else it may still be proven to fail
-        )
-        return judgement.decided or hopeless
-
-
-class _Taken(GateMeasurements):
-    """The measurements of a gate while one of them is still growing."""
-
-    def __init__(
-        self,
-        outer: CostMeasurements,
-        *,
-        gate: Gate | None = None,
-        timing: TimingMeasurement | None = None,
-        energy: EnergyMeasurement | None = None,
-        compiled: TimingMeasurement | None = None,
-    ) -> None:
-        super().__init__(outer.session, outer.plan, gate or outer.gate, outer.sources)
-        self.roles = outer.roles
-        self._timing, self._energy, self._compiled = timing, energy, compiled
-
-    def timing(self) -> TimingMeasurement:
-        if self._timing is None:
-            return super().timing()
-        return self._timing.against(self.roles.get("teacher", "teacher"))
-
-    def energy(self) -> EnergyMeasurement:
-        return self._energy if self._energy is not None else super().energy()
+        run = TimedRun(models, asking.draws(), setup, asking.settings, hashes=by_role, decided=decided, progress=tell)
+        if isinstance(child, TimingRequest):
+            return run.in_child(child)
+        gates, question = asking.sharing.gates, self._deciding.question
+        calls = max(calls_for_bound(question(other, with_teacher="teacher" in models)) for other in gates)
+        fresh = functools.partial(asking.bench.fresh, asking.plan.nodeid)
+        measurement = run.in_processes(fresh, calls) if setup.processes > 1 else run.here()
+        asking.bench.notes.timings.append(timing_note(measurement, asking.plan, setup))
+        return measurement
 
     def compiled_timing(self) -> TimingMeasurement:
-        return self._compiled if self._compiled is not None else super().compiled_timing()
+        """Return the student, compiled, timed against itself as it is."""
+        asking, plan, setup = self._asking, self._asking.plan, self._asking.gate.setup
+        student, data, given = asking.model("student"), asking.data(), asking.settings
+        limits = self._deciding.limits_of(asking.sharing)
+        job = Job(
+            kind="compiled",
+            same=(asking.hash_of(student), data.key, setup, plan.student, plan.home, given),
+            run=(student.name, setup, plan.student, plan.home, plan.origin, given),
+            measure=functools.partial(self._measured_compiled, student, limits),
+            wire=TIMING_WIRE,
+            exclusive=True,
+            shown=f"timing {student.name} compiled and as it is, {setup}",
+        )
+        return self._shelf.take(job)
+
+    def _measured_compiled(self, student: Model, limits: GateLimits, tell: Tell) -> TimingMeasurement:
+        asking, setup = self._asking, self._asking.gate.setup
+
+        def decided(measurement: TimingMeasurement) -> bool:
+            return self._deciding.settled(limits, SoFar(compiled=measurement), with_teacher=False)
+
+        with asking.watched(student.name, COMPILING_S):
+            batches = asking.draws().of(setup.batch_size or 1).copies()
+            compiled, seconds = compile_models({"student": student}, batches)
+        models = {**compiled, "teacher": student}
+        run = TimedRun(models, asking.draws(), setup, asking.settings, hashes={}, decided=decided, progress=tell)
+        measurement = run.here()
+        return replace(measurement, settings={**measurement.settings, "compile_s": seconds})

@@ -207,7 +207,7 @@ def _tensor_array(value: Any) -> npt.NDArray[Any]:
             tensor = tensor.float()
         array: npt.NDArray[Any] = tensor.cpu().resolve_conj().resolve_neg().numpy()
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ModelError(f"expected an array, found a tensor without numbers: {message_of(error)}") from error
+        raise ModelError(f"expected an array, found a tensor that is not one: {message_of(error)}") from error
     return array
 
 

@@ -143,7 +143,7 @@ class Gate:
     @property
     def needs_teacher(self) -> bool:
         """Whether the teacher itself must be loaded; a test that records values brings the teacher's along."""
-        return not self.by_contract and self._asks_teacher and self.kpi.probe != "record"
+        return not self.by_contract and self._asks_teacher and not self.kpi.probe.recorded
 
     @property
     def _asks_teacher(self) -> bool:
@@ -152,12 +152,12 @@ class Gate:
     @property
     def from_predictions(self) -> bool:
         """Whether the recorded outputs of a teacher are all that is needed of it."""
-        return self.kpi.probe in {"outputs", "predictions"} and "transform" not in self.options
+        return self.kpi.probe.one_pass and "transform" not in self.options
 
     @property
     def with_teacher(self) -> bool:
         """Whether the KPI's evidence itself has the teacher's value."""
-        if self.kpi.probe == "record":
+        if self.kpi.probe.recorded:
             return self.compares
         return self.needs_teacher or (self.by_contract and self.from_predictions and self._asks_teacher)
 

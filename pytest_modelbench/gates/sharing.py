@@ -63,4 +63,4 @@ class SharingIndex:
         return self._known.get(self._key(item, gate)) or Sharing.of([gate])
 
     def _key(self, item: Planned, gate: Gate) -> tuple[Any, ...]:
-        return item.student, item.home, item.settings, gate.kpi.probe, gate.setup
+        return item.student, item.home, item.settings, gate.kpi.probe.name, gate.setup

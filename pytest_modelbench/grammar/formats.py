@@ -36,7 +36,7 @@ def marked(text: str, provenance: str) -> str:
 def format_interval(low: float | None, high: float | None, unit: str) -> str:
     """Format an interval with its unit once; an end that the sample does not support is a question mark.
 
-    >>> format_interval(0.581, 0.64, "fraction"), format_interval(0.0004, math.inf, "s")
+    >>> format_interval(0.581, 0.64, "fraction"), format_interval(0.0004, float("inf"), "s")
     ('[58.1, 64]%', '[400, ?] µs')
     """
     if low is None or high is None:

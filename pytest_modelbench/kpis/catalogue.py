@@ -11,9 +11,10 @@ from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.kpis.accuracy import rows as quality
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
-from pytest_modelbench.kpis.kpi import UNBOUNDED, Kpi
+from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
+from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 CATALOGUE: Mapping[str, Kpi] = {
@@ -96,8 +97,8 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         definition="recorded by the test" if metric is None else f"{name_of(metric)}(targets, predictions)",
         method="kpi.record() in the test's body" if metric is None else "paired bootstrap by sample",
         source="the test suite",
-        probe="record" if metric is None else "predictions",
-        derive="accuracy.metrics:recorded" if metric is None else "accuracy.metrics:own_metric",
+        probe=RECORD if metric is None else PREDICTIONS,
+        derive=f"{ROOM}.accuracy.metrics:{'recorded' if metric is None else 'own_metric'}",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
         options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
     from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.kinds import Measurement, ProbeKind
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
     from pytest_modelbench.results import Evidence
     from pytest_modelbench.stats.cells import IntArray
@@ -27,19 +28,38 @@ if TYPE_CHECKING:
 SHARE = (0.0, 100.0)
 NONNEGATIVE = (0.0, math.inf)
 UNBOUNDED = (-math.inf, math.inf)
+MEDIAN = 0.5
+ROOM = "pytest_modelbench.kpis"
+"""Where the functions are that derive our own KPIs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kpi:
     """A named quantity.
 
-    `probe` is what it is derived from: `timing`, `outputs` (raw), `predictions` (outputs with their meaning),
-    `stability`, `parameters`, `artefact`, `launch` (a fresh process), `flops`, `energy`, `profile`, `compiled`,
-    `benchmark` (what pytest-benchmark timed in the test's body), or `record` (what the body recorded). `derive`
-    names the function that does it, as `module:function`, so that nothing heavy loads before a value is asked
-    for. `bounds` are the least and the greatest value. `options` are the measurement options of a gate with their
-    defaults. `paired` KPIs are defined on both models, `alone` ones take no limit that compares with the teacher.
-    `metric` is what the user provided for a custom KPI.
+    Attributes:
+        name: what a gate writes.
+        pillar: the group of the table that it is in.
+        unit: of its values; "" for plain numbers.
+        better: "higher" or "lower".
+        definition: what it is, in one phrase.
+        method: how it is measured, and its interval.
+        source: where the definition comes from.
+        probe: the kind of measurement that it is derived from.
+        derive: the function that derives it, as `module:function`, so that nothing heavy loads before a value is
+            asked for. It gets a `Question` and `Measurements`, and yields one piece of `Evidence` for each look.
+        statistic: which one it is, where the function derives several.
+        bounds: the least and the greatest value.
+        options: the measurement options of a gate, with their defaults.
+        paired: whether it is only defined on both models.
+        alone: whether it takes no limit that compares with the teacher.
+        report_only: whether it takes no limit.
+        per_sample: whether it needs one label per sample: it fits no regression and no several labels.
+        quantile: which quantile of the timed calls it is, from 0 to 1; None for other KPIs.
+        from_rounds: whether the rounds that pytest-benchmark times can give it.
+        depends_on_machine: whether its value depends on the machine, where that differs from its kind's.
+        needs_grid: whether it needs the carbon intensity of a grid.
+        metric: what the user provided for a custom KPI.
     """
 
     name: str
@@ -49,39 +69,50 @@ class Kpi:
     definition: str
     method: str
     source: str
-    probe: str
+    probe: ProbeKind[Any]
     derive: str
+    statistic: str = ""
     bounds: tuple[float, float] = NONNEGATIVE
     options: Mapping[str, Any] = field(default_factory=dict)
     paired: bool = False
     alone: bool = False
     report_only: bool = False
+    per_sample: bool = False
+    quantile: float | None = None
+    from_rounds: bool = False
+    depends_on_machine: bool | None = None
+    needs_grid: bool = False
     metric: Any = None
 
     @property
     def timed(self) -> bool:
-        """Whether the KPI comes from a timed measurement, which needs the machine for itself."""
-        return self.probe in {"timing", "compiled"}
+        """Whether the KPI comes from a timed measurement, whose looks its limits decide."""
+        return self.probe.timed
 
     @property
     def of_machine(self) -> bool:
         """Whether the value depends on the machine, so that only ratios can be compared across sessions."""
-        return self.probe in {"timing", "energy", "benchmark"} or self.name == "cold_start"
+        return self.probe.of_machine if self.depends_on_machine is None else self.depends_on_machine
 
     @property
     def of_samples(self) -> bool:
         """Whether the value depends on which samples are evaluated."""
-        return self.probe in {"outputs", "predictions", "stability", "record"}
+        return self.probe.of_samples
 
     @property
     def of_inputs(self) -> bool:
         """Whether the value depends on the size of the inputs (cost KPIs)."""
-        return self.probe in {"timing", "compiled", "energy", "launch", "flops", "profile"}
+        return self.probe.of_inputs
 
     @property
     def needs_data(self) -> bool:
         """Whether evaluation data are read."""
-        return self.probe not in {"parameters", "artefact", "record", "benchmark"}
+        return self.probe.needs_data
+
+    @property
+    def tail(self) -> bool:
+        """Whether it is about rare slow calls, so that no call may be left out."""
+        return self.quantile is not None and self.quantile != MEDIAN
 
 
 class Measurements(Protocol):
@@ -92,6 +123,9 @@ class Measurements(Protocol):
 
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
+
+    def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
+        """Return a model's measurement of a kind; one of several models in the same rounds is returned whole."""
 
     def data(self) -> EvalData:
         """Return the evaluation data."""
@@ -191,7 +225,7 @@ class Question:
 def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Derive a KPI: one piece of evidence for each look at the data, in order."""
     module, _, name = question.kpi.derive.partition(":")
-    derive = getattr(importlib.import_module(f"pytest_modelbench.kpis.{module}"), name)
+    derive = getattr(importlib.import_module(module), name)
     found = cast("Iterator[Evidence]", derive(question, measurements))
     return (_within_bounds(question.kpi, evidence) for evidence in found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import time
 import weakref
@@ -10,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pytest_modelbench.data.arrays import shapes
 from pytest_modelbench.errors import ModelError, NotApplicable, message_of
@@ -106,6 +107,14 @@ class Model(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.serial = next(_serial)
+
+    def named(self, name: str) -> Self:
+        """Return this model under another name; what it runs and its serial are shared."""
+        if name == self.name:
+            return self
+        other = copy.copy(self)
+        other.name = name
+        return other
 
     @abstractmethod
     def bind(self, inputs: Any) -> Callable[[], Any]:

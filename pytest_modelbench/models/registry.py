@@ -44,7 +44,9 @@ _CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.mode
 
 
 def adapt(candidate: Any, loading: Loading) -> Model:
-    """Wrap an object of the user's into the adapter that fits it; a `Model` only gets its name.
+    """Wrap an object of the user's into the adapter that fits it; a `Model` is copied, and the copy gets the name.
+
+    The copy is shallow: it runs the same model. One object may so be both teacher and student, each by its name.
 
     Args:
         candidate: a module, estimator, callable, `Model`, or the path of a saved model.
@@ -55,8 +57,7 @@ def adapt(candidate: Any, loading: Loading) -> Model:
     """
     name = loading.name
     if isinstance(candidate, Model):
-        candidate.name = name
-        return candidate
+        return candidate.named(name)
     if isinstance(candidate, str | Path):
         candidate = SavedModel(str(candidate))
     if isinstance(candidate, SavedModel):

@@ -31,11 +31,10 @@ from pytest_modelbench.plugin.stash import (
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates.gate import Gate
+    from pytest_modelbench.probes.kinds import ProbeKind
     from pytest_modelbench.settings import Settings
     from pytest_modelbench.store.baseline import Baseline
 
-ENERGY_ROUNDS_IN_WINDOWS = 8
-"""Three rounds of two models and the idle machine, in windows."""
 LATE = (
     "the kpi marker does not belong to a test function, or was added after collection. "
     "Write it above the function, the class, or as pytestmark in the module"
@@ -139,10 +138,10 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
     """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
     seen: set[str] = set()
     for item in items:
-        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.timed or gate.kpi.probe == "energy"]
+        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.probe.exclusive]
         setups = {(gate.kpi.probe, gate.setup) for gate in gates}
         given = _timeout_of(item) if setups else None
-        most = sum(_longest_s(probe, item.stash[SETTINGS]) for probe, _ in setups)
+        most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, _ in setups)
         if given is None or given > most or (place := place_of(item)) in seen:
             continue
         seen.add(place)
@@ -153,10 +152,9 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
         )
 
 
-def _longest_s(probe: str, settings: Settings) -> float:
+def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:
     """Return what a measurement may take; the first rounds of energy are taken whatever the budget is."""
-    rounds_s = ENERGY_ROUNDS_IN_WINDOWS * settings.energy_window_s if probe == "energy" else 0.0
-    return max(settings.budget_s, rounds_s)
+    return max(settings.budget_s, kind.least_windows * settings.energy_window_s)
 
 
 def _workers(config: pytest.Config) -> int:
@@ -222,11 +220,11 @@ def _gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str) -
     folder = item.path.parent
     gate = read_gate(mark.args, mark.kwargs, own.confidence, source)
     gate = _with_located_transform(_with_located_metric(gate, folder), folder)
-    if gate.kpi.name == "carbon_per_1m":
+    if gate.kpi.needs_grid:
         from pytest_modelbench.probes.cost.carbon import grid
 
         grid(own.country, own.grid_intensity)
-    if gate.kpi.probe == "record" and source != "marker":
+    if gate.kpi.probe.recorded and source != "marker":
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: a custom KPI in this file needs metric=, because there is no test "
             'to record it. Write metric = "module:function"'
@@ -243,7 +241,7 @@ def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
     asks = "benchmark" in getattr(item, "fixturenames", ()) and item.config.pluginmanager.hasplugin("benchmark")
     if not asks or not gate.kpi.timed:
         return gate
-    if not gate.kpi.name.startswith("latency_") or gate.kpi.name == "latency_per_sample":
+    if not gate.kpi.from_rounds:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
             "latency_p50 and other percentiles. Take one of these, or remove the fixture benchmark"
@@ -254,7 +252,9 @@ def benchmarked(gate: Gate, item: pytest.Item) -> Gate:
             f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
             "function alone. Write '<= 120 ms', or remove the fixture benchmark"
         )
-    return replace(gate, kpi=replace(gate.kpi, probe="benchmark"))
+    from pytest_modelbench.probes.kinds import BENCHMARK
+
+    return replace(gate, kpi=replace(gate.kpi, probe=BENCHMARK))
 
 
 def _with_located_transform(gate: Gate, folder: Path) -> Gate:

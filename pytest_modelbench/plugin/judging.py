@@ -30,7 +30,7 @@ from pytest_modelbench.plugin.kpi_access import plan_of, resolve, settings_of
 from pytest_modelbench.plugin.outcomes import VerdictFailure, conclude, properties, without_our_frames
 from pytest_modelbench.plugin.process_guard import ExitGuard, termination_as_interrupt
 from pytest_modelbench.plugin.progress import ProgressLine
-from pytest_modelbench.plugin.report_files import ReportFiles, mistakes_in
+from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_name, mistakes_in
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.plugin.stash import CASE, GATES, LABEL, MISTAKES
 from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
@@ -194,7 +194,7 @@ class Judging:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave the test's body out in a process that only measures."""
-        records = any(gate.kpi.probe == "record" for gate in plan_of(pyfuncitem).gates)
+        records = any(gate.kpi.probe.recorded for gate in plan_of(pyfuncitem).gates)
         return True if self.child is not None or (self.session.recorder is not None and not records) else None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -298,7 +298,7 @@ class Judging:
             "collected": list(self.record.gates.values()) if self.worker is not None else [],
             "models": models,
             "timings": self.session.timings,
-            "benchmarks": self.session.benchmarks,
+            "benchmarks": benchmarks_by_name(self.session.timed.values()) if final else {},
             "data": self.session.data_notes,
             "baseline": self.session.baseline.told() if self.session.baseline is not None else None,
             "contract": self.session.contract.told_briefly() if self.session.contract is not None else None,

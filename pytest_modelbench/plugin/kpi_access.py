@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.bench.session import BenchSession, ItemPlan, Judged
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession, Judged
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import (
@@ -213,8 +214,8 @@ class KpiAccess:
             UsageMistake: the KPI is not one that is recorded, or a value is no finite number.
         """
         __tracebackhide__ = True
-        gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe == "record"] or self._gates())
-        if gate.kpi.probe != "record":
+        gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe.recorded] or self._gates())
+        if not gate.kpi.probe.recorded:
             raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give the custom KPI another name")
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
@@ -244,7 +245,7 @@ class KpiAccess:
     def _evidence(self, wanted: str) -> tuple[str, Judgement]:
         __tracebackhide__ = True
         gate = self._one_gate(self._gates())
-        if gate.kpi.probe == "record" and gate.kpi.name not in self._recorded:
+        if gate.kpi.probe.recorded and gate.kpi.name not in self._recorded:
             raise UsageMistake(f"kpi.{wanted} of {gate.kpi.name} was read before kpi.record(...)")
         result, judgement = self.judge(gate)
         if judgement is None:
@@ -263,7 +264,8 @@ class KpiAccess:
         asked = [
             gate
             for gate in self._gates()
-            if child is None or (child.kind == gate.kpi.probe == "timing" and str(gate.setup) == child.setup)
+            if child is None
+            or (gate.kpi.probe.interleaved and child.kind == gate.kpi.probe.name and str(gate.setup) == child.setup)
         ]
         return [self.judge(gate)[0] for gate in asked]
 

@@ -56,11 +56,11 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
         baseline: the earlier report, if one is given.
     """
     kpi = gate.kpi
-    if kpi.probe == "benchmark":
+    if kpi.probe.own_rounds:
         return gate  # it timed one function, and nothing beside it
     if settings.record_contract:
         conditions = tuple(replace(one, limits=()) for one in gate.conditions)
-        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe == "timing", recorded=conditions)
+        return replace(gate, limits=(), shows_teacher=False, workload=kpi.probe.interleaved, recorded=conditions)
     gate = replace(gate, by_contract=settings.contract is not None)
     judgeable = not kpi.report_only and kpi.unit != "tier"
     if settings.fail_on_regression and judgeable and not gate.regresses:
@@ -72,7 +72,7 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     gate = replace(gate, previous=gate.regresses and defined_for(item, "previous_model", settings))
     compares = gate.regresses and baseline is not None and not gate.previous
     if gate.by_contract and settings.reference == "workload":
-        return replace(gate, workload=kpi.probe == "timing")
+        return replace(gate, workload=kpi.probe.interleaved)
     if not kpi.of_machine or not (compares or settings.save_baseline):
         return gate
     teacher = defined_for(item, "teacher_model", settings) and not gate.by_contract
@@ -80,7 +80,7 @@ def with_earlier(gate: Gate, item: pytest.Item, settings: Settings, baseline: Ba
     if kind is None and compares and baseline is not None:
         found = baseline.find(kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
         kind = found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
-    if kpi.probe == "timing" and (kind == "workload" or (kind is None and not teacher)):
+    if kpi.probe.interleaved and (kind == "workload" or (kind is None and not teacher)):
         return replace(gate, workload=True)
     return replace(gate, shows_teacher=teacher)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_modelbench.bench.loaded import Timed
 from pytest_modelbench.bench.recording import Recorder
 from pytest_modelbench.probes.machine import environment
-from pytest_modelbench.reports.benchmark_json import benchmark_json
+from pytest_modelbench.reports.benchmark_json import benchmark_json, benchmarks_of
 from pytest_modelbench.reports.json_report import write_report
 from pytest_modelbench.reports.record import Record
 from pytest_modelbench.settings import Settings
@@ -72,6 +73,12 @@ def _amiss(one: Wanted) -> str | None:
     if one.given.endswith(("/", os.sep)):
         return f"it is a folder. Write the path of a file in it, such as {one.given}report.json"
     return why_not(one.path, one.what, one.ours)
+
+
+def benchmarks_by_name(timed: Iterable[Timed]) -> dict[str, dict[str, Any]]:
+    """Return the benchmarks of timed measurements by their full names, as JSON types."""
+    made = [one for of in timed for one in benchmarks_of(of.measurement, of.student, of.suite, of.setup)]
+    return {one["fullname"]: one for one in made}
 
 
 class ReportFiles:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_modelbench.bench.session import BenchSession, ItemPlan
+    from pytest_modelbench.bench.asking import ItemPlan
+    from pytest_modelbench.bench.session import BenchSession
     from pytest_modelbench.gates.gate import Gate
     from pytest_modelbench.models.named import NamedSpec
     from pytest_modelbench.plugin.judging import Judging

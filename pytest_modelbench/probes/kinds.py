@@ -5,13 +5,15 @@ A KPI's row names its kind. Nobody compares names: what a kind implies is a fiel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from pytest_modelbench.models.base import Artefact, ParameterCount
+    from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.models.base import Artefact, Model, ParameterCount
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
@@ -22,6 +24,29 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taking:
+    """Everything that the `take` function of a kind may use to measure one model.
+
+    Attributes:
+        model: the model to measure.
+        data: the evaluation data; None where the kind says `needs_data=False`.
+        options: the gate's measurement options by name.
+        seed: for everything that is chosen at random.
+        budget_s: the longest that a timed measurement may take, in seconds.
+        device: where the model was asked to run, such as "cuda"; None for wherever it is.
+        beat: call it after each call of the model that returned: one that never returns is interrupted.
+    """
+
+    model: Model
+    data: EvalData | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    budget_s: float = 60.0
+    device: str | None = None
+    beat: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +61,19 @@ class ProbeKind(Generic[Measurement]):
         of_machine: whether its values depend on the machine, so that only ratios are compared across sessions.
         of_samples: whether its values depend on which samples are evaluated.
         of_inputs: whether its values depend on the size of the inputs.
-        by_test: whether the body of the test provides it, not the bench.
+        interleaved: whether the teacher, the previous student and the reference workload are measured in the same
+            rounds as the student.
+        own_rounds: whether pytest-benchmark times it in the body of the test.
+        recorded: whether the body of the test records it.
         one_pass: whether it is taken from the one forward pass over the evaluation data.
+        counted: whether it is counted or recorded, at no cost that the plan would state.
+        least_windows: how many windows of energy are taken whatever the budget is.
+        apart: what the plan says of a measurement with passes or processes of its own; "" for the others.
+        take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
+            measurement. Empty for the kinds that the bench takes in a way of its own.
+        pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
+            that the workers of a parallel run can share it. Empty: each worker measures for itself.
+        unpack: the reverse of `pack`, as "module:function".
     """
 
     name: str
@@ -47,8 +83,16 @@ class ProbeKind(Generic[Measurement]):
     of_machine: bool = False
     of_samples: bool = False
     of_inputs: bool = False
-    by_test: bool = False
+    interleaved: bool = False
+    own_rounds: bool = False
+    recorded: bool = False
     one_pass: bool = False
+    counted: bool = False
+    least_windows: int = 0
+    apart: str = ""
+    take: str = ""
+    pack: str = ""
+    unpack: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -57,15 +101,26 @@ class ProbeKind(Generic[Measurement]):
 OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True)
 PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True)
 STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True)
-PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=False)
-ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False)
-LAUNCH: ProbeKind[Launch] = ProbeKind(name="launch", of_inputs=True)
-FLOPS: ProbeKind[FlopCount] = ProbeKind(name="flops", of_inputs=True)
-PROFILE: ProbeKind[Sequence[Profile]] = ProbeKind(name="profile", of_inputs=True)
-ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(name="energy", exclusive=True, of_machine=True, of_inputs=True)
+PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=False, counted=True)
+ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False, counted=True)
+LAUNCH: ProbeKind[Launch] = ProbeKind(name="launch", of_inputs=True, apart="fresh processes, some seconds each")
+FLOPS: ProbeKind[FlopCount] = ProbeKind(name="flops", of_inputs=True, apart="one call")
+PROFILE: ProbeKind[Sequence[Profile]] = ProbeKind(name="profile", of_inputs=True, apart="some calls")
+ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
+    name="energy",
+    exclusive=True,
+    least_windows=8,
+    of_machine=True,
+    of_inputs=True,
+    apart="three windows for each model, and idle ones",
+)
 TIMING: ProbeKind[TimingMeasurement] = ProbeKind(
-    name="timing", timed=True, exclusive=True, of_machine=True, of_inputs=True
+    name="timing", timed=True, interleaved=True, exclusive=True, of_machine=True, of_inputs=True
 )
 COMPILED: ProbeKind[TimingMeasurement] = ProbeKind(name="compiled", timed=True, exclusive=True, of_inputs=True)
-BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(name="benchmark", needs_data=False, of_machine=True, by_test=True)
-RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(name="record", needs_data=False, of_samples=True, by_test=True)
+BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(
+    name="benchmark", needs_data=False, of_machine=True, own_rounds=True
+)
+RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
+    name="record", needs_data=False, of_samples=True, recorded=True, counted=True
+)

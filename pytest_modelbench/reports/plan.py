@@ -10,9 +10,7 @@ from typing import Any, Protocol
 from pytest_modelbench.gates.gate import Gate
 from pytest_modelbench.gates.sharing import Planned as Shared
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.speed.rows import PERCENTILES
-
-PASSES = frozenset({"outputs", "predictions"})
+from pytest_modelbench.probes.kinds import ProbeKind
 
 
 class Planned(Shared, Protocol):
@@ -51,7 +49,7 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
         return ["no gate is selected, so nothing would be measured"]
     timed = list(_timed(items, known))
     passes = list(_passes(items))
-    counted = sorted({f"{item.student}: {gate.kpi.name}" for item, gate in gates if gate.kpi.probe in _COUNTED})
+    counted = sorted({f"{item.student}: {gate.kpi.name}" for item, gate in gates if gate.kpi.probe.counted})
     most, last = sum(one.budget_s for one in timed), [one.last_s for one in timed if one.last_s is not None]
     needs = f"{len(timed)} timed measurements, {len(passes)} forward passes, at most {most:,.0f} s of timing"
     if last:
@@ -64,15 +62,6 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
         *(f"pass     {told}" for told in passes),
         *(f"counted  {told}" for told in counted),
     ]
-
-
-_APART = {
-    "launch": "fresh processes, some seconds each",
-    "energy": "three windows for each model, and idle ones",
-    "flops": "one call",
-    "profile": "some calls",
-}
-_COUNTED = frozenset({"parameters", "artefact", "record"})
 
 
 def _all_gates(item: Planned) -> list[Gate]:
@@ -103,7 +92,7 @@ class _Timed:
         from pytest_modelbench.stats.sequential import spent_alpha
 
         for gate in self.gates:
-            quantile = PERCENTILES.get(gate.kpi.name.removeprefix("latency_p"))
+            quantile = gate.kpi.quantile
             if quantile is None:
                 continue
             calls = needed_values(quantile, spent_alpha(gate.question(with_teacher=False, seed=0).alpha, 1))
@@ -133,21 +122,21 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
             told=f"{models}, {first.setup}: {names}",
             budget_s=item.settings.budget_s,
             gates=list({gate.kpi.name: gate for gate in gates}.values()),
-            last=known.get(name, {}) if first.kpi.probe == "timing" else {},
+            last=known.get(name, {}) if first.kpi.probe.interleaved else {},
         )
 
 
 def _apart(items: Sequence[Planned]) -> Iterator[str]:
     """Yield what has passes or processes of its own: launches, energy, operations, profiles."""
-    groups: dict[tuple[str, str, tuple[str, ...]], list[Gate]] = {}
+    groups: dict[tuple[ProbeKind[Any], str, tuple[str, ...]], list[Gate]] = {}
     for item in items:
         for gate in _all_gates(item):
-            if gate.kpi.probe in _APART:
+            if gate.kpi.probe.apart:
                 groups.setdefault((gate.kpi.probe, item.student, item.home), []).append(gate)
     for (probe, student, _), gates in groups.items():
         models = _together(student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
-        yield f"{probe:8} {models}: {names} ({_APART[probe]})"
+        yield f"{probe.name:8} {models}: {names} ({probe.apart})"
 
 
 def _together(student: str, gates: Sequence[Gate]) -> str:
@@ -163,7 +152,7 @@ def _passes(items: Sequence[Planned]) -> Iterator[str]:
     groups: dict[tuple[str, tuple[str, ...], object, str], list[str]] = {}
     for item in items:
         for gate in _all_gates(item):
-            if gate.kpi.probe not in PASSES:
+            if not gate.kpi.probe.one_pass:
                 continue
             shared = (item.home[0], item.home[2])
             others = [(role, shared) for role in gate.others if role != "workload"]

@@ -59,4 +59,4 @@ def test_catalogue_is_complete(kpi: object) -> None:
     assert kpi.source
     assert kpi.better in {"higher", "lower"}
     module, _, name = kpi.derive.partition(":")
-    assert callable(getattr(importlib.import_module(f"pytest_modelbench.kpis.{module}"), name))
+    assert callable(getattr(importlib.import_module(module), name))

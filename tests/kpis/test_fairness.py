@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score, mean_absolute_error
 from tables import FixedSources, evidence
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.kpis.fairness import rates as derive_fairness

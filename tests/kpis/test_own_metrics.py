@@ -15,7 +15,8 @@ from suites import Judge
 from tables import GUESS, STUDENT, TARGETS, FixedSources, evidence
 
 from pytest_modelbench import EvalData, MeasurementError
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.settings import Settings
 

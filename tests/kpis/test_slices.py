@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tables import FixedSources, evidence
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.bench.session import BenchSession, ItemPlan
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.gate import read_gate
 from pytest_modelbench.settings import Settings

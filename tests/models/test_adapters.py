@@ -200,3 +200,14 @@ def test_factory_that_needs_arguments(tmp_path: Path) -> None:
         build(locate(NamedSpec(spec="shop.py:load"), tmp_path))
     with pytest.raises(UsageMistake, match="no module 'nowhere'"):
         locate(NamedSpec(spec="nowhere:load"), tmp_path)
+
+
+def test_one_object_for_both_roles() -> None:
+    """A user's `Model` keeps its own name; each role has a name of its own, and both run the same model."""
+    mine = FakeModel(name="mine")
+    teacher, student = (adapt(mine, Loading(name=role)) for role in ("teacher", "student"))
+    assert (mine.name, teacher.name, student.name) == ("mine", "teacher", "student")
+    teacher([1])
+    student([1])
+    assert mine.calls == 2
+    assert teacher.fingerprint() == student.fingerprint()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
+from pytest_modelbench.probes.kinds import PREDICTIONS
 
 _FORWARD = "one forward pass over the evaluation data"
 _BOOTSTRAP = f"{_FORWARD}; paired bootstrap by sample"
@@ -25,8 +26,9 @@ def _scored(name: str, unit: str, better: str, definition: str, source: str, bou
         definition=definition,
         method=_DELONG if name == "roc_auc" else _BOOTSTRAP,
         source=source,
-        probe="predictions",
-        derive="accuracy.auc:roc_auc" if name == "roc_auc" else "accuracy.sums:summed",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.accuracy.auc:roc_auc" if name == "roc_auc" else f"{ROOM}.accuracy.sums:summed",
+        statistic=name,
         bounds=bounds,
         options={**({"average": "macro"} if name in _AVERAGED else {}), **_JUDGED},
     )
@@ -43,8 +45,9 @@ def _accuracy(k: int) -> Kpi:
         method=_TANGO,
         source="sklearn.metrics." + ("accuracy_score" if k == 1 else "top_k_accuracy_score")
         + "; Tango, Stat. Med. 17:891 (1998)",
-        probe="predictions",
-        derive=f"accuracy.shares:top{k}_accuracy",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.accuracy.shares:top{k}_accuracy",
+        per_sample=True,
         bounds=SHARE,
         options=_JUDGED,
     )  # fmt: skip
@@ -59,8 +62,9 @@ def _pair(name: str, better: str, definition: str, source: str) -> Kpi:
         definition=definition,
         method=f"{_FORWARD} of each model; Wilson interval",
         source=source,
-        probe="predictions",
-        derive=f"{'fidelity.distances' if name == 'churn_among_wrong' else 'accuracy.shares'}:{name}",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.{'fidelity.distances' if name == 'churn_among_wrong' else 'accuracy.shares'}:{name}",
+        per_sample=True,
         bounds=SHARE,
         options={"confidence": None} if name == "agreement" else _JUDGED,
         paired=True,
@@ -76,8 +80,9 @@ def _divergence(suffix: str, what: str) -> Kpi:
         definition=f"{what} over samples of the divergence of the student's probabilities from the teacher's",
         method=f"{_FORWARD} of each model, log-softmax in float32",
         source="Kullback and Leibler, Annals of Mathematical Statistics 22:79 (1951)",
-        probe="predictions",
-        derive=f"fidelity.distances:kl_divergence{suffix}",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.fidelity.distances:kl_divergence{suffix}",
+        per_sample=True,
         options={} if suffix == "_max" else {"confidence": None},  # no sample bounds the largest of others
         paired=True,
     )
@@ -92,8 +97,9 @@ def _drop(name: str, derive: str, definition: str, options: dict[str, Any]) -> K
         definition=definition,
         method=f"{_FORWARD} of each model; Tango's intervals at a common error",
         source="Tango, Stat. Med. 17:891 (1998); Holm, Scand. J. Stat. 6:65 (1979)",
-        probe="predictions",
+        probe=PREDICTIONS,
         derive=derive,
+        per_sample=True,
         bounds=(-100.0, 100.0),
         options={"min_n": 20, **options, **_JUDGED},
         paired=True,
@@ -173,19 +179,19 @@ KPIS = (
         "bins of confidence, weighted by their samples",
         method=f"{_BOOTSTRAP}, bounded for bins of either sign",
         source="Guo et al., On Calibration of Modern Neural Networks (2017)",
-        probe="predictions",
-        derive="accuracy.calibration:ece",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.accuracy.calibration:ece",
         bounds=SHARE,
         options=_JUDGED,
     ),
-    _drop("class_drop", "accuracy.slices:class_drop", "largest drop of a class's recall", {}),
+    _drop("class_drop", f"{ROOM}.accuracy.slices:class_drop", "largest drop of a class's recall", {}),
     _drop(
-        "slice_drop", "accuracy.slices:slice_drop", "largest drop of accuracy in a named slice of the data",
+        "slice_drop", f"{ROOM}.accuracy.slices:slice_drop", "largest drop of accuracy in a named slice of the data",
         {"missing": None, "bins": None},
     ),
     _drop(
-        "weak_slice_drop", "accuracy.weak_slice:weak_slice_drop", "drop of accuracy in the slice of the inputs that "
-        "a shallow tree finds to be lost most, on samples that the search has not seen", {"depth": 3},
+        "weak_slice_drop", f"{ROOM}.accuracy.weak_slice:weak_slice_drop", "drop of accuracy in the slice of the "
+        "inputs that a shallow tree finds to be lost most, on samples that the search has not seen", {"depth": 3},
     ),
     Kpi(
         name="mcnemar_p",
@@ -195,8 +201,9 @@ KPIS = (
         definition="exact two-sided p of McNemar's test; for the report only, a large p proves no parity",
         method="binomial on the discordant pairs (scipy.stats.binomtest); 1 when there are none",
         source="McNemar, Psychometrika 12:153 (1947)",
-        probe="predictions",
-        derive="accuracy.shares:mcnemar",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.accuracy.shares:mcnemar",
+        per_sample=True,
         bounds=(0.0, 1.0),
         paired=True,
         report_only=True,

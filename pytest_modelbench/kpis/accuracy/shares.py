@@ -241,8 +241,7 @@ def judged_predictions(
         raise DoesNotFit(f"{question.kpi.name} needs targets, and the evaluation data have none")
     if not targets and predictions.task == "regression":
         raise DoesNotFit(f"{question.kpi.name} compares labels, and the task is regression")
-    per_sample = question.kpi.derive.startswith(("accuracy.shares", "accuracy.slices", "accuracy.weak", "fidelity."))
-    if per_sample and predictions.task in {"regression", "multilabel"}:
+    if question.kpi.per_sample and predictions.task in {"regression", "multilabel"}:
         raise DoesNotFit(
             f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
             "Write EvalData(..., task='multiclass') if that is wrong"

@@ -26,14 +26,14 @@ Read = Callable[[Predictions, slice], Parts]
 def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read one of the metrics that sums give."""
     student = measurements.predictions("student")
-    regression = question.kpi.name in REGRESSION
+    regression = question.kpi.statistic in REGRESSION
     if regression is not (student.task == "regression"):
         wanted = "regression" if regression else "classification"
         raise DoesNotFit(
             f"{question.kpi.name} is for {wanted}, and the task is {student.task}. Write EvalData(..., "
             f"task='{'regression' if regression else 'multiclass'}') if that is wrong"
         )
-    if question.kpi.name == "balanced_accuracy" and student.task == "multilabel":
+    if question.kpi.statistic == "balanced_accuracy" and student.task == "multilabel":
         raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
     models = judged_models(question, measurements)
     average = question.options.get("average")
@@ -51,13 +51,13 @@ def judged_models(question: Question, measurements: Measurements, both: bool = F
 
 
 def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive:
-    name, student = question.kpi.name, models["student"]
-    if name in REGRESSION:
-        return _errors(name, student)
-    if name in {"log_loss", "brier"}:
+    statistic, student = question.kpi.statistic, models["student"]
+    if statistic in REGRESSION:
+        return _errors(statistic, student)
+    if statistic in {"log_loss", "brier"}:
         return _mean_loss(question)
     classes = known_classes(models)
-    value = _balanced if name == "balanced_accuracy" else _averaged(question, student, classes)
+    value = _balanced if statistic == "balanced_accuracy" else _averaged(question, student, classes)
     return Additive(parts=_class_counts(classes), value=value)
 
 
@@ -68,7 +68,7 @@ def targets_of(predictions: Predictions) -> Array:
     return predictions.targets
 
 
-def _errors(name: str, student: Predictions) -> Additive:
+def _errors(statistic: str, student: Predictions) -> Additive:
     """Errors of each output of a regression, averaged over outputs as scikit-learn does."""
     targets = targets_of(student)
     outputs = int(np.prod(targets.shape[1:], dtype=int))
@@ -82,11 +82,11 @@ def _errors(name: str, student: Predictions) -> Additive:
         sums["yy"] = sums["y"] ** 2
         return {key: Part(kinds=kinds, of=outputs, weights=one.ravel(), rows=rows) for key, one in sums.items()}
 
-    if name == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
+    if statistic == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
         raise MeasurementError(f"r2 is undefined: all targets are {targets[0]}, so there is no variance to explain")
-    if name == "mae":
+    if statistic == "mae":
         return Additive(parts=parts, value=lambda s: np.mean(s["absolute"] / s["n"], axis=1))
-    if name == "rmse":
+    if statistic == "rmse":
         return Additive(parts=parts, value=lambda s: np.mean(np.sqrt(s["squared"] / s["n"]), axis=1))
 
     def r2(sums: Sums) -> FloatArray:
@@ -105,7 +105,7 @@ def _mean_loss(question: Question) -> Additive:
         chances = predictions.probabilities(part)
         own = np.searchsorted(np.asarray(predictions.columns), targets_of(predictions)[part])
         hit = np.take_along_axis(chances, own[:, None], axis=1)[:, 0]
-        if question.kpi.name == "log_loss":
+        if question.kpi.statistic == "log_loss":
             smallest = np.finfo(np.float64).eps
             loss = -np.log(np.clip(hit, smallest, 1 - smallest))
         else:
@@ -168,7 +168,7 @@ def _averaged(question: Question, student: Predictions, classes: Array) -> Calla
         )
 
     def score(hit: FloatArray, said: FloatArray, true: FloatArray) -> FloatArray:
-        below = {"f1": (said + true) / 2, "precision": said, "recall": true}[name]
+        below = {"f1": (said + true) / 2, "precision": said, "recall": true}[question.kpi.statistic]
         found: FloatArray = np.divide(hit, below, out=np.zeros_like(hit), where=below > 0)
         return found
 

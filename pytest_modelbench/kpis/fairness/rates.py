@@ -143,7 +143,7 @@ class _Found:
                 f"sensitive {self.groups.feature!r} has {len(self.groups.codes)} values, and there are "
                 f"{len(student)} samples; expected one per sample"
             )
-        self.loss = name.startswith("group_loss")
+        self.loss = question.kpi.statistic == "group_loss"
         if self.loss is not (student.task == "regression") or student.task == "multilabel":
             loss = "group_loss" if student.task == "regression" else "group_accuracy"
             other = f"{loss}_difference or {loss}_gap" if student.task != "multilabel" else "EvalData for each label"
@@ -152,7 +152,7 @@ class _Found:
             raise DoesNotFit(f"{name} is for one value per sample, and there are {student.labels.shape[1]}")
         self.classes = np.empty(0) if self.loss else known_classes(self.models)
         self.judged = [] if self.loss else self._judged_classes()
-        if not self.loss and not name.startswith("group_accuracy"):
+        if not self.loss and question.kpi.statistic != "group_accuracy":
             self._refuse_constant(student)
         self.sums = self._sums()
         self.rates = {role: self._seen_rates(role) for role in self.models}

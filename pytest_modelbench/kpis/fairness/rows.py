@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, UNBOUNDED, Kpi
+from pytest_modelbench.probes.kinds import PREDICTIONS
 
 _OPTIONS: Mapping[str, object] = {
     "feature": None,
@@ -63,8 +64,9 @@ def _kpi(
         definition=definition,
         method=_METHOD,
         source=source,
-        probe="predictions",
-        derive=f"fairness.rates:{'drift' if drift else 'absolute'}",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.fairness.rates:{'drift' if drift else 'absolute'}",
+        statistic=name.removesuffix("_drift").removesuffix("_gap").removesuffix("_difference"),
         bounds=bounds,
         options=options,
         paired=drift,

@@ -15,7 +15,7 @@ from pytest_modelbench.results import Estimate, Evidence, Reading
 
 def flops(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return operations for each sample: exact, or from the count upwards where some operators have no formula."""
-    per = 2.0 if question.kpi.name == "macs" else 1.0
+    per = 2.0 if question.kpi.statistic == "macs" else 1.0
     roles = ("student", "teacher") if question.with_teacher else ("student",)
     counts = {role: measurements.flops(role) for role in roles}
     readings = {role: _reading(count, per, _zeros(measurements, role)) for role, count in counts.items()}

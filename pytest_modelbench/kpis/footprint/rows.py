@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
+from pytest_modelbench.probes.kinds import ARTEFACT, ENERGY, LAUNCH, PARAMETERS
 
 
 def _counted(name: str, unit: str, better: str, definition: str, bounds: tuple[float, float] = NONNEGATIVE) -> Kpi:
@@ -15,8 +16,8 @@ def _counted(name: str, unit: str, better: str, definition: str, bounds: tuple[f
         method="counted; shared weights once, packed quantised weights in full, weights in buffers, attributes, "
         "closures and constants too; statistics, positions and masks apart",
         source="torch.nn.Module.parameters",
-        probe="parameters",
-        derive=f"footprint.counts:{name}",
+        probe=PARAMETERS,
+        derive=f"{ROOM}.footprint.counts:{name}",
         bounds=bounds,
     )
 
@@ -34,8 +35,8 @@ KPIS = (
         method="for a module in memory, its state_dict saved as safetensors, or by torch.save where it holds "
         "non-tensors, with the weights that it lacks; for an estimator, as joblib dumps it",
         source="safetensors.torch.save_model",
-        probe="artefact",
-        derive="footprint.counts:size_on_disk",
+        probe=ARTEFACT,
+        derive=f"{ROOM}.footprint.counts:size_on_disk",
     ),
     Kpi(
         name="peak_memory",
@@ -48,8 +49,8 @@ KPIS = (
         "the second build adds, with its resolution, over 1 to 3 processes; high-water mark of the kernel on Linux, "
         "sampled every 2 ms elsewhere",
         source="Documentation/filesystems/proc.rst of Linux (clear_refs, VmHWM)",
-        probe="launch",
-        derive="footprint.launch:peak_memory",
+        probe=LAUNCH,
+        derive=f"{ROOM}.footprint.launch:peak_memory",
         options={"batch_size": 1},
     ),
     Kpi(
@@ -61,8 +62,8 @@ KPIS = (
         "batch_size=1 unless stated",
         method="as peak_memory; what the caching allocator reserved is stated beside it",
         source="torch.cuda.max_memory_allocated, torch.cuda.max_memory_reserved",
-        probe="launch",
-        derive="footprint.launch:peak_gpu_memory",
+        probe=LAUNCH,
+        derive=f"{ROOM}.footprint.launch:peak_gpu_memory",
         options={"batch_size": 1},
     ),
     Kpi(
@@ -74,8 +75,8 @@ KPIS = (
         "one, times headroom= (1.2)",
         method="peak_memory or peak_gpu_memory, and the table of tiers; the ini value modelbench_tiers replaces it",
         source="the makers' data sheets",
-        probe="launch",
-        derive="footprint.launch:hardware_tier",
+        probe=LAUNCH,
+        derive=f"{ROOM}.footprint.launch:hardware_tier",
         options={"batch_size": 1, "headroom": 1.2},
     ),
     *(
@@ -88,8 +89,9 @@ KPIS = (
             method="windows of --modelbench-energy-window seconds, both models in turn, the idle machine between "
             "them subtracted; processor and GPU, constant power of memory left out; Student's interval over rounds",
             source=source,
-            probe="energy",
-            derive=f"footprint.energy:{name}",
+            probe=ENERGY,
+            needs_grid=name == "carbon_per_1m",
+            derive=f"{ROOM}.footprint.energy:{name}",
             options={"batch_size": 1, "allow_estimated": False, "confidence": None},
         )
         for name, unit, definition, source in (

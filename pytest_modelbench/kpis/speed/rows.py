@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
+from pytest_modelbench.probes.kinds import COMPILED, FLOPS, LAUNCH, PROFILE, TIMING
 
 PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99, "99_9": 0.999}
 _SWEPT = {"batch_size": None, "memory": None, "processes": 1, "compile": False, "confidence": None}
 _DESIGN = "randomised ABBA blocks over re-copied placements"
 
 
-def _latency(suffix: str, what: str, method: str, source: str) -> Kpi:
+def _latency(suffix: str, what: str, method: str, source: str, quantile: float | None = None) -> Kpi:
     return Kpi(
         name=f"latency_{suffix}",
         pillar="efficiency",
@@ -18,8 +19,10 @@ def _latency(suffix: str, what: str, method: str, source: str) -> Kpi:
         definition=f"{what} of the service time of one batch (batch_size=1 unless stated), device synchronised",
         method=f"{_DESIGN}; {method}",
         source=source,
-        probe="timing",
-        derive="speed.timing:latency",
+        probe=TIMING,
+        derive=f"{ROOM}.speed.timing:latency",
+        quantile=quantile,
+        from_rounds=True,
         bounds=NONNEGATIVE,
         options={"batch_size": 1, "processes": 1, "compile": False, "confidence": None},
     )
@@ -39,8 +42,9 @@ KPIS = (
             "Woodruff interval with effective sample size; "
             + ("paired log-ratio per round" if suffix == "50" else "joint bootstrap of placements"),
             "Woodruff, JASA 47:635 (1952); Korn & Graubard, Survey Methodology 24:193 (1998)",
+            quantile,
         )
-        for suffix in PERCENTILES
+        for suffix, quantile in PERCENTILES.items()
     ),
     Kpi(
         name="latency_per_sample",
@@ -51,8 +55,8 @@ KPIS = (
         "(of 1, 2, 4, ... 256 within memory=, or at batch_size=)",
         method=f"short sweep of batch sizes, then {_DESIGN}, each model at its best size",
         source="MLPerf Inference, offline scenario (arXiv 1911.02549)",
-        probe="timing",
-        derive="speed.timing:latency_per_sample",
+        probe=TIMING,
+        derive=f"{ROOM}.speed.timing:latency_per_sample",
         bounds=NONNEGATIVE,
         options=_SWEPT,
     ),
@@ -65,8 +69,8 @@ KPIS = (
         "memory=, or at batch_size=)",
         method=f"short sweep of batch sizes, then {_DESIGN}, each model at its best; batch size over mean latency",
         source="MLPerf Inference, offline scenario (arXiv 1911.02549)",
-        probe="timing",
-        derive="speed.timing:throughput",
+        probe=TIMING,
+        derive=f"{ROOM}.speed.timing:throughput",
         bounds=NONNEGATIVE,
         options=_SWEPT,
     ),
@@ -80,8 +84,9 @@ KPIS = (
         method="the test again in 3 fresh processes for each model, in turn, and in up to processes=5 where they do "
         "not decide; mean, and Student's interval of the log-ratio of pairs",
         source="this project's design",
-        probe="launch",
-        derive="footprint.launch:cold_start",
+        probe=LAUNCH,
+        derive=f"{ROOM}.footprint.launch:cold_start",
+        depends_on_machine=True,
         bounds=NONNEGATIVE,
         options={"batch_size": 1, "processes": 5, "confidence": None},
     ),
@@ -96,8 +101,9 @@ KPIS = (
             method="torch's counter with formulas for what it leaves out; operators without one are listed, and then "
             "the count is a lower bound that passes no limit from above",
             source="torch.utils.flop_counter",
-            probe="flops",
-            derive="footprint.flops:flops",
+            probe=FLOPS,
+            derive=f"{ROOM}.footprint.flops:flops",
+            statistic=name,
             options={"batch_size": 1},
         )
         for name, what in (("flops", "floating-point operations"), ("macs", "multiply-accumulates"))
@@ -111,8 +117,8 @@ KPIS = (
             definition=definition,
             method="torch.profiler, 5 recordings of 4 calls in a separate pass; Student's interval for shares",
             source="torch.profiler",
-            probe="profile",
-            derive=f"speed.profile:{name}",
+            probe=PROFILE,
+            derive=f"{ROOM}.speed.profile:{name}",
             bounds=SHARE if unit == "%" else NONNEGATIVE,
             options={"batch_size": 1, "confidence": None},
         )
@@ -131,8 +137,8 @@ KPIS = (
         "compile is stated apart",
         method=f"{_DESIGN} where modules can be copied; both in the same rounds",
         source="torch.compile",
-        probe="compiled",
-        derive="speed.timing:compile_gain",
+        probe=COMPILED,
+        derive=f"{ROOM}.speed.timing:compile_gain",
         options={"batch_size": 1, "confidence": None},
         alone=True,
     ),

@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.kpi import MEDIAN, Measurements, Question
 from pytest_modelbench.kpis.speed.rows import PERCENTILES
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -26,10 +26,10 @@ _MS = 1e-6
 
 def latency(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean or a percentile of the service time, in milliseconds."""
-    statistic = question.kpi.name.removeprefix("latency_")
+    quantile = question.kpi.quantile
     measurement = measurements.timing()
     for look in range(len(measurement.looks)):
-        yield _evidence(question, measurement, look, statistic)
+        yield _evidence(question, measurement, look, quantile)
 
 
 def throughput(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -54,7 +54,7 @@ def compile_gain(question: Question, measurements: Measurements) -> Iterator[Evi
     )  # empty while the measurement goes on
     for look in range(len(measurement.looks)):
         alpha = spent_alpha(question.alpha, look + 1)
-        ratio = _compare(question, measurement, look, "p50", alpha).ratio
+        ratio = _compare(question, measurement, look, MEDIAN, alpha).ratio
         if ratio is None:
             raise MeasurementError("the two were not compared")
         calls = sum(len(rounds) for one in measurement.until(look, "student", tail=False) for rounds in one)
@@ -86,7 +86,7 @@ def _by_batch(
     unit: str,
 ) -> Evidence:
     """Turn the mean service time of a batch into a quantity of its samples."""
-    sizes, mean = measurement.batch_sizes, _evidence(question, measurement, look, "mean")
+    sizes, mean = measurement.batch_sizes, _evidence(question, measurement, look, None)
 
     def reading(role: str, of: Reading) -> Reading:
         estimate = of.estimate.map(lambda ms: of_batch(ms, sizes[role]))
@@ -138,31 +138,31 @@ def seconds_for_bound(question: Question, measurement: TimingMeasurement) -> flo
 
 def calls_for_bound(question: Question) -> int:
     """Return how many independent calls bound a percentile from above at the first look; 0 for a mean."""
-    quantile = PERCENTILES.get(question.kpi.name.removeprefix("latency_p"))
+    quantile = question.kpi.quantile
     return 0 if quantile is None else needed_values(quantile, spent_alpha(question.alpha, 1))
 
 
-def _evidence(question: Question, measurement: TimingMeasurement, look: int, statistic: str) -> Evidence:
-    key = (statistic, question.alpha, question.seed, look)
+def _evidence(question: Question, measurement: TimingMeasurement, look: int, quantile: float | None) -> Evidence:
+    key = (quantile, question.alpha, question.seed, look)
     if key not in measurement.memo:
-        measurement.memo[key] = _derive(question, measurement, look, statistic)
+        measurement.memo[key] = _derive(question, measurement, look, quantile)
     found: Evidence = measurement.memo[key]
     return found
 
 
-def _derive(question: Question, measurement: TimingMeasurement, look: int, statistic: str) -> Evidence:
+def _derive(question: Question, measurement: TimingMeasurement, look: int, quantile: float | None) -> Evidence:
     alpha = spent_alpha(question.alpha, look + 1)
-    readings = {role: _reading(question, measurement, look, role, statistic) for role in measurement.series}
+    readings = {role: _reading(question, measurement, look, role, quantile) for role in measurement.series}
     comparison = None
     if "teacher" in readings:
-        comparison = _compare(question, measurement, look, statistic, alpha)
+        comparison = _compare(question, measurement, look, quantile, alpha)
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=True,
         notes=(
-            *_notes(question, measurement, readings["student"], statistic, look),
+            *_notes(question, measurement, readings["student"], quantile, look),
             *_not_copied(measurement),
         ),
         seconds=measurement.elapsed_s[look],
@@ -170,19 +170,21 @@ def _derive(question: Question, measurement: TimingMeasurement, look: int, stati
     )
 
 
-def _reading(question: Question, measurement: TimingMeasurement, look: int, role: str, statistic: str) -> Reading:
-    series, alpha = measurement.until(look, role, tail=_is_tail(statistic)), spent_alpha(question.alpha, look + 1)
+def _reading(
+    question: Question, measurement: TimingMeasurement, look: int, role: str, quantile: float | None
+) -> Reading:
+    series, alpha = measurement.until(look, role, tail=_is_tail(quantile)), spent_alpha(question.alpha, look + 1)
     clusters = [np.concatenate(rounds) for rounds in series]
     calls = sum(len(cluster) for cluster in clusters)
-    if statistic == "mean":
+    if quantile is None:
         estimate, size = mean_interval([float(cluster.mean()) for cluster in clusters], alpha), float(calls)
         estimate = with_least_mean(estimate, clusters, alpha)
         method = f"mean of {calls:,} calls, Student's interval over {len(clusters)} {measurement.cluster}"
     else:
-        estimate, size = percentile_interval(clusters, _quantile(statistic), alpha)
-        estimate = with_least_quantile(estimate, clusters, _quantile(statistic), alpha)
+        estimate, size = percentile_interval(clusters, quantile, alpha)
+        estimate = with_least_quantile(estimate, clusters, quantile, alpha)
         method = f"{calls:,} calls (effective sample size {size:,.0f}), Woodruff interval"
-    waited = ", run-queue wait subtracted" if measurement.waits_subtracted and not _is_tail(statistic) else ""
+    waited = ", run-queue wait subtracted" if measurement.waits_subtracted and not _is_tail(quantile) else ""
     return Reading(
         estimate=estimate.map(lambda ns: ns * _MS),
         unit="ms",
@@ -194,16 +196,16 @@ def _reading(question: Question, measurement: TimingMeasurement, look: int, role
 
 
 def _compare(
-    question: Question, measurement: TimingMeasurement, look: int, statistic: str, alpha: float
+    question: Question, measurement: TimingMeasurement, look: int, quantile: float | None, alpha: float
 ) -> Comparison:
-    student, teacher = (measurement.until(look, role, tail=_is_tail(statistic)) for role in ("student", "teacher"))
+    student, teacher = (measurement.until(look, role, tail=_is_tail(quantile)) for role in ("student", "teacher"))
     unit = measurement.cluster
-    if statistic == "mean":
+    if quantile is None:
         comparison = compare_means(student, teacher, alpha, unit)
-    elif statistic == "p50":
+    elif quantile == MEDIAN:
         comparison = compare_medians(student, teacher, alpha, unit)
     else:
-        comparison = compare_percentiles(student, teacher, _quantile(statistic), alpha, question.seed, unit)
+        comparison = compare_percentiles(student, teacher, quantile, alpha, question.seed, unit)
     if measurement.floor:
         comparison = widen(comparison, measurement.floor, _level(teacher))
     gap = comparison.difference
@@ -214,17 +216,13 @@ def _compare(
     )
 
 
-def _is_tail(statistic: str) -> bool:
+def _is_tail(quantile: float | None) -> bool:
     """Whether nothing may be left out: the mean and the median are not about the rare slow call."""
-    return statistic not in {"mean", "p50"}
+    return quantile not in {None, MEDIAN}
 
 
 def _level(series: Series) -> float:
     return float(np.median(np.concatenate([calls for rounds in series for calls in rounds])))
-
-
-def _quantile(statistic: str) -> float:
-    return PERCENTILES[statistic.removeprefix("p")]
 
 
 def _inputs(measurement: TimingMeasurement, role: str) -> str:
@@ -268,12 +266,11 @@ def _needed_s(question: Question, measurement: TimingMeasurement, look: int) -> 
 
 
 def _notes(
-    question: Question, measurement: TimingMeasurement, student: Reading, statistic: str, look: int
+    question: Question, measurement: TimingMeasurement, student: Reading, quantile: float | None, look: int
 ) -> tuple[str, ...]:
     estimate: Estimate = student.estimate
-    if statistic == "mean" or estimate.high is None or math.isfinite(estimate.high):
+    if quantile is None or estimate.high is None or math.isfinite(estimate.high):
         return ()
-    quantile = _quantile(statistic)
     needed, alone = (
         needed_values(quantile, error) for error in (spent_alpha(question.alpha, look + 1), question.alpha)
     )

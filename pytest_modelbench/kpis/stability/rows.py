@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from pytest_modelbench.kpis.kpi import NONNEGATIVE, SHARE, Kpi
+from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
+from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS, STABILITY
 
 
 def _stability(  # noqa: PLR0913 - the columns of a table
@@ -20,6 +21,7 @@ def _stability(  # noqa: PLR0913 - the columns of a table
     bounds: tuple[float, float] = NONNEGATIVE,
     paired: bool = False,
     alone: bool = False,
+    statistic: str = "",
 ) -> Kpi:
     return Kpi(
         name=name,
@@ -29,8 +31,9 @@ def _stability(  # noqa: PLR0913 - the columns of a table
         definition=definition,
         method=method,
         source=source,
-        probe="stability",
+        probe=STABILITY,
         derive=derive,
+        statistic=statistic,
         bounds=SHARE if unit == "pp" else bounds,
         options=options,
         paired=paired,
@@ -47,8 +50,8 @@ def _metamorphic(name: str, definition: str, options: dict[str, object]) -> Kpi:
         definition=definition,
         method="a second forward pass over the transformed evaluation data; Wilson interval",
         source="Ribeiro et al., Beyond Accuracy: Behavioral Testing of NLP Models with CheckList (2020)",
-        probe="predictions",
-        derive=f"stability.relations:{name}",
+        probe=PREDICTIONS,
+        derive=f"{ROOM}.stability.relations:{name}",
         bounds=SHARE,
         options={**options, "confidence": None},
     )
@@ -64,49 +67,51 @@ KPIS = (
         "the teacher's output is finite",
         method="one forward pass over the evaluation data; the teacher is asked only when there are any",
         source="IEEE 754",
-        probe="outputs",
-        derive="stability.failures:nonfinite_outputs",
+        probe=OUTPUTS,
+        derive=f"{ROOM}.stability.failures:nonfinite_outputs",
     ),
     _stability(
         "determinism", "", "lower", "samples whose output changes in any bit between two runs",
-        "a second forward pass over the evaluation data", "IEEE 754", "stability.numerics:determinism", {},
+        "a second forward pass over the evaluation data", "IEEE 754", f"{ROOM}.stability.numerics:determinism", {},
     ),
     _stability(
         "shape_mismatches", "", "lower", "batch sizes for which the outputs have not one row for each sample, or not "
-        "the teacher's shape", "batches of 1, 2, 7 and samples= samples", "the batch", "stability.numerics:shapes",
-        {"samples": 256}, alone=True,
+        "the teacher's shape", "batches of 1, 2, 7 and samples= samples", "the batch",
+        f"{ROOM}.stability.numerics:shapes", {"samples": 256}, alone=True,
     ),
     _stability(
         "batch_invariance", "pp", "lower", "share of samples whose label changes with the batch that they are in, or "
         "with its order; values beyond rounding for regression", "batches of 1, 2 and 7, and another order, against "
         "one batch of samples= samples", "kernels choose other algorithms for other shapes",
-        "stability.numerics:variants", {"samples": 256, "confidence": None},
+        f"{ROOM}.stability.numerics:variants", {"samples": 256, "confidence": None}, statistic="batch",
     ),
     _stability(
         "dtype_invariance", "pp", "lower", "share of samples whose label changes when the model runs in dtype=",
         "a copy of the module in another number type, over samples= samples", "IEEE 754",
-        "stability.numerics:variants", {"dtype": "bfloat16", "samples": 256, "confidence": None},
+        f"{ROOM}.stability.numerics:variants", {"dtype": "bfloat16", "samples": 256, "confidence": None},
+        statistic="dtype",
     ),
     _stability(
         "memory_format_invariance", "pp", "lower", "share of samples whose label changes when images have their "
         "channels last in memory", "a copy of the module in channels_last, over samples= samples",
-        "torch.channels_last", "stability.numerics:variants", {"samples": 256, "confidence": None},
+        "torch.channels_last", f"{ROOM}.stability.numerics:variants", {"samples": 256, "confidence": None},
+        statistic="memory_format",
     ),
     _stability(
         "headroom", "bits", "higher", "how many times the largest activation of a layer could double before it "
         "overflows dtype=", "log2(finfo(dtype).max / largest absolute activation), worst layer, samples= samples",
-        "torch.finfo", "stability.numerics:headroom", {"dtype": "float16", "samples": 256},
+        "torch.finfo", f"{ROOM}.stability.numerics:headroom", {"dtype": "float16", "samples": 256},
         bounds=(-math.inf, 2048.0),
     ),
     _stability(
         "denormal_share", "%", "lower", "largest share of a layer's activations that are subnormal in dtype=",
-        "counted over samples= samples", "torch.finfo", "stability.numerics:denormal_share",
+        "counted over samples= samples", "torch.finfo", f"{ROOM}.stability.numerics:denormal_share",
         {"dtype": "float16", "samples": 256}, bounds=SHARE,
     ),
     _stability(
         "sqnr", "dB", "higher", "signal-to-noise ratio of the student's activations against the teacher's in the "
         "layer that changed most", "20 log10(norm(x_T) / norm(x_T - x_S)) of layers of one name and shape, over "
-        "samples= samples", "torch.ao.ns.fx.utils.compute_sqnr", "stability.numerics:sqnr", {"samples": 256},
+        "samples= samples", "torch.ao.ns.fx.utils.compute_sqnr", f"{ROOM}.stability.numerics:sqnr", {"samples": 256},
         bounds=(-300.0, 300.0), paired=True,
     ),
     _metamorphic(

@@ -1,0 +1,198 @@
+"""What one gate's measurements are about: the item, the gate, and the parts of the session that serve them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from pytest_modelbench.bench.loaded import Loaded, Notes
+from pytest_modelbench.bench.shelf import Shelf
+from pytest_modelbench.data.drawn import Draws
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.sharing import Sharing
+from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.limits import BoundLimit
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.workload import workload_for
+from pytest_modelbench.probes.cost.energy_source import EnergySource
+from pytest_modelbench.probes.requests import Request
+from pytest_modelbench.probes.timing.own_rounds import OwnRounds
+from pytest_modelbench.probes.timing.watchdog import Watchdog, beat, watchdog_for
+from pytest_modelbench.settings import Settings
+from pytest_modelbench.store.baseline import Baseline
+from pytest_modelbench.store.contract import Contract
+
+Limits = list[BoundLimit | Bargain]
+Asked = TypeVar("Asked", bound=Request)
+
+
+class Sources(Protocol):
+    """Where one item's models, data and recorded values come from."""
+
+    def candidate(self, role: str) -> Any:
+        """Return the object that the user's fixture or factory provides for a role."""
+
+    def has(self, role: str) -> bool:
+        """Whether a teacher or a previous student is defined; it is not loaded for the question."""
+
+    def data(self) -> Any:
+        """Return the object that the user's fixture or factory provides as evaluation data."""
+
+    def recorded(self, kpi: str) -> Mapping[str, float]:
+        """Return what the test's body recorded for a KPI, by role."""
+
+    def own_rounds(self) -> OwnRounds:
+        """Return what pytest-benchmark timed in the test's body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemPlan:
+    """What one item asks for: its gates, for one student.
+
+    `home` identifies where an item's models and data come from: items share measurements only if it is equal.
+    `settings` are the session's, or those of the item's modelbench.toml. `origin` names the test where it brings
+    models or data by parametrize(): another test's may have the same label. `test` is the node id without the
+    parameter that names the student.
+    """
+
+    nodeid: str
+    student: str
+    gates: tuple[Gate, ...]
+    settings: Settings
+    home: tuple[str, ...] = ()
+    origin: str = ""
+    test: str = ""
+
+    @functools.cached_property
+    def suite(self) -> str:
+        """A short name for `home`: students are only compared with students of the same teacher and data."""
+        return hashlib.blake2b(repr(self.home).encode(), digest_size=4).hexdigest()
+
+
+class FreshProcess(Protocol):
+    """Runs an item in a fresh process that measures what is asked, and returns its answer."""
+
+    def __call__(self, nodeid: str, request: Any) -> Any:
+        """Return the process's answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The parts of a session that measurements use.
+
+    Attributes:
+        shelf: takes each measurement once.
+        loaded: adapts models and data once.
+        notes: get what the report says besides the gates.
+        baseline: an earlier report that limits on `regression` compare with.
+        contract: the teacher's, in its place.
+        child: what the parent process asks for, in a fresh process.
+        sharing: returns all selected gates that the same measurement serves.
+        settled: returns a gate's limits with the conditions of its bargains judged.
+        fresh: runs an item in a fresh process.
+        energy_source: returns what reads energy on this machine.
+    """
+
+    shelf: Shelf
+    loaded: Loaded
+    notes: Notes
+    baseline: Baseline | None
+    contract: Contract | None
+    child: Request | None
+    sharing: Callable[[ItemPlan, Gate], Sharing]
+    settled: Callable[[ItemPlan, Gate, Sources], Limits]
+    fresh: FreshProcess
+    energy_source: Callable[[], EnergySource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """One gate of one item, and everything that serves its measurements.
+
+    Attributes:
+        bench: the parts of the session.
+        plan: the item.
+        gate: the gate.
+        sources: where the item's models and data come from.
+        roles: other models in the place of some: `{"teacher": "previous"}`.
+    """
+
+    bench: Bench
+    plan: ItemPlan
+    gate: Gate
+    sources: Sources
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def acting(self, roles: Mapping[str, str]) -> Asking:
+        """Return the same with other models in the place of some."""
+        return replace(self, roles={**self.roles, **roles})
+
+    def without(self, role: str) -> Asking:
+        """Return the same with no other model in the place of a role."""
+        return replace(self, roles={name: actor for name, actor in self.roles.items() if name != role})
+
+    def about(self, gate: Gate) -> Asking:
+        """Return the same for another gate."""
+        return replace(self, gate=gate)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the item."""
+        return self.plan.settings
+
+    @property
+    def sharing(self) -> Sharing:
+        """All selected gates that the same measurement over time serves."""
+        return self.bench.sharing(self.plan, self.gate)
+
+    def has(self, role: str) -> bool:
+        """Whether there is such a model; the teacher is not loaded for the question."""
+        role = self.roles.get(role, role)
+        return role in {"student", "workload"} or self.sources.has(role)
+
+    def model(self, role: str) -> Model:
+        """Return the adapted model of a role."""
+        role = self.roles.get(role, role)
+        if role == "workload":
+            student = self.model("student")
+            return self.bench.shelf.once(("workload", student.serial), lambda: workload_for(student))
+        name = self.plan.student if role == "student" else role
+        return self.bench.loaded.model(self.sources.candidate(role), name, self.settings)
+
+    def hash_of(self, model: Model) -> str:
+        """Return the hash of a model's content."""
+        return self.bench.loaded.hash_of(model)
+
+    def data(self) -> EvalData:
+        """Return the adapted evaluation data."""
+        return self.bench.loaded.eval_data(self.sources.data())
+
+    def draws(self) -> Draws:
+        """Return what draws batches of the evaluation data, one for all measurements: they may have to be read."""
+        data, given = self.data(), self.settings
+
+        def prepared() -> Draws:
+            guard = functools.partial(self.watched, "reading the evaluation data")
+            return Draws(data, seed=given.seed, seconds=given.budget_s, beat=beat, guard=guard)
+
+        return self.bench.shelf.once(("draws", data.key, given.seed, given.budget_s), prepared)
+
+    def contract_for(self, role: str) -> Contract | None:
+        """Return the contract where it takes the place of a role's model."""
+        return self.bench.contract if self.roles.get(role, role) == "teacher" else None
+
+    def watched(self, names: str, more_s: float = 0.0) -> Watchdog:
+        """Return what ends a call that never returns; whoever makes several calls `beat()`s after each."""
+        return watchdog_for(self.settings.budget_s, names, more_s)
+
+
+def settings_that_count(settings: Settings) -> dict[str, Any]:
+    """Return the settings without which times cannot be compared; threads are those that torch uses."""
+    torch = sys.modules.get("torch")
+    threads = settings.threads if torch is None else int(torch.get_num_threads())
+    return {"device": settings.device, "threads": threads, "allocator": settings.allocator}

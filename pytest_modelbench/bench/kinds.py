@@ -1,0 +1,94 @@
+"""Kinds of measurement that bring their own function: an extension's, and whatever needs one model and the data."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.shelf import Job, Tell, Wire
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.models.base import Model, identity
+from pytest_modelbench.probes.kinds import Measurement, ProbeKind, Taking
+from pytest_modelbench.probes.timing.watchdog import beat
+from pytest_modelbench.settings import Settings
+
+
+def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Measurement:
+    """Return a model's measurement of a kind that has a `take` function, taken once.
+
+    Raises:
+        MeasurementError: the kind has no such function, or it cannot be imported.
+    """
+    model, plan, options = asking.model(role), asking.plan, asking.gate.options
+    data = asking.data() if kind.needs_data else None
+    take, wire = function_of(kind, "take"), None
+    if kind.pack and kind.unpack:
+        wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
+
+    def measure(_: Tell) -> Measurement:
+        measured: Measurement = take(taking_of(model, data, options, plan.settings))
+        return measured
+
+    content = (model.name, asking.hash_of(model), None if data is None else data.key)
+    by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
+    by_name = repr(sorted(asking.gate.told_options.items()))
+    job = Job(
+        kind="kind",
+        same=(kind.name, *content, by_value, plan.settings),
+        run=(kind.name, model.name, by_name, plan.home, plan.origin, plan.settings),
+        measure=measure,
+        wire=wire,
+        exclusive=kind.exclusive,
+        watched=asking.watched(model.name),
+        shown=f"measuring {kind.name} of {model.name}",
+    )
+    return asking.bench.shelf.take(job)
+
+
+def function_of(kind: ProbeKind[Any], field: str) -> Callable[..., Any]:
+    """Import one of a kind's functions.
+
+    Args:
+        kind: the kind of measurement.
+        field: `take`, `pack` or `unpack`.
+
+    Raises:
+        MeasurementError: the kind names none, or it cannot be imported.
+    """
+    path: str = getattr(kind, field)
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise MeasurementError(
+            f"the kind of measurement {kind.name!r} has {field}={path!r}. Write {field}='module:function'"
+        )
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MeasurementError(
+            f"{field}={path!r} of the kind of measurement {kind.name!r} cannot be imported: {error}"
+        ) from error
+    if not callable(found):
+        raise MeasurementError(f"{field}={path!r} of the kind of measurement {kind.name!r} is not a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def taking_of(model: Model, data: EvalData | None, options: Mapping[str, Any], settings: Settings) -> Taking:
+    """Return what a kind's `take` function gets."""
+    return Taking(
+        model=model,
+        data=data,
+        options=options,
+        seed=settings.seed,
+        budget_s=settings.budget_s,
+        device=settings.device,
+        beat=beat,
+    )
+
+
+def value_key(value: object) -> str:
+    """Return a text that is equal for equal values of an option; a function is itself alone."""
+    return identity(value) if callable(value) else repr(value)
