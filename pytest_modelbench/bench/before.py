@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.verdicts import NO_BASELINE, Judgement, judge
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.probes.machine import environment
@@ -79,7 +79,7 @@ class Before:
             return ""
         return f"{student.name} and the teacher have equal content: the model is compared with itself"
 
-    def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
+    def judged(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
         looks, unit = self.looks(question), self._gate.kpi.unit
         if not self._is_saved():
@@ -87,13 +87,15 @@ class Before:
         every = list(looks)
         return replace(judge(limits, every, unit), evidence=every[-1])
 
-    def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
+    def settled(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> bool:
         """Whether a measurement that is not complete decides all that it is about (see `deciding.Growing`).
 
         Beside the previous student that is the comparison with it; in its place, or where only the two values are
         compared, it is a narrow interval; else it is every other limit.
         """
-        flat = [one for limit in limits for one in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+        flat = [
+            one for limit in limits for one in (limit.branches if isinstance(limit, ConditionalLimit) else (limit,))
+        ]
         unit, previous = self._gate.kpi.unit, self._gate.regresses and self._has_previous()
         if "student" in self._roles:
             return self._narrow(list(self._own(question))[-1].student.estimate)

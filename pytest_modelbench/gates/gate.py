@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
-from pytest_modelbench.grammar.conditional import Bargain, read_bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
 from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
@@ -114,7 +114,7 @@ class Gate:
     """
 
     kpi: Kpi
-    limits: tuple[BoundLimit | Bargain, ...] = ()
+    limits: tuple[BoundLimit | ConditionalLimit, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     confidence: float | None = None
     ready_made: bool = False
@@ -172,14 +172,16 @@ class Gate:
         return TimingSetup(**{name: self.options[name] for name in TimingSetup._fields if name in self.options})
 
     @property
-    def bargains(self) -> tuple[Bargain, ...]:
+    def conditional_limits(self) -> tuple[ConditionalLimit, ...]:
         """The limits that depend on a condition."""
-        return tuple(limit for limit in self.limits if isinstance(limit, Bargain))
+        return tuple(limit for limit in self.limits if isinstance(limit, ConditionalLimit))
 
     @property
     def conditions(self) -> tuple[Gate, ...]:
         """The conditions of the limits, each as a gate of its own KPI with that KPI's default options."""
-        return tuple(condition_gate(bargain, by_contract=self.by_contract) for bargain in self.bargains)
+        return tuple(
+            condition_gate(conditional, by_contract=self.by_contract) for conditional in self.conditional_limits
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -213,11 +215,11 @@ class Gate:
         )
 
 
-def condition_gate(bargain: Bargain, *, by_contract: bool = False) -> Gate:
-    """Return the gate that judges a bargain's condition."""
-    kpi, _ = find_kpi(bargain.kpi, {})
+def condition_gate(conditional: ConditionalLimit, *, by_contract: bool = False) -> Gate:
+    """Return the gate that judges a conditional limit's condition."""
+    kpi, _ = find_kpi(conditional.kpi, {})
     options = {name: value for name, value in kpi.options.items() if name != "confidence"}
-    return Gate(kpi=kpi, limits=(bargain.when,), options=options, by_contract=by_contract)
+    return Gate(kpi=kpi, limits=(conditional.when,), options=options, by_contract=by_contract)
 
 
 def read_gate(
@@ -252,7 +254,7 @@ def read_gate(
     return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
 
 
-def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
+def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLimit:
     def bind(limit: str, of: Kpi = kpi) -> BoundLimit:
         parsed = parse_limit(limit)
         if of.paired and parsed.subject not in {"", "regression"}:
@@ -275,7 +277,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
         return bound
 
     try:
-        return read_bargain(text, bind, bind_other) or bind(text)
+        return read_conditional(text, bind, bind_other) or bind(text)
     except LimitSyntaxError as error:
         if kpi.unit == "tier":
             raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
@@ -323,12 +325,14 @@ def _check_memory(value: Any) -> None:
         raise UsageMistake(expected)
 
 
-def _all_bounds(given: Sequence[BoundLimit | Bargain]) -> list[BoundLimit]:
-    return [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+def _all_bounds(given: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
+    return [
+        bound for limit in given for bound in (limit.branches if isinstance(limit, ConditionalLimit) else (limit,))
+    ]
 
 
-def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowed: object) -> None:
-    """Refuse limits that a better student breaks; a bargain's condition demands nothing and may point anywhere."""
+def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit], *, allowed: object) -> None:
+    """Refuse limits that a better student breaks; the condition of one demands nothing and may point anywhere."""
     limits = _all_bounds(given)
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
@@ -338,7 +342,7 @@ def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowe
         refuse_reversed(bound, kpi.name, kpi.better)
 
 
-def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
+def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit]) -> None:
     limits = _all_bounds(given)
     if kpi.report_only and limits:
         raise UsageMistake(
