@@ -227,7 +227,7 @@ class Before:
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
-                told = f"the teacher was timed on another machine or otherwise ({differ})"
+                told = f"the teacher was timed on another machine or with other settings ({differ})"
                 if "threads" in otherwise:
                     told += "; state the same --modelbench-threads in both sessions"
                 if self._gate.kpi.probe.interleaved and not otherwise:
@@ -268,7 +268,7 @@ def _doubts(entry: Entry, look: Evidence, baseline: Baseline) -> Iterator[str]:
         yield f"in {baseline.path} it was inconclusive; its interval counts"
     known = [one.hash for one in (entry.reference, look.reference) if one is not None and one.kind == "teacher"]
     if any(":object-" in one for one in known):
-        yield f"that the teacher is that of {baseline.path} is not known: it has no content that can be hashed"
+        yield f"that the teacher is that of {baseline.path} cannot be verified: its content cannot be hashed"
 
 
 def _in_step(own: Iterator[Evidence], other: Iterator[Evidence]) -> Iterator[tuple[Evidence, Evidence]]:
