@@ -14,7 +14,7 @@ from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.verdicts import NO_BASELINE, Judgement, judge
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import TeacherUse
-from pytest_modelbench.grammar.conditional import ConditionalLimit
+from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.probes.machine import environment
@@ -94,9 +94,7 @@ class Before:
         Beside the previous student that is the comparison with it; in its place, or where only the two values are
         compared, it is a narrow interval; else it is every other limit.
         """
-        flat = [
-            one for limit in limits for one in branches_of(limit)
-        ]
+        flat = [one for limit in limits for one in branches_of(limit)]
         unit, previous = self._gate.kpi.unit, self._gate.regresses and self._has_previous()
         if "student" in self._roles:
             return self._narrow(list(self._own(question))[-1].student.estimate)

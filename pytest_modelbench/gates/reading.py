@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.gates.gate import Gate
 from pytest_modelbench.gates.keywords import KEYWORDS
-from pytest_modelbench.grammar.conditional import ConditionalLimit, read_conditional
+from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
 from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.grammar.tiers import unknown_tier
@@ -25,7 +25,7 @@ def read_gate(
 
     Args:
         args: the KPI's name and the limits' texts.
-        keywords: measurement options; `better`, `unit`, `metric` for a KPI of the user's own.
+        keywords: measurement options; `better`, `unit`, `metric` for a custom KPI.
         confidence: the ini file's, for gates that state none.
         source: where it is written.
 
@@ -123,9 +123,7 @@ def _check_memory(value: Any) -> None:
 
 
 def _all_bounds(given: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
-    return [
-        bound for limit in given for bound in branches_of(limit)
-    ]
+    return [bound for limit in given for bound in branches_of(limit)]
 
 
 def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit], *, allowed: object) -> None:
@@ -134,7 +132,7 @@ def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit], 
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
     if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
-        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Leave it out")
+        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Remove it")
     for bound in () if allowed else limits:
         refuse_reversed(bound, kpi.name, kpi.better)
 

@@ -89,3 +89,8 @@ def read_conditional(
         then=bind(match["then"].rstrip(",")),
         otherwise=bind(match["otherwise"]),
     )
+
+
+def branches_of(limit: BoundLimit | ConditionalLimit) -> tuple[BoundLimit, ...]:
+    """Return the limits that may apply: a plain one itself."""
+    return (limit,) if isinstance(limit, BoundLimit) else limit.branches

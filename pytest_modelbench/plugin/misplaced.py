@@ -35,7 +35,7 @@ def misplaced(item: pytest.Item, *, marked: bool) -> Iterator[str]:
     if marked and "kpi" not in names:
         yield f"{place_of(item)}: {LATE}"
     elif marked and not is_ours(item, "kpi"):
-        yield f"{place_of(item)}: a fixture of your own is named 'kpi', which the marker needs. Give it another name"
+        yield f"{place_of(item)}: your fixture kpi overrides the one that the marker needs. Give it another name"
     for name in MODEL_FIXTURES:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
