@@ -22,7 +22,7 @@ INSTEAD = {
     r"\b(?:whatever|whoever|nobody|somebody)\b": "name the actor or the thing",
     r"\bby lot\b": "at random",
     r"\bheld against\b": "compared with",
-    r"\bbeats?\b": "overrides",
+    r"\bbeats?\b(?!\()": "overrides",
     r"\bstands? (?:in|there|under|for|beside)\b": "is in, represents",
     r"\bwithout a word\b": "silently",
     r"\bwas said\b": "you declared",

@@ -227,9 +227,21 @@ PAGES: Mapping[str, str] = {
 """Where the documentation explains a keyword."""
 
 
+OF_EXTENSIONS = Keyword(
+    told="an option of a KPI that an extension brings",
+    takes=lambda value: isinstance(value, str | int | float | bool),
+    expected="a string, a number, True or False",
+)
+
+
+def keyword_of(name: str) -> Keyword:
+    """Return a keyword by its name; others than ours are options of an extension's KPI."""
+    return KEYWORDS.get(name, OF_EXTENSIONS)
+
+
 def toml_type(name: str) -> dict[str, Any]:
     """Return the JSON Schema of a keyword in modelbench.toml."""
-    keyword = KEYWORDS[name]
+    keyword = keyword_of(name)
     return {**keyword.schema, "description": keyword.told}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.gates.gate import Gate
-from pytest_modelbench.gates.keywords import KEYWORDS
+from pytest_modelbench.gates.keywords import keyword_of
 from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
 from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
@@ -83,7 +83,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if not _fits(name, value):
-            raise UsageMistake(f"{name}={shown(value)}, expected {KEYWORDS[name].expected}")
+            raise UsageMistake(f"{name}={shown(value)}, expected {keyword_of(name).expected}")
         if name == "memory":
             _check_memory(value)
     if options.get("batch_size") is not None and "memory" in options:
@@ -96,7 +96,7 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _fits(name: str, value: Any) -> bool:
     """Whether an option takes a value; an object of the user's may raise where it is compared."""
     try:
-        takes = KEYWORDS[name].takes
+        takes = keyword_of(name).takes
         return takes is None or bool(takes(value))
     except Exception:  # noqa: BLE001 - the user's own __eq__, __lt__ or __hash__
         return False
