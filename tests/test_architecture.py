@@ -234,3 +234,15 @@ def test_files_stay_readable(name: str) -> None:
     path = modules(ROOT)[name]
     assert len(path.read_text().splitlines()) <= 400
     assert path.stem not in {"utils", "helpers", "common", "misc"}
+
+
+def test_functions_stay_short() -> None:
+    """Ten lines on average, none past sixty."""
+    lengths = {
+        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, path in modules(ROOT).items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert not {name: length for name, length in lengths.items() if length > 60}
+    assert sum(lengths.values()) / len(lengths) <= 10

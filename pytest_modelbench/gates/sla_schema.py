@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pytest_modelbench.gates.keywords import MEASURING, OWN, schema_of, toml_type
@@ -64,17 +65,7 @@ def sla_schema() -> dict[str, Any]:
                 "description": "The evaluation data for this file's items, and how outputs are read",
                 "additionalProperties": False,
                 "required": ["eval"],
-                "properties": {
-                    key: _SPEC
-                    if key == "eval"
-                    else {"enum": list(DATA_CHOICES[key])}
-                    if key in DATA_CHOICES
-                    else {
-                        **(schema_of(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}),
-                        "type": [_JSON_TYPES[kind] for kind in kinds],
-                    }
-                    for key, kinds in DATA_KEYS.items()
-                },
+                "properties": {key: _data_key(key, kinds) for key, kinds in DATA_KEYS.items()},
             },
             "run": {
                 "type": "object",
@@ -93,6 +84,15 @@ def sla_schema() -> dict[str, Any]:
             },
         },
     }
+
+
+def _data_key(key: str, kinds: Iterable[type]) -> dict[str, Any]:
+    if key == "eval":
+        return _SPEC
+    if key in DATA_CHOICES:
+        return {"enum": list(DATA_CHOICES[key])}
+    number = schema_of(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}
+    return {**number, "type": [_JSON_TYPES[kind] for kind in kinds]}
 
 
 def _other_gate() -> dict[str, Any]:
