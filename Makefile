@@ -6,9 +6,13 @@ export NO_MKDOCS_2_WARNING := 1
 export PYTEST_ADDOPTS := -p no:randomly
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo demo-all test check docs bench clean
 
-demo: $(READY)  ## judge the students of the digits teacher, trained on first use
+demo: $(READY)  ## judge one student of the digits teacher, both trained on first use
+	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json -k distilled example_suites/digits
+	@echo "The whole suite judges two students: make demo-all. Its limits: example_suites/digits/modelbench.toml"
+
+demo-all: $(READY)  ## judge all students of the digits teacher
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
 
 test: $(READY)  ## run all tests, each file in one of two workers, each worker on one core
