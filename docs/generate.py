@@ -20,7 +20,7 @@ MOST_TAKERS = 4
 
 def kpi_page() -> str:
     """Return the reference of KPIs."""
-    lines = ["# KPIs", "", "`pytest --modelbench-kpis` prints this catalogue, from which the page is made.", ""]
+    lines = ["# KPIs", "", "`pytest --modelbench-kpis` prints this catalogue.", "", *kpi_table(), ""]
     for pillar in PILLARS:
         lines += [f"## {pillar.capitalize()}", ""]
         for kpi in CATALOGUE.values():
@@ -41,13 +41,23 @@ def kpi_page() -> str:
     return "\n".join(lines)
 
 
+def kpi_table() -> list[str]:
+    """Return the lines of the table of all KPIs, each with a link to its section."""
+    lines = ["| KPI | unit | better | family |", "|---|---|---|---|"]
+    for kpi in CATALOGUE.values():
+        family = kpi.derive.removeprefix("pytest_modelbench.kpis.").partition(".")[0]
+        unit = f"`{kpi.unit}`" if kpi.unit else ""
+        lines.append(f"| [`{kpi.name}`](#{kpi.name}) | {unit} | {kpi.better} | {family} |")
+    return lines
+
+
 def option_page() -> str:
     """Return the reference of options."""
     lines = [
         "# Options",
         "",
-        "The command line beats `modelbench.toml`, which beats the ini file, which beats the default. Options that",
-        "may stand in the table `[run]` of a `modelbench.toml` hold there for its own items, without the prefix.",
+        "The command line overrides `modelbench.toml`, which overrides the ini file, which overrides the default.",
+        "The table `[run]` of a `modelbench.toml` takes the named options for the items of that file.",
         "",
         "| command line | ini file | `[run]` | |",
         "|---|---|---|---|",

@@ -96,7 +96,7 @@ def _escaped(character: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    r"""Return the first line of an exception's message, whatever its class makes of `str()`.
+    r"""Return the first line of an exception's message, even if its class breaks `str()`.
 
     >>> message_of(ValueError("no such file\nsecond line")), message_of(ValueError())
     ('no such file', 'no message')

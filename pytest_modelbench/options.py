@@ -65,7 +65,7 @@ OPTIONS = (
     ),
     Option(
         "modelbench_baseline",
-        "the JSON report of an earlier run: limits on regression compare with it where there is no previous model",
+        "baseline for limits on regression: the JSON report of an earlier run; a previous model overrides it",
         "PATH",
     ),
     Option(
@@ -98,20 +98,20 @@ OPTIONS = (
     ),
     Option(
         "modelbench_contract",
-        "judge students by what --modelbench-record-contract has written; the teacher is not loaded",
+        "judge students by the contract that --modelbench-record-contract wrote; the teacher is not loaded",
         "PATH",
     ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
         "modelbench_benchmark_json",
-        "write what was timed to PATH, in the JSON form of pytest-benchmark",
+        "write the timings to PATH, in the JSON format of pytest-benchmark",
         "PATH",
         where="command line",
         once=True,
     ),
     Option(
         "modelbench_device",
-        "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: where the model is)",
+        "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: the model's device)",
         "DEVICE",
         run=True,
     ),
@@ -125,24 +125,24 @@ OPTIONS = (
     ),
     Option(
         "modelbench_inconclusive",
-        "what an inconclusive verdict does to its item: fail it, or pass it with a warning (default: fail)",
+        "outcome of an item with an inconclusive verdict: fail, or pass with a warning (default: fail)",
         "{fail,warn}",
         run=True,
     ),
     Option(
         "modelbench_strict",
-        "also fail what was not judged: no gate collected, a gate that was not run, or one without its baseline",
+        "also fail if no gate was collected, a gate was not run, or its baseline is missing",
         kind="flag",
     ),
     Option(
         "modelbench_allocator",
-        "keep freed memory in the process while timing, or leave the C library's defaults (default: steady)",
+        "steady disables allocator trimming while timing; system keeps the C library's defaults (default: steady)",
         "{steady,system}",
         run=True,
     ),
     Option(
         "modelbench_allow_pickle",
-        "load pickled models; unpickling runs whatever code the file holds (default: refuse)",
+        "load pickled models; unpickling executes code from the file (default: refuse)",
         kind="flag",
     ),
     Option(
@@ -188,14 +188,13 @@ OPTIONS = (
     ),
     Option(
         "modelbench_tiers",
-        "the hardware tiers that take the place of the built-in table, a line for each: NAME = MEMORY, such as "
-        "T4 = 16 GB",
+        "hardware tiers that replace the built-in table, one per line: NAME = MEMORY, such as T4 = 16 GB",
         kind="list",
         where="ini",
     ),
     Option(
         "modelbench_confidence",
-        "confidence of each side for every gate that states none; makes quality limits non-inferiority tests",
+        "confidence of each side for every gate without confidence=; makes quality limits non-inferiority tests",
         where="ini",
         run=True,
     ),

@@ -1,4 +1,4 @@
-"""The resolved options of one session: command line beats ini beats default."""
+"""The resolved options of one session: command line over ini over default."""
 
 from __future__ import annotations
 
@@ -185,12 +185,12 @@ def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool, dist: s
             )
             yield f"--modelbench-{name.replace('_', '-')}: nothing is judged{ending}"
     if workers and given.get("modelbench_plan"):
-        yield "--modelbench-plan: workers plan nothing of their own. Leave -n out"
+        yield "--modelbench-plan: workers have no plan. Remove -n"
     if workers and given.get("modelbench_record_contract"):
-        yield "--modelbench-record-contract: one process measures the teacher. Leave -n out"
+        yield "--modelbench-record-contract: one process measures the teacher. Remove -n"
     others = [name for name in ("contract", "baseline", "save_baseline") if given.get(f"modelbench_{name}")]
     if given.get("modelbench_record_contract") and others:
-        yield "--modelbench-record-contract: nothing is judged while it is recorded. Leave the others out"
+        yield "--modelbench-record-contract: nothing is judged while it is recorded. Remove the others"
 
 
 def check_typed(option: Option, value: object) -> None:

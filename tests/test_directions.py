@@ -88,7 +88,7 @@ def test_range_states_that_one_end_is_reversed() -> None:
 
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_own_kpis_have_the_direction_that_they_state(better: str) -> None:
-    """`better=` decides for a KPI of the user's own."""
+    """`better=` decides for a custom KPI."""
     keywords = {"better": better, "unit": ""}
     right, wrong = (">= 3", "<= 3") if better == "higher" else ("<= 3", ">= 3")
     assert read_gate(("clicks", right), keywords).limits
@@ -99,8 +99,8 @@ def test_own_kpis_have_the_direction_that_they_state(better: str) -> None:
 @pytest.mark.parametrize(
     ("limits", "value", "words"),
     [
-        ((">= 90%",), True, "no better student would break these limits. Leave it out"),
-        ((), True, "Leave it out"),
+        ((">= 90%",), True, "no better student would break these limits. Remove it"),
+        ((), True, "Remove it"),
         ((">= 90%",), 1, "allow_reversed=1, expected True or False"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Resolving options: command line beats ini beats default."""
+"""Resolving options: command line over ini over default."""
 
 from __future__ import annotations
 

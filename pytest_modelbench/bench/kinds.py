@@ -25,7 +25,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     model, plan, options = asking.model(role), asking.plan, asking.gate.options
     data = asking.data() if kind.needs_data else None
     take, wire = function_of(kind, "take"), None
-    if kind.pack and kind.unpack:
+    if kind.pack and kind.unpack and not any(map(callable, options.values())):  # one name may mean two functions
         wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
 
     def measure(_: Tell) -> Measurement:

@@ -52,7 +52,7 @@ class MachineLock:
 
     def __init__(self, path: Path | None = None, waiting: Callable[[], None] = lambda: None) -> None:
         self.lost = ""
-        """Why this lock is of no use any more, such as that its file was removed; whoever needs one makes another."""
+        """Why this lock is not valid any more, such as that its file was removed; its users then make another."""
         self._shares = 0
         self._holders = 0
         self._taken_at = 0.0

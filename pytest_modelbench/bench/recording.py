@@ -78,7 +78,7 @@ class Recorder:
         if teacher != self._teacher:
             raise MeasurementError(
                 f"this suite has several teachers ({self._teacher} and {teacher}), and a contract is that of one. "
-                "Record each in a session of its own"
+                "Record each in a separate session"
             )
 
     def _data_of(self, taken: GateMeasurements, gate: Assignment) -> int:

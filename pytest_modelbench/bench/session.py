@@ -75,7 +75,7 @@ class BenchSession:
         self.contract = contract
         self.recorder = recorder
         self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
-        """What ends an item or the session, whoever raises it; everything else is the error of a gate."""
+        """Exceptions that end an item or the session; every other one is the error of a gate."""
         self.plans: list[ItemPlan] = []
         notes = Notes()
         self.model_notes, self.data_notes, self.forward_passes = notes.models, notes.data, notes.forward_passes
@@ -143,7 +143,7 @@ class BenchSession:
 
     def _judge(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Judged:
         try:
-            if gate.ready_made and gate.kpi.paired and not sources.has("teacher"):
+            if gate.ready_made and gate.kpi.paired and not self.asking(plan, gate, sources).has("teacher"):
                 raise NotApplicable("there is no teacher to compare with")
             if self.recorder is not None:
                 return self.recorder.judge(self.asking(plan, gate, sources))

@@ -14,8 +14,8 @@ from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
 
 NO_BASELINE = (
-    "there is nothing to compare with. Define the fixture previous_model, or give --modelbench-baseline=PATH, an "
-    "earlier report"
+    "there is nothing to compare with. Define the fixture previous_model, or pass a baseline with "
+    "--modelbench-baseline=PATH"
 )
 _FRACTIONS = {"reduction", "increase", "drop_relative", "regression"}
 

@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown.add_argument("path", type=Path, metavar="PATH")
     compare = commands.add_parser(
         "compare",
-        help="print what changed from one JSON report to another; exits with 1 where something is worse, "
-        "with 3 where nothing could be compared",
+        help="print what changed from one JSON report to another; exits with 1 if something is worse, "
+        "with 3 if nothing could be compared",
     )
     compare.add_argument("before", type=Path, metavar="A.json")
     compare.add_argument("now", type=Path, metavar="B.json")
@@ -119,7 +119,7 @@ def _compare(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    """Say whether a run came to its end and passed; 1 where it did not, whatever its process returned."""
+    """Check that a run was complete and passed; return 1 if not, for any exit status of its process."""
     from pytest_modelbench.reports.whole import why_not_passed
     from pytest_modelbench.store.baseline import read_report
 

@@ -185,7 +185,7 @@ def refuse_missing(targets: Any, ids: Sequence[Any]) -> None:
     if missing.any():
         raise DataError(
             f"{int(missing.sum())} of the {len(values)} targets of a batch are missing, the first for sample "
-            f"{shown(ids[int(np.argmax(missing))])}. Leave these samples out, or give them a class of their own, "
+            f"{shown(ids[int(np.argmax(missing))])}. Leave these samples out, or give them a separate class, "
             "such as 'unknown'"
         )
     _refuse_mixed(targets if listed else values)

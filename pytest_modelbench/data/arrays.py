@@ -207,7 +207,7 @@ def _tensor_array(value: Any) -> npt.NDArray[Any]:
             tensor = tensor.float()
         array: npt.NDArray[Any] = tensor.cpu().resolve_conj().resolve_neg().numpy()
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ModelError(f"expected an array, found a tensor that is none: {message_of(error)}") from error
+        raise ModelError(f"expected an array, found a tensor without numbers: {message_of(error)}") from error
     return array
 
 
@@ -272,7 +272,7 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
         if hasattr(output, name):
             return getattr(output, name)
         if _has_shape(output):
-            raise ModelError(f"{model} returned one array, which has no head {select!r}. Leave select= out")
+            raise ModelError(f"{model} returned one array, which has no head {select!r}. Remove select=")
         raise _no_head(model, f"{type(output).__name__}", select, "'logits'")
     return output
 

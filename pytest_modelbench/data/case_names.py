@@ -56,8 +56,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """What a marker may say for all cases that fit such inputs."""
 
 
+EXTENSIONS: dict[str, Callable[[Any], Any]] = {}
+"""Edge cases that others bring to a session, for all its tests."""
+
+
 def register_edge_case(name: object) -> Callable[[Function], Function]:
-    """Add an edge case of one's own, in a conftest.py or a test module, for the tests below it.
+    """Add a custom edge case, in a conftest.py or a test module, for the tests below it.
 
     The function gets a batch of real inputs and returns the batch to feed instead:
 

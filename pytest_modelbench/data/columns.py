@@ -34,7 +34,7 @@ class Columns:
         self.notes: list[str] = []
         self._given = given
         if target is not None and chosen is not None and target in _listed(self.chosen):
-            raise DataError(f"columns: {target!r} is the target, and would go to the model. Leave it out")
+            raise DataError(f"columns: {target!r} is the target, and would go to the model. Exclude it")
 
     def split(self, named: Any) -> tuple[Any, Any]:
         """Return inputs and targets of a mapping or a frame.

@@ -98,11 +98,11 @@ def make_case(
     """Make one case for the data.
 
     Args:
-        name: of a built-in case, or of the user's own.
+        name: of a built-in or a custom case.
         data: the evaluation data.
         seen: what `input_range` found in it.
         teacher: returns the teacher, or None.
-        own: the user's function, for a case of his own.
+        own: the user's function, for a custom case.
 
     Raises:
         NotApplicable: the case makes no sense for such inputs.

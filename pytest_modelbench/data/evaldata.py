@@ -194,7 +194,7 @@ class EvalData:
         if announced is not None and found != announced:
             raise DataError(
                 f"the data announce {announced} samples by len(), and reading them gave {found}. Correct __len__, or "
-                "look for what ends the reading early (a StopIteration raised in __getitem__ ends it without a word)"
+                "look for what ends the reading early (a StopIteration raised in __getitem__ ends it silently)"
             )
         if found == 0 and not self._readings.known(size):
             raise DataError("the evaluation data is empty: reading it gave no sample")
@@ -298,7 +298,7 @@ class EvalData:
         return self._form
 
     def ids_hash(self) -> str | None:
-        """Hash which samples there are, in whatever order; None where they have no names."""
+        """Hash the ids of the samples, in any order; None without ids."""
         if self.ids is None:
             return None
         return hashlib.blake2b("\0".join(sorted(map(str, self.ids))).encode(), digest_size=16).hexdigest()
@@ -321,7 +321,7 @@ class EvalData:
 
 
 def as_eval_data(found: Any) -> EvalData:
-    """Return evaluation data for whatever a fixture or factory gave.
+    """Return evaluation data for the value of a fixture or factory.
 
     A tuple of two is `(inputs, targets)`.
 

@@ -41,7 +41,7 @@ class Grouping:
         """What became of samples without a value; empty where there are none."""
         if not self.missing:
             return ""
-        kept = "are left out" if self.missing_name is None else f"are the group {self.missing_name!r}"
+        kept = "are excluded" if self.missing_name is None else f"are the group {self.missing_name!r}"
         return f"{self.missing:,} samples without {self.name} {kept}"
 
     def sizes(self) -> list[int]:

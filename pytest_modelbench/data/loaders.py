@@ -147,8 +147,8 @@ def _dropped(loader: Any, announced: int | None, read: int | None, *, iterable: 
     if not loader.drop_last:
         return []
     if not iterable and announced is not None and read is not None and read < announced:
-        return [f"drop_last=True: {announced - read} of {announced} samples are left out"]
-    return ["drop_last=True: no sample is left out, because batches of another size are made here"]
+        return [f"drop_last=True: {announced - read} of {announced} samples are excluded"]
+    return ["drop_last=True: no sample is excluded, because batches of another size are made here"]
 
 
 def _fixed_indices(loader: Any) -> list[int] | None:

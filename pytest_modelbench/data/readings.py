@@ -78,6 +78,6 @@ def other_inputs(number: int, start: int, count: int) -> DataError:
     """Return the error that tells of data that do not stay the same."""
     return DataError(
         f"batch {number + 1} of the evaluation data (samples {start} to {start + count - 1}) holds other inputs than "
-        "when it was first read: answers to other inputs cannot be compared. Read the same samples every time: "
+        "when it was first read: outputs for other inputs cannot be compared. Read the same samples every time: "
         "shuffle=False, and no noise, augmentation or unseeded random numbers in the dataset or its transforms"
     )

@@ -117,7 +117,7 @@ class MappedSource(Source):
             if count != rows(inputs):
                 raise DataError(
                     f"transform {name} makes inputs of shape {shapes(changed)} from {shapes(inputs)}: another number "
-                    "of samples, so answers cannot be compared"
+                    "of samples, so outputs cannot be compared"
                 )
             yield changed, targets
 

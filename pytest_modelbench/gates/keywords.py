@@ -99,10 +99,10 @@ OWN: Mapping[str, Keyword] = {
         unset="the test records the value",
     ),
     "key": Keyword(
-        told="the entry of a metric's answer",
+        told="the entry of a metric's result",
         schema={"type": "string"},
         takes=_is_text,
-        expected="a string: an entry of the metric's answer",
+        expected="a string: an entry of the metric's result",
         unset="the only entry, or the one of the KPI's name",
     ),
     "inputs": Keyword(
@@ -116,10 +116,10 @@ OWN: Mapping[str, Keyword] = {
 """Keywords of KPIs that the catalogue does not have."""
 
 MEASURING: Mapping[str, Keyword] = {
-    "allow_reversed": _truth("take limits that a better student would break"),
+    "allow_reversed": _truth("accept limits that a better student would break"),
     "batch_size": _number("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
     "memory": Keyword(
-        told="what larger batches may add to the process, such as '2 GB'",
+        told="memory that larger batches may add to the process, such as '2 GB'",
         schema={"type": "string"},
         unset="half of what is available",
     ),
@@ -131,7 +131,7 @@ MEASURING: Mapping[str, Keyword] = {
         CONFIDENCE,
         unset="0.95 for timed KPIs; for quality none: the point on your data decides",
     ),
-    "average": _choice("how the classes are averaged, as scikit-learn has it", AVERAGES),
+    "average": _choice("average over classes, as in scikit-learn", AVERAGES),
     "compile": _truth("time what torch.compile makes of the models"),
     "headroom": Keyword(
         told="factor on the peak memory",
@@ -157,7 +157,7 @@ MEASURING: Mapping[str, Keyword] = {
         unset="none",
     ),
     "missing": Keyword(
-        told="what becomes of samples whose feature is missing",
+        told="treatment of samples whose feature is missing",
         schema={"enum": list(MISSING)},
         takes=is_missing_word,
         expected=f"one of {', '.join(MISSING)}",
@@ -185,7 +185,7 @@ MEASURING: Mapping[str, Keyword] = {
         "a class: the one whose probability is to move",
         "the second of two classes",
     ),
-    "dtype": _choice("the number type that is aimed at", DTYPES),
+    "dtype": _choice("the target number type", DTYPES),
     "transform": Keyword(
         told="module:function that changes the inputs of a batch",
         schema={"type": "string"},
@@ -206,7 +206,7 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: _is_number(v) and v in {1, -1},
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
-    "allow_estimated": _truth("let absolute limits judge what was not measured"),
+    "allow_estimated": _truth("let absolute limits judge estimates"),
     "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
 """Keywords of the catalogue's KPIs, in the order of the documentation; each KPI says which ones it takes."""

@@ -25,7 +25,7 @@ def read_gate(
 
     Args:
         args: the KPI's name and the limits' texts.
-        keywords: measurement options; `better`, `unit`, `metric` for a KPI of the user's own.
+        keywords: measurement options; `better`, `unit`, `metric` for a custom KPI.
         confidence: the ini file's, for gates that state none.
         source: where it is written.
 
@@ -132,7 +132,7 @@ def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowe
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
     if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
-        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Leave it out")
+        raise UsageMistake("allow_reversed=True, and no better student would break these limits. Remove it")
     for bound in () if allowed else limits:
         refuse_reversed(bound, kpi.name, kpi.better)
 

@@ -180,7 +180,7 @@ class _Reader:
             self.mistake(("models", "students"), "the table [models.students] is empty. Name a student in it")
         found = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
         if "student" in models and "students" in models:
-            self.mistake(("models", "student"), "both student and [models.students] are given. Leave one of them out")
+            self.mistake(("models", "student"), "both student and [models.students] are given. Remove one of them")
         found["student_model"] = (
             *self.specs(models, ("models",), ["student"]),
             *self.specs(students, ("models", "students"), list(students), labels=True),

@@ -38,14 +38,14 @@ def sla_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:pytest-modelbench:modelbench.toml:1",
         "title": "modelbench.toml",
-        "description": "Limits that a compressed model must hold, judged by pytest --modelbench",
+        "description": "Limits that a compressed model must meet, judged by pytest --modelbench",
         "type": "object",
         "additionalProperties": False,
         "$defs": {"spec": _SPEC_TEXT, "limits": {"oneOf": [_LIMIT, {"type": "array", "items": _LIMIT}]}},
         "properties": {
             "models": {
                 "type": "object",
-                "description": "Models for this file's items; without it the fixtures of conftest.py are judged",
+                "description": "Models for this file's items; without it the fixtures of conftest.py provide them",
                 "additionalProperties": False,
                 "properties": {
                     "teacher": _SPEC,
@@ -78,7 +78,7 @@ def sla_schema() -> dict[str, Any]:
             },
             "run": {
                 "type": "object",
-                "description": "Settings for this file's items; the command line beats them, they beat the ini file",
+                "description": "Settings of this file; they override the ini file, the command line overrides them",
                 "additionalProperties": False,
                 "properties": {
                     option.name.removeprefix("modelbench_"): _setting(option) for option in OPTIONS if option.run
@@ -98,7 +98,7 @@ def sla_schema() -> dict[str, Any]:
 def _other_gate() -> dict[str, Any]:
     return {
         "type": "object",
-        "description": "Another gate on a KPI of the catalogue (kpi=), or a KPI of your own (metric=)",
+        "description": "Another gate on a KPI of the catalogue (kpi=), or a custom KPI (metric=)",
         "properties": {
             "kpi": {"enum": list(CATALOGUE)},
             "limits": _LIMITS,

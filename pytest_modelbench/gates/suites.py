@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_modelbench.gates.sla import KpiEntry
 from pytest_modelbench.kpis.fairness import rows as fairness
-from pytest_modelbench.options import SUITES
 
 NOTHING = ("== 0",)
 _QUALITY = (
@@ -19,7 +18,7 @@ _STABILITY = (
     *("memory_format_invariance", "headroom", "denormal_share", "sqnr"),
 )
 _FAIRNESS = tuple(kpi.name for kpi in fairness.KPIS)
-_CONTENT: Mapping[str, tuple[str, ...]] = {
+CONTENT: dict[str, tuple[str, ...]] = {
     "quality": _QUALITY,
     "stability": _STABILITY,
     "fairness": _FAIRNESS,
@@ -32,17 +31,17 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "determinism": NOTHING,
     "shape_mismatches": NOTHING,
 }
-"""What holds for any model that may ship, whatever it is for."""
+"""Rules for any model that may ship, for any task."""
 
 
 def entries(suites: Iterable[str], judged: Iterable[str] = ()) -> Iterator[KpiEntry]:
     """Yield the items of some suites, each KPI once.
 
     Args:
-        suites: their names, of `options.SUITES`.
+        suites: their names, of `CONTENT`.
         judged: KPIs that are left out, for something judges them already.
     """
-    names = dict.fromkeys(name for suite in SUITES if suite in set(suites) for name in _CONTENT[suite])
+    names = dict.fromkeys(name for suite in CONTENT if suite in set(suites) for name in CONTENT[suite])
     for name in names:
         if name not in set(judged):
             options = {"feature": "each"} if name in _FAIRNESS else {}

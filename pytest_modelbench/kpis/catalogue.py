@@ -1,8 +1,9 @@
-"""All KPIs by name, and KPIs of the user's own."""
+"""All KPIs by name, and custom KPIs."""
 
 from __future__ import annotations
 
 import difflib
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,9 +18,12 @@ from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-CATALOGUE: Mapping[str, Kpi] = {
+BUILT_IN: dict[str, Kpi] = {
     kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
 }
+EXTENSION_KPIS: dict[str, Kpi] = {}
+"""KPIs that others bring to a session (see `gates.extensions`)."""
+CATALOGUE: Mapping[str, Kpi] = ChainMap(EXTENSION_KPIS, BUILT_IN)
 _OWN = ("better", "unit", "metric")
 _LONGEST_NAME, _LONGEST_UNIT = 100, 20
 
@@ -27,7 +31,7 @@ _LONGEST_NAME, _LONGEST_UNIT = 100, 20
 def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any]]:
     """Return the KPI that a marker means, and the measurement options among its keywords.
 
-    A name of the catalogue is that KPI. Any other name is a KPI of the user's own, which states `better=` and
+    A name of the catalogue is that KPI. Any other name is a custom KPI, which states `better=` and
     `unit=` (the test's body records it) or `metric=` and `better=`.
 
     Raises:
@@ -40,7 +44,7 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
         if own:
             raise UsageMistake(
                 f"{name} is in the catalogue and takes no {', '.join(f'{key}=' for key in own)}; "
-                f"give your own KPI another name"
+                f"give the custom KPI another name"
             )
     else:
         kpi = _own_kpi(name, own)
@@ -65,8 +69,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         raise UsageMistake(f"kpi {shown(name)}: better={shown(own['better'])}, expected 'higher' or 'lower'")
     if "better" in own and metric is None and "unit" not in own:
         raise UsageMistake(
-            f"kpi {shown(name)}: a KPI of your own states its unit too. Write unit='ms', '%' or '' (none), or "
-            "metric=..."
+            f"kpi {shown(name)}: a custom KPI also needs unit=. Write unit='ms', '%' or '' (none), or metric=..."
         )
     if metric is not None and not scorer and "better" not in own:
         raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")

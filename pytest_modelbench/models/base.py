@@ -150,7 +150,7 @@ class Model(ABC):
             check_finite(self, case, tolerance)
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
-        """Return the error that tells of a call that raised, whatever it raised.
+        """Return the error for a call that raised any exception.
 
         A model is foreign code: `SystemExit`, `pytest.skip.Exception`, `asyncio.CancelledError` and our own
         `NotApplicable` are its failures, and must not end or skip anything else.
@@ -167,7 +167,7 @@ class Model(ABC):
     def wrote_into(self, inputs: Any) -> ModelError:
         """Return the error that tells of a model that changed the batch it was given."""
         return self._blamed(
-            f"{self.name} changed its inputs of shape {shapes(inputs)} in place: whoever reads the data next sees "
+            f"{self.name} changed its inputs of shape {shapes(inputs)} in place: the next reader of the data sees "
             "other samples. Work on a copy (an in-place operation such as relu_ on the input is the usual cause)"
         )
 

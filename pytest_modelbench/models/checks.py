@@ -65,7 +65,7 @@ def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -
     answers = _Answers(model, case)
     if answers.raised is not None:
         if reference is not None and reference.raised is not None:
-            raise NotApplicable(f"{case}: the teacher does not answer it either: {reference.raised}")
+            raise NotApplicable(f"{case}: the teacher fails too: {reference.raised}")
         told = ", and its teacher answers" if reference is not None and reference.known else ""
         raise CheckFailure(f"{case}: {answers.raised}{told}{_how_to_leave_out(case.name)}")
     count = rows(case.inputs)
@@ -120,7 +120,7 @@ def _check_kept_rows(answers: _Answers, reference: _Answers | None, tolerance: f
         lines.append(f"    among real samples: {_values(plain[case.origin[row]])}")
     if _comparable(reference, good):
         lines.append(
-            "  the teacher answers such rows alike. Quantised activations that depend on the batch are a usual"
+            "  the teacher's outputs for such rows are equal. Activations quantised by the batch are a usual"
         )
         lines.append("  cause; check_finite(edge_case, tolerance=...) lets small changes pass")
     raise CheckFailure("\n".join(lines))

@@ -176,7 +176,7 @@ def _made(target: Any, spec: str) -> Any:
     except TypeError as error:
         raise ModelError(f"{shown(spec)} is a factory and must take no arguments: {message_of(error)}") from error
     except ValueError as error:
-        raise ModelError(f"{shown(spec)} is no factory that could be called: {message_of(error)}") from error
+        raise ModelError(f"{shown(spec)} is not a callable factory: {message_of(error)}") from error
     try:
         return target()
     except (Exception, SystemExit, GeneratorExit) as error:

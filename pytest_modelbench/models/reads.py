@@ -1,4 +1,4 @@
-"""What one forward pass of a torch module multiplies its inputs with, whatever holds it."""
+"""Find the tensors that one forward pass of a torch module multiplies its inputs by, in any container."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbench.errors import ModelError, shown
+from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, load_saved
 
@@ -40,6 +40,8 @@ ADAPTERS: dict[str, AdapterEntry] = {
         adapter="pytest_modelbench.models.adapters.huggingface:PipelineModel",
     ),
 }
+EXTENSIONS: dict[str, AdapterEntry] = {}
+"""Adapters that others bring to a session, asked before the built-in ones."""
 _CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.adapters.function:CallableModel")
 
 
@@ -77,7 +79,7 @@ def adapt(candidate: Any, loading: Loading) -> Model:
 
 
 def _fitting(candidate: Any) -> Iterator[AdapterEntry]:
-    for entry in ADAPTERS.values():
+    for entry in (*EXTENSIONS.values(), *ADAPTERS.values()):
         module, _, name = entry.base.partition(":")
         # an object can only be an instance of a class whose module is loaded already
         if module in sys.modules and isinstance(candidate, getattr(sys.modules[module], name, ())):
@@ -88,4 +90,7 @@ def _fitting(candidate: Any) -> Iterator[AdapterEntry]:
 
 def _resolve(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"the adapter {path!r} cannot be imported: {cause_of(error)}") from error

@@ -52,7 +52,22 @@ class Loading:
     alone: bool = False
 
 
-_LOADERS = {
+@dataclass(frozen=True, kw_only=True)
+class FileFormat:
+    """A format of saved models that others bring.
+
+    Attributes:
+        suffix: how the names of its files or folders end, such as ".acme".
+        load: the function that loads one into a `Model`, as "module:function"; it gets the path and a `Loading`.
+    """
+
+    suffix: str
+    load: str
+
+
+EXTENSIONS: dict[str, FileFormat] = {}
+"""Formats that others bring to a session, asked before the built-in ones."""
+LOADERS = {
     "TorchScript": "saved_torch:load_script",
     "torch.export": "saved_torch:load_exported",
     "torch.save": "saved_torch:load_pickled_torch",
@@ -60,6 +75,11 @@ _LOADERS = {
     "skops": "sklearn_estimator:load_skops",
     "pickle": "sklearn_estimator:load_pickle",
 }
+
+
+def known_formats() -> str:
+    """Name the formats that can be loaded."""
+    return ", ".join([*(f"a {name} file ({form.suffix})" for name, form in EXTENSIONS.items()), KNOWN])
 
 
 def load_saved(saved: SavedModel, loading: Loading) -> Model:
@@ -77,8 +97,25 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     except (OSError, ValueError):  # a name that is too long, or holds a NUL
         there = False
     if not there:
-        raise ModelError(f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {KNOWN}")
+        raise ModelError(f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}")
+    for name, form in EXTENSIONS.items():
+        if path.name.endswith(form.suffix):
+            return _load_by_extension(name, form, path, loading)
     return _load(_format_of(path, loading.name), str(path), loading)
+
+
+def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading) -> Model:
+    from pytest_modelbench.models.base import Model
+
+    module, _, function = form.load.partition(":")
+    try:
+        load = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"{loading.name}: load={form.load!r} of the format {name} cannot be imported: {error}") from error
+    found = load(str(path), loading)
+    if not isinstance(found, Model):
+        raise ModelError(f"{loading.name}: {form.load} of the format {name} returned {shown(found)}, expected a Model")
+    return found
 
 
 def fill(filled: Filled, loading: Loading) -> Model:
@@ -99,13 +136,13 @@ def refuse_pickle(path: str, what: str, loading: Loading, instead: str) -> None:
     """
     if not loading.allow_pickle:
         raise ModelError(
-            f"{loading.name}: {path} is {what}, and unpickling runs whatever code it holds. {instead}, "
+            f"{loading.name}: {path} is {what}, and unpickling executes code from the file. {instead}, "
             "or trust it with --modelbench-allow-pickle"
         )
 
 
 def _load(name: str, path: str, loading: Loading) -> Model:
-    model: Model = _function(_LOADERS[name])(path, loading)
+    model: Model = _function(LOADERS[name])(path, loading)
     return model
 
 
@@ -118,7 +155,7 @@ def _format_of(path: Path, name: str) -> str:
     if path.is_dir():
         if (path / "config.json").is_file():
             return "Hugging Face"
-        raise ModelError(f"{name}: the folder {path} has no config.json. Known are {KNOWN}")
+        raise ModelError(f"{name}: the folder {path} has no config.json. Known are {known_formats()}")
     if path.stat().st_size == 0:
         raise ModelError(f"{name}: {path} is empty (0 bytes)")
     if zipfile.is_zipfile(path):
@@ -132,7 +169,7 @@ def _format_of(path: Path, name: str) -> str:
     if start[:1] == b"\x80" or path.suffix in {".pkl", ".pickle", ".joblib"}:
         return "pickle"
     later = " ONNX is not supported yet." if path.suffix == ".onnx" else ""
-    raise ModelError(f"{name}: {path} is in no known format.{later} Known are {KNOWN}")
+    raise ModelError(f"{name}: {path} is in no known format.{later} Known are {known_formats()}")
 
 
 def _format_of_archive(path: Path, name: str) -> str:
@@ -149,4 +186,4 @@ def _format_of_archive(path: Path, name: str) -> str:
         return "torch.save"
     if "schema.json" in members:
         return "skops"
-    raise ModelError(f"{name}: {path} is an archive in no known format. Known are {KNOWN}")
+    raise ModelError(f"{name}: {path} is an archive in no known format. Known are {known_formats()}")

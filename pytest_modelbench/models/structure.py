@@ -1,4 +1,4 @@
-"""What a model is made of, whatever its weights are: enough to say that two builds of it cost the same."""
+"""Describe the structure of a model without its weights: two builds of equal structure cost the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of a torch module: its parameters, and all else that it computes with, whatever holds it."""
+"""The weights of a torch module: its parameters, and everything else that it computes with, in any container."""
 
 from __future__ import annotations
 

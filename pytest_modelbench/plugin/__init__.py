@@ -27,12 +27,11 @@ from pytest_modelbench.plugin.fixtures import (
 from pytest_modelbench.plugin.stash import (
     HAD_STORAGE,
     IMPORT_S,
-    JUDGING,
     MISTAKES,
     MODEL_FIXTURES,
     NAMED,
     OWN_FIXTURES,
-    SESSION,
+    STATE,
     UNJUDGED,
 )
 
@@ -107,8 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_modelbench.plugin.session_end import PlanOnly
 
         known = baseline_of(config, settings), contract_of(config, settings)
-        config.stash[JUDGING] = judging = Judging(config, settings, places, *known)
-        config.stash[SESSION] = judging.session
+        judging = Judging(config, settings, places, *known)
+        config.stash[STATE] = judging.state
         config.pluginmanager.register(judging, "modelbench-judging")
         if settings.plan:
             config.pluginmanager.register(PlanOnly(), "modelbench-plan")
@@ -119,7 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(hooks, "modelbench-contracting")
         config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
         config.pluginmanager.register(GivingUp(config, judging), "modelbench-giving-up")
-        if judging.child is None:
+        if judging.state.child is None:
             from pytest_modelbench.plugin.teacher_guard import TeacherGuard
 
             config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
@@ -128,7 +127,7 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_modelbench.plugin.left_out import register_markers
 
             register_markers(config)
-            measure_launch(config, judging.child)
+            measure_launch(config, judging.state.child)
 
 
 def _kpi_help(config: pytest.Config) -> str:
@@ -181,7 +180,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """With `--modelbench-suite`, collect also what carries its items above the given paths."""
-    if JUDGING in session.config.stash and session.config.stash[JUDGING].settings.suites:
+    if STATE in session.config.stash and session.config.stash[STATE].settings.suites:
         from pytest_modelbench.plugin.suite_file import reach_suites
 
         reach_suites(session.config)
@@ -190,7 +189,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Collect `modelbench.toml` and `*.modelbench.toml`; with `--modelbench-suite` also what carries its items."""
     found: pytest.Module
-    if JUDGING in parent.config.stash and parent.config.stash[JUDGING].settings.suites:
+    if STATE in parent.config.stash and parent.config.stash[STATE].settings.suites:
         from pytest_modelbench.plugin.suite_file import SuiteFile, carries_suite
 
         if carries_suite(file_path, parent.config):
@@ -211,7 +210,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
     """Tell what lies in a collected folder, was meant to be a modelbench.toml, and would be passed over."""
-    if JUDGING in parent.config.stash:
+    if STATE in parent.config.stash:
         from pytest_modelbench.plugin.misnamed import misnamed
 
         root = parent.config.rootpath
@@ -230,7 +229,7 @@ def pytest_pycollect_makeitem(
 
         collection.ask_for_fixtures(collector, obj)
     made = yield
-    if JUDGING in collector.config.stash and _may_be_marked(obj):
+    if STATE in collector.config.stash and _may_be_marked(obj):
         from pytest_modelbench.plugin.uncollected import note
 
         note(collector, name, obj, made)
@@ -245,12 +244,12 @@ def _may_be_marked(candidate: object) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let models that the command line or a modelbench.toml names beat fixtures."""
-    judging = metafunc.config.stash.get(JUDGING, None)
+    state = metafunc.config.stash.get(STATE, None)
     module = metafunc.definition.getparent(pytest.Module)
-    if judging is not None or (module is not None and NAMED in module.stash):
+    if state is not None or (module is not None and NAMED in module.stash):
         from pytest_modelbench.plugin.parametrisation import use_named_models
 
-        use_named_models(metafunc, judging.settings if judging is not None else None)
+        use_named_models(metafunc, state.settings if state is not None else None)
     if "edge_case" in metafunc.fixturenames:
         from pytest_modelbench.plugin.parametrisation import parametrise_edge_case
 
@@ -260,18 +259,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the gates, or skip them where nothing is judged; report all mistakes together."""
-    judging = config.stash.get(JUDGING, None)
-    if judging is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
+    state = config.stash.get(STATE, None)
+    if state is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
     from pytest_modelbench.plugin import collection, parametrisation, uncollected
 
     mistakes: list[str] = []
-    if judging is None:
+    if state is None:
         config.stash[UNJUDGED] = collection.skip_unjudged(items)
     else:
-        mistakes += parametrisation.names_not_found(config, judging.settings, items)
-        mistakes += collection.without_suite(config, judging.settings, items)
-        mistakes += collection.read_items(items, judging.settings, judging.session.baseline)
+        mistakes += parametrisation.names_not_found(config, state.settings, items)
+        mistakes += collection.without_suite(config, state.settings, items)
+        mistakes += collection.read_items(items, state.settings, state.session.baseline)
         mistakes += parametrisation.students_of_one_name(items)
         mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)

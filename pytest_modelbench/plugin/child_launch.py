@@ -156,7 +156,7 @@ class Launched:
     def _not_again(self) -> str:
         """Say what forbids a second build, if anything does."""
         if len(self.set_ups) > 1:
-            return "its fixture overrides another of its own name"
+            return "its fixture overrides another of the same name"
         return "" if gives_back() else "the allocator of this process keeps freed memory"
 
     def _let_go(self, item: pytest.Function) -> None:

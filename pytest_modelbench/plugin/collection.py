@@ -16,7 +16,6 @@ from pytest_modelbench.plugin.parametrisation import student_label
 from pytest_modelbench.plugin.stash import (
     CASE,
     GATES,
-    JUDGING,
     LABEL,
     MISTAKES,
     MODEL_FIXTURES,
@@ -24,6 +23,7 @@ from pytest_modelbench.plugin.stash import (
     OWN_FIXTURES,
     READY_MADE,
     SETTINGS,
+    STATE,
 )
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def _needed_fixtures(marks: Iterable[pytest.Mark], collector: pytest.Collector) 
     names = ["student", "kpi"]
     if any(data for data, _ in found):
         names.append("eval_data")
-    judging = collector.config.stash.get(JUDGING, None)
-    alone = judging is not None and judging.settings.contract is not None  # then it must not even be built
+    state = collector.config.stash.get(STATE, None)
+    alone = state is not None and state.settings.contract is not None  # then it must not even be built
     if any(teacher for _, teacher in found) and not alone:
         names.append("teacher")
     return names
@@ -228,7 +228,7 @@ def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
     if marked and "kpi" not in names:
         yield f"{place_of(item)}: {LATE}"
     elif marked and not is_ours(item, "kpi"):
-        yield f"{place_of(item)}: a fixture of your own is named 'kpi', which the marker needs. Give it another name"
+        yield f"{place_of(item)}: your fixture kpi overrides the one that the marker needs. Give it another name"
     for name in MODEL_FIXTURES:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):

@@ -57,8 +57,8 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
         grid(own.country, own.grid_intensity)
     if kpi.probe.recorded and source != MARKER:
         raise UsageMistake(
-            f"kpi {kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
-            'that could record it. Write metric = "module:function"'
+            f"kpi {kpi.name!r}: a custom KPI in this file needs metric=, because there is no test "
+            'to record it. Write metric = "module:function"'
         )
     if _times_itself(item) and kpi.timed:
         kpi = _benchmarked(gate)
@@ -95,13 +95,13 @@ def _benchmarked(gate: Gate) -> Kpi:
     if not gate.kpi.from_rounds:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: this test's rounds come from pytest-benchmark, which gives latency_mean, "
-            "latency_p50 and other percentiles. Take one of these, or leave the fixture benchmark out"
+            "latency_p50 and other percentiles. Take one of these, or remove the fixture benchmark"
         )
     compares = next((limit for limit in gate.limits if limit.needs_teacher or limit.regresses), None)
     if compares is not None:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: '{compares}' needs another model, and pytest-benchmark times this test's "
-            "function alone. Write '<= 120 ms', or leave the fixture benchmark out"
+            "function alone. Write '<= 120 ms', or remove the fixture benchmark"
         )
     from pytest_modelbench.probes.kinds import BENCHMARK
 
@@ -132,7 +132,7 @@ def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
     if not callable(found):
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is no function")
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
     return {**options, "transform": found}
 
 

@@ -33,6 +33,7 @@ from pytest_modelbench.plugin.progress import ProgressLine
 from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_name, mistakes_in
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.plugin.stash import CASE, GATES, LABEL, MISTAKES
+from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.probes.requests import read_request
@@ -62,8 +63,6 @@ class Judging:
         contract: Contract | None = None,
     ) -> None:
         self.config = config
-        self.settings = settings
-        self.places = places
         self.worker: str | None = getattr(config, "workerinput", {}).get("workerid")
         self.record = Record()
         self.items: dict[str, pytest.Item] = {}
@@ -75,22 +74,23 @@ class Judging:
         self.machine = Machine(self._tell_waiting)
         self.shared_folder: str | None = getattr(config, "workerinput", {}).get(_FOLDER)
         asked: str | None = config.getoption("modelbench_child")
-        self.child = read_request(Path(asked)) if asked else None
-        self.session = BenchSession(
+        child = read_request(Path(asked)) if asked else None
+        session = BenchSession(
             progress=ProgressLine(config),
             exclusive=self.machine.alone,
             handover=Path(self.shared_folder) if self.shared_folder else None,
             run_child=lambda nodeid, request: run_child(config, self.items[nodeid], request),
-            child=self.child,
+            child=child,
             baseline=baseline,
             contract=contract,
             recorder=Recorder() if settings.record_contract else None,
         )
-        self.session.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
+        session.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
+        if contract is not None:
+            session.model_notes["teacher"] = dict(contract.teacher)
+        self.state = SessionState(settings=settings, places=places, session=session, child=child)
         if self._writes():
             config.stash[MISTAKES] += mistakes_in(self.files.wanted)
-        if contract is not None:
-            self.session.model_notes["teacher"] = dict(contract.teacher)
 
     def _tell_waiting(self) -> None:
         """Say why nothing happens, where there is a terminal of this process's own."""
@@ -116,7 +116,12 @@ class Judging:
 
     def _writes(self) -> bool:
         """Whether this process is the one that writes the session's files."""
-        return self.worker is None and self.child is None and not self.settings.plan and not is_dry(self.config)
+        return (
+            self.worker is None
+            and self.state.child is None
+            and not self.state.settings.plan
+            and not is_dry(self.config)
+        )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -157,7 +162,7 @@ class Judging:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
         self.items = {item.nodeid: item for item in session.items}
         plans = [plan_of(item) for item in session.items if item.stash.get(GATES, ())]
-        self.session.plan(plans)
+        self.state.session.plan(plans)
         self.record.expect(
             [
                 expected_gate(
@@ -167,7 +172,7 @@ class Judging:
                     plan.student,
                     gate.targets,
                     plan.suite,
-                    differing_settings(plan.settings, self.settings),
+                    differing_settings(plan.settings, self.state.settings),
                 )
                 for plan in plans
                 for gate in plan.gates
@@ -184,7 +189,7 @@ class Judging:
         try:
             built = resolve(self.config, given)
             if request.fixturename == "eval_data":
-                built = self.session.eval_data(built)
+                built = self.state.session.eval_data(built)
         except BaseException as error:
             fixturedef.cached_result = (None, key, (error, error.__traceback__))  # as pytest does for its own
             raise
@@ -195,7 +200,11 @@ class Judging:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave the test's body out in a process that only measures."""
         records = any(gate.kpi.probe.recorded for gate in plan_of(pyfuncitem).gates)
-        return True if self.child is not None or (self.session.recorder is not None and not records) else None
+        return (
+            True
+            if self.state.child is not None or (self.state.session.recorder is not None and not records)
+            else None
+        )
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -211,7 +220,7 @@ class Judging:
         except ModelbenchError as error:
             item.stash[RESULTS] = all_gates(item, Verdict.ERROR, str(error))
             raise
-        results: list[GateResult] = item.funcargs["kpi"].judge_all(self.child)  # type: ignore[attr-defined]
+        results: list[GateResult] = item.funcargs["kpi"].judge_all(self.state.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
         item.user_properties += properties(results)
         conclude(item, results, settings_of(item))
@@ -233,7 +242,7 @@ class Judging:
             item.stash[RESULTS] = all_gates(item, Verdict.NOT_RUN, _left_out(call.excinfo.value))
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             plan = plan_of(item)
-            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.settings)}
+            told = {"suite": plan.suite, "settings": differing_settings(plan.settings, self.state.settings)}
             vars(report)[_RIDER] = [{**result.to_json(), **told} for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
@@ -250,7 +259,7 @@ class Judging:
             self.files.save_so_far()  # a controller outlives its workers
 
     def _report_so_far(self) -> dict[str, Any]:
-        return self.record.with_session(self._session_data(final=False)).to_json(None, self.settings.to_json())
+        return self.record.with_session(self._session_data(final=False)).to_json(None, self.state.settings.to_json())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -271,13 +280,13 @@ class Judging:
         if int(session.exitstatus) in OVER and not self.ended:  # pytest.exit(returncode=0)
             self.record.crashed = True
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        strict, judged = self.settings.strict, self.record.judged_anything()
+        strict, judged = self.state.settings.strict, self.record.judged_anything()
         if int(session.exitstatus) in OVER and must_fail(
             self.record.ordered_gates(), self.config, strict=strict, judged=judged
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
-        self.files.finish(session, self.record, self.settings, self.session.recorder, self._report)
+        self.files.finish(session, self.record, self.state.settings, self.state.session.recorder, self._report)
         self.exits.status = int(session.exitstatus)
 
     def _remember_durations(self) -> None:
@@ -291,17 +300,19 @@ class Judging:
     def _session_data(self, *, final: bool = True) -> dict[str, Any]:
         mistakes: list[str] = self.config.stash[MISTAKES]
         models = {
-            name: {**notes, "forward_passes": self.session.forward_passes.get(name, 0)}
-            for name, notes in self.session.model_notes.items()
+            name: {**notes, "forward_passes": self.state.session.forward_passes.get(name, 0)}
+            for name, notes in self.state.session.model_notes.items()
         }
         return {
             "collected": list(self.record.gates.values()) if self.worker is not None else [],
             "models": models,
-            "timings": self.session.timings,
-            "benchmarks": benchmarks_by_name(self.session.timed.values()) if final else {},
-            "data": self.session.data_notes,
-            "baseline": self.session.baseline.told() if self.session.baseline is not None else None,
-            "contract": self.session.contract.told_briefly() if self.session.contract is not None else None,
+            "timings": self.state.session.timings,
+            "benchmarks": benchmarks_by_name(self.state.session.timed.values()) if final else {},
+            "data": self.state.session.data_notes,
+            "baseline": self.state.session.baseline.told() if self.state.session.baseline is not None else None,
+            "contract": self.state.session.contract.told_briefly()
+            if self.state.session.contract is not None
+            else None,
             "environment": environment(final=final),
             "mistakes": list(mistakes),
         }
@@ -309,17 +320,17 @@ class Judging:
     def _report(self, exit_status: int) -> dict[str, Any]:
         """Return the report as it is at the session's end, made once for all who show it."""
         if self.told is None or self.told["exit_status"] != exit_status:
-            self.told = self.record.to_json(exit_status, self.settings.to_json())
+            self.told = self.record.to_json(exit_status, self.state.settings.to_json())
         return self.told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Print the KPI tables, what failed and why, and where the JSON report is."""
-        if self.config.stash[MISTAKES] or self.child is not None or is_dry(self.config):
+        if self.config.stash[MISTAKES] or self.state.child is not None or is_dry(self.config):
             return
-        if self.settings.plan:
+        if self.state.settings.plan:
             cache = getattr(self.config, "cache", None)
             known = cache.get(DURATIONS, {}) if cache is not None else {}
-            show_plan(terminalreporter, plan_lines(self.session.plans, known))
+            show_plan(terminalreporter, plan_lines(self.state.session.plans, known))
             return
         report = self._report(int(exitstatus))
         unlocked = [f"modelbench: {self.machine.unlocked}"] if self.machine.unlocked else []

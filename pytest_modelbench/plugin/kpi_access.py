@@ -30,7 +30,7 @@ from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.plugin.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
 from pytest_modelbench.plugin.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
-from pytest_modelbench.plugin.stash import GATES, JUDGING, LABEL, PLAN, SESSION, SETTINGS
+from pytest_modelbench.plugin.stash import GATES, LABEL, PLAN, SETTINGS, STATE
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import without_student
@@ -74,7 +74,7 @@ def _plan_of(item: pytest.Item) -> ItemPlan:
         student=item.stash[LABEL],
         gates=item.stash[GATES],
         settings=settings_of(item),
-        home=home_of(item, named_for(item, item.config.stash[JUDGING].settings)),
+        home=home_of(item, named_for(item, item.config.stash[STATE].settings)),
         origin=place_of(item) if brings_models(item) else "",
         test=without_student(item.nodeid, student_label(item)),
     )
@@ -82,12 +82,12 @@ def _plan_of(item: pytest.Item) -> ItemPlan:
 
 def settings_of(item: pytest.Item) -> Settings:
     """Return the settings that hold for an item: those of its modelbench.toml, or the session's."""
-    return item.stash.get(SETTINGS, item.config.stash[JUDGING].settings)
+    return item.stash.get(SETTINGS, item.config.stash[STATE].settings)
 
 
 def session_of(config: pytest.Config) -> BenchSession:
     """Return the session that `--modelbench` started."""
-    return config.stash[SESSION]
+    return config.stash[STATE].session
 
 
 def resolve(config: pytest.Config, found: Any) -> Any:
@@ -135,7 +135,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     own = cases_for(item).get(name)
 
     def teacher() -> Model | None:
-        if not sources.has("teacher") or session.contract is not None:
+        if not sources.has("teacher"):
             return None
         return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
 
@@ -147,7 +147,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
 
 def given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
     """Return the teacher or the data that the command line or the item's modelbench.toml names, if any."""
-    given = named_for(item, item.config.stash[JUDGING].settings).get(fixture, ())
+    given = named_for(item, item.config.stash[STATE].settings).get(fixture, ())
     return given[0] if len(given) == 1 else None
 
 
@@ -203,7 +203,7 @@ class KpiAccess:
         return judgement.evidence.comparison
 
     def record(self, *, student: float, teacher: float | None = None, previous: float | None = None) -> None:
-        """Record the values of a KPI of one's own, which the marker's limits then judge.
+        """Record the values of a custom KPI, which the marker's limits then judge.
 
         Args:
             student: the student's value, in the unit that the marker states.
@@ -216,7 +216,7 @@ class KpiAccess:
         __tracebackhide__ = True
         gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe.recorded] or self._gates())
         if not gate.kpi.probe.recorded:
-            raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give your own KPI a name of its own")
+            raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give the custom KPI another name")
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
         given = {"student": student, "teacher": teacher, "previous": previous}
@@ -280,11 +280,11 @@ class KpiAccess:
         return resolve(self._request.config, self._value(f"{role}_model"))
 
     def has(self, role: str) -> bool:
-        """Whether somebody defined a teacher, or a previous student."""
+        """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
         node, session = self._request.node, session_of(self._request.config)
         if role == "teacher" and session.contract is not None:
-            return True
-        return defined_for(node, f"{role}_model", node.config.stash[JUDGING].settings)
+            return False
+        return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
 
     def data(self) -> Any:
         """Return the object that the user's fixture or factory provides as evaluation data."""
@@ -335,6 +335,6 @@ def _number(kpi: str, role: str, value: Any) -> float:
             number = float(plain)
     if not math.isfinite(number):
         raise UsageMistake(
-            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, and no text, truth or array"
+            f"kpi.record({role}={shown(value)}) of {kpi}: expected a finite number, not a string, boolean or array"
         )
     return number

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modelbench.errors import UsageMistake, visible
 from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
-from pytest_modelbench.plugin.stash import JUDGING, MISTAKES, NAMED
+from pytest_modelbench.plugin.stash import MISTAKES, NAMED, STATE
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.named import NamedSpec
@@ -79,7 +79,7 @@ def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> No
         if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
             metafunc.config.stash[MISTAKES].append(
                 f"{place_of(metafunc.definition)}: this test brings its own {fixture} by parametrize(), and "
-                f"{specs[0].where} names another. Leave one of them out"
+                f"{specs[0].where} names another. Remove one of them"
             )
             continue
         ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
@@ -94,9 +94,9 @@ def brings_models(item: pytest.Item) -> bool:
 
 def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
-    from pytest_modelbench.data.case_names import registered_in
+    from pytest_modelbench.data.case_names import EXTENSIONS, registered_in
 
-    found: dict[str, Callable[[Any], Any]] = {}
+    found: dict[str, Callable[[Any], Any]] = dict(EXTENSIONS)
     plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
     for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
@@ -117,7 +117,7 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
     shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
     if shadowed or not is_ours(item, "edge_case"):
         return
-    told: list[str] = item.config.stash[MISTAKES] if JUDGING in item.config.stash else []
+    told: list[str] = item.config.stash[MISTAKES] if STATE in item.config.stash else []
     known = [*BUILT_IN]
     try:
         known += cases_for(item)
@@ -172,7 +172,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
             told.add(key)
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
-                f"{visible(key[1])!r}. Give each an id of its own, as in params=[...], ids=['int8', 'pruned']"
+                f"{visible(key[1])!r}. Give each a different id, as in params=[...], ids=['int8', 'pruned']"
             )
 
 

@@ -94,5 +94,5 @@ def same_names(students: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str
             count = len(notes["others"]) + 1
             yield (
                 f"modelbench: {count} models are called {name!r}, and their rows are in one table. "
-                "Give their fixtures params= with ids= of their own"
+                "Give their fixtures params= with different ids="
             )

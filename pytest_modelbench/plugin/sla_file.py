@@ -9,7 +9,7 @@ import pytest
 
 from pytest_modelbench.errors import UsageMistake, message_of
 from pytest_modelbench.gates.sla import MOST_BYTES, KpiEntry, Sla, read_sla
-from pytest_modelbench.plugin.stash import JUDGING, MISTAKES, NAMED, READY_MADE, SETTINGS
+from pytest_modelbench.plugin.stash import MISTAKES, NAMED, READY_MADE, SETTINGS, STATE
 from pytest_modelbench.settings import Given, resolve_settings
 from pytest_modelbench.store.readable import regular_file
 
@@ -39,8 +39,8 @@ class SlaFile(pytest.Module):
         return module
 
     def _suites(self) -> tuple[str, ...]:
-        judging = self.config.stash.get(JUDGING, None)
-        return judging.settings.suites if judging is not None else ()
+        state = self.config.stash.get(STATE, None)
+        return state.settings.suites if state is not None else ()
 
     def istestfunction(self, obj: object, name: str) -> bool:
         """Take every KPI, whatever the suite calls its test functions."""
@@ -58,11 +58,11 @@ class SlaFile(pytest.Module):
             told.append(f"{self.nodeid}: {message_of(error)}")
             return Sla()
         sla, mistakes, is_toml = read_sla(text, self.nodeid, str(self.path.parent), bare=bool(self._suites()))
-        judging = self.config.stash.get(JUDGING, None)
-        if judging is not None:
-            places = [judging.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *judging.places[1:]]
+        state = self.config.stash.get(STATE, None)
+        if state is not None:
+            places = [state.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *state.places[1:]]
             self.stash[SETTINGS], _ = resolve_settings(places)  # whose own mistakes are told by now
-        if judging is not None or not is_toml:
+        if state is not None or not is_toml:
             told += [mistake for mistake in mistakes if mistake not in told]
         return sla
 

@@ -8,10 +8,9 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_modelbench.bench.asking import ItemPlan
-    from pytest_modelbench.bench.session import BenchSession
     from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.models.named import NamedSpec
-    from pytest_modelbench.plugin.judging import Judging
+    from pytest_modelbench.plugin.state import SessionState
     from pytest_modelbench.settings import Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data", "previous_model")
@@ -22,8 +21,8 @@ READY_MADE = "modelbench_ready_made"
 """Marks the function of a suite's item, which nobody wrote for these models and data."""
 
 # on the config
-JUDGING: pytest.StashKey[Judging] = pytest.StashKey()
-SESSION: pytest.StashKey[BenchSession] = pytest.StashKey()
+STATE: pytest.StashKey[SessionState] = pytest.StashKey()
+"""There only where gates are judged."""
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
 HAD_STORAGE: pytest.StashKey[bool] = pytest.StashKey()

@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 import pytest
 
 from pytest_modelbench.plugin.sla_file import ready_made
-from pytest_modelbench.plugin.stash import JUDGING
+from pytest_modelbench.plugin.stash import STATE
 
 ANCHORS = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -22,7 +22,7 @@ class SuiteFile(pytest.Module):
 
         module = ModuleType(self.nodeid)
         module.__file__ = str(self.path)
-        for entry in entries(self.config.stash[JUDGING].settings.suites):
+        for entry in entries(self.config.stash[STATE].settings.suites):
             setattr(module, entry.name, ready_made(entry, str(self.path), module.__name__))
         return module
 
@@ -48,7 +48,7 @@ def carries_suite(file: Path, config: pytest.Config) -> bool:
     That is a conftest.py that defines `student_model`; where the command line names students, it is the first of
     `ANCHORS` in the folder that was given to pytest, or in the closest one above that has any.
     """
-    if config.stash[JUDGING].settings.students:
+    if config.stash[STATE].settings.students:
         given = (_path(config, arg) for arg in config.args)
         return any(_anchor_of(config, path) == file.resolve() for path in given)
     return _defines_student(config, file)
@@ -60,7 +60,7 @@ def _path(config: pytest.Config, arg: str) -> Path:
 
 def _anchor_of(config: pytest.Config, path: Path) -> Path | None:
     """Return the closest file at or above a path, up to pytest's root, that can carry a suite."""
-    named = bool(config.stash[JUDGING].settings.students)
+    named = bool(config.stash[STATE].settings.students)
     if path.suffix == ".toml" and path.is_file() and not named:
         return None  # it names models itself
     if path.name in ANCHORS and (named or _defines_student(config, path)):

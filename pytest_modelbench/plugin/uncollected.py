@@ -46,7 +46,7 @@ def note(collector: pytest.Module | pytest.Class, name: str, candidate: object, 
         if type(made) is pytest.Class and _is_made_by_arguments(plain) and _holds_gates(plain):
             seen.mistakes.append(
                 f"{place}: pytest collects no class with __init__ or __new__, so its markers are never judged. "
-                "Leave it out, and write a fixture for what it does"
+                "Remove it, and write a fixture for what it does"
             )
     elif getattr(plain, "__test__", True) and plain.__module__ == _module_of(collector):
         if isinstance(plain, FunctionType) and _marked(plain):

@@ -71,7 +71,7 @@ def pack_outputs(outputs: Outputs) -> Arrays:
         **({} if outputs.targets is None else {"targets": outputs.targets}),
     }
     if any(array.dtype == object for array in arrays.values()):
-        raise TypeError("arrays of Python objects cannot travel")
+        raise TypeError("arrays of Python objects cannot go to another process")
     return arrays | _text(
         model=outputs.model,
         batch_size=outputs.batch_size,
@@ -99,7 +99,7 @@ def unpack_outputs(arrays: Mapping[str, Any]) -> Outputs:
 def _plain(values: Sequence[Any]) -> list[Any]:
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not all(isinstance(value, str | int | float) for value in plain):
-        raise TypeError("only texts and numbers can travel as ids or classes")
+        raise TypeError("ids and classes must be strings or numbers")
     return plain
 
 

@@ -24,8 +24,8 @@ BARE_NOISE = 0.1
 """How far two processes on one machine may time the same model apart (docs/measured.md, regressions)."""
 WORSE, BETTER, SAME, UNCLEAR, UNKNOWN = "worse", "better", "same", "unclear", "not comparable"
 BARE = (
-    "compared as it is, for no teacher and no reference workload was timed beside it both times: on one machine that "
-    f"is good to about {BARE_NOISE:.0%}"
+    "compared as it is, because no teacher and no reference workload was timed beside it both times: on one machine "
+    f"that is good to about {BARE_NOISE:.0%}"
 )
 SETTINGS = ("device", "threads", "allocator")
 COLUMNS = ("KPI", "Student", "Before", "Now", "Worse by", "Result")
@@ -113,7 +113,7 @@ def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Base
     """Return how much worse a value is, or why nobody can say; and how it was compared, if not as gates are."""
     better = CATALOGUE[gate["kpi"]].better if gate["kpi"] in CATALOGUE else gate.get("better", "")
     if better not in {"lower", "higher"}:
-        return "nobody says whether lower or higher is better", ""
+        return "it does not state whether lower or higher is better", ""
     of_machine = _of_machine(gate["kpi"])
     now = Measured(
         reading=reading_of(gate["readings"]["student"]),

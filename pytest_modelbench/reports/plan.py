@@ -140,7 +140,7 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
 
 
 def _together(student: str, gates: Sequence[Assignment]) -> str:
-    """Name what is measured together: the student, and whatever some gate needs beside it."""
+    """Name the models that are measured together: the student, and every other one that a gate needs."""
     return " and ".join([student, *dict.fromkeys(role for gate in gates for role in gate.others)])
 
 

@@ -189,7 +189,7 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
         units = f"{timing['processes']} processes" if "processes" in timing else f"{timing['placements']} placements"
         repeated = f", {timing['repeated_rounds']} repeated" if timing["repeated_rounds"] else ""
         share = timing["waited_share"]
-        waited = f"waits for a processor: {_percent(share)}, subtracted, " if share >= LEAST_WAIT_TOLD else ""
+        waited = f"run-queue wait: {_percent(share)}, subtracted, " if share >= LEAST_WAIT_TOLD else ""
         yield (
             f"timed {timing['student']} at {_sizes(timing['batch_sizes'])}: {timing['elapsed_s']:.1f} s, "
             f"{units} {copied}, allocator {timing['allocator']}, page faults per call: {per_call}, "

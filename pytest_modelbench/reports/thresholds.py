@@ -112,7 +112,7 @@ def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     name, reading = gate["kpi"], gate["readings"]["student"]
     kpi = CATALOGUE.get(name)
     if kpi is None:
-        return f"# {name}: a KPI of your own; its test states its limits"
+        return f"# {name}: a custom KPI; its test states its limits"
     if kpi.report_only:
         return f"# {name}: for the report only"
     if reading is None or reading["value"] is None:

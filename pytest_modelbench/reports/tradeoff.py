@@ -1,4 +1,4 @@
-"""Several students side by side: what each costs and keeps, and which of them no other one beats."""
+"""Several students side by side: what each costs and keeps, and the Pareto-optimal ones."""
 
 from __future__ import annotations
 

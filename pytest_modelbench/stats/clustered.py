@@ -124,7 +124,7 @@ def _from_own_bounds(student: Estimate, teacher: Estimate) -> Comparison:
     """Compare by the two models' own intervals, each with half of the error.
 
     A sample that is too small to bound a percentile from above may be large enough from below: a student whose lower
-    bound is far above the teacher's upper one is slower, whatever its upper bound would be.
+    bound is far above the teacher's upper one is slower, for any upper bound.
     """
     (s_low, s_high), (t_low, t_high) = (
         (max(one.low if one.low is not None else 0.0, 0.0), math.inf if one.high is None else one.high)

@@ -58,7 +58,7 @@ def drift_interval(
         teacher: the pairs of the teacher.
         teacher_drawn: those of its resamples, of the same samples.
         alpha: the error of one side.
-        least: what a gap can never be below, whatever the pairs are: 0 for a difference and its inverse, -1 for a
+        least: what a gap can never be below, for any pairs: 0 for a difference and its inverse, -1 for a
             negative ratio and its inverse.
     """
     value = float(np.max(student) - np.max(teacher))

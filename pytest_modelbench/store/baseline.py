@@ -66,7 +66,7 @@ def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_
     if before is None or here is None:
         return (
             f"{then.path if before is None else 'this session'} measured no teacher and no reference workload beside "
-            f"it, and a bare {unit or 'value'} of another session says nothing"
+            f"it, and a bare {unit or 'value'} of another session is not comparable"
         )
     if before.kind != here.kind or _other(before.hash, here.hash):
         return f"{then.path} has it relative to another {before.kind} ({before.hash}, and here {here.hash})"
@@ -174,7 +174,7 @@ class Baseline:
         values = {json.dumps(gate["readings"]["student"], sort_keys=True) for gate in chosen}
         if len(values) > 1:
             where = ", ".join(gate["nodeid"] for gate in chosen[:3])
-            return f"{self.path} has several students {student!r} with {kpi}: {where}. Give them names of their own"
+            return f"{self.path} has several students {student!r} with {kpi}: {where}. Give them different names"
         return self._entry(chosen[0])
 
     def _entry(self, gate: Mapping[str, Any]) -> Entry | str:
@@ -214,7 +214,7 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         text = regular_file(path, MOST_BYTES).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UsageMistake(f"cannot read {path}: it is no text. {WRITE_ONE}") from error
+        raise UsageMistake(f"cannot read {path}: it is not text. {WRITE_ONE}") from error
     except (OSError, UsageMistake) as error:
         told = str(error) if isinstance(error, UsageMistake) else f"cannot read {path}: {error.strerror or error}"
         raise UsageMistake(f"{told}. {WRITE_ONE}") from error
@@ -223,9 +223,9 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise UsageMistake(f"{path} is no JSON, or only a part of it: {message_of(error)}. {WRITE_ONE}") from error
+        raise UsageMistake(f"{path} is not JSON, or only a part of it: {message_of(error)}. {WRITE_ONE}") from error
     if not isinstance(report, dict) or "schema_version" not in report:
-        raise UsageMistake(f"{path} is no report of pytest-modelbench: it has no schema_version. {WRITE_ONE}")
+        raise UsageMistake(f"{path} is not a report of pytest-modelbench: it has no schema_version. {WRITE_ONE}")
     version = report["schema_version"]
     if version != SCHEMA_VERSION:
         raise UsageMistake(
@@ -233,7 +233,7 @@ def read_report(path: Path) -> dict[str, Any]:
             f"{SCHEMA_VERSION!r}. Update pytest-modelbench, or write the baseline again"
         )
     if not has(report, {"gates": are(_is_gate)}, _REPORT):
-        raise UsageMistake(f"{path} is no report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
+        raise UsageMistake(f"{path} is not a report of pytest-modelbench: its gates cannot be read. {WRITE_ONE}")
     return report
 
 

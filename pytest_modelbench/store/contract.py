@@ -71,10 +71,10 @@ class Contract:
         except OSError as error:
             raise UsageMistake(f"cannot read {path}: {error.strerror or error}. {RECORD_AGAIN}") from error
         except KeyError as error:
-            raise UsageMistake(f"{path} is no contract of pytest-modelbench: it has no {TEXT}") from error
+            raise UsageMistake(f"{path} is not a contract of pytest-modelbench: it has no {TEXT}") from error
         except BROKEN as error:
             empty = path.is_file() and not path.stat().st_size
-            found = "is empty" if empty else "is no contract, or only a part of one"
+            found = "is empty" if empty else "is not a contract, or only a part of one"
             raise UsageMistake(f"{path} {found}. {RECORD_AGAIN}") from error
         if hashlib.sha256(text).hexdigest() != digest:
             raise UsageMistake(f"{path}: {TEXT} was altered after it was written. {RECORD_AGAIN}")
@@ -89,7 +89,7 @@ class Contract:
                 f"reads {VERSION!r}. Update pytest-modelbench, or record it again"
             )
         if not has_contract_fields(told):
-            raise UsageMistake(f"{path} is no contract of pytest-modelbench: its fields are others. {RECORD_AGAIN}")
+            raise UsageMistake(f"{path} is not a contract of pytest-modelbench: its fields differ. {RECORD_AGAIN}")
         return cls(path, told)
 
     def told_briefly(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 READER_S = 10.0
-"""Seconds without progress after which whoever should read a FIFO is given up."""
+"""Seconds without progress after which writing to a FIFO is given up."""
 
 _OTHERS = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a disk"}
 Recognise = Callable[[Path], bool]
@@ -64,7 +64,7 @@ def _found_amiss(path: Path, what: str, ours: Recognise) -> str | None:
     if mode in _OTHERS:
         return f"it is {_OTHERS[mode]}. Write the path of a file"
     if mode == stat.S_IFREG and found.st_size and not ours(path):
-        return f"it exists and is no {what} of pytest-modelbench. Write another path, or remove it first"
+        return f"it exists and is not a {what} of pytest-modelbench. Write another path, or remove it first"
     return None if is_stream(path) else _folder_amiss(Path(os.path.realpath(path)).parent)
 
 
@@ -72,7 +72,7 @@ def _folder_amiss(folder: Path) -> str | None:
     if not folder.exists():
         return f"there is no folder {folder}. Make it first: mkdir -p {folder}"
     if not folder.is_dir():
-        return f"{folder} is no folder. Write another path"
+        return f"{folder} is not a folder. Write another path"
     return None if os.access(folder, os.W_OK) else f"the folder {folder} cannot be written to (permission denied)"
 
 
@@ -131,4 +131,4 @@ class _Patient:
             written = self._out.write(data)  # None where a full pipe takes nothing
             data = data[written or 0 :]
             if not written and not select.select([], [self._out], [], READER_S)[1]:
-                raise OSError(errno.ETIMEDOUT, "whoever reads this FIFO does not go on reading")
+                raise OSError(errno.ETIMEDOUT, "the reader of this FIFO stopped reading")

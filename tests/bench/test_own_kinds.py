@@ -58,8 +58,8 @@ def fails(taking: Taking) -> float:
     raise MeasurementError("the model has no outputs")
 
 
-def measurements(session: BenchSession, **options: Any) -> GateMeasurements:
-    gate = assigned(read_gate(("flops",), options))
+def measurements(session: BenchSession, kpi: str = "flops", **options: Any) -> GateMeasurements:
+    gate = assigned(read_gate((kpi,), options))
     plan = ItemPlan(nodeid="one", student="int8", gates=(gate,), settings=Settings(enabled=True, seed=7))
     return GateMeasurements(session.asking(plan, gate, SOURCES))
 
@@ -94,6 +94,14 @@ def test_workers_share_what_can_be_packed(tmp_path: Path) -> None:
     for _ in range(2):
         measurements(BenchSession(handover=tmp_path)).of(replace(GREATEST, name="other", pack=""), "student")
     assert TAKEN == ["int8", "int8", "int8"]
+
+
+def test_functions_among_the_options_are_not_told_apart_by_name(tmp_path: Path) -> None:
+    """Two functions of one name may do different things in two workers, so each worker measures for itself."""
+    for transform in (lambda inputs: inputs, lambda inputs: inputs + 1):
+        worker = BenchSession(handover=tmp_path)
+        measurements(worker, "invariance", transform=transform).of(GREATEST, "student")
+    assert TAKEN == ["int8", "int8"]
 
 
 def test_the_kinds_of_the_bench_are_taken_its_own_way() -> None:

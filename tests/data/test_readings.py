@@ -290,7 +290,7 @@ def test_equal_samples_in_memory_are_legal() -> None:
 def test_dropped_samples_are_told() -> None:
     """What a loader leaves out with drop_last stands in the report, and so does what it does not leave out."""
     dropping = as_eval_data(DataLoader(Rows(), batch_size=16, drop_last=True))
-    assert (read(dropping), dropping.notes) == (32, ["drop_last=True: 8 of 40 samples are left out"])
+    assert (read(dropping), dropping.notes) == (32, ["drop_last=True: 8 of 40 samples are excluded"])
     stream = as_eval_data(DataLoader(Stream(), batch_size=16, drop_last=True))
     assert read(stream) == ROWS
-    assert stream.notes == ["drop_last=True: no sample is left out, because batches of another size are made here"]
+    assert stream.notes == ["drop_last=True: no sample is excluded, because batches of another size are made here"]

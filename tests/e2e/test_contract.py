@@ -244,9 +244,9 @@ def empty_zip(path: Path) -> None:
     [
         (lambda path: path.unlink(), "cannot read * No such file or directory. Record it again with *"),
         (lambda path: path.write_bytes(b""), "teacher.mbc is empty. Record it again with *"),
-        (cut, "teacher.mbc is no contract, or only a part of one. Record it again with *"),
-        (lambda path: path.write_text("{}"), "teacher.mbc is no contract, or only a part of one.*"),
-        (empty_zip, "teacher.mbc is no contract of pytest-modelbench: it has no contract.json"),
+        (cut, "teacher.mbc is not a contract, or only a part of one. Record it again with *"),
+        (lambda path: path.write_text("{}"), "teacher.mbc is not a contract, or only a part of one.*"),
+        (empty_zip, "teacher.mbc is not a contract of pytest-modelbench: it has no contract.json"),
         (alter, "teacher.mbc: contract.json was altered after it was written. *"),
         (
             lambda _: rewrite(lambda told: told.update(version="2")),
@@ -281,8 +281,8 @@ def test_altered_outputs(judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-n", "2"), "one process measures the teacher. Leave -n out"),
-        (("--modelbench-contract=teacher.mbc",), "nothing is judged while it is recorded. Leave the others out"),
+        (("-n", "2"), "one process measures the teacher. Remove -n"),
+        (("--modelbench-contract=teacher.mbc",), "nothing is judged while it is recorded. Remove the others"),
     ],
 )
 def test_mistaken_options(judge: Judge, options: tuple[str, ...], words: str) -> None:
@@ -388,3 +388,19 @@ def test_texts_are_told_apart(judge: Judge) -> None:
     other = TEXTS.replace("for i in range(ROWS)]", "for i in reversed(range(ROWS))]")
     gate = judge(suite, "--modelbench-contract=teacher.mbc", more=other + GONE).gate("agreement")
     assert "is for other inputs" in gate["reason"]
+
+
+def test_a_teacher_that_only_its_contract_represents_is_not_there(judge: Judge) -> None:
+    """A test that asks whether there is a teacher gets the answer that asking for its model gives."""
+    record(judge)
+    suite = """
+import pytest
+from pytest_modelbench.errors import NotApplicable
+
+@pytest.mark.kpi("parameters", "reduction >= 50%")
+def test_parameters(kpi):
+    assert not kpi.has("teacher")
+    with pytest.raises(NotApplicable, match="only its contract"):
+        kpi.candidate("teacher")
+"""
+    assert judge(suite, "--modelbench-contract=teacher.mbc", more=data()).result.ret == 0

@@ -104,7 +104,7 @@ def test_probability_of_a_class(judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("transform", "words"),
     [
-        ("lambda batch: batch[:-1]", "another number of samples, so answers cannot be compared"),
+        ("lambda batch: batch[:-1]", "another number of samples, so outputs cannot be compared"),
         ("lambda batch: batch['x']", "raised IndexError on inputs of shape (200, 1)"),
         ("lambda batch: np.full((len(batch), 0), 1.0)", "student raised IndexError on inputs of shape (200, 0)"),
     ],

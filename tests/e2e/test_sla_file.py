@@ -343,7 +343,7 @@ missing = "group"
     finished = run(pytester)
     edges, quarters = finished.report["gates"]
     assert [row["name"] for row in edges["breakdown"]] == ["< 30.5", "30.5 to < 50", ">= 50"]
-    assert "40 samples without age are left out" in edges["readings"]["student"]["method"]
+    assert "40 samples without age are excluded" in edges["readings"]["student"]["method"]
     assert edges["readings"]["student"]["n"] == 360
     assert len(quarters["breakdown"]) == 5
     assert quarters["breakdown"][-1]["name"] == "missing"

@@ -217,7 +217,7 @@ def eval_data(): return Broken()
     ("tests", "words"),
     [
         ("@pytest.mark.kpi('parameters', '<= 5M')\ndef test_gate(kpi): ...\n@pytest.fixture\ndef kpi(): ...",
-         "a fixture of your own is named 'kpi'"),
+         "your fixture kpi overrides"),
         ("@pytest.mark.kpi('top1_accuracy', '>= 0.9')\ndef test_gate(): ...", "Write '>= 90%', or '>= 0.9%' if"),
         ("@pytest.mark.kpi(['f1'], '>= 90%')\ndef test_gate(): ...", "found ['f1']"),
         ("@pytest.mark.kpi('x', '>= 1', better=['lower'], unit='')\ndef test_gate(): ...", "better=['lower'],"),

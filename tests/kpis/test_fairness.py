@@ -445,7 +445,7 @@ def test_missing_values_are_left_out_or_a_group(seed: int) -> None:
     wanted = function(targets[kept], student[kept], sensitive_features=named[kept])
     assert found.student.value == pytest.approx(100 * wanted)
     assert found.student.n == 320
-    assert "80 samples without sex are left out" in found.student.method
+    assert "80 samples without sex are excluded" in found.student.method
     for options, said in (({"missing": "group"}, {}), ({}, {"missing": "group"})):
         found = evidence("demographic_parity_difference", **models, data={**data, **said}, **options)
         assert found.student.value == pytest.approx(100 * function(targets, student, sensitive_features=named))

@@ -72,7 +72,7 @@ def test_churn_among_wrong_by_hand() -> None:
 
 def test_nothing_wrong_has_no_churn() -> None:
     """Not applicable, said with the reason."""
-    with pytest.raises(MeasurementError, match="no sample is answered wrong by both"):
+    with pytest.raises(MeasurementError, match="no sample is wrong for both"):
         evidence("churn_among_wrong", student=np.arange(4), teacher=np.arange(4), targets=np.arange(4))
 
 

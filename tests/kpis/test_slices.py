@@ -251,4 +251,4 @@ def test_slices_of_missing_values() -> None:
     right = np.zeros(n, dtype=int)
     found = evidence("slice_drop", student=student, teacher=right, targets=right, data=data, missing="exclude")
     assert found.student.value == pytest.approx(30)
-    assert "50 samples without night are left out" in found.notes
+    assert "50 samples without night are excluded" in found.notes

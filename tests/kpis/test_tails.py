@@ -140,7 +140,7 @@ def test_method_says_why_no_larger_batches_were_tried() -> None:
 def test_refused_copies_are_told() -> None:
     """Not of every model that has none: only where one was made and found to be another model."""
     question = Question(kpi=CATALOGUE["latency_mean"], options={"batch_size": 1})
-    why = "the copy of student answers otherwise than the model"
+    why = "the copy of student returns other outputs than the model"
     (evidence,) = evidence_for(question, slow([1e6] * 4, not_copied=why))
     assert evidence.notes == (f"{why}: timed where it is, and nothing is known of other places in memory",)
     (evidence,) = evidence_for(question, slow([1e6] * 4, not_copied="student cannot be copied"))

@@ -139,7 +139,7 @@ def test_pickled_module_is_refused_unless_allowed(tmp_path: Path) -> None:
     torch.save(net(), tmp_path / "module.pt")
     refused(
         tmp_path / "module.pt",
-        "is a pickled module, and unpickling runs whatever code it holds. Save the model by torch.export.save .*"
+        "is a pickled module, and unpickling executes code from the file. Save the model by torch.export.save .*"
         "or trust it with --modelbench-allow-pickle",
     )
     assert load(tmp_path / "module.pt", allow_pickle=True)(BATCH).shape == (3, 2)
@@ -173,7 +173,7 @@ def test_pickled_estimator_is_refused_unless_allowed(tmp_path: Path) -> None:
     tmp_path.joinpath("model.bin").write_bytes(pickle.dumps(fitted))
     for name in ("model.joblib", "model.bin"):
         refused(
-            tmp_path / name, "is a pickle, and unpickling runs whatever code it holds. Save the estimator by skops"
+            tmp_path / name, "is a pickle, and unpickling executes code from the file. Save the estimator by skops"
         )
         assert load(tmp_path / name, allow_pickle=True)([[2.0]])[0] == pytest.approx(2.0)
 

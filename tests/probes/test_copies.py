@@ -55,8 +55,8 @@ def test_copy_that_answers_alike_is_used() -> None:
 @pytest.mark.parametrize(
     ("copy", "words"),
     [
-        (lambda: other(outputs=lambda batch: batch + 1), "the copy of student answers otherwise than the model"),
-        (lambda: other(outputs=lambda batch: batch[:1]), "answers otherwise"),
+        (lambda: other(outputs=lambda batch: batch + 1), "the copy of student returns other outputs than the model"),
+        (lambda: other(outputs=lambda batch: batch[:1]), "returns other outputs"),
         (lambda: other(outputs=lambda batch: 1 / 0), "the copy of student does not answer"),
         (lambda: other(cost_ns=1e5), "the copy of student takes 100 µs where the model takes 1 ms"),
         (lambda: other(cost_ns=1e7), "the copy of student takes 10 ms where the model takes 1 ms"),

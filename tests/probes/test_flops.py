@@ -142,7 +142,7 @@ def test_fast_path_is_off_only_while_counting() -> None:
 
 def test_only_torch_modules_are_counted() -> None:
     """Anything else is not applicable."""
-    with pytest.raises(NotApplicable, match="student is a fake: operations are counted for torch modules"):
+    with pytest.raises(NotApplicable, match="student is a fake: FLOPs are counted for torch modules"):
         count_flops(FakeModel(name="student"), [1], 1)
 
 

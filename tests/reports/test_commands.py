@@ -99,7 +99,7 @@ def test_bare_times_of_one_machine(judge: Judge, capsys: pytest.CaptureFixture[s
         told = capsys.readouterr().out
         row = next(line for line in told.splitlines() if line.startswith("latency_p50"))
         assert row.endswith(result), told
-        assert "compared as it is, for no teacher" in told
+        assert "compared as it is, because no teacher" in told
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class Options(dict[str, Any]):
         (["compare", "empty.json", "a.json"], "empty.json is empty"),
         (["thresholds", "empty.json"], "empty.json is empty"),
         (["contract", "show", "empty.json"], "empty.json is empty. Record it again with"),
-        (["contract", "show", "a.json"], "a.json is no contract, or only a part of one"),
+        (["contract", "show", "a.json"], "a.json is not a contract, or only a part of one"),
         (["thresholds", "a.json", "--student", "int8"], "a.json has no student 'int8'; there are student"),
         (
             ["thresholds", "a.json", "--output", "conftest.py"],
@@ -226,7 +226,7 @@ def test_thresholds(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
     assert limits["nonfinite_outputs"] == ("nonfinite_outputs", ("<= 0",), {})
     assert limits["latency_p50"][1] == ("<= 0.44 ms",)
     assert limits["latency_p50_2"] == ("latency_p50", ("<= 0.44 ms",), {"batch_size": 8})
-    assert "# clicks: a KPI of your own; its test states its limits" in text
+    assert "# clicks: a custom KPI; its test states its limits" in text
     assert "# mcnemar_p: for the report only" in text
     assert "# invariance: its transform is code" in text
     Path("test_sla.py").unlink()

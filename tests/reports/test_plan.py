@@ -102,7 +102,7 @@ def test_plan_of_nothing(judge: Judge) -> None:
         (["--modelbench-plan"], "--modelbench-plan: nothing is judged without --modelbench. Add it"),
         (
             ["--modelbench", "--modelbench-plan", "-n", "2"],
-            "--modelbench-plan: workers plan nothing of their own. Leave -n out",
+            "--modelbench-plan: workers have no plan. Remove -n",
         ),
     ],
 )

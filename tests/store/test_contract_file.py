@@ -102,7 +102,7 @@ def test_several_evaluation_sets(tmp_path: Path) -> None:
     assert contract.outputs_for(first, one).array.tolist() == [0.0] * 5
     with pytest.raises(DataError, match="is for other inputs: or these in another order"):
         contract.outputs_for(first, third)
-    with pytest.raises(DataError, match="reads outputs otherwise"):
+    with pytest.raises(DataError, match="was recorded with other output settings"):
         contract.outputs_for(first, EvalData(one.inputs, select="age"))
 
 

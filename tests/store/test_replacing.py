@@ -38,7 +38,7 @@ def test_something_else_is_refused_and_left(tmp_path: Path, text: str) -> None:
     """A test, another program's JSON and bytes of any kind are told, and stay."""
     path = tmp_path / "report.json"
     path.write_text(text)
-    with pytest.raises(OSError, match="exists and is no JSON report of pytest-modelbench. Write another path"):
+    with pytest.raises(OSError, match="exists and is not a JSON report of pytest-modelbench. Write another path"):
         write(path)
     assert path.read_text() == text
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
@@ -57,7 +57,7 @@ def test_link_to_something_else_is_refused(tmp_path: Path) -> None:
     """What a link stands for is what would be lost."""
     (tmp_path / "model.py").write_text("weights = 1")
     (tmp_path / "link.json").symlink_to("model.py")
-    with pytest.raises(OSError, match="is no JSON report"):
+    with pytest.raises(OSError, match="is not a JSON report"):
         write(tmp_path / "link.json")
     assert (tmp_path / "model.py").read_text() == "weights = 1"
 
@@ -110,7 +110,7 @@ def test_reader_that_stops_is_given_up(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "READER_S", 0.0)
     os.mkfifo(tmp_path / "pipe")
     handle = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(OSError, match="does not go on reading"):
+    with pytest.raises(OSError, match="stopped reading"):
         write(tmp_path / "pipe", OURS * 10_000)
     os.close(handle)
 

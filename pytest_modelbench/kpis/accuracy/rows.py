@@ -110,7 +110,7 @@ KPIS = (
     _accuracy(1),
     _accuracy(5),
     _scored(
-        "f1", "%", "higher", "harmonic mean of precision and recall, macro-averaged unless average= says otherwise",
+        "f1", "%", "higher", "harmonic mean of precision and recall, macro-averaged unless average= selects another",
         "sklearn.metrics.f1_score", SHARE,
     ),
     _scored(
@@ -163,7 +163,7 @@ KPIS = (
         "Yan et al., Positive-Congruent Training (2021)",
     ),
     _pair(
-        "churn_among_wrong", "lower", "share of the samples that both get wrong on which their answers differ",
+        "churn_among_wrong", "lower", "share of the samples that both get wrong on which their predictions differ",
         "Jiang et al., Churn Reduction via Distillation (2022)",
     ),
     *(

@@ -64,7 +64,7 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     teacher_right = right(teacher)
     comparison = compared_shares(question, student_right, teacher_right)
     lost, gained = int((teacher_right & ~student_right).sum()), int((student_right & ~teacher_right).sum())
-    told = f"{comparison.method}, {lost} samples lost and {gained} gained of {len(student)}"
+    told = f"{comparison.method}, {lost} samples newly wrong and {gained} gained of {len(student)}"
     return Evidence(
         student=reading,
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
@@ -130,7 +130,7 @@ def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence
     student, teacher = pair_of(question, measurements)
     student_right, teacher_right = student.labels == student.targets, teacher.labels == teacher.targets
     lost, gained = int((teacher_right & ~student_right).sum()), int((~teacher_right & student_right).sum())
-    method = f"exact binomial, {lost} samples lost and {gained} gained"
+    method = f"exact binomial, {lost} samples newly wrong and {gained} gained"
     estimate = Estimate(value=mcnemar_p(lost, gained))
     yield Evidence(student=Reading(estimate=estimate, unit="", n=len(student), method=method))
 

@@ -98,7 +98,7 @@ def worst_drop(
 
     Each group's interval is Tango's at the error divided by the number of groups, so that all hold together
     (Bonferroni); the drop of the worst group then lies between the largest lower and the largest upper end. Which
-    groups have lost at all is told by McNemar's exact test with Holm's correction.
+    groups have lost at all is determined by McNemar's exact test with Holm's correction.
 
     Raises:
         MeasurementError: no group is large enough.

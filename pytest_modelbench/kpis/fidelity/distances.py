@@ -1,4 +1,4 @@
-"""Readings of how far the student's answers are from the teacher's, whatever the targets say."""
+"""Readings of how far the student's outputs are from the teacher's, for any targets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def churn_among_wrong(question: Question, measurements: Measurements) -> Iterato
     student, teacher = pair_of(question, measurements)
     wrong = (student.labels != student.targets) & (teacher.labels != teacher.targets)
     if not wrong.any():
-        raise NotApplicable("no sample is answered wrong by both, so there are no two wrong answers to compare")
+        raise NotApplicable("no sample is wrong for both, so there are no two wrong predictions to compare")
     differ = np.asarray(wrong & (student.labels != teacher.labels))
     yield Evidence(
         student=share_reading(question, student, int(differ.sum()), int(wrong.sum())),

@@ -96,7 +96,7 @@ KPIS = (
         )
         for name, unit, definition, source in (
             ("energy_per_1k", "Wh", "energy above idle of 1,000 inferences", "CodeCarbon"),
-            ("power", "W", "mean power above idle while the model answers without a pause", "CodeCarbon"),
+            ("power", "W", "mean power above idle while the model runs without a pause", "CodeCarbon"),
             (
                 "carbon_per_1m",
                 "kg",

@@ -115,7 +115,7 @@ KPIS = (
             unit=unit,
             better="lower",
             definition=definition,
-            method="torch.profiler, 5 recordings of 4 calls in a pass of their own; Student's interval for shares",
+            method="torch.profiler, 5 recordings of 4 calls in a separate pass; Student's interval for shares",
             source="torch.profiler",
             probe=PROFILE,
             derive=f"{ROOM}.speed.profile:{name}",
@@ -124,7 +124,7 @@ KPIS = (
         )
         for name, unit, definition in (
             ("operator_count", "", "operators that one call of the model dispatches itself"),
-            ("top_operator_share", "%", "share of the operator with the most time of its own"),
+            ("top_operator_share", "%", "share of the operator with the most self time"),
             ("copy_share", "%", "share of time in copies, casts, quantising and dequantising"),
         )
     ),

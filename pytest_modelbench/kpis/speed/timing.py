@@ -184,7 +184,7 @@ def _reading(
         estimate, size = percentile_interval(clusters, quantile, alpha)
         estimate = with_least_quantile(estimate, clusters, quantile, alpha)
         method = f"{calls:,} calls (effective sample size {size:,.0f}), Woodruff interval"
-    waited = ", waits for a processor subtracted" if measurement.waits_subtracted and not _is_tail(quantile) else ""
+    waited = ", run-queue wait subtracted" if measurement.waits_subtracted and not _is_tail(quantile) else ""
     return Reading(
         estimate=estimate.map(lambda ns: ns * _MS),
         unit="ms",

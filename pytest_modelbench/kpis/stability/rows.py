@@ -115,7 +115,7 @@ KPIS = (
         bounds=(-300.0, 300.0), paired=True,
     ),
     _metamorphic(
-        "invariance", "share of samples whose answer transform= changes: the label, or with tolerance= a probability "
+        "invariance", "share of samples whose output transform= changes: the label, or with tolerance= a probability "
         "or value by more than that", {"transform": None, "tolerance": None},
     ),
     _metamorphic(

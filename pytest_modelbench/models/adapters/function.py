@@ -31,7 +31,7 @@ class CallableModel(Model):
         return functools.partial(self.function, inputs)
 
     def replicate(self) -> Model | None:
-        """Return a deep copy of a callable object; None for functions and whatever refuses to be copied."""
+        """Return a deep copy of a callable object; None for functions and objects that refuse to be copied."""
         if isinstance(self.function, _UNCOPYABLE):
             return None
         try:

@@ -39,7 +39,7 @@ class SklearnModel(Model):
         except NotFittedError as error:
             raise ModelError(f"{name} is a {type(estimator).__name__} that is not fitted yet") from error
         except TypeError as error:
-            raise ModelError(f"{name} is a {type(estimator).__name__}, which is no estimator: {error}") from error
+            raise ModelError(f"{name} is a {type(estimator).__name__}, which is not an estimator: {error}") from error
         self.estimator = estimator
         self.method = (
             "predict_proba" if is_classifier(estimator) and hasattr(estimator, "predict_proba") else "predict"
@@ -105,7 +105,7 @@ def load_skops(path: str, loading: Loading) -> Model:
     try:
         unknown = io.get_untrusted_types(file=path)
         if unknown:
-            instead = "Return the estimator from a factory of your own"
+            instead = "Return the estimator from your factory"
             refuse_pickle(
                 path, f"a skops file with types that skops does not trust ({', '.join(unknown)})", loading, instead
             )

@@ -1,6 +1,6 @@
 """Whether a model's predictions follow the targets at all, so that another model can be judged relative to it.
 
-A teacher at chance makes every drop small, whatever the student does. The usual causes are labels in another order
+If the teacher is at chance, every drop is small, for any student. The usual causes are labels in another order
 and targets that are not those of the inputs: both are looked for, and named.
 """
 

@@ -103,7 +103,7 @@ class Predictions:
 
 
 def same_answers(one: Predictions, other: Predictions) -> bool:
-    """Whether two models say the same kind of thing, whatever the shapes: one logit or two, (n, 1) or (n,)."""
+    """Whether two models' outputs have one meaning, in any shape: one logit or two, (n, 1) or (n,)."""
     if one.task != other.task or one.labels.shape != other.labels.shape:
         return False
     if one.columns is None or other.columns is None:

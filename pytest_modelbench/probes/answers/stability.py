@@ -59,7 +59,7 @@ def changed_samples(model: Model, data: EvalData, outputs: Outputs) -> npt.NDArr
             again = _answer(model, batch.inputs, data)
             before = outputs.array[start : start + len(again)]
             if again.shape != before.shape:
-                raise ModelError(f"{model.name} answered in another shape the second time: {again.shape}")
+                raise ModelError(f"{model.name} returned another shape the second time: {again.shape}")
             differs = _bits(again) != _bits(before)
             changed.append(start + np.flatnonzero(differs.reshape(len(again), -1).any(axis=1)))
             start += len(again)
@@ -132,7 +132,7 @@ def _variant(name: str, whole: Array, other: Array, answers: Answers | None, rel
         apart = np.abs(whole.astype(np.float64) - other.astype(np.float64))
     furthest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
     if answers is not None:
-        lost = ~np.isfinite(other) & np.isfinite(whole)  # a NaN is no answer, whatever its position is
+        lost = ~np.isfinite(other) & np.isfinite(whole)  # a NaN is not a label, at any position
         changed = _any(answers(whole) != answers(other)) | _any(lost)
     elif whole.dtype.kind in "iu":
         changed = _any(whole != other)

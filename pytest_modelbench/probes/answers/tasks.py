@@ -107,12 +107,12 @@ def _missing(array: Array, targets: Array | None) -> str:
     """Return what is missing where no task fits."""
     if array.ndim > 2:
         return (
-            "A label for each pixel or token has no KPI in the catalogue yet: compute your own metric in a test's "
+            "A label for each pixel or token has no KPI in the catalogue yet: compute a custom metric in a test's "
             "body and judge it by kpi.record(student=..., teacher=...), or return one row of scores for each sample"
         )
     if targets is not None and targets.ndim == 1 and array.ndim == 2:
         return (
-            f"{array.shape[1]} outputs for each sample need labels (whole numbers or texts); one number for each "
+            f"{array.shape[1]} outputs for each sample need labels (integers or strings); one number for each "
             "sample needs one output, which select= picks from several heads"
         )
     return (

@@ -22,7 +22,7 @@ def grid(country: str | None, g_per_kwh: float | None) -> Grid:
 
     Args:
         country: ISO 3166-1 alpha-3, such as DEU.
-        g_per_kwh: a number of the user's own, which beats the country's.
+        g_per_kwh: the user's number, which overrides the country's.
 
     Raises:
         UsageMistake: neither is stated, or the country is unknown.

@@ -84,7 +84,7 @@ class CodeCarbonSource:
 
 
 def _found_hardware() -> list[Any]:
-    """Let CodeCarbon find out what it can read here, whatever its configuration says of reports.
+    """Let CodeCarbon detect what it can read here, without the reports that its configuration asks for.
 
     Raises:
         MeasurementError: it cannot.

@@ -66,7 +66,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         ModelError: the model raised.
     """
     if model.kind != "torch":
-        raise NotApplicable(f"{model.name} is a {model.kind}: operations are counted for torch modules")
+        raise NotApplicable(f"{model.name} is a {model.kind}: FLOPs are counted for torch modules")
     seen = _Seen()
     counter = FlopCounterMode(display=False, custom_mapping=_formulas())
     with model.running(), torch.inference_mode(mode=False), torch.no_grad(), _without_fast_path():
@@ -77,7 +77,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         except BaseException as error:
             raise model.failure(batch, error) from error
     if not seen.operators:
-        raise NotApplicable(f"{model.name} runs no operator of torch, so its operations cannot be counted")
+        raise NotApplicable(f"{model.name} runs no operator of torch, so its FLOPs cannot be counted")
     counts = counter.get_flop_counts().get("Global", {})
     return FlopCount(
         by_operator={str(packet): int(count) for packet, count in counts.items()},

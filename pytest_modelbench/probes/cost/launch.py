@@ -1,4 +1,4 @@
-"""What it takes to start a model: whoever builds it builds it in a fresh process, twice where that can be.
+"""Measure the start of a model: a fresh process builds it, twice if possible.
 
 The first build is the cold start. It also imports what its library puts off until then, and takes what torch
 allocates once for a process: none of that is the model's memory, so memory is that of a second build.
@@ -125,7 +125,7 @@ def unpack_launches(arrays: Arrays) -> list[Launch]:
 class Launching:
     """Measures one build of a model and its first calls, in the process that they happen in.
 
-    `loading()` goes around whatever builds the model: several blocks add up, and one inside of another counts once.
+    `loading()` encloses the code that builds the model: several blocks add up, and one inside of another counts once.
     """
 
     def __init__(self, request: LaunchRequest, import_s: float, *, again: bool = False) -> None:
@@ -215,8 +215,8 @@ def refuse_other_structure(role: str, found: str, wanted: str) -> None:
     """
     if found != wanted:
         raise MeasurementError(
-            f"in a fresh process the {role} is another model, with other layers, shapes or types: what builds it "
-            "depends on something that this process was not given, such as an option of your conftest"
+            f"in a fresh process the {role} is another model, with other layers, shapes or types: its fixture or "
+            "factory depends on something that this process lacks, such as an option of your conftest"
         )
 
 

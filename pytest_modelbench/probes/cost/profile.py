@@ -82,7 +82,7 @@ class Profile:
             NotApplicable: it is compiled.
         """
         if self.dispatched is None:
-            raise NotApplicable("it runs compiled: a kernel holds several operators, and how many nobody tells")
+            raise NotApplicable("it runs compiled: a kernel has several operators, of unknown number")
         return self.dispatched / self.calls
 
     def memory_timeline(self) -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ def refuse_while_profiling(what: str) -> None:
     """Refuse to measure while a profiler slows every operator down.
 
     Raises:
-        MeasurementError: a profiler of torch is recording, whoever started it.
+        MeasurementError: a profiler of torch is already recording.
     """
     torch = sys.modules.get("torch")
     if torch is not None and torch.autograd._profiler_enabled():  # noqa: SLF001 - there is no public way to ask

@@ -147,7 +147,7 @@ class PeakMeter:
 
 
 class Added:
-    """Adds up what several blocks of one story take, whatever else the process does between them.
+    """Adds up the memory of several blocks of one measurement, without what the process does between them.
 
     >>> added = Added()
     >>> added.after(MemoryUse(peak_bytes=30, held_bytes=10))

@@ -26,7 +26,7 @@ MOST_OF_BUDGET = 0.1
 class Copies:
     """Makes copies of all models for each placement, or of none where one cannot be copied.
 
-    The first copy of each is held against its original: one of another class, one that answers otherwise, takes
+    The first copy of each is compared with its original: one of another class, one that returns other outputs, takes
     another time, or is never finished is no copy, and the models are then timed where they are.
 
     Args:
@@ -102,7 +102,7 @@ def _difference(model: Model, copy: Model, batch: Any, usual_s: float) -> str | 
     except ModelError as error:
         return f"does not answer ({error})"
     if _differ(_answer(model, batch), answer) and not _differ(_answer(model, batch), _answer(model, batch)):
-        return "answers otherwise than the model"
+        return "returns other outputs than the model"
     theirs = _seconds(copy, batch)
     if max(usual_s, theirs) > AS_FAST * min(usual_s, theirs):
         ours, theirs = _seconds(model, batch), _seconds(copy, batch)  # the machine may have been busy

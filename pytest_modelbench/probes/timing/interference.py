@@ -1,6 +1,6 @@
 """What else happened on the machine while a model was timed: read before and after every round.
 
-It tells whoever reads a wide interval why it is wide, and which rounds may be repeated for means and medians.
+It explains why an interval is wide, and says which rounds may be repeated for means and medians.
 """
 
 from __future__ import annotations

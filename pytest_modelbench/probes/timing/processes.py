@@ -66,8 +66,8 @@ def refuse_other_model(role: str, found: str, wanted: str) -> None:
     """
     if "object-" not in wanted and found != wanted:
         raise MeasurementError(
-            f"in a fresh process the {role} is another model ({found}, not {wanted}): what builds it depends on "
-            "something that this process was not given, such as an option of your conftest or a random seed"
+            f"in a fresh process the {role} is another model ({found}, not {wanted}): its fixture or factory "
+            "depends on something that this process lacks, such as an option of your conftest or a random seed"
         )
 
 

@@ -1,0 +1,183 @@
+"""What others bring: KPIs, kinds, adapters, formats, edge cases and suites, checked and named by who brings them.
+
+They are kept in the tables that hold the built-in ones, for the length of a session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from pytest_modelbench.data.case_names import BUILT_IN as CASES
+from pytest_modelbench.data.case_names import EXTENSIONS as EDGE_CASES
+from pytest_modelbench.data.case_names import GROUPS
+from pytest_modelbench.errors import UsageMistake, cause_of, shown
+from pytest_modelbench.gates.suites import CONTENT
+from pytest_modelbench.grammar.option_values import unprintable
+from pytest_modelbench.kpis.catalogue import CATALOGUE, EXTENSION_KPIS, PILLARS
+from pytest_modelbench.kpis.kpi import Kpi
+from pytest_modelbench.models import registry, saved
+from pytest_modelbench.probes import kinds
+from pytest_modelbench.probes.kinds import ProbeKind
+
+_LONGEST = 100
+KINDS: dict[str, ProbeKind[Any]] = {}
+"""Kinds of measurement that others bring, by name."""
+
+
+class Extensions:
+    """Everything that others brought to one session.
+
+    Attributes:
+        mistakes: what could not be taken, each with who brought it and what to write.
+    """
+
+    def __init__(self) -> None:
+        self.mistakes: list[str] = []
+        self._added: list[tuple[MutableMapping[str, Any], str]] = []
+        self._takes: Mapping[str, Callable[[object, str], None]] = {
+            "pytest_modelbench_probe_kinds": self._kinds,
+            "pytest_modelbench_kpis": self._kpis,
+            "pytest_modelbench_adapters": self._adapters,
+            "pytest_modelbench_formats": self._formats,
+            "pytest_modelbench_edge_cases": self._edge_cases,
+            "pytest_modelbench_suites": self._suites,
+        }
+
+    def take(self, hook: str, function: Callable[[], object], origin: str) -> None:
+        """Call a hook's implementation and take what it returns; what is wrong becomes a mistake.
+
+        Args:
+            hook: its name.
+            function: the implementation, with its arguments bound.
+            origin: who brings it, such as "acme-modelbench (entry point acme)" or "conftest.py".
+        """
+        try:
+            self._takes[hook](function(), origin)
+        except UsageMistake as mistake:
+            self.mistakes.append(f"{origin}: {hook}: {mistake}")
+        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+            self.mistakes.append(f"{origin}: {hook} raised {cause_of(error)}. Mend it, or uninstall it")
+
+    def remove(self) -> None:
+        """Leave the tables as they were before this session."""
+        for table, name in self._added:
+            table.pop(name, None)
+        self._added.clear()
+
+    def _add(self, table: MutableMapping[str, Any], name: str, value: object) -> None:
+        table[name] = value
+        self._added.append((table, name))
+
+    def _kpis(self, found: object, origin: str) -> None:
+        for kpi in _iterated(found, "rows of the class Kpi"):
+            if not isinstance(kpi, Kpi):
+                raise UsageMistake(f"returned {shown(kpi)}, expected rows of the class pytest_modelbench.extend.Kpi")
+            with self._told(origin):
+                check_row(kpi)
+                self._add(EXTENSION_KPIS, kpi.name, kpi)
+
+    def _kinds(self, found: object, origin: str) -> None:
+        taken = {kind.name for kind in vars(kinds).values() if isinstance(kind, ProbeKind)}
+        for kind in _iterated(found, "values of the class ProbeKind"):
+            if not isinstance(kind, ProbeKind):
+                raise UsageMistake(f"returned {shown(kind)}, expected values of pytest_modelbench.extend.ProbeKind")
+            with self._told(origin):
+                if kind.name in taken | set(KINDS):
+                    raise UsageMistake(f"there is a kind of measurement {kind.name!r} already. Give it another name")
+                _check_path(f"ProbeKind {kind.name!r}: take", kind.take)
+                self._add(KINDS, kind.name, kind)
+
+    def _adapters(self, found: object, origin: str) -> None:
+        for name, entry in _named(found, "AdapterEntry by name"):
+            with self._told(origin):
+                if not isinstance(entry, registry.AdapterEntry):
+                    raise UsageMistake(f"adapter {name!r} is {shown(entry)}, expected an AdapterEntry")
+                _refuse_taken("adapter", name, (*registry.ADAPTERS, *registry.EXTENSIONS))
+                _check_path(f"adapter {name!r}: base", entry.base)
+                _check_path(f"adapter {name!r}: adapter", entry.adapter)
+                self._add(registry.EXTENSIONS, name, entry)
+
+    def _formats(self, found: object, origin: str) -> None:
+        for name, form in _named(found, "FileFormat by name"):
+            with self._told(origin):
+                if not isinstance(form, saved.FileFormat):
+                    raise UsageMistake(f"format {name!r} is {shown(form)}, expected a FileFormat")
+                _refuse_taken("format", name, (*saved.LOADERS, *saved.EXTENSIONS))
+                _check_path(f"format {name!r}: load", form.load)
+                if not form.suffix.startswith("."):
+                    raise UsageMistake(f"format {name!r}: suffix={shown(form.suffix)}, expected one such as '.acme'")
+                self._add(saved.EXTENSIONS, name, form)
+
+    def _edge_cases(self, found: object, origin: str) -> None:
+        for name, function in _named(found, "functions by name"):
+            with self._told(origin):
+                _refuse_taken("edge case", name, (*CASES, *GROUPS, *EDGE_CASES))
+                if not callable(function):
+                    raise UsageMistake(f"edge case {name!r} is {shown(function)}, expected a function of a batch")
+                self._add(EDGE_CASES, name, function)
+
+    def _suites(self, found: object, origin: str) -> None:
+        for name, names in _named(found, "names of KPIs by suite"):
+            with self._told(origin):
+                _refuse_taken("suite", name, CONTENT)
+                listed = _iterated(names, "names of KPIs")
+                unknown = [kpi for kpi in listed if kpi not in CATALOGUE]
+                if unknown:
+                    raise UsageMistake(f"suite {name!r}: there is no KPI {shown(unknown[0])}")
+                self._add(CONTENT, name, tuple(listed))
+
+    @contextlib.contextmanager
+    def _told(self, origin: str) -> Any:
+        """Tell one mistake and go on with the next row."""
+        try:
+            yield
+        except UsageMistake as mistake:
+            self.mistakes.append(f"{origin}: {mistake}")
+
+
+def check_row(kpi: Kpi) -> None:
+    """Refuse a row that the table, the report or a gate could not use.
+
+    Raises:
+        UsageMistake: saying which field, what was found and what is expected.
+    """
+    if not isinstance(kpi.name, str) or (fault := unprintable(kpi.name, _LONGEST)):
+        raise UsageMistake(f"a KPI's name is {shown(kpi.name)}" + (f", {fault}" if isinstance(kpi.name, str) else ""))
+    if kpi.name in CATALOGUE:
+        raise UsageMistake(f"kpi {kpi.name!r} is in the catalogue already. Give it another name")
+    if kpi.pillar not in PILLARS:
+        raise UsageMistake(f"kpi {kpi.name!r}: pillar={shown(kpi.pillar)}, expected one of {', '.join(PILLARS)}")
+    if kpi.better not in {"higher", "lower"}:
+        raise UsageMistake(f"kpi {kpi.name!r}: better={shown(kpi.better)}, expected 'higher' or 'lower'")
+    texts = {field: getattr(kpi, field) for field in ("unit", "definition", "method", "source")}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise UsageMistake(f"kpi {kpi.name!r}: {field}={shown(value)}, expected a string")
+    if not isinstance(kpi.probe, ProbeKind):
+        raise UsageMistake(f"kpi {kpi.name!r}: probe={shown(kpi.probe)}, expected a ProbeKind such as PREDICTIONS")
+    _check_path(f"kpi {kpi.name!r}: derive", kpi.derive)
+
+
+def _check_path(what: str, path: object) -> None:
+    parts = path.partition(":") if isinstance(path, str) else ("", "", "")
+    if not (parts[0].strip() and parts[2].strip()):
+        raise UsageMistake(f"{what}={shown(path)}, expected 'module:name'")
+
+
+def _refuse_taken(what: str, name: str, known: Iterable[str]) -> None:
+    if name in set(known):
+        raise UsageMistake(f"there is {'an' if what[0] in 'ae' else 'a'} {what} {name!r} already. Give it another name")
+
+
+def _iterated(found: object, expected: str) -> list[Any]:
+    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
+        raise UsageMistake(f"returned {shown(found)}, expected {expected}")
+    return list(found)
+
+
+def _named(found: object, expected: str) -> list[tuple[str, Any]]:
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) and name.strip() for name in found):
+        raise UsageMistake(f"returned {shown(found)}, expected {expected}")
+    return list(found.items())

@@ -1,0 +1,107 @@
+"""The words of the documentation, the help texts, the catalogue and the messages: phrases that they avoid."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.options import OPTIONS
+
+ROOT = Path(__file__).parent.parent
+INSTEAD = {
+    r"\b(?:is|are|was|were|be) told\b": "reports, states, shows, with its actor",
+    r"(?<!there )\b(?:is|are) no (?!longer|more|less|worse|better|greater|smaller)\w+": "is not a, without",
+    r"\bof (?:one's|your|his|her|the user's) own\b": "custom, your",
+    r"\bundecided\b": "inconclusive",
+    r"\bbargains?\b": "conditional limit",
+    r"\b(?:whatever|whoever|nobody|somebody)\b": "name the actor or the thing",
+    r"\bby lot\b": "at random",
+    r"\bheld against\b": "compared with",
+    r"\bbeats?\b": "overrides",
+    r"\bstands? (?:in|there|under|for|beside)\b": "is in, represents",
+    r"\bwithout a word\b": "silently",
+    r"\bwas said\b": "you declared",
+    r"\bsteady allocator\b": "allocator trimming disabled",
+    r"\bwaits? for a processor\b": "run-queue wait",
+}
+"""Phrases to avoid, as regular expressions, each with the words to use."""
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "ARCHITECTURE.md",
+]
+
+
+def avoided(text: str) -> list[str]:
+    """Return every phrase of a text that is to be avoided, with the words to use instead."""
+    flat = " ".join(text.split())
+    return [
+        f"{found.group()!r} in '...{flat[max(found.start() - 40, 0) : found.end() + 20]}...': {words}"
+        for phrase, words in INSTEAD.items()
+        for found in re.finditer(phrase, flat, re.IGNORECASE)
+    ]
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield each text that a user reads, with the place that it is from."""
+    for page in PAGES:
+        yield page.name, page.read_text(encoding="utf-8")
+    for option in OPTIONS:
+        yield option.name, option.help
+    for kpi in CATALOGUE.values():
+        yield kpi.name, f"{kpi.definition}. {kpi.method}"
+    corpus = tomllib.loads((ROOT / "tests" / "e2e" / "mistakes.toml").read_text(encoding="utf-8"))["mistake"]
+    for number, mistake in enumerate(corpus, 1):
+        yield f"mistake {number}", mistake["message"]
+
+
+@pytest.mark.parametrize("place", ["docs", "options", "kpis", "mistakes"])
+def test_there_are_texts_of_every_kind(place: str) -> None:
+    """A source that yields nothing could never fail."""
+    places = [name for name, _ in texts()]
+    known = {"docs": "glossary.md", "options": "modelbench_json", "kpis": "latency_p50", "mistakes": "mistake 100"}
+    assert known[place] in places
+
+
+def test_texts_avoid_these_phrases() -> None:
+    """Name the actor, then the verb, then the object, and one word for one thing."""
+    faults = [f"{place}: {fault}" for place, text in texts() for fault in avoided(text)]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "'=>' is no operator",
+        "mistakes are told at collection",
+        "a KPI of your own",
+        "the gate is UNDECIDED",
+        "the usual\nbargain",
+        "whatever holds it",
+        "in an order by lot",
+        "is held against the teacher",
+        "the option beats the fixture",
+        "it stands in modelbench.toml",
+        "it ends without a word",
+        "outputs='logits' was said",
+        "the steady allocator",
+        "waits for a processor",
+    ],
+)
+def test_planted_phrase_is_found(planted: str) -> None:
+    """One for each phrase, across the end of a line too."""
+    assert len(avoided(f"On this page, {planted} and so on.")) == 1
+
+
+@pytest.mark.parametrize(
+    "plain", ["there is no teacher", "the student is no longer worse", "the heartbeat", "your own"]
+)
+def test_plain_words_pass(plain: str) -> None:
+    """What only resembles an avoided phrase is free."""
+    assert not avoided(plain)
