@@ -27,12 +27,15 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "settings": "errors options grammar models",
         "probes": "errors grammar stats data models",
         "kpis": "errors results grammar stats data models probes",
-        "gates": "errors options grammar data models settings kpis",
+        "gates": "errors options grammar data models settings probes kpis",
         "store": "errors results stats data probes kpis",
         "bench": "errors results grammar stats data models settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",
         "commands": "errors options settings probes gates store bench reports",
-        "plugin": "errors options results grammar stats data models settings probes kpis gates store bench reports commands",
+        "plugin": "errors hooks options results grammar stats data models settings probes kpis gates store bench "
+        "reports commands",
+        "hooks": "",
+        "extend": "results probes models kpis",
         "__main__": "commands",
     }.items()
 }
@@ -54,6 +57,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     }.items()
     for name in names.split()
 }
+LIGHT |= {f"kpis.{path.parent.name}.{path.stem}" for path in ROOT.glob("kpis/*/kpi_*.py")}
 """Rooms and files that are read at collection, also where nothing is judged: no heavy library at their top."""
 
 HEAVY = {

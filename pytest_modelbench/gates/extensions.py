@@ -18,10 +18,12 @@ from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.kpis.catalogue import CATALOGUE, EXTENSION_KPIS, PILLARS
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.models import registry, saved
+from pytest_modelbench.options import SUITES
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.kinds import ProbeKind
 
 _LONGEST = 100
+_TEXTS = ("name", "pillar", "unit", "better", "definition", "method", "source", "derive")
 KINDS: dict[str, ProbeKind[Any]] = {}
 """Kinds of measurement that others bring, by name."""
 
@@ -127,6 +129,7 @@ class Extensions:
                 if unknown:
                     raise UsageMistake(f"suite {name!r}: there is no KPI {shown(unknown[0])}")
                 self._add(CONTENT, name, tuple(listed))
+                self._add(SUITES, name, None)
 
     @contextlib.contextmanager
     def _told(self, origin: str) -> Any:
@@ -143,18 +146,17 @@ def check_row(kpi: Kpi) -> None:
     Raises:
         UsageMistake: saying which field, what was found and what is expected.
     """
-    if not isinstance(kpi.name, str) or (fault := unprintable(kpi.name, _LONGEST)):
-        raise UsageMistake(f"a KPI's name is {shown(kpi.name)}" + (f", {fault}" if isinstance(kpi.name, str) else ""))
+    if not all(isinstance(getattr(kpi, field), str) for field in _TEXTS):
+        field, value = next((name, getattr(kpi, name)) for name in _TEXTS if not isinstance(getattr(kpi, name), str))
+        raise UsageMistake(f"kpi {shown(kpi.name)}: {field}={shown(value)}, expected a string")
+    if fault := unprintable(kpi.name, _LONGEST):
+        raise UsageMistake(f"a KPI's name is {shown(kpi.name)}, {fault}")
     if kpi.name in CATALOGUE:
         raise UsageMistake(f"kpi {kpi.name!r} is in the catalogue already. Give it another name")
     if kpi.pillar not in PILLARS:
         raise UsageMistake(f"kpi {kpi.name!r}: pillar={shown(kpi.pillar)}, expected one of {', '.join(PILLARS)}")
     if kpi.better not in {"higher", "lower"}:
         raise UsageMistake(f"kpi {kpi.name!r}: better={shown(kpi.better)}, expected 'higher' or 'lower'")
-    texts = {field: getattr(kpi, field) for field in ("unit", "definition", "method", "source")}
-    for field, value in texts.items():
-        if not isinstance(value, str):
-            raise UsageMistake(f"kpi {kpi.name!r}: {field}={shown(value)}, expected a string")
     if not isinstance(kpi.probe, ProbeKind):
         raise UsageMistake(f"kpi {kpi.name!r}: probe={shown(kpi.probe)}, expected a ProbeKind such as PREDICTIONS")
     _check_path(f"kpi {kpi.name!r}: derive", kpi.derive)
@@ -168,7 +170,9 @@ def _check_path(what: str, path: object) -> None:
 
 def _refuse_taken(what: str, name: str, known: Iterable[str]) -> None:
     if name in set(known):
-        raise UsageMistake(f"there is {'an' if what[0] in 'ae' else 'a'} {what} {name!r} already. Give it another name")
+        raise UsageMistake(
+            f"there is {'an' if what[0] in 'ae' else 'a'} {what} {name!r} already. Give it another name"
+        )
 
 
 def _iterated(found: object, expected: str) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ CONFIDENCE = Number(least=0.5, most=0.999999, above=True, example="0.95")
 class OneOf:
     """One word of several."""
 
-    choices: tuple[str, ...]
+    choices: Collection[str]
 
     def __call__(self, text: str) -> str:
         """Return a word that is known.

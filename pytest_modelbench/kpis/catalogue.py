@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake, shown
@@ -17,10 +19,26 @@ from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
+
+def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
+    """Yield the KPIs that have a file `kpi_NAME.py` in a family, with the row as `KPI` and the derivation beside it.
+
+    Such a file is read at collection, so it imports heavy libraries in its functions only.
+
+    Args:
+        folder: whose folders are the families.
+        package: the dotted name of `folder`.
+    """
+    for path in sorted(folder.glob("*/kpi_*.py")):
+        kpi = importlib.import_module(f"{package}.{path.parent.name}.{path.stem}").KPI
+        if not isinstance(kpi, Kpi):
+            raise TypeError(f"{path}: KPI is a {type(kpi).__name__}, expected a Kpi")
+        yield kpi
+
+
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-BUILT_IN: dict[str, Kpi] = {
-    kpi.name: kpi for kpi in (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
-}
+FAMILIES = (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS)
+BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}
 """KPIs that others bring to a session (see `gates.extensions`)."""
 CATALOGUE: Mapping[str, Kpi] = ChainMap(EXTENSION_KPIS, BUILT_IN)

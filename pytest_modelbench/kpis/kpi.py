@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_modelbench.errors import MeasurementError, cause_of, shown
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
@@ -225,9 +227,25 @@ class Question:
 def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Derive a KPI: one piece of evidence for each look at the data, in order."""
     module, _, name = question.kpi.derive.partition(":")
-    derive = getattr(importlib.import_module(module), name)
-    found = cast("Iterator[Evidence]", derive(question, measurements))
-    return (_within_bounds(question.kpi, evidence) for evidence in found)
+    try:
+        derive = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        what = f"derive={question.kpi.derive!r} of the KPI {question.kpi.name}"
+        raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
+    found = derive(question, measurements)
+    if not isinstance(found, Iterable):
+        what = f"{question.kpi.derive} of the KPI {question.kpi.name}"
+        raise MeasurementError(f"{what} returned {shown(found)}, expected it to yield Evidence")
+    return (_within_bounds(question.kpi, _checked(question.kpi, evidence)) for evidence in found)
+
+
+def _checked(kpi: Kpi, found: object) -> Evidence:
+    """Refuse what an extension's derivation may yield by mistake."""
+    from pytest_modelbench.results import Evidence
+
+    if not isinstance(found, Evidence):
+        raise MeasurementError(f"{kpi.derive} of the KPI {kpi.name} yielded {shown(found)}, expected Evidence")
+    return found
 
 
 def _within_bounds(kpi: Kpi, evidence: Evidence) -> Evidence:

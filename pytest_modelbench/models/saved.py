@@ -97,7 +97,9 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     except (OSError, ValueError):  # a name that is too long, or holds a NUL
         there = False
     if not there:
-        raise ModelError(f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}")
+        raise ModelError(
+            f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}"
+        )
     for name, form in EXTENSIONS.items():
         if path.name.endswith(form.suffix):
             return _load_by_extension(name, form, path, loading)
@@ -108,13 +110,14 @@ def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading
     from pytest_modelbench.models.base import Model
 
     module, _, function = form.load.partition(":")
+    what = f"{loading.name}: {form.load!r}, which loads the format {name},"
     try:
         load = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ModelError(f"{loading.name}: load={form.load!r} of the format {name} cannot be imported: {error}") from error
+        raise ModelError(f"{what} cannot be imported: {error}") from error
     found = load(str(path), loading)
     if not isinstance(found, Model):
-        raise ModelError(f"{loading.name}: {form.load} of the format {name} returned {shown(found)}, expected a Model")
+        raise ModelError(f"{what} returned {shown(found)}, expected a Model")
     return found
 
 

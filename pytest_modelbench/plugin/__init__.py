@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -25,6 +26,7 @@ from pytest_modelbench.plugin.fixtures import (
     teacher,
 )
 from pytest_modelbench.plugin.stash import (
+    FINDER,
     HAD_STORAGE,
     IMPORT_S,
     MISTAKES,
@@ -76,6 +78,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let others implement hooks of ours: see `hooks`."""
+    pluginmanager.add_hookspecs(importlib.import_module("pytest_modelbench.hooks"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; start a session where gates are to be judged."""
     for marker in (_kpi_help(config), _EDGE_CASE):
@@ -85,6 +92,13 @@ def pytest_configure(config: pytest.Config) -> None:
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
+    if given["modelbench"] or config.getini("modelbench"):
+        from pytest_modelbench.plugin.extensions import Finder
+
+        config.stash[FINDER] = Finder(
+            config, config.stash[MISTAKES]
+        )  # before the options are read: it may bring suites
+        config.pluginmanager.register(config.stash[FINDER], "modelbench-extensions")
     from pytest_modelbench.grammar.tiers import use_tiers
     from pytest_modelbench.settings import Given, conflicts, resolve_settings
 
@@ -97,7 +111,7 @@ def pytest_configure(config: pytest.Config) -> None:
     use_tiers(dict(settings.tiers))
     workers = bool(getattr(config.option, "numprocesses", None))
     dist = str(getattr(config.option, "dist", "no"))
-    config.stash[MISTAKES] = [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    config.stash[MISTAKES] += [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
     if settings.enabled:
         from pytest_modelbench.plugin.giving_up import GivingUp
         from pytest_modelbench.plugin.judging import Judging
@@ -168,13 +182,17 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     import shutil
 
     from pytest_modelbench.kpis.catalogue import CATALOGUE
+    from pytest_modelbench.plugin.extensions import Finder
     from pytest_modelbench.reports.layout import encodable
     from pytest_modelbench.reports.terminal import render_catalogue
 
+    mistakes: list[str] = []
+    finder = Finder(config, mistakes)
     rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
     text = render_catalogue(rows, shutil.get_terminal_size().columns)
-    print(encodable(text, getattr(sys.stdout, "encoding", None)))
-    return 0
+    finder.extensions.remove()
+    print(encodable("\n".join([text, *(f"ERROR: {mistake}" for mistake in mistakes)]), sys.stdout.encoding))
+    return pytest.ExitCode.USAGE_ERROR if mistakes else pytest.ExitCode.OK
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_modelbench import hooks
 from pytest_modelbench.errors import cause_of
 from pytest_modelbench.gates.extensions import Extensions
-from pytest_modelbench.plugin.stash import MISTAKES
+from pytest_modelbench.hooks import ADDING
 
 GROUP = "pytest_modelbench"
 
@@ -20,11 +20,14 @@ GROUP = "pytest_modelbench"
 class Finder:
     """Asks every plugin for what it adds: those that are there now, and each that pytest registers later."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, mistakes: list[str]) -> None:
         self.config = config
+        self.mistakes = mistakes
         self.extensions = Extensions()
         self._origins: dict[int, str] = {}
         self._asked: set[tuple[int, str]] = set()
+        self.failures: list[str] = []
+        self.added: list[str] = []
         self._load_entry_points()
         self._ask_all()
 
@@ -41,22 +44,53 @@ class Finder:
                 self.config.pluginmanager.register(module, f"{GROUP}-{point.name}")
 
     def _ask_all(self) -> None:
-        for hook in hooks.ADDING:
+        for hook in ADDING:
             for implementation in getattr(self.config.hook, hook).get_hookimpls():
                 if (key := (id(implementation.plugin), hook)) in self._asked:
                     continue
                 self._asked.add(key)
-                given = {name: value for name, value in {"config": self.config}.items() if name in implementation.argnames}
-                function = functools.partial(implementation.function, **given)
+                function = functools.partial(self._call, implementation, config=self.config)
                 self.extensions.take(hook, function, self._origin(implementation.plugin))
         for mistake in self.extensions.mistakes:
             self._tell(mistake)
         self.extensions.mistakes.clear()
 
+    @staticmethod
+    def _call(implementation: Any, **arguments: object) -> Any:
+        """Call one implementation of a hook with those arguments that it names."""
+        return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+    def tell(self, hook: str, **arguments: object) -> list[Any]:
+        """Call a hook that looks at results; one that raises becomes a failure of the session, and ends nothing."""
+        found = []
+        for implementation in getattr(self.config.hook, hook).get_hookimpls():
+            try:
+                found.append(self._call(implementation, **arguments))
+            except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+                self.failures.append(f"{self._origin(implementation.plugin)}: {hook} raised {cause_of(error)}")
+        return found
+
+    def finish(self, session: pytest.Session, report: Callable[[int], Mapping[str, Any]]) -> None:
+        """Hand the report to whoever looks at it; a hook that raises, there or before, fails the session.
+
+        Args:
+            session: pytest's.
+            report: returns the JSON report for an exit status.
+        """
+        status = int(session.exitstatus)
+        self.tell("pytest_modelbench_report", config=self.config, report=report(status), exit_status=status)
+        for lines in self.tell("pytest_modelbench_summary", report=report(status)):
+            self.added += [str(line) for line in lines or ()]
+        if self.failures and status == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def told(self) -> list[str]:
+        """Return the lines that others add to the summary, and what failed of their hooks."""
+        return [*self.added, *(f"ERROR: {failure}" for failure in self.failures)]
+
     def _tell(self, mistake: str) -> None:
-        known = self.config.stash[MISTAKES]
-        if mistake not in known:
-            known.append(mistake)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
 
     def _origin(self, plugin: Any) -> str:
         known = self._origins.get(id(plugin))

@@ -32,7 +32,7 @@ from pytest_modelbench.plugin.process_guard import ExitGuard, termination_as_int
 from pytest_modelbench.plugin.progress import ProgressLine
 from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_name, mistakes_in
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
-from pytest_modelbench.plugin.stash import CASE, GATES, LABEL, MISTAKES
+from pytest_modelbench.plugin.stash import CASE, FINDER, GATES, LABEL, MISTAKES
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
 from pytest_modelbench.probes.machine import environment
@@ -222,6 +222,8 @@ class Judging:
             raise
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.state.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
+        for result in results if self.state.child is None else ():
+            self.config.stash[FINDER].tell("pytest_modelbench_verdict", item=item, result=result.to_json())
         item.user_properties += properties(results)
         conclude(item, results, settings_of(item))
         return answer
@@ -286,6 +288,7 @@ class Judging:
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._remember_durations()
+        self.config.stash[FINDER].finish(session, self._report)
         self.files.finish(session, self.record, self.state.settings, self.state.session.recorder, self._report)
         self.exits.status = int(session.exitstatus)
 
@@ -341,7 +344,7 @@ class Judging:
             failures=[*passed_over_lines(self.config, report["gates"], ended=ended)],
             warnings=[*same_names(report["models"]["students"]), *unlocked],
         )
-        show_written(terminalreporter, self.files.written)
+        show_written(terminalreporter, [*self.files.written, *self.config.stash[FINDER].told()])
 
 
 def refuse_late(item: pytest.Item) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tables import STUDENT, FixedSources
+from tables import GUESS, STUDENT, FixedSources, evidence
 
 import pytest_modelbench
 from pytest_modelbench import EvalData
@@ -16,7 +18,8 @@ from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.gates.assignment import assigned
 from pytest_modelbench.gates.reading import read_gate
-from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.kpis.catalogue import BUILT_IN, CATALOGUE, FAMILIES, in_files_of_their_own
+from pytest_modelbench.kpis.kpi import ROOM
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.settings import Settings
 
@@ -77,6 +80,59 @@ def test_what_kinds_imply() -> None:
         "sparsity",
         "size_on_disk",
     }
+
+
+ONE_FILE = """
+from pytest_modelbench.kpis.kpi import Kpi
+from pytest_modelbench.probes.kinds import PREDICTIONS
+
+KPI = Kpi(
+    name="share_of_threes", pillar="quality", unit="", better="lower", definition="answers of class 3",
+    method="counted", source="a test", probe=PREDICTIONS, derive=f"{__name__}:threes",
+)
+
+def threes(question, measurements):
+    from pytest_modelbench.kpis.evidence import exact_evidence
+    from pytest_modelbench.results import Estimate, Reading
+
+    def reading(role):
+        count = float((measurements.predictions(role).labels == 3).sum())
+        return Reading(estimate=Estimate.exact(count), unit="", method="counted")
+
+    yield exact_evidence(question, reading)
+"""
+
+
+def test_one_file_is_a_kpi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file `kpi_NAME.py` in a family is found and judged as it is: no list elsewhere names it."""
+    file = tmp_path / "brought" / "family" / "kpi_threes.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(ONE_FILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (kpi,) = in_files_of_their_own(tmp_path / "brought", "brought")
+    monkeypatch.setitem(BUILT_IN, kpi.name, kpi)
+    found = evidence("share_of_threes", "reduction >= 0%")
+    assert found.student.value == (GUESS == 3).sum()
+    file.write_text("KPI = 'share_of_threes'")
+    monkeypatch.delitem(sys.modules, "brought.family.kpi_threes")
+    importlib.invalidate_caches()
+    with pytest.raises(TypeError, match="KPI is a str, expected a Kpi"):
+        list(in_files_of_their_own(tmp_path / "brought", "brought"))
+
+
+def test_no_name_is_taken_twice() -> None:
+    """A second row of a name would replace the first silently."""
+    rows = [*FAMILIES, *in_files_of_their_own(ROOT / "kpis", ROOM)]
+    assert len({kpi.name for kpi in rows}) == len(rows) == len(BUILT_IN)
+
+
+def test_families_do_not_import_each_other() -> None:
+    """What several families derive from stands beside them, so that one can be read and moved without the others."""
+    families = {path.parent.name for path in (ROOT / "kpis").glob("*/rows.py")} | {"fidelity"}
+    assert {"accuracy", "footprint", "stability"} <= families
+    for path in (ROOT / "kpis").glob("*/*.py"):
+        others = [f"pytest_modelbench.kpis.{family}" for family in families - {path.parent.name}]
+        assert not [other for other in others if other in path.read_text()], path
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

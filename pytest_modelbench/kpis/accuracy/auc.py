@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import meaning_of
-from pytest_modelbench.kpis.accuracy.sums import judged_models, targets_of
+from pytest_modelbench.kpis.evidence import judged_models, meaning_of, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Evidence, Reading

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.kpis.accuracy.shares import meaning_of
-from pytest_modelbench.kpis.accuracy.sums import judged_models, targets_of
 from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, evidence_of, paired_sums
+from pytest_modelbench.kpis.evidence import judged_models, meaning_of, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence

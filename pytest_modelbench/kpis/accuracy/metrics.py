@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import check_paired, judged_predictions, meaning_of
-from pytest_modelbench.kpis.footprint.counts import exact_comparison
+from pytest_modelbench.kpis.evidence import check_paired, exact_comparison, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.paired import Statistic, paired_bootstrap

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.groups import coded, counts
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.kpis.evidence import check_paired, compared_shares, judged_predictions, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.answers.meaning import Predictions
-from pytest_modelbench.probes.answers.predictions import in_common, shown_ids
-from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
-from pytest_modelbench.stats.intervals import share_interval
-from pytest_modelbench.stats.paired import mcnemar_p, tango_interval
+from pytest_modelbench.probes.answers.predictions import shown_ids
+from pytest_modelbench.results import Estimate, Evidence, Reading
+from pytest_modelbench.stats.paired import mcnemar_p
 
 Mask = npt.NDArray[np.bool_]
 
@@ -75,34 +75,6 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     )
 
 
-def compared_shares(question: Question, student: Mask, teacher: Mask) -> Comparison:
-    """Compare the shares of hits among the same samples, in points; the ratio takes the teacher's share as given."""
-    more, fewer = int((student & ~teacher).sum()), int((teacher & ~student).sum())
-    gained, level = tango_interval(more, fewer, len(student), question.alpha), float(teacher.mean())
-    return Comparison(
-        ratio=gained.map(lambda share: 1 + share / level) if level else None,
-        difference=gained.map(lambda share: 100 * share),
-        method="Tango's score interval",
-    )
-
-
-def share_reading(question: Question, predictions: Predictions, count: int, n: int | None = None) -> Reading:
-    """Return the reading of a share of samples, of all by default."""
-    total = len(predictions) if n is None else n
-    return Reading(
-        estimate=share_interval(count, total, question.alpha).map(lambda share: 100 * share),
-        unit="%",
-        n=total,
-        confidence=question.confidence,
-        method=f"{count} of {total} samples, Wilson interval; {meaning_of(predictions)}",
-    )
-
-
-def meaning_of(predictions: Predictions) -> str:
-    """Say how outputs were read, for a reading's method."""
-    return f"task {predictions.task}, outputs read as {predictions.meaning}"
-
-
 def agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples on which both predict the same label."""
     student, teacher = pair_of(question, measurements, targets=False)
@@ -133,25 +105,6 @@ def mcnemar(question: Question, measurements: Measurements) -> Iterator[Evidence
     method = f"exact binomial, {lost} samples newly wrong and {gained} gained"
     estimate = Estimate(value=mcnemar_p(lost, gained))
     yield Evidence(student=Reading(estimate=estimate, unit="", n=len(student), method=method))
-
-
-def pair_of(question: Question, measurements: Measurements, targets: bool = True) -> tuple[Predictions, Predictions]:
-    """Return the predictions of student and teacher, on the same samples and of the same classes."""
-    student = judged_predictions(question, measurements, "student", targets=targets)
-    teacher = judged_predictions(question, measurements, "teacher", targets=targets)
-    check_paired(student, teacher)
-    theirs, ours = teacher.columns, student.columns
-    if theirs is not None and ours is not None and not np.array_equal(theirs, ours):
-        told = " and ".join(f"{', '.join(map(str, one[:5]))} ({len(one)})" for one in (theirs, ours))
-        raise DataError(
-            f"teacher and student tell other classes apart: {told}. {question.kpi.name} compares them class by "
-            "class; give both models the same classes"
-        )
-    if student.labels.shape != teacher.labels.shape:
-        raise MeasurementError(
-            f"student and teacher predict in different shapes: {student.labels.shape} and {teacher.labels.shape}"
-        )
-    return student, teacher
 
 
 def _pair_evidence(
@@ -208,65 +161,6 @@ def _other_order(student: Predictions, teacher: Predictions, same: Mask) -> tupl
     moved = [(student.columns[s], student.columns[t]) for t, s in zip(theirs, ours, strict=True) if t != s]
     shown = ", ".join(f"its {mine} is the teacher's {other}" for mine, other in moved[:3])
     return (f"the student's classes seem to be in another order: {shown}",)
-
-
-def check_paired(student: Predictions, teacher: Predictions) -> None:
-    """Refuse to pair samples that are not the same ones, or classes that are not.
-
-    Raises:
-        DataError: reading the data a second time gave other samples, or another order.
-    """
-    same = len(student) == len(teacher) and (student.ids == teacher.ids or list(student.ids) == list(teacher.ids))
-    if same and student.targets is not None and teacher.targets is not None:
-        same = np.array_equal(student.targets, teacher.targets)
-    if not same:
-        raise DataError(
-            f"the data gave {teacher.outputs.model} other samples, or another order, than {student.outputs.model}: "
-            "nothing can be paired. Make them read the same every time (no shuffling, a fixed seed)"
-        )
-
-
-def judged_predictions(
-    question: Question, measurements: Measurements, role: str, targets: bool = True
-) -> Predictions:
-    """Return a model's predictions, fit to be judged.
-
-    Raises:
-        DataError: the KPI needs targets and the data have none.
-        MeasurementError: some outputs are not finite: a NaN is neither right nor wrong; or it is the teacher of a
-            limit that rests on it, and no better than a constant.
-    """
-    predictions = measurements.predictions(role)
-    if targets and predictions.targets is None:
-        raise DoesNotFit(f"{question.kpi.name} needs targets, and the evaluation data have none")
-    if not targets and predictions.task == "regression":
-        raise DoesNotFit(f"{question.kpi.name} compares labels, and the task is regression")
-    if question.kpi.per_sample and predictions.task in {"regression", "multilabel"}:
-        raise DoesNotFit(
-            f"{question.kpi.name} is for one label per sample, and the task is {predictions.task}. "
-            "Write EvalData(..., task='multiclass') if that is wrong"
-        )
-    refuse_nonfinite(question, predictions)
-    if targets and role == "teacher" and question.anchored and predictions.doubt:
-        raise MeasurementError(f"{predictions.doubt}. Put it right, or write allow_weak_teacher=True")
-    return predictions
-
-
-def refuse_nonfinite(question: Question, predictions: Predictions) -> None:
-    """Refuse outputs that are NaN or infinite: they are neither right nor wrong.
-
-    Raises:
-        MeasurementError: saying how many, and what they have in common.
-    """
-    bad = np.flatnonzero(predictions.outputs.nonfinite)
-    if len(bad):
-        fed = int((~predictions.outputs.input_finite[bad]).sum())
-        inputs = f"; the inputs of {fed} of them are not finite" if fed else ""
-        raise MeasurementError(
-            f"{question.kpi.name} is undefined: {predictions.outputs.model} gives NaN or infinite outputs for "
-            f"{len(bad)} of {len(predictions)} samples{in_common(predictions.outputs, bad)} (ids "
-            f"{', '.join(shown_ids(predictions.ids, bad))}){inputs}"
-        )
 
 
 def _worst(student: Predictions, index: npt.NDArray[np.intp]) -> tuple[str, ...]:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.groups import counts
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import meaning_of, pair_of
-from pytest_modelbench.kpis.accuracy.sums import known_classes, positions, targets_of
+from pytest_modelbench.kpis.evidence import known_classes, meaning_of, pair_of, positions, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions

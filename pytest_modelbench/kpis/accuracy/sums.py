@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import check_paired, judged_predictions, meaning_of
+from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.additive import Additive, Part, Parts, additive_evidence
+from pytest_modelbench.kpis.evidence import (
+    judged_models,
+    known_classes,
+    meaning_of,
+    positions,
+    targets_of,
+)
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.answers.columns import in_chunks
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, IntArray, Sums
+from pytest_modelbench.stats.cells import FloatArray, Sums
 
 REGRESSION = frozenset({"rmse", "mae", "r2"})
-BINS = 15
 Array = npt.NDArray[Any]
 Read = Callable[[Predictions, slice], Parts]
 
@@ -41,15 +45,6 @@ def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]
     yield additive_evidence(question, models, _additive(question, models), told)
 
 
-def judged_models(question: Question, measurements: Measurements, both: bool = False) -> dict[str, Predictions]:
-    """Return the predictions of the student and, where they are compared, of the teacher on the same samples."""
-    models = {"student": judged_predictions(question, measurements, "student")}
-    if question.with_teacher or both:
-        models["teacher"] = judged_predictions(question, measurements, "teacher")
-        check_paired(models["student"], models["teacher"])
-    return models
-
-
 def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive:
     statistic, student = question.kpi.statistic, models["student"]
     if statistic in REGRESSION:
@@ -58,14 +53,7 @@ def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive
         return _mean_loss(question)
     classes = known_classes(models)
     value = _balanced if statistic == "balanced_accuracy" else _averaged(question, student, classes)
-    return Additive(parts=_class_counts(classes), value=value)
-
-
-def targets_of(predictions: Predictions) -> Array:
-    """Return the targets, which `judged_predictions` has asked for."""
-    if predictions.targets is None:
-        raise DataError("the evaluation data have no targets")
-    return predictions.targets
+    return Additive(parts=class_counts(classes), value=value)
 
 
 def _errors(statistic: str, student: Predictions) -> Additive:
@@ -117,27 +105,9 @@ def _mean_loss(question: Question) -> Additive:
     return Additive(parts=parts, value=lambda sums: sums["loss"][:, 0] / sums["n"][:, 0])
 
 
-def known_classes(models: Mapping[str, Predictions]) -> Array:
-    """Return the labels of the output columns, or all that occur where models give labels only, in order."""
-    columns = [one.columns for one in models.values()]
-    if all(found is not None for found in columns):
-        return np.unique(np.concatenate([np.asarray(found) for found in columns]))
-    seen: Array | None = None
-    for one in models.values():
-        for array in (one.labels, targets_of(one)):
-            for chunk in in_chunks(array):
-                found = np.unique(chunk)
-                seen = found if seen is None else np.union1d(seen, found)
-    return np.asarray(seen)
+def class_counts(classes: Array) -> Read:
+    """Count each class: samples that are it (`true`), that are answered so (`said`), and that are both (`hit`)."""
 
-
-def positions(values: Array, classes: Array) -> IntArray:
-    """Return where each value stands among the sorted classes, -1 where it does not."""
-    found = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
-    return np.where(classes[found] == values, found, -1)
-
-
-def _class_counts(classes: Array) -> Read:
     def parts(predictions: Predictions, part: slice) -> Parts:
         labels, targets = predictions.labels[part], targets_of(predictions)[part]
         if predictions.task == "multilabel":

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import meaning_of, pair_of
 from pytest_modelbench.kpis.accuracy.slice_features import features_of
 from pytest_modelbench.kpis.accuracy.slices import rightness
+from pytest_modelbench.kpis.evidence import meaning_of, pair_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.results import Evidence, Reading

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.accuracy.sums import positions, targets_of
+from pytest_modelbench.kpis.evidence import positions, targets_of
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.stats.cells import FloatArray, IntArray, Sums

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import meaning_of
-from pytest_modelbench.kpis.accuracy.sums import judged_models, known_classes, positions, targets_of
 from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, paired_sums
+from pytest_modelbench.kpis.evidence import judged_models, known_classes, meaning_of, positions, targets_of
 from pytest_modelbench.kpis.fairness.compared_groups import SHOWN, groups_of, no_feature
 from pytest_modelbench.kpis.fairness.group_counts import GroupCounts
 from pytest_modelbench.kpis.fairness.group_rates import Rates, pairs_of

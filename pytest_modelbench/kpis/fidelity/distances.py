@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import NotApplicable
-from pytest_modelbench.kpis.accuracy.shares import meaning_of, pair_of, share_reading
 from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
+from pytest_modelbench.kpis.evidence import meaning_of, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions

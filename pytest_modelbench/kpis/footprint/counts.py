@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from pytest_modelbench.kpis.evidence import between, exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.models.base import ParameterCount
-from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.results import Estimate, Evidence, Reading
 
 
 def parameters(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -90,33 +90,3 @@ def size_on_disk(question: Question, measurements: Measurements) -> Iterator[Evi
         return Reading(estimate=Estimate.exact(float(artefact.size_bytes)), unit="B", method=artefact.method)
 
     yield exact_evidence(question, reading)
-
-
-def exact_evidence(question: Question, reading: Callable[[str], Reading]) -> Evidence:
-    """Return evidence whose values are counted: the interval is the point."""
-    student = reading("student")
-    if not question.with_teacher:
-        return Evidence(student=student)
-    teacher = reading("teacher")
-    return Evidence(student=student, teacher=teacher, comparison=exact_comparison(student.value, teacher.value))
-
-
-def exact_comparison(student: float, teacher: float) -> Comparison:
-    """Compare two exact values; there is no ratio to zero."""
-    return Comparison(
-        ratio=Estimate.exact(student / teacher) if teacher else None,
-        difference=Estimate.exact(student - teacher),
-    )
-
-
-def between(student: Estimate, teacher: Estimate) -> Comparison:
-    """Compare two counts, each of which may only be known within bounds."""
-    (s_low, s_high), (t_low, t_high) = (
-        (one.low or 0.0, math.inf if one.high is None else one.high) for one in (student, teacher)
-    )
-    ratio = None
-    if teacher.value and t_low:
-        low = s_low / t_high if math.isfinite(t_high) else 0.0
-        ratio = Estimate(value=student.value / teacher.value, low=low, high=s_high / t_low)
-    gap = student.value - teacher.value
-    return Comparison(ratio=ratio, difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low))

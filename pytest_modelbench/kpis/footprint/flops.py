@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.footprint.counts import between
+from pytest_modelbench.kpis.evidence import between
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.cost.flops import FlopCount
 from pytest_modelbench.results import Estimate, Evidence, Reading

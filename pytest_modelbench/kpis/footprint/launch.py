@@ -12,7 +12,7 @@ import numpy as np
 from pytest_modelbench.errors import ModelbenchError, NotApplicable
 from pytest_modelbench.grammar.tiers import fitting, smallest_tier, tiers
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.footprint.counts import exact_evidence
+from pytest_modelbench.kpis.evidence import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.cost.launch import Launch
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pytest_modelbench.kpis.footprint.counts import exact_evidence
+from pytest_modelbench.kpis.evidence import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.cost.profile import CALLS, Profile
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.footprint.counts import exact_comparison
+from pytest_modelbench.kpis.evidence import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import Outputs, in_common, shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.accuracy.shares import compared_shares, refuse_nonfinite
-from pytest_modelbench.kpis.footprint.counts import exact_evidence
+from pytest_modelbench.kpis.evidence import compared_shares, exact_evidence, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit
-from pytest_modelbench.kpis.accuracy.shares import compared_shares, meaning_of, refuse_nonfinite
+from pytest_modelbench.kpis.evidence import compared_shares, meaning_of, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.answers.predictions import shown_ids

@@ -1,0 +1,1 @@
+"""A small extension of pytest-modelbench that adds one of everything."""
