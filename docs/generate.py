@@ -12,10 +12,13 @@ from pytest_modelbench.gates.keywords import KEYWORDS, PAGES
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.reports.json_report import report_schema
+from pytest_modelbench.reports.schema_parts import gate_table, with_parts
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- keywords: made by docs/generate.py -->", "<!-- end of keywords -->"
 MOST_TAKERS = 4
+TABLE_BEGIN, TABLE_END = "<!-- docs/generate.py writes this table -->\n\n", "\n\n<!-- until here -->"
 
 
 def kpi_page() -> str:
@@ -111,6 +114,12 @@ def gates_page() -> str:
     return f"{before}{BEGIN}\n\n{keyword_table()}\n\n{END}{after}"
 
 
+def report_page() -> str:
+    """Return the page about the JSON report, whose table of a gate's fields is made."""
+    before, _, rest = (ROOT / "docs" / "report.md").read_text(encoding="utf-8").partition(TABLE_BEGIN)
+    return f"{before}{TABLE_BEGIN}{gate_table()}{TABLE_END}{rest.partition(TABLE_END)[2]}"
+
+
 def generated() -> dict[Path, str]:
     """Return every generated file with its text."""
     return {
@@ -118,6 +127,9 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "options.md": option_page(),
         ROOT / "docs" / "gates.md": gates_page(),
         ROOT / "pytest_modelbench" / "modelbench.schema.json": json.dumps(sla_schema(), indent=1) + "\n",
+        ROOT / "docs" / "report.md": report_page(),
+        ROOT / "pytest_modelbench" / "reports" / "schema.json": json.dumps(with_parts(report_schema()), indent=2)
+        + "\n",
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.plugin.kpi_access import KpiAccess
+    from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.metamorphic import directional, invariance
 
 __version__ = "0.1.0"
@@ -51,7 +51,7 @@ _HOMES = {
     "EvalData": "data.evaldata",
     "FakeClock": "models.adapters.fake",
     "FakeModel": "models.adapters.fake",
-    "KpiAccess": "plugin.kpi_access",
+    "KpiAccess": "plugin.kpi_fixture",
     "Model": "models.base",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",

@@ -8,6 +8,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+SCHEMA_VERSION = "1"
+"""Of the JSON report: within it fields may be added, and none is renamed."""
+
+FACTS = ("better", "timed", "of_machine", "of_samples", "of_inputs", "report_only")
+"""What a reader of a report must know of a gate's KPI; see `kpis.kpi.Kpi` for the meaning of each."""
+
+
+def facts_of(kpi: object) -> dict[str, Any]:
+    """Return what a reader of a report must know of a KPI, by name."""
+    return {name: getattr(kpi, name) for name in FACTS}
+
 
 class Verdict(StrEnum):
     """What a gate or a limit came to; the order is from worst to best.
@@ -210,11 +221,11 @@ class LimitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """One gate's verdict: the worst of its limits', and everything it rests on."""
+    """One gate's verdict: the worst of its limits', and everything it rests on. `facts` are those of its KPI."""
 
     kpi: str
     pillar: str
-    better: str
+    facts: Mapping[str, Any]
     student: str
     verdict: Verdict
     reason: str
@@ -229,30 +240,6 @@ class GateResult:
     worst_samples: tuple[str, ...] = ()
     breakdown: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the gate as it stands in the JSON report, without its node id and outcome."""
-        return {
-            "kpi": self.kpi,
-            "pillar": self.pillar,
-            "better": self.better,
-            "student": self.student,
-            "verdict": self.verdict.value,
-            "reason": self.reason,
-            "targets": list(self.targets),
-            "unit": self.unit,
-            "options": json_object(self.options),
-            "limits": [limit.to_json() for limit in self.limits],
-            "readings": {
-                "teacher": self.teacher_reading.to_json() if self.teacher_reading else None,
-                "student": self.student_reading.to_json() if self.student_reading else None,
-                "baseline": self.baseline_reading.to_json() if self.baseline_reading else None,
-            },
-            "reference": self.reference.to_json() if self.reference else None,
-            "notes": list(self.notes),
-            "worst_samples": json_types(self.worst_samples),
-            "breakdown": json_types(self.breakdown),
-        }
 
 
 def json_object(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "probes": "errors grammar stats data models",
         "kpis": "errors results grammar stats data models probes",
         "gates": "errors options grammar data models settings probes kpis",
-        "store": "errors results stats data probes kpis",
+        "store": "errors results stats data probes",
         "bench": "errors results grammar stats data models settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",
         "commands": "errors options settings probes gates store bench reports",
@@ -53,7 +53,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
         "data": "case_names treatment",
         "gates": "assignment gate keywords reading sla sharing suites toml_lines",
         "kpis": "kpi catalogue accuracy.rows fairness.rows footprint.rows speed.rows stability.rows",
-        "plugin": "collection fixture_lookup fixtures gate_reading misnamed parametrisation sla_file stash state",
+        "plugin": "collection fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()
 }

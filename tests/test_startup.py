@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -32,6 +33,11 @@ status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "pytest_modelbench.p
 found = {"status": int(status), "import": loaded_by_import, "all": sorted(sys.modules), "made": made}
 print("RESULT " + json.dumps(found))
 """
+OURS = [
+    f"pytest_modelbench.{name}"
+    for name in ("bench.session", "gates.gate", "plugin.begin", "plugin.judging", "plugin.reporting", "settings")
+]
+"""Files of the package that only a session with gates reads."""
 HEAVY = [
     "torch",
     "numpy",
@@ -46,10 +52,7 @@ HEAVY = [
     "psutil",
     "joblib",
     "safetensors",
-    "pytest_modelbench.bench.session",
-    "pytest_modelbench.plugin.judging",
-    "pytest_modelbench.gates.gate",
-    "pytest_modelbench.settings",
+    *OURS,
 ]
 
 
@@ -70,6 +73,12 @@ def run(folder: Path, test: str) -> dict[str, list[str]]:
     return result
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_forbidden_files_are_there(name: str) -> None:
+    """A file that was renamed would be looked for in vain, and loaded without anybody's notice."""
+    assert importlib.util.find_spec(name) is not None
+
+
 def test_trivial_run_loads_nothing_heavy(tmp_path: Path) -> None:
     """In a fresh interpreter, importing the plugin and running a test loads only pytest and the standard library."""
     result = run(tmp_path, "def test_one(): ...\n")
@@ -85,7 +94,7 @@ def test_unjudged_gates_load_nothing_heavy(tmp_path: Path) -> None:
         tmp_path,
         'import pytest\n@pytest.mark.kpi("top1_accuracy", "drop <= 2 pp")\ndef test_gate(): ...\n',
     )
-    heavy = [name for name in HEAVY if not name.startswith("pytest_modelbench")]
+    heavy = [name for name in HEAVY if name not in OURS]
     assert not set(heavy) & set(result["all"])
 
 

@@ -15,7 +15,7 @@ from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.workload import workload_for
@@ -27,7 +27,7 @@ from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
 
-Limits = list[BoundLimit | Bargain]
+Limits = list[BoundLimit | ConditionalLimit]
 Asked = TypeVar("Asked", bound=Request)
 
 
@@ -93,7 +93,7 @@ class Bench:
         contract: the teacher's, in its place.
         child: what the parent process asks for, in a fresh process.
         sharing: returns all selected gates that the same measurement serves.
-        settled: returns a gate's limits with the conditions of its bargains judged.
+        settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
     """

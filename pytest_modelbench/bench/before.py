@@ -14,7 +14,7 @@ from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.verdicts import NO_BASELINE, Judgement, judge
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import TeacherUse
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.probes.machine import environment
@@ -80,7 +80,7 @@ class Before:
             return ""
         return f"{student.name} and the teacher have equal content: the model is compared with itself"
 
-    def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
+    def judged(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> Judgement:
         """Judge a gate's limits; what is to be a baseline is then known as well as the last look knows it."""
         looks, unit = self.looks(question), self._gate.kpi.unit
         if not self._is_saved():
@@ -88,13 +88,13 @@ class Before:
         every = list(looks)
         return replace(judge(limits, every, unit), evidence=every[-1])
 
-    def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
+    def settled(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> bool:
         """Whether a measurement that is not complete decides all that it is about (see `deciding.Growing`).
 
         Beside the previous student that is the comparison with it; in its place, or where only the two values are
         compared, it is a narrow interval; else it is every other limit.
         """
-        flat = [one for limit in limits for one in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+        flat = [one for limit in limits for one in branches_of(limit)]
         unit, previous = self._gate.kpi.unit, self._gate.regresses and self._has_previous()
         if "student" in self._roles:
             return self._narrow(list(self._own(question))[-1].student.estimate)
@@ -226,7 +226,7 @@ class Before:
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
-                told = f"the teacher was timed on another machine or otherwise ({differ})"
+                told = f"the teacher was timed on another machine or with other settings ({differ})"
                 if "threads" in otherwise:
                     told += "; state the same --modelbench-threads in both sessions"
                 if self._gate.kpi.probe.interleaved and not otherwise:
@@ -267,7 +267,7 @@ def _doubts(entry: Entry, look: Evidence, baseline: Baseline) -> Iterator[str]:
         yield f"in {baseline.path} it was inconclusive; its interval counts"
     known = [one.hash for one in (entry.reference, look.reference) if one is not None and one.kind == "teacher"]
     if any(":object-" in one for one in known):
-        yield f"that the teacher is that of {baseline.path} is not known: it has no content that can be hashed"
+        yield f"that the teacher is that of {baseline.path} cannot be verified: its content cannot be hashed"
 
 
 def _in_step(own: Iterator[Evidence], other: Iterator[Evidence]) -> Iterator[tuple[Evidence, Evidence]]:

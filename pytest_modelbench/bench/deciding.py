@@ -11,7 +11,7 @@ from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import ModelbenchError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.speed.timing import seconds_for_bound
@@ -36,10 +36,10 @@ class SoFar:
 class Growing(Protocol):
     """The measurements of a gate while one of them is not complete."""
 
-    def judged(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> Judgement:
+    def judged(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> Judgement:
         """Judge limits by what is known."""
 
-    def settled(self, question: Question, limits: Sequence[BoundLimit | Bargain]) -> bool:
+    def settled(self, question: Question, limits: Sequence[BoundLimit | ConditionalLimit]) -> bool:
         """Whether more of it would decide nothing."""
 
     def worth_comparing_with(self, evidence: Evidence) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.gates.gate import Gate
-from pytest_modelbench.results import GateResult, Verdict, worst
+from pytest_modelbench.results import GateResult, Verdict, facts_of, worst
 
 
 def unjudged(student: str, gate: Gate, verdict: Verdict, reason: str) -> GateResult:
@@ -12,7 +12,7 @@ def unjudged(student: str, gate: Gate, verdict: Verdict, reason: str) -> GateRes
     return GateResult(
         kpi=gate.kpi.name,
         pillar=gate.kpi.pillar,
-        better=gate.kpi.better,
+        facts=facts_of(gate.kpi),
         student=student,
         verdict=verdict,
         reason=reason,
@@ -30,7 +30,7 @@ def judged(student: str, gate: Gate, judgement: Judgement) -> GateResult:
     return GateResult(
         kpi=gate.kpi.name,
         pillar=gate.kpi.pillar,
-        better=gate.kpi.better,
+        facts=facts_of(gate.kpi),
         student=student,
         verdict=verdict,
         reason=decisive.reason if decisive else "reported, there is no limit",

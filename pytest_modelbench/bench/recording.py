@@ -42,7 +42,7 @@ class Recorder:
     def _measured(self, asking: Asking) -> tuple[GateResult, Judgement | None]:
         plan, gate = asking.plan, asking.gate
         if gate.kpi.probe.own_rounds:
-            raise NotApplicable("pytest-benchmark times what the test calls, which is no part of a contract")
+            raise NotApplicable("pytest-benchmark times what the test calls, which a contract does not include")
         if gate.kpi.probe.recorded and "teacher" not in asking.sources.recorded(gate.kpi.name):
             raise NotApplicable("the test records no value of the teacher")
         taken = GateMeasurements(asking.acting(ALONE))

@@ -32,7 +32,7 @@ from pytest_modelbench.errors import (
 )
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.energy_source import CodeCarbonSource, EnergySource
 from pytest_modelbench.probes.requests import Request
@@ -165,14 +165,14 @@ class BenchSession:
         return judged(plan.student, gate, found), found
 
     def settled(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Limits:
-        """Return a gate's limits with the conditions of its bargains judged, each once for a student.
+        """Return a gate's limits with the conditions of its conditional limits judged, each once for a student.
 
         Raises:
             MeasurementError: a condition cannot be judged, so nobody knows which limit holds.
         """
         limits: Limits = []
         for limit in gate.limits:
-            if isinstance(limit, Bargain):
+            if isinstance(limit, ConditionalLimit):
                 key = ("condition", limit.kpi, str(limit.when), plan.student, plan.home, plan.settings)
                 condition = gate.condition(limit)
                 judging = functools.partial(self._judge, plan, condition, sources)

@@ -22,7 +22,7 @@ Tell = Callable[[float, float], None]
 
 
 class Progress(Protocol):
-    """Shows a long measurement to whoever watches."""
+    """Shows the progress of a long measurement."""
 
     def show(self, what: str, elapsed_s: float, budget_s: float) -> None:
         """Say what is being measured and how far it is."""

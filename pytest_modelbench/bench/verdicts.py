@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.grammar.units import humanise
@@ -33,7 +33,7 @@ class Judgement:
         return all(limit.verdict is not Verdict.INCONCLUSIVE for limit in self.limits)
 
 
-def judge(bounds: Sequence[BoundLimit | Bargain], looks: Iterable[Evidence], unit: str) -> Judgement:
+def judge(bounds: Sequence[BoundLimit | ConditionalLimit], looks: Iterable[Evidence], unit: str) -> Judgement:
     """Judge limits by evidence that comes in looks, all at the first look that decides every one of them.
 
     Where no look decides them all, the last look stands, except for limits that an earlier look decided.
@@ -59,7 +59,7 @@ def judge(bounds: Sequence[BoundLimit | Bargain], looks: Iterable[Evidence], uni
     return Judgement(limits=limits, evidence=judgement.evidence)
 
 
-def _judge_one(bound: BoundLimit | Bargain, evidence: Evidence, unit: str) -> LimitResult:
+def _judge_one(bound: BoundLimit | ConditionalLimit, evidence: Evidence, unit: str) -> LimitResult:
     if isinstance(bound, BoundLimit):
         return judge_limit(bound, evidence, unit)
     found = [judge_limit(branch, evidence, unit) for branch in bound.branches]

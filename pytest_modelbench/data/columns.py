@@ -51,7 +51,7 @@ class Columns:
             return named[self.chosen], targets
         kept = [name for name in there if name != target] if self.chosen is None else self.chosen
         if not kept and target is not None:
-            raise DataError(f"there is no column beside the target {target!r}: nothing is left for the model")
+            raise DataError(f"there is no column except the target {target!r}: nothing is left for the model")
         if isinstance(named, Mapping):
             return {name: named[name] for name in kept}, targets
         return (named if len(kept) == len(there) else named[kept]), targets

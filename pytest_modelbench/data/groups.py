@@ -164,8 +164,8 @@ def _named(values: Array, bins: Bins | None, place: str) -> tuple[list[str], Arr
     if numbers and len(names) > MOST_NUMBERS and place.startswith("sensitive"):
         raise DoesNotFit(
             f"{place} has {len(names)} different numbers, each of which would be a group. Write bins=4 for groups of "
-            "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); where each number is a "
-            "group, give texts"
+            "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
+            "group, convert them to strings"
         )
     return [str(one) for one in names], codes
 

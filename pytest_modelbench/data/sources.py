@@ -155,7 +155,7 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
     from_torch = data is not None and isinstance(inputs, data.DataLoader | data.Dataset)
     if is_huggingface(inputs) or from_torch or _is_indexed(inputs):
         if targets is not None:
-            raise DataError(f"targets were given beside a {type(inputs).__name__}, which brings its own")
+            raise DataError(f"targets were given together with a {type(inputs).__name__}, which brings its own")
         return HuggingFaceSource(inputs, columns) if is_huggingface(inputs) else LoaderSource(inputs, columns)
     if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
         inputs, split = columns.split(inputs)
@@ -175,7 +175,7 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
         return ArraySource(inputs, targets)
     if isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes | set | frozenset):
         if targets is not None:
-            raise DataError("targets were given beside an iterable of batches, which brings its own")
+            raise DataError("targets were given together with an iterable of batches, which brings its own")
         return StreamSource(inputs, columns)
     raise DataError(
         f"expected (inputs, targets), a Dataset, a DataLoader, a DataFrame with target=, or EvalData(...); "

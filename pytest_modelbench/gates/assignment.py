@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from pytest_modelbench.gates.gate import Gate, conditions_of
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.settings import Settings
 
@@ -46,9 +46,9 @@ class Assignment(Gate):
         """Whether the KPI's evidence itself has the teacher's value."""
         return self.teacher in {TeacherUse.MODEL, TeacherUse.RECORDED_OUTPUTS, TeacherUse.BY_TEST}
 
-    def condition(self, bargain: Bargain) -> Assignment:
+    def condition(self, conditional: ConditionalLimit) -> Assignment:
         """Return what judges the condition of one of the limits."""
-        return self.conditions[self.bargains.index(bargain)]
+        return self.conditions[self.conditional_limits.index(conditional)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.grammar.units import parse_quantity
 from pytest_modelbench.kpis.catalogue import find_kpi, name_of
@@ -49,7 +49,7 @@ class Gate:
     """
 
     kpi: Kpi
-    limits: tuple[BoundLimit | Bargain, ...] = ()
+    limits: tuple[BoundLimit | ConditionalLimit, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     confidence: float | None = None
     ready_made: bool = False
@@ -75,9 +75,9 @@ class Gate:
         return TimingSetup(**{name: self.options[name] for name in TimingSetup._fields if name in self.options})
 
     @property
-    def bargains(self) -> tuple[Bargain, ...]:
+    def conditional_limits(self) -> tuple[ConditionalLimit, ...]:
         """The limits that depend on a condition."""
-        return tuple(limit for limit in self.limits if isinstance(limit, Bargain))
+        return tuple(limit for limit in self.limits if isinstance(limit, ConditionalLimit))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -113,13 +113,13 @@ class Gate:
 
 def conditions_of(gate: Gate) -> tuple[Gate, ...]:
     """Return the conditions of a gate's limits, each as a gate of its own KPI with that KPI's default options."""
-    return tuple(_condition(bargain) for bargain in gate.bargains)
+    return tuple(_condition(conditional) for conditional in gate.conditional_limits)
 
 
-def _condition(bargain: Bargain) -> Gate:
-    kpi, _ = find_kpi(bargain.kpi, {})
+def _condition(conditional: ConditionalLimit) -> Gate:
+    kpi, _ = find_kpi(conditional.kpi, {})
     options = {name: value for name, value in kpi.options.items() if name != "confidence"}
-    return Gate(kpi=kpi, limits=(bargain.when,), options=options)
+    return Gate(kpi=kpi, limits=(conditional.when,), options=options)
 
 
 def closest(gates: Sequence[Gate]) -> tuple[Gate, ...]:

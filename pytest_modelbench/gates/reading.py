@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
 from pytest_modelbench.gates.gate import Gate
 from pytest_modelbench.gates.keywords import KEYWORDS
-from pytest_modelbench.grammar.conditional import Bargain, read_bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
 from pytest_modelbench.grammar.limits import BoundLimit, bind_limit, parse_limit
 from pytest_modelbench.grammar.tiers import unknown_tier
@@ -50,7 +50,7 @@ def read_gate(
     return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)
 
 
-def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
+def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLimit:
     def bind(limit: str, of: Kpi = kpi) -> BoundLimit:
         parsed = parse_limit(limit)
         if of.paired and parsed.subject not in {"", "regression"}:
@@ -73,7 +73,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | Bargain:
         return bound
 
     try:
-        return read_bargain(text, bind, bind_other) or bind(text)
+        return read_conditional(text, bind, bind_other) or bind(text)
     except LimitSyntaxError as error:
         if kpi.unit == "tier":
             raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
@@ -122,12 +122,12 @@ def _check_memory(value: Any) -> None:
         raise UsageMistake(expected)
 
 
-def _all_bounds(given: Sequence[BoundLimit | Bargain]) -> list[BoundLimit]:
-    return [bound for limit in given for bound in (limit.branches if isinstance(limit, Bargain) else (limit,))]
+def _all_bounds(given: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
+    return [bound for limit in given for bound in branches_of(limit)]
 
 
-def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowed: object) -> None:
-    """Refuse limits that a better student breaks; a bargain's condition demands nothing and may point anywhere."""
+def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit], *, allowed: object) -> None:
+    """Refuse limits that a better student breaks; the condition of one demands nothing and may point anywhere."""
     limits = _all_bounds(given)
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
@@ -137,7 +137,7 @@ def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | Bargain], *, allowe
         refuse_reversed(bound, kpi.name, kpi.better)
 
 
-def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | Bargain]) -> None:
+def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit]) -> None:
     limits = _all_bounds(given)
     if kpi.report_only and limits:
         raise UsageMistake(

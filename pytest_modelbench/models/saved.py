@@ -172,7 +172,7 @@ def _format_of(path: Path, name: str) -> str:
     if start[:1] == b"\x80" or path.suffix in {".pkl", ".pickle", ".joblib"}:
         return "pickle"
     later = " ONNX is not supported yet." if path.suffix == ".onnx" else ""
-    raise ModelError(f"{name}: {path} is in no known format.{later} Known are {known_formats()}")
+    raise ModelError(f"{name}: {path} has an unknown format.{later} Known are {known_formats()}")
 
 
 def _format_of_archive(path: Path, name: str) -> str:
@@ -189,4 +189,4 @@ def _format_of_archive(path: Path, name: str) -> str:
         return "torch.save"
     if "schema.json" in members:
         return "skops"
-    raise ModelError(f"{name}: {path} is an archive in no known format. Known are {known_formats()}")
+    raise ModelError(f"{name}: {path} is an archive of unknown format. Known are {known_formats()}")

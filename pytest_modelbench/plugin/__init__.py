@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import sys
 from collections.abc import Generator
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import pytest
 
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
-from pytest_modelbench.plugin import fixtures
 from pytest_modelbench.plugin.fixtures import (
     edge_case,
     energy_meter,
@@ -25,12 +23,11 @@ from pytest_modelbench.plugin.fixtures import (
     student,
     teacher,
 )
+from pytest_modelbench.plugin.placeholders import placeholders
 from pytest_modelbench.plugin.stash import (
-    FINDER,
     HAD_STORAGE,
     IMPORT_S,
     MISTAKES,
-    MODEL_FIXTURES,
     NAMED,
     OWN_FIXTURES,
     STATE,
@@ -88,60 +85,17 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (_kpi_help(config), _EDGE_CASE):
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
-    config.pluginmanager.register(_placeholders(config), "modelbench-placeholders")
+    config.pluginmanager.register(placeholders(config), "modelbench-placeholders")
     given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
     if not (any(given.values()) or config.getini("modelbench")):
         return
-    if given["modelbench"] or config.getini("modelbench"):
-        from pytest_modelbench.plugin.extensions import Finder
+    from pytest_modelbench.plugin.given_options import resolve_given
 
-        config.stash[FINDER] = Finder(
-            config, config.stash[MISTAKES]
-        )  # before the options are read: it may bring suites
-        config.pluginmanager.register(config.stash[FINDER], "modelbench-extensions")
-    from pytest_modelbench.grammar.tiers import use_tiers
-    from pytest_modelbench.settings import Given, conflicts, resolve_settings
-
-    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
-    places = (
-        Given(values=given, where=lambda option: option.flag),
-        Given(values=ini, where=lambda option: f"ini value {option.name}"),
-    )
-    settings, mistakes = resolve_settings(places)
-    use_tiers(dict(settings.tiers))
-    workers = bool(getattr(config.option, "numprocesses", None))
-    dist = str(getattr(config.option, "dist", "no"))
-    config.stash[MISTAKES] += [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    settings, places = resolve_given(config, given)
     if settings.enabled:
-        from pytest_modelbench.plugin.giving_up import GivingUp
-        from pytest_modelbench.plugin.judging import Judging
-        from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
-        from pytest_modelbench.plugin.references import baseline_of, contract_of
-        from pytest_modelbench.plugin.session_end import PlanOnly
+        from pytest_modelbench.plugin.begin import begin
 
-        known = baseline_of(config, settings), contract_of(config, settings)
-        judging = Judging(config, settings, places, *known)
-        config.stash[STATE] = judging.state
-        config.pluginmanager.register(judging, "modelbench-judging")
-        if settings.plan:
-            config.pluginmanager.register(PlanOnly(), "modelbench-plan")
-        if settings.contract or settings.record_contract:
-            from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
-
-            hooks = Recording() if settings.record_contract else WithoutTeacher()
-            config.pluginmanager.register(hooks, "modelbench-contracting")
-        config.pluginmanager.register(NvtxRanges(), "modelbench-nvtx")
-        config.pluginmanager.register(GivingUp(config, judging), "modelbench-giving-up")
-        if judging.state.child is None:
-            from pytest_modelbench.plugin.teacher_guard import TeacherGuard
-
-            config.pluginmanager.register(TeacherGuard(), "modelbench-teacher-guard")
-        else:
-            from pytest_modelbench.plugin.child_launch import measure_launch
-            from pytest_modelbench.plugin.left_out import register_markers
-
-            register_markers(config)
-            measure_launch(config, judging.state.child)
+        begin(config, settings, places)
 
 
 def _kpi_help(config: pytest.Config) -> str:
@@ -153,24 +107,6 @@ def _kpi_help(config: pytest.Config) -> str:
     return marker_help()
 
 
-def _placeholders(config: pytest.Config) -> ModuleType:
-    """Return a plugin with our fixtures for models and data, but for those that another plugin brings.
-
-    Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
-    """
-    found = ModuleType("pytest_modelbench placeholders")
-    plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_conftest(plugin)]
-    for name in MODEL_FIXTURES:
-        if not any(hasattr(plugin, name) for plugin in plugins):
-            setattr(found, name, getattr(fixtures, name))
-    return found
-
-
-def _is_conftest(plugin: object) -> bool:
-    """Whether a plugin is a conftest.py, whose fixtures hold for its folder alone and win there anyway."""
-    return (getattr(plugin, "__file__", None) or "").endswith("conftest.py")
-
-
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Print the catalogue for --modelbench-kpis; check the machine for --modelbench-selfcheck."""
     if config.getoption("modelbench_selfcheck") and not config.getoption("help"):
@@ -179,20 +115,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return run_self_check(config)
     if not config.getoption("modelbench_kpis"):
         return None
-    import shutil
+    from pytest_modelbench.plugin.extensions import print_catalogue
 
-    from pytest_modelbench.kpis.catalogue import CATALOGUE
-    from pytest_modelbench.plugin.extensions import Finder
-    from pytest_modelbench.reports.layout import encodable
-    from pytest_modelbench.reports.terminal import render_catalogue
-
-    mistakes: list[str] = []
-    finder = Finder(config, mistakes)
-    rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
-    text = render_catalogue(rows, shutil.get_terminal_size().columns)
-    finder.extensions.remove()
-    print(encodable("\n".join([text, *(f"ERROR: {mistake}" for mistake in mistakes)]), sys.stdout.encoding))
-    return pytest.ExitCode.USAGE_ERROR if mistakes else pytest.ExitCode.OK
+    return print_catalogue(config)
 
 
 @pytest.hookimpl(tryfirst=True)

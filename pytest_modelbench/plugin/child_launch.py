@@ -22,7 +22,8 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.structure import structure_of
 from pytest_modelbench.plugin.fixture_lookup import made_from, needed_by_fixtures
-from pytest_modelbench.plugin.kpi_access import KpiAccess, plan_of, session_of, settings_of
+from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
+from pytest_modelbench.plugin.kpi_fixture import KpiAccess
 from pytest_modelbench.plugin.stash import IMPORT_S
 from pytest_modelbench.probes.cost.launch import Launch, Launching, LaunchRequest, refuse_other_structure
 from pytest_modelbench.probes.cost.resident import gives_back
@@ -30,7 +31,8 @@ from pytest_modelbench.probes.requests import Request
 
 SMALLEST_CHECKED_BYTES = 16e6
 SMALLEST_SHARED_BYTES = 5e5
-ROLES = ("student", "teacher", "previous")
+BUILT_ROLES = ("student", "teacher", "previous")
+"""The models that a fixture of the user's builds."""
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
     "sklearn": ("sklearn_estimator",),
@@ -90,8 +92,8 @@ class Launched:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Put nothing in the place of what is not measured, unless some fixture of the user's is made from it."""
-        others = {role: f"{role}_model" for role in ROLES if role != self.request.role}
-        if fixturedef.argname not in {*ROLES, *others.values()} or self.item is None:
+        others = {role: f"{role}_model" for role in BUILT_ROLES if role != self.request.role}
+        if fixturedef.argname not in {*BUILT_ROLES, *others.values()} or self.item is None:
             return None
         if needed_by_fixtures(self.item, {fixturedef.argname}):
             return None
@@ -184,7 +186,7 @@ class Launched:
             (model.weight_bytes(), self.launching.added.held_bytes),
             (model.weight_bytes("cuda"), self.launching.gpu_held_bytes()),
         ]
-        others = {f"{role}_model" for role in ROLES if role != self.request.role}
+        others = {f"{role}_model" for role in BUILT_ROLES if role != self.request.role}
         derived = self.item is not None and others.intersection(made_from(self.item, f"{self.request.role}_model"))
         role = self.request.role
         for weights, held in found:

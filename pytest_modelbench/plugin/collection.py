@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
@@ -11,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_modelbench.errors import UsageMistake, visible
-from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, place_of, winning_fixture
+from pytest_modelbench.plugin.fixture_lookup import is_ours, place_of
+from pytest_modelbench.plugin.misplaced import marked_twice, misplaced
 from pytest_modelbench.plugin.parametrisation import student_label
 from pytest_modelbench.plugin.stash import (
     CASE,
     GATES,
     LABEL,
     MISTAKES,
-    MODEL_FIXTURES,
     NAMED,
     OWN_FIXTURES,
     READY_MADE,
@@ -27,17 +25,12 @@ from pytest_modelbench.plugin.stash import (
 )
 
 if TYPE_CHECKING:
-    from pytest_modelbench.probes.kinds import ProbeKind
     from pytest_modelbench.settings import Settings
     from pytest_modelbench.store.baseline import Baseline
 
-LATE = (
-    "the kpi marker does not belong to a test function, or was added after collection. "
-    "Write it above the function, the class, or as pytestmark in the module"
-)
 SKIP_REASON = "modelbench: not judged; run pytest with --modelbench"
-ROLES = ("teacher", "previous", "workload")
-NEEDS_MODELS = frozenset({"teacher", "student", "previous", "kpi", "edge_case"})
+RESERVED_LABELS = ("teacher", "previous", "workload")
+"""Names of other models in reports, which no student may have."""
 _ASKED: pytest.StashKey[bool] = pytest.StashKey()
 _MARKS: pytest.StashKey[int] = pytest.StashKey()
 """How many kpi markers of an item were read."""
@@ -105,12 +98,12 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
         source, ready_made = _source_of(item), is_ready_made(item)
         marks = list(item.iter_markers("kpi")) if isinstance(item, pytest.Function) else []
         item.stash[_MARKS] = len(marks)
-        for mistake in _misplaced(item, bool(marks)):
+        for mistake in misplaced(item, marked=bool(marks)):
             if mistake not in seen:
                 seen.add(mistake)
                 yield mistake
         gates = []
-        for name in _marked_twice(item):
+        for name in marked_twice(item):
             yield (
                 f"{place_of(item)}: {name} is marked twice on the same test, and only one would count. "
                 "Write one marker with all limits"
@@ -128,72 +121,12 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
         if isinstance(case, str):
             item.stash[CASE] = case
         item.stash[LABEL] = student_label(item)
-        if item.stash[LABEL] in ROLES:
+        if item.stash[LABEL] in RESERVED_LABELS:
             yield f"{place_of(item)}: a student is labelled {item.stash[LABEL]!r}. Give it another id"
         if settings.record_contract:
             item.stash[LABEL] = "teacher"
         item.stash[GATES] = assignments(closest(gates), item, own, baseline)
     yield from other_project(items, baseline)
-
-
-def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
-    """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
-    seen: set[str] = set()
-    for item in items:
-        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.probe.exclusive]
-        setups = {(gate.kpi.probe, gate.setup) for gate in gates}
-        given = _timeout_of(item) if setups else None
-        most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, _ in setups)
-        if given is None or given > most or (place := place_of(item)) in seen:
-            continue
-        seen.add(place)
-        yield (
-            f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
-            f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
-            f"or --modelbench-budget={given / 2 / len(setups):g}"
-        )
-
-
-def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:
-    """Return what a measurement may take; the first rounds of energy are taken whatever the budget is."""
-    return max(settings.budget_s, kind.least_windows * settings.energy_window_s)
-
-
-def _workers(config: pytest.Config) -> int:
-    """Return the number of workers, each of which may have to wait for the others' measurements."""
-    return int(getattr(config, "workerinput", {}).get("workercount", 1))
-
-
-def _timeout_of(item: pytest.Item) -> float | None:
-    """Return the seconds that pytest-timeout gives a test, None for no end."""
-    config = item.config
-    if not config.pluginmanager.hasplugin("timeout"):
-        return None
-    mark = item.get_closest_marker("timeout")
-    given: Any = None
-    if mark is not None:
-        given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
-    places = (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout") or None)
-    given = next((value for value in (given, *places) if value is not None), None)
-    try:
-        return float(given) or None
-    except (TypeError, ValueError):
-        return None  # that plugin's own mistake to report
-
-
-def _marked_twice(item: pytest.Item) -> list[str]:
-    """Return the KPIs that two markers of one function, class or module name; a parameter's own marker may differ."""
-    parameters = getattr(getattr(item, "callspec", None), "marks", [])
-    seen: list[tuple[object, object]] = []
-    twice = []
-    for node, mark in item.iter_markers_with_node("kpi"):
-        key = (node, mark.args[:1])
-        if not mark.args or not isinstance(mark.args[0], str) or any(mark is one for one in parameters):
-            continue
-        if key in seen:
-            twice.append(mark.args[0])
-        seen.append(key)
-    return list(dict.fromkeys(twice))
 
 
 def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
@@ -209,41 +142,6 @@ def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pyt
 def is_ready_made(item: pytest.Item) -> bool:
     """Whether an item comes from a ready-made suite."""
     return bool(getattr(getattr(item, "function", None), READY_MADE, False))
-
-
-def _misplaced(item: pytest.Item, marked: bool) -> Iterator[str]:
-    case, unittest = getattr(item, "cls", None), sys.modules.get("unittest")
-    if marked and unittest is not None and isinstance(case, type) and issubclass(case, unittest.TestCase):
-        yield (
-            f"{place_of(item)}: a kpi marker on a method of unittest.TestCase is never judged: such methods take no "
-            "fixtures. Write a plain class or function"
-        )
-        return
-    names = getattr(item, "fixturenames", ())
-    if item.get_closest_marker("edge_case") is not None and "edge_case" not in names:
-        yield (
-            f"{place_of(item)}: the marker edge_case needs the fixture of that name. "
-            "Write def test_edges(student, edge_case): student.check_finite(edge_case)"
-        )
-    if marked and "kpi" not in names:
-        yield f"{place_of(item)}: {LATE}"
-    elif marked and not is_ours(item, "kpi"):
-        yield f"{place_of(item)}: your fixture kpi overrides the one that the marker needs. Give it another name"
-    for name in MODEL_FIXTURES:
-        definition = winning_fixture(item, name)
-        if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
-            continue  # not asked for, or a value of parametrize(), which lives as long as the item
-        circle = [one for one in made_from(item, name) if one in NEEDS_MODELS and is_ours(item, one)]
-        if circle:
-            yield (
-                f"{item.nodeid.partition('::')[0]}: fixture {name} asks for {circle[0]!r}, which is made from the "
-                f"models itself. Build what {name} returns in {name}; a student may ask for teacher_model"
-            )
-        elif definition.scope != "session":
-            yield (
-                f"{item.nodeid.partition('::')[0]}: fixture {name} has scope {definition.scope!r}, and one "
-                f'measurement serves many tests. Write @pytest.fixture(scope="session")'
-            )
 
 
 def came_late(item: pytest.Item) -> bool:

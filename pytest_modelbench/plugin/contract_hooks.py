@@ -8,8 +8,8 @@ import pytest
 
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.plugin.fixture_lookup import needed_by_fixtures
-from pytest_modelbench.plugin.judging import RESULTS, all_gates
-from pytest_modelbench.plugin.kpi_access import ONLY_CONTRACT
+from pytest_modelbench.plugin.item_results import RESULTS, all_gates
+from pytest_modelbench.plugin.sources import ONLY_CONTRACT
 from pytest_modelbench.plugin.stash import GATES
 from pytest_modelbench.results import Verdict
 

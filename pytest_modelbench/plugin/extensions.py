@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,18 @@ import pytest
 from pytest_modelbench.errors import cause_of
 from pytest_modelbench.gates.extensions import Extensions
 from pytest_modelbench.hooks import ADDING
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.plugin.stash import FINDER, MISTAKES
+from pytest_modelbench.reports.layout import encodable
+from pytest_modelbench.reports.terminal import render_catalogue
 
 GROUP = "pytest_modelbench"
+
+
+def find_extensions(config: pytest.Config) -> None:
+    """Take what others add to a session, and keep asking plugins that are registered later."""
+    config.stash[FINDER] = Finder(config, config.stash[MISTAKES])
+    config.pluginmanager.register(config.stash[FINDER], "modelbench-extensions")
 
 
 class Finder:
@@ -110,3 +122,15 @@ class Finder:
     def pytest_unconfigure(self) -> None:
         """Leave nothing to another session in this process."""
         self.extensions.remove()
+
+
+def print_catalogue(config: pytest.Config) -> int:
+    """Print every KPI, also those of extensions, for `--modelbench-kpis`: before a session there is no reporter."""
+    mistakes: list[str] = []
+    finder = Finder(config, mistakes)
+    rows = [(k.name, k.pillar, k.unit, k.better, k.definition, k.source) for k in CATALOGUE.values()]
+    text = render_catalogue(rows, shutil.get_terminal_size().columns)
+    finder.extensions.remove()
+    lines = [text, *(f"ERROR: {mistake}" for mistake in mistakes)]
+    print(encodable("\n".join(lines), getattr(sys.stdout, "encoding", None)))
+    return pytest.ExitCode.USAGE_ERROR if mistakes else pytest.ExitCode.OK

@@ -11,7 +11,7 @@ from pytest_modelbench.plugin.stash import LABEL
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.plugin.kpi_access import KpiAccess
+    from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.profiler_fixture import Profiler
     from pytest_modelbench.probes.cost.energy import EnergyMeter
     from pytest_modelbench.probes.cost.resident import PeakMeter
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def teacher_model() -> Any:
     """Override me: return the teacher, an nn.Module, a fitted scikit-learn estimator or a callable."""
-    from pytest_modelbench.plugin.kpi_access import Undefined
+    from pytest_modelbench.plugin.undefined import Undefined
 
     return Undefined("teacher_model", "--modelbench-teacher")
 
@@ -28,7 +28,7 @@ def teacher_model() -> Any:
 @pytest.fixture(scope="session")
 def student_model() -> Any:
     """Override me: return the student; `params=` judges several, each test runs for each of them."""
-    from pytest_modelbench.plugin.kpi_access import Undefined
+    from pytest_modelbench.plugin.undefined import Undefined
 
     return Undefined("student_model", "--modelbench-student")
 
@@ -36,7 +36,7 @@ def student_model() -> Any:
 @pytest.fixture(scope="session")
 def previous_model() -> Any:
     """Override me: return the student that ships today, which limits on `regression` compare with."""
-    from pytest_modelbench.plugin.kpi_access import Undefined
+    from pytest_modelbench.plugin.undefined import Undefined
 
     return Undefined("previous_model", "--modelbench-previous")
 
@@ -44,7 +44,7 @@ def previous_model() -> Any:
 @pytest.fixture(scope="session")
 def eval_data() -> Any:
     """Override me: return EvalData(inputs, targets), an (inputs, targets) tuple, a Dataset or a DataLoader."""
-    from pytest_modelbench.plugin.kpi_access import Undefined
+    from pytest_modelbench.plugin.undefined import Undefined
 
     return Undefined("eval_data", "--modelbench-data")
 
@@ -52,7 +52,7 @@ def eval_data() -> Any:
 @pytest.fixture
 def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
     """Return the teacher as a Model: `teacher(inputs)` runs one batch in inference mode."""
-    from pytest_modelbench.plugin.kpi_access import adapted
+    from pytest_modelbench.plugin.sources import adapted
 
     return adapted(request, teacher_model, "teacher")
 
@@ -60,7 +60,7 @@ def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
 @pytest.fixture
 def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
     """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
-    from pytest_modelbench.plugin.kpi_access import adapted
+    from pytest_modelbench.plugin.sources import adapted
 
     return adapted(request, student_model, request.node.stash.get(LABEL, "student"))
 
@@ -68,7 +68,7 @@ def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
 @pytest.fixture
 def previous(request: pytest.FixtureRequest, previous_model: Any) -> Model:
     """Return the student that ships today as a Model."""
-    from pytest_modelbench.plugin.kpi_access import adapted
+    from pytest_modelbench.plugin.sources import adapted
 
     return adapted(request, previous_model, "previous")
 
@@ -76,7 +76,7 @@ def previous(request: pytest.FixtureRequest, previous_model: Any) -> Model:
 @pytest.fixture
 def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
     """Return one edge case of the evaluation inputs: `student.check_finite(edge_case)`; one item for each."""
-    from pytest_modelbench.plugin.kpi_access import edge_case_of
+    from pytest_modelbench.plugin.sources import edge_case_of
 
     return edge_case_of(request)
 
@@ -92,7 +92,7 @@ def memory_meter() -> PeakMeter:
 @pytest.fixture
 def energy_meter(request: pytest.FixtureRequest) -> EnergyMeter:
     """Measure a block of at least a second: `with energy_meter as energy: ...`, then `energy.joules`."""
-    from pytest_modelbench.plugin.kpi_access import session_of
+    from pytest_modelbench.plugin.items import session_of
     from pytest_modelbench.probes.cost.energy import EnergyMeter
 
     return EnergyMeter(session_of(request.config).energy_source())
@@ -109,6 +109,6 @@ def profiler(request: pytest.FixtureRequest) -> Profiler:
 @pytest.fixture
 def kpi(request: pytest.FixtureRequest) -> KpiAccess:
     """Read this test's gate: `kpi.student.value`, `kpi.teacher`, `kpi.comparison`, `kpi.record(...)`."""
-    from pytest_modelbench.plugin.kpi_access import KpiAccess
+    from pytest_modelbench.plugin.kpi_fixture import KpiAccess
 
     return KpiAccess(request)

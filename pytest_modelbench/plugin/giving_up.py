@@ -8,11 +8,14 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_modelbench.plugin.judging import Judging, all_gates
-from pytest_modelbench.plugin.kpi_access import plan_of
+from pytest_modelbench.plugin.item_results import all_gates
+from pytest_modelbench.plugin.items import plan_of
+from pytest_modelbench.plugin.reporting import Reporting
 from pytest_modelbench.plugin.stash import GATES
 from pytest_modelbench.probes.timing.watchdog import Watchdog
+from pytest_modelbench.reports.gate_record import record_of
 from pytest_modelbench.results import Verdict
+from pytest_modelbench.settings import differing_settings
 
 
 class GivingUp:
@@ -20,11 +23,11 @@ class GivingUp:
 
     Args:
         config: of the session.
-        judging: knows the results so far.
+        reporting: knows the results so far.
     """
 
-    def __init__(self, config: pytest.Config, judging: Judging) -> None:
-        self._judging = judging
+    def __init__(self, config: pytest.Config, reporting: Reporting) -> None:
+        self._reporting = reporting
         self._item: pytest.Item | None = None
         self._stderr = os.dup(2)  # here nothing is captured yet
         self._before = Watchdog.last_words, Watchdog.deaf_to
@@ -45,17 +48,18 @@ class GivingUp:
 
     def end(self, reason: str) -> None:
         """Write what is known, and end this process with exit status 1."""
-        item, record = self._item, self._judging.record
+        item, record = self._item, self._reporting.record
         with contextlib.suppress(Exception):  # whatever state the stuck thread has left: the process must end
             if item is not None and GATES in item.stash:
-                suite = plan_of(item).suite
+                plan = plan_of(item)
+                own = differing_settings(plan.settings, self._reporting.state.settings)
                 found = all_gates(item, Verdict.ERROR, reason)
-                record.hear(item.nodeid, [{**result.to_json(), "suite": suite} for result in found], None)
+                record.hear(item.nodeid, [record_of(one, item.nodeid, plan.suite, own) for one in found], None)
                 record.finish_phase(item.nodeid, "error", 0.0)
-            self._judging.files.save_now()
+            self._reporting.files.save_now()
         where = "" if item is None else f"{item.nodeid}: "
         os.write(
             self._stderr, f"\nmodelbench: {where}{reason}, and no interrupt ends it: the session ends\n".encode()
         )
-        self._judging.exits.status = 1  # it may leave now
+        self._reporting.exits.status = 1  # it may leave now
         os._exit(1)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from pytest_modelbench.plugin.fixture_lookup import winning_fixture
+from pytest_modelbench.plugin.placeholders import is_conftest
 
 
 class Known(NamedTuple):
@@ -48,7 +49,7 @@ def plugins_left_out(config: pytest.Config, item: pytest.Item) -> list[str]:
     fixtures = [winning_fixture(item, name) for name in getattr(item, "fixturenames", ())]
     modules = {definition.func.__module__.partition(".")[0] for definition in fixtures if definition is not None}
     lines = [*_lines_of_ini(config), *(config.option.override_ini or ())]
-    hooks = {name for plugin in config.pluginmanager.get_plugins() if _is_conftest(plugin) for name in vars(plugin)}
+    hooks = {name for plugin in config.pluginmanager.get_plugins() if is_conftest(plugin) for name in vars(plugin)}
     return [
         name
         for name, known in KNOWN.items()
@@ -65,10 +66,6 @@ def _lines_of_ini(config: pytest.Config) -> list[str]:
     if config.inipath is None:
         return []
     return [line.strip(' \t"') for line in config.inipath.read_text("utf-8", errors="replace").splitlines()]
-
-
-def _is_conftest(plugin: object) -> bool:
-    return str(getattr(plugin, "__file__", "") or "").endswith("conftest.py")
 
 
 def register_markers(config: pytest.Config) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
+import pytest
+
 from pytest_modelbench.errors import MeasurementError, shown
 
 
@@ -145,3 +147,11 @@ def termination_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def tell_exit(config: pytest.Config, what: str) -> None:
+    """Say what ends the process at once, past what pytest captures."""
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+    print(f"\nERROR: {what}", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.plugin.kpi_access import settings_of
+from pytest_modelbench.plugin.items import settings_of
 from pytest_modelbench.probes.cost.profile import Profile, Recording, compare_profiles, profile_model, record
 from pytest_modelbench.store.replacing import replacing
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.plugin.parametrisation import defined_for
 from pytest_modelbench.plugin.stash import GATES, LABEL, MISTAKES
 from pytest_modelbench.store.baseline import Baseline, Entry
@@ -26,7 +27,7 @@ File = TypeVar("File")
 
 def baseline_of(config: pytest.Config, settings: Settings) -> Baseline | None:
     """Read the baseline that the options name; one that cannot be read is a mistake of the session's."""
-    return _read(config, "--modelbench-baseline", settings.baseline, Baseline.read)
+    return _read(config, "--modelbench-baseline", settings.baseline, lambda path: Baseline.read(path, CATALOGUE))
 
 
 def contract_of(config: pytest.Config, settings: Settings) -> Contract | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.gates.gate import TimingSetup
-from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
+from pytest_modelbench.reports.json_report import write_report
+from pytest_modelbench.reports.report import Ending, Report
+from pytest_modelbench.store.recognising import is_benchmarks
 
 
 def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setup: str) -> list[dict[str, Any]]:
@@ -63,8 +66,21 @@ def _values(of: Mapping[str, str], setup: str, gates: Sequence[Mapping[str, Any]
     for gate in gates:
         same = (gate["student"], gate["suite"]) == (of["student"], of["suite"])
         given = {name: gate["options"][name] for name in TimingSetup._fields if name in gate["options"]}
-        timed = gate["kpi"] in CATALOGUE and CATALOGUE[gate["kpi"]].timed
         reading = gate["readings"].get(role)
-        if same and reading is not None and (not timed or str(TimingSetup(**given)) == setup):
+        if same and reading is not None and (not gate["timed"] or str(TimingSetup(**given)) == setup):
             found[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
     return found
+
+
+def _write(ending: Ending, path: Path) -> None:
+    found = benchmark_json(list(ending.record.benchmarks.values()), ending.record.ordered_gates())
+    write_report(found, path, what=BENCHMARKS.name, ours=BENCHMARKS.ours)
+
+
+BENCHMARKS = Report(
+    name="benchmarks",
+    flag="--modelbench-benchmark-json",
+    asked=lambda settings: settings.benchmark_json,
+    ours=is_benchmarks,
+    write=_write,
+)

@@ -64,7 +64,7 @@ def compare_reports(before: Path, now: Path, limit: float) -> list[Change]:
     Raises:
         UsageMistake: one of them cannot be read.
     """
-    earlier, later = Baseline.read(before), Baseline.read(now)
+    earlier, later = Baseline.read(before, CATALOGUE), Baseline.read(now, CATALOGUE)
     return list(_changes(earlier, later, limit))
 
 
@@ -85,8 +85,7 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
         if isinstance(worse, str):
             yield Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
             continue
-        timed = kpi in CATALOGUE and CATALOGUE[kpi].timed
-        result = _result(worse, limit, by_interval=timed or _of_machine(kpi))
+        result = _result(worse, limit, by_interval=gate["timed"] or gate["of_machine"])
         yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result, how=how)
     for gate in earlier.report["gates"]:
         if _known_by(gate) not in seen:
@@ -101,28 +100,22 @@ def _known_by(gate: Mapping[str, Any]) -> tuple[str, str, str]:
     return gate["kpi"], gate["student"], json.dumps(gate["options"], sort_keys=True)
 
 
-def _of_machine(kpi: str) -> bool:
-    return kpi in CATALOGUE and CATALOGUE[kpi].of_machine
-
-
 def _shown_value(reading: Reading) -> str:
     return marked(format_judged(reading.value, reading.unit), reading.provenance)
 
 
 def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Baseline) -> tuple[Estimate | str, str]:
     """Return how much worse a value is, or why nobody can say; and how it was compared, if not as gates are."""
-    better = CATALOGUE[gate["kpi"]].better if gate["kpi"] in CATALOGUE else gate.get("better", "")
+    better, of_machine = gate["better"], gate["of_machine"]
     if better not in {"lower", "higher"}:
         return "it does not state whether lower or higher is better", ""
-    of_machine = _of_machine(gate["kpi"])
     now = Measured(
         reading=reading_of(gate["readings"]["student"]),
         reference=reference_of(gate.get("reference")),
         data=later.data_of(gate),
         form=later.form_of(gate),
     )
-    of_samples = gate["kpi"] not in CATALOGUE or CATALOGUE[gate["kpi"]].of_samples
-    worse = worse_than(now, found, better=better, of_machine=of_machine, of_samples=of_samples)
+    worse = worse_than(now, found, better=better, of_machine=of_machine, of_samples=gate["of_samples"])
     if not (isinstance(worse, str) and of_machine and (now.reference is None or found.reference is None)):
         return worse, ""
     differs = "; ".join(

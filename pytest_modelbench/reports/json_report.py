@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+from pytest_modelbench.reports.report import Ending, Report
 from pytest_modelbench.store.recognising import is_report
 from pytest_modelbench.store.replacing import Recognise, replacing
 
@@ -45,3 +46,34 @@ def report_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the report."""
     text = resources.files("pytest_modelbench.reports").joinpath("schema.json").read_text(encoding="utf-8")
     return cast("dict[str, Any]", json.loads(text))
+
+
+def _write(ending: Ending, path: Path) -> None:
+    write_report(ending.told, path)
+
+
+def _write_baseline(ending: Ending, path: Path) -> str | None:
+    """Write it where something was measured and the run came to its end: half a baseline would hide regressions."""
+    why = "" if ending.record.measured_anything() else "nothing was measured"
+    why = why if ending.complete else "the run did not come to its end"
+    if why:
+        return f"baseline: {why}, so none was written"
+    write_report(ending.told, path)
+    return None
+
+
+JSON = Report(
+    name="JSON report",
+    flag="--modelbench-json",
+    asked=lambda settings: settings.json_path,
+    ours=is_report,
+    write=_write,
+    as_it_runs=True,
+)
+BASELINE = Report(
+    name="baseline",
+    flag="--modelbench-save-baseline",
+    asked=lambda settings: settings.save_baseline,
+    ours=is_report,
+    write=_write_baseline,
+)

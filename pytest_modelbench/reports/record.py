@@ -11,8 +11,7 @@ from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.reports.diagnosis import diagnose
 from pytest_modelbench.reports.distillation import distillation
 from pytest_modelbench.reports.tradeoff import tradeoff
-from pytest_modelbench.results import Verdict, json_object
-from pytest_modelbench.store.baseline import SCHEMA_VERSION
+from pytest_modelbench.results import SCHEMA_VERSION, Verdict, json_object
 
 ROLES = ("teacher", "previous")
 
@@ -152,40 +151,3 @@ def settings_that_hold(
     if not own or any(gate.get("settings", {}) != own for gate in gates):
         return settings, gates
     return {**settings, **own}, [{**gate, "settings": {}} for gate in gates]
-
-
-def expected_gate(
-    nodeid: str,
-    kpi: str,
-    pillar: str,
-    student: str,
-    targets: Sequence[str],
-    suite: str,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the record of a gate that nothing is known of yet.
-
-    `settings` are those that hold for it and differ from the session's.
-    """
-    return {
-        "nodeid": nodeid,
-        "outcome": None,
-        "kpi": kpi,
-        "pillar": pillar,
-        "better": "",
-        "student": student,
-        "suite": suite,
-        "verdict": Verdict.NOT_RUN.value,
-        "reason": "the item was not run to its end",
-        "targets": list(targets),
-        "unit": "",
-        "options": {},
-        "settings": settings,
-        "limits": [],
-        "readings": {"teacher": None, "student": None, "baseline": None},
-        "reference": None,
-        "notes": [],
-        "worst_samples": [],
-        "breakdown": [],
-        "worker": None,
-    }

@@ -13,6 +13,7 @@ from pytest_modelbench.grammar.formats import ESTIMATED
 from pytest_modelbench.grammar.tiers import fitting
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
+from pytest_modelbench.store.facts import explained
 
 DIGITS = 5
 
@@ -32,6 +33,7 @@ def thresholds_toml(report: Mapping[str, Any], path: str, slack: float, student:
     Raises:
         UsageMistake: there is no such student, several and none named, or nothing with a value.
     """
+    report = explained(report, CATALOGUE)
     labels = list(dict.fromkeys(gate["student"] for gate in report["gates"]))
     if student is None and len(labels) > 1:
         raise UsageMistake(f"{path} has several students. Write --student NAME, one of {', '.join(labels)}")
@@ -113,7 +115,7 @@ def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     kpi = CATALOGUE.get(name)
     if kpi is None:
         return f"# {name}: a custom KPI; its test states its limits"
-    if kpi.report_only:
+    if gate["report_only"]:
         return f"# {name}: for the report only"
     if reading is None or reading["value"] is None:
         return f"# {name}: no value ({gate['verdict']})"
@@ -122,9 +124,9 @@ def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:
     if kpi.unit == "tier":
         names = fitting(reading["value"])
         return f"<= {names[0]}" if names else f"# {name}: beyond every tier"
-    lower = kpi.better == "lower"
+    lower = gate["better"] == "lower"
     value, end = reading["value"], reading["ci_high" if lower else "ci_low"]
-    if kpi.of_machine or kpi.timed:
+    if gate["of_machine"] or gate["timed"]:
         if end is None:
             return f"# {name}: its sample is too small for a bound; give it more time"
         value = end

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_modelbench.errors import UsageMistake, message_of, shown
-from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.results import Estimate, Reading, Reference, json_object
+from pytest_modelbench.results import SCHEMA_VERSION, Estimate, Reading, Reference, json_object
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
+from pytest_modelbench.store.facts import FORM_OF_FACTS, explained
 from pytest_modelbench.store.forms import Form, are, has, is_reading, is_reference, is_table, is_text, maybe
 from pytest_modelbench.store.readable import regular_file
 
-SCHEMA_VERSION = "1"
 MOST_BYTES = 512 * 2**20
 WRITE_ONE = "Write one with --modelbench-save-baseline=PATH"
 
@@ -123,13 +122,17 @@ class Baseline:
             alike.setdefault(gate["nodeid"], []).append(gate)
 
     @classmethod
-    def read(cls, path: Path) -> Baseline:
+    def read(cls, path: Path, catalogue: Mapping[str, object]) -> Baseline:
         """Read a report.
+
+        Args:
+            path: of the report.
+            catalogue: the KPIs that this version knows, for a report whose gates do not say what theirs are.
 
         Raises:
             UsageMistake: it cannot be read, is no report, or one of a newer schema.
         """
-        return cls(read_report(path), str(path))
+        return cls(explained(read_report(path), catalogue), str(path))
 
     def told(self) -> dict[str, Any]:
         """Return what a report says of its baseline: where it is, and the machine of it."""
@@ -197,8 +200,7 @@ class Baseline:
 
     def form_of(self, gate: Mapping[str, Any]) -> str | None:
         """Return the form of their inputs, for a gate on what it costs to answer."""
-        kpi = CATALOGUE.get(gate["kpi"])
-        return cast("str | None", self._samples(gate).get("form")) if kpi is not None and kpi.of_inputs else None
+        return cast("str | None", self._samples(gate).get("form")) if gate.get("of_inputs") else None
 
     def _samples(self, gate: Mapping[str, Any]) -> Mapping[str, Any]:
         notes: Mapping[str, Any] = self.report.get("data", {}).get(gate.get("suite", ""), {})
@@ -251,7 +253,7 @@ _GATE: Form = {
     "verdict": is_text,
     "reason": is_text,
 }
-_MAYBE: Form = {"settings": is_table, "reference": maybe(is_reference), "suite": is_text, "better": maybe(is_text)}
+_MAYBE: Form = {"settings": is_table, "reference": maybe(is_reference), "suite": is_text, **FORM_OF_FACTS}
 
 
 def _is_gate(gate: Any) -> bool:

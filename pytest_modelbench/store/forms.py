@@ -15,6 +15,11 @@ def is_text(found: Any) -> bool:
     return isinstance(found, str)
 
 
+def is_flag(found: Any) -> bool:
+    """Whether a field is true or false."""
+    return isinstance(found, bool)
+
+
 def is_table(found: Any) -> bool:
     """Whether a field is an object."""
     return isinstance(found, dict)

@@ -114,7 +114,7 @@ def _pour(source: Path, stream: Path) -> None:
         handle = os.open(stream, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise OSError(errno.ENXIO, "nobody reads this FIFO. Start its reader first") from error
+            raise OSError(errno.ENXIO, "this FIFO has no reader. Start its reader first") from error
         raise
     with source.open("rb") as file, os.fdopen(handle, "wb", buffering=0) as out:
         shutil.copyfileobj(file, _Patient(out))

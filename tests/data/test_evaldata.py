@@ -149,8 +149,8 @@ def test_ids_of_ones_own() -> None:
         (lambda: EvalData(INPUTS[:0], TARGETS[:0]), "the evaluation data is empty"),
         (lambda: list(EvalData(iter_again([])).batches()), "reading it gave no sample"),
         (lambda: EvalData(iter([1])), "can be read only once"),
-        (lambda: EvalData(tensors(), TARGETS), "targets were given beside a TensorDataset"),
-        (lambda: EvalData(Batches(), TARGETS), "targets were given beside an iterable of batches"),
+        (lambda: EvalData(tensors(), TARGETS), "targets were given together with a TensorDataset"),
+        (lambda: EvalData(Batches(), TARGETS), "targets were given together with an iterable of batches"),
         (
             lambda: EvalData(pd.DataFrame({"a": [1]}), target="y"),
             "there is no column 'y' in the inputs; there are 'a'",

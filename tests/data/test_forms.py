@@ -91,8 +91,8 @@ def test_loader_of_mappings_has_columns_too() -> None:
         (lambda: EvalData(table(), columns=["ids", "ids"]), "names one column twice"),
         (lambda: EvalData(table(), target="label", columns="label"), "'label' is the target, and would go"),
         (lambda: EvalData(INPUTS, columns="x"), "columns='x' names columns, and the inputs are a ndarray"),
-        (lambda: EvalData({"label": TARGETS}), "no column beside the target 'label'"),
-        (lambda: EvalData(table(), TARGETS), "targets were given beside a Dataset"),
+        (lambda: EvalData({"label": TARGETS}), "no column except the target 'label'"),
+        (lambda: EvalData(table(), TARGETS), "targets were given together with a Dataset"),
         (
             lambda: as_eval_data(datasets.DatasetDict(train=table(), test=table())),
             r"a DatasetDict with the splits 'train', 'test'; expected one of them. Write EvalData\(dataset\['test'\]\)",

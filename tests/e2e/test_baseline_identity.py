@@ -80,4 +80,4 @@ def test_teacher_without_content(judge: Judge) -> None:
     assert gate["verdict"] == "pass"
     (note,) = gate["notes"]
     assert note.startswith("that the teacher is that of ")
-    assert note.endswith("b.json is not known: it has no content that can be hashed")
+    assert note.endswith("b.json cannot be verified: its content cannot be hashed")

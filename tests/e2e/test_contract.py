@@ -68,7 +68,7 @@ def test_another_machine(judge: Judge) -> None:
     gate = finished.gate("latency_p50")
     assert [limit["verdict"] for limit in gate["limits"]] == ["not_applicable", "pass"]
     assert gate["verdict"] == "not_applicable"
-    assert "another machine or otherwise (processor another one, here " in gate["reason"]
+    assert "another machine or with other settings (processor another one, here " in gate["reason"]
     assert finished.gate("parameters")["verdict"] == "pass"
     through = ("--modelbench-contract=teacher.mbc", "--modelbench-reference=workload")
     slow = "class Slow(FakeClock):\n    def advance(self, ns):\n        super().advance(1.7 * ns)\n\nCLOCK = Slow()\n"

@@ -8,11 +8,11 @@ import pytest
 from contracts import GONE, QUALITY, SUITE, data, record
 from suites import FAKES, Judge
 
-BARGAIN = """
+CONDITIONAL = """
 import pytest
 
 @pytest.mark.kpi("top1_accuracy", "drop <= 3 pp if parameters reduction >= 75%, else drop <= 0 pp")
-def test_bargain(): ...
+def test_conditional(): ...
 
 @pytest.mark.kpi("parameters", "reduction >= 50% if top1_accuracy drop <= 3 pp, else reduction >= 99%", "regression <= 5%")
 def test_other(): ...
@@ -26,8 +26,8 @@ def previous_model():
 
 def test_conditions_and_the_previous_student(judge: Judge) -> None:
     """What conditions need is recorded too; beside a previous student the contract's values stay."""
-    record(judge, BARGAIN, more=data() + PREVIOUS)
-    finished = judge(BARGAIN, "--modelbench-contract=teacher.mbc", more=data() + PREVIOUS + GONE)
+    record(judge, CONDITIONAL, more=data() + PREVIOUS)
+    finished = judge(CONDITIONAL, "--modelbench-contract=teacher.mbc", more=data() + PREVIOUS + GONE)
     assert finished.result.ret == 0, finished.text
     gate = finished.gate("parameters")
     assert [limit["verdict"] for limit in gate["limits"]] == ["pass", "pass"]

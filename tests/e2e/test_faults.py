@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from suites import FAKES, Judge, read_report
 
+from pytest_modelbench.plugin import process_guard
+
 BEFORE_AND_AFTER = """
 import pytest
 
@@ -183,7 +185,7 @@ def test_process_that_leaves_past_pytest(judge: Judge, leaving: str) -> None:
     """The exit code is never 0, and no traceback is of ours."""
     finished = judge(leaving, process=True)
     assert finished.result.ret in {1, 2}, finished.text
-    assert "process_guard.py" not in finished.text
+    assert Path(process_guard.__file__).name not in finished.text
 
 
 @pytest.mark.parametrize(

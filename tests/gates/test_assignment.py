@@ -14,12 +14,12 @@ from pytest_modelbench.probes.kinds import BENCHMARK
 from pytest_modelbench.settings import Settings
 
 KNOWN = Path(__file__).with_name("assignments.txt")
-BARGAIN = "{} if parameters reduction >= 75%, else {}"
+CONDITIONAL = "{} if parameters reduction >= 75%, else {}"
 TIMED = "{} if latency_p50 speedup >= 2x, else {}"
 KINDS: dict[str, tuple[str, str, str]] = {
-    "latency_p50": ("<= 1 ms", "speedup >= 2x", BARGAIN),
-    "throughput": (">= 10 1/s", "increase >= 10%", BARGAIN),
-    "compile_gain": (">= 1.2x", "", BARGAIN),
+    "latency_p50": ("<= 1 ms", "speedup >= 2x", CONDITIONAL),
+    "throughput": (">= 10 1/s", "increase >= 10%", CONDITIONAL),
+    "compile_gain": (">= 1.2x", "", CONDITIONAL),
     "peak_memory": ("<= 1 GB", "reduction >= 10%", TIMED),
     "cold_start": ("<= 1 s", "reduction >= 10%", TIMED),
     "flops": ("<= 1G", "reduction >= 10%", TIMED),
@@ -28,16 +28,16 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "parameters": ("<= 1M", "reduction >= 10%", TIMED),
     "size_on_disk": ("<= 1 MB", "reduction >= 10%", TIMED),
     "nonfinite_outputs": ("== 0", "", TIMED),
-    "top1_accuracy": (">= 90%", "drop <= 1 pp", BARGAIN),
-    "agreement": (">= 90%", "", BARGAIN),
-    "invariance": ("<= 10%", "difference <= 1 pp", BARGAIN),
-    "determinism": ("== 0", "", BARGAIN),
-    "shape_mismatches": ("== 0", "", BARGAIN),
-    "sqnr": (">= 20 dB", "", BARGAIN),
+    "top1_accuracy": (">= 90%", "drop <= 1 pp", CONDITIONAL),
+    "agreement": (">= 90%", "", CONDITIONAL),
+    "invariance": ("<= 10%", "difference <= 1 pp", CONDITIONAL),
+    "determinism": ("== 0", "", CONDITIONAL),
+    "shape_mismatches": ("== 0", "", CONDITIONAL),
+    "sqnr": (">= 20 dB", "", CONDITIONAL),
     "mcnemar_p": ("", "", ""),
     "hardware_tier": ("<= T4", "", TIMED),
-    "clicks": ("<= 5 ms", "reduction >= 10%", BARGAIN),
-    "scored": (">= 0.9", "difference >= -0.1", BARGAIN),
+    "clicks": ("<= 5 ms", "reduction >= 10%", CONDITIONAL),
+    "scored": (">= 0.9", "difference >= -0.1", CONDITIONAL),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "invariance": {"transform": len},
@@ -87,9 +87,9 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 
 def written() -> Iterator[tuple[str, Gate]]:
     """Yield every kind of KPI with no limit, and with one of each kind that it takes."""
-    for kpi, (own, relative, bargain) in KINDS.items():
+    for kpi, (own, relative, conditional) in KINDS.items():
         limits = {"none": "", "own": own, "relative": relative, "regression": "regression <= 5%"}
-        limits["bargain"] = bargain.format(relative or own, own)
+        limits["conditional"] = conditional.format(relative or own, own)
         if kpi == "mcnemar_p":
             limits = {"none": ""}
         if kpi == "hardware_tier":

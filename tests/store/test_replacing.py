@@ -101,7 +101,7 @@ def test_fifo_with_a_reader_gets_the_whole_text(tmp_path: Path) -> None:
 def test_fifo_without_a_reader_is_told(tmp_path: Path) -> None:
     """It is not waited for."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="nobody reads this FIFO"):
+    with pytest.raises(OSError, match="this FIFO has no reader"):
         write(tmp_path / "pipe")
 
 

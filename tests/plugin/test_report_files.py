@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from suites import Judge, read_report
+
+from pytest_modelbench.reports.formats import REPORTS
+from pytest_modelbench.reports.report import Ending, Report
 
 GATE = """
 import pytest
@@ -26,7 +30,7 @@ def test_no_option_replaces_what_is_not_ours(judge: Judge, pytester: pytest.Pyte
     path.write_text('{"users": []}')
     finished = judge(GATE, f"--modelbench-{flag}={path.name}")
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
-    assert f"--modelbench-{flag}: cannot write {path}: it exists and is no " in finished.text
+    assert f"--modelbench-{flag}: cannot write {path}: it exists and is not a" in finished.text
     assert path.read_text() == '{"users": []}'
 
 
@@ -84,7 +88,7 @@ def test_fifo_without_reader_fails_the_run(judge: Judge, pytester: pytest.Pytest
     os.mkfifo(pytester.path / "pipe.json")
     finished = judge(GATE, "--modelbench-json=pipe.json")
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "nobody reads this FIFO" in finished.text
+    assert "this FIFO has no reader" in finished.text
     assert stat.S_ISFIFO((pytester.path / "pipe.json").stat().st_mode)
 
 
@@ -124,3 +128,42 @@ def test_collecting_alone_leaves_the_last_report(judge: Judge, pytester: pytest.
     finished = judge(GATE, "--collect-only")
     assert finished.result.ret == 0
     assert json.dumps(read_report(pytester)) == before
+
+
+def counted(ending: Ending, path: Path) -> None:
+    """Write how many gates a session judged."""
+    path.write_text(f"{len(ending.told['gates'])} gates, exit status {ending.exit_status}")
+
+
+def broken(ending: Ending, path: Path) -> None:
+    raise ValueError("this report cannot be made")
+
+
+def fake(write: Callable[[Ending, Path], None]) -> Report:
+    """Return a kind of report that every session writes to count.txt."""
+    return Report(
+        name="count", flag="--count", asked=lambda settings: "count.txt", ours=lambda path: False, write=write
+    )
+
+
+def test_one_more_kind_of_report(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value in the list is all that it takes: it is written and told, and what is not ours stays."""
+    monkeypatch.setattr("pytest_modelbench.reports.formats.REPORTS", (*REPORTS, fake(counted)))
+    finished = judge(GATE)
+    assert finished.result.ret == 0
+    assert Path("count.txt").read_text() == "1 gates, exit status 0"
+    assert "count: count.txt" in finished.text
+    assert "JSON report: report.json" in finished.text
+    finished = judge(GATE)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--count: cannot write" in finished.text
+
+
+def test_one_kind_that_breaks_leaves_the_others(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its writer raises is told and fails the run, and the reports after it are written."""
+    monkeypatch.setattr("pytest_modelbench.reports.formats.REPORTS", (fake(broken), *REPORTS))
+    finished = judge(GATE)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --count: cannot write" in finished.text
+    assert "this report cannot be made" in finished.text
+    assert finished.report["exit_status"] == pytest.ExitCode.USAGE_ERROR

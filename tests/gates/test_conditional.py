@@ -8,20 +8,20 @@ from suites import Judge
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.gates.assignment import needs
 from pytest_modelbench.gates.reading import read_gate
-from pytest_modelbench.grammar.conditional import Bargain
+from pytest_modelbench.grammar.conditional import ConditionalLimit
 
-BARGAIN = "drop <= 3 pp if parameters reduction >= 75%, else drop <= 1 pp"
+CONDITIONAL = "drop <= 3 pp if parameters reduction >= 75%, else drop <= 1 pp"
 GATE = f"""
 import pytest
-@pytest.mark.kpi("top1_accuracy", "{BARGAIN}")
-def test_bargain(): ...
+@pytest.mark.kpi("top1_accuracy", "{CONDITIONAL}")
+def test_conditional(): ...
 """
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        BARGAIN,
+        CONDITIONAL,
         "drop <= 3pp  if parameters reduction>=75%  else drop<=1pp",
         "drop <= 3 pp, if parameters reduction >= 75%, else drop <= 1 pp",
     ],
@@ -29,10 +29,14 @@ def test_bargain(): ...
 def test_reads_and_prints_canonically(text: str) -> None:
     """Its text parses back to itself; commas may be left out."""
     gate = read_gate(("top1_accuracy", text), {})
-    assert gate.targets == (BARGAIN,)
-    (bargain,) = gate.bargains
-    assert (bargain.kpi, str(bargain.when), str(bargain.then)) == ("parameters", "reduction >= 75%", "drop <= 3 pp")
-    assert isinstance(bargain, Bargain)
+    assert gate.targets == (CONDITIONAL,)
+    (conditional,) = gate.conditional_limits
+    assert (conditional.kpi, str(conditional.when), str(conditional.then)) == (
+        "parameters",
+        "reduction >= 75%",
+        "drop <= 3 pp",
+    )
+    assert isinstance(conditional, ConditionalLimit)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def test_condition_picks_the_limit(judge: Judge, parameters: int, wrong: int, ve
     """The reason says which one and why; the report has the whole text."""
     finished = judge(GATE, more=f"\nSTUDENT = student(parameters={parameters}, outputs=answers({wrong}))\n")
     (limit,) = finished.gate("top1_accuracy")["limits"]
-    assert (limit["verdict"], limit["text"]) == (verdict, BARGAIN)
+    assert (limit["verdict"], limit["text"]) == (verdict, CONDITIONAL)
     assert words in limit["reason"]
 
 
@@ -118,7 +122,7 @@ def test_timed_condition_shares_its_measurement(judge: Judge) -> None:
         """
         import pytest
         @pytest.mark.kpi("top1_accuracy", "drop <= 3 pp if latency_p50 speedup >= 2x, else drop <= 0.1 pp")
-        def test_bargain(): ...
+        def test_conditional(): ...
 
         @pytest.mark.kpi("latency_p50", "<= 5 ms")
         def test_p50(): ...

@@ -1,4 +1,4 @@
-"""A test's view of its gates, and where one item's models and data come from."""
+"""The fixture `kpi`: a test's view of its gates."""
 
 from __future__ import annotations
 
@@ -6,152 +6,26 @@ import contextlib
 import math
 from collections.abc import Mapping
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.bench.asking import ItemPlan
-from pytest_modelbench.bench.session import BenchSession, Judged
+from pytest_modelbench.bench.session import Judged
 from pytest_modelbench.bench.verdicts import Judgement
-from pytest_modelbench.data.evaldata import with_reading
-from pytest_modelbench.errors import (
-    MeasurementError,
-    ModelbenchError,
-    ModelError,
-    NotApplicable,
-    Skipped,
-    UsageMistake,
-    cause_of,
-    message_of,
-    shown,
-)
+from pytest_modelbench.errors import MeasurementError, UsageMistake, shown
 from pytest_modelbench.gates.assignment import Assignment
-from pytest_modelbench.models.named import NamedSpec
-from pytest_modelbench.plugin.fixture_lookup import home_of, needed_by_fixtures, place_of, takes
-from pytest_modelbench.plugin.parametrisation import brings_models, cases_for, defined_for, named_for, student_label
-from pytest_modelbench.plugin.stash import GATES, LABEL, PLAN, SETTINGS, STATE
+from pytest_modelbench.plugin.fixture_lookup import needed_by_fixtures, takes
+from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
+from pytest_modelbench.plugin.sources import FixtureSources
+from pytest_modelbench.plugin.stash import GATES
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
-from pytest_modelbench.settings import Settings
-from pytest_modelbench.store.baseline import without_student
 
 if TYPE_CHECKING:
-    from pytest_modelbench.data.edge_cases import EdgeCase
-    from pytest_modelbench.models.base import Model
     from pytest_modelbench.probes.requests import Request
     from pytest_modelbench.results import Comparison, GateResult, Reading
 
 
-ONLY_CONTRACT = "it needs the teacher itself, and this session has only its contract"
-
-
-class Undefined:
-    """Stands for a model or data that nobody defined; only using it is an error."""
-
-    def __init__(self, fixture: str, option: str) -> None:
-        self.fixture = fixture
-        self.option = option
-
-    def missing(self) -> UsageMistake:
-        """Return the error that says what to define."""
-        return UsageMistake(
-            f"{self.fixture} is not defined: there is only the plugin's placeholder. Override it in conftest.py with "
-            f'@pytest.fixture(scope="session"), give {self.option} module:factory, or name it in modelbench.toml'
-        )
-
-
-def plan_of(item: pytest.Item) -> ItemPlan:
-    """Return what an item asks for, as collection read it; found once, for every hook asks."""
-    known = item.stash.get(PLAN, None)
-    if known is None or known.gates is not item.stash[GATES]:
-        known = item.stash[PLAN] = _plan_of(item)
-    return known
-
-
-def _plan_of(item: pytest.Item) -> ItemPlan:
-    return ItemPlan(
-        nodeid=item.nodeid,
-        student=item.stash[LABEL],
-        gates=item.stash[GATES],
-        settings=settings_of(item),
-        home=home_of(item, named_for(item, item.config.stash[STATE].settings)),
-        origin=place_of(item) if brings_models(item) else "",
-        test=without_student(item.nodeid, student_label(item)),
-    )
-
-
-def settings_of(item: pytest.Item) -> Settings:
-    """Return the settings that hold for an item: those of its modelbench.toml, or the session's."""
-    return item.stash.get(SETTINGS, item.config.stash[STATE].settings)
-
-
-def session_of(config: pytest.Config) -> BenchSession:
-    """Return the session that `--modelbench` started."""
-    return config.stash[STATE].session
-
-
-def resolve(config: pytest.Config, found: Any) -> Any:
-    """Return what a fixture gave, building what the command line named.
-
-    Raises:
-        UsageMistake: nobody defined it.
-        ModelError: the factory raised.
-    """
-    if isinstance(found, Undefined):
-        raise found.missing()
-    if not isinstance(found, NamedSpec):
-        return found
-    from pytest_modelbench.models.locate import build, locate
-
-    folder = Path(config.invocation_params.dir)
-    key = ("spec", found.spec, found.folder or str(folder), found.reading)
-
-    def made() -> Any:
-        built = build(locate(found, folder))
-        return with_reading(built, dict(found.reading)) if found.reading else built
-
-    return session_of(config).once(key, made)
-
-
-def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
-    """Return the model of the fixtures `teacher` and `student`."""
-    if settings_of(request.node).record_contract:
-        found, name = KpiAccess(request).candidate("teacher"), "teacher"
-    candidate = resolve(request.config, found)
-    return session_of(request.config).model(candidate, name, settings_of(request.node))
-
-
-def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
-    """Return the edge case that the item's parameter names, made once for the session.
-
-    It knows the teacher, where somebody defined one, and asks for it only when a check needs to.
-    """
-    from pytest_modelbench.data.edge_cases import input_range, make_case
-
-    name, item, session = str(request.param), request.node, session_of(request.config)
-    sources = KpiAccess(request)
-    data = session.eval_data(sources.data())
-    seen = session.once(("input range", data.key), lambda: input_range(data))
-    own = cases_for(item).get(name)
-
-    def teacher() -> Model | None:
-        if not sources.has("teacher"):
-            return None
-        return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
-
-    try:
-        return make_case(name, data, seen, teacher, own)
-    except NotApplicable as reason:
-        pytest.skip(str(reason))
-
-
-def given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
-    """Return the teacher or the data that the command line or the item's modelbench.toml names, if any."""
-    given = named_for(item, item.config.stash[STATE].settings).get(fixture, ())
-    return given[0] if len(given) == 1 else None
-
-
-class KpiAccess:
+class KpiAccess(FixtureSources):
     """A test's gates, from inside of its body.
 
     With one kpi marker the readings are attributes of the fixture; with several, `kpi["latency_p99"]` picks one.
@@ -159,7 +33,7 @@ class KpiAccess:
     """
 
     def __init__(self, request: pytest.FixtureRequest, gate: Assignment | None = None) -> None:
-        self._request = request
+        super().__init__(request)
         self._gate = gate
         self._recorded: dict[str, dict[str, float]] = {}
         self._judged: set[str] = set()
@@ -269,27 +143,6 @@ class KpiAccess:
         ]
         return [self.judge(gate)[0] for gate in asked]
 
-    def candidate(self, role: str) -> Any:
-        """Return the object that the user's fixture or factory provides for a role (see `session.Sources`).
-
-        Raises:
-            NotApplicable: it is the teacher, and the session only has its contract.
-        """
-        if role == "teacher" and session_of(self._request.config).contract is not None:
-            raise NotApplicable(ONLY_CONTRACT)
-        return resolve(self._request.config, self._value(f"{role}_model"))
-
-    def has(self, role: str) -> bool:
-        """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
-        node, session = self._request.node, session_of(self._request.config)
-        if role == "teacher" and session.contract is not None:
-            return False
-        return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
-
-    def data(self) -> Any:
-        """Return the object that the user's fixture or factory provides as evaluation data."""
-        return resolve(self._request.config, self._value("eval_data"))
-
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the body recorded; of a contract's session the fixture `student` is the teacher."""
         found, node = self._recorded.get(kpi, {}), self._request.node
@@ -304,22 +157,6 @@ class KpiAccess:
         stats = fixture.stats
         rounds = None if stats is None else list(stats.stats.data)
         return OwnRounds(seconds=rounds, iterations=1 if stats is None else stats.iterations, enabled=fixture.enabled)
-
-    def _value(self, fixture: str) -> Any:
-        """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""
-        given = given_for(self._request.node, fixture)
-        if given is not None and fixture not in self._request.fixturenames:
-            return given
-        try:
-            return self._request.getfixturevalue(fixture)
-        except ModelbenchError:
-            raise
-        except pytest.skip.Exception as skipped:
-            raise Skipped(f"fixture {fixture} skipped: {message_of(skipped)}") from skipped
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise ModelError(f"fixture {fixture} raised {cause_of(error)}") from error
 
 
 def _names(gates: tuple[Assignment, ...] | list[Assignment]) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.plugin.kpi_access import _number
+from pytest_modelbench.plugin.kpi_fixture import _number
 
 
 class Odd:

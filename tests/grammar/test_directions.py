@@ -73,7 +73,7 @@ def test_limits_that_a_better_student_keeps(kpi: str, limits: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize("limit", ["drop >= 3 pp if {}, else drop <= 1 pp", "drop <= 3 pp if {}, else drop >= 1 pp"])
-def test_both_branches_of_a_bargain_have_a_direction(limit: str) -> None:
+def test_both_branches_of_a_conditional_limit_have_a_direction(limit: str) -> None:
     """Whatever the condition picks would be judged."""
     with pytest.raises(UsageMistake, match="better student"):
         read_gate(("top1_accuracy", limit.format("parameters reduction >= 75%")), {})

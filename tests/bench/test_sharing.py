@@ -45,10 +45,10 @@ def test_what_some_gate_needs_beside_the_student_is_known() -> None:
 
 def test_conditions_share_as_gates_do() -> None:
     """The condition of a limit is measured with the others."""
-    bargain = assigned(
+    conditional = assigned(
         read_gate(("parameters", "reduction >= 50% if latency_p50 <= 1 ms, else reduction >= 90%"), {})
     )
-    index = SharingIndex([plan("a", bargain), plan("b", P99)])
+    index = SharingIndex([plan("a", conditional), plan("b", P99)])
     assert [gate.kpi.name for gate in index.find(plan("b", P99), P99).gates] == ["latency_p50", "latency_p99"]
 
 

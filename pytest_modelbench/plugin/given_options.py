@@ -1,0 +1,38 @@
+"""The options of a session, resolved from the command line and the ini file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.grammar.tiers import use_tiers
+from pytest_modelbench.options import OPTIONS
+from pytest_modelbench.plugin.extensions import find_extensions
+from pytest_modelbench.plugin.stash import MISTAKES
+from pytest_modelbench.settings import Given, Settings, conflicts, resolve_settings
+
+
+def resolve_given(config: pytest.Config, given: Mapping[str, Any]) -> tuple[Settings, Sequence[Given]]:
+    """Return the settings of a session, and the places they come from, the strongest first.
+
+    Mistakes in them become the session's.
+
+    Args:
+        config: of the session.
+        given: the values of the command line, by option.
+    """
+    if given["modelbench"] or config.getini("modelbench"):
+        find_extensions(config)  # before the options are read: an extension may bring suites
+    ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
+    places = (
+        Given(values=given, where=lambda option: option.flag),
+        Given(values=ini, where=lambda option: f"ini value {option.name}"),
+    )
+    settings, mistakes = resolve_settings(places)
+    use_tiers(dict(settings.tiers))
+    workers = bool(getattr(config.option, "numprocesses", None))
+    dist = str(getattr(config.option, "dist", "no"))
+    config.stash[MISTAKES] += [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    return settings, places

@@ -1,0 +1,48 @@
+"""pytest-xdist: what its workers hand to each other, and to their controller."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import Any
+
+import pytest
+
+from pytest_modelbench.reports.record import Record
+
+_FOLDER = "modelbench_folder"
+
+
+class Parallel:
+    """One process among those of a run: a worker, a controller, or the only one.
+
+    Args:
+        config: of the session.
+        record: what is known of the session, which takes what workers know.
+    """
+
+    def __init__(self, config: pytest.Config, record: Record) -> None:
+        given = getattr(config, "workerinput", {})
+        self.worker: str | None = given.get("workerid")
+        """The id of this worker, None in any other process."""
+        self.shared_folder: str | None = given.get(_FOLDER)
+        """Where workers hand measurements over, None where there are none."""
+        self._record = record
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give the workers a folder in which they hand measurements over."""
+        if self.shared_folder is None:
+            self.shared_folder = tempfile.mkdtemp(prefix="pytest-modelbench-")
+        node.workerinput[_FOLDER] = self.shared_folder
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Merge what a worker knows beyond its items."""
+        self._record.crashed = self._record.crashed or bool(error)
+        self._record.add_session(getattr(node, "workeroutput", {}).get("modelbench", {}))
+
+    def pytest_unconfigure(self) -> None:
+        """Remove what the workers handed over."""
+        if self.worker is None and self.shared_folder is not None:
+            shutil.rmtree(self.shared_folder, ignore_errors=True)

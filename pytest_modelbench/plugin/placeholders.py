@@ -1,0 +1,28 @@
+"""The fixtures for models and data that are there until somebody overrides them. Read whenever pytest starts."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from pytest_modelbench.plugin import fixtures
+from pytest_modelbench.plugin.stash import MODEL_FIXTURES
+
+
+def placeholders(config: pytest.Config) -> ModuleType:
+    """Return a plugin with our fixtures for models and data, but for those that another plugin brings.
+
+    Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
+    """
+    found = ModuleType("pytest_modelbench placeholders")
+    plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not is_conftest(plugin)]
+    for name in MODEL_FIXTURES:
+        if not any(hasattr(plugin, name) for plugin in plugins):
+            setattr(found, name, getattr(fixtures, name))
+    return found
+
+
+def is_conftest(plugin: object) -> bool:
+    """Whether a plugin is a conftest.py, whose fixtures hold for its folder alone and win there anyway."""
+    return (getattr(plugin, "__file__", None) or "").endswith("conftest.py")

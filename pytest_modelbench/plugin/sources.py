@@ -1,0 +1,131 @@
+"""Where the models and the data of one item come from: fixtures, the command line, a modelbench.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.data.evaldata import with_reading
+from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, Skipped, cause_of, message_of
+from pytest_modelbench.models.named import NamedSpec
+from pytest_modelbench.plugin.items import session_of, settings_of
+from pytest_modelbench.plugin.parametrisation import cases_for, defined_for, named_for
+from pytest_modelbench.plugin.stash import STATE
+from pytest_modelbench.plugin.undefined import Undefined
+
+if TYPE_CHECKING:
+    from pytest_modelbench.data.edge_cases import EdgeCase
+    from pytest_modelbench.models.base import Model
+
+ONLY_CONTRACT = "it needs the teacher itself, and this session has only its contract"
+
+
+def resolve(config: pytest.Config, found: Any) -> Any:
+    """Return what a fixture gave, building what the command line named.
+
+    Raises:
+        UsageMistake: nobody defined it.
+        ModelError: the factory raised.
+    """
+    if isinstance(found, Undefined):
+        raise found.missing()
+    if not isinstance(found, NamedSpec):
+        return found
+    from pytest_modelbench.models.locate import build, locate
+
+    folder = Path(config.invocation_params.dir)
+    key = ("spec", found.spec, found.folder or str(folder), found.reading)
+
+    def made() -> Any:
+        built = build(locate(found, folder))
+        return with_reading(built, dict(found.reading)) if found.reading else built
+
+    return session_of(config).once(key, made)
+
+
+class FixtureSources:
+    """The models and the data of one item, as its fixtures, the command line or its modelbench.toml give them.
+
+    Args:
+        request: pytest's, of a fixture that the item asks for.
+    """
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def candidate(self, role: str) -> Any:
+        """Return the object that the user's fixture or factory provides for a role (see `session.Sources`).
+
+        Raises:
+            NotApplicable: it is the teacher, and the session only has its contract.
+        """
+        if role == "teacher" and session_of(self._request.config).contract is not None:
+            raise NotApplicable(ONLY_CONTRACT)
+        return resolve(self._request.config, self._value(f"{role}_model"))
+
+    def has(self, role: str) -> bool:
+        """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
+        node, session = self._request.node, session_of(self._request.config)
+        if role == "teacher" and session.contract is not None:
+            return False
+        return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
+
+    def data(self) -> Any:
+        """Return the object that the user's fixture or factory provides as evaluation data."""
+        return resolve(self._request.config, self._value("eval_data"))
+
+    def _value(self, fixture: str) -> Any:
+        """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""
+        given = _given_for(self._request.node, fixture)
+        if given is not None and fixture not in self._request.fixturenames:
+            return given
+        try:
+            return self._request.getfixturevalue(fixture)
+        except ModelbenchError:
+            raise
+        except pytest.skip.Exception as skipped:
+            raise Skipped(f"fixture {fixture} skipped: {message_of(skipped)}") from skipped
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ModelError(f"fixture {fixture} raised {cause_of(error)}") from error
+
+
+def _given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
+    """Return the teacher or the data that the command line or the item's modelbench.toml names, if any."""
+    given = named_for(item, item.config.stash[STATE].settings).get(fixture, ())
+    return given[0] if len(given) == 1 else None
+
+
+def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
+    """Return the model of the fixtures `teacher` and `student`."""
+    if settings_of(request.node).record_contract:
+        found, name = FixtureSources(request).candidate("teacher"), "teacher"
+    candidate = resolve(request.config, found)
+    return session_of(request.config).model(candidate, name, settings_of(request.node))
+
+
+def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
+    """Return the edge case that the item's parameter names, made once for the session.
+
+    It knows the teacher, where somebody defined one, and asks for it only when a check needs to.
+    """
+    from pytest_modelbench.data.edge_cases import input_range, make_case
+
+    name, item, session = str(request.param), request.node, session_of(request.config)
+    sources = FixtureSources(request)
+    data = session.eval_data(sources.data())
+    seen = session.once(("input range", data.key), lambda: input_range(data))
+    own = cases_for(item).get(name)
+
+    def teacher() -> Model | None:
+        if not sources.has("teacher"):
+            return None
+        return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
+
+    try:
+        return make_case(name, data, seen, teacher, own)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))

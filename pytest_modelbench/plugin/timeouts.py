@@ -1,0 +1,61 @@
+"""pytest-timeout: a test that it would stop before its measurements may end is a mistake."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbench.plugin.fixture_lookup import place_of
+from pytest_modelbench.plugin.stash import GATES, SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_modelbench.probes.kinds import ProbeKind
+    from pytest_modelbench.settings import Settings
+
+
+def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """Yield a mistake for each place where pytest-timeout would stop a test before its measurements may end."""
+    seen: set[str] = set()
+    for item in items:
+        gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.probe.exclusive]
+        setups = {(gate.kpi.probe, gate.setup) for gate in gates}
+        given = _timeout_of(item) if setups else None
+        most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, _ in setups)
+        if given is None or given > most or (place := place_of(item)) in seen:
+            continue
+        seen.add(place)
+        yield (
+            f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
+            f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
+            f"or --modelbench-budget={given / 2 / len(setups):g}"
+        )
+
+
+def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:
+    """Return what a measurement may take; the first rounds of energy are taken whatever the budget is."""
+    return max(settings.budget_s, kind.least_windows * settings.energy_window_s)
+
+
+def _workers(config: pytest.Config) -> int:
+    """Return the number of workers, each of which may have to wait for the others' measurements."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _timeout_of(item: pytest.Item) -> float | None:
+    """Return the seconds that pytest-timeout gives a test, None for no end."""
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    mark = item.get_closest_marker("timeout")
+    given: Any = None
+    if mark is not None:
+        given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
+    places = (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout") or None)
+    given = next((value for value in (given, *places) if value is not None), None)
+    try:
+        return float(given) or None
+    except (TypeError, ValueError):
+        return None  # that plugin's own mistake to report
