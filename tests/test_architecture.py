@@ -51,7 +51,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     f"{room}.{name}"
     for room, names in {
         "data": "case_names treatment",
-        "gates": "gate sla sharing suites toml_lines",
+        "gates": "assignment gate keywords reading sla sharing suites toml_lines",
         "kpis": "kpi catalogue accuracy.rows fairness.rows footprint.rows speed.rows stability.rows",
         "plugin": "collection fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()

@@ -151,9 +151,9 @@ class Asking:
         return self.bench.sharing(self.plan, self.gate)
 
     def has(self, role: str) -> bool:
-        """Whether there is such a model; the teacher is not loaded for the question."""
-        role = self.roles.get(role, role)
-        return role in {"student", "workload"} or self.sources.has(role)
+        """Whether there are outputs of such a role, of its model or recorded; no model is loaded for the question."""
+        acted = self.roles.get(role, role)
+        return acted in {"student", "workload"} or self.contract_for(role) is not None or self.sources.has(acted)
 
     def model(self, role: str) -> Model:
         """Return the adapted model of a role."""

@@ -143,7 +143,7 @@ class BenchSession:
 
     def _judge(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Judged:
         try:
-            if gate.ready_made and gate.kpi.paired and not sources.has("teacher"):
+            if gate.ready_made and gate.kpi.paired and not self.asking(plan, gate, sources).has("teacher"):
                 raise NotApplicable("there is no teacher to compare with")
             if self.recorder is not None:
                 return self.recorder.judge(self.asking(plan, gate, sources))

@@ -131,7 +131,7 @@ MEASURING: Mapping[str, Keyword] = {
         CONFIDENCE,
         unset="0.95 for timed KPIs; for quality none: the point on your data decides",
     ),
-    "average": _choice("how the classes are averaged, as scikit-learn has it", AVERAGES),
+    "average": _choice("average over classes, as in scikit-learn", AVERAGES),
     "compile": _truth("time what torch.compile makes of the models"),
     "headroom": Keyword(
         told="factor on the peak memory",

@@ -57,8 +57,8 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
         grid(own.country, own.grid_intensity)
     if kpi.probe.recorded and source != MARKER:
         raise UsageMistake(
-            f"kpi {kpi.name!r}: a KPI of your own in this file needs metric=, for there is no test "
-            'that could record it. Write metric = "module:function"'
+            f"kpi {kpi.name!r}: a custom KPI in this file needs metric=, because there is no test "
+            'to record it. Write metric = "module:function"'
         )
     if _times_itself(item) and kpi.timed:
         kpi = _benchmarked(gate)

@@ -66,10 +66,10 @@ class FixtureSources:
         return resolve(self._request.config, self._value(f"{role}_model"))
 
     def has(self, role: str) -> bool:
-        """Whether somebody defined a teacher, or a previous student."""
+        """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
         node, session = self._request.node, session_of(self._request.config)
         if role == "teacher" and session.contract is not None:
-            return True
+            return False
         return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
 
     def data(self) -> Any:
@@ -121,7 +121,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     own = cases_for(item).get(name)
 
     def teacher() -> Model | None:
-        if not sources.has("teacher") or session.contract is not None:
+        if not sources.has("teacher"):
             return None
         return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
 

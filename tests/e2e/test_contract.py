@@ -388,3 +388,19 @@ def test_texts_are_told_apart(judge: Judge) -> None:
     other = TEXTS.replace("for i in range(ROWS)]", "for i in reversed(range(ROWS))]")
     gate = judge(suite, "--modelbench-contract=teacher.mbc", more=other + GONE).gate("agreement")
     assert "is for other inputs" in gate["reason"]
+
+
+def test_a_teacher_that_only_its_contract_represents_is_not_there(judge: Judge) -> None:
+    """A test that asks whether there is a teacher gets the answer that asking for its model gives."""
+    record(judge)
+    suite = """
+import pytest
+from pytest_modelbench.errors import NotApplicable
+
+@pytest.mark.kpi("parameters", "reduction >= 50%")
+def test_parameters(kpi):
+    assert not kpi.has("teacher")
+    with pytest.raises(NotApplicable, match="only its contract"):
+        kpi.candidate("teacher")
+"""
+    assert judge(suite, "--modelbench-contract=teacher.mbc", more=data()).result.ret == 0
