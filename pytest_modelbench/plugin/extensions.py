@@ -16,11 +16,14 @@ from pytest_modelbench.errors import cause_of
 from pytest_modelbench.gates.extensions import Extensions
 from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.plugin.stash import FINDER, MISTAKES
+from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.reports.layout import encodable
 from pytest_modelbench.reports.terminal import render_catalogue
 
 GROUP = "pytest_modelbench"
+
+
+FINDER: pytest.StashKey[Finder] = pytest.StashKey()
 
 
 def find_extensions(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pytest_modelbench.errors import ModelbenchError, NotApplicable
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.plugin.collection import came_late, refuse
+from pytest_modelbench.plugin.extensions import FINDER
 from pytest_modelbench.plugin.fixture_lookup import place_of
 from pytest_modelbench.plugin.item_results import (
     CASE_RIDER,
@@ -23,7 +24,7 @@ from pytest_modelbench.plugin.items import plan_of, settings_of
 from pytest_modelbench.plugin.misplaced import LATE
 from pytest_modelbench.plugin.outcomes import VerdictFailure, conclude, properties, without_our_frames
 from pytest_modelbench.plugin.sources import resolve
-from pytest_modelbench.plugin.stash import CASE, FINDER, GATES, LABEL
+from pytest_modelbench.plugin.stash import CASE, GATES, LABEL
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.timeouts import impatient
 from pytest_modelbench.reports.gate_record import expected_gate, record_of

@@ -13,11 +13,12 @@ import pytest
 from pytest_modelbench.bench.machine_lock import Machine
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.plugin.durations import known_durations, remember_durations
+from pytest_modelbench.plugin.extensions import FINDER
 from pytest_modelbench.plugin.item_results import CASE_RIDER, RIDER, outcome_of
 from pytest_modelbench.plugin.process_guard import ExitGuard, tell_exit, termination_as_interrupt
 from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_name, mistakes_in
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
-from pytest_modelbench.plugin.stash import FINDER, MISTAKES
+from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
 from pytest_modelbench.probes.machine import environment

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pytest_modelbench.bench.asking import ItemPlan
     from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.models.named import NamedSpec
-    from pytest_modelbench.plugin.extensions import Finder
     from pytest_modelbench.plugin.state import SessionState
     from pytest_modelbench.settings import Settings
 
@@ -24,7 +23,6 @@ READY_MADE = "modelbench_ready_made"
 # on the config
 STATE: pytest.StashKey[SessionState] = pytest.StashKey()
 """There only where gates are judged."""
-FINDER: pytest.StashKey[Finder] = pytest.StashKey()
 MISTAKES: pytest.StashKey[list[str]] = pytest.StashKey()
 UNJUDGED: pytest.StashKey[int] = pytest.StashKey()
 HAD_STORAGE: pytest.StashKey[bool] = pytest.StashKey()
