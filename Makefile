@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 export PYTEST_ADDOPTS := -p no:randomly
 READY := $(VENV)/.ready
+QUICK := grammar gates stats kpis reports bench/test_verdicts.py e2e/test_outcomes.py
 
-.PHONY: demo demo-all test check docs bench clean
+.PHONY: demo demo-all quick test check docs bench clean
 
 demo: $(READY)  ## judge one student of the digits teacher, both trained on first use
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json -k distilled example_suites/digits
@@ -14,6 +15,9 @@ demo: $(READY)  ## judge one student of the digits teacher, both trained on firs
 
 demo-all: $(READY)  ## judge all students of the digits teacher
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json example_suites/digits
+
+quick: $(READY)  ## run what a change most often breaks, without slow tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/test_*.py $(QUICK:%=tests/%)
 
 test: $(READY)  ## run all tests, each file in one of two workers, each worker on one core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder

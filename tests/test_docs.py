@@ -64,6 +64,7 @@ def blocks(page: Path) -> list[Block]:
     return [Block(m["language"], m["title"], m["text"]) for m in FENCE.finditer(page.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_run(pytester: pytest.Pytester, page: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from pytest_modelbench.reports.json_report import report_schema
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parent.parent.parent / "example_suites" / "digits"
 
 

@@ -158,6 +158,7 @@ def judged(
     assert not told, told
 
 
+@pytest.mark.slow
 def test_keys_are_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two students with all kinds of gates, in two workers' folder; then a contract, and a student judged by it."""
     monkeypatch.setattr(bench, "CodeCarbonSource", Watts)

@@ -15,6 +15,7 @@ from pytest_modelbench.commands.cli import main, templates
 from pytest_modelbench.gates.sla_schema import sla_schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(templates()))
 def test_template_is_judged_as_it_is(pytester: pytest.Pytester, name: str) -> None:
     """Written into an empty folder, it passes, judges a KPI of more than one pillar, and says where to put one's own."""

@@ -7,6 +7,8 @@ import shutil
 import pytest
 from suites import Judge
 
+pytestmark = pytest.mark.slow
+
 MODELS = """
 import time
 import torch

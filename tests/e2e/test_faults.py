@@ -16,6 +16,8 @@ from suites import FAKES, Judge, read_report
 
 from pytest_modelbench.plugin import process_guard
 
+pytestmark = pytest.mark.slow
+
 BEFORE_AND_AFTER = """
 import pytest
 

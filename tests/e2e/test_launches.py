@@ -10,6 +10,8 @@ from suites import Judge
 
 from pytest_modelbench.plugin import child_run as children
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import pytest
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from suites import Judge
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import pytest
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from suites import FAKES, Judge
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import pytest
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from suites import Judge
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 import pytest

@@ -114,6 +114,7 @@ def test_inputs_that_were_not_finite(tmp_path: Path) -> None:
     assert found.input_finite.tolist() == told.input_finite.tolist()
 
 
+@pytest.mark.slow
 def test_large_sets_are_streamed(tmp_path: Path) -> None:
     """Neither writing nor reading holds all of it, however wide a row is."""
     rows = 20_000

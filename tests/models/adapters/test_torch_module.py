@@ -275,6 +275,7 @@ print(TorchModel(net, "student").fingerprint())
 """
 
 
+@pytest.mark.slow
 def test_hash_is_the_same_in_every_process() -> None:
     """Whatever was hashed before, and however Python orders its sets there."""
     prints = {
