@@ -216,8 +216,13 @@ def folded(text: str, width: int, hanging: str = _HANGING) -> list[str]:
             lines.append(full.rstrip())
             full = later
         while width_of(full + rest.rstrip(" ")) > width:  # a word that is longer than the column
-            room = max(width - len(full), 1)
+            room = _fitting(rest, width - width_of(full))
             lines.append(full + rest[:room])
             full, rest = later, rest[room:]
         full += rest
     return [*lines, full.rstrip()]
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many characters of a text fit into some columns, at least one."""
+    return max(sum(width_of(text[: number + 1]) <= width for number in range(min(len(text), width))), 1)

@@ -75,7 +75,7 @@ def test_every_form_of_numbers_is_read(make: Any) -> None:
             "a masked array with masked values",
         ),
         (lambda: TENSOR.to("meta"), "on the meta device, which holds no values"),
-        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "found a tensor that is none"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "found a tensor without numbers"),
     ],
     ids=["complex", "conjugate", "complex-array", "masked", "meta", "ragged"],
 )

@@ -47,6 +47,7 @@ def test_a_tail_that_fits_nowhere_ends_at_the_edge() -> None:
 def test_names_fold_where_words_end_and_are_cut_where_they_have_none() -> None:
     """Nothing is lost, whatever the width."""
     assert folded(" weak_slice_drop b8", 14) == [" weak_slice_", "   drop b8"]
+    assert folded("_aaaaaaa中中中", 13) == ["_", "  aaaaaaa中中", "  中"]
     assert folded("x" * 30, 13) == ["x" * 13, "  " + "x" * 11, "  " + "x" * 6]
 
 
