@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.errors import cause_of
+from pytest_modelbench.errors import cause_of, shown
 from pytest_modelbench.gates.extensions import Extensions
 from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE
@@ -51,12 +51,11 @@ class Finder:
             origin = f"{point.dist.name if point.dist else '?'} (entry point {point.name})"
             try:
                 module = point.load()
+                self._origins[id(module)] = origin
+                if not self.config.pluginmanager.is_registered(module):
+                    self.config.pluginmanager.register(module, f"{GROUP}: {origin}")
             except Exception as error:  # noqa: BLE001 - whatever the code of others raises
                 self._tell(f"{origin} cannot be loaded: {cause_of(error)}. Mend it, or uninstall it")
-                continue
-            self._origins[id(module)] = origin
-            if not self.config.pluginmanager.is_registered(module):
-                self.config.pluginmanager.register(module, f"{GROUP}-{point.name}")
 
     def _ask_all(self) -> None:
         for hook in ADDING:
@@ -95,7 +94,10 @@ class Finder:
         status = int(session.exitstatus)
         self.tell("pytest_modelbench_report", config=self.config, report=report(status), exit_status=status)
         for lines in self.tell("pytest_modelbench_summary", report=report(status)):
-            self.added += [str(line) for line in lines or ()]
+            if isinstance(lines, list | tuple):
+                self.added += [str(line) for line in lines]
+            elif lines is not None:
+                self.failures.append(f"pytest_modelbench_summary returned {shown(lines)}, expected a list of lines")
         if self.failures and status == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

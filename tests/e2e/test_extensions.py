@@ -224,3 +224,21 @@ def test_a_hook_that_raises_fails_the_session_and_loses_nothing(judge: Judge, ho
     assert f"ERROR: conftest.py: pytest_modelbench_{hook} raised OSError: disk full" in finished.text
     assert finished.gate("parameters")["verdict"] == "pass"
     assert finished.report["exit_status"] == 1
+
+
+def test_a_summary_that_is_no_list_fails_the_session(judge: Judge) -> None:
+    """The report is written, and the line says what was returned."""
+    suite = "import pytest\n@pytest.mark.kpi('parameters', '<= 1M')\ndef test_size(): ...\n"
+    finished = judge(suite, more="def pytest_modelbench_summary():\n    return 5\n")
+    assert finished.result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "pytest_modelbench_summary returned 5, expected a list of lines" in finished.text
+    assert finished.gate("parameters")["verdict"] == "pass"
+
+
+def test_a_misspelt_argument_is_a_mistake(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pytest refuses when it registers a package's module is told like all else, with the package."""
+    install(pytester, monkeypatch, "acme_odd")
+    pytester.path.joinpath("site", "acme_odd.py").write_text("def pytest_modelbench_summary(repport): ...\n")
+    finished = run(pytester, "def test_one(): ...\n", "--modelbench", conftest="")
+    assert finished.ret == pytest.ExitCode.USAGE_ERROR
+    assert "acme-modelbench (entry point acme) cannot be loaded: PluginValidationError" in finished.stderr.str()
