@@ -27,7 +27,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "settings": "errors options grammar models",
         "probes": "errors grammar stats data models",
         "kpis": "errors results grammar stats data models probes",
-        "gates": "errors options grammar data models settings probes kpis",
+        "gates": "errors hooks options grammar data models settings probes kpis",
         "store": "errors results stats data probes",
         "bench": "errors results grammar stats data models settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -66,8 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ](given)
         except UsageMistake as mistake:
             return _complain(str(mistake))
-    _say(PACKAGE.joinpath("modelbench.schema.json").read_text(encoding="utf-8").rstrip())
-    return 0
+    return _schema()
+
+
+def _schema() -> int:
+    """Print the schema with the KPIs of installed packages, which only this session knows."""
+    from pytest_modelbench.gates.extensions import installed
+    from pytest_modelbench.gates.sla_schema import sla_schema
+
+    extensions = installed()
+    _say(json.dumps(sla_schema(), indent=1))
+    extensions.remove()
+    for mistake in extensions.mistakes:
+        _complain(mistake)
+    return 2 if extensions.mistakes else 0
 
 
 def _percent(text: str) -> float:

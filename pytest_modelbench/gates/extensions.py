@@ -6,7 +6,10 @@ They are kept in the tables that hold the built-in ones, for the length of a ses
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+import functools
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from pytest_modelbench.data.case_names import BUILT_IN as CASES
@@ -15,6 +18,7 @@ from pytest_modelbench.data.case_names import GROUPS
 from pytest_modelbench.errors import UsageMistake, cause_of, shown
 from pytest_modelbench.gates.suites import CONTENT
 from pytest_modelbench.grammar.option_values import unprintable
+from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE, EXTENSION_KPIS, PILLARS
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.models import registry, saved
@@ -22,10 +26,42 @@ from pytest_modelbench.options import SUITES
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.kinds import ProbeKind
 
+GROUP = "pytest_modelbench"
+"""The entry-point group of packages."""
 _LONGEST = 100
 _TEXTS = ("name", "pillar", "unit", "better", "definition", "method", "source", "derive")
 KINDS: dict[str, ProbeKind[Any]] = {}
 """Kinds of measurement that others bring, by name."""
+
+
+def entry_points() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield who offers a module by the entry-point group, and what loads it."""
+    for point in importlib.metadata.entry_points(group=GROUP):
+        yield f"{point.dist.name if point.dist else '?'} (entry point {point.name})", point.load
+
+
+def installed() -> Extensions:
+    """Return what installed packages add, for commands outside of pytest: their hooks get None for `config`."""
+    extensions = Extensions()
+    modules = []
+    for origin, load in entry_points():
+        try:
+            modules.append((origin, load()))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
+            extensions.mistakes.append(cannot_load(origin, error))
+    for hook in ADDING:
+        for origin, module in modules:
+            if (function := getattr(module, hook, None)) is not None:
+                given = {"config": None} if "config" in inspect.signature(function).parameters else {}
+                extensions.take(hook, functools.partial(function, **given), origin)
+    return extensions
+
+
+def cannot_load(origin: str, error: BaseException) -> str:
+    """Say that a package's module cannot be loaded."""
+    return f"{origin} cannot be loaded: {cause_of(error)}. Mend it, or uninstall it"
 
 
 class Extensions:
@@ -38,6 +74,7 @@ class Extensions:
     def __init__(self) -> None:
         self.mistakes: list[str] = []
         self._added: list[tuple[MutableMapping[str, Any], str]] = []
+        self._owners: dict[str, str] = {}
         self._takes: Mapping[str, Callable[[object, str], None]] = {
             "pytest_modelbench_probe_kinds": self._kinds,
             "pytest_modelbench_kpis": self._kpis,
@@ -59,8 +96,10 @@ class Extensions:
             self._takes[hook](function(), origin)
         except UsageMistake as mistake:
             self.mistakes.append(f"{origin}: {hook}: {mistake}")
-        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
-            self.mistakes.append(f"{origin}: {hook} raised {cause_of(error)}. Mend it, or uninstall it")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
+            self.mistakes.append(f"{origin}: {hook} raised {cause_of(error)}. Correct it there, or remove it")
 
     def remove(self) -> None:
         """Leave the tables as they were before this session."""
@@ -68,9 +107,10 @@ class Extensions:
             table.pop(name, None)
         self._added.clear()
 
-    def _add(self, table: MutableMapping[str, Any], name: str, value: object) -> None:
+    def _add(self, table: MutableMapping[str, Any], name: str, value: object, origin: str) -> None:
         table[name] = value
         self._added.append((table, name))
+        self._owners[name] = origin
 
     def _kpis(self, found: object, origin: str) -> None:
         for kpi in _iterated(found, "rows of the class Kpi"):
@@ -78,7 +118,7 @@ class Extensions:
                 raise UsageMistake(f"returned {shown(kpi)}, expected rows of the class pytest_modelbench.extend.Kpi")
             with self._told(origin):
                 check_row(kpi)
-                self._add(EXTENSION_KPIS, kpi.name, kpi)
+                self._add(EXTENSION_KPIS, kpi.name, kpi, origin)
 
     def _kinds(self, found: object, origin: str) -> None:
         taken = {kind.name for kind in vars(kinds).values() if isinstance(kind, ProbeKind)}
@@ -86,10 +126,9 @@ class Extensions:
             if not isinstance(kind, ProbeKind):
                 raise UsageMistake(f"returned {shown(kind)}, expected values of pytest_modelbench.extend.ProbeKind")
             with self._told(origin):
-                if kind.name in taken | set(KINDS):
-                    raise UsageMistake(f"there is a kind of measurement {kind.name!r} already. Give it another name")
+                _refuse_taken("kind of measurement", kind.name, taken | set(KINDS))
                 _check_path(f"ProbeKind {kind.name!r}: take", kind.take)
-                self._add(KINDS, kind.name, kind)
+                self._add(KINDS, kind.name, kind, origin)
 
     def _adapters(self, found: object, origin: str) -> None:
         for name, entry in _named(found, "AdapterEntry by name"):
@@ -99,7 +138,7 @@ class Extensions:
                 _refuse_taken("adapter", name, (*registry.ADAPTERS, *registry.EXTENSIONS))
                 _check_path(f"adapter {name!r}: base", entry.base)
                 _check_path(f"adapter {name!r}: adapter", entry.adapter)
-                self._add(registry.EXTENSIONS, name, entry)
+                self._add(registry.EXTENSIONS, name, entry, origin)
 
     def _formats(self, found: object, origin: str) -> None:
         for name, form in _named(found, "FileFormat by name"):
@@ -108,9 +147,9 @@ class Extensions:
                     raise UsageMistake(f"format {name!r} is {shown(form)}, expected a FileFormat")
                 _refuse_taken("format", name, (*saved.LOADERS, *saved.EXTENSIONS))
                 _check_path(f"format {name!r}: load", form.load)
-                if not form.suffix.startswith("."):
+                if not str(form.suffix).startswith("."):
                     raise UsageMistake(f"format {name!r}: suffix={shown(form.suffix)}, expected one such as '.acme'")
-                self._add(saved.EXTENSIONS, name, form)
+                self._add(saved.EXTENSIONS, name, form, origin)
 
     def _edge_cases(self, found: object, origin: str) -> None:
         for name, function in _named(found, "functions by name"):
@@ -118,7 +157,7 @@ class Extensions:
                 _refuse_taken("edge case", name, (*CASES, *GROUPS, *EDGE_CASES))
                 if not callable(function):
                     raise UsageMistake(f"edge case {name!r} is {shown(function)}, expected a function of a batch")
-                self._add(EDGE_CASES, name, function)
+                self._add(EDGE_CASES, name, function, origin)
 
     def _suites(self, found: object, origin: str) -> None:
         for name, names in _named(found, "names of KPIs by suite"):
@@ -128,16 +167,27 @@ class Extensions:
                 unknown = [kpi for kpi in listed if kpi not in CATALOGUE]
                 if unknown:
                     raise UsageMistake(f"suite {name!r}: there is no KPI {shown(unknown[0])}")
-                self._add(CONTENT, name, tuple(listed))
-                self._add(SUITES, name, None)
+                self._add(CONTENT, name, tuple(listed), origin)
+                self._add(SUITES, name, None, origin)
 
     @contextlib.contextmanager
     def _told(self, origin: str) -> Any:
-        """Tell one mistake and go on with the next row."""
+        """Tell one mistake and go on with the next row; of a name that is taken, tell who brings it."""
         try:
             yield
+        except TakenName as taken:
+            owner = self._owners.get(taken.name)
+            self.mistakes.append(f"{origin}: {taken}" + (f"; {owner} brings it" if owner else ""))
         except UsageMistake as mistake:
             self.mistakes.append(f"{origin}: {mistake}")
+
+
+class TakenName(UsageMistake):
+    """A name that the plugin or another extension uses already."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"the name {name!r} is taken by another {what}. Give it another name")
+        self.name = name
 
 
 def check_row(kpi: Kpi) -> None:
@@ -152,7 +202,7 @@ def check_row(kpi: Kpi) -> None:
     if fault := unprintable(kpi.name, _LONGEST):
         raise UsageMistake(f"a KPI's name is {shown(kpi.name)}, {fault}")
     if kpi.name in CATALOGUE:
-        raise UsageMistake(f"kpi {kpi.name!r} is in the catalogue already. Give it another name")
+        raise TakenName("KPI", kpi.name)
     if kpi.pillar not in PILLARS:
         raise UsageMistake(f"kpi {kpi.name!r}: pillar={shown(kpi.pillar)}, expected one of {', '.join(PILLARS)}")
     if kpi.better not in {"higher", "lower"}:

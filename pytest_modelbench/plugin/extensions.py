@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-import importlib.metadata
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -13,16 +13,14 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.errors import cause_of, shown
-from pytest_modelbench.gates.extensions import Extensions
+from pytest_modelbench.gates.extensions import Extensions, cannot_load, entry_points
 from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.reports.layout import encodable
 from pytest_modelbench.reports.terminal import render_catalogue
 
-GROUP = "pytest_modelbench"
-
-
+_FAILURES = "modelbench_failures_of_hooks"
 FINDER: pytest.StashKey[Finder] = pytest.StashKey()
 
 
@@ -47,15 +45,16 @@ class Finder:
         self._ask_all()
 
     def _load_entry_points(self) -> None:
-        for point in importlib.metadata.entry_points(group=GROUP):
-            origin = f"{point.dist.name if point.dist else '?'} (entry point {point.name})"
+        for origin, load in entry_points():
             try:
-                module = point.load()
+                module = load()
                 self._origins[id(module)] = origin
                 if not self.config.pluginmanager.is_registered(module):
-                    self.config.pluginmanager.register(module, f"{GROUP}: {origin}")
-            except Exception as error:  # noqa: BLE001 - whatever the code of others raises
-                self._tell(f"{origin} cannot be loaded: {cause_of(error)}. Mend it, or uninstall it")
+                    self.config.pluginmanager.register(module, origin)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
+                self._tell(cannot_load(origin, error))
 
     def _ask_all(self) -> None:
         for hook in ADDING:
@@ -80,7 +79,9 @@ class Finder:
         for implementation in getattr(self.config.hook, hook).get_hookimpls():
             try:
                 found.append(self._call(implementation, **arguments))
-            except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
                 self.failures.append(f"{self._origin(implementation.plugin)}: {hook} raised {cause_of(error)}")
         return found
 
@@ -92,14 +93,33 @@ class Finder:
             report: returns the JSON report for an exit status.
         """
         status = int(session.exitstatus)
-        self.tell("pytest_modelbench_report", config=self.config, report=report(status), exit_status=status)
-        for lines in self.tell("pytest_modelbench_summary", report=report(status)):
+        told = {"report": self._copied(report, status), "config": self.config, "exit_status": status}
+        self.tell("pytest_modelbench_report", **told)
+        for lines in self.tell("pytest_modelbench_summary", report=told["report"]):
             if isinstance(lines, list | tuple):
                 self.added += [str(line) for line in lines]
             elif lines is not None:
                 self.failures.append(f"pytest_modelbench_summary returned {shown(lines)}, expected a list of lines")
         if self.failures and status == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _copied(self, report: Callable[[int], Mapping[str, Any]], status: int) -> Mapping[str, Any]:
+        """Return a copy of the report, so that a hook cannot change the file; nothing where no hook looks."""
+        hooks = (self.config.hook.pytest_modelbench_report, self.config.hook.pytest_modelbench_summary)
+        return copy.deepcopy(report(status)) if any(hook.get_hookimpls() for hook in hooks) else {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Let a worker hand over which hooks failed in it."""
+        output: dict[str, Any] | None = getattr(self.config, "workeroutput", None)
+        if output is not None:
+            output[_FAILURES] = list(self.failures)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take which hooks failed in a worker."""
+        found = getattr(node, "workeroutput", {}).get(_FAILURES, [])
+        self.failures += [failure for failure in found if failure not in self.failures]
 
     def told(self) -> list[str]:
         """Return the lines that others add to the summary, and what failed of their hooks."""

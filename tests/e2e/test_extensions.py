@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import textwrap
@@ -159,8 +160,8 @@ def test_a_kpi_in_a_conftest(judge: Judge, pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ("[row(name='f1')]", "kpi 'f1' is in the catalogue already. Give it another name"),
-        ("[row(), row()]", "kpi 'odd' is in the catalogue already. Give it another name"),
+        ("[row(name='f1')]", "the name 'f1' is taken by another KPI. Give it another name"),
+        ("[row(), row()]", "the name 'odd' is taken by another KPI. Give it another name; conftest.py brings it"),
         (
             "[row(pillar='speed')]",
             "kpi 'odd': pillar='speed', expected one of quality, efficiency, footprint, reliability",
@@ -171,7 +172,10 @@ def test_a_kpi_in_a_conftest(judge: Judge, pytester: pytest.Pytester) -> None:
         ("[row(derive='odd')]", "kpi 'odd': derive='odd', expected 'module:name'"),
         ("['f1']", "pytest_modelbench_kpis: returned 'f1', expected rows of the class pytest_modelbench.extend.Kpi"),
         ("None", "pytest_modelbench_kpis: returned None, expected rows of the class Kpi"),
-        ("1 / 0", "pytest_modelbench_kpis raised ZeroDivisionError: division by zero. Mend it, or uninstall it"),
+        (
+            "1 / 0",
+            "pytest_modelbench_kpis raised ZeroDivisionError: division by zero. Correct it there, or remove it",
+        ),
     ],
 )
 def test_bad_rows_are_mistakes(judge: Judge, rows: str, told: str) -> None:
@@ -242,3 +246,37 @@ def test_a_misspelt_argument_is_a_mistake(pytester: pytest.Pytester, monkeypatch
     finished = run(pytester, "def test_one(): ...\n", "--modelbench", conftest="")
     assert finished.ret == pytest.ExitCode.USAGE_ERROR
     assert "acme-modelbench (entry point acme) cannot be loaded: PluginValidationError" in finished.stderr.str()
+
+
+def test_a_hook_that_raises_in_a_worker_fails_the_run(pytester: pytest.Pytester) -> None:
+    """The controller tells what failed in its workers, once."""
+    more = "\ndef pytest_modelbench_verdict():\n    raise SystemExit(0)\n"
+    suite = "import pytest\n@pytest.mark.kpi('parameters', '<= 1M')\ndef test_size(): ...\n"
+    finished = run(pytester, suite, "--modelbench", "-n2", conftest=FAKES + more)
+    assert finished.ret == pytest.ExitCode.TESTS_FAILED
+    assert finished.stdout.str().count("ERROR: conftest.py: pytest_modelbench_verdict raised SystemExit") == 1
+    assert read_report(pytester)["exit_status"] == 1
+
+
+def test_hooks_get_a_report_of_their_own(judge: Judge) -> None:
+    """What they change in it is not in the file."""
+    more = "def pytest_modelbench_report(report):\n    report['gates'].clear()\n"
+    finished = judge("import pytest\n@pytest.mark.kpi('parameters', '<= 1M')\ndef test_size(): ...\n", more=more)
+    assert finished.gate("parameters")["verdict"] == "pass"
+
+
+def test_a_module_that_exits_is_a_mistake(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also `sys.exit` at import is told with the package."""
+    install(pytester, monkeypatch, "acme_gone")
+    pytester.path.joinpath("site", "acme_gone.py").write_text("raise SystemExit(0)\n")
+    finished = run(pytester, "def test_one(): ...\n", "--modelbench", conftest="")
+    assert finished.ret == pytest.ExitCode.USAGE_ERROR
+    assert "acme-modelbench (entry point acme) cannot be loaded: SystemExit" in finished.stderr.str()
+
+
+def test_the_schema_has_the_kpis_of_a_package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`schema` of the console command loads packages as a session does."""
+    install(pytester, monkeypatch)
+    finished = pytester.run(sys.executable, "-m", "pytest_modelbench", "schema")
+    assert finished.ret == 0
+    assert "distinct_labels" in json.loads(finished.stdout.str())["properties"]["kpi"]["properties"]
