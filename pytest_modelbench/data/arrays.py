@@ -183,7 +183,7 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         value = value.toarray()
     try:
-        array: npt.NDArray[Any] = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
+        array: npt.NDArray[Any] = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
     except ValueError as error:
         raise ModelError(f"expected an array, found {type(value).__name__}: {message_of(error)}") from error
     if array.dtype == object and not all(isinstance(item, str) for item in array.ravel()[:100]):

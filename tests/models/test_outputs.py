@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -124,3 +125,10 @@ def test_outputs_that_are_neither_numbers_nor_labels(dtype: Any) -> None:
     """Dates and records are refused where an output becomes an array."""
     with pytest.raises(ModelError, match="expected numbers or labels, found values of type"):
         output_array(np.zeros(3, dtype=dtype))
+
+
+def test_an_output_that_has_every_attribute_becomes_an_array() -> None:
+    """What `to_numpy()` returns is made an array too: a mock's is another mock, which numpy reads as empty."""
+    found = output_array(MagicMock())
+    assert isinstance(found, np.ndarray)
+    assert found.shape == (0,)
