@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -17,13 +18,14 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="t
 
 @LINUX
 def test_what_is_held_and_what_was_a_spike() -> None:
-    """Each to a megabyte; what the process held before is not the block's."""
+    """Each to the two megabytes that are documented; what the process held before is not the block's."""
+    gc.collect()  # nothing of an earlier test is freed in between
     before = np.ones(40 * MB // 8)
     with PeakMeter() as use:
         held = np.ones(30 * MB // 8)
         np.ones(80 * MB // 8)
-    assert use.peak_bytes == pytest.approx(110 * MB, abs=MB)
-    assert use.held_bytes == pytest.approx(30 * MB, abs=MB)
+    assert use.peak_bytes == pytest.approx(110 * MB, abs=2 * MB)
+    assert use.held_bytes == pytest.approx(30 * MB, abs=2 * MB)
     assert use.before_bytes > before.nbytes
     assert "VmHWM" in use.method
     assert held[0] == 1
