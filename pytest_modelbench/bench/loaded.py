@@ -80,7 +80,7 @@ class Loaded:
         Raises:
             ModelError: it is nothing that can be measured.
         """
-        loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle)
+        loading = loading_for(name, settings)
         key = (loading, id(candidate))
         if key not in self._adapted:
             model = adapt(candidate, loading)
@@ -129,6 +129,17 @@ class Loaded:
             except DataError as error:
                 raise DataError(f"eval_data: {error}") from error
         return self._data[id(found)][1]
+
+
+def loading_for(name: str, settings: Settings, *, alone: bool = False) -> Loading:
+    """Return how a model of some name is loaded under an item's settings."""
+    return Loading(
+        name=name,
+        device=settings.device,
+        allow_pickle=settings.allow_pickle,
+        alone=alone,
+        threads=settings.threads,
+    )
 
 
 def _others(known: Mapping[str, Any], found: str) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE, EXTENSION_KPIS, PILLARS
 from pytest_modelbench.kpis.kpi import Kpi
-from pytest_modelbench.models import registry, saved
+from pytest_modelbench.models import formats, registry, saved
 from pytest_modelbench.options import SUITES
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.kinds import ProbeKind
@@ -145,7 +145,7 @@ class Extensions:
             with self._told(origin):
                 if not isinstance(form, saved.FileFormat):
                     raise UsageMistake(f"format {name!r} is {shown(form)}, expected a FileFormat")
-                _refuse_taken("format", name, (*saved.LOADERS, *saved.EXTENSIONS))
+                _refuse_taken("format", name, (*formats.FORMATS, *saved.EXTENSIONS))
                 _check_path(f"format {name!r}: load", form.load)
                 if not str(form.suffix).startswith("."):
                     raise UsageMistake(f"format {name!r}: suffix={shown(form.suffix)}, expected one such as '.acme'")

@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from pytest_modelbench.errors import ModelError, UsageMistake, cause_of, message_of, shown, visible
 from pytest_modelbench.grammar.option_values import at_home
 from pytest_modelbench.models.named import NamedSpec
-from pytest_modelbench.models.saved import HUB, Filled, SavedModel
+from pytest_modelbench.models.saved import HUB, Filled, SavedModel, is_there
 
 _LONGEST = 300
 _FACTORY = re.compile(r"(?P<source>.+?):(?P<attribute>[A-Za-z_][\w.]*)(?:@(?P<weights>.+))?")
@@ -57,7 +57,7 @@ def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
     weights = None
     if match["weights"] is not None:
         weights = home / at_home(match["weights"])
-        if not _is_there(weights, file=True):
+        if not _is_file(weights):
             raise UsageMistake(f"{shown(spec)}: there is no file {_told(weights)}")
     return Located(spec=spec, target=_attribute(match["source"], match["attribute"], spec, home), weights=weights)
 
@@ -65,21 +65,19 @@ def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
 def _saved(spec: str, home: Path) -> SavedModel:
     if spec.startswith(HUB):
         return SavedModel(spec)
-    path = home / at_home(spec)
-    if not _is_there(path):
+    saved = SavedModel.parse(spec) if not is_there(home / at_home(spec)) else SavedModel(spec)
+    path = home / at_home(saved.path)
+    if not is_there(path):
         raise UsageMistake(
             f"{shown(spec)}: expected module:factory, file.py:factory or a saved model, and there is no file "
             f"{_told(path)}"
         )
-    return SavedModel(str(path))
+    return replace(saved, path=str(path))
 
 
-def _is_there(path: Path, *, file: bool = False) -> bool:
-    """Whether there is something, or a file; a name that no file may have names none."""
-    try:
-        return path.is_file() if file else path.exists()
-    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a loop of links
-        return False
+def _is_file(path: Path) -> bool:
+    """Whether there is a file, not a folder; a name that no file may have names none."""
+    return is_there(path) and path.is_file()
 
 
 def _told(path: Path) -> str:
@@ -103,7 +101,7 @@ def _import(source: str, spec: str, folder: Path) -> ModuleType:
         if not source.endswith(".py"):
             _reach(folder)
             return _same_module(importlib.import_module(source), source, spec, folder)
-        if not _is_there(folder / at_home(source), file=True):
+        if not _is_file(folder / at_home(source)):
             raise UsageMistake(f"{shown(spec)}: there is no file {_told(folder / at_home(source))}")
         return _import_file((folder / at_home(source)).resolve())
     except ModuleNotFoundError as error:

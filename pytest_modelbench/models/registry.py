@@ -61,7 +61,7 @@ def adapt(candidate: Any, loading: Loading) -> Model:
     if isinstance(candidate, Model):
         return candidate.named(name)
     if isinstance(candidate, str | Path):
-        candidate = SavedModel(str(candidate))
+        candidate = SavedModel.parse(str(candidate))
     if isinstance(candidate, SavedModel):
         return load_saved(candidate, loading)
     if isinstance(candidate, Filled):

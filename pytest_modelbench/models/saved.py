@@ -7,28 +7,45 @@ is a program, and loading it runs it.
 from __future__ import annotations
 
 import importlib
-import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbench.errors import ModelError, shown
+from pytest_modelbench.errors import ModelError, cause_of, shown
+from pytest_modelbench.models import formats
+from pytest_modelbench.models.formats import FORMATS, SavedFormat, format_of
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Model
 
 HUB = "hf://"
-KNOWN = (
-    "a TorchScript file, a torch.export archive (.pt2), a skops file, a folder that save_pretrained() of "
-    "Hugging Face wrote, or hf://organisation/name"
-)
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The path of a model that was saved as a whole, or its name on the Hugging Face hub."""
+    """A model that was saved as a whole: its path, or its name on the Hugging Face hub.
+
+    Attributes:
+        path: of the file or folder.
+        options: how its runtime runs it, such as `{"provider": "CUDAExecutionProvider"}`, as pairs.
+    """
 
     path: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SavedModel:
+        """Read `PATH` or `PATH?option=value&option=value`; a file whose name has a question mark is a path.
+
+        >>> SavedModel.parse("model.onnx?provider=CUDAExecutionProvider").options
+        (('provider', 'CUDAExecutionProvider'),)
+        """
+        path, mark, options = text.partition("?")
+        if not mark or is_there(Path(text)):
+            return cls(text)
+        return cls(
+            path, tuple((name, value) for name, _, value in (pair.partition("=") for pair in options.split("&")))
+        )
 
 
 @dataclass(frozen=True)
@@ -44,12 +61,16 @@ class Loading:
     """How saved models are loaded for one role: its name, the device, whether pickles are allowed.
 
     `alone` says that this process builds no other model, so that what a factory made can be filled as it is.
+    `threads` is how many threads a runtime gets for one call; None for as many as torch uses. `options` are those of
+    `SavedModel`.
     """
 
     name: str
     device: str | None = None
     allow_pickle: bool = False
     alone: bool = False
+    threads: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +88,13 @@ class FileFormat:
 
 EXTENSIONS: dict[str, FileFormat] = {}
 """Formats that others bring to a session, asked before the built-in ones."""
-LOADERS = {
-    "TorchScript": "saved_torch:load_script",
-    "torch.export": "saved_torch:load_exported",
-    "torch.save": "saved_torch:load_pickled_torch",
-    "Hugging Face": "huggingface:load_pretrained",
-    "skops": "sklearn_estimator:load_skops",
-    "pickle": "sklearn_estimator:load_pickle",
-}
 
 
 def known_formats() -> str:
     """Name the formats that can be loaded."""
-    return ", ".join([*(f"a {name} file ({form.suffix})" for name, form in EXTENSIONS.items()), KNOWN])
+    return ", ".join(
+        [*(f"a {name} file ({form.suffix})" for name, form in EXTENSIONS.items()), formats.known_formats()]
+    )
 
 
 def load_saved(saved: SavedModel, loading: Loading) -> Model:
@@ -91,19 +106,17 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     """
     path = Path(saved.path)
     if saved.path.startswith(HUB):
-        return _load("Hugging Face", saved.path, loading)
-    try:
-        there = path.exists()
-    except (OSError, ValueError):  # a name that is too long, or holds a NUL
-        there = False
-    if not there:
+        return _load(FORMATS["Hugging Face"], saved.path, loading)
+    if not is_there(path):
         raise ModelError(
             f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}"
         )
     for name, form in EXTENSIONS.items():
         if path.name.endswith(form.suffix):
             return _load_by_extension(name, form, path, loading)
-    return _load(_format_of(path, loading.name), str(path), loading)
+    saved_format = format_of(path, loading.name, known_formats())
+    _check_options(saved_format, saved, loading)
+    return _load(saved_format, str(path), replace(loading, options=saved.options))
 
 
 def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading) -> Model:
@@ -144,49 +157,40 @@ def refuse_pickle(path: str, what: str, loading: Loading, instead: str) -> None:
         )
 
 
-def _load(name: str, path: str, loading: Loading) -> Model:
-    model: Model = _function(LOADERS[name])(path, loading)
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; a name that no file may have names none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a loop of links
+        return False
+
+
+def _check_options(saved_format: SavedFormat, saved: SavedModel, loading: Loading) -> None:
+    """Refuse options that the runtime of a format does not have.
+
+    Raises:
+        ModelError: one is unknown, empty or given twice.
+    """
+    names = [name for name, _ in saved.options]
+    for name, value in saved.options:
+        if name not in saved_format.options or not value or names.count(name) > 1:
+            known = " and ".join(f"{known}=..." for known in saved_format.options)
+            takes = f"takes the options {known}, each once" if known else "takes no options"
+            raise ModelError(f"{loading.name}: {saved.path}?{name}={value}: the format {saved_format.name} {takes}")
+
+
+def _load(saved_format: SavedFormat, path: str, loading: Loading) -> Model:
+    try:
+        load = _function(saved_format.load)
+    except ImportError as error:
+        raise ModelError(
+            f"{loading.name}: {path} needs a package that cannot be imported ({cause_of(error)}). Install it: "
+            f"pip install {saved_format.install}"
+        ) from error
+    model: Model = load(path, loading)
     return model
 
 
 def _function(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(f"pytest_modelbench.models.adapters.{module}"), name)
-
-
-def _format_of(path: Path, name: str) -> str:
-    if path.is_dir():
-        if (path / "config.json").is_file():
-            return "Hugging Face"
-        raise ModelError(f"{name}: the folder {path} has no config.json. Known are {known_formats()}")
-    if path.stat().st_size == 0:
-        raise ModelError(f"{name}: {path} is empty (0 bytes)")
-    if zipfile.is_zipfile(path):
-        return _format_of_archive(path, name)
-    if path.suffix == ".safetensors":
-        raise ModelError(
-            f"{name}: {path} holds weights only. Name what they are for as well: module:factory@{path.name}"
-        )
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start[:1] == b"\x80" or path.suffix in {".pkl", ".pickle", ".joblib"}:
-        return "pickle"
-    later = " ONNX is not supported yet." if path.suffix == ".onnx" else ""
-    raise ModelError(f"{name}: {path} has an unknown format.{later} Known are {known_formats()}")
-
-
-def _format_of_archive(path: Path, name: str) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{name}: {path} is damaged: {error}") from error
-    if any(member.endswith("/constants.pkl") for member in members):
-        return "TorchScript"
-    if any(member.endswith(("archive_format", "serialized_exported_program.json")) for member in members):
-        return "torch.export"
-    if any(member.endswith("data.pkl") for member in members):
-        return "torch.save"
-    if "schema.json" in members:
-        return "skops"
-    raise ModelError(f"{name}: {path} is an archive of unknown format. Known are {known_formats()}")

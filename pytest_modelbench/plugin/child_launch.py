@@ -14,12 +14,12 @@ from typing import Any, cast
 
 import pytest
 
+from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.timed_run import real_batches
 from pytest_modelbench.errors import MeasurementError, cause_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.structure import structure_of
 from pytest_modelbench.plugin.fixture_lookup import made_from, needed_by_fixtures
 from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
@@ -124,8 +124,7 @@ class Launched:
         name = plan_of(item).student if self.request.role == "student" else self.request.role
         with self.launching.loading():
             candidate = access.candidate(self.request.role)
-            loading = Loading(name=name, device=settings.device, allow_pickle=settings.allow_pickle, alone=True)
-            model = adapt(candidate, loading)
+            model = adapt(candidate, loading_for(name, settings, alone=True))
         self._refuse_built_before(model)
         try:
             itself = weakref.ref(candidate)

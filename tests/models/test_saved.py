@@ -189,7 +189,7 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
     tmp_path.joinpath("empty.pt2").touch()
     refused(tmp_path / "empty.pt2", r"is empty \(0 bytes\)")
     tmp_path.joinpath("model.onnx").write_bytes(b"\x08\x07")
-    refused(tmp_path / "model.onnx", "has an unknown format. ONNX is not supported yet")
+    refused(tmp_path / "model.onnx", "is not an ONNX model: it has no operators")
     tmp_path.joinpath("folder").mkdir()
     refused(tmp_path / "folder", "has no config.json")
     refused(tmp_path / "nowhere.pt", "and there is no such file. Known are a TorchScript file")

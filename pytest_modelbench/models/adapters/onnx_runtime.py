@@ -1,0 +1,183 @@
+"""Adapter for ONNX files that ONNX Runtime executes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.adapters.runtime import Arrays, Port, RuntimeModel
+from pytest_modelbench.models.base import Model, ParameterCount
+from pytest_modelbench.models.saved import Loading
+
+CPU = "CPUExecutionProvider"
+PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
+"""The execution provider of a device that `--modelbench-device` names."""
+_TYPES = {
+    "float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "string": "object",
+    **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}  # fmt: skip
+
+
+class OnnxModel(RuntimeModel):
+    """An ONNX file in a session of ONNX Runtime.
+
+    The session uses as many threads as the other models, and none of them spins after a call: a spinning thread would
+    take processor time from the model that is timed next. The provider that was asked for is the one that runs.
+
+    Raises:
+        ModelError: the file cannot be loaded, or the provider is not there.
+    """
+
+    kind = "onnx"
+    runtime = "ONNX Runtime"
+    libraries = ("onnxruntime",)
+
+    def __init__(self, path: Path, loading: Loading) -> None:
+        super().__init__(path, loading)
+        self.provider = self._provider()
+        self.session = self._session(session_options(self.threads, self.provider))
+        running = self.session.get_providers()[0]
+        if running != self.provider:
+            raise ModelError(
+                f"{self.name}: asked for {self.provider}, and ONNX Runtime runs {path.name} on {running}. Install a "
+                "build of ONNX Runtime that has the provider, or leave the provider out"
+            )
+        self._inputs = [
+            Port(name=port.name, dtype=_TYPES.get(_element(port.type), ""), shape=_sizes(port.shape))
+            for port in self.session.get_inputs()
+        ]
+        self.outputs = [port.name for port in self.session.get_outputs()]
+
+    def _provider(self) -> str:
+        device = (self.loading.device or "cpu").partition(":")[0]
+        wanted = dict(self.loading.options).get("provider") or PROVIDERS.get(device, "")
+        available = onnxruntime.get_available_providers()
+        if wanted not in available:
+            asked = wanted or f"the device {self.loading.device}"
+            raise ModelError(
+                f"{self.name}: ONNX Runtime cannot run {self.file.name} on {asked}; this build has "
+                f"{', '.join(available)}"
+            )
+        return wanted
+
+    def _session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+        try:
+            return onnxruntime.InferenceSession(str(self.file), options, providers=[self.provider])
+        except Exception as error:  # each of its error types derives from Exception directly
+            raise self.unreadable(error) from error
+
+    def inputs(self) -> Sequence[Port]:
+        """Return the inputs of the graph."""
+        return self._inputs
+
+    def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
+        """Return a run of the session on the feeds; its outputs are new arrays."""
+        run, names, arrays = self.session.run, self.outputs, dict(feeds)
+
+        def call() -> Arrays:
+            return {name: _array(value) for name, value in zip(names, run(None, arrays), strict=True)}
+
+        return call
+
+    def files(self) -> list[Path]:
+        """Return the file and those that hold its weights."""
+        folder = self.file.parent
+        return [self.file, *(folder / name for name in external_files(self._graph_of()))]
+
+    def count_parameters(self) -> ParameterCount:
+        """Count the initialisers of the file as stored: an exporter may have folded layers into others."""
+        graph = onnx.load(str(self.file)).graph
+        weights = [onnx.numpy_helper.to_array(tensor, str(self.file.parent)) for tensor in graph.initializer]
+        floating = [array for array in weights if array.dtype.kind == "f" or array.dtype.itemsize == 1]
+        return ParameterCount(
+            total=sum(array.size for array in floating),
+            nonzero=sum(int(np.count_nonzero(array)) for array in floating),
+            buffers=sum(array.size for array in weights) - sum(array.size for array in floating),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the provider, the opset and the exporter too."""
+        model = self._graph_of()
+        return {
+            **super().describe(),
+            "provider": self.provider,
+            "opset": next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), None),
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        }
+
+    def _graph_of(self) -> onnx.ModelProto:
+        return onnx.load(str(self.file), load_external_data=False)
+
+
+def session_options(threads: int, provider: str = CPU) -> onnxruntime.SessionOptions:
+    """Return the options that make sessions comparable with other models.
+
+    Args:
+        threads: how many threads one call uses.
+        provider: the execution provider; operators of another one than the CPU's never fall back to the CPU.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if provider != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options
+
+
+def load_onnx(path: str, loading: Loading) -> Model:
+    """Load an ONNX file.
+
+    Raises:
+        ModelError: it is damaged, lacks a file of weights, or ONNX Runtime refuses it.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf raises types of its own
+        raise ModelError(f"{loading.name}: {path} cannot be read as ONNX: {cause_of(error)}") from error
+    if not model.graph.node and not model.graph.output:
+        raise ModelError(f"{loading.name}: {path} is not an ONNX model: it has no operators and no outputs")
+    missing = [name for name in external_files(model) if not (Path(path).parent / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"{loading.name}: {path} keeps its weights in {', '.join(missing)}, and there is no such file beside it. "
+            "Copy it there, or export with external_data=False"
+        )
+    return OnnxModel(Path(path), loading)
+
+
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the files that hold weights of an ONNX model, relative to its folder, each once."""
+    found: dict[str, None] = {}
+    for tensor in onnx.external_data_helper._get_all_tensors(model):  # noqa: SLF001 - also those in attributes
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                found[entry.value] = None
+    return list(found)
+
+
+def _element(text: str) -> str:
+    """Return the element's type of `tensor(float)`."""
+    return text.partition("(")[2].rstrip(")")
+
+
+def _sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _array(value: Any) -> Any:
+    """Return an output as an array; scikit-learn's maps of probabilities become columns, sorted by label."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        labels = sorted(value[0])
+        return np.array([[row.get(label, math.nan) for label in labels] for row in value])
+    return np.asarray(value)

@@ -1,0 +1,201 @@
+"""The common part of the adapters of deployed files: a runtime loads the file and runs it on arrays by name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.arrays import as_array, is_tree
+from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.base import Artefact, Model
+from pytest_modelbench.models.saved import Loading
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One input or output of a deployed model.
+
+    Attributes:
+        name: as the file has it.
+        dtype: the numpy type of its elements, such as "float32"; "" if the file leaves it open.
+        shape: its dimensions; None for one that may be any number.
+    """
+
+    name: str
+    dtype: str = ""
+    shape: tuple[int | None, ...] | None = None
+
+    def __str__(self) -> str:
+        shape = "?" if self.shape is None else "x".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} ({self.dtype or 'any type'}, {shape})"
+
+
+class RuntimeModel(Model):
+    """A model in a file that a runtime executes.
+
+    Inputs are matched by name if they are a mapping, and by order if they are one array or a tuple. They are cast to
+    the types of the file before a call is timed, and the report states each cast. Outputs are a mapping by name, of
+    arrays that belong to the caller.
+
+    Attributes:
+        loading: how it was loaded: name, device, threads, options.
+        threads: how many threads one call uses.
+        casts: the types of inputs that were changed, by the input's name, such as "float64 -> float32".
+    """
+
+    computes_here = True
+    runtime: ClassVar[str] = ""
+    """The runtime in words, for messages."""
+
+    def __init__(self, path: Path, loading: Loading) -> None:
+        super().__init__(loading.name)
+        self.file: Path = path
+        self.loading = loading
+        self.threads = threads_for(loading)
+        self.casts: dict[str, str] = {}
+
+    @abstractmethod
+    def inputs(self) -> Sequence[Port]:
+        """Return the inputs that the file has, in its order."""
+
+    @abstractmethod
+    def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
+        """Return a call that runs the model on arrays of the right names and types and returns new arrays by name."""
+
+    def files(self) -> list[Path]:
+        """Return all files that the model consists of, the one that names the others first."""
+        return [self.file]
+
+    def precision(self) -> dict[str, Any]:
+        """Return in which number types the runtime computes, as JSON types; empty if it does not tell."""
+        return {}
+
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Name and cast the inputs, outside of the timed path.
+
+        Raises:
+            ModelError: their names or their number are not the file's, or a type cannot be cast.
+        """
+        return self.prepared(self.feeds(inputs))
+
+    def feeds(self, inputs: Any) -> dict[str, npt.NDArray[Any]]:
+        """Return a batch as arrays by the names and with the types of the file's inputs.
+
+        Raises:
+            ModelError: see `bind`.
+        """
+        ports = {port.name: port for port in self.inputs()}
+        given = self._by_name(inputs, list(ports))
+        return {name: self._cast(ports[name], as_array(given[name])) for name in ports}
+
+    def _by_name(self, inputs: Any, names: Sequence[str]) -> dict[str, Any]:
+        if isinstance(inputs, Mapping):
+            if set(inputs) == set(names):
+                return dict(inputs)
+            missing, unknown = _listed("lack", names, inputs), _listed("have", inputs, names)
+            raise ModelError(
+                f"{self.name}: the inputs {' and '.join(filter(None, (missing, unknown)))}; the file "
+                f"{self.file.name} takes {', '.join(map(repr, names))}. Give the inputs these names, or export the file with the data's"
+            )
+        values = inputs if isinstance(inputs, tuple) else (inputs,)
+        if len(values) != len(names) or any(map(is_tree, values)):
+            raise ModelError(
+                f"{self.name}: found {len(values)} input(s), and the file {self.file.name} takes {len(names)}: "
+                f"{', '.join(map(str, self.inputs()))}. Give a mapping by name, or one array for each"
+            )
+        return dict(zip(names, values, strict=True))
+
+    def _cast(self, port: Port, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if not port.dtype or array.dtype == port.dtype:
+            return np.ascontiguousarray(array)
+        wanted = np.dtype(port.dtype)
+        if wanted.kind in "iu" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
+            raise ModelError(
+                f"{self.name}: the input {port.name!r} has fractions ({array.dtype}), and the file {self.file.name} "
+                f"takes {port.dtype}"
+            )
+        if wanted.kind in "iu" and array.size and array.dtype.kind in "iuf":
+            info = np.iinfo(wanted)
+            if array.min() < info.min or array.max() > info.max:
+                raise ModelError(
+                    f"{self.name}: the input {port.name!r} has values from {array.min()} to {array.max()}, and the "
+                    f"file {self.file.name} takes {port.dtype}"
+                )
+        try:
+            cast = np.ascontiguousarray(array.astype(wanted))
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"{self.name}: the input {port.name!r} is {array.dtype}, and the file {self.file.name} takes "
+                f"{port.dtype}: {cause_of(error)}"
+            ) from error
+        self.casts[port.name] = f"{array.dtype} -> {port.dtype}"
+        return cast
+
+    def replicate(self) -> Model | None:
+        """Load the file once more: another session has memory of its own."""
+        return type(self)(self.file, self.loading)
+
+    def fingerprint(self) -> str:
+        """Hash all files of the model, and how they are run."""
+        digest = hashlib.blake2b(repr(self.loading.options).encode(), digest_size=16)
+        for path in self.files():
+            digest.update(f"{path.relative_to(self.file.parent)}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        return f"file:{digest.hexdigest()}"
+
+    def weights_hash(self) -> str | None:
+        """Hash all files: the weights are in them."""
+        return self.fingerprint()
+
+    def artefact(self) -> Artefact:
+        """Return the size of all files of the model."""
+        files = self.files()
+        more = f" and {len(files) - 1} more file(s)" if len(files) > 1 else ""
+        return Artefact(
+            size_bytes=sum(path.stat().st_size for path in files),
+            method=f"{self.runtime} file {self.file.name}{more}",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the file, threads, casts of inputs and the number types that the runtime computes in."""
+        return {
+            **super().describe(),
+            "format": self.runtime,
+            "file": self.file.name,
+            "threads": self.threads,
+            "precision": self.precision(),
+            "casts": self.casts,  # filled by later calls
+            **({"options": dict(self.loading.options)} if self.loading.options else {}),
+        }
+
+    def unreadable(self, error: BaseException) -> ModelError:
+        """Return the error for a file that the runtime refuses."""
+        return ModelError(f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {cause_of(error)}")
+
+
+def threads_for(loading: Loading) -> int:
+    """Return how many threads a runtime gets: those of the settings, else torch's, else all processors allowed."""
+    if loading.threads:
+        return loading.threads
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _listed(what: str, names: Iterable[str], others: Iterable[str]) -> str:
+    """Name those of some names that are not among others; "" where all are."""
+    found = [repr(name) for name in names if name not in set(others)]
+    return f"{what} {', '.join(found)}" if found else ""

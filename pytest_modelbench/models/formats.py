@@ -1,0 +1,171 @@
+"""The format of a saved model, read from its content, and the function that loads it. Standard library only."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_modelbench.errors import ModelError
+
+_START = 4096
+"""How many bytes are read to recognise a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFormat:
+    """One format of saved models.
+
+    Attributes:
+        name: in messages.
+        load: the function of `models.adapters` that loads it, as "module:function"; it gets the path and a `Loading`.
+        what: the file in words, for the list of known formats; "" if another row says it.
+        install: what to give `pip install` if the runtime is missing.
+        options: the names of options that its runtime takes after the path, as in `model.onnx?provider=...`.
+    """
+
+    name: str
+    load: str
+    what: str = ""
+    install: str = ""
+    options: tuple[str, ...] = ()
+
+
+ONNX = "'pytest-modelbench[onnx]'"
+OPENVINO = "'pytest-modelbench[openvino]'"
+FORMATS = {
+    row.name: row
+    for row in (
+        SavedFormat(name="TorchScript", load="saved_torch:load_script", what="a TorchScript file"),
+        SavedFormat(name="torch.export", load="saved_torch:load_exported", what="a torch.export archive (.pt2)"),
+        SavedFormat(name="torch.save", load="saved_torch:load_pickled_torch"),
+        SavedFormat(name="AOTInductor", load="aot_package:load_package", what="an AOTInductor package (.pt2)"),
+        SavedFormat(
+            name="ONNX", load="onnx_runtime:load_onnx", what="ONNX (.onnx)", install=ONNX, options=("provider",)
+        ),
+        SavedFormat(
+            name="OpenVINO",
+            load="openvino:load_openvino",
+            what="OpenVINO (.xml)",
+            install=OPENVINO,
+            options=("precision",),
+        ),
+        SavedFormat(
+            name="SavedModel",
+            load="openvino:load_openvino",
+            what="a TensorFlow SavedModel",
+            install=OPENVINO,
+            options=("precision",),
+        ),
+        SavedFormat(
+            name="LiteRT",
+            load="litert:load_litert",
+            what="LiteRT (.tflite)",
+            install="'pytest-modelbench[litert]'",
+            options=("runtime",),
+        ),
+        SavedFormat(
+            name="ExecuTorch", load="executorch:load_program", what="ExecuTorch (.pte)", install="executorch"
+        ),
+        SavedFormat(
+            name="Keras", load="keras:load_keras", what="Keras (.keras)", install="'pytest-modelbench[keras]'"
+        ),
+        SavedFormat(name="TensorRT", load="tensorrt:load_engine", what="a TensorRT engine", install="tensorrt"),
+        SavedFormat(name="TVM", load="tvm:load_library", what="a TVM library (.so)", install="apache-tvm"),
+        SavedFormat(name="skops", load="sklearn_estimator:load_skops", what="skops"),
+        SavedFormat(name="pickle", load="sklearn_estimator:load_pickle"),
+        SavedFormat(
+            name="Hugging Face",
+            load="huggingface:load_pretrained",
+            what="a folder that save_pretrained() of Hugging Face wrote, or hf://organisation/name",
+        ),
+    )
+}
+"""All formats, in the order in which messages list them."""
+
+Members = Sequence[str]
+
+
+def _any_ends(members: Members, *ends: str) -> bool:
+    return any(name.endswith(ends) for name in members)
+
+
+_ARCHIVES: tuple[tuple[str, Callable[[Members], bool]], ...] = (
+    ("AOTInductor", lambda members: any("data/aotinductor/" in name for name in members)),
+    ("TorchScript", lambda members: _any_ends(members, "/constants.pkl")),
+    ("torch.export", lambda members: _any_ends(members, "archive_format", "serialized_exported_program.json")),
+    ("torch.save", lambda members: _any_ends(members, "data.pkl")),
+    ("Keras", lambda members: {"config.json", "model.weights.h5"} <= set(members)),
+    ("skops", lambda members: "schema.json" in members),
+)
+"""What the members of a zip archive say, in the order in which they are asked: some formats hold another one's."""
+
+_FILES: tuple[tuple[str, Callable[[bytes, str], bool]], ...] = (
+    ("pickle", lambda start, suffix: start[:1] == b"\x80" or suffix in {".pkl", ".pickle", ".joblib"}),
+    ("LiteRT", lambda start, suffix: start[4:8] == b"TFL3" or suffix == ".tflite"),
+    ("ExecuTorch", lambda start, suffix: start[4:8] == b"ET12" or suffix == ".pte"),
+    ("TVM", lambda start, _: start[:4] == b"\x7fELF"),
+    ("TensorRT", lambda start, suffix: start[:4] == b"ftrt" or suffix in {".engine", ".plan", ".trt"}),
+    ("OpenVINO", lambda start, _: start.lstrip()[:5] in {b"<?xml", b"<net "} and b"<net " in start),
+    ("ONNX", lambda start, suffix: start[:1] == b"\x08" or suffix == ".onnx"),
+)
+"""What the first bytes of a file and its suffix say, in the order in which they are asked."""
+
+_FOLDERS: tuple[tuple[str, str], ...] = (("Hugging Face", "config.json"), ("SavedModel", "saved_model.pb"))
+"""The file that a folder of a format holds."""
+
+
+def known_formats() -> str:
+    """List the formats that can be loaded."""
+    *most, last = [row.what for row in FORMATS.values() if row.what]
+    return f"{', '.join(most)}, {last}"
+
+
+def format_of(path: Path, name: str, known: str) -> SavedFormat:
+    """Recognise the format of a file or folder.
+
+    Args:
+        path: of the file or folder, which exists.
+        name: of the model, for messages.
+        known: the list of known formats, for messages.
+
+    Raises:
+        ModelError: the format is unknown, the file is empty or damaged, or it holds weights only.
+    """
+    if path.is_dir():
+        return _of_folder(path, name, known)
+    if path.stat().st_size == 0:
+        raise ModelError(f"{name}: {path} is empty (0 bytes)")
+    if zipfile.is_zipfile(path):
+        return _of_archive(path, name, known)
+    if path.suffix == ".safetensors":
+        raise ModelError(
+            f"{name}: {path} holds weights only. Name what they are for as well: module:factory@{path.name}"
+        )
+    with path.open("rb") as file:
+        start = file.read(_START)
+    for format_name, fits in _FILES:
+        if fits(start, path.suffix):
+            return FORMATS[format_name]
+    raise ModelError(f"{name}: {path} has an unknown format. Known are {known}")
+
+
+def _of_folder(path: Path, name: str, known: str) -> SavedFormat:
+    for format_name, file in _FOLDERS:
+        if (path / file).is_file():
+            return FORMATS[format_name]
+    files = " or ".join(file for _, file in _FOLDERS)
+    raise ModelError(f"{name}: the folder {path} has no {files}. Known are {known}")
+
+
+def _of_archive(path: Path, name: str, known: str) -> SavedFormat:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{name}: {path} is damaged: {error}") from error
+    for format_name, fits in _ARCHIVES:
+        if fits(members):
+            return FORMATS[format_name]
+    raise ModelError(f"{name}: {path} is an archive of unknown format. Known are {known}")

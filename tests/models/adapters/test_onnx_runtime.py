@@ -1,0 +1,188 @@
+"""ONNX files in ONNX Runtime: real files, exported by torch and built by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
+
+WEIGHTS = np.arange(24, dtype=np.float32).reshape(8, 3) / 10
+INPUTS = np.linspace(-1, 1, 16, dtype=np.float32).reshape(2, 8)
+
+
+def write(path: Path, *, external: bool = False, dtype: int = TensorProto.FLOAT, opset: int = 20) -> Path:
+    """Write a model of one product and one sum of rows, with two outputs."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "weights"], ["logits"]),
+            helper.make_node("ReduceSum", ["logits"], ["total"], keepdims=0),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", dtype, ["batch", 8])],
+        [
+            helper.make_tensor_value_info("logits", dtype, ["batch", 3]),
+            helper.make_tensor_value_info("total", dtype, []),
+        ],
+        [onnx.numpy_helper.from_array(WEIGHTS.astype(helper.tensor_dtype_to_np_dtype(dtype)), "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    onnx.save(model, str(path), save_as_external_data=external, location="weights.bin", size_threshold=0)
+    return path
+
+
+def load(path: Path | str, **loading: Any) -> OnnxModel:
+    model = adapt(str(path), Loading(name="student", **loading))
+    assert isinstance(model, OnnxModel)
+    return model
+
+
+def refused(path: Path | str, words: str, **loading: Any) -> None:
+    with pytest.raises(ModelError, match=words) as error:
+        load(path, **loading)
+    assert str(error.value).startswith("student")
+
+
+def test_answers_counts_and_identity(tmp_path: Path) -> None:
+    """Outputs come by name; weights are counted as stored; two loads are one model."""
+    model = load(write(tmp_path / "model.onnx"))
+    outputs = model(INPUTS)
+    assert list(outputs) == ["logits", "total"]
+    assert np.allclose(outputs["logits"], INPUTS @ WEIGHTS)
+    assert model.count_parameters().total == 24
+    assert model.count_parameters().nonzero == 23
+    assert model.artefact().size_bytes == (tmp_path / "model.onnx").stat().st_size
+    assert model.fingerprint() == load(tmp_path / "model.onnx").fingerprint()
+    told = model.describe()
+    assert (told["provider"], told["opset"], told["threads"]) == ("CPUExecutionProvider", 20, torch.get_num_threads())
+
+
+def test_results_are_own_copies(tmp_path: Path) -> None:
+    """A later call must not change what an earlier one returned."""
+    call = load(write(tmp_path / "model.onnx")).bind(INPUTS)
+    first = call()["logits"]
+    kept = first.copy()
+    first[:] = 0
+    assert np.array_equal(call()["logits"], kept)
+
+
+def test_inputs_are_matched_by_name_and_cast(tmp_path: Path) -> None:
+    """A cast happens before the timed call, and the report states it."""
+    model = load(write(tmp_path / "model.onnx"))
+    outputs = model({"x": INPUTS.astype(np.float64)})
+    assert outputs["logits"].dtype == np.float32
+    assert model.describe()["casts"] == {"x": "float64 -> float32"}
+    assert np.allclose(model(torch.from_numpy(INPUTS))["logits"], outputs["logits"])
+    with pytest.raises(ModelError, match="the inputs lack 'x' and have 'y'; the file model.onnx takes 'x'"):
+        model({"y": INPUTS})
+    with pytest.raises(ModelError, match=r"found 2 input\(s\), and the file model.onnx takes 1: x \(float32, \?x8\)"):
+        model((INPUTS, INPUTS))
+
+
+def test_fractions_are_not_cast_to_integers(tmp_path: Path) -> None:
+    """Cutting them off would judge other inputs."""
+    model = load(write(tmp_path / "model.onnx", dtype=TensorProto.INT32))
+    assert model(np.ones((1, 8)))["logits"].dtype == np.int32
+    with pytest.raises(ModelError, match=r"the input 'x' has fractions \(float32\).* takes int32"):
+        model(INPUTS)
+    with pytest.raises(ModelError, match="has values from 1 to 4294967296"):
+        model(np.array([[1, 1, 1, 1, 1, 1, 1, 2**32]]))
+
+
+def test_external_weights_are_part_of_the_model(tmp_path: Path) -> None:
+    """Two files that differ only in their weights are two models, and the size is that of both files."""
+    path = write(tmp_path / "model.onnx", external=True)
+    weights = tmp_path / "weights.bin"
+    model = load(path)
+    assert model.artefact().size_bytes == path.stat().st_size + weights.stat().st_size
+    assert model.count_parameters().total == 24
+    before = model.fingerprint()
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert load(path).fingerprint() != before
+    weights.unlink()
+    refused(path, "keeps its weights in weights.bin, and there is no such file")
+
+
+def test_refused_files(tmp_path: Path) -> None:
+    """Each says what is wrong with the file."""
+    whole = write(tmp_path / "model.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[:-40])
+    refused(tmp_path / "cut.onnx", "cannot be read as ONNX")
+    (tmp_path / "text.onnx").write_text("this is no model")
+    refused(tmp_path / "text.onnx", "cannot be read as ONNX")
+    refused(write(tmp_path / "future.onnx", opset=99), "cannot be loaded by ONNX Runtime.*99")
+
+
+def test_the_provider_asked_for_is_the_one_that_runs(tmp_path: Path) -> None:
+    """A model that was asked to run on a GPU is never timed on the CPU."""
+    path = write(tmp_path / "model.onnx")
+    refused(path, "cannot run model.onnx on CUDAExecutionProvider; this build has", device="cuda")
+    refused(f"{path}?provider=TensorrtExecutionProvider", "cannot run model.onnx on TensorrtExecutionProvider")
+    refused(f"{path}?providor=x", r"takes the options provider=\.\.\., each once")
+    assert load(f"{path}?provider=CPUExecutionProvider").provider == "CPUExecutionProvider"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads processor times of threads")
+@pytest.mark.filterwarnings("default")
+def test_no_thread_spins_after_a_call(tmp_path: Path) -> None:
+    """Spinning threads would take processor time from the model that is timed next."""
+    path = tmp_path / "wide.onnx"
+    torch.onnx.export(
+        torch.nn.Linear(1024, 1024), (torch.ones(2, 1024),), str(path), input_names=["x"], verbose=False
+    )
+    script = f"""
+import time, numpy as np, onnxruntime
+from pathlib import Path
+from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel, session_options
+from pytest_modelbench.models.saved import Loading
+
+def burnt(session, inputs):
+    session.run(None, {{"x": inputs}})
+    before = time.process_time()
+    time.sleep(0.2)
+    return time.process_time() - before
+
+inputs = np.ones((2, 1024), dtype=np.float32)
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 2
+spinning = onnxruntime.InferenceSession({str(path)!r}, options)
+ours = OnnxModel(Path({str(path)!r}), Loading(name="student", threads=2)).session
+print(sum(burnt(ours, inputs) for _ in range(3)), sum(burnt(spinning, inputs) for _ in range(3)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ours, spinning = map(float, done.stdout.split())
+    assert ours < spinning / 3
+
+
+def test_probabilities_by_label_become_columns(tmp_path: Path) -> None:
+    """The converter of scikit-learn returns one map of labels for each sample unless told not to."""
+    graph = helper.make_graph(
+        [helper.make_node("ZipMap", ["x"], ["probabilities"], domain="ai.onnx.ml", classlabels_int64s=[4, 2])],
+        "maps",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [
+            helper.make_value_info(
+                "probabilities",
+                helper.make_sequence_type_proto(
+                    helper.make_map_type_proto(
+                        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+                    )
+                ),
+            )
+        ],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(tmp_path / "maps.onnx"))
+    outputs = load(tmp_path / "maps.onnx")(np.array([[0.75, 0.25]], dtype=np.float32))
+    assert np.array_equal(outputs["probabilities"], [[0.25, 0.75]])
