@@ -25,15 +25,16 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "data": "errors",
         "models": "errors grammar data",
         "settings": "errors options grammar models",
-        "probes": "errors grammar stats data models",
-        "kpis": "errors results grammar stats data models probes",
-        "gates": "errors hooks options grammar data models settings probes kpis",
+        "exports": "errors data models",
+        "probes": "errors grammar stats data models exports",
+        "kpis": "errors results grammar stats data models exports probes",
+        "gates": "errors hooks options grammar data models exports settings probes kpis",
         "store": "errors results stats data probes",
-        "bench": "errors results grammar stats data models settings probes kpis gates store",
+        "bench": "errors results grammar stats data models exports settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",
         "commands": "errors options settings probes gates store bench reports",
-        "plugin": "errors hooks options results grammar stats data models settings probes kpis gates store bench "
-        "reports commands",
+        "plugin": "errors hooks options results grammar stats data models exports settings probes kpis gates store "
+        "bench reports commands",
         "hooks": "",
         "extend": "results probes models kpis",
         "__main__": "commands",
@@ -51,8 +52,9 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     f"{room}.{name}"
     for room, names in {
         "data": "case_names treatment",
+        "exports": "options",
         "gates": "assignment gate keywords reading sla sharing suites toml_lines",
-        "kpis": "kpi catalogue accuracy.rows fairness.rows footprint.rows speed.rows stability.rows",
+        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows speed.rows stability.rows",
         "plugin": "collection fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()

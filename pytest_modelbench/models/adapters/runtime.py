@@ -103,10 +103,10 @@ class RuntimeModel(Model):
         if isinstance(inputs, Mapping):
             if set(inputs) == set(names):
                 return dict(inputs)
-            missing, unknown = _listed("lack", names, inputs), _listed("have", inputs, names)
+            problems = filter(None, (_listed("lack", names, inputs), _listed("have", inputs, names)))
             raise ModelError(
-                f"{self.name}: the inputs {' and '.join(filter(None, (missing, unknown)))}; the file "
-                f"{self.file.name} takes {', '.join(map(repr, names))}. Give the inputs these names, or export the file with the data's"
+                f"{self.name}: the inputs {' and '.join(problems)}; the file {self.file.name} takes "
+                f"{', '.join(map(repr, names))}. Give the inputs these names, or export the file with the data's"
             )
         values = inputs if isinstance(inputs, tuple) else (inputs,)
         if len(values) != len(names) or any(map(is_tree, values)):

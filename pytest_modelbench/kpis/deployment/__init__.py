@@ -1,0 +1,1 @@
+"""KPIs of the deployment pillar: whether the file that ships is the model that was judged."""
