@@ -61,7 +61,7 @@ def no_turns(own_machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def judge(pytester: pytest.Pytester, no_turns: None) -> Judge:  # noqa: ARG001 - before the first run
+def judge(pytester: pytest.Pytester, no_turns: None) -> Judge:
     """Run pytest --modelbench on a suite; `tests` is its file, `more` is added to the fakes in its conftest."""
 
     def run(tests: str, *arguments: str, more: str = "", fakes: str = FAKES, process: bool = False) -> Finished:
