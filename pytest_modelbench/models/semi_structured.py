@@ -59,13 +59,12 @@ def with_sparse_kernels(module: nn.Module) -> nn.Module:
         raise NotApplicable(f"{len(found)} matrices are 2:4 sparse, and the kernels take none: {found[0].why_not}")
     copied = copy.deepcopy(module)
     for matrix in taken:
-        layer = copied.get_submodule(matrix.path)
-
+        weight = copied.get_parameter(f"{matrix.path}.weight")
         try:
             sparse = torch.sparse.to_sparse_semi_structured(weight.detach())
         except RuntimeError as error:
             raise NotApplicable(f"torch cannot compress the weight of {matrix.path}: {cause_of(error)}") from error
-        layer.weight = nn.Parameter(sparse, requires_grad=False)
+        copied.get_submodule(matrix.path).weight = nn.Parameter(sparse, requires_grad=False)
     return copied
 
 
