@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from pytest_modelbench.errors import MeasurementError, ModelError, NotApplicable, cause_of
+from pytest_modelbench.errors import MeasurementError, ModelError, cause_of
 from pytest_modelbench.models.adapters.torch_module import CompiledModel, TorchModel
 from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.content import ContentHash
@@ -76,7 +75,7 @@ class KerasModel(TorchModel):
         return None if module is None else KerasModel(module, self.name, file=self.file)
 
     def structure(self) -> str:
-        """Hash the configuration without the names that Keras numbers; "" if a class cannot tell its configuration."""
+        """Hash the configuration without the names that Keras numbers; "" if a class has no get_config()."""
         try:
             text = configuration(self.module)
         except NotImplementedError:  # a class with arguments and without get_config()
@@ -149,7 +148,7 @@ class KerasModel(TorchModel):
         return Weights(module, self.name)
 
     def _variables(self) -> list[Any]:
-        return list(self.module.weights)  # type: ignore[arg-type] # of Keras, unknown to torch's Module
+        return list(self.module.weights)
 
     def _add_weights(self, content: ContentHash) -> None:
         for weight in self._variables():
@@ -211,9 +210,11 @@ def load_keras(path: str, loading: Loading) -> Model:
         module = keras.saving.load_model(path, compile=False, safe_mode=not loading.allow_pickle)
     except Exception as error:  # Keras raises errors of its readers: of zip, JSON and HDF5
         if "safe_mode=False" in str(error):
-            refuse_pickle(path, "a model with a Lambda layer, which is code", loading, "Write a layer's class instead")
+            refuse_pickle(
+                path, "a model with a Lambda layer, which is code", loading, "Write a layer's class instead"
+            )
         hint = (
-            ". Import the module that defines the class, with @keras.saving.register_keras_serializable(), in conftest.py"
+            ". Register the class with @keras.saving.register_keras_serializable(), and import its module in conftest.py"
             if "register_keras_serializable" in str(error)
             else ""
         )

@@ -71,7 +71,7 @@ class TvmModel(RuntimeModel):
             library = tvm.runtime.load_module(str(path))
             if not library.implements_function("vm_load_executable", query_imports=True):
                 raise ModelError(
-                    f"{self.name}: {path} holds no relax program, which tvm.compile(module, target) makes of an IRModule"
+                    f"{self.name}: {path} holds no relax program. Compile an IRModule by tvm.compile(...)"
                 )
             self.machine = relax.VirtualMachine(library, self.device)
             self.main = self.machine[MAIN]
@@ -105,7 +105,7 @@ class TvmModel(RuntimeModel):
 
     def prepared(self, feeds: Arrays) -> Callable[[], Any]:
         """Return a run of `main` on tensors of TVM; its outputs are copied to new arrays."""
-        tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, self.threads)  # of the process, for all libraries
+        tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, self.threads)  # one pool for all libraries
         main, tensors = self.main, [tvm.runtime.tensor(array, self.device) for array in feeds.values()]
         return lambda: _arrays(main(*tensors))
 
@@ -146,7 +146,7 @@ def _check(path: Path, loading: Loading) -> None:
             raise ModelError(f"{loading.name}: {path} is damaged: parts that its ELF header names lie outside of it")
         if content.find(_MARK) < 0:
             raise ModelError(
-                f"{loading.name}: {path} is a program or shared library, and not one that TVM's export_library wrote. "
+                f"{loading.name}: {path} is a program or shared library that TVM's export_library did not write. "
                 "Wrap it in a function that takes a batch and returns outputs"
             )
 
@@ -161,13 +161,14 @@ def _is_whole(content: mmap.mmap) -> bool:
         return False
     fields = header.unpack_from(content)
     first, sections, size, number = fields[5], fields[6], fields[9], fields[10]
-    if first + size * number > len(content) or sections + fields[11] * fields[12] > len(content) or size < _SEGMENT:
+    end: int = max(first + size * number, sections + fields[11] * fields[12])
+    if end > len(content) or size < _SEGMENT or not number:
         return False
     for i in range(number):
         offset, in_file = (struct.unpack_from("<Q", content, first + i * size + place)[0] for place in (8, 32))
         if offset + in_file > len(content):
             return False
-    return number > 0
+    return True
 
 
 def _arrays(value: Any) -> Any:
