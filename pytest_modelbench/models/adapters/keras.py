@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class KerasModel(TorchModel):
         self._built()
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model.keras"
-            with _without_optimizer(self.module):
+            with _without_optimizer(self.module), _quiet():
                 try:
                     self.module.save(path)  # type: ignore[operator] # of Keras, unknown to torch's Module
                 except Exception as error:  # get_config() is the user's code
@@ -148,7 +149,7 @@ class KerasModel(TorchModel):
         return Weights(module, self.name)
 
     def _variables(self) -> list[Any]:
-        return list(self.module.weights)
+        return list(self.module.weights)  # type: ignore[arg-type] # of Keras, unknown to torch
 
     def _add_weights(self, content: ContentHash) -> None:
         for weight in self._variables():
@@ -167,7 +168,7 @@ class KerasModel(TorchModel):
 class CompiledKeras(CompiledModel):
     """What torch.compile makes of a Keras model."""
 
-    applied = KerasModel.applied  # type: ignore[assignment] # it reads the module only
+    applied = KerasModel.applied
 
 
 def imported(name: str) -> Any:
@@ -207,14 +208,15 @@ def load_keras(path: str, loading: Loading) -> Model:
     """
     keras = imported(loading.name)
     try:
-        module = keras.saving.load_model(path, compile=False, safe_mode=not loading.allow_pickle)
+        with _quiet():
+            module = keras.saving.load_model(path, compile=False, safe_mode=not loading.allow_pickle)
     except Exception as error:  # Keras raises errors of its readers: of zip, JSON and HDF5
         if "safe_mode=False" in str(error):
             refuse_pickle(
                 path, "a model with a Lambda layer, which is code", loading, "Write a layer's class instead"
             )
         hint = (
-            ". Register the class with @keras.saving.register_keras_serializable(), and import its module in conftest.py"
+            ". Register the class by @keras.saving.register_keras_serializable(), and import its module"
             if "register_keras_serializable" in str(error)
             else ""
         )
@@ -277,6 +279,14 @@ def _without_optimizer(module: Any) -> Iterator[None]:
         yield
     finally:
         module.optimizer, module.compiled = optimizer, True
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore the warnings of Keras' own readers and writers, which a suite may have turned into errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _other_backend(name: str, found: str) -> ModelError:

@@ -203,8 +203,8 @@ class EngineModel(RuntimeModel):
         least, most = self._sizes(name)
         if len(shape) != len(least):
             raise ModelError(
-                f"{self.name}: the input {name!r} has the shape {_times(shape)}, and the engine {self.file.name} takes "
-                f"{len(least)} dimensions, {_times(least)} to {_times(most)}"
+                f"{self.name}: the input {name!r} has the shape {_times(shape)}, and the engine {self.file.name} "
+                f"takes {len(least)} dimensions, {_times(least)} to {_times(most)}"
             )
         if all(a <= size <= b for a, size, b in zip(least, shape, most, strict=True)):
             return
