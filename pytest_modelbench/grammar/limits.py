@@ -193,7 +193,14 @@ class BoundLimit:
 
 
 def bind_limit(
-    limit: Limit, *, kpi: str, unit: str, better: str, bounds: tuple[float, float], source: str = "marker"
+    limit: Limit,
+    *,
+    kpi: str,
+    unit: str,
+    better: str,
+    bounds: tuple[float, float],
+    source: str = "marker",
+    percent: bool = False,
 ) -> BoundLimit:
     """Check a limit against the KPI it is for, and convert its threshold.
 
@@ -204,6 +211,7 @@ def bind_limit(
         better: `higher` or `lower`.
         bounds: the least and the greatest value that the KPI can take.
         source: where the limit was written: marker, command line, ...
+        percent: whether a KPI without a unit also takes percent, of which 100 are 1.
 
     Raises:
         UsageMistake: the subject does not fit the KPI, the unit is of another dimension, `pp` or `%` is
@@ -220,6 +228,8 @@ def bind_limit(
         raise UsageMistake(f"{written!r}: 'speedup' compares times, and {kpi} is not a time. Write 'ratio'.")
     if unit == "tier":
         measure, threshold = "value", _tier(limit, kpi)
+    elif percent and not subject and quantity.unit == "%":
+        measure, threshold = "value", quantity.value / 100
     elif subject in {"", "difference"}:
         measure, threshold = subject or "value", _in_kpi_unit(limit, kpi, unit)
     elif subject == "drop":

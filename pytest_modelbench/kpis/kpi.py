@@ -61,6 +61,7 @@ class Kpi:
         from_rounds: whether the rounds that pytest-benchmark times can give it.
         depends_on_machine: whether its value depends on the machine, where that differs from its kind's.
         needs_grid: whether it needs the carbon intensity of a grid.
+        percent: whether its limits may be in percent though it has no unit; 100% are 1.
         metric: what the user brought for a custom KPI.
     """
 
@@ -84,6 +85,7 @@ class Kpi:
     from_rounds: bool = False
     depends_on_machine: bool | None = None
     needs_grid: bool = False
+    percent: bool = False
     metric: Any = None
 
     @property
