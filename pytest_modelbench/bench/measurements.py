@@ -11,6 +11,7 @@ from pytest_modelbench.bench.before import Before
 from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
 from pytest_modelbench.bench.kinds import taken_by_kind
+from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.probes import kinds
@@ -71,6 +72,7 @@ class GateMeasurements:
             kinds.OUTPUTS: self.outputs,
             kinds.PREDICTIONS: self.predictions,
             kinds.STABILITY: self.variants,
+            kinds.PARITY: lambda role: parity_measured(self.asking, role),
             kinds.PARAMETERS: self.parameters,
             kinds.ARTEFACT: self.artefact,
             kinds.LAUNCH: self.launch,

@@ -12,6 +12,7 @@ from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.grammar.units import parse_quantity
 from pytest_modelbench.kpis.catalogue import find_kpi, name_of
 from pytest_modelbench.kpis.kpi import Kpi, Question
+from pytest_modelbench.models.named import NamedSpec
 
 DEFAULT_CONFIDENCE = 0.95
 
@@ -88,11 +89,7 @@ class Gate:
     @property
     def told_options(self) -> dict[str, Any]:
         """The measurement options for reports: functions by their names; what only allows something is left out."""
-        return {
-            name: name_of(value) if callable(value) else value
-            for name, value in self.options.items()
-            if name != "allow_weak_teacher"
-        }
+        return {name: _told(value) for name, value in self.options.items() if name != "allow_weak_teacher"}
 
     @property
     def _rests_on_teacher(self) -> bool:
@@ -110,6 +107,12 @@ class Gate:
             lenient=self.ready_made,
             seed=seed,
         )
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, NamedSpec):
+        return value.spec
+    return name_of(value) if callable(value) else value
 
 
 def conditions_of(gate: Gate) -> tuple[Gate, ...]:

@@ -96,6 +96,16 @@ def _are_dimensions(value: Any) -> bool:
     )
 
 
+def _tolerance(told: str) -> Keyword:
+    return Keyword(
+        told=told,
+        schema={"type": "number", "minimum": 0},
+        takes=lambda v: _is_number(v) and 0 <= v < math.inf,
+        expected="a number of at least 0",
+        unset="0 if the other tolerance is stated, else neither",
+    )
+
+
 OWN: Mapping[str, Keyword] = {
     "better": Keyword(
         told="which direction is better, for a custom KPI",
@@ -152,6 +162,33 @@ MEASURING: Mapping[str, Keyword] = {
     "min_n": _number("samples that a class, slice or group has at least", COUNT),
     "depth": _number("the depth of the tree that searches for a weak slice", COUNT),
     "samples": _number("how many of the data's first samples are used", COUNT),
+    "source": Keyword(
+        told="the model that the student was made from: module:factory, file.py:factory or a saved model",
+        schema={"type": "string"},
+        takes=lambda v: _is_text(v) and bool(v.strip()),
+        expected="a string: module:factory, file.py:factory or the path of a saved model",
+        unset="the model that the session exported the student from",
+    ),
+    "batch_sizes": Keyword(
+        told="the numbers of samples in one call, each of which is compared",
+        schema={"type": "array", "items": schema_of(COUNT), "minItems": 1},
+        takes=lambda v: isinstance(v, list | tuple) and bool(v) and all(map(COUNT.fits, v)),
+        expected="a list of integers of at least 1, such as [1, 7]",
+        unset="1, and the batch size of the data; `export`: 1, 2, 7 and that of the data",
+    ),
+    "outputs": Keyword(
+        told="the names of the outputs that are compared",
+        schema={"type": ["string", "array"], "items": {"type": "string"}},
+        takes=_are_names,
+        expected="the name of an output, or a list of several",
+        unset="all",
+    ),
+    "atol": _tolerance(
+        "the absolute tolerance of numpy.allclose; makes the value the share of elements outside of it"
+    ),
+    "rtol": _tolerance(
+        "the relative tolerance of numpy.allclose; makes the value the share of elements outside of it"
+    ),
     "feature": Keyword(
         told="the sensitive feature, or several for their intersections",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
@@ -224,12 +261,6 @@ MEASURING: Mapping[str, Keyword] = {
         unset="those that `includes` names",
     ),
     "opset": _number("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
-    "batch_sizes": Keyword(
-        told="batch sizes that an exported file must take",
-        schema={"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
-        takes=lambda v: isinstance(v, list | tuple) and bool(v) and all(map(COUNT.fits, v)),
-        expected="a list of integers of at least 1, such as [1, 2, 7]",
-    ),
     "dynamic": Keyword(
         told="dimensions of each input that may vary in an exported file, by the input's name or position",
         schema={"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}},
@@ -257,8 +288,9 @@ PAGES: Mapping[str, str] = {
     "allow_estimated": "cost.md#energy-and-carbon",
     "allow_weak_teacher": "verdicts.md#the-teacher-must-be-worth-comparing-with",
     **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
+    **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
-    **dict.fromkeys(("formats", "opset", "batch_sizes", "dynamic", "parity"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("formats", "opset", "dynamic", "parity"), "deployment.md#export-readiness"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

@@ -57,8 +57,7 @@ class Limit:
     """What must hold: `<= 120 ms`, `reduction >= 85%`.
 
     `subject` is empty for a limit on the student's own value. `text` is what the user wrote and takes no part
-    in equality; `str()` gives the canonical spelling, which parses back to an equal limit. `names` are those of
-    `includes`, whose quantity is their number.
+    in equality; `str()` gives the canonical spelling, which parses back to an equal limit. `names`: of `includes`.
     """
 
     subject: str
@@ -202,7 +201,7 @@ class BoundLimit:
         return self.threshold - value if self.is_upper else value - self.threshold
 
 
-def bind_limit(  # noqa: PLR0913 - what a limit must know of its KPI
+def bind_limit(
     limit: Limit,
     *,
     kpi: str,
@@ -210,6 +209,7 @@ def bind_limit(  # noqa: PLR0913 - what a limit must know of its KPI
     better: str,
     bounds: tuple[float, float],
     source: str = "marker",
+    percent: bool = False,
     member: Callable[[str], object] | None = None,
 ) -> BoundLimit:
     """Check a limit against the KPI it is for, and convert its threshold.
@@ -221,6 +221,7 @@ def bind_limit(  # noqa: PLR0913 - what a limit must know of its KPI
         better: `higher` or `lower`.
         bounds: the least and the greatest value that the KPI can take.
         source: where the limit was written: marker, command line, ...
+        percent: whether a KPI without a unit also takes percent, of which 100 are 1.
         member: reads a name, for a KPI that counts a set; see `grammar.includes`.
 
     Raises:
@@ -243,6 +244,8 @@ def bind_limit(  # noqa: PLR0913 - what a limit must know of its KPI
         raise UsageMistake(f"{written!r}: 'speedup' compares times, and {kpi} is not a time. Write 'ratio'.")
     if unit == "tier":
         measure, threshold = "value", _tier(limit, kpi)
+    elif percent and not subject and quantity.unit == "%":
+        measure, threshold = "value", quantity.value / 100
     elif subject in {"", "difference"}:
         measure, threshold = subject or "value", _in_kpi_unit(limit, kpi, unit)
     elif subject == "drop":
@@ -353,9 +356,7 @@ def _range_of(measure: str, bounds: tuple[float, float]) -> tuple[float, float]:
     low, high = bounds
     if measure == "value":
         return bounds
-    if measure == "difference":
-        return low - high, high - low
-    if measure == "drop_points":
+    if measure in {"difference", "drop_points"}:
         return low - high, high - low
     if low < 0:  # signed KPIs (r2): relative values are unbounded
         return -math.inf, math.inf
@@ -370,8 +371,7 @@ def _range_of(measure: str, bounds: tuple[float, float]) -> tuple[float, float]:
 def _refuse_vacuous(bound: BoundLimit, bounds: tuple[float, float], kpi: str) -> None:
     low, high = _range_of(bound.measure, bounds)
     op, threshold, written = bound.limit.op, bound.threshold, bound.limit.text or str(bound.limit)
-    what = bound.limit.subject or kpi
-    spans = f"{what} is between {_plain(low, bound)} and {_plain(high, bound)}"
+    spans = f"{bound.limit.subject or kpi} is between {_plain(low, bound)} and {_plain(high, bound)}"
     never = {
         "<=": threshold < low,
         "<": threshold <= low,

@@ -61,6 +61,7 @@ class Kpi:
         from_rounds: whether the rounds that pytest-benchmark times can give it.
         depends_on_machine: whether its value depends on the machine, where that differs from its kind's.
         needs_grid: whether it needs the carbon intensity of a grid.
+        percent: whether its limits may be in percent though it has no unit; 100% are 1.
         metric: what the user brought for a custom KPI.
         members: the function that reads a member's name, as `module:function`, for a KPI that counts a set; it raises
             `UsageMistake` for a name that it does not know. Such a KPI takes `includes NAME, NAME`.
@@ -87,6 +88,7 @@ class Kpi:
     from_rounds: bool = False
     depends_on_machine: bool | None = None
     needs_grid: bool = False
+    percent: bool = False
     metric: Any = None
     members: str = ""
     lists: str = ""

@@ -28,6 +28,29 @@ class NamedSpec:
     reading: tuple[tuple[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A student that was made from another model of the session.
+
+    Attributes:
+        source: the model that it was made from, as the user gives it.
+        path: the file that was made of it.
+    """
+
+    source: Any
+    path: str = ""
+
+
+def spec_key(given: NamedSpec, folder: str = "") -> tuple[Any, ...]:
+    """Return what makes two SPECs the same: what is built of them is built once.
+
+    Args:
+        given: as written.
+        folder: where relative paths start if the SPEC brings no folder.
+    """
+    return "spec", given.spec, given.folder or folder, given.reading
+
+
 def parse_spec(text: str) -> NamedSpec:
     """Read `[NAME=]SPEC`; whether the SPEC names something that exists is `models.locate`'s to say.
 
