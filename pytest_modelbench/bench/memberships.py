@@ -1,4 +1,4 @@
-"""Limits on sets: how many of the names of `includes` are in the set that a KPI counts, and why the others are not."""
+"""Limits on sets: how many names of `includes` are in the set that a KPI counts, and why the others are not."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ def included(limit: Limit, evidence: Evidence) -> Estimate:
     return Estimate.exact(float(sum(evidence.members[name].included for name in limit.names)))
 
 
-def with_names(result: LimitResult, limit: Limit, evidence: Evidence) -> LimitResult:
-    """Return a limit's result with a reason that names what is not in the set, each with why."""
-    lacking = [evidence.members[name].reason for name in limit.names if not evidence.members[name].included]
+def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> LimitResult:
+    """Return a limit's result with a reason that says of each name that is not in the set why it is not.
+
+    Args:
+        result: of the limit, with the reason that any limit has.
+        limit: on a KPI that counts a set; one without names is about all members that were looked for.
+        evidence: that was judged.
+    """
+    names = limit.names or tuple(evidence.members)
+    lacking = [evidence.members[name].reason for name in names if not evidence.members[name].included]
     if result.verdict is Verdict.PASS:
-        return replace(result, reason=f"{limit} holds")
-    count = f"{len(limit.names) - len(lacking)} of {len(limit.names)}"
-    return replace(result, reason=f"{limit} does not hold: {count}; {'; '.join(lacking)}")
+        return replace(result, reason=f"{limit} holds") if limit.names else result
+    told = f"{limit} does not hold: {len(names) - len(lacking)} of {len(names)}"
+    return replace(result, reason="; ".join([told if limit.names else result.reason, *lacking]))

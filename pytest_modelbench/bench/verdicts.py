@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_modelbench.bench.memberships import included, with_names
+from pytest_modelbench.bench.memberships import included, with_reasons
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
@@ -114,7 +114,8 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
         resolution=half,
         needed_seconds=_needed_seconds(evidence, growth) if open_ended else None,
     )
-    return with_names(result, bound.limit, evidence) if bound.limit.names else _with_reason(result, bound, evidence)
+    result = _with_reason(result, bound, evidence)
+    return with_reasons(result, bound.limit, evidence) if evidence.members else result
 
 
 def _needed_seconds(evidence: Evidence, growth: float) -> float | None:
