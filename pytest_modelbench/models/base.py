@@ -200,6 +200,10 @@ class Model(ABC):
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""
         return f"{self.kind}:object-{self.serial}"
 
+    def structure(self) -> str:
+        """Return a text of the model's parts without their weights, the same in every process; "" if unknown."""
+        return ""
+
     def weights_hash(self) -> str | None:
         """Return a hash of what training or compressing changes, or None where that cannot be read."""
         return None

@@ -83,18 +83,20 @@ class TorchModel(Model):
 
         Arrays become tensors, and all floats have the module's own dtype then: that of its first parameter.
         """
-        prepared = map_tree(self.to_device, inputs)
-        if isinstance(prepared, dict):
-            call = functools.partial(self.module, **prepared)
-        elif isinstance(prepared, tuple):
-            call = functools.partial(self.module, *prepared)
-        else:
-            call = functools.partial(self.module, prepared)
+        call = self.applied(map_tree(self.to_device, inputs))
         if self.device.type == "cuda":
             return _then(call, functools.partial(torch.cuda.synchronize, self.device))
         if self.device.type == "mps":
             return _then(call, torch.mps.synchronize)
         return call
+
+    def applied(self, prepared: Any) -> Callable[[], Any]:
+        """Return the call of the module on a prepared batch."""
+        if isinstance(prepared, dict):
+            return functools.partial(self.module, **prepared)
+        if isinstance(prepared, tuple):
+            return functools.partial(self.module, *prepared)
+        return functools.partial(self.module, prepared)
 
     def to_device(self, leaf: Any) -> Any:
         """Return an array or tensor as a tensor on the module's device, floats in the type of its parameters.
