@@ -28,19 +28,6 @@ class NamedSpec:
     reading: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Derived:
-    """A student that was made from another model of the session.
-
-    Attributes:
-        source: the model that it was made from, as the user gives it.
-        path: the file that was made of it.
-    """
-
-    source: Any
-    path: str = ""
-
-
 def spec_key(given: NamedSpec, folder: str = "") -> tuple[Any, ...]:
     """Return what makes two SPECs the same: what is built of them is built once.
 
