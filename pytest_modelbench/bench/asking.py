@@ -7,12 +7,15 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pytest_modelbench.bench.loaded import Loaded, Notes
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.grammar.conditional import ConditionalLimit
@@ -31,8 +34,8 @@ Limits = list[BoundLimit | ConditionalLimit]
 Asked = TypeVar("Asked", bound=Request)
 
 
-class Sources(Protocol):
-    """Where one item's models, data and recorded values come from."""
+class Built(Protocol):
+    """Where one item's models and data come from."""
 
     def candidate(self, role: str) -> Any:
         """Return the object that the user's fixture or factory provides for a role."""
@@ -42,6 +45,10 @@ class Sources(Protocol):
 
     def data(self) -> Any:
         """Return the object that the user's fixture or factory provides as evaluation data."""
+
+
+class Sources(Built, Protocol):
+    """Where one item's models, data and recorded values come from."""
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the test's body recorded for a KPI, by role."""
@@ -57,7 +64,7 @@ class ItemPlan:
     `home` identifies where an item's models and data come from: items share measurements only if it is equal.
     `settings` are the session's, or those of the item's modelbench.toml. `origin` names the test where it brings
     models or data by parametrize(): another test's may have the same label. `test` is the node id without the
-    parameter that names the student.
+    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself.
     """
 
     nodeid: str
@@ -67,6 +74,7 @@ class ItemPlan:
     home: tuple[str, ...] = ()
     origin: str = ""
     test: str = ""
+    target: str = ""
 
     @functools.cached_property
     def suite(self) -> str:
@@ -79,6 +87,19 @@ class FreshProcess(Protocol):
 
     def __call__(self, nodeid: str, request: Any) -> Any:
         """Return the process's answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where exported files lie.
+
+    Attributes:
+        folder: returns the folder of the session, which its workers share and which goes with it.
+        kept: the folder that the user wants to keep them in, if any.
+    """
+
+    folder: Callable[[], Path]
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +117,8 @@ class Bench:
         settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
+        student: returns the adapted student of an item, exported before if it is judged as it is deployed.
+        files: where exported files lie.
     """
 
     shelf: Shelf
@@ -108,6 +131,8 @@ class Bench:
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
+    student: Callable[[ItemPlan, Built], Model]
+    files: Files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +181,29 @@ class Asking:
         return acted in {"student", "workload"} or self.contract_for(role) is not None or self.sources.has(acted)
 
     def model(self, role: str) -> Model:
-        """Return the adapted model of a role."""
+        """Return the adapted model of a role; "source" is what a student that is deployed is exported from.
+
+        Raises:
+            MeasurementError: the source is asked of a student that is not deployed.
+        """
         role = self.roles.get(role, role)
         if role == "workload":
             student = self.model("student")
             return self.bench.shelf.once(("workload", student.serial), lambda: workload_for(student))
-        name = self.plan.student if role == "student" else role
-        return self.bench.loaded.model(self.sources.candidate(role), name, self.settings)
+        if role == "student":
+            return self.bench.student(self.plan, self.sources)
+        if role == "source":
+            return self._source()
+        return self.bench.loaded.model(self.sources.candidate(role), role, self.settings)
+
+    def _source(self) -> Model:
+        found, student = self.sources.candidate("student"), self.plan.student
+        if not isinstance(found, Deployed):
+            raise MeasurementError(
+                f"{student} is not deployed from another model, so it has no source. Write deploy = [...] for the "
+                "student, or return Deployed(source, 'onnx') in student_model"
+            )
+        return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
 
     def hash_of(self, model: Model) -> str:
         """Return the hash of a model's content."""
