@@ -231,7 +231,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mistakes += collection.without_suite(config, state.settings, items)
         mistakes += collection.read_items(items, state.settings, state.session.baseline)
         mistakes += parametrisation.students_of_one_name(items)
-        mistakes += deploying.marker_mistakes(items)
+        mistakes += deploying.mistakes_in(items, state.settings)
         mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)
 

@@ -71,8 +71,15 @@ def with_deployed(specs: Sequence[NamedSpec], targets: Sequence[str]) -> list[Na
     return found
 
 
-def marker_mistakes(items: Sequence[pytest.Item]) -> Iterator[str]:
-    """Yield what is wrong with markers `modelbench_deploy`, each mistake once."""
+def mistakes_in(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with markers `modelbench_deploy`, each mistake once, and with the option.
+
+    Args:
+        items: all that were collected.
+        settings: of the session.
+    """
+    if settings.deploy and items and not settings.record_contract and not any(map(target_of, items)):
+        yield "--modelbench-deploy: no collected test has a student. Add a kpi marker to one, or let it take student"
     found: dict[str, None] = {}
     for item in items:
         marks = list(item.iter_markers(MARKER))
