@@ -5,22 +5,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pytest_modelbench.bench.loaded import Loaded, Notes
+from pytest_modelbench.bench.loaded import Loaded, Notes, loading_for
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.exports.deployed import Deployed, name_of_source
+from pytest_modelbench.exports.deployed import Deployed, key_of_source
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.locate import build, locate
+from pytest_modelbench.models.named import NamedSpec, spec_key
+from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.workload import workload_for
 from pytest_modelbench.probes.cost.energy_source import EnergySource
 from pytest_modelbench.probes.requests import Request
@@ -114,6 +118,7 @@ class Bench:
         contract: the teacher's, in its place.
         child: what the parent process asks for, in a fresh process.
         sharing: returns all selected gates that the same measurement serves.
+        timed: returns how the student of an item is timed for its selected gates.
         settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
@@ -128,6 +133,7 @@ class Bench:
     contract: Contract | None
     child: Request | None
     sharing: Callable[[ItemPlan, Assignment], Sharing]
+    timed: Callable[[ItemPlan], Sequence[TimingSetup]]
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
@@ -181,29 +187,42 @@ class Asking:
         return acted in {"student", "workload"} or self.contract_for(role) is not None or self.sources.has(acted)
 
     def model(self, role: str) -> Model:
-        """Return the adapted model of a role; "source" is what a student that is deployed is exported from.
+        """Return the adapted model of a role.
 
         Raises:
-            MeasurementError: the source is asked of a student that is not deployed.
+            MeasurementError: it is the source of the student, and nobody says which model that is.
         """
         role = self.roles.get(role, role)
+        if role == "source":
+            return self._source()
         if role == "workload":
             student = self.model("student")
             return self.bench.shelf.once(("workload", student.serial), lambda: workload_for(student))
         if role == "student":
             return self.bench.student(self.plan, self.sources)
-        if role == "source":
-            return self._source()
         return self.bench.loaded.model(self.sources.candidate(role), role, self.settings)
 
     def _source(self) -> Model:
-        found, student = self.sources.candidate("student"), self.plan.student
-        if not isinstance(found, Deployed):
-            raise MeasurementError(
-                f"{student} is not deployed from another model, so it has no source. Write deploy = [...] for the "
-                "student, or return Deployed(source, 'onnx') in student_model"
-            )
-        return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
+        """Return the model that the student was made from: what `source=` names, or what it was exported from.
+
+        It is kept apart from the models that the report describes.
+        """
+        given, student = self.gate.options.get("source"), self.plan.student
+        if isinstance(given, NamedSpec):
+            key = spec_key(given)
+            found = self.bench.shelf.once(key, lambda: build(locate(given, Path.cwd())))
+        else:
+            candidate = self.sources.candidate("student")
+            if not isinstance(candidate, Deployed):
+                raise MeasurementError(
+                    f"nobody says which model {student} was made from. Write source='module:factory' or "
+                    "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
+                )
+            key, found = ("deployed", key_of_source(candidate.source)), candidate.source
+        loading = loading_for(f"source of {student}", self.settings)
+        self.bench.loaded.limit_threads(self.settings)
+        model = self.bench.shelf.once(("source", *key, self.settings.device), lambda: adapt(found, loading))
+        return model.named(loading.name)
 
     def hash_of(self, model: Model) -> str:
         """Return the hash of a model's content."""

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,14 @@ from pytest_modelbench.bench.shelf import Job, Tell, Wire
 from pytest_modelbench.data.arrays import rows
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import ModelError, ProcessLost
-from pytest_modelbench.exports.deployed import Deployed, name_of_source
+from pytest_modelbench.exports.deployed import Deployed, key_of_source, name_of_source
 from pytest_modelbench.exports.options import ExportOptions, Target, parse_target
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.exports.steps import Exported, Status, Step
-from pytest_modelbench.models.base import identity
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import SavedModel
 from pytest_modelbench.probes.wire import Arrays
 from pytest_modelbench.store.file_names import file_name
-
-ASKED = ("opset", "batch_sizes", "dynamic", "parity", "samples")
-"""The options of a gate that `ExportOptions` takes."""
 
 
 class Deployments:
@@ -70,7 +66,7 @@ class Deployments:
             MeasurementError: see `exported`.
         """
         plan = self._plan
-        what = (plan.student, _key(deployed.source), deployed.target)
+        what = (plan.student, key_of_source(deployed.source), deployed.target)
         key = ("deployed", *what, plan.home, plan.origin, plan.settings)
         return self._bench.shelf.once(key, functools.partial(self._file_of, deployed))
 
@@ -89,7 +85,7 @@ class Deployments:
         bench, plan, settings = self._bench, self._plan, self._plan.settings
         loading = loading_for(name, settings)
         model = bench.shelf.once(
-            ("hash of a source", _key(candidate), loading), lambda: adapt(candidate, loading).fingerprint()
+            ("hash of a source", key_of_source(candidate), loading), lambda: adapt(candidate, loading).fingerprint()
         )
         data = bench.loaded.eval_data(self._sources.data())
         told = json.dumps(options.to_json(), sort_keys=True)
@@ -144,14 +140,6 @@ class Deployments:
         shutil.copytree(folder, place)
 
 
-def export_options(options: Mapping[str, Any], seed: int) -> ExportOptions:
-    """Return what a gate asks of an export, by its measurement options."""
-    given = {name: options[name] for name in ASKED if options.get(name) is not None}
-    if "batch_sizes" in given:
-        given["batch_sizes"] = tuple(given["batch_sizes"])
-    return ExportOptions(**given, seed=seed)
-
-
 def export_batches(data: EvalData, samples: int) -> list[Any]:
     """Return the inputs of the first batches of the data, in its batch size, with at least so many samples."""
     found: list[Any] = []
@@ -192,8 +180,3 @@ def pack_exported(found: Exported) -> Arrays:
 def unpack_exported(arrays: Arrays) -> Exported:
     """Return what `pack_exported` packed."""
     return Exported.from_json(json.loads(str(arrays["text"])))
-
-
-def _key(source: Any) -> str:
-    """Return a text for an object of the user's: a path by its value, anything else by its identity."""
-    return repr(source) if isinstance(source, str | Path | SavedModel) else identity(source)

@@ -10,9 +10,11 @@ from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.before import Before
 from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
-from pytest_modelbench.bench.deployments import Deployments, export_options
+from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.kinds import taken_by_kind
+from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
+from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import Exported
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.probes import kinds
@@ -73,6 +75,7 @@ class GateMeasurements:
             kinds.OUTPUTS: self.outputs,
             kinds.PREDICTIONS: self.predictions,
             kinds.STABILITY: self.variants,
+            kinds.PARITY: lambda role: parity_measured(self.asking, role),
             kinds.PARAMETERS: self.parameters,
             kinds.ARTEFACT: self.artefact,
             kinds.LAUNCH: self.launch,
@@ -97,7 +100,7 @@ class GateMeasurements:
         asking, options = self.asking, self.asking.gate.options
         exports = Deployments(asking.bench, asking.plan, asking.sources)
         role = asking.roles.get(role, role)
-        return exports.exported(role, options["formats"], export_options(options, asking.settings.seed))
+        return exports.exported(role, options["formats"], ExportOptions.of_gate(options, seed=asking.settings.seed))
 
     def energy(self) -> EnergyMeasurement:
         """Return windows of energy, which all energy gates of a student share."""

@@ -34,6 +34,7 @@ from pytest_modelbench.errors import (
 from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.models.base import Model
@@ -100,6 +101,7 @@ class BenchSession:
             contract=contract,
             child=child,
             sharing=self.sharing,
+            timed=self.timed_setups,
             settled=self.settled,
             fresh=self.in_fresh_process,
             energy_source=self.energy_source,
@@ -213,6 +215,10 @@ class BenchSession:
     def sharing(self, plan: ItemPlan, gate: Assignment) -> Sharing:
         """Return all selected gates that the same measurement over time serves."""
         return self._sharing.find(plan, gate)
+
+    def timed_setups(self, plan: ItemPlan) -> tuple[TimingSetup, ...]:
+        """Return how the student of an item is timed for its selected gates."""
+        return self._sharing.setups(plan)
 
     def in_fresh_process(self, nodeid: str, request: Asked) -> Any:
         """Run an item in a fresh process that measures what is asked, and return its answer.

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.grammar.units import parse_quantity
 from pytest_modelbench.kpis.catalogue import find_kpi, name_of
 from pytest_modelbench.kpis.kpi import Kpi, Question
+from pytest_modelbench.models.named import NamedSpec
 
 DEFAULT_CONFIDENCE = 0.95
 
@@ -87,11 +89,7 @@ class Gate:
     @property
     def told_options(self) -> dict[str, Any]:
         """The measurement options for reports: functions by their names; what only allows something is left out."""
-        return {
-            name: name_of(value) if callable(value) else value
-            for name, value in self.options.items()
-            if name != "allow_weak_teacher"
-        }
+        return {name: _told(value) for name, value in self.options.items() if name != "allow_weak_teacher"}
 
     @property
     def _rests_on_teacher(self) -> bool:
@@ -111,6 +109,12 @@ class Gate:
         )
 
 
+def _told(value: Any) -> Any:
+    if isinstance(value, NamedSpec):
+        return value.spec
+    return name_of(value) if callable(value) else value
+
+
 def conditions_of(gate: Gate) -> tuple[Gate, ...]:
     """Return the conditions of a gate's limits, each as a gate of its own KPI with that KPI's default options."""
     return tuple(_condition(conditional) for conditional in gate.conditional_limits)
@@ -119,7 +123,39 @@ def conditions_of(gate: Gate) -> tuple[Gate, ...]:
 def _condition(conditional: ConditionalLimit) -> Gate:
     kpi, _ = find_kpi(conditional.kpi, {})
     options = {name: value for name, value in kpi.options.items() if name != "confidence"}
-    return Gate(kpi=kpi, limits=(conditional.when,), options=options)
+    return Gate(kpi=kpi, limits=(conditional.when,), options=with_members(kpi, [conditional.when], options))
+
+
+def with_members(kpi: Kpi, limits: Sequence[BoundLimit], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a gate's options with the names of its limits `includes` among the members that are looked for.
+
+    Args:
+        kpi: of the gate; the options of one that does not count a set are returned as they are.
+        limits: of the gate, with the branches of those that depend on a condition.
+        options: its measurement options.
+
+    Raises:
+        UsageMistake: a name is unknown, there is none, or fewer than a limit asks for.
+    """
+    if kpi.member is None:
+        return dict(options)
+    stated = options.get(kpi.lists) or ()
+    stated = (stated,) if isinstance(stated, str) else stated
+    names = dict.fromkeys([*(str(kpi.member(name)) for name in stated), *named_members(limits)])
+    if not names:
+        raise UsageMistake(f"nothing says what is looked for. Write 'includes NAME' or {kpi.lists}=['NAME']")
+    for bound in limits:
+        least = bound.threshold if bound.limit.op in {">=", "=="} else bound.threshold + 1
+        if bound.measure == "value" and not bound.is_upper and least > len(names):
+            raise UsageMistake(
+                f"'{bound.limit}' can never hold: {kpi.lists}= and 'includes' name {len(names)}: {', '.join(names)}"
+            )
+    return {**options, kpi.lists: tuple(names)}
+
+
+def named_members(limits: Sequence[BoundLimit]) -> tuple[str, ...]:
+    """Return the names of the limits `includes`, each once."""
+    return tuple(dict.fromkeys(name for bound in limits for name in bound.limit.names))
 
 
 def closest(gates: Sequence[Gate]) -> tuple[Gate, ...]:

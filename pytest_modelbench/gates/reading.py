@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.gate import Gate, with_members
 from pytest_modelbench.gates.keywords import keyword_of
 from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
@@ -41,6 +41,7 @@ def read_gate(
     try:
         checked = {**kpi.options, **_checked_options(options)}
         limits = tuple(_read_limit(text, kpi, source) for text in args[1:])
+        checked = with_members(kpi, _all_bounds(limits), checked)
         _refuse_impossible(kpi, limits)
         _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
     except UsageMistake as mistake:
@@ -55,7 +56,18 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         parsed = parse_limit(limit)
         if of.paired and parsed.subject not in {"", "regression"}:
             raise UsageMistake(_compares_already(str(parsed), of))
-        return bind_limit(parsed, kpi=of.name, unit=of.unit, better=of.better, bounds=of.bounds, source=source)
+        if of.alone and not of.members and parsed.subject not in {"", "regression"}:
+            raise UsageMistake(_compares_never(str(parsed), of))
+        return bind_limit(
+            parsed,
+            kpi=of.name,
+            unit=of.unit,
+            better=of.better,
+            bounds=of.bounds,
+            source=source,
+            percent=of.percent,
+            member=of.member,
+        )
 
     def bind_other(name: str, limit: str) -> BoundLimit:
         other, _ = find_kpi(name, {})
@@ -110,6 +122,13 @@ def _compares_already(limit: str, kpi: Kpi) -> str:
     )
 
 
+def _compares_never(limit: str, kpi: Kpi) -> str:
+    example = "<= 1e-4" if kpi.percent else ">= 1.2x" if kpi.unit == "x" else "== 0"
+    return (
+        f"'{limit}': {kpi.name} is not compared with the teacher's. Write a limit on its value, such as '{example}'"
+    )
+
+
 def _check_memory(value: Any) -> None:
     expected = f"memory={shown(value)}, expected a string such as '512 MB' or '2 GiB'"
     if not isinstance(value, str):
@@ -142,13 +161,6 @@ def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit])
     if kpi.report_only and limits:
         raise UsageMistake(
             f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
-        )
-    compares = next((limit.limit for limit in limits if limit.needs_teacher), None)
-    if kpi.alone and compares is not None:
-        example = "'>= 1.2x'" if kpi.unit == "x" else "'== 0'"
-        raise UsageMistake(
-            f"'{compares}': {kpi.name} is not compared with the teacher's. Write a limit on its value, such as "
-            f"{example}"
         )
     if kpi.timed and any(limit.limit.op == "==" for limit in limits):
         raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")

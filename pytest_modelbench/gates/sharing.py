@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.gates.gate import TimingSetup
+from pytest_modelbench.probes.kinds import TIMING
 from pytest_modelbench.settings import Settings
 
 
@@ -61,6 +63,11 @@ class SharingIndex:
     def find(self, item: Planned, gate: Assignment) -> Sharing:
         """Return all selected gates that are served together with a gate; itself alone where it is not selected."""
         return self._known.get(self._key(item, gate)) or Sharing.of([gate])
+
+    def setups(self, item: Planned) -> tuple[TimingSetup, ...]:
+        """Return how the student of an item is timed for its selected gates, each set-up once."""
+        of_item = (item.student, item.home, item.settings, TIMING.name)
+        return tuple(key[-1] for key in self._known if key[:-1] == of_item)
 
     def _key(self, item: Planned, gate: Assignment) -> tuple[Any, ...]:
         return item.student, item.home, item.settings, gate.kpi.probe.name, gate.setup

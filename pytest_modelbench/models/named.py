@@ -32,6 +32,16 @@ class NamedSpec:
     target: str = ""
 
 
+def spec_key(given: NamedSpec, folder: str = "") -> tuple[Any, ...]:
+    """Return what makes two SPECs the same: what is built of them is built once.
+
+    Args:
+        given: as written.
+        folder: where relative paths start if the SPEC brings no folder.
+    """
+    return "spec", given.spec, given.folder or folder, given.reading
+
+
 def parse_spec(text: str) -> NamedSpec:
     """Read `[NAME=]SPEC`; whether the SPEC names something that exists is `models.locate`'s to say.
 

@@ -50,7 +50,7 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
     if isinstance(gate, UsageMistake):
         raise gate.with_traceback(None)
     kpi = _with_located_metric(gate.kpi, folder)
-    options = _with_located_transform(gate, folder)
+    options = _with_located_source(gate, _with_located_transform(gate, folder), folder)
     if kpi.needs_grid:
         from pytest_modelbench.probes.cost.carbon import grid
 
@@ -134,6 +134,25 @@ def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
     if not callable(found):
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
     return {**options, "transform": found}
+
+
+def _with_located_source(gate: Gate, options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a gate's options with the source that it names found, but neither called nor loaded.
+
+    Raises:
+        UsageMistake: there is no such file, module or attribute.
+    """
+    if not isinstance(source := options.get("source"), str) or "source" not in gate.kpi.options:
+        return options
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+
+    given = NamedSpec(spec=source, folder=str(folder), where="source=")
+    try:
+        locate(given, folder)
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: source {mistake}") from mistake
+    return {**options, "source": given}
 
 
 def _with_located_metric(kpi: Kpi, folder: Path) -> Kpi:

@@ -11,7 +11,7 @@ import pytest
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, Skipped, cause_of, message_of
 from pytest_modelbench.exports.deployed import Deployed
-from pytest_modelbench.models.named import NamedSpec
+from pytest_modelbench.models.named import NamedSpec, spec_key
 from pytest_modelbench.models.saved import SavedModel
 from pytest_modelbench.plugin.deploying import deployed_as
 from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
@@ -42,7 +42,7 @@ def resolve(config: pytest.Config, found: Any) -> Any:
     from pytest_modelbench.models.locate import build, locate
 
     folder = Path(config.invocation_params.dir)
-    key = ("spec", found.spec, found.folder or str(folder), found.reading)
+    key = spec_key(found, str(folder))
 
     def made() -> Any:
         built = build(locate(found, folder))

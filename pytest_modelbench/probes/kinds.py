@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+    from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
@@ -102,6 +103,9 @@ class ProbeKind(Generic[Measurement]):
 OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True)
 PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True)
 STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True)
+PARITY: ProbeKind[ParityMeasurement] = ProbeKind(
+    name="parity", of_samples=True, apart="a pass of the student and of its source for each batch size"
+)
 PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=False, counted=True)
 ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False, counted=True)
 LAUNCH: ProbeKind[Launch] = ProbeKind(name="launch", of_inputs=True, apart="fresh processes, some seconds each")

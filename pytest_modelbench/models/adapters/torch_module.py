@@ -70,7 +70,7 @@ class TorchModel(Model):
         """Evaluation mode without gradients; every submodule's own mode is restored after it."""
         training = [module for module in self.module.modules() if getattr(module, "training", False)]
         if training:  # frozen TorchScript has no mode
-            _evaluate(self.module, training)
+            evaluate(self.module, training)
         try:
             with torch.inference_mode():
                 yield
@@ -330,7 +330,7 @@ def _name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _evaluate(module: nn.Module, training: Sequence[nn.Module]) -> None:
+def evaluate(module: nn.Module, training: Sequence[nn.Module]) -> None:
     """Put a module into evaluation mode; a part that torch.export made has none, and runs as it was exported."""
     try:
         module.eval()

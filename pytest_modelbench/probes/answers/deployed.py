@@ -1,0 +1,150 @@
+"""What a deployed model answers, beside the model that it was made from, on the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pytest_modelbench.data.arrays import duplicate, rows, take
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.hashing import contents
+from pytest_modelbench.exports.pairing import chosen
+from pytest_modelbench.exports.parity import Parity, compare, join
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.probes.timing.watchdog import beat
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityMeasurement:
+    """The parity of a student with its source, of each pass over the same samples.
+
+    Attributes:
+        passes: the parity by the name of the pass, such as "batch size 1"; without the outputs themselves.
+        outside: by the pass, the share of elements that numpy.allclose refuses; empty if no tolerance is stated.
+        reference: what the source is, in words, such as "Sequential in float32".
+        precision: in which number types the student computes; empty if its runtime does not tell.
+        casts: the inputs that were cast for the student, such as "float64 -> float32", by name.
+        ids: of the samples, in their order.
+    """
+
+    passes: Mapping[str, Parity]
+    outside: Mapping[str, float] = field(default_factory=dict)
+    reference: str = ""
+    precision: Mapping[str, Any] = field(default_factory=dict)
+    casts: Mapping[str, str] = field(default_factory=dict)
+    ids: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityPlan:
+    """What is compared.
+
+    Attributes:
+        samples: how many of the data's first samples.
+        batch_sizes: in batches of how many; larger ones than there are samples are one batch.
+        outputs: the names of the outputs; empty for all.
+        tolerances: `atol` and `rtol` of numpy.allclose, if its rule is asked for.
+    """
+
+    samples: int
+    batch_sizes: Sequence[int]
+    outputs: Sequence[str] = ()
+    tolerances: tuple[float, float] | None = None
+
+
+def measure_parity(
+    student: Model, source: Model, data: EvalData, plan: ParityPlan, timed: Mapping[int, Sequence[Any]]
+) -> ParityMeasurement:
+    """Run a student and its source on the same batches and compare their outputs.
+
+    Args:
+        student: the deployed model.
+        source: the model that it was made from.
+        data: whose first samples are used.
+        plan: what is compared.
+        timed: by the batch size, the batches that the timing calls the student with.
+
+    Raises:
+        ModelError: a model raised, wrote into its inputs, or has no output of a name in `plan.outputs`.
+    """
+    first = next(iter(data.batches(plan.samples)))
+    count = rows(first.inputs)
+    asked = _Asked(student, source, plan.outputs)
+    passes: dict[str, Parity] = {}
+    with student.running(), source.running():
+        for size in dict.fromkeys(min(size, count) for size in plan.batch_sizes):
+            batches = (take(first.inputs, start, start + size) for start in range(0, count, size))
+            passes[f"batch size {size}"] = join([asked.compared(batch) for batch in batches])
+        for size, drawn in timed.items():
+            passes[f"calls as timed, batch size {size}"] = asked.again(drawn)
+    told = student.describe()
+    outside = {} if plan.tolerances is None else {name: one.outside(*plan.tolerances) for name, one in passes.items()}
+    return ParityMeasurement(
+        passes={name: replace(one, compared=()) for name, one in passes.items()},
+        outside=outside,
+        reference=_reference(source),
+        precision=told.get("precision") or {},
+        casts=dict(told.get("casts") or {}),
+        ids=list(first.ids),
+    )
+
+
+class _Asked:
+    """A student and its source, and which of their outputs are compared."""
+
+    def __init__(self, student: Model, source: Model, outputs: Sequence[str]) -> None:
+        self.student, self.source = student, source
+        self.outputs = outputs
+
+    def compared(self, inputs: Any) -> Parity:
+        """Compare the outputs for one batch."""
+        answers = [self._answer(model, inputs) for model in (self.source, self.student)]
+        return compare(*answers, rows=rows(inputs))
+
+    def again(self, batches: Sequence[Any]) -> Parity:
+        """Compare the second answers of calls that are bound once and take turns, as the timing makes them."""
+        calls = [self._bound(self.student, batch) for batch in batches]
+        for call, batch in zip(calls, batches, strict=True):
+            self._called(self.student, call, batch)
+        parts = []
+        for call, batch in zip(calls, batches, strict=True):
+            answer = self._kept(self.student, self._called(self.student, call, batch))
+            parts.append(compare(self._answer(self.source, batch), answer, rows=rows(batch)))
+        found = join(parts)  # whose samples are those of the batches, not the first of the data
+        outputs = tuple(replace(one, worst_sample=-1) for one in found.outputs)
+        return replace(found, worst_sample=-1, outputs=outputs)
+
+    def _answer(self, model: Model, inputs: Any) -> Any:
+        given = duplicate(inputs)
+        before = contents(given)
+        output = self._called(model, self._bound(model, given), inputs)
+        if contents(given) != before:
+            raise model.wrote_into(inputs)
+        return self._kept(model, output)
+
+    def _bound(self, model: Model, inputs: Any) -> Callable[[], Any]:
+        try:
+            return model.bind(inputs)
+        except BaseException as error:
+            raise model.failure(inputs, error) from error
+
+    def _called(self, model: Model, call: Callable[[], Any], inputs: Any) -> Any:
+        try:
+            output = call()
+        except BaseException as error:
+            raise model.failure(inputs, error) from error
+        beat()
+        return output
+
+    def _kept(self, model: Model, output: Any) -> Any:
+        """Return the outputs that are compared, in memory of their own: a model may use its buffers again."""
+        return duplicate(chosen(output, self.outputs, model.name))
+
+
+def _reference(source: Model) -> str:
+    """Say what the source is and in which number type it computes, as far as it tells."""
+    told = source.describe()
+    kind = str(told.get("class") or told.get("format") or told.get("kind")).rpartition(".")[2]
+    dtype = told.get("dtype")
+    return f"{kind} in {dtype}" if isinstance(dtype, str) else kind
