@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, map_tree
-from pytest_modelbench.errors import ModelError, UsageMistake, cause_of
+from pytest_modelbench.errors import ModelError, NotApplicable, UsageMistake, cause_of
 from pytest_modelbench.models.adapters.http_calls import CallError, Connection, Reply, as_text, request_bytes
-from pytest_modelbench.models.adapters.open_inference import Tensors, decoded, encoded, metadata_of
+from pytest_modelbench.models.adapters.open_inference import Tensors, decoded, encoded, fits, metadata_of
 from pytest_modelbench.models.adapters.ports import Feeds
-from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.endpoints import RestEndpoint, address_of, refuse_host
 from pytest_modelbench.models.saved import Loading
 
@@ -87,6 +87,22 @@ class EndpointModel(Model):
         finally:
             self.noted["reopened_connections"] = self.connection.reopened
 
+    def count_parameters(self) -> ParameterCount:
+        """Refuse: the weights are on the server.
+
+        Raises:
+            NotApplicable: always.
+        """
+        raise NotApplicable(f"{self.name} is behind {self.url}: its parameters are on the server")
+
+    def artefact(self) -> Artefact:
+        """Refuse: the files are on the server.
+
+        Raises:
+            NotApplicable: always.
+        """
+        raise NotApplicable(f"{self.name} is behind {self.url}: its files are on the server")
+
     def describe(self) -> dict[str, Any]:
         """Return the URL, and what the calls found out."""
         return {**super().describe(), "url": self.url, "calls": self.noted}
@@ -150,6 +166,12 @@ class KServeModel(EndpointModel):
     def encoded(self, inputs: Any) -> Callable[[], Any]:
         """Make the body in the types that the server's metadata state; each request has a number of its own."""
         feeds = Feeds(self.name, f"the model at {self.url}", self.metadata.inputs, self.casts).of(inputs)
+        for port in self.metadata.inputs:
+            if not fits(feeds[port.name].shape, port.shape):
+                raise self._blamed(
+                    f"{self.name} at {self.url}: the input {port.name!r} has the shape {feeds[port.name].shape}, and "
+                    f"the server takes {port}"
+                )
         body, headers = encoded(feeds, self.metadata, _ID.decode())
         host = f"{self.host}:{self.port}"
         before, _, after = request_bytes("POST", host, f"{self.model_path}/infer", body, headers).partition(_ID)
@@ -158,7 +180,7 @@ class KServeModel(EndpointModel):
             number = f"{next(self._numbers):016x}"
             reply = self.answered(before + number.encode() + after)
             try:
-                return decoded(reply, number)
+                return decoded(reply, number, self.metadata)
             except CallError as error:
                 self.connection.close()  # what comes next may be this call's
                 raise self.failed(error) from error

@@ -6,10 +6,14 @@ The standard library's client sends headers and body apart. Here a request is on
 from __future__ import annotations
 
 import http.client
+import io
 import select
 import socket
+import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from pytest_modelbench.errors import ModelbenchError
 
@@ -38,6 +42,27 @@ def request_bytes(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+class _Stream(io.RawIOBase):
+    """What a socket receives until a moment: a server that sends byte by byte does not stretch a call's timeout."""
+
+    def __init__(self, connected: socket.socket, until: float) -> None:
+        super().__init__()
+        self._socket, self._until = connected, until
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
+        return io.BufferedReader(self, 2**16)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        return self._socket.recv_into(buffer)
+
+
 class Connection:
     """A connection that is opened at the first call, and again after one that failed.
 
@@ -60,9 +85,11 @@ class Connection:
             CallError: no connection, a timeout, a reset, a status that is not 200, or a body that was cut off.
         """
         connected = self._connected()
+        until = time.monotonic() + self.timeout_s
         try:
+            connected.settimeout(self.timeout_s)  # reading the last response has shortened it
             connected.sendall(request)
-            return self._received(connected)
+            return self._received(_Stream(connected, until))
         except CallError:
             raise
         except TimeoutError as error:
@@ -84,11 +111,12 @@ class Connection:
                 self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout_s)
             except OSError as error:
                 raise CallError(f"cannot connect to {self.host}:{self.port}: {error}") from error
+            self._closing = weakref.finalize(self, self._socket.close)  # also where nobody closes it
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
 
-    def _received(self, connected: socket.socket) -> Reply:
-        response = http.client.HTTPResponse(connected)
+    def _received(self, stream: _Stream) -> Reply:
+        response = http.client.HTTPResponse(cast("Any", stream))  # which it only asks for makefile()
         try:
             response.begin()
             body = response.read()
@@ -105,7 +133,7 @@ class Connection:
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._socket is not None:
-            self._socket.close()
+            self._closing()
             self._socket = None
 
 

@@ -7,7 +7,7 @@ binary tensor data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ class Metadata:
         versions: of the model; empty if the server tells none.
         server: its name and version.
         extensions: of the protocol, that the server lists.
+        name: of the model.
     """
 
     inputs: tuple[Port, ...]
@@ -46,6 +47,7 @@ class Metadata:
     versions: tuple[str, ...] = ()
     server: str = ""
     extensions: frozenset[str] = frozenset()
+    name: str = ""
 
     @property
     def binary(self) -> bool:
@@ -76,6 +78,7 @@ def metadata_of(model: Reply, server: Reply) -> Metadata:
             versions=tuple(map(str, told.get("versions") or ())),
             server=f"{about.get('name', '')} {about.get('version', '')}".strip(),
             extensions=frozenset(about.get("extensions") or ()),
+            name=str(told.get("name") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         body = as_text(model.body)
@@ -116,18 +119,20 @@ def encoded(tensors: Tensors, metadata: Metadata, number: str) -> tuple[bytes, d
     return b"".join([head, *parts]), headers
 
 
-def decoded(reply: Reply, number: str) -> Tensors:
+def decoded(reply: Reply, number: str, metadata: Metadata) -> Tensors:
     """Read the outputs of a response by name; they are new arrays.
 
     Raises:
-        CallError: it belongs to another request, or is not what the protocol says.
+        CallError: it belongs to another request or model, or is not what the protocol or the metadata say.
     """
-    size = reply.headers.get(LENGTH)
-    head, rest = (reply.body, b"") if size is None else (reply.body[: int(size)], reply.body[int(size) :])
+    size = reply.headers.get(LENGTH, "")
+    if size and not size.isdecimal():
+        raise CallError(f"the response has the header {LENGTH}: {size}, expected a number of bytes")
+    head, rest = (reply.body[: int(size)], reply.body[int(size) :]) if size else (reply.body, b"")
     told = _object(head)
     if "error" in told:
         raise CallError(str(told["error"]))
-    if told.get("id") not in {number, None, ""}:
+    if told.get("id") not in (number, None, ""):
         raise CallError(f"the response is that of request {told['id']!r}, and this is {number!r}")
     try:
         found = {}
@@ -137,7 +142,35 @@ def decoded(reply: Reply, number: str) -> Tensors:
         raise CallError(f"the response is not that of the Open Inference Protocol: {as_text(head)}") from error
     if rest:
         raise CallError(f"the response has {len(rest)} bytes more than its outputs")
+    model = told.get("model_name")
+    if model and metadata.name and model != metadata.name:
+        raise CallError(f"the response is that of the model {model!r}, and {metadata.name!r} was asked")
+    _check_outputs(found, metadata.outputs)
     return found
+
+
+def _check_outputs(found: Tensors, ports: Sequence[Port]) -> None:
+    """Check that a response has the outputs that the metadata state.
+
+    Raises:
+        CallError: one is missing or unknown, or has another type or shape.
+    """
+    told = ", ".join(map(str, ports))
+    if set(found) != {port.name for port in ports}:
+        raise CallError(f"the response has the outputs {', '.join(found) or 'none'}; the metadata state {told}")
+    for port in ports:
+        array = found[port.name]
+        if _plain(array) != port.dtype or not fits(array.shape, port.shape):
+            raise CallError(
+                f"the output {port.name!r} is {array.dtype} of shape {array.shape}; the metadata state {port}"
+            )
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int | None] | None) -> bool:
+    """Whether a shape is one of those that a port takes."""
+    if wanted is None:
+        return True
+    return len(shape) == len(wanted) and all(of is None or size == of for size, of in zip(shape, wanted, strict=True))
 
 
 def _output(told: Mapping[str, Any], rest: bytes) -> tuple[npt.NDArray[Any], bytes]:
@@ -154,6 +187,8 @@ def _output(told: Mapping[str, Any], rest: bytes) -> tuple[npt.NDArray[Any], byt
 
 def _port(told: Mapping[str, Any]) -> Port:
     sizes = tuple(None if int(size) < 0 else int(size) for size in told["shape"])
+    if told["datatype"] not in TYPES:
+        raise CallError(f"{told['name']!r} has the type {told['datatype']}; known are {', '.join(TYPES)}")
     return Port(name=str(told["name"]), dtype=TYPES[told["datatype"]], shape=sizes)
 
 
