@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modelbench.bench.asking import Asking
@@ -16,7 +16,7 @@ from pytest_modelbench.bench.launches import launch_in_turn, launch_request
 from pytest_modelbench.bench.shelf import Job, Tell, Wire
 from pytest_modelbench.bench.together import measured_together
 from pytest_modelbench.data.arrays import duplicate
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.probes.cost.carbon import Grid, grid
 from pytest_modelbench.probes.cost.energy import (
@@ -116,6 +116,7 @@ class Costs:
         """Launch models in turn, once for a session and its workers."""
         asking, plan = self._asking, self._asking.plan
         models = [asking.model(role) for role in requests]
+        _refuse_elsewhere(models, "memory and start")
         names, asked = tuple(model.name for model in models), tuple(requests.values())
 
         def measure(tell: Tell) -> list[Launch]:
@@ -194,6 +195,7 @@ class Costs:
         return measured_together(self._asking, self._energy_of)
 
     def _energy_of(self, models: Mapping[str, Model]) -> EnergyMeasurement:
+        _refuse_elsewhere(models.values(), "energy")
         asking, plan, given = self._asking, self._asking.plan, self._asking.settings
         setup, names = asking.gate.setup, " and ".join(model.name for model in models.values())
         hashes = tuple(asking.hash_of(model) for model in models.values())
@@ -221,3 +223,14 @@ class Costs:
         )
         batches, source = asking.draws().of(size).copies(), asking.bench.energy_source()
         return measure_energy(models, batches, source, settings, decided, tell)
+
+
+def _refuse_elsewhere(models: Iterable[Model], what: str) -> None:
+    """Refuse to measure on this machine what a model needs on another.
+
+    Raises:
+        NotApplicable: one of the models runs elsewhere.
+    """
+    for model in models:
+        if model.runs_at:
+            raise NotApplicable(f"{model.name} runs at {model.runs_at}: its {what} cannot be measured from here")

@@ -92,6 +92,7 @@ class Model(ABC):
         file: the file or folder it came from, if any.
         computes_here: whether all of a call's work is done by processors of this machine, so that a call that waits
             for one does nothing meanwhile; False where that is not known.
+        runs_at: where it runs, if not on this machine, whose memory, energy and starts are then not the model's.
         libraries: modules that it runs on, whose import and first steps are not the model's.
         guard: makes the context that ends a check's call which never returns.
     """
@@ -101,6 +102,7 @@ class Model(ABC):
     classes: Sequence[Any] | None = None
     file: Path | None = None
     computes_here: bool = False
+    runs_at: str = ""
     libraries: ClassVar[tuple[str, ...]] = ()
     guard: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 

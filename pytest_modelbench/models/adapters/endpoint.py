@@ -46,7 +46,7 @@ class EndpointModel(Model):
             self.host, self.port, self.path = address_of(url)
         except UsageMistake as mistake:
             raise ModelError(f"{loading.name}: {mistake}") from mistake
-        self.url, self.loading = url, loading
+        self.url, self.loading, self.runs_at = url, loading, url
         self.connection = Connection(self.host, self.port, timeout_s)
         self.noted: dict[str, Any] = {"encode_ms": None, "reopened_connections": 0}
         """What later calls find out, for the report."""

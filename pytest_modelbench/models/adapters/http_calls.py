@@ -123,6 +123,8 @@ class Connection:
         except http.client.IncompleteRead as error:
             self.close()
             raise CallError(f"the body was cut off after {len(error.partial)} bytes") from error
+        finally:
+            response.close()  # a connection that is kept alive stays open
         if response.will_close:
             self.close()
         headers = {name.lower(): value for name, value in response.getheaders()}
