@@ -99,7 +99,7 @@ class InferenceServer:
 @contextlib.contextmanager
 def served(application: Any) -> Iterator[str]:
     """Run an ASGI application in a thread of this process, and give its `host:port`."""
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets NODELAY by it
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off", timeout_keep_alive=60))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -148,12 +148,13 @@ def scripted(*answers: bytes | None) -> Iterator[str]:
                     continue
                 except OSError:
                     break
-                if left and (answer := left.pop(0)) is not None:
-                    connection.sendall(answer)
-                elif answers and left is not None and (not left or answer is None):
-                    if answer is None:
-                        connection.close()
-                        break
+                if not left:
+                    continue
+                answer = left.pop(0)
+                if answer is None:
+                    connection.close()
+                    break
+                connection.sendall(answer)
         for connection in open_ones:
             connection.close()
 
