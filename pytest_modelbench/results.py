@@ -159,6 +159,18 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """Whether a name is in the set that a KPI counts.
+
+    `reason` says why it is not. `untried` says that nobody can know here, such as without the runtime of a format.
+    """
+
+    included: bool
+    reason: str = ""
+    untried: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that the limits of one gate are judged by, at one look at the data.
 
@@ -169,7 +181,8 @@ class Evidence:
     numbers. `estimates_allowed` lets an absolute limit judge what was only estimated.
     `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
     student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
-    be relative to the teacher. `seconds` is how long was measured until this look.
+    be relative to the teacher. `seconds` is how long was measured until this look. `members` are the names that were
+    looked for in the set that the KPI counts.
     """
 
     student: Reading
@@ -187,6 +200,7 @@ class Evidence:
     no_baseline: str = ""
     not_comparable: str = ""
     reference: Reference | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_modelbench.bench.memberships import included, with_reasons
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
@@ -113,7 +114,8 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
         resolution=half,
         needed_seconds=_needed_seconds(evidence, growth) if open_ended else None,
     )
-    return _with_reason(result, bound, evidence)
+    result = _with_reason(result, bound, evidence)
+    return with_reasons(result, bound.limit, evidence) if evidence.members else result
 
 
 def _needed_seconds(evidence: Evidence, growth: float) -> float | None:
@@ -165,6 +167,8 @@ def judged_estimate(bound: BoundLimit, evidence: Evidence) -> Estimate:
         return evidence.student.estimate
     if bound.regresses and evidence.regression is not None:
         return evidence.regression
+    if bound.limit.names:
+        return included(bound.limit, evidence)
     comparison, teacher = evidence.comparison, evidence.teacher
     if comparison is None or teacher is None:
         raise MeasurementError("there is no teacher's value to compare with")

@@ -66,6 +66,20 @@ class ExportOptions:
     budget_s: float = 300.0
     seed: int = 0
 
+    @classmethod
+    def of_gate(cls, options: Mapping[str, Any], *, budget_s: float = 300.0, seed: int = 0) -> ExportOptions:
+        """Return what the measurement options of a gate ask; those that it does not have get their defaults."""
+        parity = parity_of(options.get("parity", cls.parity))
+        return cls(
+            opset=options.get("opset"),
+            batch_sizes=tuple(options.get("batch_sizes") or BATCH_SIZES),
+            dynamic=options.get("dynamic"),
+            parity=cls.parity if parity is None else parity,
+            samples=options.get("samples", cls.samples),
+            budget_s=budget_s,
+            seed=seed,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return asdict(self)
@@ -74,6 +88,21 @@ class ExportOptions:
     def from_json(cls, found: Mapping[str, Any]) -> ExportOptions:
         """Return what `to_json` made plain."""
         return cls(**{**found, "batch_sizes": tuple(found["batch_sizes"])})
+
+
+def parity_of(value: object) -> float | None:
+    """Return the greatest parity that a number, or a text such as "<= 1e-4", allows; None for anything else.
+
+    >>> parity_of("<= 1e-4"), parity_of(0.01), parity_of("1 ms")
+    (0.0001, 0.01, None)
+    """
+    if isinstance(value, str) and value.lstrip().startswith("<="):
+        try:
+            value = float(value.lstrip()[2:])
+        except ValueError:
+            return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 < value <= 1 else None  # type: ignore[arg-type, operator]
 
 
 def parse_target(text: str) -> Target:

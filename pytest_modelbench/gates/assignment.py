@@ -135,7 +135,7 @@ def _teacher(gate: Gate, *, by_contract: bool, shown: bool) -> TeacherUse:
 def _added(gate: Gate, regression: str | None) -> tuple[BoundLimit, ...]:
     """Return the limit that `--modelbench-fail-on-regression` adds to a gate that has none on regression."""
     kpi = gate.kpi
-    if not regression or kpi.report_only or kpi.unit == "tier" or gate.regresses:
+    if not regression or kpi.report_only or kpi.unit == "tier" or kpi.members or gate.regresses:
         return ()
     return (
         bind_limit(

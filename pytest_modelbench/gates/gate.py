@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.grammar.units import parse_quantity
@@ -122,7 +123,39 @@ def conditions_of(gate: Gate) -> tuple[Gate, ...]:
 def _condition(conditional: ConditionalLimit) -> Gate:
     kpi, _ = find_kpi(conditional.kpi, {})
     options = {name: value for name, value in kpi.options.items() if name != "confidence"}
-    return Gate(kpi=kpi, limits=(conditional.when,), options=options)
+    return Gate(kpi=kpi, limits=(conditional.when,), options=with_members(kpi, [conditional.when], options))
+
+
+def with_members(kpi: Kpi, limits: Sequence[BoundLimit], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a gate's options with the names of its limits `includes` among the members that are looked for.
+
+    Args:
+        kpi: of the gate; the options of one that does not count a set are returned as they are.
+        limits: of the gate, with the branches of those that depend on a condition.
+        options: its measurement options.
+
+    Raises:
+        UsageMistake: a name is unknown, there is none, or fewer than a limit asks for.
+    """
+    if kpi.member is None:
+        return dict(options)
+    stated = options.get(kpi.lists) or ()
+    stated = (stated,) if isinstance(stated, str) else stated
+    names = dict.fromkeys([*(str(kpi.member(name)) for name in stated), *named_members(limits)])
+    if not names:
+        raise UsageMistake(f"nothing says what is looked for. Write 'includes NAME' or {kpi.lists}=['NAME']")
+    for bound in limits:
+        least = bound.threshold if bound.limit.op in {">=", "=="} else bound.threshold + 1
+        if bound.measure == "value" and not bound.is_upper and least > len(names):
+            raise UsageMistake(
+                f"'{bound.limit}' can never hold: {kpi.lists}= and 'includes' name {len(names)}: {', '.join(names)}"
+            )
+    return {**options, kpi.lists: tuple(names)}
+
+
+def named_members(limits: Sequence[BoundLimit]) -> tuple[str, ...]:
+    """Return the names of the limits `includes`, each once."""
+    return tuple(dict.fromkeys(name for bound in limits for name in bound.limit.names))
 
 
 def closest(gates: Sequence[Gate]) -> tuple[Gate, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
+from pytest_modelbench.exports.options import parity_of
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
@@ -84,6 +85,15 @@ def _is_text(value: Any) -> bool:
 def _are_names(value: Any) -> bool:
     several = isinstance(value, list | tuple)
     return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
+
+
+def _are_dimensions(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and isinstance(dims, list | tuple)
+        and all(isinstance(at, int) and not isinstance(at, bool) and at >= 0 for at in dims)
+        for name, dims in value.items()
+    )
 
 
 def _tolerance(told: str) -> Keyword:
@@ -164,7 +174,7 @@ MEASURING: Mapping[str, Keyword] = {
         schema={"type": "array", "items": schema_of(COUNT), "minItems": 1},
         takes=lambda v: isinstance(v, list | tuple) and bool(v) and all(map(COUNT.fits, v)),
         expected="a list of integers of at least 1, such as [1, 7]",
-        unset="1, and the batch size of the data",
+        unset="1, and the batch size of the data; `export`: 1, 2, 7 and that of the data",
     ),
     "outputs": Keyword(
         told="the names of the outputs that are compared",
@@ -243,6 +253,27 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: _is_number(v) and v in {1, -1},
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
+    "formats": Keyword(
+        told="formats to export the student to, such as ['onnx', 'openvino:f16']",
+        schema={"type": ["string", "array"], "items": {"type": "string"}},
+        takes=_are_names,
+        expected="the name of a format, or a list of several",
+        unset="those that `includes` names",
+    ),
+    "opset": _number("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
+    "dynamic": Keyword(
+        told="dimensions of each input that may vary in an exported file, by the input's name or position",
+        schema={"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}},
+        takes=_are_dimensions,
+        expected="a table of lists of integers, such as {'input_ids': [0, 1]}",
+        unset="the first, and those in which the data's batches differ",
+    ),
+    "parity": Keyword(
+        told="the greatest parity with which an exported file passes",
+        schema={"type": ["number", "string"]},
+        takes=lambda v: parity_of(v) is not None,
+        expected="a number above 0 and at most 1, or a string such as '<= 1e-4'",
+    ),
     "allow_estimated": _truth("let absolute limits judge estimates"),
     "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
@@ -259,6 +290,7 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
+    **dict.fromkeys(("formats", "opset", "dynamic", "parity"), "deployment.md#export-readiness"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }
@@ -289,7 +321,8 @@ def marker_help() -> str:
     return (
         "kpi(name, *limits, **keywords): judge one KPI of the student, for example kpi('latency_p99', '<= 120 ms', "
         "'reduction >= 85%'). Limits are '[subject] op quantity' with the subjects reduction, increase, ratio, "
-        "speedup, difference, drop, regression; without a subject the student's own value is judged. The test runs "
+        "speedup, difference, drop, regression, or 'includes NAME, NAME' for a KPI that counts a set; without a "
+        "subject the student's own value is judged. The test runs "
         "once for each student. See `pytest --modelbench-kpis` for the names of the KPIs and the keywords of each. "
         f"The keywords are:\n{keywords}"
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.gate import Gate, with_members
 from pytest_modelbench.gates.keywords import keyword_of
 from pytest_modelbench.grammar.conditional import ConditionalLimit, branches_of, read_conditional
 from pytest_modelbench.grammar.directions import is_reversed, refuse_reversed
@@ -41,6 +41,7 @@ def read_gate(
     try:
         checked = {**kpi.options, **_checked_options(options)}
         limits = tuple(_read_limit(text, kpi, source) for text in args[1:])
+        checked = with_members(kpi, _all_bounds(limits), checked)
         _refuse_impossible(kpi, limits)
         _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
     except UsageMistake as mistake:
@@ -55,7 +56,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         parsed = parse_limit(limit)
         if of.paired and parsed.subject not in {"", "regression"}:
             raise UsageMistake(_compares_already(str(parsed), of))
-        if of.alone and parsed.subject not in {"", "regression"}:
+        if of.alone and not of.members and parsed.subject not in {"", "regression"}:
             raise UsageMistake(_compares_never(str(parsed), of))
         return bind_limit(
             parsed,
@@ -65,6 +66,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
             bounds=of.bounds,
             source=source,
             percent=of.percent,
+            member=of.member,
         )
 
     def bind_other(name: str, limit: str) -> BoundLimit:

@@ -12,6 +12,8 @@ With T the teacher's value, S the student's and B the baseline's:
 | `difference` | S-T                 | the KPI's unit, `pp`| all                     |
 | `drop`       | T-S, or (T-S)/T     | `pp`, or `%`        | higher is better        |
 | `regression` | how much worse than B, of B | `%`         | all                     |
+
+`includes NAME, NAME` is for KPIs that count a set: each name must be in it.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
+from pytest_modelbench.grammar.includes import INCLUDES, known_names, parse_names, refuse_comparison
 from pytest_modelbench.grammar.tiers import find_tier, unknown_tier
 from pytest_modelbench.grammar.units import (
     Quantity,
@@ -46,8 +49,6 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r"[<>=!≤≥]+")
 _OPERATOR_SLIPS = {"=>": ">=", "=<": "<=", "=": "==", "≤": "<=", "≥": ">="}
-
-
 _LONGEST = 300
 
 
@@ -56,15 +57,18 @@ class Limit:
     """What must hold: `<= 120 ms`, `reduction >= 85%`.
 
     `subject` is empty for a limit on the student's own value. `text` is what the user wrote and takes no part
-    in equality; `str()` gives the canonical spelling, which parses back to an equal limit.
+    in equality; `str()` gives the canonical spelling, which parses back to an equal limit. `names`: of `includes`.
     """
 
     subject: str
     op: str
     quantity: Quantity
     text: str = field(default="", compare=False)
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.names:
+            return f"{self.subject} {', '.join(self.names)}"
         return " ".join(part for part in (self.subject, self.op, str(self.quantity)) if part)
 
 
@@ -102,6 +106,9 @@ def parse_limit(text: str) -> Limit:
     subject = ""
     if word := _WORD.match(text, at):
         subject, at = word.group(), _skip_space(text, word.end())
+        if subject == INCLUDES:
+            names = parse_names(text, at)
+            return Limit(subject, ">=", Quantity(len(names), ""), text, names)
         if subject not in SUBJECTS:
             raise _unknown_subject(text, word.start(), subject)
     op = _OPERATOR.match(text, at)
@@ -136,8 +143,9 @@ def _example(subject: str) -> str:
 
 
 def _unknown_subject(text: str, at: int, word: str) -> LimitSyntaxError:
-    near = difflib.get_close_matches(word, SUBJECTS, n=1)
-    advice = f"Write '{text.replace(word, near[0], 1)}'." if near else f"Subjects: {', '.join(SUBJECTS)}."
+    known = (*SUBJECTS, INCLUDES)
+    near = difflib.get_close_matches(word, known, n=1)
+    advice = f"Write '{text.replace(word, near[0], 1)}'." if near else f"Subjects: {', '.join(known)}."
     return LimitSyntaxError(text, at, f"unknown subject '{word}'", advice)
 
 
@@ -145,7 +153,8 @@ def _unknown_subject(text: str, at: int, word: str) -> LimitSyntaxError:
 class BoundLimit:
     """A limit checked against its KPI, with the threshold in the terms that are judged.
 
-    `measure` names the judged value: `value`, one of the relative subjects, `drop_points` or `drop_relative`.
+    `measure` names the judged value: `value`, one of the relative subjects, `drop_points`, `drop_relative`, or
+    `includes`: how many of the limit's names are in the set.
     `threshold` is in the KPI's unit for `value`, `difference` and `drop_points`, otherwise a fraction (0.85).
     """
 
@@ -162,7 +171,7 @@ class BoundLimit:
     @property
     def needs_teacher(self) -> bool:
         """Whether the judged value compares with the teacher."""
-        return self.measure not in {"value", "regression"}
+        return self.measure not in {"value", "regression", INCLUDES}
 
     @property
     def is_upper(self) -> bool:
@@ -201,6 +210,7 @@ def bind_limit(
     bounds: tuple[float, float],
     source: str = "marker",
     percent: bool = False,
+    member: Callable[[str], object] | None = None,
 ) -> BoundLimit:
     """Check a limit against the KPI it is for, and convert its threshold.
 
@@ -212,13 +222,19 @@ def bind_limit(
         bounds: the least and the greatest value that the KPI can take.
         source: where the limit was written: marker, command line, ...
         percent: whether a KPI without a unit also takes percent, of which 100 are 1.
+        member: reads a name, for a KPI that counts a set; see `grammar.includes`.
 
     Raises:
-        UsageMistake: the subject does not fit the KPI, the unit is of another dimension, `pp` or `%` is
+        UsageMistake: the subject or a name does not fit the KPI, the unit is of another dimension, `pp` or `%` is
             missing where it matters, or no value (or every value) would satisfy the limit.
     """
-    subject, quantity = limit.subject, limit.quantity
-    written = limit.text or str(limit)
+    subject, quantity, written = limit.subject, limit.quantity, limit.text or str(limit)
+    if limit.names:
+        limit = replace(limit, names=known_names(limit.names, written, kpi, member))
+        return BoundLimit(limit=limit, measure=INCLUDES, threshold=quantity.value, source=source)
+    if member is not None:
+        refuse_comparison(subject, written, kpi)
+        limit = replace(limit, quantity=Quantity(quantity.value, quantity.unit or unit))
     if subject == "drop" and better != "higher":
         raise UsageMistake(
             f"{written!r}: 'drop' is for KPIs where higher is better, and for {kpi} lower is better. "
@@ -340,9 +356,7 @@ def _range_of(measure: str, bounds: tuple[float, float]) -> tuple[float, float]:
     low, high = bounds
     if measure == "value":
         return bounds
-    if measure == "difference":
-        return low - high, high - low
-    if measure == "drop_points":
+    if measure in {"difference", "drop_points"}:
         return low - high, high - low
     if low < 0:  # signed KPIs (r2): relative values are unbounded
         return -math.inf, math.inf
@@ -357,8 +371,7 @@ def _range_of(measure: str, bounds: tuple[float, float]) -> tuple[float, float]:
 def _refuse_vacuous(bound: BoundLimit, bounds: tuple[float, float], kpi: str) -> None:
     low, high = _range_of(bound.measure, bounds)
     op, threshold, written = bound.limit.op, bound.threshold, bound.limit.text or str(bound.limit)
-    what = bound.limit.subject or kpi
-    spans = f"{what} is between {_plain(low, bound)} and {_plain(high, bound)}"
+    spans = f"{bound.limit.subject or kpi} is between {_plain(low, bound)} and {_plain(high, bound)}"
     never = {
         "<=": threshold < low,
         "<": threshold <= low,

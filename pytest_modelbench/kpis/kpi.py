@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +63,9 @@ class Kpi:
         needs_grid: whether it needs the carbon intensity of a grid.
         percent: whether its limits may be in percent though it has no unit; 100% are 1.
         metric: what the user brought for a custom KPI.
+        members: the function that reads a member's name, as `module:function`, for a KPI that counts a set; it raises
+            `UsageMistake` for a name that it does not know. Such a KPI takes `includes NAME, NAME`.
+        lists: the option that lists which members are looked for; the names of `includes` are added to it.
     """
 
     name: str
@@ -87,6 +90,17 @@ class Kpi:
     needs_grid: bool = False
     percent: bool = False
     metric: Any = None
+    members: str = ""
+    lists: str = ""
+
+    @property
+    def member(self) -> Callable[[str], object] | None:
+        """The function that reads a member's name; None if the KPI is not the size of a set."""
+        module, _, name = self.members.partition(":")
+        if not module:
+            return None
+        found: Callable[[str], object] = getattr(importlib.import_module(module), name)
+        return found
 
     @property
     def timed(self) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.meaning import Predictions
@@ -109,6 +110,9 @@ PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=
 ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False, counted=True)
 LAUNCH: ProbeKind[Launch] = ProbeKind(name="launch", of_inputs=True, apart="fresh processes, some seconds each")
 FLOPS: ProbeKind[FlopCount] = ProbeKind(name="flops", of_inputs=True, apart="one call")
+EXPORT: ProbeKind[Sequence[Exported]] = ProbeKind(
+    name="export", of_samples=True, apart="one process for each format, some seconds to minutes"
+)
 PROFILE: ProbeKind[Sequence[Profile]] = ProbeKind(name="profile", of_inputs=True, apart="some calls")
 ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
     name="energy",

@@ -31,8 +31,9 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
     Returns:
         One entry for each row: `{"name", "kpi", "teacher", "students"}`, where `teacher` is
         `{"value", "unit", "provenance"}` or None, and `students` maps each label to the same with `targets` and
-        `verdict`, or to None where nothing judges it. None where no gate is about what a model costs, where fewer
-        than four rows are judged, or where gates come from several suites.
+        `verdict`, and with `text` for what tells more than the value; or to None where nothing judges it. None where
+        no gate is about what a model costs, where fewer than four rows are judged, or where gates come from several
+        suites.
     """
     judged = {gate["kpi"] for gate in gates}
     few = len(judged & {kpi for _, kpi in ROWS}) < FEWEST
@@ -64,9 +65,17 @@ def _judged(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     reading = next((found for gate in gates if (found := gate["readings"]["student"]) is not None), None)
     return {
         **(_value(reading) if reading is not None else {"value": None, "unit": gates[0]["unit"], "provenance": ""}),
+        **_shown(gates),
         "targets": list(dict.fromkeys(_targets(gates))),
         "verdict": worst([Verdict(gate["verdict"]) for gate in gates]).value,
     }
+
+
+def _shown(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the names of the formats that a model is ready for, where the gates are about exports."""
+    steps = [row for gate in gates for row in gate.get("breakdown", ()) if "format" in row]
+    ready = dict.fromkeys(row["format"] for row in steps if row["ready"])
+    return {"text": ", ".join(ready) or "none"} if steps else {}
 
 
 def _targets(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -105,6 +105,8 @@ def _distillation_row(row: Mapping[str, Any], students: Sequence[str]) -> Row:
 def _value(reading: Mapping[str, Any] | None) -> str:
     if reading is None:
         return "-"
+    if "text" in reading:
+        return str(reading["text"])
     if reading["value"] is None:
         return "nan"
     return marked(format_judged(reading["value"], reading["unit"]), reading.get("provenance", ""))

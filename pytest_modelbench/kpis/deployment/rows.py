@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_modelbench.kpis.kpi import ROOM, Kpi
-from pytest_modelbench.probes.kinds import PARITY
+from pytest_modelbench.probes.kinds import EXPORT, PARITY
 
 KPIS = (
     Kpi(
@@ -28,5 +28,29 @@ KPIS = (
         },
         alone=True,
         percent=True,
+    ),
+    Kpi(
+        name="export",
+        pillar="reliability",
+        unit="formats",
+        better="higher",
+        definition="the formats that the student is ready for: it exports, the file loads, and its outputs are the "
+        "student's in every batch size",
+        method="a fresh process for each format takes the steps install, export, check, load, run, parity and "
+        "dynamic_batch; none follows one that failed",
+        source="the exporter and the runtime of each format",
+        probe=EXPORT,
+        derive=f"{ROOM}.deployment.export:ready_formats",
+        options={
+            "formats": None,
+            "opset": None,
+            "batch_sizes": None,
+            "dynamic": None,
+            "parity": 1e-4,
+            "samples": 256,
+        },
+        alone=True,
+        members="pytest_modelbench.exports.options:parse_target",
+        lists="formats",
     ),
 )

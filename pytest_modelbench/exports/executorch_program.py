@@ -1,0 +1,21 @@
+"""Exports a torch module to an ExecuTorch program whose operators run on XNNPACK where it has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+
+from pytest_modelbench.exports.source import Source
+from pytest_modelbench.exports.torch_export import program_of
+
+
+def export(source: Source, folder: Path) -> Path:
+    """Write a `.pte` file; its memory is planned for the greatest batch size that is asked for."""
+    path = folder / "model.pte"
+    lowered = to_edge_transform_and_lower(
+        program_of(source, most=source.most_rows), partitioner=[XnnpackPartitioner()]
+    )
+    path.write_bytes(lowered.to_executorch().buffer)
+    return path

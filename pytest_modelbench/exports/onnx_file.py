@@ -1,0 +1,93 @@
+"""Exports torch modules and scikit-learn estimators to ONNX, and checks the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from pytest_modelbench.data.arrays import as_array
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.exports.source import Source, by_input
+
+ONE_FILE = 1_000_000_000
+"""Up to how many bytes of weights the file holds them itself; protobuf ends at 2 GB."""
+
+
+def export(source: Source, folder: Path) -> Path:
+    """Write an ONNX file, with the weights in it up to 1 GB."""
+    path = folder / "model.onnx"
+    if source.model.kind == "sklearn":
+        onnx.save(_estimator(source), str(path))
+        return path
+    torch.onnx.export(
+        source.module,
+        source.args,
+        path,
+        kwargs=dict(source.kwargs),
+        dynamo=True,
+        external_data=source.model.weight_bytes() > ONE_FILE,
+        opset_version=source.opset,
+        dynamic_shapes=source.shapes(lambda name, at: "batch" if at == 0 else f"{name}_{at}"),
+        output_names=list(source.outputs) or None,
+        verbose=False,
+    )
+    return path
+
+
+def _estimator(source: Source) -> Any:
+    """Return a fitted estimator as ONNX, without ZipMap, and with the one output that the adapter answers."""
+    import skl2onnx
+
+    if len(by_input(source.example)) != 1:
+        raise ModelError(f"{source.model.name}: scikit-learn estimators take one table, found a tree of inputs")
+    example = as_array(source.example)
+    if example.dtype.kind not in "fiub":
+        raise ModelError(f"{source.model.name}: only tables of numbers are exported, found {example.dtype}")
+    scores = getattr(source.model, "method", "") == "predict_proba"
+    classifier = source.model.classes is not None or bool(getattr(source.model, "heads", None))
+    found = skl2onnx.to_onnx(
+        source.module,
+        example.astype(np.float32),
+        target_opset=source.opset,
+        options={id(source.module): {"zipmap": False}} if scores else None,
+    )
+    if not classifier:
+        return _flat(found)
+    for at, output in enumerate(list(found.graph.output)):
+        if (at == 0) is scores:  # the first has the labels
+            found.graph.output.remove(output)
+    return found
+
+
+def _flat(model: Any) -> Any:
+    """Return the model of a regressor with one target with one number for each row: skl2onnx gives a column."""
+    output = model.graph.output[0]
+    sizes = output.type.tensor_type.shape.dim
+    if len(sizes) != 2 or sizes[1].dim_value != 1:
+        return model
+    column = output.name
+    axes = onnx.numpy_helper.from_array(np.array([1], dtype=np.int64), "column_axis")
+    model.graph.initializer.append(axes)
+    model.graph.node.append(onnx.helper.make_node("Squeeze", [column, "column_axis"], [f"{column}_flat"]))
+    output.name = f"{column}_flat"
+    del sizes[1]
+    return model
+
+
+def check(path: Path) -> str:
+    """Check a file with the types and shapes of its operators; return its opset and IR version in words.
+
+    Raises:
+        ModelError: its opset is newer than any that was released with the installed onnx.
+    """
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(str(path), load_external_data=False)
+    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise ModelError(f"the file has opset {opset}, and onnx {onnx.__version__} knows opsets up to {newest}")
+    return f"opset {opset}, IR version {model.ir_version}"

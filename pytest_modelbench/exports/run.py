@@ -1,0 +1,364 @@
+"""Exports a model to one format, step by step: no step follows a required one that did not pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.data.arrays import leaves, map_tree, rows, take
+from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, UsageMistake
+from pytest_modelbench.exports.exporters import EXPORTERS, NEEDS_ELSEWHERE, Exporter, imported, versions
+from pytest_modelbench.exports.options import ExportOptions, Target
+from pytest_modelbench.exports.parity import Parity, compare, join
+from pytest_modelbench.exports.quiet import captured
+from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for
+from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
+from pytest_modelbench.exports.steps import Exported, Status, Step
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading, SavedModel
+
+HALF_PARITY = 2e-3
+"""The greatest parity that passes for a variant with weights in float16, where a smaller one is asked for."""
+HALVES = frozenset({"fp16", "f16"})
+MOST_ALONE = 64
+"""How many samples are run one by one to compare their labels with those of a batch."""
+_LOST_BATCH = (
+    "Export with a named size or Dim.DYNAMIC for the batch, and without int(x.shape[0]) in the model; or write "
+    "':fixed' after the format to allow one batch size only"
+)
+_SINGLE_PRECISION = (
+    "skl2onnx computes in float32, and a tree's thresholds or large values need more: scale the features before the "
+    "estimator, or keep them in float64 up to the scaler"
+)
+
+
+class NotReadyError(Exception):
+    """A step found that the file is not ready; `step` has its evidence, remedy and numbers."""
+
+    def __init__(
+        self, evidence: str, remedy: str = "", numbers: Mapping[str, Any] | None = None, *, tried: bool = True
+    ) -> None:
+        super().__init__(evidence)
+        self.evidence, self.remedy, self.numbers, self.tried = evidence, remedy, numbers or {}, tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a step that passed saw."""
+
+    evidence: str = ""
+    remedy: str = ""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = Status.PASS
+
+
+def export_to(
+    model: Model,
+    batches: Sequence[Any],
+    target: Target,
+    folder: Path,
+    options: ExportOptions,
+    beat: Callable[[], None] = lambda: None,
+) -> Exported:
+    """Export a model and find out whether the file is ready to be deployed.
+
+    The model is left as it was: exporters get a copy, or the model itself if it cannot be copied. Nothing is printed.
+
+    Args:
+        model: a torch module or a scikit-learn estimator in its adapter.
+        batches: of real inputs as the model takes them, the first of the data's batch size; at least one.
+        target: the format with its variant and provider.
+        folder: where files are written; it is created.
+        options: what is asked.
+        beat: called after each step and each call of a model.
+    """
+    trial = _Trial(model, batches, target, folder, options, beat)
+    trial.run()
+    return Exported(target=str(target), steps=tuple(trial.steps), file=trial.file, tools=trial.tools)
+
+
+class _Trial:
+    """One export while it is under way."""
+
+    def __init__(
+        self,
+        model: Model,
+        batches: Sequence[Any],
+        target: Target,
+        folder: Path,
+        options: ExportOptions,
+        beat: Callable[[], None],
+    ) -> None:
+        self.model, self.batches, self.target, self.folder = model, batches, target, folder
+        self.options, self.beat = options, beat
+        self.steps: list[Step] = []
+        self.tools: dict[str, str] = {}
+        self.file: Path | None = None
+        self.reference: list[Any] = []
+        self.deployed: Model | None = None
+
+    @property
+    def limit(self) -> float:
+        """The greatest parity that passes."""
+        return max(self.options.parity, HALF_PARITY) if self.target.variant in HALVES else self.options.parity
+
+    def run(self) -> None:
+        """Take the steps in their order, until one does not pass."""
+        every: tuple[tuple[str, Callable[[], Seen]], ...] = (
+            ("install", self.install),
+            ("export", self.export),
+            ("check", self.check),
+            ("load", self.load),
+            ("run", self.first_batch),
+            ("parity", self.parity),
+            ("dynamic_batch", self.dynamic_batch),
+            ("alone_and_in_batch", self.alone_and_in_batch),
+        )
+        for name, work in every:
+            step = _taken(name, work)
+            self.steps.append(step)
+            self.beat()
+            if step.status in {Status.FAIL, Status.ERROR}:
+                return
+
+    def install(self) -> Seen:
+        """Import the exporter and the runtime."""
+        name = self.target.format
+        if name not in EXPORTERS:
+            raise NotReadyError(NEEDS_ELSEWHERE.get(name, f"nothing here exports to {name}"), tried=False)
+        try:
+            self.tools = versions(EXPORTERS[name], estimator=self._estimator)
+        except UsageMistake as mistake:
+            raise NotReadyError(
+                str(mistake).partition(". Install it: ")[0],
+                f"Install it: {str(mistake).partition('. Install it: ')[2]}",
+                tried=False,
+            ) from mistake
+        return Seen(evidence=", ".join(f"{tool} {version}" for tool, version in self.tools.items()))
+
+    @property
+    def _estimator(self) -> bool:
+        return self.model.kind == "sklearn"
+
+    @property
+    def _exporter(self) -> Exporter:
+        return EXPORTERS[self.target.format]
+
+    def export(self) -> Seen:
+        """Write the file from a copy of the model, in evaluation mode."""
+        if self._estimator and not self._exporter.estimators:
+            raise NotReadyError(
+                f"{self.model.name} is a scikit-learn estimator, which is exported to onnx only", "Write 'onnx'"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.reference = self._asked(self._eager(), self.batches)
+        source = source_of(self.model, self.batches, self.target, self.options, self.reference[0])
+        notes, remedy = _of_pruning(source)
+        try:
+            with evaluating(source):
+                self.file = self._exporter.function(self.target.variant)(source, self.folder)
+        except Exception as error:
+            evidence, known = explained(error)
+            raise NotReadyError("; ".join([evidence, *notes]), known or remedy) from error
+        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return Seen(evidence="; ".join([self.file.name, *notes]), remedy=remedy, numbers={"bytes": size})
+
+    def _eager(self) -> Model:
+        """Return the model that answers are compared with: in float32, where the module is in half precision."""
+        if str(getattr(self.model, "dtype", "")) not in {"torch.float16", "torch.bfloat16"}:
+            return self.model
+        from pytest_modelbench.models.adapters.torch_module import TorchModel
+
+        module = self.model.copied_module() if isinstance(self.model, TorchModel) else None
+        return self.model if module is None else TorchModel(module.float(), self.model.name)
+
+    def check(self) -> Seen:
+        """Check the file by its format's own checker."""
+        if not self._exporter.check:
+            return Seen(status=Status.SKIP, evidence=f"{self.target.format} has no checker")
+        return Seen(evidence=str(imported(self._exporter.check)(self.file)))
+
+    def load(self) -> Seen:
+        """Load the file with the threads of torch, on the provider that is asked for."""
+        provider = (("provider", self.target.provider),) if self.target.provider else ()
+        self.deployed = adapt(
+            SavedModel(str(self.file), options=provider),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), allow_pickle=True),  # its own file
+        )
+        told = self.deployed.describe()
+        shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
+        return Seen(evidence=", ".join(f"{key} {value}" for key, value in shown.items()), numbers=shown)
+
+    def first_batch(self) -> Seen:
+        """Run the first batch."""
+        batch = self.batches[0]
+        self._asked(self._loaded, [batch])
+        return Seen(evidence=f"a batch of {rows(batch)}", numbers={"rows": rows(batch)})
+
+    @property
+    def _loaded(self) -> Model:
+        if self.deployed is None:
+            raise NotReadyError("the file was not loaded")
+        return self.deployed
+
+    def parity(self) -> Seen:
+        """Compare the file's outputs with the model's on all batches that it takes."""
+        batches, reference = list(self.batches), self.reference
+        if self.target.variant == "fixed":
+            same = [i for i, batch in enumerate(batches) if rows(batch) == rows(batches[0])]
+            batches, reference = [batches[i] for i in same], [reference[i] for i in same]
+        found = join(
+            [
+                compare(ours, theirs, rows=rows(batch))
+                for batch, ours, theirs in zip(batches, reference, self._asked(self._loaded, batches), strict=True)
+            ]
+        )
+        numbers = {**found.to_json(), "limit": self.limit}
+        if found.nothing or found.broken or found.value > self.limit:
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
+            raise NotReadyError(self._parity_in_words(found), remedy or self._told_remedy(), numbers)
+        return Seen(evidence=self._parity_in_words(found), numbers=numbers)
+
+    def _told_remedy(self) -> str:
+        """Return the remedy for what the exporter warned of."""
+        exported = next((step for step in self.steps if step.name == "export"), None)
+        return remedy_for(exported.evidence) if exported else ""
+
+    def _parity_in_words(self, found: Parity) -> str:
+        if found.nothing or found.broken:
+            return found.as_words()
+        worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
+        sign = "<=" if found.value <= self.limit else ">"
+        return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
+
+    def dynamic_batch(self) -> Seen:
+        """Run each batch size that is asked for, and compare: neither fewer rows nor another row's values pass."""
+        if self.target.variant == "fixed":
+            return Seen(status=Status.SKIP, evidence="a fixed batch size is allowed")
+        sizes = dict.fromkeys((*self.options.batch_sizes, rows(self.batches[0])))
+        values = {}
+        for size in sizes:
+            batch = rows_of(self.batches[0], size)
+            values[str(size)] = self._at_size(batch, size)
+        return Seen(evidence=f"batch sizes {', '.join(values)}", numbers={"parity": values})
+
+    def _at_size(self, batch: Any, size: int) -> float:
+        reference = self._asked(self._eager(), [batch])[0]
+        try:
+            outputs = self._asked(self._loaded, [batch])[0]
+        except ModelError as error:
+            evidence, known = explained(error)
+            raise NotReadyError(f"batch size {size} does not run: {evidence}", known or _LOST_BATCH) from error
+        found = compare(reference, outputs, rows=size)
+        if found.nothing or found.broken:
+            raise NotReadyError(f"batch size {size}: {found.as_words()}", _LOST_BATCH, {"batch_size": size})
+        if found.value > self.limit:
+            numbers = {"batch_size": size, "parity": found.value}
+            raise NotReadyError(f"batch size {size}: {self._parity_in_words(found)}", _LOST_BATCH, numbers)
+        return found.value
+
+    def alone_and_in_batch(self) -> Seen:
+        """Count samples whose label changes when they are run alone; reported, never a failure."""
+        if self.target.variant == "fixed":
+            return Seen(status=Status.SKIP, evidence="a fixed batch size is allowed")
+        batch = take(self.batches[0], 0, MOST_ALONE)
+        count = rows(batch)
+        alone = self._asked(self._loaded, [take(batch, i, i + 1) for i in range(count)])
+        whole = self._asked(self._loaded, [batch])[0]
+        changed = _changed_labels(whole, alone, count)
+        if changed is None:
+            return Seen(status=Status.SKIP, evidence="the outputs have no labels")
+        return Seen(
+            evidence=f"{changed} of {count} samples have another label alone than in a batch",
+            numbers={"changed": changed, "samples": count},
+        )
+
+    def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
+        """Return a model's outputs for some batches, as trees of arrays that nobody writes into later."""
+        found = []
+        for batch in batches:
+            found.append(map_tree(_own, model(batch)))
+            self.beat()
+        return found
+
+
+def _own(leaf: Any) -> Any:
+    return leaf.detach().cpu().clone() if hasattr(leaf, "detach") else leaf
+
+
+def _taken(name: str, work: Callable[[], Seen]) -> Step:
+    """Take a step, and keep everything that is printed, warned and logged meanwhile for its evidence."""
+    started = time.perf_counter()
+    failure: Exception | None = None
+    with captured() as told:
+        try:
+            seen = work()
+        except Exception as error:  # noqa: BLE001 - exporters and runtimes raise whatever they meet
+            failure = error
+    seconds = time.perf_counter() - started
+    if failure is None:
+        heard = told.worth_telling() if name == "export" else []
+        evidence = "; ".join([*filter(None, [seen.evidence]), *heard])
+        return Step(
+            name=name,
+            status=seen.status,
+            seconds=seconds,
+            evidence=evidence,
+            remedy=seen.remedy,
+            numbers=seen.numbers,
+        )
+    if isinstance(failure, NotReadyError):
+        evidence, remedy, numbers = failure.evidence, failure.remedy, failure.numbers
+    else:
+        (evidence, remedy), numbers = explained(failure), {}
+        evidence = str(failure) if isinstance(failure, ModelbenchError) else evidence
+    untried = isinstance(failure, NotApplicable) or (isinstance(failure, NotReadyError) and not failure.tried)
+    return Step(
+        name=name,
+        status=Status.ERROR if untried else Status.FAIL,
+        seconds=seconds,
+        evidence="; ".join([evidence, *told.worth_telling()]),
+        remedy=remedy,
+        numbers=numbers,
+    )
+
+
+def _of_pruning(source: Source) -> tuple[list[str], str]:
+    """Say which pruning masks are still attached, and that zeros of 2:4 sparsity are stored as dense."""
+    if source.model.kind == "sklearn":
+        return [], ""
+    masks = attached_masks(source.module)
+    if masks:
+        return [f"pruning masks or parametrisations are attached and are exported too: {', '.join(masks[:3])}"], MASKS
+    try:
+        sparse = source.model.count_parameters().in_two_of_four
+    except (ModelbenchError, NotApplicable):
+        return [], ""
+    return ([f"{sparse:,} parameters are 2:4 sparse, stored as dense"], DENSE_ZEROS) if sparse else ([], "")
+
+
+def _threads() -> int | None:
+    """Return how many threads torch uses; None where torch is not loaded."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
+
+
+def _changed_labels(whole: Any, alone: Sequence[Any], count: int) -> int | None:
+    """Return how many rows have their largest value elsewhere alone than in the batch; None without such outputs."""
+    changed = None
+    for at, leaf in enumerate(leaves(whole)):
+        scores = np.asarray(leaf)
+        if scores.ndim < 2 or scores.shape[0] != count or scores.shape[-1] < 2 or scores.dtype.kind != "f":
+            continue
+        ones = np.concatenate([np.asarray(leaves(one)[at]) for one in alone])
+        same = (scores.argmax(-1) == ones.argmax(-1)).reshape(count, -1).all(axis=1)
+        changed = max(changed or 0, int((~same).sum()))
+    return changed
