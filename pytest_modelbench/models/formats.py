@@ -73,6 +73,12 @@ FORMATS = {
         ),
         SavedFormat(name="TensorRT", load="tensorrt:load_engine", what="a TensorRT engine", install="tensorrt"),
         SavedFormat(name="TVM", load="tvm:load_library", what="a TVM library (.so)", install="apache-tvm"),
+        SavedFormat(
+            name="endpoint",
+            load="endpoint:load_endpoint",
+            what="an endpoint (kserve://host:port/MODEL, rest://host:port/path)",
+            options=("timeout",),
+        ),
         SavedFormat(name="skops", load="sklearn_estimator:load_skops", what="skops"),
         SavedFormat(name="pickle", load="sklearn_estimator:load_pickle"),
         SavedFormat(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models import formats
+from pytest_modelbench.models.endpoints import is_endpoint
 from pytest_modelbench.models.formats import FORMATS, SavedFormat, format_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Loading:
 
     `alone` says that this process builds no other model, so that what a factory made can be filled as it is.
     `threads` is how many threads a runtime gets for one call; None for as many as torch uses. `options` are those of
-    `SavedModel`.
+    `SavedModel`. `endpoints` are the hosts, apart from this machine, that requests may be sent to.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Loading:
     alone: bool = False
     threads: int | None = None
     options: tuple[tuple[str, str], ...] = ()
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,10 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     path = Path(saved.path)
     if saved.path.startswith(HUB):
         return _load(FORMATS["Hugging Face"], saved.path, loading)
+    if is_endpoint(saved.path):
+        saved_format = FORMATS["endpoint"]
+        _check_options(saved_format, saved, loading)
+        return _load(saved_format, saved.path, replace(loading, options=saved.options))
     if not is_there(path):
         raise ModelError(
             f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}"
