@@ -228,7 +228,7 @@ def test_a_model_without_weights_is_refused() -> None:
     assert "object" not in student.fingerprint()
 
 
-ACTIVATION = {"now": "relu"}
+ACTIVATION = "relu"
 
 
 class Own(keras.Model):  # type: ignore[misc] # Keras is not typed
@@ -236,7 +236,7 @@ class Own(keras.Model):  # type: ignore[misc] # Keras is not typed
 
     def __init__(self) -> None:
         super().__init__()
-        self.dense = layers.Dense(3, activation=ACTIVATION["now"])
+        self.dense = layers.Dense(3, activation=ACTIVATION)
 
     def call(self, inputs: Any) -> Any:
         return self.dense(inputs)
@@ -246,7 +246,7 @@ def test_layers_of_a_subclassed_model_are_content(monkeypatch: pytest.MonkeyPatc
     """Two models of one class and equal weights differ by what their layers compute."""
     found = []
     for activation in ("relu", "relu", "tanh"):
-        monkeypatch.setitem(ACTIVATION, "now", activation)
+        monkeypatch.setattr(sys.modules[__name__], "ACTIVATION", activation)
         keras.utils.set_random_seed(0)
         model = Own()
         model(INPUTS)
