@@ -137,7 +137,7 @@ def format_of(path: Path, name: str, known: str) -> SavedFormat:
         return _of_folder(path, name, known)
     if path.stat().st_size == 0:
         raise ModelError(f"{name}: {path} is empty (0 bytes)")
-    if zipfile.is_zipfile(path):
+    if _is_archive(path):
         return _of_archive(path, name, known)
     if path.suffix == ".safetensors":
         raise ModelError(
@@ -149,6 +149,13 @@ def format_of(path: Path, name: str, known: str) -> SavedFormat:
         if fits(start, path.suffix):
             return FORMATS[format_name]
     raise ModelError(f"{name}: {path} has an unknown format. Known are {known}")
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True  # what is wrong with it is said when it is read
 
 
 def _of_folder(path: Path, name: str, known: str) -> SavedFormat:
@@ -163,7 +170,7 @@ def _of_archive(path: Path, name: str, known: str) -> SavedFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ModelError(f"{name}: {path} is damaged: {error}") from error
     for format_name, fits in _ARCHIVES:
         if fits(members):

@@ -35,8 +35,13 @@ BUILT_ROLES = ("student", "teacher", "previous")
 """The models that a fixture of the user's builds."""
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
+    "torch._inductor": ("aot_package",),
     "sklearn": ("sklearn_estimator",),
     "transformers": ("huggingface",),
+    "onnxruntime": ("onnx_runtime",),
+    "openvino": ("openvino",),
+    "ai_edge_litert.interpreter": ("litert",),
+    "executorch.runtime": ("executorch",),
 }
 """Our own modules that a model of a library needs; what they take is not the model's."""
 
