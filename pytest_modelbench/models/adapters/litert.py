@@ -83,19 +83,14 @@ class LiteRtModel(RuntimeModel):
     def __init__(self, path: Path, loading: Loading) -> None:
         super().__init__(path, loading)
         if (loading.device or "cpu") != "cpu":
-            raise ModelError(
-                f"{self.name}: LiteRT cannot run {path.name} on the device {loading.device}, only on cpu"
-            )
-        from ai_edge_litert.interpreter import Interpreter
-
+            raise ModelError(f"{self.name}: LiteRT runs {path.name} on cpu only, not on {loading.device}")
         try:
-            self.interpreter = Interpreter(model_path=str(path), num_threads=self.threads)
-            self.interpreter.allocate_tensors()
+            self.interpreter = _interpreter(path, self.threads)
+            named = self._signature()
+            self.tensors = [_tensor(one, named) for one in self.interpreter.get_input_details()]
+            self.outputs = [_tensor(one, named) for one in self.interpreter.get_output_details()]
         except (RuntimeError, ValueError) as error:
             raise self.unreadable(error) from error
-        named = self._signature()
-        self.tensors = [_tensor(one, named) for one in self.interpreter.get_input_details()]
-        self.outputs = [_tensor(one, named) for one in self.interpreter.get_output_details()]
         self._running = threading.Lock()
         self._allocated: tuple[tuple[int, ...], ...] = ()
 
@@ -212,6 +207,14 @@ def load_litert(path: str, loading: Loading) -> Model:
 
         return load_openvino(path, loading)
     return LiteRtModel(Path(path), loading)
+
+
+def _interpreter(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _tensor(details: dict[str, Any], named: dict[int, str]) -> Tensor:

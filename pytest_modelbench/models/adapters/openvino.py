@@ -138,11 +138,8 @@ class OpenVinoModel(RuntimeModel):
             JSON types: `computes_in` counts operators by type, `stored_as` is the type of most weights by bytes,
             `hint` the type that the compiled model reports, and `note` says where they differ.
         """
-        layers = [(_told(node, "layerType"), _told(node, "runtimePrecision")) for node in self._executed()]
-        computing = [one for layer, one in layers if layer in _WITH_WEIGHTS]
-        computing = computing or [one for layer, one in layers if layer not in _NOT_COMPUTING]
-        computed = collections.Counter(_TYPES.get(one, one) for one in computing)
-        hint = str(self.compiled_model.get_property("INFERENCE_PRECISION_HINT").to_dtype())
+        hint = _type_name(self.compiled_model.get_property("INFERENCE_PRECISION_HINT"))
+        computed = self._computed_in(hint)
         held: collections.Counter[str] = collections.Counter()
         for constant in filter(_is_weight, _constants(self._read())):
             held[_type_of(constant)] += constant.get_byte_size()
@@ -155,8 +152,14 @@ class OpenVinoModel(RuntimeModel):
             "note": "; ".join(filter(None, notes)),
         }
 
-    def _executed(self) -> list[Any]:
-        return list(self.compiled_model.get_runtime_model().get_ops())
+    def _computed_in(self, hint: str) -> collections.Counter[str]:
+        """Count operators by the type they are computed in; the narrow type of weights alone is not that."""
+        executed = self.compiled_model.get_runtime_model().get_ops()
+        layers = [(_told(node, "layerType"), _told(node, "runtimePrecision")) for node in executed]
+        computing = [one for layer, one in layers if layer in _WITH_WEIGHTS]
+        computing = computing or [one for layer, one in layers if layer not in _NOT_COMPUTING]
+        types = [_TYPES.get(one, one) for one in computing]
+        return collections.Counter(hint if one in {"float16", "bfloat16"} else one for one in types)
 
     def unreadable(self, error: BaseException) -> ModelError:
         """Return the error for a file that OpenVINO refuses, without the places in its source code."""
@@ -237,7 +240,7 @@ def _port(port: Any, otherwise: str) -> Port:
     kind = port.get_element_type()
     return Port(
         name=_name(port, otherwise),
-        dtype="" if kind.is_dynamic() else np.dtype(kind.to_dtype()).name,
+        dtype=_type_name(kind) if _type_name(kind) in np.sctypeDict else "",
         shape=shape,
     )
 
@@ -247,8 +250,13 @@ def _constants(graph: openvino.Model) -> list[Any]:
 
 
 def _type_of(constant: Any) -> str:
-    name = constant.get_element_type().get_type_name()
-    return _TYPES.get(name, str(name))
+    return _type_name(constant.get_element_type())
+
+
+def _type_name(kind: Any) -> str:
+    """Return numpy's name of an element type."""
+    name = str(kind.get_type_name())
+    return _TYPES.get(name, name)
 
 
 def _is_weight(constant: Any) -> bool:
@@ -273,9 +281,11 @@ def _told(node: Any, key: str) -> str:
 
 def _stored_note(stored: str, computed: Sequence[str], file: Path) -> str:
     """Say where the weights of a file have fewer bits than what is computed in; "" where they do not."""
-    if stored == "float16" and stored not in computed:
-        remedy = ": write it by openvino.save_model(..., compress_to_fp16=False)" if file.suffix == ".xml" else ""
-        return f"weights stored as f16, computed in {' and '.join(sorted(computed))}{remedy}"
+    if stored == "float16":
+        remedy = (
+            ". Write float32 by openvino.save_model(..., compress_to_fp16=False)" if file.suffix == ".xml" else ""
+        )
+        return f"weights stored as f16: the file rounds what was trained{remedy}"
     if stored in {"int4", "uint4", "int8", "uint8"} and not {"int8", "uint8"} & set(computed):
         return f"{stored} on disk, {' and '.join(sorted(computed))} in the processor"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,10 @@ def test_openvino_reads_it_where_litert_is_missing(monkeypatch: pytest.MonkeyPat
     """With neither of them the user learns what to install."""
     path = str(FILES / "dense.tflite")
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "litert" in name else found(name))
     assert isinstance(adapt(path, Loading(name="student")), OpenVinoModel)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ModelError, match=r"pip install 'pytest-modelbench\[litert\]'"):
         adapt(path, Loading(name="student"))
 
