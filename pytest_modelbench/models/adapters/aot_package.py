@@ -83,8 +83,10 @@ class AotModel(RuntimeModel):
         Arrays of float64 become float32, since the type that the package takes is unknown; tensors keep their type.
         """
         prepared, package = map_tree(self._to_tensor, inputs), self.package
-        named = prepared if isinstance(prepared, Mapping) else {}
+        named = dict(prepared) if isinstance(prepared, Mapping) else {}
         given = () if named else prepared if isinstance(prepared, tuple) else (prepared,)
+        if len(named) == 1 and not self._keywords():  # one input has no order
+            given, named = tuple(named.values()), {}
 
         def call() -> Any:
             found = package(*given, **named)
@@ -93,6 +95,12 @@ class AotModel(RuntimeModel):
             return found
 
         return call
+
+    def _keywords(self) -> list[str]:
+        """Return the names of the inputs that the program was exported with as keyword arguments."""
+        _, called = json.loads(self.package.loader.get_call_spec()[0])
+        found: list[str] = json.loads(called["children_spec"][1]["context"])
+        return found
 
     def _to_tensor(self, leaf: Any) -> Any:
         if isinstance(leaf, torch.Tensor):

@@ -260,9 +260,14 @@ def _type_name(kind: Any) -> str:
 
 
 def _is_weight(constant: Any) -> bool:
-    """Whether a constant has a floating-point type, or an integer type that only weights have."""
+    """Whether a constant is an array of a floating-point type, or of an integer type that only weights have.
+
+    Numbers alone belong to operators: an exporter writes the factors of each product.
+    """
     kind = constant.get_element_type()
-    return bool(kind.is_real() or (kind.bitwidth <= 8 and kind.get_type_name() != "boolean"))
+    return bool(len(constant.get_output_shape(0))) and bool(
+        kind.is_real() or (kind.bitwidth <= 8 and kind.get_type_name() != "boolean")
+    )
 
 
 def _size(constant: Any) -> int:

@@ -1,12 +1,13 @@
 """Saved models of all formats that can be written here, damaged copies of them, and the process that loads those.
 
-`python tests/fuzz/artefacts.py` loads and runs every model whose path it reads from its input, and answers each by a line:
-"ModelError", "outputs", or what else was raised. Whoever started it sees where it dies.
+`python tests/artefacts.py` loads and runs every model whose path it reads from its input, and answers each by a
+line: "ModelError", "outputs", or what else was raised. The process that started it sees where it dies.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import selectors
 import shutil
@@ -15,11 +16,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-FILES = Path(__file__).parents[1] / "models" / "adapters" / "files"
+FILES = Path(__file__).parent / "models" / "adapters" / "files"
 INPUTS = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
 READY = "ready"
 
@@ -160,14 +161,14 @@ def damages(folder: Path, flips: int, cuts: int, seed: int) -> Iterator[Damage]:
 class Runner:
     """A process that loads and runs models, started again whenever it dies or hangs."""
 
-    def __init__(self, limit_s: float, mode: str) -> None:
-        self.limit_s, self.mode = limit_s, mode
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
         self.process: subprocess.Popen[str] | None = None
 
     def _started(self) -> subprocess.Popen[str]:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, self.mode],
+                [sys.executable, __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -191,16 +192,20 @@ class Runner:
         line = process.stdout.readline().strip()
         return line or f"died ({process.wait()})"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
 
 
-def main(alone: bool) -> None:
+def main() -> None:
     """Answer each path of the input by a line."""
-    import os
-
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # runtimes print
     from pytest_modelbench.errors import ModelError
@@ -209,7 +214,7 @@ def main(alone: bool) -> None:
 
     for line in sys.stdin:
         try:
-            model = adapt(line.strip(), Loading(name="student", alone=alone, threads=1))
+            model = adapt(line.strip(), Loading(name="student", threads=1))
             model(INPUTS)
             model.describe()
             outcome = "outputs"
@@ -221,4 +226,4 @@ def main(alone: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(alone=sys.argv[1] == "alone")
+    main()
