@@ -51,6 +51,15 @@ REMEDIES: tuple[Known, ...] = (
         remedy="TVM reads negative indices outside of the tensor. Write x[:, x.shape[1] - 1] instead of x[:, -1]",
     ),
     Known(
+        pattern=r"Converting a tensor to a Python boolean",
+        remedy="The exporter followed one branch of the model only. Write the branch as torch.cond or torch.where",
+    ),
+    Known(
+        pattern=r"Converting a tensor to a Python (?:integer|float|number|index)",
+        remedy="A size of the inputs became a constant in the model. Use x.shape[0] without int(), or write "
+        "':fixed' after the format to allow one batch size only",
+    ),
+    Known(
         pattern=r"opset",
         remedy="Write opset= with a version that the runtime takes, or leave opset out",
     ),

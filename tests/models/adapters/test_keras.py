@@ -292,7 +292,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     ("before", "words"),
     [
         ("", "answered torch"),
-        ("import os; os.environ['KERAS_BACKEND'] = 'tensorflow'", "runs on the backend 'tensorflow'; expected 'torch'"),
+        (
+            "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'",
+            "runs on the backend 'tensorflow'; expected 'torch'",
+        ),
         ("import os; os.environ['KERAS_BACKEND'] = 'openvino'; import keras", "runs on the backend 'openvino'"),
     ],
 )
