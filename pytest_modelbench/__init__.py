@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NotApplicable,
         UsageMistake,
     )
+    from pytest_modelbench.exports.deployed import Deployed
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckFailure",
     "DataError",
+    "Deployed",
     "EdgeCase",
     "EvalData",
     "FakeClock",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Deployed": "exports.deployed",
     "EdgeCase": "data.edge_cases",
     "EvalData": "data.evaldata",
     "FakeClock": "models.adapters.fake",

@@ -6,6 +6,7 @@ ModelbenchError
 ├── ModelError              a model raised, or answered in a shape that cannot be judged
 ├── DataError               the evaluation data is empty, inconsistent or ambiguous
 ├── MeasurementError        a probe could not do its work
+│   ├── ProcessLost         a fresh process crashed, or was stopped because it took too long
 │   └── DoesNotFit          a KPI is for another task, or for data with something that these do not have
 ├── CheckFailure            a model breaks a rule that a test checks in its body; an AssertionError too
 └── NotApplicable           the question makes no sense here (a callable has no parameters)
@@ -60,6 +61,14 @@ class DataError(ModelbenchError):
 
 class MeasurementError(ModelbenchError):
     """A probe could not do its work."""
+
+
+class ProcessLost(MeasurementError):
+    """A fresh process crashed, or was stopped because it took too long; `how` says which, as a verb."""
+
+    def __init__(self, text: str, how: str) -> None:
+        super().__init__(text)
+        self.how = how
 
 
 class DoesNotFit(MeasurementError):

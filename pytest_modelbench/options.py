@@ -111,6 +111,13 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_deploy",
+        "formats that every student is exported to and also judged in, separated by commas, such as onnx,openvino; "
+        "the exported student int8 is int8@onnx",
+        "FORMATS",
+        run=True,
+    ),
+    Option(
         "modelbench_device",
         "move torch models and their inputs to cpu, cuda, cuda:N or mps (default: the model's device)",
         "DEVICE",
@@ -165,7 +172,7 @@ OPTIONS = (
     Option(
         "modelbench_artifacts",
         "write traces (Chrome, Perfetto, TensorBoard), operator tables and memory timelines of the fixture profiler "
-        "into folders of DIR",
+        "into folders of DIR, and exported models into DIR/STUDENT/FORMAT",
         "DIR",
         once=True,
     ),

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pytest_modelbench.errors import shown
+from pytest_modelbench.errors import UsageMistake, shown
+from pytest_modelbench.exports.options import parse_target
 from pytest_modelbench.grammar.option_values import (
     CONFIDENCE,
     DAY_S,
@@ -49,6 +50,7 @@ class Settings:
     record_contract: str | None = None
     json_path: str | None = None
     benchmark_json: str | None = None
+    deploy: tuple[str, ...] = ()
     device: str | None = None
     threads: int | None = None
     seed: int = 0
@@ -87,6 +89,19 @@ def _told(given: NamedSpec | None) -> dict[str, Any] | None:
     return None if given is None else {"spec": given.spec, "name": given.name}
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    """Read formats that models can be exported to, separated by commas.
+
+    Raises:
+        ValueError: one is unknown; the message suggests the nearest.
+    """
+    found = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    try:
+        return tuple(str(parse_target(part)) for part in found)
+    except UsageMistake as mistake:
+        raise ValueError(f"formats, separated by commas, such as onnx,openvino: {mistake}") from mistake
+
+
 _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench": ("enabled", bool),
     "modelbench_teacher": ("teacher", parse_spec),
@@ -102,6 +117,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_suite": ("suites", OneOf(SUITES)),
     "modelbench_json": ("json_path", written_to("--modelbench-json", ".json")),
     "modelbench_benchmark_json": ("benchmark_json", written_to("--modelbench-benchmark-json", ".json")),
+    "modelbench_deploy": ("deploy", _formats),
     "modelbench_device": ("device", device),
     "modelbench_threads": ("threads", Number(least=1, most=1024, whole=True)),
     "modelbench_seed": ("seed", Number(least=0, most=2**63 - 1, whole=True)),

@@ -24,7 +24,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "stats": "results",
         "data": "errors",
         "models": "errors grammar data",
-        "settings": "errors options grammar models",
+        "settings": "errors options grammar models exports",
         "exports": "errors data models",
         "probes": "errors grammar stats data models exports",
         "kpis": "errors results grammar stats data models exports probes",
@@ -52,10 +52,10 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     f"{room}.{name}"
     for room, names in {
         "data": "case_names treatment",
-        "exports": "options",
+        "exports": "deployed options",
         "gates": "assignment gate keywords reading sla sharing suites toml_lines",
         "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows speed.rows stability.rows",
-        "plugin": "collection fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
+        "plugin": "collection deploying fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()
 }

@@ -38,8 +38,8 @@ Limits = list[BoundLimit | ConditionalLimit]
 Asked = TypeVar("Asked", bound=Request)
 
 
-class Sources(Protocol):
-    """Where one item's models, data and recorded values come from."""
+class Built(Protocol):
+    """Where one item's models and data come from."""
 
     def candidate(self, role: str) -> Any:
         """Return the object that the user's fixture or factory provides for a role."""
@@ -49,6 +49,10 @@ class Sources(Protocol):
 
     def data(self) -> Any:
         """Return the object that the user's fixture or factory provides as evaluation data."""
+
+
+class Sources(Built, Protocol):
+    """Where one item's models, data and recorded values come from."""
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the test's body recorded for a KPI, by role."""
@@ -64,7 +68,7 @@ class ItemPlan:
     `home` identifies where an item's models and data come from: items share measurements only if it is equal.
     `settings` are the session's, or those of the item's modelbench.toml. `origin` names the test where it brings
     models or data by parametrize(): another test's may have the same label. `test` is the node id without the
-    parameter that names the student.
+    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself.
     """
 
     nodeid: str
@@ -74,6 +78,7 @@ class ItemPlan:
     home: tuple[str, ...] = ()
     origin: str = ""
     test: str = ""
+    target: str = ""
 
     @functools.cached_property
     def suite(self) -> str:
@@ -86,6 +91,19 @@ class FreshProcess(Protocol):
 
     def __call__(self, nodeid: str, request: Any) -> Any:
         """Return the process's answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where exported files lie.
+
+    Attributes:
+        folder: returns the folder of the session, which its workers share and which goes with it.
+        kept: the folder that the user wants to keep them in, if any.
+    """
+
+    folder: Callable[[], Path]
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +122,8 @@ class Bench:
         settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
+        student: returns the adapted student of an item, exported before if it is judged as it is deployed.
+        files: where exported files lie.
     """
 
     shelf: Shelf
@@ -117,6 +137,8 @@ class Bench:
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
+    student: Callable[[ItemPlan, Built], Model]
+    files: Files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +198,9 @@ class Asking:
         if role == "workload":
             student = self.model("student")
             return self.bench.shelf.once(("workload", student.serial), lambda: workload_for(student))
-        name = self.plan.student if role == "student" else role
-        return self.bench.loaded.model(self.sources.candidate(role), name, self.settings)
+        if role == "student":
+            return self.bench.student(self.plan, self.sources)
+        return self.bench.loaded.model(self.sources.candidate(role), role, self.settings)
 
     def _source(self) -> Model:
         """Return the model that the student was made from: what `source=` names, or what it was exported from.

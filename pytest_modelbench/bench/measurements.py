@@ -10,9 +10,12 @@ from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.before import Before
 from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
+from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
+from pytest_modelbench.exports.options import ExportOptions
+from pytest_modelbench.exports.steps import Exported
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
@@ -83,6 +86,7 @@ class GateMeasurements:
             kinds.BENCHMARK: lambda _: self.timing(),
             kinds.COMPILED: lambda _: self.compiled_timing(),
             kinds.RECORD: lambda _: self.recorded(),
+            kinds.EXPORT: self.exported,
         }
 
     def timing(self) -> TimingMeasurement:
@@ -90,6 +94,13 @@ class GateMeasurements:
         if self._so_far.timing is None:
             return self._timings.timing()
         return self._so_far.timing.against(self.asking.roles.get("teacher", "teacher"))
+
+    def exported(self, role: str) -> list[Exported]:
+        """Return the exports of a role's model to the formats that the gate names."""
+        asking, options = self.asking, self.asking.gate.options
+        exports = Deployments(asking.bench, asking.plan, asking.sources)
+        role = asking.roles.get(role, role)
+        return exports.exported(role, options["formats"], ExportOptions.of_gate(options, seed=asking.settings.seed))
 
     def energy(self) -> EnergyMeasurement:
         """Return windows of energy, which all energy gates of a student share."""

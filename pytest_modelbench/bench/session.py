@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbench.bench.asking import Asked, Asking, Bench, ItemPlan, Limits, Sources
+from pytest_modelbench.bench.asking import Asked, Asking, Bench, Built, Files, ItemPlan, Limits, Sources
+from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.loaded import Loaded, Notes
 from pytest_modelbench.bench.measurements import GateMeasurements
@@ -30,6 +31,8 @@ from pytest_modelbench.errors import (
     Skipped,
     cause_of,
 )
+from pytest_modelbench.exports.deployed import Deployed
+from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
@@ -57,9 +60,10 @@ class BenchSession:
         baseline: an earlier report that limits on `regression` compare with.
         contract: the teacher's, in its place.
         recorder: measures the teacher alone, for a contract.
+        files: where exported files lie; a temporary folder by default.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a session is made of
         self,
         *,
         progress: Progress | None = None,
@@ -70,11 +74,15 @@ class BenchSession:
         baseline: Baseline | None = None,
         contract: Contract | None = None,
         recorder: Recorder | None = None,
+        files: Files | None = None,
     ) -> None:
         self._run_child = run_child
         self.baseline = baseline
         self.contract = contract
         self.recorder = recorder
+        self.student_file: str = getattr(child, "student", "")
+        """In a fresh process, the file that the student is deployed as; empty where its fixture builds it."""
+        self._files: dict[str, str] = {}
         self.passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
         """Exceptions that end an item or the session; every other one is the error of a gate."""
         self.plans: list[ItemPlan] = []
@@ -97,6 +105,8 @@ class BenchSession:
             settled=self.settled,
             fresh=self.in_fresh_process,
             energy_source=self.energy_source,
+            student=self.student,
+            files=files or Files(folder=lambda: Path(tempfile.mkdtemp(prefix="pytest-modelbench-"))),
         )
 
     def plan(self, plans: Sequence[ItemPlan]) -> None:
@@ -115,6 +125,20 @@ class BenchSession:
             ModelError: it is nothing that can be measured.
         """
         return self._loaded.model(candidate, name, settings)
+
+    def student(self, plan: ItemPlan, sources: Built) -> Model:
+        """Adapt an item's student; one that is judged as it is deployed is exported, once, and its file is loaded.
+
+        Raises:
+            ModelError: it is nothing that can be measured, or its export is not ready.
+        """
+        found = sources.candidate("student")
+        if isinstance(found, Deployed) and isinstance(self._bench.child, ExportRequest):
+            found = found.source  # which is about to be exported
+        if isinstance(found, Deployed):
+            found = Deployments(self._bench, plan, sources).file_of(found)
+            self._files[plan.nodeid] = str(found)
+        return self._loaded.model(found, plan.student, plan.settings)
 
     def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""
@@ -206,6 +230,8 @@ class BenchSession:
             raise MeasurementError("a fresh process runs the test again, which needs pytest")
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-child-") as folder:
             asked = replace(request, path=str(Path(folder, "answer")))
+            if not isinstance(asked, ExportRequest):
+                asked = replace(asked, student=self._files.get(nodeid, ""))
             self._run_child(nodeid, asked)
             return asked.answer()
 

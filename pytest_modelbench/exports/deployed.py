@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake, shown
@@ -47,3 +48,11 @@ def name_of_source(label: str, target: str) -> str:
     ('int8', 'shipped')
     """
     return label.removesuffix(f"@{target}")
+
+
+def key_of_source(source: Any) -> str:
+    """Return a text for a source: of a path its value, of anything else one that no other object ever gets."""
+    from pytest_modelbench.models.base import identity
+    from pytest_modelbench.models.saved import SavedModel
+
+    return repr(source) if isinstance(source, str | Path | SavedModel) else identity(source)

@@ -22,11 +22,12 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_modelbench.data.treatment import MISSING
-from pytest_modelbench.errors import shown
+from pytest_modelbench.errors import UsageMistake, shown
+from pytest_modelbench.exports.options import parse_target
 from pytest_modelbench.gates.toml_lines import depth, line_of_each_key
 from pytest_modelbench.grammar.option_values import Number, unprintable
 from pytest_modelbench.models.named import NamedSpec
@@ -35,6 +36,7 @@ from pytest_modelbench.settings import check_typed
 
 TABLES = ("models", "data", "run", "kpi")
 MODEL_KEYS = ("teacher", "student", "students", "previous")
+STUDENT_KEYS = ("model", "deploy")
 RUN_KEYS = {option.name.removeprefix("modelbench_"): option for option in OPTIONS if option.run}
 DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "eval": (str,),
@@ -182,8 +184,8 @@ class _Reader:
         if "student" in models and "students" in models:
             self.mistake(("models", "student"), "both student and [models.students] are given. Remove one of them")
         found["student_model"] = (
-            *self.specs(models, ("models",), ["student"]),
-            *self.specs(students, ("models", "students"), list(students), labels=True),
+            *self.students(models, ("models",), ["student"]),
+            *self.students(students, ("models", "students"), list(students), labels=True),
         )
         found["eval_data"] = self.data(table)
         found["previous_model"] = self.specs(models, ("models",), ["previous"])
@@ -206,6 +208,42 @@ class _Reader:
                     f"{key} is {_kind(value)}, expected a string: module:factory, file.py:factory or a saved model",
                 )
         return tuple(found)
+
+    def students(
+        self, table: Mapping[str, Any], above: Path, keys: list[str], *, labels: bool = False
+    ) -> list[NamedSpec]:
+        """Read students: each is a spec, or a table of a spec (`model`) and formats (`deploy`)."""
+        found = []
+        for key in keys:
+            path, value = (*above, key), table.get(key)
+            plain: Any = value
+            deploy: tuple[str, ...] = ()
+            if isinstance(value, dict):
+                self.check_names(value, STUDENT_KEYS, path, "key")
+                if "model" not in value:
+                    self.mistake(path, f'{key} has no model. Write {key} = {{model = "module:factory", ...}}')
+                    continue
+                plain = value["model"]
+                deploy = self.deploy((*path, "deploy"), value.get("deploy", []))
+                if not isinstance(plain, str):
+                    self.mistake((*path, "model"), f"model of {key} is {_kind(plain)}, expected a string")
+                    continue
+            specs = self.specs({**table, key: plain} if key in table else table, above, [key], labels=labels)
+            found += [replace(spec, deploy=deploy) for spec in specs]
+        return found
+
+    def deploy(self, path: Path, value: Any) -> tuple[str, ...]:
+        """Read the formats that a student is deployed in."""
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            self.mistake(path, f'deploy is {_kind(value)}, expected an array of strings, such as ["onnx"]')
+            return ()
+        found = []
+        for one in value:
+            try:
+                found.append(str(parse_target(one)))
+            except UsageMistake as mistake:
+                self.mistake(path, f"deploy: {mistake}")
+        return tuple(dict.fromkeys(found))
 
     def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
         data = self.table(table, "data")

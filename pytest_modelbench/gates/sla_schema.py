@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pytest_modelbench.exports.options import VARIANTS
 from pytest_modelbench.gates.keywords import MEASURING, OWN, schema_of, toml_type
 from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
 from pytest_modelbench.grammar.option_values import Number, OneOf
@@ -13,6 +14,7 @@ from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.options import OPTIONS, Option
 from pytest_modelbench.settings import typed
 
+TARGET = rf"^({'|'.join(VARIANTS)})(:\w+)?(@\w+)?$"
 _SPEC = {"$ref": "#/$defs/spec"}
 _LIMITS = {"$ref": "#/$defs/limits"}
 _SPEC_TEXT = {
@@ -20,6 +22,25 @@ _SPEC_TEXT = {
     "minLength": 1,
     "description": "module:factory or file.py:factory, either with @weights; or a saved model: a .pt2, TorchScript "
     "or skops file, a folder of save_pretrained(), hf://organisation/name",
+}
+_STUDENT = {
+    "oneOf": [
+        _SPEC,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["model"],
+            "properties": {
+                "model": _SPEC,
+                "deploy": {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": TARGET},
+                    "description": "Formats that the student is also judged in, by the exported file",
+                    "examples": [["onnx", "openvino"]],
+                },
+            },
+        },
+    ]
 }
 _LIMIT = {
     "type": "string",
@@ -50,12 +71,12 @@ def sla_schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": {
                     "teacher": _SPEC,
-                    "student": _SPEC,
+                    "student": _STUDENT,
                     "previous": _SPEC,
                     "students": {
                         "type": "object",
                         "minProperties": 1,
-                        "additionalProperties": _SPEC,
+                        "additionalProperties": _STUDENT,
                         "description": "Students by label",
                     },
                 },

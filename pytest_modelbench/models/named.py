@@ -19,6 +19,8 @@ class NamedSpec:
         folder: where relative paths start and modules are looked for first; None is pytest's own folder.
         where: what the user wrote it as, for messages.
         reading: keyword arguments of `EvalData` for data that do not bring them.
+        deploy: the formats that a student is judged in besides, such as "onnx".
+        target: the format of a student that is judged as it is deployed; "" for the model itself.
     """
 
     spec: str
@@ -26,6 +28,8 @@ class NamedSpec:
     folder: str | None = None
     where: str = ""
     reading: tuple[tuple[str, Any], ...] = ()
+    deploy: tuple[str, ...] = ()
+    target: str = ""
 
 
 def spec_key(given: NamedSpec, folder: str = "") -> tuple[Any, ...]:

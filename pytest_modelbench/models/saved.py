@@ -47,6 +47,10 @@ class SavedModel:
             path, tuple((name, value) for name, _, value in (pair.partition("=") for pair in options.split("&")))
         )
 
+    def __str__(self) -> str:
+        """Return what `parse` reads."""
+        return self.path + "?" * bool(self.options) + "&".join(f"{name}={value}" for name, value in self.options)
+
 
 @dataclass(frozen=True)
 class Filled:

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.plugin.fixtures import (
+    _deployed_as,
     edge_case,
     energy_meter,
     kpi,
@@ -34,13 +35,27 @@ from pytest_modelbench.plugin.stash import (
     UNJUDGED,
 )
 
-__all__ = ["edge_case", "energy_meter", "kpi", "memory_meter", "previous", "profiler", "student", "teacher"]
+__all__ = [
+    "_deployed_as",
+    "edge_case",
+    "energy_meter",
+    "kpi",
+    "memory_meter",
+    "previous",
+    "profiler",
+    "student",
+    "teacher",
+]
 
 _STORAGE = Path(".benchmarks")
 _KPI = "kpi(name, *limits, **keywords): judge one KPI of the student. See `pytest --markers` for the keywords."
 _EDGE_CASE = (
     "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, to some by name, such as "
     "edge_case('zeros', 'huge'), or to those that fit the inputs: edge_case('numbers'), edge_case('tokens')."
+)
+_DEPLOY = (
+    "modelbench_deploy(*formats): run a test also on the files that the student is exported to, one for each format, "
+    "such as modelbench_deploy('onnx')."
 )
 
 
@@ -82,7 +97,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; start a session where gates are to be judged."""
-    for marker in (_kpi_help(config), _EDGE_CASE):
+    for marker in (_kpi_help(config), _EDGE_CASE, _DEPLOY):
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
     config.pluginmanager.register(placeholders(config), "modelbench-placeholders")
@@ -189,7 +204,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let models that the command line or a modelbench.toml names beat fixtures."""
     state = metafunc.config.stash.get(STATE, None)
     module = metafunc.definition.getparent(pytest.Module)
-    if state is not None or (module is not None and NAMED in module.stash):
+    named = module is not None and NAMED in module.stash
+    if state is not None or named or "_deployed_as" in metafunc.fixturenames:
         from pytest_modelbench.plugin.parametrisation import use_named_models
 
         use_named_models(metafunc, state.settings if state is not None else None)
@@ -205,7 +221,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     state = config.stash.get(STATE, None)
     if state is None and not config.stash[MISTAKES] and not any(_is_ours(item) for item in items):
         return
-    from pytest_modelbench.plugin import collection, parametrisation, uncollected
+    from pytest_modelbench.plugin import collection, deploying, parametrisation, uncollected
 
     mistakes: list[str] = []
     if state is None:
@@ -215,6 +231,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mistakes += collection.without_suite(config, state.settings, items)
         mistakes += collection.read_items(items, state.settings, state.session.baseline)
         mistakes += parametrisation.students_of_one_name(items)
+        mistakes += deploying.mistakes_in(items, state.settings)
         mistakes += uncollected.never_judged(config, items)
     collection.refuse(config, items, mistakes)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_modelbench.bench.asking import Files
 from pytest_modelbench.bench.recording import Recorder
 from pytest_modelbench.bench.session import BenchSession
+from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.plugin.child_launch import measure_launch
 from pytest_modelbench.plugin.child_run import run_child
 from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
@@ -16,6 +18,7 @@ from pytest_modelbench.plugin.giving_up import GivingUp
 from pytest_modelbench.plugin.judging import Judging
 from pytest_modelbench.plugin.left_out import register_markers
 from pytest_modelbench.plugin.machine_turns import MachineTurns
+from pytest_modelbench.plugin.not_built import FromFile
 from pytest_modelbench.plugin.parallel import Parallel
 from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
 from pytest_modelbench.plugin.progress import ProgressLine
@@ -53,6 +56,7 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
         baseline=known[0],
         contract=known[1],
         recorder=Recorder() if settings.record_contract else None,
+        files=Files(folder=parallel.folder, kept=_kept(config, settings)),
     )
     bench.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
     if known[1] is not None:
@@ -68,6 +72,15 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
     if child is not None:
         register_markers(config)
         measure_launch(config, child)
+        if isinstance(child, ExportRequest):
+            from pytest_modelbench.plugin.child_export import export_here
+
+            export_here(config, child)
+
+
+def _kept(config: pytest.Config, settings: Settings) -> Path | None:
+    """Return the folder that exported files are kept in, if any."""
+    return None if settings.artifacts is None else Path(config.invocation_params.dir, settings.artifacts)
 
 
 def _asked_for(
@@ -82,3 +95,5 @@ def _asked_for(
     yield "giving-up", GivingUp(config, reporting)
     if child is None:
         yield "teacher-guard", TeacherGuard()
+    else:
+        yield "from-file", FromFile()

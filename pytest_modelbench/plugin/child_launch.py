@@ -21,9 +21,10 @@ from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.structure import structure_of
-from pytest_modelbench.plugin.fixture_lookup import made_from, needed_by_fixtures
+from pytest_modelbench.plugin.fixture_lookup import made_from
 from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
 from pytest_modelbench.plugin.kpi_fixture import KpiAccess
+from pytest_modelbench.plugin.not_built import BUILT_ROLES, leave_out
 from pytest_modelbench.plugin.stash import IMPORT_S
 from pytest_modelbench.probes.cost.launch import Launch, Launching, LaunchRequest, refuse_other_structure
 from pytest_modelbench.probes.cost.resident import gives_back
@@ -31,8 +32,6 @@ from pytest_modelbench.probes.requests import Request
 
 SMALLEST_CHECKED_BYTES = 16e6
 SMALLEST_SHARED_BYTES = 5e5
-BUILT_ROLES = ("student", "teacher", "previous")
-"""The models that a fixture of the user's builds."""
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
     "sklearn": ("sklearn_estimator",),
@@ -92,17 +91,7 @@ class Launched:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Put nothing in the place of what is not measured, unless some fixture of the user's is made from it."""
-        others = {role: f"{role}_model" for role in BUILT_ROLES if role != self.request.role}
-        if fixturedef.argname not in {*BUILT_ROLES, *others.values()} or self.item is None:
-            return None
-        if needed_by_fixtures(self.item, {fixturedef.argname}):
-            return None
-        role = fixturedef.argname.removesuffix("_model")
-        if fixturedef.argname in others.values() and needed_by_fixtures(self.item, {role}):
-            return None
-        nothing = NotBuilt(fixturedef.argname)
-        fixturedef.cached_result = (nothing, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
-        return nothing
+        return None if self.item is None else leave_out(fixturedef, request, self.item, self.request.role)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
@@ -195,19 +184,6 @@ class Launched:
                     f"{humanise(max(held, 0), 'B')}: it was built before, by another fixture or at import. Build it "
                     f"in {role}_model"
                 )
-
-
-class NotBuilt:
-    """Stands for a model that this process does not measure; only using it is an error."""
-
-    def __init__(self, fixture: str) -> None:
-        self._fixture = fixture
-
-    def __getattr__(self, name: str) -> Any:
-        raise MeasurementError(
-            f"{self._fixture} is not built in the process that measures the other model. If that is made from it, "
-            f"write {self._fixture} as an argument of its fixture"
-        )
 
 
 class MeasuredSetUp:

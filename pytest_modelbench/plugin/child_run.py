@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, ProcessLost
+from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.options import CHILD_OPTION, given_options
 from pytest_modelbench.plugin.left_out import plugins_left_out
 from pytest_modelbench.probes.requests import Request, write_request
@@ -33,7 +34,8 @@ def run_child(config: pytest.Config, item: pytest.Item, request: Request) -> Non
         request: what is to be measured, with the path of the file that the answer goes into.
 
     Raises:
-        MeasurementError: it ended without a measurement, or did not end.
+        MeasurementError: it ended without a measurement.
+        ProcessLost: it crashed, or did not end in time.
     """
     answer = Path(request.path)
     asked = answer.with_name("request.json")
@@ -43,16 +45,16 @@ def run_child(config: pytest.Config, item: pytest.Item, request: Request) -> Non
     if left_out and not answer.exists() and ended.returncode > 0 and OWN_ERROR not in ended.stdout:
         ended = _run(config, item, request, child_command(config, item, asked, []))
     if not answer.exists():
-        raise MeasurementError(
-            f"a fresh process for {_short(item)} {_ending(ended.returncode)}, without a measurement: "
-            f"{_last_error(ended.stdout, ended.stderr)}"
-        )
+        how, told = _ending(ended.returncode), _last_error(ended.stdout, ended.stderr)
+        text = f"a fresh process for {_short(item)} {how}, without a measurement: {told}"
+        raise ProcessLost(text, how) if ended.returncode < 0 else MeasurementError(text)
 
 
 def _run(
     config: pytest.Config, item: pytest.Item, request: Request, command: list[str]
 ) -> subprocess.CompletedProcess[str]:
-    patience = patience_s(request.budget_s)
+    own_limit = isinstance(request, ExportRequest)
+    patience = request.budget_s if own_limit else patience_s(request.budget_s)
     try:
         return subprocess.run(  # noqa: S603 - this interpreter, with the arguments of the run itself
             command,
@@ -67,9 +69,8 @@ def _run(
         )
     except subprocess.TimeoutExpired as expired:
         told = _last_error(*(_text(stream) for stream in (expired.stdout, expired.stderr)))
-        raise MeasurementError(
-            f"a fresh process for {_short(item)} did not end within {patience:.0f} s, and was stopped: {told}"
-        ) from None
+        how = f"did not end within {patience:.0f} s, and was stopped"
+        raise ProcessLost(f"a fresh process for {_short(item)} {how}: {told}", how) from None
 
 
 def _text(stream: str | bytes | None) -> str:

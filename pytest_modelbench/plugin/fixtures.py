@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.plugin.stash import LABEL
-
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
@@ -57,12 +55,22 @@ def teacher(request: pytest.FixtureRequest, teacher_model: Any) -> Model:
     return adapted(request, teacher_model, "teacher")
 
 
-@pytest.fixture
-def student(request: pytest.FixtureRequest, student_model: Any) -> Model:
-    """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
-    from pytest_modelbench.plugin.sources import adapted
+@pytest.fixture(scope="session")
+def _deployed_as(request: pytest.FixtureRequest) -> Any:
+    """Return the format that the student is judged in, as `deploy` asks for it; None for the model itself."""
+    return getattr(request, "param", None)
 
-    return adapted(request, student_model, request.node.stash.get(LABEL, "student"))
+
+@pytest.fixture
+def student(
+    request: pytest.FixtureRequest,
+    student_model: Any,  # noqa: ARG001 - set up before, and what tests are parametrised by
+    _deployed_as: Any,
+) -> Model:
+    """Return the student as a Model: `student(inputs)` runs one batch in inference mode."""
+    from pytest_modelbench.plugin.sources import adapted_student
+
+    return adapted_student(request)
 
 
 @pytest.fixture

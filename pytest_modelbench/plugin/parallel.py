@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,15 +27,19 @@ class Parallel:
         self.worker: str | None = given.get("workerid")
         """The id of this worker, None in any other process."""
         self.shared_folder: str | None = given.get(_FOLDER)
-        """Where workers hand measurements over, None where there are none."""
+        """The temporary folder of the run; None until it is needed."""
         self._record = record
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Give the workers a folder in which they hand measurements over."""
+        node.workerinput[_FOLDER] = str(self.folder())
+
+    def folder(self) -> Path:
+        """Return the temporary folder of the run, which its workers share; it is made when it is first asked for."""
         if self.shared_folder is None:
             self.shared_folder = tempfile.mkdtemp(prefix="pytest-modelbench-")
-        node.workerinput[_FOLDER] = self.shared_folder
+        return Path(self.shared_folder)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -43,6 +48,6 @@ class Parallel:
         self._record.add_session(getattr(node, "workeroutput", {}).get("modelbench", {}))
 
     def pytest_unconfigure(self) -> None:
-        """Remove what the workers handed over."""
+        """Remove the temporary folder of the run."""
         if self.worker is None and self.shared_folder is not None:
             shutil.rmtree(self.shared_folder, ignore_errors=True)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.plugin.deploying import FIXTURE, DeployedAs, deployed_as, targets_for, with_deployed
 from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
-from pytest_modelbench.plugin.stash import MISTAKES, NAMED, STATE
+from pytest_modelbench.plugin.stash import MISTAKES, NAMED, SETTINGS, STATE
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.named import NamedSpec
@@ -69,11 +70,16 @@ def defined_for(item: pytest.Item, fixture: str, settings: Settings | None) -> b
 
 
 def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> None:
-    """Let named models and data beat fixtures of the same role, overridden ones too.
+    """Let named models and data beat fixtures of the same role, overridden ones too; add what `deploy` asks for.
 
     A direct parametrisation shadows a fixture without instantiating it; its id is hidden where it has no name.
     """
-    for fixture, specs in named_for(metafunc.definition, settings).items():
+    targets, named = _targets(metafunc, settings), named_for(metafunc.definition, settings)
+    if targets and "student_model" not in named and FIXTURE in metafunc.fixturenames:
+        _deploy_fixture(metafunc, targets)
+    for fixture, given in named.items():
+        recording = settings is not None and settings.record_contract
+        specs = given if fixture != "student_model" or recording else with_deployed(given, targets)
         if fixture not in metafunc.fixturenames:
             continue
         if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
@@ -85,6 +91,52 @@ def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> No
         ids = [spec.name if spec.name and fixture == "student_model" else pytest.HIDDEN_PARAM for spec in specs]
         mark = pytest.mark.parametrize(fixture, specs, ids=ids, scope="session")
         metafunc.definition.add_marker(mark)
+
+
+def _targets(metafunc: pytest.Metafunc, settings: Settings | None) -> list[str]:
+    """Return the formats that a test's students are judged in besides; none while a contract is recorded."""
+    module = metafunc.definition.getparent(pytest.Module)
+    own = settings if module is None else module.stash.get(SETTINGS, settings)
+    return [] if own is not None and own.record_contract else targets_for(metafunc.definition, own)
+
+
+def _deploy_fixture(metafunc: pytest.Metafunc, targets: Sequence[str]) -> None:
+    """Judge the students of the fixture `student_model` also in other formats.
+
+    Students that are the fixture's own parameters get one id with the format, `int8@onnx`; those of other fixtures'
+    parameters, and of the test's own, keep theirs and get the format as one more.
+    """
+    item = metafunc.definition
+    formats, definition = ["", *targets], winning_fixture(item, "student_model")
+    own = getattr(definition, "params", None)
+    if own is None or definition is None or brings_models(item):
+        others = brings_models(item) or _of_other_parameters(item)
+        names: list[Any] = (
+            [pytest.HIDDEN_PARAM, *targets] if others else ["student", *(f"student@{one}" for one in targets)]
+        )
+        rows = [DeployedAs(target, 0) for target in formats]
+        mark = pytest.mark.parametrize(FIXTURE, rows, ids=names, indirect=True, scope="session")
+    else:
+        pairs = [
+            pytest.param(_plain_value(one), DeployedAs(target, index), marks=getattr(one, "marks", ()))
+            for index, one in enumerate(own)
+            for target in formats
+        ]
+        ids: Any = definition.ids
+        labels = [
+            _parameter_id("student_model", _plain_value(one), ids if callable(ids) else ids or (), own, index)
+            for index, one in enumerate(own)
+        ]
+        names = [f"{label}@{target}" if target else label for label in labels for target in formats]
+        both = f"student_model,{FIXTURE}"
+        mark = pytest.mark.parametrize(both, pairs, ids=names, indirect=True, scope=definition.scope)
+    item.add_marker(mark)
+
+
+def _of_other_parameters(item: pytest.Item) -> bool:
+    """Whether the fixture `student_model` is made from one that has parameters."""
+    made = (winning_fixture(item, name) for name in made_from(item, "student_model"))
+    return any(getattr(definition, "params", None) is not None for definition in made)
 
 
 def brings_models(item: pytest.Item) -> bool:
@@ -151,7 +203,8 @@ def student_label(item: pytest.Item) -> str:
         names += [other for other in getattr(definition, "argnames", ()) if other not in names]
     given = ((name, callspec.params[name], callspec.indices[name]) for name in names if name in callspec.params)
     labels = [_parameter_label(item, name, value, index) for name, value, index in given]
-    return "-".join(labels) or "student"
+    label, found = "-".join(labels) or "student", deployed_as(item)
+    return f"{label}@{found.target}" if found is not None and found.target else label
 
 
 def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
@@ -166,7 +219,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
             continue
         if isinstance(callspec.params.get("student_model"), NamedSpec):
             continue  # named on the command line or in a file, where names are checked
-        indices = tuple(callspec.indices[one] for one in made_from(item, "student_model") if one in callspec.indices)
+        indices = _indices_of_student(item)
         key = (definition, student_label(item))
         if seen.setdefault(key, indices) != indices and key not in told:
             told.add(key)
@@ -174,6 +227,13 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
                 f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
                 f"{visible(key[1])!r}. Give each a different id, as in params=[...], ids=['int8', 'pruned']"
             )
+
+
+def _indices_of_student(item: pytest.Item) -> tuple[int, ...]:
+    """Return the positions of the parameters that an item's student is made from, whatever formats it has besides."""
+    indices, found = item.callspec.indices, deployed_as(item)  # type: ignore[attr-defined]
+    known = indices if found is None else {**indices, "student_model": found.student}
+    return tuple(known[one] for one in made_from(item, "student_model") if one in indices)
 
 
 def _parameter_label(item: pytest.Item, name: str, value: Any, index: int) -> str:

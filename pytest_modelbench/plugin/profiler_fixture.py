@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ import pytest
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.plugin.items import settings_of
 from pytest_modelbench.probes.cost.profile import Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.store.file_names import file_name
 from pytest_modelbench.store.replacing import replacing
 
 _SECTION = "modelbench profile"
-LONGEST_NAME = 100
 
 
 class Profiler:
@@ -83,8 +81,8 @@ class Profiler:
         if folder is None:
             return
         number = self._taken[name] = self._taken.get(name, 0) + 1
-        stem = _file_name(name) + (f"-{number}" if number > 1 else "")
-        target = Path(self._item.config.invocation_params.dir, folder, _file_name(self._item.nodeid))
+        stem = file_name(name) + (f"-{number}" if number > 1 else "")
+        target = Path(self._item.config.invocation_params.dir, folder, file_name(self._item.nodeid))
         target.mkdir(parents=True, exist_ok=True)
         _write(target / f"{stem}.pt.trace.json", found.trace)
         _write(target / f"{stem}.operators.txt", table.encode())
@@ -94,15 +92,6 @@ class Profiler:
 def _write(path: Path, content: bytes) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def _file_name(text: str) -> str:
-    """Return a name for a file or folder; long or unusual texts end with a hash, so that no two share one."""
-    name = re.sub(r"[^\w.-]+", "-", text).strip("-")
-    plain = re.sub(r"::|/", "-", text)
-    if name == plain and len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 class NvtxRanges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
 from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, Skipped, cause_of, message_of
+from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.models.named import NamedSpec, spec_key
-from pytest_modelbench.plugin.items import session_of, settings_of
+from pytest_modelbench.models.saved import SavedModel
+from pytest_modelbench.plugin.deploying import deployed_as
+from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
 from pytest_modelbench.plugin.parametrisation import cases_for, defined_for, named_for
 from pytest_modelbench.plugin.stash import STATE
 from pytest_modelbench.plugin.undefined import Undefined
@@ -33,6 +37,8 @@ def resolve(config: pytest.Config, found: Any) -> Any:
         raise found.missing()
     if not isinstance(found, NamedSpec):
         return found
+    if found.target:
+        return Deployed(resolve(config, replace(found, target="")), found.target)
     from pytest_modelbench.models.locate import build, locate
 
     folder = Path(config.invocation_params.dir)
@@ -63,7 +69,21 @@ class FixtureSources:
         """
         if role == "teacher" and session_of(self._request.config).contract is not None:
             raise NotApplicable(ONLY_CONTRACT)
+        if role == "student":
+            return self._student()
         return resolve(self._request.config, self._value(f"{role}_model"))
+
+    def _student(self) -> Any:
+        """Return the student, `Deployed` where it is judged so, or the file that it is deployed as.
+
+        Raises:
+            UsageMistake: its fixture returns one that is deployed, and `deploy` asks for another format.
+        """
+        session = session_of(self._request.config)
+        if session.student_file:
+            return session.once(("student's file",), lambda: SavedModel.parse(session.student_file))
+        found, asked = resolve(self._request.config, self._value("student_model")), deployed_as(self._request.node)
+        return found if asked is None or not asked.target else Deployed(found, asked.target)
 
     def has(self, role: str) -> bool:
         """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
@@ -99,8 +119,16 @@ def _given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
     return given[0] if len(given) == 1 else None
 
 
+def adapted_student(request: pytest.FixtureRequest) -> Model:
+    """Return the model of the fixture `student`: in a session that records a contract it is the teacher."""
+    session, item, sources = session_of(request.config), request.node, FixtureSources(request)
+    if settings_of(item).record_contract:
+        return session.model(sources.candidate("teacher"), "teacher", settings_of(item))
+    return session.student(plan_of(item), sources)
+
+
 def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
-    """Return the model of the fixtures `teacher` and `student`."""
+    """Return the model of the fixtures `teacher` and `previous`."""
     if settings_of(request.node).record_contract:
         found, name = FixtureSources(request).candidate("teacher"), "teacher"
     candidate = resolve(request.config, found)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.probes.cost.launch import LaunchRequest
 from pytest_modelbench.probes.timing.processes import TimingRequest
 
-Request = TimingRequest | LaunchRequest
-_KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (TimingRequest, LaunchRequest)}
+Request = TimingRequest | LaunchRequest | ExportRequest
+_KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (TimingRequest, LaunchRequest, ExportRequest)}
 
 
 def write_request(request: Request, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Planned as Shared
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.probes.kinds import ProbeKind
+from pytest_modelbench.probes.kinds import EXPORT, ProbeKind
 
 
 class Planned(Shared, Protocol):
@@ -19,6 +19,10 @@ class Planned(Shared, Protocol):
     @property
     def suite(self) -> str:
         """A short name for `home`."""
+
+    @property
+    def target(self) -> str:
+        """The format that the student is deployed in, "" for the model itself."""
 
 
 Known = Mapping[str, Mapping[str, float]]
@@ -58,6 +62,7 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
     return [
         f"{len(gates)} gates of {len(items)} items: {needs}",
         *(line for one in timed for line in one.lines()),
+        *_exports(items),
         *_apart(items),
         *(f"pass     {told}" for told in passes),
         *(f"counted  {told}" for told in counted),
@@ -124,6 +129,12 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
             gates=list({gate.kpi.name: gate for gate in gates}.values()),
             last=known.get(name, {}) if first.kpi.probe.interleaved else {},
         )
+
+
+def _exports(items: Sequence[Planned]) -> Iterator[str]:
+    """Yield the exports that students need which are judged as they are deployed."""
+    for student, target in dict.fromkeys((item.student, item.target) for item in items if item.target):
+        yield f"export   {student}, judged as it is deployed ({EXPORT.apart.replace('each format', target)})"
 
 
 def _apart(items: Sequence[Planned]) -> Iterator[str]:

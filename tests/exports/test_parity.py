@@ -251,7 +251,7 @@ def test_forms_of_outputs() -> None:
     """Tensors, named tuples, lists of tensors, outputs of no value and inner trees."""
     Heads = namedtuple("Heads", "logits aux")  # noqa: PYI024 - as torch models have it
     tensor = torch.tensor(LOGITS)
-    assert found({"logits": LOGITS}, Heads(tensor, None)).value == 0.0  # type: ignore[arg-type]
+    assert found({"logits": LOGITS}, Heads(tensor, None)).value == 0.0
     assert compare([tensor, tensor], {"a": LOGITS, "b": LOGITS}, rows=6).value == 0.0
     deep = compare({"h": (tensor, tensor)}, {"h.0": LOGITS, "h.1": LOGITS}, rows=6)
     assert deep.value == 0.0

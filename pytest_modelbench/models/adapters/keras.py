@@ -245,7 +245,8 @@ def configuration(module: Any) -> str:
     Raises:
         NotImplementedError: a class has no get_config().
     """
-    text = json.dumps(_pruned(json.loads(module.to_json())), sort_keys=True)
+    with _quiet():
+        text = json.dumps(_pruned(json.loads(module.to_json())), sort_keys=True)
     places = {
         layer.name: f"{_snake(type(layer).__name__)}#{i}"
         for i, layer in enumerate(layers_of(module))

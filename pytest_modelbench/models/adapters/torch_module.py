@@ -150,6 +150,12 @@ class TorchModel(Model):
         """Return the module compiled by torch.compile, which shares its weights."""
         return CompiledModel(self)
 
+    def with_sparse_kernels(self) -> Model:
+        """Return a copy whose 2:4 sparse matrices are multiplied by the GPU's kernels for them."""
+        from pytest_modelbench.models.semi_structured import with_sparse_kernels
+
+        return TorchModel(with_sparse_kernels(self.module), self.name)
+
     def weight_bytes(self, device: str = "cpu") -> int:
         """Return the bytes of its tensors on a kind of device, shared ones once."""
         try:

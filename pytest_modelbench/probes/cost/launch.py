@@ -28,7 +28,8 @@ class LaunchRequest:
     """What a fresh process is asked to do: load the model of a role, and run batches of a size through it.
 
     `model` is the structure that it must have. `frameworks` are imported before anything is measured. `memory` asks
-    for a second build, whose memory is measured. `path` is the file that the answer goes into.
+    for a second build, whose memory is measured. `student` is the file that the student is deployed as; empty where
+    its fixture builds it. `path` is the file that the answer goes into.
     """
 
     kind: ClassVar[str] = "launch"
@@ -39,6 +40,7 @@ class LaunchRequest:
     frameworks: tuple[str, ...]
     memory: bool
     budget_s: float
+    student: str = ""
     path: str = ""
 
     def to_json(self) -> dict[str, Any]:

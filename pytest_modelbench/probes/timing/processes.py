@@ -27,8 +27,9 @@ class TimingRequest:
     """What one process is asked to measure.
 
     `setup` names the gates whose measurement is meant, `models` the hash of each model in it by role. `calls` are
-    what percentiles need of each model, 0 for none. `batch_sizes` are None where the process is to find them. `path`
-    is the file that the measurement goes into.
+    what percentiles need of each model, 0 for none. `batch_sizes` are None where the process is to find them.
+    `student` is the file that the student is deployed as; empty where its fixture builds it. `path` is the file that
+    the measurement goes into.
     """
 
     kind: ClassVar[str] = "timing"
@@ -38,6 +39,7 @@ class TimingRequest:
     budget_s: float
     seed: int
     batch_sizes: Mapping[str, int] | None
+    student: str = ""
     path: str = ""
 
     def to_json(self) -> dict[str, Any]:

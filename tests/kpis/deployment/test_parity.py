@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,33 @@ def test_outputs_paired_by_position_are_said_to_be() -> None:
     found = evidence(heads(a=STUDENT, b=off(1e-3)), lambda batch: (table(STUDENT)(batch), table(STUDENT)(batch)))
     assert "outputs were compared by position: one side has no names" in found.notes
     assert "output 'b'" in found.student.method
+
+
+def test_named_tuples_and_buffers_that_are_used_again() -> None:
+    """Names of a named tuple are names; every output is copied before the next call overwrites it."""
+    heads_type = namedtuple("heads_type", "a b")
+    buffers = {size: np.empty((size, STUDENT.shape[1])) for size in range(1, 65)}
+
+    def reusing(batch: Any) -> Any:
+        buffers[len(batch)][:] = table(STUDENT)(batch)
+        return {"b": buffers[len(batch)], "a": buffers[len(batch)]}
+
+    found = evidence(reusing, lambda batch: heads_type(table(STUDENT)(batch), table(STUDENT)(batch)))
+    assert found.student.value == 0.0
+    assert not any("by position" in note for note in found.notes)
+
+
+def test_some_outputs_of_a_tuple_are_named_as_the_file_names_them() -> None:
+    """The source's tuple has no names; the file's order says which one is meant. A position does as well."""
+
+    def pair(batch: Any) -> Any:
+        return table(STUDENT)(batch), table(STUDENT)(batch)
+
+    student = heads(a=STUDENT, b=off(1e-3))
+    assert evidence(student, pair, outputs="a").student.value == 0.0
+    assert evidence(student, pair, outputs=["b"]).student.value == pytest.approx(1e-3)
+    assert evidence(pair, student, outputs=["b"]).student.value > 9e-4
+    assert "has no output 'c'" in judge(student, pair, outputs=["c"])[0].reason
 
 
 def test_nothing_compared_is_an_error() -> None:

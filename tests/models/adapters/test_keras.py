@@ -20,10 +20,13 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.structure import structure_of
 from pytest_modelbench.probes.answers.layers import module_of
+from pytest_modelbench.probes.cost.flops import count_flops
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="needs keras")
-layers = keras.layers
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported
+pytest.importorskip("keras", reason="needs keras")
+import keras
+from keras import layers
+
 INPUTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
 DROPOUT = """
 import os
@@ -343,3 +346,9 @@ def test_a_live_model_of_another_backend_is_refused() -> None:
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "student is a Keras model, and Keras runs on the backend 'openvino'" in told
     assert "the SavedModel or ONNX file that model.export(...) writes" in told
+
+
+def test_operations_are_counted() -> None:
+    """Those of torch's dispatcher: 2 * 8 * 4 and 2 * 4 * 3 for each sample."""
+    counted = count_flops(wrapped(classifier()), INPUTS, 4)
+    assert counted.per_sample == 2 * 8 * 4 + 2 * 4 * 3

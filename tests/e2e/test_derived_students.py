@@ -1,0 +1,319 @@
+"""Students as they are deployed: every gate judges the exported file, which is made once, in a fresh process."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from suites import Judge
+
+from pytest_modelbench.bench import deployments
+from pytest_modelbench.exports.options import ExportOptions
+
+pytestmark = pytest.mark.slow
+
+NETS = '''
+import os
+import sys
+import time
+from pathlib import Path
+import torch
+from torch import nn
+
+LOG = Path(__file__).with_name("built")
+
+def built(what, width):
+    """Say in which kind of process a net is built: this one, or one that was asked for something."""
+    asked = [part for part in sys.argv if part.startswith("--modelbench-child=")]
+    kind = Path(asked[0].partition("=")[2]).read_text().split('"kind": "')[1].split('"')[0] if asked else "run"
+    with LOG.open("a") as file:
+        file.write(f"{kind} {what}\\n")
+    torch.manual_seed(width)
+    return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 3))
+
+def teacher(): return built("teacher", 64)
+def int8(): return built("int8", 16)
+def small(): return built("small", 32)
+
+class Broken(nn.Module):
+    """Loses its dynamic batch on export."""
+    def __init__(self):
+        super().__init__()
+        self.net = int8()
+    def forward(self, inputs):
+        return self.net(inputs).reshape(int(inputs.shape[0]), 3)
+
+class InChild(nn.Module):
+    """Does something on a fresh process's first call."""
+    def __init__(self, act):
+        super().__init__()
+        self.net, self.act = int8(), act
+    def forward(self, inputs):
+        if any(part.startswith("--modelbench-child=") for part in sys.argv):
+            self.act()
+        return self.net(inputs)
+
+def crashing(): return InChild(lambda: os.kill(os.getpid(), 11))
+def hanging(): return InChild(lambda: time.sleep(600))
+
+def test_set():
+    torch.manual_seed(3)
+    inputs = torch.randn(200, 8)
+    return inputs, teacher()(inputs).argmax(1)
+'''
+FIXTURES = """
+import nets
+import pytest
+from pytest_modelbench import Deployed, EvalData
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return nets.teacher()
+
+@pytest.fixture(scope="session", params=["int8", pytest.param("small", id="tiny")])
+def student_model(request):
+    return getattr(nets, request.param)()
+
+@pytest.fixture(scope="session")
+def eval_data():
+    inputs, targets = nets.test_set()
+    return EvalData(inputs, targets, slices={"first": inputs[:, 0] > 0})
+"""
+ALONE = FIXTURES.replace(', params=["int8", pytest.param("small", id="tiny")]', "").replace(
+    "def student_model(request):\n    return getattr(nets, request.param)()",
+    "def student_model():\n    return nets.int8()",
+)
+EVERY_KPI = """
+import numpy as np
+import pytest
+
+@pytest.mark.kpi("agreement", ">= 1%")
+@pytest.mark.kpi("nonfinite_outputs", "<= 0")
+@pytest.mark.kpi("parameters", "<= 1000")
+@pytest.mark.kpi("size_on_disk", "<= 100 kB")
+@pytest.mark.kpi("weak_slice_drop", "<= 100 pp")
+@pytest.mark.kpi("slice_drop", "<= 100 pp")
+def test_outputs(student):
+    assert np.shape(student(np.zeros((2, 8), np.float32)).popitem()[1]) == (2, 3)
+
+@pytest.mark.kpi("latency_p50", "ratio <= 1000x", processes=2)
+@pytest.mark.kpi("latency_mean", "ratio <= 1000x")
+def test_time(): ...
+
+@pytest.mark.kpi("peak_memory", "<= 1 GB")
+@pytest.mark.kpi("cold_start", "<= 60 s", processes=2)
+def test_cost(): ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def nets(pytester: pytest.Pytester) -> None:
+    """Write the module of models that every suite here uses."""
+    pytester.makepyfile(nets=NETS)
+
+
+def builds() -> Counter[str]:
+    """Count what was built in which kind of process."""
+    return Counter(Path("built").read_text(encoding="utf-8").splitlines())
+
+
+def students(finished_report: dict[str, object]) -> set[str]:
+    """Return the labels of the students that were judged."""
+    gates = finished_report["gates"]
+    assert isinstance(gates, list)
+    return {gate["student"] for gate in gates}
+
+
+def test_every_kpi_judges_the_exported_file(judge: Judge) -> None:
+    """One export serves all of them; processes that measure load the file and never build what it came from."""
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", fakes=ALONE)
+    assert set(finished.verdicts.values()) == {"pass"}, finished.text
+    assert students(finished.report) == {"student", "student@onnx"}
+    assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student]", "student@onnx]"}
+    notes = finished.report["models"]["students"]["student@onnx"]
+    assert (notes["kind"], notes["deployed"]["source"], notes["deployed"]["target"]) == ("onnx", "student", "onnx")
+    assert notes["deployed"]["ready"]
+    assert notes["deployed"]["steps"][0]["name"] == "install"
+    assert builds()["export int8"] == 1
+    launched = builds()
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "@onnx", fakes=ALONE)
+    assert finished.result.ret == 0, finished.text
+    again = builds() - launched
+    assert again["export int8"] == 1
+    assert not again["launch int8"] + again["timing int8"]
+    assert again["timing teacher"] > 0
+
+
+def test_a_file_names_formats(judge: Judge, pytester: pytest.Pytester) -> None:
+    """The student of the table keeps its name, and the file's settings reach no other; workers share the export."""
+    (pytester.path / "modelbench.toml").write_text(
+        """
+[models]
+teacher = "nets:teacher"
+[models.students]
+int8 = {model = "nets:int8", deploy = ["onnx"]}
+tiny = "nets:small"
+[data]
+eval = "nets:test_set"
+[kpi]
+agreement = ">= 1%"
+size_on_disk = "<= 100 kB"
+parameters = "<= 1000"
+nonfinite_outputs = "<= 0"
+"""
+    )
+    finished = judge("", "-n", "2", "--dist", "load", "--modelbench-artifacts=kept")
+    assert finished.result.ret == 0, finished.text
+    assert students(finished.report) == {"int8", "int8@onnx", "tiny"}
+    assert builds()["export int8"] == 1
+    assert list((pytester.path / "kept" / "int8" / "onnx").glob("*.onnx"))
+
+
+def test_markers_deploy_some_tests(judge: Judge) -> None:
+    """Students of a fixture's parameters keep their ids; a test without the marker has no others."""
+    tests = """
+import pytest
+
+@pytest.mark.modelbench_deploy("onnx")
+class TestDeployed:
+    @pytest.mark.kpi("agreement", ">= 1%")
+    def test_agreement(self): ...
+
+    def test_body(self, student):
+        assert student.kind == ("onnx" if "@" in student.name else "torch")
+
+@pytest.mark.kpi("parameters", "<= 1000")
+def test_parameters(): ...
+"""
+    finished = judge(tests, fakes=FIXTURES)
+    assert finished.result.ret == 0, finished.text
+    assert set(finished.verdicts) == {
+        *(f"test_sla.py::TestDeployed::test_agreement[{one}]:agreement" for one in ("int8", "int8@onnx")),
+        *(f"test_sla.py::TestDeployed::test_agreement[{one}]:agreement" for one in ("tiny", "tiny@onnx")),
+        *(f"test_sla.py::test_parameters[{one}]:parameters" for one in ("int8", "tiny")),
+    }
+    finished.result.assert_outcomes(passed=10)
+
+
+def test_a_fixture_returns_a_deployed_student(judge: Judge) -> None:
+    """Its label is the fixture's own, and fresh processes do not run the fixture."""
+    fixture = """
+@pytest.fixture(scope="session", params=["shipped"])
+def student_model(request):
+    return Deployed(nets.int8(), "onnx")
+"""
+    tests = """
+import pytest
+
+@pytest.mark.kpi("cold_start", "<= 60 s", processes=2)
+@pytest.mark.kpi("size_on_disk", "<= 100 kB")
+def test_file(): ...
+"""
+    finished = judge(tests, fakes=FIXTURES, more=fixture)
+    assert finished.result.ret == 0, finished.text
+    assert finished.report["models"]["students"]["shipped"]["kind"] == "onnx"
+    assert not builds()["launch int8"]
+
+
+def test_an_export_that_is_not_ready_is_the_error_of_every_gate(judge: Judge) -> None:
+    """The reason is told once, with the step; the student itself is judged all the same."""
+    broken = FIXTURES.replace('params=["int8", pytest.param("small", id="tiny")]', 'params=["Broken"]')
+    tests = """
+import pytest
+
+@pytest.mark.kpi("agreement", ">= 1%")
+def test_agreement(): ...
+
+@pytest.mark.kpi("parameters", "<= 1000")
+def test_parameters(): ...
+"""
+    finished = judge(tests, "--modelbench-deploy=onnx", fakes=broken)
+    assert finished.result.ret == 1, finished.text
+    assert [verdict for node, verdict in finished.verdicts.items() if "@onnx" not in node] == ["pass", "pass"]
+    gates = [gate for gate in finished.report["gates"] if gate["student"] == "Broken@onnx"]
+    assert {gate["verdict"] for gate in gates} == {"error"}
+    (reason,) = {gate["reason"] for gate in gates}
+    assert reason.startswith("Broken@onnx: the export of Broken to onnx is not ready: ")
+    finished.result.stdout.fnmatch_lines(["ERROR 2 gates: Broken@onnx: the export of Broken to onnx is not ready:*"])
+    assert builds()["export int8"] == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("crashing", "export: its process was ended by SIGSEGV (a crash in compiled code)"),
+        ("hanging", "export: its process did not end within 20 s, and was stopped"),
+    ],
+)
+def test_a_lost_process_fails_the_export(
+    judge: Judge, model: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a crash nor an endless export ends the session."""
+    monkeypatch.setattr(deployments, "ExportOptions", functools.partial(ExportOptions, budget_s=20))
+    lost = FIXTURES.replace('params=["int8", pytest.param("small", id="tiny")]', f'params=["{model}"]')
+    tests = "import pytest\n@pytest.mark.kpi('parameters', '<= 1000')\ndef test_parameters(): ...\n"
+    finished = judge(tests, "--modelbench-deploy=onnx", fakes=lost)
+    (gate,) = [gate for gate in finished.report["gates"] if gate["student"] == f"{model}@onnx"]
+    assert gate["verdict"] == "error"
+    assert reason in gate["reason"]
+
+
+def test_mistakes_are_told_together(pytester: pytest.Pytester) -> None:
+    """Unknown formats of a file, a marker and the option, each with its place; nothing is measured."""
+    pytester.makeconftest(FIXTURES)
+    (pytester.path / "modelbench.toml").write_text(
+        """
+[models.students]
+int8 = {model = "nets:int8", deploy = ["onxx"]}
+tiny = {deploy = "onnx"}
+other = {model = "nets:int8", deploi = ["onnx"]}
+[kpi]
+parameters = []
+"""
+    )
+    pytester.makepyfile(
+        test_sla="""
+import pytest
+
+@pytest.mark.modelbench_deploy("openvinno")
+@pytest.mark.kpi("parameters")
+def test_parameters(): ...
+
+@pytest.mark.modelbench_deploy("onnx")
+def test_nothing(): ...
+"""
+    )
+    result = pytester.runpytest("--modelbench", "--modelbench-json=report.json")
+    result.stderr.fnmatch_lines(
+        [
+            "*modelbench.toml:3: deploy: 'onxx' is not a format that a model can be exported to. Did you mean 'onnx'?",
+            '*modelbench.toml:4: tiny has no model. Write tiny = {model = "module:factory", ...}',
+            "*modelbench.toml:5: unknown key 'deploi' in [[]models.students.other[]]; did you mean 'deploy'?",
+            "*test_sla.py::test_parameters: modelbench_deploy: 'openvinno' is not a format*Did you mean 'openvino'?",
+            "*test_sla.py::test_nothing: modelbench_deploy: this test has no student. *",
+        ]
+    )
+    assert not Path("built").exists()
+    result = pytester.runpytest("--modelbench", "--modelbench-deploy=onnx,onxx", "test_sla.py")
+    result.stderr.fnmatch_lines(["*--modelbench-deploy: found 'onnx,onxx', expected formats, separated by commas*"])
+
+
+def test_ids_without_judging_are_those_with_it(pytester: pytest.Pytester) -> None:
+    """A marker makes the same items where nothing is judged, so that node ids never change."""
+    pytester.makeconftest(FIXTURES)
+    tests = (
+        "import pytest\n@pytest.mark.modelbench_deploy('onnx')\n@pytest.mark.kpi('parameters')\ndef test_it(): ...\n"
+    )
+    pytester.makepyfile(test_sla=tests)
+    ids = [f"test_sla.py::test_it[[]{one}[]]" for one in ("int8", "int8@onnx", "tiny", "tiny@onnx")]
+    for arguments in ([], ["--modelbench"]):
+        pytester.runpytest("--collect-only", "-q", *arguments).stdout.fnmatch_lines(ids)
+
+
+def test_the_plan_states_the_exports(judge: Judge) -> None:
+    """Nothing is exported for it."""
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-plan", fakes=ALONE)
+    finished.result.stdout.fnmatch_lines(["export * student@onnx, *one process for onnx*"])
+    assert not Path("built").exists()
