@@ -24,7 +24,7 @@ def assert_ready(found: Exported) -> None:
     assert found.ready, found.stopped_at
 
 
-def mlp() -> nn.Module:
+def mlp() -> nn.Sequential:
     """Two layers with dropout between them, in training mode."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 4)).train()

@@ -69,7 +69,7 @@ REMEDIES: tuple[Known, ...] = (
         remedy="The format has no such operator. Write the operation with others, or choose another format",
     ),
     Known(
-        pattern=r"(?i)provider",
+        pattern=r"cannot run \S+ on|asked for \w+ExecutionProvider",
         remedy="Install a build of the runtime that has the execution provider, or leave '@PROVIDER' out",
     ),
     Known(

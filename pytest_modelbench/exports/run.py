@@ -251,8 +251,8 @@ class _Trial:
         try:
             outputs = self._asked(self._loaded, [batch])[0]
         except ModelError as error:
-            evidence, known = explained(error)
-            raise NotReadyError(f"batch size {size} does not run: {evidence}", known or _LOST_BATCH) from error
+            evidence, _ = explained(error)
+            raise NotReadyError(f"batch size {size} does not run: {evidence}", _LOST_BATCH) from error
         found = compare(reference, outputs, rows=size)
         if found.nothing or found.broken:
             raise NotReadyError(f"batch size {size}: {found.as_words()}", _LOST_BATCH, {"batch_size": size})

@@ -99,7 +99,9 @@ def test_branch_on_values(export: Export) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_dynamic_int8_of_torch(export: Export) -> None:
     """It has no ONNX form; the remedy names what to do instead."""
-    quantised = torch.ao.quantization.quantize_dynamic(mlp().eval(), {nn.Linear}, torch.qint8)
+    quantised = torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
+        mlp().eval(), {nn.Linear}, torch.qint8
+    )
     step = export(quantised, "onnx", BATCHES).stopped_at
     assert step is not None
     assert step.name == "export"
@@ -186,7 +188,7 @@ def test_pruning_masks_are_told(export: Export) -> None:
     from torch.nn.utils import prune
 
     module = mlp()
-    prune.l1_unstructured(module[0], "weight", amount=0.5)
+    prune.l1_unstructured(module[0], "weight", amount=0.5)  # type: ignore[no-untyped-call]
     found = export(module, "onnx", BATCHES)
     step = found.step("export")
     assert step is not None

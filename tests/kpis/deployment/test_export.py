@@ -106,7 +106,7 @@ def test_row_of_the_distillation_summary() -> None:
     common = {"student": "small", "suite": "one", "unit": "", "verdict": "pass", "targets": [], "breakdown": []}
     readings = {"student": reading, "teacher": None}
     kpis = ("size_on_disk", "peak_memory", "top1_accuracy", "export")
-    gates = [{**common, "kpi": kpi, "readings": readings} for kpi in kpis]
+    gates: list[dict[str, Any]] = [{**common, "kpi": kpi, "readings": readings} for kpi in kpis]
     gates[-1]["breakdown"] = breakdown
     rows = distillation(gates)
     assert rows is not None
