@@ -73,10 +73,6 @@ REMEDIES: tuple[Known, ...] = (
         remedy="Install a build of the runtime that has the execution provider, or leave '@PROVIDER' out",
     ),
     Known(
-        pattern=r"pip install",
-        remedy="Install the package that the message names",
-    ),
-    Known(
         pattern=r"(?i)got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"
         r"Guard failed",
         remedy="Name the dimensions that may vary: dynamic={'INPUT': [0, 1]}",
