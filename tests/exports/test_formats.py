@@ -53,7 +53,7 @@ def test_openvino_variants(export: Export) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "word"), [(Sized(), "int()"), (Branching(), "torch.cond")])
+@pytest.mark.parametrize(("module", "word"), [(Sized(), "int(x.shape[0])"), (Branching(), "torch.cond")])
 def test_tracing_loses_what_it_does_not_see(export: Export, module: Any, word: str) -> None:
     """A traced constant or branch passes until another batch size shows it; the warning of the trace is its remedy."""
     pytest.importorskip("openvino")
