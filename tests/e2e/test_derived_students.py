@@ -38,12 +38,12 @@ def int8(): return built("int8", 16)
 def small(): return built("small", 32)
 
 class Broken(nn.Module):
-    """Loses its dynamic batch on export."""
+    """Branches by its data, which no exporter can follow."""
     def __init__(self):
         super().__init__()
         self.net = int8()
     def forward(self, inputs):
-        return self.net(inputs).reshape(int(inputs.shape[0]), 3)
+        return self.net(inputs) if inputs.sum() > 0 else self.net(inputs) + 1
 
 class InChild(nn.Module):
     """Does something on a fresh process's first call."""
@@ -86,19 +86,22 @@ ALONE = FIXTURES.replace(', params=["int8", pytest.param("small", id="tiny")]', 
     "def student_model():\n    return nets.int8()",
 )
 EVERY_KPI = """
-import numpy as np
 import pytest
+import torch
 
+@pytest.mark.kpi("export", "includes onnx")
+@pytest.mark.kpi("parity", "<= 1e-4")
 @pytest.mark.kpi("agreement", ">= 1%")
 @pytest.mark.kpi("nonfinite_outputs", "<= 0")
 @pytest.mark.kpi("parameters", "<= 1000")
 @pytest.mark.kpi("size_on_disk", "<= 100 kB")
-@pytest.mark.kpi("weak_slice_drop", "<= 100 pp")
-@pytest.mark.kpi("slice_drop", "<= 100 pp")
+@pytest.mark.kpi("weak_slice_drop", "<= 99 pp")
+@pytest.mark.kpi("slice_drop", "<= 99 pp")
 def test_outputs(student):
-    assert np.shape(student(np.zeros((2, 8), np.float32)).popitem()[1]) == (2, 3)
+    outputs = student(torch.zeros(2, 8))
+    assert isinstance(outputs, dict) == student.name.endswith("@onnx")
 
-@pytest.mark.kpi("latency_p50", "ratio <= 1000x", processes=2)
+@pytest.mark.kpi("latency_p50", processes=2)  # reported: two processes decide no limit
 @pytest.mark.kpi("latency_mean", "ratio <= 1000x")
 def test_time(): ...
 
@@ -128,22 +131,18 @@ def students(finished_report: dict[str, object]) -> set[str]:
 
 def test_every_kpi_judges_the_exported_file(judge: Judge) -> None:
     """One export serves all of them; processes that measure load the file and never build what it came from."""
-    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", fakes=ALONE)
-    assert set(finished.verdicts.values()) == {"pass"}, finished.text
-    assert students(finished.report) == {"student", "student@onnx"}
-    assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student]", "student@onnx]"}
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "onnx", fakes=ALONE)
+    assert set(finished.verdicts.values()) == {"pass", "reported"}, finished.text
+    assert students(finished.report) == {"student@onnx"}
+    assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student@onnx]"}
     notes = finished.report["models"]["students"]["student@onnx"]
     assert (notes["kind"], notes["deployed"]["source"], notes["deployed"]["target"]) == ("onnx", "student", "onnx")
     assert notes["deployed"]["ready"]
     assert notes["deployed"]["steps"][0]["name"] == "install"
-    assert builds()["export int8"] == 1
-    launched = builds()
-    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "@onnx", fakes=ALONE)
-    assert finished.result.ret == 0, finished.text
-    again = builds() - launched
-    assert again["export int8"] == 1
-    assert not again["launch int8"] + again["timing int8"]
-    assert again["timing teacher"] > 0
+    built = builds()
+    assert built["export int8"] == 1
+    assert not built["launch int8"] + built["timing int8"]
+    assert built["timing teacher"] > 0
 
 
 def test_a_file_names_formats(judge: Judge, pytester: pytest.Pytester) -> None:
