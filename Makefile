@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 export PYTEST_ADDOPTS := -p no:randomly
 READY := $(VENV)/.ready
+EXTENSION := $(VENV)/extension
 QUICK := grammar gates stats kpis reports bench/test_verdicts.py e2e/test_outcomes.py
 
 .PHONY: demo demo-all quick test check docs bench clean
@@ -19,7 +20,7 @@ demo-all: $(READY)  ## judge all students of the digits teacher
 quick: $(READY)  ## run what a change most often breaks, without slow tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/test_*.py $(QUICK:%=tests/%)
 
-test: $(READY)  ## run all tests, each file in one of two workers, each worker on one core
+test: $(READY) $(EXTENSION)  ## run all tests, each file in one of two workers, each worker on one core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint, formatting, types and documentation
@@ -45,6 +46,10 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates o
 	$(BIN)/python benchmarks/energy.py
 	$(BIN)/python benchmarks/quality_pass.py
 	$(BIN)/python benchmarks/fairness.py --sessions 60
+
+$(EXTENSION): $(READY) tests/extensions/pyproject.toml $(wildcard tests/extensions/acme_modelbench/*.py)
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ tests/extensions  # on no path: only its tests load it
 
 clean:
 	rm -rf $(VENV) site example_suites/digits/artifacts benchmarks/results

@@ -44,8 +44,24 @@ def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:hypothesispytest")
 
 
+@pytest.fixture(scope="session")
+def own_machine(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a machine lock that belongs to this worker alone."""
+    return str(tmp_path_factory.mktemp("machine"))
+
+
 @pytest.fixture
-def judge(pytester: pytest.Pytester) -> Judge:
+def no_turns(own_machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this worker's runs take turns with each other, and not with those of the other worker.
+
+    Models on a fake clock need no machine for themselves, and waited a third of their time for the examples.
+    """
+    monkeypatch.setenv("TMPDIR", own_machine)
+    monkeypatch.setattr("tempfile.tempdir", own_machine)
+
+
+@pytest.fixture
+def judge(pytester: pytest.Pytester, no_turns: None) -> Judge:
     """Run pytest --modelbench on a suite; `tests` is its file, `more` is added to the fakes in its conftest."""
 
     def run(tests: str, *arguments: str, more: str = "", fakes: str = FAKES, process: bool = False) -> Finished:

@@ -15,7 +15,7 @@ from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.exports.deployed import Deployed, key_of_source
+from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing
@@ -205,24 +205,25 @@ class Asking:
     def _source(self) -> Model:
         """Return the model that the student was made from: what `source=` names, or what it was exported from.
 
-        It is kept apart from the models that the report describes.
+        One that `source=` names is kept apart from the models that the report describes.
         """
         given, student = self.gate.options.get("source"), self.plan.student
         if isinstance(given, NamedSpec):
-            key = spec_key(given)
-            found = self.bench.shelf.once(key, lambda: build(locate(given, Path.cwd())))
-        else:
-            candidate = self.sources.candidate("student")
-            if not isinstance(candidate, Deployed):
-                raise MeasurementError(
-                    f"nobody says which model {student} was made from. Write source='module:factory' or "
-                    "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
-                )
-            key, found = ("deployed", key_of_source(candidate.source)), candidate.source
-        loading = loading_for(f"source of {student}", self.settings)
+            return self._named_source(given)
+        found = self.sources.candidate("student")
+        if isinstance(found, Deployed):
+            return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
+        raise MeasurementError(
+            f"nobody says which model {student} was made from. Write source='module:factory' or "
+            "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
+        )
+
+    def _named_source(self, given: NamedSpec) -> Model:
+        loading, shelf = loading_for(f"source of {self.plan.student}", self.settings), self.bench.shelf
         self.bench.loaded.limit_threads(self.settings)
-        model = self.bench.shelf.once(("source", *key, self.settings.device), lambda: adapt(found, loading))
-        return model.named(loading.name)
+        key = spec_key(given)
+        found = shelf.once(key, lambda: build(locate(given, Path.cwd())))
+        return shelf.once(("source", *key, self.settings), lambda: adapt(found, loading)).named(loading.name)
 
     def hash_of(self, model: Model) -> str:
         """Return the hash of a model's content."""

@@ -87,7 +87,7 @@ class Loaded:
             model.guard = functools.partial(watchdog_for, settings.budget_s, name)
             self._forget_modules(name)
             self._adapted[key] = (candidate, model)
-            if model.kind == "torch" and name not in BESIDE:
+            if model.kind in {"torch", "keras"} and name not in BESIDE:
                 self._modules.append(key)
             known = self._notes.models.get(name, {})
             described = {**model.describe(), "hash": self.hash_of(model)}

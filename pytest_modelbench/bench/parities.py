@@ -18,7 +18,8 @@ def parity_measured(asking: Asking, role: str) -> ParityMeasurement:
     """
     model, source, data, options = asking.model(role), asking.model("source"), asking.data(), asking.gate.options
     outputs, atol, rtol = options["outputs"] or (), options["atol"], options["rtol"]
-    timed = tuple(sorted({setup.batch_size for setup in asking.bench.timed(asking.plan) if setup.batch_size}))
+    sizes = sorted({setup.batch_size for setup in asking.bench.timed(asking.plan) if setup.batch_size})
+    drawn = {size: asking.draws().of(size) for size in sizes}  # which watches what it reads
     plan = ParityPlan(
         samples=int(options["samples"]),
         batch_sizes=tuple(options["batch_sizes"] or (1, data.batch_size)),
@@ -27,12 +28,20 @@ def parity_measured(asking: Asking, role: str) -> ParityMeasurement:
     )
 
     def measure(_: Tell) -> ParityMeasurement:
-        return measure_parity(model, source, data, plan, {size: asking.draws().of(size).copies() for size in timed})
+        return measure_parity(model, source, data, plan, {size: found.copies() for size, found in drawn.items()})
 
     return asking.bench.shelf.take(
         Job(
             kind="parity",
-            same=(plan, timed, model.name, asking.hash_of(model), asking.hash_of(source), data.key, asking.settings),
+            same=(
+                plan,
+                tuple(sizes),
+                model.name,
+                asking.hash_of(model),
+                asking.hash_of(source),
+                data.key,
+                asking.settings,
+            ),
             measure=measure,
             watched=asking.watched(f"{model.name} or {source.name}"),
             shown=f"comparing {model.name} with its source",

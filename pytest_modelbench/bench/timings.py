@@ -22,6 +22,8 @@ from pytest_modelbench.probes.timing.own_rounds import timing_of
 from pytest_modelbench.probes.timing.processes import TimingRequest
 from pytest_modelbench.probes.wire import pack_timing, unpack_timing
 
+COMPILED = "compiled"
+"""The statistic of the KPI that times what torch.compile makes of the student."""
 COMPILING_S = 600.0
 TIMING_WIRE = Wire(pack_timing, unpack_timing)
 
@@ -90,18 +92,19 @@ class Timings:
         return measurement
 
     def compiled_timing(self) -> TimingMeasurement:
-        """Return the student, compiled, timed against itself as it is."""
+        """Return the student, compiled or with other kernels, timed against itself as it is."""
         asking, plan, setup = self._asking, self._asking.plan, self._asking.gate.setup
+        change = asking.gate.kpi.statistic
         student, data, given = asking.model("student"), asking.data(), asking.settings
         limits = self._deciding.limits_of(asking.sharing)
         job = Job(
-            kind="compiled",
+            kind=change,
             same=(asking.hash_of(student), data.key, setup, plan.student, plan.home, given),
             run=(student.name, setup, plan.student, plan.home, plan.origin, given),
             measure=functools.partial(self._measured_compiled, student, limits),
             wire=TIMING_WIRE,
             exclusive=True,
-            shown=f"timing {student.name} compiled and as it is, {setup}",
+            shown=f"timing {student.name} {change} and as it is, {setup}",
         )
         return self._shelf.take(job)
 
@@ -113,8 +116,11 @@ class Timings:
 
         with asking.watched(student.name, COMPILING_S):
             batches = asking.draws().of(setup.batch_size or 1).copies()
-            compiled, seconds = compile_models({"student": student}, batches)
-        models = {**compiled, "teacher": student}
+            if asking.gate.kpi.statistic == COMPILED:
+                changed, seconds = compile_models({"student": student}, batches)
+            else:
+                changed, seconds = {"student": student.with_sparse_kernels()}, {}
+        models = {**changed, "teacher": student}
         run = TimedRun(models, asking.draws(), setup, asking.settings, hashes={}, decided=decided, progress=tell)
         measurement = run.here()
         return replace(measurement, settings={**measurement.settings, "compile_s": seconds})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from pytest_modelbench.gates.extensions import Extensions
 
 PACKAGE = Path(__file__).parents[1]
 DEFAULT = "image_classifier"
@@ -70,16 +74,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _schema()
 
 
-def _schema() -> int:
-    """Print the schema with the KPIs of installed packages, which only this session knows."""
+@contextlib.contextmanager
+def _extensions() -> Iterator[Extensions]:
+    """Load what installed packages add, and complain about those that cannot be loaded."""
     from pytest_modelbench.gates.extensions import installed
-    from pytest_modelbench.gates.sla_schema import sla_schema
 
     extensions = installed()
-    _say(json.dumps(sla_schema(), indent=1))
-    extensions.remove()
+    try:
+        yield extensions
+    finally:
+        extensions.remove()
     for mistake in extensions.mistakes:
         _complain(mistake)
+
+
+def _schema() -> int:
+    """Print the schema with the KPIs of installed packages, which only this session knows."""
+    from pytest_modelbench.gates.sla_schema import sla_schema
+
+    with _extensions() as extensions:
+        _say(json.dumps(sla_schema(), indent=1))
     return 2 if extensions.mistakes else 0
 
 
@@ -145,7 +159,8 @@ def _thresholds(given: argparse.Namespace) -> int:
     from pytest_modelbench.reports.thresholds import thresholds_toml
     from pytest_modelbench.store.baseline import read_report
 
-    text = thresholds_toml(read_report(given.report), str(given.report), given.slack, given.student)
+    with _extensions():
+        text = thresholds_toml(read_report(given.report), str(given.report), given.slack, given.student)
     try:
         with given.output.open("x", encoding="utf-8") as file:
             file.write(text)

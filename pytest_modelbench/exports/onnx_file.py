@@ -41,26 +41,26 @@ def export(source: Source, folder: Path) -> Path:
 def _estimator(source: Source) -> Any:
     """Return a fitted estimator as ONNX, without ZipMap, and with the one output that the adapter answers."""
     import skl2onnx
-    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
     if len(by_input(source.example)) != 1:
         raise ModelError(f"{source.model.name}: scikit-learn estimators take one table, found a tree of inputs")
     example = as_array(source.example)
     if example.dtype.kind not in "fiub":
         raise ModelError(f"{source.model.name}: only tables of numbers are exported, found {example.dtype}")
+    scores = getattr(source.model, "method", "") == "predict_proba"
     classifier = source.model.classes is not None or bool(getattr(source.model, "heads", None))
     found = skl2onnx.to_onnx(
         source.module,
         example.astype(np.float32),
         target_opset=source.opset,
-        options={id(source.module): {"zipmap": False}} if classifier else None,
+        options={id(source.module): {"zipmap": False}} if scores else None,
     )
     if not classifier:
         return _flat(found)
-    names = [output.name for output in found.graph.output]
-    labels = getattr(source.model, "method", "") == "predict"
-    kept = [name for name in names if (name == names[0]) is labels]
-    return select_model_inputs_outputs(found, outputs=kept)
+    for at, output in enumerate(list(found.graph.output)):
+        if (at == 0) is scores:  # the first has the labels
+            found.graph.output.remove(output)
+    return found
 
 
 def _flat(model: Any) -> Any:

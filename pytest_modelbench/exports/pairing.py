@@ -94,8 +94,23 @@ def chosen(tree: Any, names: Sequence[str], model: str) -> Any:
     lacking = [name for name in names if name not in found]
     if lacking:
         raise ModelError(f"{model} has no output {lacking[0]!r}. Its outputs are {_listed(list(found))}")
-    kept = {name: found[name] for name in names or found}
+    kept = {name: found[name] for name in (names or found)}
     return kept if _has_names(tree) else tuple(kept.values())
+
+
+def named_like(names: Sequence[str], tree: Any, other: Any) -> Sequence[str]:
+    """Return what outputs are called in a tree: in a tuple, the positions that they have in another model's mapping.
+
+    Args:
+        names: as the user wrote them.
+        tree: the outputs of one model.
+        other: those of the other model.
+    """
+    ours, theirs = _entries(tree), _entries(other)
+    if ours is None or theirs is None or _has_names(tree) or not _has_names(other) or len(ours) != len(theirs):
+        return names
+    order = list(theirs)
+    return [str(order.index(name)) if name in theirs else name for name in names]
 
 
 def _has_names(tree: Any) -> bool:

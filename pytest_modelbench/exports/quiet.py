@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,7 +51,7 @@ class _Keeping(logging.Handler):
 
 @contextlib.contextmanager
 def captured() -> Iterator[Told]:
-    """Keep warnings, standard output and error of Python code, and log records; all handlers come back after it.
+    """Keep warnings, standard output and error, and log records; all handlers come back after it.
 
     Warnings are never errors inside, whatever filters the suite has.
     """
@@ -60,6 +63,7 @@ def captured() -> Iterator[Told]:
         logging.getLogger(name).handlers = [_Keeping(told)]
     try:
         with (
+            _native(told),
             warnings.catch_warnings(record=True) as caught,
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
@@ -73,6 +77,33 @@ def captured() -> Iterator[Told]:
         for warning in caught:
             told.add(f"{warning.category.__name__}: {_first_line(warning.message)}")
         told.add(printed.getvalue())
+
+
+@contextlib.contextmanager
+def _native(told: Told) -> Iterator[None]:
+    """Keep what libraries in other languages write to the process's own output and error."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile(prefix="pytest-modelbench-") as file:
+        own = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
+        for number in own:
+            os.dup2(file.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, kept in own.items():
+                os.dup2(kept, number)
+                os.close(kept)
+            file.seek(0)
+            told.add(file.read().decode(errors="replace"))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _loggers() -> list[tuple[str, logging.Logger]]:

@@ -189,7 +189,7 @@ class _Trial:
         provider = (("provider", self.target.provider),) if self.target.provider else ()
         self.deployed = adapt(
             SavedModel(str(self.file), options=provider),
-            Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), allow_pickle=True),  # its own file
         )
         told = self.deployed.describe()
         shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}

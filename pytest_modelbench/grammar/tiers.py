@@ -21,11 +21,11 @@ DEFAULT = {
 _table: dict[str, float] = dict(DEFAULT)
 
 
-def use_tiers(table: Mapping[str, float]) -> None:
-    """Replace the table; an empty one means the default."""
-    given = table or DEFAULT
+def replace_tiers(table: Mapping[str, float]) -> None:
+    """Replace the table; an empty one means the default. A session puts the table before back when it ends."""
+    given = dict(table or DEFAULT)
     _table.clear()
-    _table.update(sorted(given.items(), key=lambda one: one[1]))
+    _table.update(sorted(given.items(), key=lambda tier: tier[1]))
 
 
 def tiers() -> Mapping[str, float]:

@@ -192,6 +192,14 @@ class Model(ABC):
         """
         raise NotApplicable(f"{self.name} is a {self.kind}: torch.compile is for torch modules")
 
+    def with_sparse_kernels(self) -> Model:
+        """Return the model with its 2:4 sparse matrices multiplied by the GPU's kernels for them.
+
+        Raises:
+            NotApplicable: it has no such matrix, or the kernels take none.
+        """
+        raise NotApplicable(f"{self.name} is a {self.kind}: 2:4 sparse kernels are for torch modules")
+
     def weight_bytes(self, device: str = "cpu") -> int:  # noqa: ARG002 - for those who know
         """Return how much of a kind of device's memory its weights take at least; 0 where that is not known."""
         return 0
@@ -199,6 +207,10 @@ class Model(ABC):
     def fingerprint(self) -> str:
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""
         return f"{self.kind}:object-{self.serial}"
+
+    def structure(self) -> str:
+        """Return a text of the model's parts without their weights, the same in every process; "" if unknown."""
+        return ""
 
     def weights_hash(self) -> str | None:
         """Return a hash of what training or compressing changes, or None where that cannot be read."""

@@ -24,6 +24,9 @@ class AdapterEntry:
 
 
 ADAPTERS: dict[str, AdapterEntry] = {
+    "keras": AdapterEntry(  # before torch: a Keras model may be a module
+        base="keras:Model", adapter="pytest_modelbench.models.adapters.keras:KerasModel", takes_device=True
+    ),
     "torch": AdapterEntry(
         base="torch.nn:Module", adapter="pytest_modelbench.models.adapters.torch_module:TorchModel", takes_device=True
     ),

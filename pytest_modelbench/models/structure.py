@@ -12,9 +12,12 @@ from pytest_modelbench.models.base import Model
 def structure_of(model: Model) -> str:
     """Return a text that is equal for models of the same parts, shapes and types, in every process.
 
-    Of a torch module these are its modules, parameters and buffers; of anything else only its class is known.
+    Of a torch module these are its modules, parameters and buffers, and an adapter may know better; of anything else
+    only its class is known.
     """
     inner = getattr(model, "inner", model)
+    if own := inner.structure():
+        return f"{model.kind}:{own}"
     module = getattr(inner, "module", None)
     if not hasattr(module, "named_modules"):
         return f"{model.kind}:{type(model).__qualname__}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbench.grammar.tiers import use_tiers
+from pytest_modelbench.grammar.tiers import replace_tiers, tiers
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.plugin.extensions import find_extensions
 from pytest_modelbench.plugin.stash import MISTAKES
@@ -31,7 +31,9 @@ def resolve_given(config: pytest.Config, given: Mapping[str, Any]) -> tuple[Sett
         Given(values=ini, where=lambda option: f"ini value {option.name}"),
     )
     settings, mistakes = resolve_settings(places)
-    use_tiers(dict(settings.tiers))
+    before = dict(tiers())
+    replace_tiers(dict(settings.tiers))
+    config.add_cleanup(lambda: replace_tiers(before))
     workers = bool(getattr(config.option, "numprocesses", None))
     dist = str(getattr(config.option, "dist", "no"))
     config.stash[MISTAKES] += [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]

@@ -73,7 +73,7 @@ def _judged(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 def _shown(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the names of the formats that a model is ready for, where the gates are about exports."""
-    steps = [row for gate in gates for row in gate["breakdown"] if "format" in row]
+    steps = [row for gate in gates for row in gate.get("breakdown", ()) if "format" in row]
     ready = dict.fromkeys(row["format"] for row in steps if row["ready"])
     return {"text": ", ".join(ready) or "none"} if steps else {}
 

@@ -102,3 +102,30 @@ def test_the_real_compiler(judge: Judge) -> None:
     assert finished.gate("latency_p50")["verdict"] == "pass", finished.text
     assert finished.gate("compile_gain")["readings"]["student"]["value"] > 0.1
     assert "torch.__trace" not in finished.text
+
+
+def test_sparse_kernels_need_a_gpu(judge: Judge) -> None:
+    """Without one, or without the pattern, the gate does not apply and says why; nothing passes in silence."""
+    sparse = (
+        MODELS
+        + """
+@pytest.fixture(scope="session", params=["dense", "sparse"])
+def student_model(request):
+    net = Net(2)
+    if request.param == "sparse":
+        with torch.no_grad():
+            net.layers[0].weight[:, ::2] = 0.0
+    return net
+"""
+    )
+    suite = """
+import pytest
+
+@pytest.mark.kpi("sparse_gain", ">= 1.2")
+def test_gain(): ...
+"""
+    finished = judge(suite, more=sparse)
+    gates = {gate["student"]: gate for gate in finished.report["gates"]}
+    assert "no linear layer has weights with two zeros in every four" in gates["dense"]["reason"]
+    assert "1 matrices are 2:4 sparse, and the kernels take none" in gates["sparse"]["reason"]
+    assert {gate["verdict"] for gate in gates.values()} == {"not_applicable"}

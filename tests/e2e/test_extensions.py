@@ -13,7 +13,8 @@ from suites import FAKES, Judge, read_report
 
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 
-HERE = Path(__file__).parents[1] / "extensions"
+INSTALLED = Path(sys.prefix, "extension")
+"""Where `make test` installs tests/extensions: on no path, so that only these tests load it."""
 SUITE = """
 import pytest
 
@@ -32,14 +33,20 @@ MODELS = FAKES.replace(
 
 
 def install(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, entry: str = "acme_modelbench.hooks") -> None:
-    """Put the extension onto the path of this process and of fresh ones, with the metadata that an installer writes."""
+    """Put a copy of the installed extension onto the path of this process and of fresh ones.
+
+    Args:
+        pytester: in whose folder the copy lies.
+        monkeypatch: puts it onto the path.
+        entry: the module that its entry point names instead of its own.
+    """
+    if not INSTALLED.is_dir():
+        pytest.skip("tests/extensions is not installed: run `make test`")
     site = pytester.path / "site"
     if not site.exists():
-        shutil.copytree(HERE / "acme_modelbench", site / "acme_modelbench")
-    info = site / "acme_modelbench-1.2.0.dist-info"
-    info.mkdir(exist_ok=True)
-    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: acme-modelbench\nVersion: 1.2.0\n")
-    info.joinpath("entry_points.txt").write_text(f"[pytest_modelbench]\nacme = {entry}\n")
+        shutil.copytree(INSTALLED, site)
+    (entry_points,) = site.glob("acme_modelbench-*.dist-info/entry_points.txt")
+    entry_points.write_text(entry_points.read_text().replace("acme_modelbench.hooks", entry))
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", str(site))
 
@@ -272,6 +279,15 @@ def test_a_module_that_exits_is_a_mistake(pytester: pytest.Pytester, monkeypatch
     finished = run(pytester, "def test_one(): ...\n", "--modelbench", conftest="")
     assert finished.ret == pytest.ExitCode.USAGE_ERROR
     assert "acme-modelbench (entry point acme) cannot be loaded: SystemExit" in finished.stderr.str()
+
+
+def test_thresholds_knows_the_kpis_of_a_package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report with its gates becomes a file that a session with the package can judge."""
+    install(pytester, monkeypatch)
+    run(pytester, SUITE, "--modelbench", "-k", "labels or largest")
+    finished = pytester.run(sys.executable, "-m", "pytest_modelbench", "thresholds", "report.json")
+    assert finished.ret == 0, str(finished.stderr)
+    assert "largest_output" in pytester.path.joinpath("modelbench.toml").read_text()
 
 
 def test_the_schema_has_the_kpis_of_a_package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

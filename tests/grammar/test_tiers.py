@@ -11,7 +11,7 @@ from suites import Judge
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.grammar.limits import parse_limit
-from pytest_modelbench.grammar.tiers import DEFAULT, fitting, smallest_tier, tier_name, tiers, use_tiers
+from pytest_modelbench.grammar.tiers import DEFAULT, fitting, replace_tiers, smallest_tier, tier_name, tiers
 from pytest_modelbench.grammar.units import parse_quantity
 
 
@@ -19,7 +19,7 @@ from pytest_modelbench.grammar.units import parse_quantity
 def default_table() -> Iterator[None]:
     """Leave the table as it was."""
     yield
-    use_tiers({})
+    replace_tiers({})
 
 
 def test_smallest_tier_that_holds() -> None:
@@ -68,10 +68,21 @@ def test_other_kpis_take_no_tier() -> None:
 
 def test_table_is_sorted_by_memory() -> None:
     """Whatever the order in which it was written."""
-    use_tiers({"Large": 2e9, "Small": 1e9})
+    replace_tiers({"Large": 2e9, "Small": 1e9})
     assert list(tiers()) == ["Small", "Large"]
-    use_tiers({})
+    replace_tiers({})
     assert dict(tiers()) == DEFAULT
+
+
+def test_a_table_ends_with_its_session(pytester: pytest.Pytester) -> None:
+    """A session inside of another one, as in tests of plugins, leaves the other one's table alone."""
+    replace_tiers({"Outer": 5e9})
+    pytester.makeini("[pytest]\nmodelbench_tiers =\n    Inner = 2 GB")
+    pytester.makepyfile(
+        "from pytest_modelbench.grammar.tiers import tiers\ndef test_it(): assert list(tiers()) == ['Inner']"
+    )
+    pytester.runpytest_inprocess("--modelbench").assert_outcomes(passed=1)
+    assert list(tiers()) == ["Outer"]
 
 
 SUITE = """

@@ -73,6 +73,7 @@ def test_what_kinds_imply() -> None:
         *(name for name in CATALOGUE if name.startswith("latency_")),
         "throughput",
         "compile_gain",
+        "sparse_gain",
     }
     assert {kpi.name for kpi in CATALOGUE.values() if not kpi.needs_data} == {
         "parameters",

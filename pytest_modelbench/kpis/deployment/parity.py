@@ -23,7 +23,7 @@ def parity(question: Question, measurements: Measurements) -> Iterator[Evidence]
     found = measurements.of(PARITY, "student")
     for name, one in found.passes.items():
         if one.nothing:
-            raise MeasurementError(f"{question.kpi.name} of {name} compared nothing: {one.as_words()}")
+            raise MeasurementError(f"{question.kpi.name}, {name}: {one.as_words()}")
     values = {name: found.outside.get(name, one.value) for name, one in found.passes.items()}
     values |= {name: one.value for name, one in found.passes.items() if one.broken}
     worst_pass = max(values, key=lambda name: values[name])

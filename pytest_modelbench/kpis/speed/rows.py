@@ -139,6 +139,23 @@ KPIS = (
         source="torch.compile",
         probe=COMPILED,
         derive=f"{ROOM}.speed.timing:compile_gain",
+        statistic="compiled",
+        options={"batch_size": 1, "confidence": None},
+        alone=True,
+    ),
+    Kpi(
+        name="sparse_gain",
+        pillar="efficiency",
+        unit="x",
+        better="higher",
+        definition="median latency of the student as it is over that with its 2:4 sparse matrices in the GPU's "
+        "kernels for them",
+        method=f"{_DESIGN} where modules can be copied; both in the same rounds; not applicable without such a GPU, "
+        "or if no matrix has the pattern, type and shape that the kernels take",
+        source="torch.sparse.to_sparse_semi_structured",
+        probe=COMPILED,
+        derive=f"{ROOM}.speed.timing:sparse_gain",
+        statistic="with 2:4 kernels",
         options={"batch_size": 1, "confidence": None},
         alone=True,
     ),

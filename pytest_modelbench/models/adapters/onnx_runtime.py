@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 
 from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.adapters.onnx_precision import precision_of
 from pytest_modelbench.models.adapters.runtime import Arrays, Port, RuntimeModel
 from pytest_modelbench.models.base import Model, ParameterCount
 from pytest_modelbench.models.saved import Loading
@@ -31,6 +32,12 @@ class OnnxModel(RuntimeModel):
     The session uses as many threads as the other models, and none of them spins after a call: a spinning thread would
     take processor time from the model that is timed next. The provider that was asked for is the one that runs.
 
+    Args:
+        path: of the file.
+        loading: its name, device, threads and provider.
+        entries: more configuration of the session by key.
+        optimised: whether ONNX Runtime may rewrite the graph, as it does in production.
+
     Raises:
         ModelError: the file cannot be loaded, or the provider is not there.
     """
@@ -39,10 +46,13 @@ class OnnxModel(RuntimeModel):
     runtime = "ONNX Runtime"
     libraries = ("onnxruntime",)
 
-    def __init__(self, path: Path, loading: Loading) -> None:
+    def __init__(
+        self, path: Path, loading: Loading, *, entries: Mapping[str, str] | None = None, optimised: bool = True
+    ) -> None:
         super().__init__(path, loading)
+        self.entries, self.optimised = dict(entries or {}), optimised
         self.provider = self._provider()
-        self.session = self._session(session_options(self.threads, self.provider))
+        self.session = self._session(self._options())
         running = self.session.get_providers()[0]
         if running != self.provider:
             raise ModelError(
@@ -66,6 +76,22 @@ class OnnxModel(RuntimeModel):
                 f"{', '.join(available)}"
             )
         return wanted
+
+    def _options(self) -> onnxruntime.SessionOptions:
+        options = session_options(self.threads, self.provider)
+        for key, value in self.entries.items():
+            options.add_session_config_entry(key, value)
+        if not self.optimised:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return options
+
+    def run_otherwise(self, entries: Mapping[str, str] | None = None, *, optimised: bool = True) -> OnnxModel:
+        """Return the same file in a session of another configuration, to find out what a wrong output comes from."""
+        return OnnxModel(self.file, self.loading, entries=entries, optimised=optimised)
+
+    def replicate(self) -> Model:
+        """Load the file into another session."""
+        return self.run_otherwise(self.entries, optimised=self.optimised)
 
     def _session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
         try:
@@ -101,6 +127,15 @@ class OnnxModel(RuntimeModel):
             nonzero=sum(int(np.count_nonzero(array)) for array in floating),
             buffers=sum(array.size for array in weights) - sum(array.size for array in floating),
         )
+
+    def precision(self) -> dict[str, Any]:
+        """Return in which number types the operators are computed; see `onnx_precision.precision_of`."""
+        return precision_of(self.file, self._write_optimised)
+
+    def _write_optimised(self, path: str) -> None:
+        options = self._options()
+        options.optimized_model_filepath = path
+        self._session(options)
 
     def describe(self) -> dict[str, Any]:
         """Return the provider, the opset and the exporter too."""

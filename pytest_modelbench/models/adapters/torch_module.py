@@ -83,18 +83,20 @@ class TorchModel(Model):
 
         Arrays become tensors, and all floats have the module's own dtype then: that of its first parameter.
         """
-        prepared = map_tree(self.to_device, inputs)
-        if isinstance(prepared, dict):
-            call = functools.partial(self.module, **prepared)
-        elif isinstance(prepared, tuple):
-            call = functools.partial(self.module, *prepared)
-        else:
-            call = functools.partial(self.module, prepared)
+        call = self.applied(map_tree(self.to_device, inputs))
         if self.device.type == "cuda":
             return _then(call, functools.partial(torch.cuda.synchronize, self.device))
         if self.device.type == "mps":
             return _then(call, torch.mps.synchronize)
         return call
+
+    def applied(self, prepared: Any) -> Callable[[], Any]:
+        """Return the call of the module on a prepared batch."""
+        if isinstance(prepared, dict):
+            return functools.partial(self.module, **prepared)
+        if isinstance(prepared, tuple):
+            return functools.partial(self.module, *prepared)
+        return functools.partial(self.module, prepared)
 
     def to_device(self, leaf: Any) -> Any:
         """Return an array or tensor as a tensor on the module's device, floats in the type of its parameters.
@@ -147,6 +149,12 @@ class TorchModel(Model):
     def compiled(self) -> Model:
         """Return the module compiled by torch.compile, which shares its weights."""
         return CompiledModel(self)
+
+    def with_sparse_kernels(self) -> Model:
+        """Return a copy whose 2:4 sparse matrices are multiplied by the GPU's kernels for them."""
+        from pytest_modelbench.models.semi_structured import with_sparse_kernels
+
+        return TorchModel(with_sparse_kernels(self.module), self.name)
 
     def weight_bytes(self, device: str = "cpu") -> int:
         """Return the bytes of its tensors on a kind of device, shared ones once."""

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modelbench.data.arrays import duplicate, rows, take
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.hashing import contents
-from pytest_modelbench.exports.pairing import chosen
+from pytest_modelbench.exports.pairing import chosen, named_like
 from pytest_modelbench.exports.parity import Parity, compare, join
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.timing.watchdog import beat
@@ -99,8 +99,7 @@ class _Asked:
 
     def compared(self, inputs: Any) -> Parity:
         """Compare the outputs for one batch."""
-        answers = [self._answer(model, inputs) for model in (self.source, self.student)]
-        return compare(*answers, rows=rows(inputs))
+        return self._parity(self._answer(self.source, inputs), self._answer(self.student, inputs), inputs)
 
     def again(self, batches: Sequence[Any]) -> Parity:
         """Compare the second answers of calls that are bound once and take turns, as the timing makes them."""
@@ -109,19 +108,36 @@ class _Asked:
             self._called(self.student, call, batch)
         parts = []
         for call, batch in zip(calls, batches, strict=True):
-            answer = self._kept(self.student, self._called(self.student, call, batch))
-            parts.append(compare(self._answer(self.source, batch), answer, rows=rows(batch)))
+            answer = self._own(self.student, self._called(self.student, call, batch))
+            parts.append(self._parity(self._answer(self.source, batch), answer, batch))
         found = join(parts)  # whose samples are those of the batches, not the first of the data
         outputs = tuple(replace(one, worst_sample=-1) for one in found.outputs)
         return replace(found, worst_sample=-1, outputs=outputs)
 
+    def _parity(self, reference: Any, candidate: Any, inputs: Any) -> Parity:
+        names = [named_like(self.outputs, *both) for both in ((reference, candidate), (candidate, reference))]
+        return compare(
+            chosen(reference, names[0], self.source.name),
+            chosen(candidate, names[1], self.student.name),
+            rows=rows(inputs),
+        )
+
     def _answer(self, model: Model, inputs: Any) -> Any:
+        """Return a model's outputs.
+
+        Raises:
+            ModelError: it raised, or wrote into its inputs.
+        """
         given = duplicate(inputs)
         before = contents(given)
         output = self._called(model, self._bound(model, given), inputs)
         if contents(given) != before:
             raise model.wrote_into(inputs)
-        return self._kept(model, output)
+        return self._own(model, output)
+
+    def _own(self, model: Model, output: Any) -> Any:
+        """Return outputs in memory of their own: a model may use its buffers again."""
+        return duplicate(chosen(output, (), model.name))
 
     def _bound(self, model: Model, inputs: Any) -> Callable[[], Any]:
         try:
@@ -136,10 +152,6 @@ class _Asked:
             raise model.failure(inputs, error) from error
         beat()
         return output
-
-    def _kept(self, model: Model, output: Any) -> Any:
-        """Return the outputs that are compared, in memory of their own: a model may use its buffers again."""
-        return duplicate(chosen(output, self.outputs, model.name))
 
 
 def _reference(source: Model) -> str:

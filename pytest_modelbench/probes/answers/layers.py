@@ -48,6 +48,8 @@ def module_of(model: Model) -> nn.Module:
         raise NotApplicable(f"{model.name} is a {model.kind}: layers are those of a torch module")
     if isinstance(model.module, torch.jit.ScriptModule):
         raise NotApplicable(f"{model.name} is a TorchScript module, whose layers cannot be looked into")
+    if model.kind == "keras":
+        raise NotApplicable(f"{model.name} is a Keras model, whose layers are not submodules that take hooks")
     return model.module
 
 

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from pytest_modelbench.data.drawn import Drawn
 from pytest_modelbench.errors import NotApplicable
+from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Model
 
 Shape = Sequence[int]
@@ -65,7 +66,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         NotApplicable: the model is no torch module.
         ModelError: the model raised.
     """
-    if model.kind != "torch":
+    if not isinstance(model, TorchModel):
         raise NotApplicable(f"{model.name} is a {model.kind}: FLOPs are counted for torch modules")
     seen = _Seen()
     counter = FlopCounterMode(display=False, custom_mapping=_formulas())

@@ -139,7 +139,7 @@ def test_no_thread_spins_after_a_call(tmp_path: Path) -> None:
     """Spinning threads would take processor time from the model that is timed next."""
     path = tmp_path / "wide.onnx"
     torch.onnx.export(
-        torch.nn.Linear(1024, 1024), (torch.ones(2, 1024),), str(path), input_names=["x"], verbose=False
+        torch.nn.Linear(1024, 1024).eval(), (torch.ones(2, 1024),), str(path), input_names=["x"], verbose=False
     )
     script = f"""
 import time, numpy as np, onnxruntime
