@@ -268,6 +268,8 @@ def test_mistakes_are_told_together(pytester: pytest.Pytester) -> None:
 int8 = {model = "nets:int8", deploy = ["onxx"]}
 tiny = {deploy = "onnx"}
 other = {model = "nets:int8", deploi = ["onnx"]}
+[run]
+deploy = ["onnx"]
 [kpi]
 parameters = []
 """
@@ -290,13 +292,41 @@ def test_nothing(): ...
             "*modelbench.toml:3: deploy: 'onxx' is not a format that a model can be exported to. Did you mean 'onnx'?",
             '*modelbench.toml:4: tiny has no model. Write tiny = {model = "module:factory", ...}',
             "*modelbench.toml:5: unknown key 'deploi' in [[]models.students.other[]]; did you mean 'deploy'?",
+            "*modelbench.toml:7: [[]run[]] deploy: found [[]'onnx'[]], expected a string of formats, separated by commas*",
             "*test_sla.py::test_parameters: modelbench_deploy: 'openvinno' is not a format*Did you mean 'openvino'?",
             "*test_sla.py::test_nothing: modelbench_deploy: this test has no student. *",
         ]
     )
     assert not Path("built").exists()
     result = pytester.runpytest("--modelbench", "--modelbench-deploy=onnx,onxx", "test_sla.py")
-    result.stderr.fnmatch_lines(["*--modelbench-deploy: found 'onnx,onxx', expected formats, separated by commas*"])
+    result.stderr.fnmatch_lines(
+        ["*--modelbench-deploy: found 'onnx,onxx', expected a string of formats, *mean 'onnx'?"]
+    )
+
+
+def test_settings_of_a_file_deploy_its_students(pytester: pytest.Pytester) -> None:
+    """Those of fixtures too, and those of suites; the formats of a student and of the settings add up."""
+    pytester.makeconftest(ALONE)
+    (pytester.path / "own.modelbench.toml").write_text(
+        '[models.students]\nint8 = {model = "nets:int8", deploy = ["openvino"]}\n'
+        '[run]\ndeploy = "onnx"\n[kpi]\nparameters = []\n'
+    )
+    (pytester.path / "fixture.modelbench.toml").write_text('[run]\ndeploy = "onnx"\n[kpi]\nparameters = []\n')
+    pytester.makepyfile(test_plain="import pytest\n@pytest.mark.kpi('parameters')\ndef test_plain(): ...\n")
+    found = pytester.runpytest("--collect-only", "-q", "--modelbench", "-p", "no:randomly")
+    assert sorted(found.outlines[: found.outlines.index("")]) == [
+        "fixture.modelbench.toml::parameters[student@onnx]",
+        "fixture.modelbench.toml::parameters[student]",
+        "own.modelbench.toml::parameters[int8@onnx]",
+        "own.modelbench.toml::parameters[int8@openvino]",
+        "own.modelbench.toml::parameters[int8]",
+        "test_plain.py::test_plain",
+    ]
+    found = pytester.runpytest(
+        *("--collect-only", "-q", "--modelbench", "--modelbench-deploy=onnx", "--modelbench-suite=footprint"),
+        *("--modelbench-student=tiny=nets:small", "test_plain.py"),
+    )
+    found.stdout.fnmatch_lines_random(["*::size_on_disk[[]tiny@onnx[]]", "*::size_on_disk[[]tiny[]]"])
 
 
 def test_ids_without_judging_are_those_with_it(pytester: pytest.Pytester) -> None:
