@@ -97,11 +97,13 @@ def _formats(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: one is unknown; the message suggests the nearest.
     """
-    found = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    expected = "a string of formats, separated by commas, such as 'onnx,openvino'"
+    if not text.strip():
+        raise ValueError(expected)
     try:
-        return tuple(str(parse_target(part)) for part in found)
+        return tuple(dict.fromkeys(str(parse_target(part)) for part in text.split(",")))
     except UsageMistake as mistake:
-        raise ValueError(f"formats, separated by commas, such as onnx,openvino: {mistake}") from mistake
+        raise ValueError(f"{expected}: {mistake}") from mistake
 
 
 _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {

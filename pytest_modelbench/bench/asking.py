@@ -14,7 +14,7 @@ from pytest_modelbench.bench.loaded import Loaded, Notes, loading_for
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
@@ -119,6 +119,7 @@ class Bench:
         child: what the parent process asks for, in a fresh process.
         sharing: returns all selected gates that the same measurement serves.
         timed: returns how the student of an item is timed for its selected gates.
+        targets: returns the formats in which the student of an item is also judged as it is deployed.
         settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
@@ -134,6 +135,7 @@ class Bench:
     child: Request | None
     sharing: Callable[[ItemPlan, Assignment], Sharing]
     timed: Callable[[ItemPlan], Sequence[TimingSetup]]
+    targets: Callable[[ItemPlan], Sequence[str]]
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
@@ -213,6 +215,9 @@ class Asking:
         found = self.sources.candidate("student")
         if isinstance(found, Deployed):
             return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
+        if targets := self.bench.targets(self.plan):
+            named = ", ".join(f"{student}@{one}" for one in targets)
+            raise NotApplicable(f"{student} was not made from another model; compared with it: {named}")
         raise MeasurementError(
             f"nobody says which model {student} was made from. Write source='module:factory' or "
             "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,33 +93,23 @@ class Deployments:
             kind="export",
             same=(*run, model, data.key),
             run=run,
-            measure=functools.partial(self._export, role, model, name, target, options, run),
+            measure=functools.partial(self._export, role, model, name, target, options),
             wire=Wire(pack_exported, unpack_exported),
             shown=f"exporting {name} to {target} in a fresh process",
         )
         return bench.shelf.take(job)
 
     def _export(
-        self,
-        role: str,
-        model: str,
-        name: str,
-        target: Target,
-        options: ExportOptions,
-        run: tuple[Any, ...],
-        tell: Tell,
+        self, role: str, model: str, name: str, target: Target, options: ExportOptions, tell: Tell
     ) -> Exported:
         tell(0.0, options.budget_s)
-        place = hashlib.blake2b(repr(run).encode(), digest_size=8).hexdigest()
-        folder = self._bench.files.folder() / "exports" / place
-        shutil.rmtree(folder, ignore_errors=True)  # what an attempt before has left
-        folder.mkdir(parents=True)
+        folder = tempfile.mkdtemp(prefix="export-", dir=self._bench.files.folder())
         request = ExportRequest(
             role=role,
             model=model,
             target=str(target),
             options=options.to_json(),
-            folder=str(folder),
+            folder=folder,
             budget_s=options.budget_s,
         )
         try:
@@ -130,14 +119,11 @@ class Deployments:
         self._keep(found, folder, name, target)
         return found
 
-    def _keep(self, found: Exported, folder: Path, name: str, target: Target) -> None:
-        """Copy the files to where the user wants to keep them, in the place of those of an earlier run."""
+    def _keep(self, found: Exported, folder: str, name: str, target: Target) -> None:
+        """Copy the files to where the user wants to keep them; other files there stay."""
         kept = self._bench.files.kept
-        if kept is None or found.file is None:
-            return
-        place = kept / file_name(name) / file_name(str(target))
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(folder, place)
+        if kept is not None and found.file is not None:
+            shutil.copytree(folder, kept / file_name(name) / file_name(str(target)), dirs_exist_ok=True)
 
 
 def export_batches(data: EvalData, samples: int) -> list[Any]:

@@ -38,12 +38,12 @@ def int8(): return built("int8", 16)
 def small(): return built("small", 32)
 
 class Broken(nn.Module):
-    """Loses its dynamic batch on export."""
+    """Branches by its data, which no exporter can follow."""
     def __init__(self):
         super().__init__()
         self.net = int8()
     def forward(self, inputs):
-        return self.net(inputs).reshape(int(inputs.shape[0]), 3)
+        return self.net(inputs) if inputs.sum() > 0 else self.net(inputs) + 1
 
 class InChild(nn.Module):
     """Does something on a fresh process's first call."""
@@ -86,19 +86,22 @@ ALONE = FIXTURES.replace(', params=["int8", pytest.param("small", id="tiny")]', 
     "def student_model():\n    return nets.int8()",
 )
 EVERY_KPI = """
-import numpy as np
 import pytest
+import torch
 
+@pytest.mark.kpi("export", "includes onnx")
+@pytest.mark.kpi("parity", "<= 1e-4")
 @pytest.mark.kpi("agreement", ">= 1%")
 @pytest.mark.kpi("nonfinite_outputs", "<= 0")
 @pytest.mark.kpi("parameters", "<= 1000")
 @pytest.mark.kpi("size_on_disk", "<= 100 kB")
-@pytest.mark.kpi("weak_slice_drop", "<= 100 pp")
-@pytest.mark.kpi("slice_drop", "<= 100 pp")
+@pytest.mark.kpi("weak_slice_drop", "<= 99 pp")
+@pytest.mark.kpi("slice_drop", "<= 99 pp")
 def test_outputs(student):
-    assert np.shape(student(np.zeros((2, 8), np.float32)).popitem()[1]) == (2, 3)
+    outputs = student(torch.zeros(2, 8))
+    assert isinstance(outputs, dict) == student.name.endswith("@onnx")
 
-@pytest.mark.kpi("latency_p50", "ratio <= 1000x", processes=2)
+@pytest.mark.kpi("latency_p50", processes=2)  # reported: two processes decide no limit
 @pytest.mark.kpi("latency_mean", "ratio <= 1000x")
 def test_time(): ...
 
@@ -128,22 +131,18 @@ def students(finished_report: dict[str, object]) -> set[str]:
 
 def test_every_kpi_judges_the_exported_file(judge: Judge) -> None:
     """One export serves all of them; processes that measure load the file and never build what it came from."""
-    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", fakes=ALONE)
-    assert set(finished.verdicts.values()) == {"pass"}, finished.text
-    assert students(finished.report) == {"student", "student@onnx"}
-    assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student]", "student@onnx]"}
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "onnx", fakes=ALONE)
+    assert set(finished.verdicts.values()) == {"pass", "reported"}, finished.text
+    assert students(finished.report) == {"student@onnx"}
+    assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student@onnx]"}
     notes = finished.report["models"]["students"]["student@onnx"]
     assert (notes["kind"], notes["deployed"]["source"], notes["deployed"]["target"]) == ("onnx", "student", "onnx")
     assert notes["deployed"]["ready"]
     assert notes["deployed"]["steps"][0]["name"] == "install"
-    assert builds()["export int8"] == 1
-    launched = builds()
-    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "@onnx", fakes=ALONE)
-    assert finished.result.ret == 0, finished.text
-    again = builds() - launched
-    assert again["export int8"] == 1
-    assert not again["launch int8"] + again["timing int8"]
-    assert again["timing teacher"] > 0
+    built = builds()
+    assert built["export int8"] == 1
+    assert not built["launch int8"] + built["timing int8"]
+    assert built["timing teacher"] > 0
 
 
 def test_a_file_names_formats(judge: Judge, pytester: pytest.Pytester) -> None:
@@ -269,6 +268,8 @@ def test_mistakes_are_told_together(pytester: pytest.Pytester) -> None:
 int8 = {model = "nets:int8", deploy = ["onxx"]}
 tiny = {deploy = "onnx"}
 other = {model = "nets:int8", deploi = ["onnx"]}
+[run]
+deploy = ["onnx"]
 [kpi]
 parameters = []
 """
@@ -291,13 +292,41 @@ def test_nothing(): ...
             "*modelbench.toml:3: deploy: 'onxx' is not a format that a model can be exported to. Did you mean 'onnx'?",
             '*modelbench.toml:4: tiny has no model. Write tiny = {model = "module:factory", ...}',
             "*modelbench.toml:5: unknown key 'deploi' in [[]models.students.other[]]; did you mean 'deploy'?",
+            "*modelbench.toml:7: [[]run[]] deploy: found [[]'onnx'[]], expected a string of formats, separated by commas*",
             "*test_sla.py::test_parameters: modelbench_deploy: 'openvinno' is not a format*Did you mean 'openvino'?",
             "*test_sla.py::test_nothing: modelbench_deploy: this test has no student. *",
         ]
     )
     assert not Path("built").exists()
     result = pytester.runpytest("--modelbench", "--modelbench-deploy=onnx,onxx", "test_sla.py")
-    result.stderr.fnmatch_lines(["*--modelbench-deploy: found 'onnx,onxx', expected formats, separated by commas*"])
+    result.stderr.fnmatch_lines(
+        ["*--modelbench-deploy: found 'onnx,onxx', expected a string of formats, *mean 'onnx'?"]
+    )
+
+
+def test_settings_of_a_file_deploy_its_students(pytester: pytest.Pytester) -> None:
+    """Those of fixtures too, and those of suites; the formats of a student and of the settings add up."""
+    pytester.makeconftest(ALONE)
+    (pytester.path / "own.modelbench.toml").write_text(
+        '[models.students]\nint8 = {model = "nets:int8", deploy = ["openvino"]}\n'
+        '[run]\ndeploy = "onnx"\n[kpi]\nparameters = []\n'
+    )
+    (pytester.path / "fixture.modelbench.toml").write_text('[run]\ndeploy = "onnx"\n[kpi]\nparameters = []\n')
+    pytester.makepyfile(test_plain="import pytest\n@pytest.mark.kpi('parameters')\ndef test_plain(): ...\n")
+    found = pytester.runpytest("--collect-only", "-q", "--modelbench", "-p", "no:randomly")
+    assert sorted(found.outlines[: found.outlines.index("")]) == [
+        "fixture.modelbench.toml::parameters[student@onnx]",
+        "fixture.modelbench.toml::parameters[student]",
+        "own.modelbench.toml::parameters[int8@onnx]",
+        "own.modelbench.toml::parameters[int8@openvino]",
+        "own.modelbench.toml::parameters[int8]",
+        "test_plain.py::test_plain",
+    ]
+    found = pytester.runpytest(
+        *("--collect-only", "-q", "--modelbench", "--modelbench-deploy=onnx", "--modelbench-suite=footprint"),
+        *("--modelbench-student=tiny=nets:small", "test_plain.py"),
+    )
+    found.stdout.fnmatch_lines_random(["*::size_on_disk[[]tiny@onnx[]]", "*::size_on_disk[[]tiny[]]"])
 
 
 def test_ids_without_judging_are_those_with_it(pytester: pytest.Pytester) -> None:

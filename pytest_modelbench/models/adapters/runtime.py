@@ -76,6 +76,26 @@ class RuntimeModel(Model):
         """
         return Feeds(self.name, f"the file {self.file.name}", self.inputs(), self.casts).of(inputs)
 
+    def check_shape(self, port: Port, shape: tuple[int, ...], exported: str) -> None:
+        """Refuse an input of another shape than the file takes; `exported` says how to export a dynamic one.
+
+        Raises:
+            ModelError: a dimension that is not open differs, or their number does.
+        """
+        wanted = port.shape
+        if wanted is None or (
+            len(wanted) == len(shape)
+            and all(size in {None, found} for size, found in zip(wanted, shape, strict=True))
+        ):
+            return
+        found = "x".join(map(str, shape))
+        if not shape or shape[1:] != wanted[1:]:
+            raise ModelError(f"{self.name}: found an input of shape {found}, the file {self.file.name} takes {port}")
+        raise ModelError(
+            f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {found}. Export "
+            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) and batch_size={wanted[0]}"
+        )
+
     def replicate(self) -> Model | None:
         """Load the file once more: another session has memory of its own."""
         return type(self)(self.file, self.loading)
