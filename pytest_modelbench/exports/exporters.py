@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_modelbench.errors import UsageMistake, cause_of
-
 ONNX = "'pytest-modelbench[onnx]'"
 OPENVINO = "'pytest-modelbench[openvino]'"
 
@@ -80,18 +78,12 @@ def versions(exporter: Exporter, *, estimator: bool) -> dict[str, str]:
     """Import what an exporter needs; return the version of each package.
 
     Raises:
-        UsageMistake: one is missing; the message says how to install it.
+        ImportError: one is missing.
     """
     names = (*(exporter.estimator_packages if estimator else ()), *exporter.packages)
     found = {}
     for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UsageMistake(
-                f"{name.partition('.')[0]} cannot be imported ({cause_of(error)}). Install it: "
-                f"pip install {exporter.install}"
-            ) from error
+        importlib.import_module(name)
         top = name.partition(".")[0]
         found[top] = importlib.metadata.version(DISTRIBUTIONS.get(top, top))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.data.arrays import leaves, map_tree, rows, take
-from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, UsageMistake
+from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, cause_of
 from pytest_modelbench.exports.exporters import EXPORTERS, NEEDS_ELSEWHERE, Exporter, imported, versions
 from pytest_modelbench.exports.options import ExportOptions, Target
 from pytest_modelbench.exports.parity import Parity, compare, join
@@ -134,12 +136,12 @@ class _Trial:
             raise NotReadyError(NEEDS_ELSEWHERE.get(name, f"nothing here exports to {name}"), tried=False)
         try:
             self.tools = versions(EXPORTERS[name], estimator=self._estimator)
-        except UsageMistake as mistake:
+        except (ImportError, OSError) as error:
             raise NotReadyError(
-                str(mistake).partition(". Install it: ")[0],
-                f"Install it: {str(mistake).partition('. Install it: ')[2]}",
+                f"a package that it needs cannot be imported ({cause_of(error)})",
+                f"Install it: pip install {EXPORTERS[name].install}",
                 tried=False,
-            ) from mistake
+            ) from error
         return Seen(evidence=", ".join(f"{tool} {version}" for tool, version in self.tools.items()))
 
     @property
@@ -157,7 +159,7 @@ class _Trial:
                 f"{self.model.name} is a scikit-learn estimator, which is exported to onnx only", "Write 'onnx'"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.reference = self._asked(self._eager(), self.batches)
+        self.reference = self._asked(self._eager, self.batches)
         source = source_of(self.model, self.batches, self.target, self.options, self.reference[0])
         notes, remedy = _of_pruning(source)
         try:
@@ -169,8 +171,9 @@ class _Trial:
         size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         return Seen(evidence="; ".join([self.file.name, *notes]), remedy=remedy, numbers={"bytes": size})
 
+    @functools.cached_property
     def _eager(self) -> Model:
-        """Return the model that answers are compared with: in float32, where the module is in half precision."""
+        """The model that answers are compared with: in float32, where the module is in half precision."""
         if str(getattr(self.model, "dtype", "")) not in {"torch.float16", "torch.bfloat16"}:
             return self.model
         from pytest_modelbench.models.adapters.torch_module import TorchModel
@@ -247,7 +250,7 @@ class _Trial:
         return Seen(evidence=f"batch sizes {', '.join(values)}", numbers={"parity": values})
 
     def _at_size(self, batch: Any, size: int) -> float:
-        reference = self._asked(self._eager(), [batch])[0]
+        reference = self._asked(self._eager, [batch])[0]
         try:
             outputs = self._asked(self._loaded, [batch])[0]
         except ModelError as error:
@@ -344,8 +347,6 @@ def _of_pruning(source: Source) -> tuple[list[str], str]:
 
 def _threads() -> int | None:
     """Return how many threads torch uses; None where torch is not loaded."""
-    import sys
-
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
 
