@@ -6,18 +6,19 @@ import collections
 import importlib.util
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, cause_of
 from pytest_modelbench.models.adapters.ports import Port
 from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
 from pytest_modelbench.models.base import Model, ParameterCount
 from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.trial import try_first
 
 LITERT = "ai_edge_litert"
 RUNTIMES = ("litert", "openvino")
@@ -152,9 +153,15 @@ class LiteRtModel(RuntimeModel):
         self.casts[tensor.name] = f"{array.dtype} -> {tensor.quantised}"
         return tensor.quantised.store(array)
 
+    def _weights(self) -> list[npt.NDArray[Any]]:
+        try:
+            return [array for _, array in _constants(_content(self.file))]
+        except Exception as error:  # what its reader meets in a damaged file
+            raise self.unreadable(error) from error
+
     def count_parameters(self) -> ParameterCount:
         """Count the constants of the file as stored: the converter may have folded layers into others."""
-        arrays = [array for _, array in _constants(_content(self.file))]
+        arrays = self._weights()
         floating = [array for array in arrays if _is_weight(array)]
         total = sum(array.size for array in floating)
         return ParameterCount(
@@ -170,10 +177,13 @@ class LiteRtModel(RuntimeModel):
             JSON types: `computes_in` counts operators by type, `stored_as` is the type of most weights by bytes,
             and `note` says where the two differ.
         """
-        content = _content(self.file)
-        computed = collections.Counter(_computed_in(content))
+        try:
+            computed = collections.Counter(_computed_in(_content(self.file)))
+            arrays = self._weights()
+        except Exception as error:  # noqa: BLE001 - the reader raises whatever it meets in a file that LiteRT takes
+            return {"unknown": f"the content of the file cannot be read: {cause_of(error)}"}
         held: collections.Counter[str] = collections.Counter()
-        for _, array in _constants(content):
+        for array in arrays:
             if _is_weight(array):
                 held[array.dtype.name] += array.nbytes
         stored = held.most_common(1)[0][0] if held else ""
@@ -204,8 +214,10 @@ def load_litert(path: str, loading: Loading) -> Model:
         raise ModelError(f"{loading.name}: runtime={asked} is unknown, expected {' or '.join(RUNTIMES)}")
     missing = asked is None and importlib.util.find_spec(LITERT) is None and importlib.util.find_spec("openvino")
     if asked == "openvino" or missing:
-        from pytest_modelbench.models.adapters.openvino import load_openvino
+        from pytest_modelbench.models.adapters.openvino import OpenVinoModel, load_openvino
 
+        if not loading.alone:  # some damage makes OpenVINO's reader of such files loop for ever
+            try_first(f"{OpenVinoModel.__module__}:load_openvino", Path(path), asdict(loading))
         return load_openvino(path, loading)
     return LiteRtModel(Path(path), loading)
 

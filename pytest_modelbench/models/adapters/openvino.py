@@ -266,9 +266,8 @@ def _is_weight(constant: Any) -> bool:
     Numbers alone belong to operators: an exporter writes the factors of each product.
     """
     kind = constant.get_element_type()
-    return bool(len(constant.get_output_shape(0))) and bool(
-        kind.is_real() or (kind.bitwidth <= 8 and kind.get_type_name() != "boolean")
-    )
+    small = kind.bitwidth <= 8 and kind.get_type_name() != "boolean"
+    return bool(kind.is_real() or small) and len(constant.get_output_shape(0)) > 0
 
 
 def _size(constant: Any) -> int:
