@@ -14,7 +14,7 @@ from pytest_modelbench.bench.loaded import Loaded, Notes, loading_for
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
@@ -68,7 +68,8 @@ class ItemPlan:
     `home` identifies where an item's models and data come from: items share measurements only if it is equal.
     `settings` are the session's, or those of the item's modelbench.toml. `origin` names the test where it brings
     models or data by parametrize(): another test's may have the same label. `test` is the node id without the
-    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself.
+    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself;
+    `deploys` says that other items judge files that the student is exported to.
     """
 
     nodeid: str
@@ -79,6 +80,7 @@ class ItemPlan:
     origin: str = ""
     test: str = ""
     target: str = ""
+    deploys: bool = False
 
     @functools.cached_property
     def suite(self) -> str:
@@ -213,6 +215,8 @@ class Asking:
         found = self.sources.candidate("student")
         if isinstance(found, Deployed):
             return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
+        if self.plan.deploys:
+            raise NotApplicable(f"{student} is the model that its deployed files are compared with")
         raise MeasurementError(
             f"nobody says which model {student} was made from. Write source='module:factory' or "
             "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
