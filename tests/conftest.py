@@ -10,6 +10,9 @@ from _pytest.pytester import SysModulesSnapshot
 from suites import FAKES, Finished, Judge, read_report
 
 
+collect_ignore = ["models/adapters/files"]  # its script needs TensorFlow, which wrote the files once
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the files that time most apart: while one has the machine for itself, other workers would wait for it."""
     order = {"test_docs.py": 0, "acceptance": 2, "e2e": 3}
