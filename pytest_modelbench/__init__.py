@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.exports.deployed import Deployed
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
+    from pytest_modelbench.models.endpoints import RestEndpoint
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.metamorphic import directional, invariance
 
@@ -42,6 +43,7 @@ __all__ = [
     "ModelError",
     "ModelbenchError",
     "NotApplicable",
+    "RestEndpoint",
     "UsageMistake",
     "directional",
     "invariance",
@@ -56,6 +58,7 @@ _HOMES = {
     "FakeModel": "models.adapters.fake",
     "KpiAccess": "plugin.kpi_fixture",
     "Model": "models.base",
+    "RestEndpoint": "models.endpoints",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",
     "register_edge_case": "data.case_names",

@@ -154,6 +154,13 @@ OPTIONS = (
         kind="flag",
     ),
     Option(
+        "modelbench_endpoint_allow",
+        "a host apart from this machine that models may be asked at (kserve://, rest://); repeat it for several "
+        "(default: none; requests go to this machine only)",
+        "HOST",
+        kind="list",
+    ),
+    Option(
         "modelbench_plan",
         "print what the selected items would measure, and which gates share it; run nothing",
         kind="flag",

@@ -18,6 +18,7 @@ from pytest_modelbench.grammar.option_values import (
     at_home,
     country,
     device,
+    host_name,
     parse_tier,
     regression,
     writable_folder,
@@ -51,6 +52,7 @@ class Settings:
     json_path: str | None = None
     benchmark_json: str | None = None
     deploy: tuple[str, ...] = ()
+    endpoint_allow: tuple[str, ...] = ()
     device: str | None = None
     threads: int | None = None
     seed: int = 0
@@ -131,6 +133,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_allow_pickle": ("allow_pickle", bool),
     "modelbench_plan": ("plan", bool),
     "modelbench_tiers": ("tiers", parse_tier),
+    "modelbench_endpoint_allow": ("endpoint_allow", host_name),
     "modelbench_artifacts": ("artifacts", writable_folder),
     "modelbench_country": ("country", country),
     "modelbench_grid_intensity": ("grid_intensity", Number(least=0, most=100_000)),

@@ -139,6 +139,7 @@ def loading_for(name: str, settings: Settings, *, alone: bool = False) -> Loadin
         allow_pickle=settings.allow_pickle,
         alone=alone,
         threads=settings.threads,
+        endpoints=settings.endpoint_allow,
     )
 
 

@@ -51,6 +51,15 @@ REMEDIES: tuple[Known, ...] = (
         remedy="TVM reads negative indices outside of the tensor. Write x[:, x.shape[1] - 1] instead of x[:, -1]",
     ),
     Known(
+        pattern=r"Converting a tensor to a Python boolean",
+        remedy="The exporter followed one branch of the model only. Write the branch as torch.cond or torch.where",
+    ),
+    Known(
+        pattern=r"Converting a tensor to a Python (?:integer|float|number|index)",
+        remedy="A size of the inputs became a constant in the model. Use x.shape[0] without int(), or write "
+        "':fixed' after the format to allow one batch size only",
+    ),
+    Known(
         pattern=r"opset",
         remedy="Write opset= with a version that the runtime takes, or leave opset out",
     ),
@@ -60,12 +69,8 @@ REMEDIES: tuple[Known, ...] = (
         remedy="The format has no such operator. Write the operation with others, or choose another format",
     ),
     Known(
-        pattern=r"(?i)provider",
+        pattern=r"cannot run \S+ on|asked for \w+ExecutionProvider",
         remedy="Install a build of the runtime that has the execution provider, or leave '@PROVIDER' out",
-    ),
-    Known(
-        pattern=r"pip install",
-        remedy="Install the package that the message names",
     ),
     Known(
         pattern=r"(?i)got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"

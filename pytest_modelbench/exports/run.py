@@ -193,7 +193,8 @@ class _Trial:
         )
         told = self.deployed.describe()
         shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
-        return Seen(evidence=", ".join(f"{key} {value}" for key, value in shown.items()), numbers=shown)
+        evidence = ", ".join(f"{key} {value}" for key, value in shown.items() if not isinstance(value, dict))
+        return Seen(evidence=evidence, numbers=shown)
 
     def first_batch(self) -> Seen:
         """Run the first batch."""
@@ -208,11 +209,9 @@ class _Trial:
         return self.deployed
 
     def parity(self) -> Seen:
-        """Compare the file's outputs with the model's on all batches that it takes."""
-        batches, reference = list(self.batches), self.reference
-        if self.target.variant == "fixed":
-            same = [i for i, batch in enumerate(batches) if rows(batch) == rows(batches[0])]
-            batches, reference = [batches[i] for i in same], [reference[i] for i in same]
+        """Compare the file's outputs with the model's on all batches of the first one's size."""
+        same = [i for i, batch in enumerate(self.batches) if rows(batch) == rows(self.batches[0])]
+        batches, reference = [self.batches[i] for i in same], [self.reference[i] for i in same]
         found = join(
             [
                 compare(ours, theirs, rows=rows(batch))
@@ -241,11 +240,10 @@ class _Trial:
         """Run each batch size that is asked for, and compare: neither fewer rows nor another row's values pass."""
         if self.target.variant == "fixed":
             return Seen(status=Status.SKIP, evidence="a fixed batch size is allowed")
-        sizes = dict.fromkeys((*self.options.batch_sizes, rows(self.batches[0])))
-        values = {}
-        for size in sizes:
-            batch = rows_of(self.batches[0], size)
-            values[str(size)] = self._at_size(batch, size)
+        first = self.batches[0]
+        sized = {size: rows_of(first, size) for size in (*self.options.batch_sizes, rows(first))}
+        sized |= {rows(batch): batch for batch in self.batches if rows(batch) != rows(first)}
+        values = {str(size): self._at_size(batch, size) for size, batch in sized.items()}
         return Seen(evidence=f"batch sizes {', '.join(values)}", numbers={"parity": values})
 
     def _at_size(self, batch: Any, size: int) -> float:
@@ -253,14 +251,15 @@ class _Trial:
         try:
             outputs = self._asked(self._loaded, [batch])[0]
         except ModelError as error:
-            evidence, known = explained(error)
-            raise NotReadyError(f"batch size {size} does not run: {evidence}", known or _LOST_BATCH) from error
+            evidence, _ = explained(error)
+            raise NotReadyError(f"batch size {size} does not run: {evidence}", _LOST_BATCH) from error
         found = compare(reference, outputs, rows=size)
         if found.nothing or found.broken:
             raise NotReadyError(f"batch size {size}: {found.as_words()}", _LOST_BATCH, {"batch_size": size})
         if found.value > self.limit:
             numbers = {"batch_size": size, "parity": found.value}
-            raise NotReadyError(f"batch size {size}: {self._parity_in_words(found)}", _LOST_BATCH, numbers)
+            remedy = self._told_remedy() or _LOST_BATCH
+            raise NotReadyError(f"batch size {size}: {self._parity_in_words(found)}", remedy, numbers)
         return found.value
 
     def alone_and_in_batch(self) -> Seen:

@@ -212,3 +212,14 @@ def parse_tier(text: str) -> tuple[str, float]:
     if not name or size <= 0:
         raise ValueError("NAME = MEMORY, such as T4 = 16 GB")
     return name, size
+
+
+def host_name(text: str) -> str:
+    """Read the name or address of a host, without scheme and port.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not re.fullmatch(r"[\w.:-]+", text) or "://" in text or re.search(r"^[^:]+:\d+$", text):
+        raise ValueError("the name or address of a host, without scheme and port, such as models.example.com")
+    return text

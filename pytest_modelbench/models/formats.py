@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class SavedFormat:
         what: the file in words, for the list of known formats; "" if another row says it.
         install: what to give `pip install` if the runtime is missing.
         options: the names of options that its runtime takes after the path, as in `model.onnx?provider=...`.
+        tried_first: whether a damaged file can end the process that loads it, so that a fresh process loads it first.
     """
 
     name: str
@@ -30,6 +32,7 @@ class SavedFormat:
     what: str = ""
     install: str = ""
     options: tuple[str, ...] = ()
+    tried_first: bool = False
 
 
 ONNX = "'pytest-modelbench[onnx]'"
@@ -54,6 +57,7 @@ FORMATS = {
         SavedFormat(
             name="SavedModel",
             load="openvino:load_openvino",
+            tried_first=True,
             what="a TensorFlow SavedModel",
             install=OPENVINO,
             options=("precision",),
@@ -66,13 +70,23 @@ FORMATS = {
             options=("runtime",),
         ),
         SavedFormat(
-            name="ExecuTorch", load="executorch:load_program", what="ExecuTorch (.pte)", install="executorch"
+            name="ExecuTorch",
+            load="executorch:load_program",
+            what="ExecuTorch (.pte)",
+            install="executorch",
+            tried_first=True,
         ),
         SavedFormat(
             name="Keras", load="keras:load_keras", what="Keras (.keras)", install="'pytest-modelbench[keras]'"
         ),
         SavedFormat(name="TensorRT", load="tensorrt:load_engine", what="a TensorRT engine", install="tensorrt"),
         SavedFormat(name="TVM", load="tvm:load_library", what="a TVM library (.so)", install="apache-tvm"),
+        SavedFormat(
+            name="endpoint",
+            load="endpoint:load_endpoint",
+            what="an endpoint (kserve://host:port/MODEL, rest://host:port/path)",
+            options=("timeout",),
+        ),
         SavedFormat(name="skops", load="sklearn_estimator:load_skops", what="skops"),
         SavedFormat(name="pickle", load="sklearn_estimator:load_pickle"),
         SavedFormat(
@@ -85,6 +99,8 @@ FORMATS = {
 """All formats, in the order in which messages list them."""
 
 Members = Sequence[str]
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, ValueError)
+"""What zipfile raises for an archive that it cannot read."""
 
 
 def _any_ends(members: Members, *ends: str) -> bool:
@@ -137,7 +153,7 @@ def format_of(path: Path, name: str, known: str) -> SavedFormat:
         return _of_folder(path, name, known)
     if path.stat().st_size == 0:
         raise ModelError(f"{name}: {path} is empty (0 bytes)")
-    if zipfile.is_zipfile(path):
+    if _is_archive(path):
         return _of_archive(path, name, known)
     if path.suffix == ".safetensors":
         raise ModelError(
@@ -149,6 +165,30 @@ def format_of(path: Path, name: str, known: str) -> SavedFormat:
         if fits(start, path.suffix):
             return FORMATS[format_name]
     raise ModelError(f"{name}: {path} has an unknown format. Known are {known}")
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True  # what is wrong with it is said when it is read
+
+
+def check_archive(path: Path, name: str) -> None:
+    """Compare the checksums of all members of a zip archive with their content; other files pass.
+
+    Raises:
+        ModelError: one differs, or cannot be read.
+    """
+    if not path.is_file() or not _is_archive(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (*_UNREADABLE, OSError, EOFError, RuntimeError, zlib.error) as error:
+        raise ModelError(f"{name}: {path} is damaged: {error}") from error
+    if damaged is not None:
+        raise ModelError(f"{name}: {path} is damaged: the checksum of its part {damaged} does not fit the content")
 
 
 def _of_folder(path: Path, name: str, known: str) -> SavedFormat:
@@ -163,7 +203,7 @@ def _of_archive(path: Path, name: str, known: str) -> SavedFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except _UNREADABLE as error:
         raise ModelError(f"{name}: {path} is damaged: {error}") from error
     for format_name, fits in _ARCHIVES:
         if fits(members):

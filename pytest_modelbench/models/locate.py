@@ -20,6 +20,7 @@ from typing import Any
 
 from pytest_modelbench.errors import ModelError, UsageMistake, cause_of, message_of, shown, visible
 from pytest_modelbench.grammar.option_values import at_home
+from pytest_modelbench.models.endpoints import is_endpoint
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.saved import HUB, Filled, SavedModel, is_there
 
@@ -49,7 +50,7 @@ def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
         UsageMistake: there is no such file, module or attribute, or importing it failed.
     """
     spec, home = given.spec, Path(given.folder) if given.folder is not None else folder
-    match = _FACTORY.fullmatch(spec)
+    match = None if is_endpoint(spec) else _FACTORY.fullmatch(spec)
     if match is None:
         if not saved:
             raise UsageMistake(f"{shown(spec)}: expected module:factory or file.py:factory")
@@ -65,6 +66,8 @@ def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
 def _saved(spec: str, home: Path) -> SavedModel:
     if spec.startswith(HUB):
         return SavedModel(spec)
+    if is_endpoint(spec):
+        return SavedModel.parse(spec)
     saved = SavedModel.parse(spec) if not is_there(home / at_home(spec)) else SavedModel(spec)
     path = home / at_home(saved.path)
     if not is_there(path):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.endpoints import RestEndpoint
 from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, load_saved
 
 
@@ -67,14 +68,17 @@ def adapt(candidate: Any, loading: Loading) -> Model:
         candidate = SavedModel.parse(str(candidate))
     if isinstance(candidate, SavedModel):
         return load_saved(candidate, loading)
+    if isinstance(candidate, RestEndpoint):
+        model: Model = _resolve("pytest_modelbench.models.adapters.endpoint:RestModel")(candidate, loading)
+        return model
     if isinstance(candidate, Filled):
         return fill(candidate, loading)
     if isinstance(candidate, type):
         raise ModelError(f"{name} is the class {candidate.__name__}, not a model. Return {candidate.__name__}(...)")
     for entry in _fitting(candidate):
         adapter = _resolve(entry.adapter)
-        model: Model = adapter(candidate, name, loading.device) if entry.takes_device else adapter(candidate, name)
-        return model
+        model = adapter(candidate, name, loading.device) if entry.takes_device else adapter(candidate, name)
+        return model  # noqa: RET504 - what an adapter returns has no type
     raise ModelError(
         f"{name} is {shown(candidate)} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
         "scikit-learn estimator, a callable or the path of a saved model. Return the model itself"

@@ -7,18 +7,21 @@ is a program, and loading it runs it.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbench.errors import ModelError, cause_of, shown
+from pytest_modelbench.errors import ModelbenchError, ModelError, cause_of, shown
 from pytest_modelbench.models import formats
-from pytest_modelbench.models.formats import FORMATS, SavedFormat, format_of
+from pytest_modelbench.models.endpoints import is_endpoint
+from pytest_modelbench.models.formats import FORMATS, SavedFormat, check_archive, format_of
+from pytest_modelbench.models.trial import try_first
 
 if TYPE_CHECKING:
     from pytest_modelbench.models.base import Model
 
 HUB = "hf://"
+_ADAPTERS = "pytest_modelbench.models.adapters"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Loading:
 
     `alone` says that this process builds no other model, so that what a factory made can be filled as it is.
     `threads` is how many threads a runtime gets for one call; None for as many as torch uses. `options` are those of
-    `SavedModel`.
+    `SavedModel`. `endpoints` are the hosts, apart from this machine, that requests may be sent to.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Loading:
     alone: bool = False
     threads: int | None = None
     options: tuple[tuple[str, str], ...] = ()
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,10 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     path = Path(saved.path)
     if saved.path.startswith(HUB):
         return _load(FORMATS["Hugging Face"], saved.path, loading)
+    if is_endpoint(saved.path):
+        saved_format = FORMATS["endpoint"]
+        _check_options(saved_format, saved, loading)
+        return _load(saved_format, saved.path, replace(loading, options=saved.options))
     if not is_there(path):
         raise ModelError(
             f"{loading.name} is {shown(saved.path)}, and there is no such file. Known are {known_formats()}"
@@ -186,15 +194,34 @@ def _check_options(saved_format: SavedFormat, saved: SavedModel, loading: Loadin
 def _load(saved_format: SavedFormat, path: str, loading: Loading) -> Model:
     try:
         load = _function(saved_format.load)
+        if not loading.alone:  # a process that measures the load is not the first one to do it
+            _refuse_damaged(saved_format, Path(path), loading)
+        model: Model = load(path, loading)
+    except ModelbenchError:
+        raise
     except ImportError as error:
         raise ModelError(
             f"{loading.name}: {path} needs a package that cannot be imported ({cause_of(error)}). Install it: "
             f"pip install {saved_format.install}"
         ) from error
-    model: Model = load(path, loading)
+    except Exception as error:  # runtimes raise whatever they meet in a damaged file
+        raise ModelError(
+            f"{loading.name}: {path} cannot be loaded as {saved_format.name}: {cause_of(error)}"
+        ) from error
     return model
+
+
+def _refuse_damaged(saved_format: SavedFormat, path: Path, loading: Loading) -> None:
+    """Compare the checksums of an archive, and load a file in a fresh process if damage to it can end the process.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    check_archive(path, loading.name)
+    if saved_format.tried_first:
+        try_first(f"{_ADAPTERS}.{saved_format.load}", path, asdict(loading))
 
 
 def _function(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(f"pytest_modelbench.models.adapters.{module}"), name)
+    return getattr(importlib.import_module(f"{_ADAPTERS}.{module}"), name)

@@ -34,8 +34,13 @@ SMALLEST_CHECKED_BYTES = 16e6
 SMALLEST_SHARED_BYTES = 5e5
 _ADAPTERS = {
     "torch": ("torch_module", "saved_torch"),
+    "torch._inductor": ("aot_package",),
     "sklearn": ("sklearn_estimator",),
     "transformers": ("huggingface",),
+    "onnxruntime": ("onnx_runtime",),
+    "openvino": ("openvino",),
+    "ai_edge_litert.interpreter": ("litert",),
+    "executorch.runtime": ("executorch",),
 }
 """Our own modules that a model of a library needs; what they take is not the model's."""
 

@@ -43,6 +43,7 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
 
 def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
     """Check that everything named on the command line and in files exists, without calling it."""
+    from pytest_modelbench.models.endpoints import is_endpoint, refuse_host
     from pytest_modelbench.models.locate import locate
 
     files = {module for item in items if (module := item.getparent(pytest.Module)) and NAMED in module.stash}
@@ -52,6 +53,8 @@ def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[p
     for fixture, specs in named:
         for given in specs:
             try:
+                if is_endpoint(given.spec):
+                    refuse_host(given.spec, settings.endpoint_allow)
                 locate(given, Path(config.invocation_params.dir), saved=fixture != "eval_data")
             except UsageMistake as mistake:
                 yield f"{given.where}: {mistake}"

@@ -156,6 +156,30 @@ outputs = ["score"]
     assert "compared outputs only: score" in gate["notes"]
 
 
+def test_a_derived_student_compares_with_its_source(pytester: pytest.Pytester) -> None:
+    """No `source=` is needed; the gate does not apply to the source itself."""
+    pytester.makepyfile(shop=MODULE)
+    pytester.path.joinpath("modelbench.toml").write_text(
+        """
+[models.students.net]
+model = "shop.py:load"
+deploy = ["onnx"]
+
+[kpi]
+parity = "<= 1e-4"
+"""
+    )
+    pytester.makeconftest(CONFTEST)
+    result = pytester.runpytest_inprocess(
+        "--modelbench", "--modelbench-json=report.json", "-p", "no:cacheprovider", "modelbench.toml"
+    )
+    gates = {gate["student"]: gate for gate in Finished(result, read_report(pytester)).report["gates"]}
+    assert gates["net@onnx"]["verdict"] == "pass", gates["net@onnx"]["reason"]
+    assert "reference: Net in float32" in gates["net@onnx"]["readings"]["student"]["method"]
+    assert gates["net"]["verdict"] == "not_applicable"
+    assert gates["net"]["reason"] == "net was not made from another model; compared with it: net@onnx"
+
+
 def test_mistakes_are_told_at_collection(judge: Judge) -> None:
     """All of them, before anything is measured."""
     finished = judge(

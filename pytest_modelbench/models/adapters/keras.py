@@ -76,10 +76,10 @@ class KerasModel(TorchModel):
         return None if module is None else KerasModel(module, self.name, file=self.file)
 
     def structure(self) -> str:
-        """Hash the configuration without the names that Keras numbers; "" if a class has no get_config()."""
+        """Hash the configuration without the names that Keras numbers; "" if a class does not give its own."""
         try:
             text = configuration(self.module)
-        except NotImplementedError:  # a class with arguments and without get_config()
+        except Exception:  # noqa: BLE001 - get_config() is the user's code, or missing
             return ""
         shapes = [f"{weight.dtype}{tuple(weight.shape)}" for weight in self._variables()]
         return hashlib.blake2b(f"{text}|{shapes}".encode(), digest_size=8).hexdigest()
@@ -237,7 +237,9 @@ def layers_of(module: Any) -> list[Any]:
 
 
 def configuration(module: Any) -> str:
-    """Return what `to_json()` gives, without how the model is trained, and equal for every build.
+    """Return what `to_json()` gives, of the model and of each layer inside, and equal for every build.
+
+    A subclassed model does not tell of its layers, so they are asked too; how a model is trained is left out.
 
     Keras numbers the layers of a process (`dense`, `dense_1`), so a second build has other names than the first one.
     Names of this form become the layer's place in the model; the others stay.
@@ -245,11 +247,13 @@ def configuration(module: Any) -> str:
     Raises:
         NotImplementedError: a class has no get_config().
     """
+    layers = layers_of(module)
     with _quiet():
-        text = json.dumps(_pruned(json.loads(module.to_json())), sort_keys=True)
+        told = [sys.modules["keras"].saving.serialize_keras_object(layer) for layer in layers]
+    text = json.dumps(_pruned(told), sort_keys=True)
     places = {
         layer.name: f"{_snake(type(layer).__name__)}#{i}"
-        for i, layer in enumerate(layers_of(module))
+        for i, layer in enumerate(layers)
         if re.fullmatch(rf"{re.escape(_snake(type(layer).__name__))}(_\d+)?", layer.name)
     }
     return _QUOTED.sub(lambda found: f'"{places.get(found[1], found[1])}"', text)
@@ -258,7 +262,7 @@ def configuration(module: Any) -> str:
 def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _pruned(item) for key, item in value.items() if key not in _LEFT_OUT}
-    return [_pruned(item) for item in value] if isinstance(value, list) else value
+    return [_pruned(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _snake(name: str) -> str:

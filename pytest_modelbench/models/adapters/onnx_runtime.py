@@ -13,7 +13,8 @@ import onnxruntime
 
 from pytest_modelbench.errors import ModelError, cause_of
 from pytest_modelbench.models.adapters.onnx_precision import precision_of
-from pytest_modelbench.models.adapters.runtime import Arrays, Port, RuntimeModel
+from pytest_modelbench.models.adapters.ports import Port
+from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
 from pytest_modelbench.models.base import Model, ParameterCount
 from pytest_modelbench.models.saved import Loading
 

@@ -6,39 +6,18 @@ import hashlib
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.arrays import as_array, is_tree
 from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.adapters.ports import Feeds, Port
 from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.saved import Loading
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """One input or output of a deployed model.
-
-    Attributes:
-        name: as the file has it.
-        dtype: the numpy type of its elements, such as "float32"; "" if the file leaves it open.
-        shape: its dimensions; None for one that may be any number.
-    """
-
-    name: str
-    dtype: str = ""
-    shape: tuple[int | None, ...] | None = None
-
-    def __str__(self) -> str:
-        shape = "?" if self.shape is None else "x".join("?" if size is None else str(size) for size in self.shape)
-        return f"{self.name} ({self.dtype or 'any type'}, {shape})"
 
 
 class RuntimeModel(Model):
@@ -95,52 +74,27 @@ class RuntimeModel(Model):
         Raises:
             ModelError: see `bind`.
         """
-        ports = {port.name: port for port in self.inputs()}
-        given = self._by_name(inputs, list(ports))
-        return {name: self._cast(ports[name], as_array(given[name])) for name in ports}
+        return Feeds(self.name, f"the file {self.file.name}", self.inputs(), self.casts).of(inputs)
 
-    def _by_name(self, inputs: Any, names: Sequence[str]) -> dict[str, Any]:
-        if isinstance(inputs, Mapping):
-            if set(inputs) == set(names):
-                return dict(inputs)
-            problems = filter(None, (_listed("lack", names, inputs), _listed("have", inputs, names)))
-            raise ModelError(
-                f"{self.name}: the inputs {' and '.join(problems)}; the file {self.file.name} takes "
-                f"{', '.join(map(repr, names))}. Give the inputs these names, or export the file with the data's"
-            )
-        values = inputs if isinstance(inputs, tuple) else (inputs,)
-        if len(values) != len(names) or any(map(is_tree, values)):
-            raise ModelError(
-                f"{self.name}: found {len(values)} input(s), and the file {self.file.name} takes {len(names)}: "
-                f"{', '.join(map(str, self.inputs()))}. Give a mapping by name, or one array for each"
-            )
-        return dict(zip(names, values, strict=True))
+    def check_shape(self, port: Port, shape: tuple[int, ...], exported: str) -> None:
+        """Refuse an input of another shape than the file takes; `exported` says how to export a dynamic one.
 
-    def _cast(self, port: Port, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if not port.dtype or array.dtype == port.dtype:
-            return np.ascontiguousarray(array)
-        wanted = np.dtype(port.dtype)
-        if wanted.kind in "iu" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-            raise ModelError(
-                f"{self.name}: the input {port.name!r} has fractions ({array.dtype}), and the file {self.file.name} "
-                f"takes {port.dtype}"
-            )
-        if wanted.kind in "iu" and array.size and array.dtype.kind in "iuf":
-            info = np.iinfo(wanted)
-            if array.min() < info.min or array.max() > info.max:
-                raise ModelError(
-                    f"{self.name}: the input {port.name!r} has values from {array.min()} to {array.max()}, and the "
-                    f"file {self.file.name} takes {port.dtype}"
-                )
-        try:
-            cast = np.ascontiguousarray(array.astype(wanted))
-        except (TypeError, ValueError) as error:
-            raise ModelError(
-                f"{self.name}: the input {port.name!r} is {array.dtype}, and the file {self.file.name} takes "
-                f"{port.dtype}: {cause_of(error)}"
-            ) from error
-        self.casts[port.name] = f"{array.dtype} -> {port.dtype}"
-        return cast
+        Raises:
+            ModelError: a dimension that is not open differs, or their number does.
+        """
+        wanted = port.shape
+        if wanted is None or (
+            len(wanted) == len(shape)
+            and all(size in {None, found} for size, found in zip(wanted, shape, strict=True))
+        ):
+            return
+        found = "x".join(map(str, shape))
+        if not shape or shape[1:] != wanted[1:]:
+            raise ModelError(f"{self.name}: found an input of shape {found}, the file {self.file.name} takes {port}")
+        raise ModelError(
+            f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {found}. Export "
+            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) and batch_size={wanted[0]}"
+        )
 
     def replicate(self) -> Model | None:
         """Load the file once more: another session has memory of its own."""
@@ -193,9 +147,3 @@ def threads_for(loading: Loading) -> int:
     if torch is not None:
         return int(torch.get_num_threads())
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _listed(what: str, names: Iterable[str], others: Iterable[str]) -> str:
-    """Name those of some names that are not among others; "" where all are."""
-    found = [repr(name) for name in names if name not in set(others)]
-    return f"{what} {', '.join(found)}" if found else ""

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.errors import ModelError, NotApplicable, cause_of
-from pytest_modelbench.models.adapters.runtime import Arrays, Port, RuntimeModel
+from pytest_modelbench.models.adapters.ports import Port
+from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
 from pytest_modelbench.models.base import Model, ParameterCount
 from pytest_modelbench.models.saved import Loading
 

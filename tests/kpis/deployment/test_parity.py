@@ -17,6 +17,7 @@ from pytest_modelbench import EvalData, FakeClock, FakeModel
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.gates.assignment import assigned
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.models.named import NamedSpec
@@ -156,7 +157,7 @@ def test_outputs_paired_by_position_are_said_to_be() -> None:
 
 def test_named_tuples_and_buffers_that_are_used_again() -> None:
     """Names of a named tuple are names; every output is copied before the next call overwrites it."""
-    heads_type = namedtuple("heads_type", "a b")
+    heads_type = namedtuple("heads_type", "a b")  # noqa: PYI024 - as torch models have it
     buffers = {size: np.empty((size, STUDENT.shape[1])) for size in range(1, 65)}
 
     def reusing(batch: Any) -> Any:
@@ -194,6 +195,20 @@ def test_a_student_of_no_known_source_is_an_error() -> None:
     result, _ = judge(table(STUDENT), None, "<= 1e-4")
     assert result.verdict is Verdict.ERROR
     assert result.reason.startswith("nobody says which model int8 was made from. Write source='module:factory'")
+
+
+def test_the_source_of_a_deployed_student_is_what_it_was_exported_from() -> None:
+    """Under the label of the student that it is; `source=` wins where it is stated."""
+    sources, exported = Sources(table(STUDENT)), FakeModel(table(STUDENT))
+    sources.student = Deployed(exported, "onnx")  # type: ignore[assignment]
+    gate = assigned(read_gate(("parity",), {}))
+    plan = ItemPlan(nodeid="notebook", student="int8@onnx", gates=(gate,), settings=Settings(enabled=True))
+    found = BenchSession().asking(plan, gate, sources).model("source")
+    assert (found.name, found.serial) == ("int8", exported.serial)
+    SOURCE.append(table(STUDENT))
+    named = NamedSpec(spec=f"{Path(__file__)}:source_model", folder=str(Path(__file__).parent))
+    gate = replace(gate, options={**gate.options, "source": named})
+    assert BenchSession().asking(plan, gate, sources).model("source").name == "source of int8@onnx"
 
 
 def test_the_rule_of_allclose() -> None:

@@ -228,6 +228,34 @@ def test_a_model_without_weights_is_refused() -> None:
     assert "object" not in student.fingerprint()
 
 
+ACTIVATION = "relu"
+
+
+class Own(keras.Model):  # type: ignore[misc] # Keras is not typed
+    """Makes its layer itself, so its own configuration does not name it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(3, activation=ACTIVATION)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+
+def test_layers_of_a_subclassed_model_are_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models of one class and equal weights differ by what their layers compute."""
+    found = []
+    for activation in ("relu", "relu", "tanh"):
+        monkeypatch.setattr(sys.modules[__name__], "ACTIVATION", activation)
+        keras.utils.set_random_seed(0)
+        model = Own()
+        model(INPUTS)
+        found.append(wrapped(model))
+    assert found[0].fingerprint() == found[1].fingerprint() != found[2].fingerprint()
+    assert structure_of(found[0]) == structure_of(found[1]) != structure_of(found[2])
+    assert "object" not in found[0].fingerprint()
+
+
 class Bent(keras.Model):  # type: ignore[misc] # Keras is not typed
     """Has an argument, and no get_config()."""
 

@@ -1,0 +1,265 @@
+"""Adapters for models behind an endpoint: the Open Inference Protocol, and plain JSON with the user's functions."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.data.arrays import as_array, map_tree
+from pytest_modelbench.errors import ModelError, UsageMistake, cause_of
+from pytest_modelbench.models.adapters.http_calls import CallError, Connection, Reply, as_text, request_bytes
+from pytest_modelbench.models.adapters.open_inference import Tensors, decoded, encoded, metadata_of
+from pytest_modelbench.models.adapters.ports import Feeds
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.endpoints import RestEndpoint, address_of, refuse_host
+from pytest_modelbench.models.saved import Loading
+
+TIMEOUT_S = 60.0
+_ID = b"0" * 16
+"""Stands in a request for the number of the call, which has as many characters."""
+
+
+class EndpointModel(Model):
+    """A model that a server runs: a call is a request over one kept-alive connection, and its response.
+
+    Bodies are made before the timed call. Nothing is sent again: a call that fails is an error with the server's
+    text.
+    Where the server computes is not known, so no waiting is subtracted from a call's time.
+    """
+
+    kind = "endpoint"
+    libraries = ()
+
+    def __init__(self, url: str, loading: Loading, timeout_s: float) -> None:
+        super().__init__(loading.name)
+        try:
+            refuse_host(url, loading.endpoints)
+            self.host, self.port, self.path = address_of(url)
+        except UsageMistake as mistake:
+            raise ModelError(f"{loading.name}: {mistake}") from mistake
+        self.url, self.loading = url, loading
+        self.connection = Connection(self.host, self.port, timeout_s)
+        self.noted: dict[str, Any] = {"encode_ms": None, "reopened_connections": 0}
+        """What later calls find out, for the report."""
+
+    def call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
+        """Send one request, outside of timed calls.
+
+        Raises:
+            CallError: it failed.
+        """
+        return self.connection.call(request_bytes(method, f"{self.host}:{self.port}", path, body, headers))
+
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Encode a batch, and return a call that sends it and decodes the response."""
+        start = time.perf_counter()
+        call = self.encoded(inputs)
+        self.noted["encode_ms"] = round((time.perf_counter() - start) * 1e3, 3)
+        return call
+
+    @abstractmethod
+    def encoded(self, inputs: Any) -> Callable[[], Any]:
+        """Return a call that sends a batch whose body is made now."""
+
+    def failed(self, error: CallError) -> ModelError:
+        """Return the error for a call of the server that failed."""
+        return self._blamed(f"{self.name} at {self.url}: {error}")
+
+    def answered(self, request: bytes) -> Reply:
+        """Return the response to a request.
+
+        Raises:
+            ModelError: the call failed.
+        """
+        try:
+            return self.connection.call(request)
+        except CallError as error:
+            raise self.failed(error) from error
+        finally:
+            self.noted["reopened_connections"] = self.connection.reopened
+
+    def describe(self) -> dict[str, Any]:
+        """Return the URL, and what the calls found out."""
+        return {**super().describe(), "url": self.url, "calls": self.noted}
+
+
+class RestModel(EndpointModel):
+    """A model behind plain HTTP with JSON, or with the user's own functions for requests and responses."""
+
+    def __init__(self, endpoint: RestEndpoint, loading: Loading) -> None:
+        super().__init__(endpoint.url, loading, endpoint.timeout_s)
+        self.endpoint = endpoint
+
+    def encoded(self, inputs: Any) -> Callable[[], Any]:
+        """Make the body by `encode`."""
+        host, headers = f"{self.host}:{self.port}", {"Content-Type": "application/json", **self.endpoint.headers}
+        body = _as_bytes(self._by(self.endpoint.encode or _plain_request, inputs, "encode"))
+        request, decode = request_bytes("POST", host, self.path or "/", body, headers), self.endpoint.decode
+
+        def call() -> Any:
+            return self._by(decode or _plain_response, self.answered(request).body, "decode")
+
+        return call
+
+    def _by(self, function: Callable[[Any], Any], value: Any, name: str) -> Any:
+        try:
+            return function(value)
+        except Exception as error:
+            what = f"the response {as_text(value)!r}" if isinstance(value, bytes) else "the inputs"
+            raise self._blamed(f"{self.name} at {self.url}: {name}= cannot read {what}: {cause_of(error)}") from error
+
+    def replicate(self) -> Model:
+        """Open another connection to the same server."""
+        return RestModel(self.endpoint, self.loading)
+
+
+class KServeModel(EndpointModel):
+    """A model of a server that speaks the Open Inference Protocol (Triton, KServe, MLServer, OpenVINO Model Server).
+
+    Tensors are binary if the server says that it takes them so, else JSON, and the report states which.
+
+    Raises:
+        ModelError: the server is not ready, has no such model, or does not describe it.
+    """
+
+    def __init__(self, url: str, loading: Loading) -> None:
+        timeout_s = _seconds(dict(loading.options).get("timeout"), url, loading)
+        super().__init__(url, loading, timeout_s)
+        name, _, version = self.path.strip("/").partition("/")
+        if not name:
+            raise ModelError(f"{self.name}: {url} names no model. Write kserve://host:port/MODEL, or MODEL/VERSION")
+        self.model_path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+        try:
+            self.call("GET", f"{self.model_path}/ready")
+            self.metadata = metadata_of(self.call("GET", self.model_path), self.call("GET", "/v2"))
+        except CallError as error:
+            raise self.failed(error) from error
+        self.casts: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._stats = self._server_times()
+
+    def encoded(self, inputs: Any) -> Callable[[], Any]:
+        """Make the body in the types that the server's metadata state; each request has a number of its own."""
+        feeds = Feeds(self.name, f"the model at {self.url}", self.metadata.inputs, self.casts).of(inputs)
+        body, headers = encoded(feeds, self.metadata, _ID.decode())
+        host = f"{self.host}:{self.port}"
+        before, _, after = request_bytes("POST", host, f"{self.model_path}/infer", body, headers).partition(_ID)
+
+        def call() -> Tensors:
+            number = f"{next(self._numbers):016x}"
+            reply = self.answered(before + number.encode() + after)
+            try:
+                return decoded(reply, number)
+            except CallError as error:
+                self.connection.close()  # what comes next may be this call's
+                raise self.failed(error) from error
+
+        return call
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Read the server's own times before and after a series of calls, if it tells them."""
+        try:
+            yield
+        finally:
+            now = self._server_times()
+            calls = now["count"] - self._stats["count"]
+            if calls:
+                for part in ("queue", "compute"):
+                    spent = now[part] - self._stats[part]
+                    self.noted[f"server_{part}_ms"] = round(spent / calls / 1e6, 4)
+
+    def _server_times(self) -> dict[str, float]:
+        """Return how many requests the server has answered, and its nanoseconds of queueing and computing."""
+        nothing = dict.fromkeys(("count", "queue", "compute"), 0.0)
+        if not self.metadata.has_statistics:
+            return nothing
+        try:
+            (stats,) = json.loads(self.call("GET", f"{self.model_path}/stats").body)["model_stats"]
+            parts = stats["inference_stats"]
+            return {
+                "count": float(parts["success"]["count"]),
+                "queue": float(parts["queue"]["ns"]),
+                "compute": float(parts["compute_infer"]["ns"]),
+            }
+        except (CallError, ValueError, KeyError, TypeError):
+            self.metadata = self.metadata.without_statistics()  # it lists them, and does not give them
+            return nothing
+
+    def replicate(self) -> Model:
+        """Open another connection to the same server."""
+        return KServeModel(self.url, self.loading)
+
+    def fingerprint(self) -> str:
+        """Hash URL, server and versions; by identity where the server tells no version of the model."""
+        told = self.metadata
+        if not told.versions:
+            return super().fingerprint()
+        text = repr((self.url, told.server, told.versions, [str(port) for port in (*told.inputs, *told.outputs)]))
+        return f"endpoint:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return server, versions, and whether tensors travel as binary data or as JSON."""
+        return {
+            **super().describe(),
+            "server": self.metadata.server,
+            "versions": list(self.metadata.versions),
+            "tensors": "binary" if self.metadata.binary else "JSON",
+            "casts": self.casts,
+        }
+
+
+def load_endpoint(spec: str, loading: Loading) -> Model:
+    """Return the model that `kserve://...` or `rest://...` names.
+
+    Raises:
+        ModelError: the host is not allowed, or the server does not answer as it should.
+    """
+    if spec.startswith("kserve://"):
+        return KServeModel(spec, loading)
+    return RestModel(RestEndpoint(url=f"http://{spec.partition('://')[2]}"), loading)
+
+
+def _seconds(text: str | None, url: str, loading: Loading) -> float:
+    try:
+        seconds = TIMEOUT_S if text is None else float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ModelError(f"{loading.name}: {url}?timeout={text}, expected seconds above 0, such as timeout=10")
+    return seconds
+
+
+def _plain_request(inputs: Any) -> Any:
+    return {"inputs": map_tree(lambda leaf: as_array(leaf).tolist(), inputs)}
+
+
+def _plain_response(body: bytes) -> Any:
+    outputs = _json(body)["outputs"]
+    if isinstance(outputs, Mapping):
+        return {name: np.asarray(value) for name, value in outputs.items()}
+    return np.asarray(outputs)
+
+
+def _json(body: bytes) -> Any:
+    """Read JSON, which has no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(body, parse_constant=refuse)
+
+
+def _as_bytes(body: Any) -> bytes:
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    return body.encode() if isinstance(body, str) else json.dumps(body, allow_nan=False).encode()

@@ -1,0 +1,273 @@
+"""Adapter for .tflite files that LiteRT executes; OpenVINO does where LiteRT is not installed."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.models.adapters.ports import Port
+from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
+from pytest_modelbench.models.base import Model, ParameterCount
+from pytest_modelbench.models.saved import Loading
+
+LITERT = "ai_edge_litert"
+RUNTIMES = ("litert", "openvino")
+"""What `model.tflite?runtime=...` may ask for."""
+_WITH_WEIGHTS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV", "CONV_3D"}
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """How real numbers are stored as integers: `real = (stored - zero_point) * scale`."""
+
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return real numbers as integers, rounded and limited to the range of the type."""
+        info = np.iinfo(self.dtype)
+        stored = np.rint(array.astype(np.float64) / self.scale) + self.zero_point
+        limited: npt.NDArray[Any] = np.clip(stored, info.min, info.max).astype(self.dtype)
+        return limited
+
+    def real(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return integers as real numbers."""
+        return ((array.astype(np.float32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
+
+    def __str__(self) -> str:
+        return f"{self.dtype} (scale {self.scale:.6g}, zero point {self.zero_point})"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: its name in the signature, its index in the interpreter, and what it holds."""
+
+    name: str
+    index: int
+    dtype: Any
+    shape: tuple[int | None, ...]
+    quantised: Quantised | None
+
+    def real(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what it holds as real numbers where it is quantised."""
+        return self.quantised.real(array) if self.quantised else array
+
+
+class LiteRtModel(RuntimeModel):
+    """A .tflite file in an interpreter of LiteRT.
+
+    Quantised inputs and outputs are converted from and to real numbers by the scales of the file; integers of the
+    file's own type are taken as they are. One interpreter runs one call at a time.
+
+    Args:
+        path: of the file.
+        loading: its name and threads; the only device is the CPU.
+
+    Raises:
+        ModelError: the file cannot be loaded, or another device is asked for.
+    """
+
+    kind = "litert"
+    runtime = "LiteRT"
+    libraries = ("ai_edge_litert.interpreter",)
+
+    def __init__(self, path: Path, loading: Loading) -> None:
+        super().__init__(path, loading)
+        if (loading.device or "cpu") != "cpu":
+            raise ModelError(f"{self.name}: LiteRT runs {path.name} on cpu only, not on {loading.device}")
+        try:
+            self.interpreter = _interpreter(path, self.threads)
+            named = self._signature()
+            self.tensors = [_tensor(one, named) for one in self.interpreter.get_input_details()]
+            self.outputs = [_tensor(one, named) for one in self.interpreter.get_output_details()]
+        except (RuntimeError, ValueError) as error:
+            raise self.unreadable(error) from error
+        self._running = threading.Lock()
+        self._allocated: tuple[tuple[int, ...], ...] = ()
+
+    def _signature(self) -> dict[int, str]:
+        """Return the names of inputs and outputs in the file's signature by their index."""
+        own = {
+            one["index"] for one in (*self.interpreter.get_input_details(), *self.interpreter.get_output_details())
+        }
+        for key in self.interpreter.get_signature_list():
+            runner = self.interpreter.get_signature_runner(key)
+            found = {**runner.get_input_details(), **runner.get_output_details()}
+            if own == {one["index"] for one in found.values()}:
+                return {one["index"]: name for name, one in found.items()}
+        return {}
+
+    def inputs(self) -> Sequence[Port]:
+        """Return the inputs; those that are quantised take any type of number."""
+        return [
+            Port(name=one.name, dtype="" if one.quantised else np.dtype(one.dtype).name, shape=one.shape)
+            for one in self.tensors
+        ]
+
+    def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
+        """Return a call that copies the feeds into the interpreter and runs it; its outputs are copies.
+
+        Raises:
+            ModelError: an input has another shape than the file takes.
+        """
+        arrays = [self._stored(one, feeds[one.name]) for one in self.tensors]
+        for port, array in zip(self.inputs(), arrays, strict=True):
+            self.check_shape(port, array.shape, "a batch of any size")
+        shapes = tuple(array.shape for array in arrays)
+        interpreter, running = self.interpreter, self._running
+        indices, outputs = [one.index for one in self.tensors], self.outputs
+
+        def call() -> Arrays:
+            with running:
+                if self._allocated != shapes:
+                    self._allocate(shapes)
+                for index, array in zip(indices, arrays, strict=True):
+                    interpreter.set_tensor(index, array)
+                interpreter.invoke()
+                found = {one.name: interpreter.get_tensor(one.index) for one in outputs}
+            return {one.name: one.real(found[one.name]) for one in outputs}
+
+        return call
+
+    def _allocate(self, shapes: tuple[tuple[int, ...], ...]) -> None:
+        self._allocated = ()  # a failure leaves nothing allocated
+        for tensor, shape in zip(self.tensors, shapes, strict=True):
+            self.interpreter.resize_tensor_input(tensor.index, shape)
+        self.interpreter.allocate_tensors()
+        self._allocated = shapes
+
+    def _stored(self, tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if tensor.quantised is None or array.dtype == tensor.dtype:
+            return array
+        self.casts[tensor.name] = f"{array.dtype} -> {tensor.quantised}"
+        return tensor.quantised.store(array)
+
+    def count_parameters(self) -> ParameterCount:
+        """Count the constants of the file as stored: the converter may have folded layers into others."""
+        arrays = [array for _, array in _constants(_content(self.file))]
+        floating = [array for array in arrays if _is_weight(array)]
+        total = sum(array.size for array in floating)
+        return ParameterCount(
+            total=total,
+            nonzero=sum(int(np.count_nonzero(array)) for array in floating),
+            buffers=sum(array.size for array in arrays) - total,
+        )
+
+    def precision(self) -> dict[str, Any]:
+        """Return the types of the inputs of operators with weights, and the type that most weights are stored in.
+
+        Returns:
+            JSON types: `computes_in` counts operators by type, `stored_as` is the type of most weights by bytes,
+            and `note` says where the two differ.
+        """
+        content = _content(self.file)
+        computed = collections.Counter(_computed_in(content))
+        held: collections.Counter[str] = collections.Counter()
+        for _, array in _constants(content):
+            if _is_weight(array):
+                held[array.dtype.name] += array.nbytes
+        stored = held.most_common(1)[0][0] if held else ""
+        differs = bool(computed) and bool(stored) and stored not in computed
+        return {
+            "computes_in": dict(computed),
+            "stored_as": stored,
+            "note": f"{stored} on disk, the inputs of its operators are {' and '.join(sorted(computed))}"
+            if differs
+            else "",
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return which inputs and outputs are quantised too."""
+        found = {one.name: str(one.quantised) for one in (*self.tensors, *self.outputs) if one.quantised}
+        return {**super().describe(), **({"quantised": found} if found else {})}
+
+
+def load_litert(path: str, loading: Loading) -> Model:
+    """Load a .tflite file into LiteRT, or into OpenVINO where LiteRT is not installed or OpenVINO is asked for.
+
+    Raises:
+        ImportError: neither of them is installed.
+        ModelError: the runtime is unknown, or refuses the file.
+    """
+    asked = dict(loading.options).get("runtime")
+    if asked not in {None, *RUNTIMES}:
+        raise ModelError(f"{loading.name}: runtime={asked} is unknown, expected {' or '.join(RUNTIMES)}")
+    missing = asked is None and importlib.util.find_spec(LITERT) is None and importlib.util.find_spec("openvino")
+    if asked == "openvino" or missing:
+        from pytest_modelbench.models.adapters.openvino import load_openvino
+
+        return load_openvino(path, loading)
+    return LiteRtModel(Path(path), loading)
+
+
+def _interpreter(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _tensor(details: dict[str, Any], named: dict[int, str]) -> Tensor:
+    scale, zero_point = details["quantization"]
+    dtype = np.dtype(details["dtype"])
+    known = scale and dtype.kind in "iu"
+    return Tensor(
+        name=named.get(details["index"], details["name"]),
+        index=details["index"],
+        dtype=dtype,
+        shape=tuple(None if size < 0 else int(size) for size in details["shape_signature"]),
+        quantised=Quantised(dtype, float(scale), int(zero_point)) if known else None,
+    )
+
+
+def _content(file: Path) -> Any:
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+
+
+def _constants(content: Any) -> list[tuple[str, npt.NDArray[Any]]]:
+    """Return the tensors that the file holds, by name; packed integers of 4 bits as their bytes."""
+    found = []
+    for graph in content.subgraphs:
+        for tensor in graph.tensors:
+            data = content.buffers[tensor.buffer].data
+            if data is not None and len(data):
+                name, kind = _type_name(tensor.type), np.asarray(data, dtype=np.uint8)
+                found.append((name, kind.view(name) if name in np.sctypeDict else kind))
+    return found
+
+
+def _type_name(kind: int) -> str:
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    return str(next(name for name, value in vars(TensorType).items() if value == kind)).lower()
+
+
+def _is_weight(array: npt.NDArray[Any]) -> bool:
+    return array.dtype.kind == "f" or array.dtype.itemsize == 1
+
+
+def _computed_in(content: Any) -> list[str]:
+    """Return the type of the first input of each operator with weights."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    names = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    codes = [names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in content.operatorCodes]
+    return [
+        _type_name(graph.tensors[operator.inputs[0]].type)
+        for graph in content.subgraphs
+        for operator in graph.operators
+        if codes[operator.opcodeIndex] in _WITH_WEIGHTS
+    ]

@@ -1,0 +1,84 @@
+"""Deployed files as students of a torch teacher: every gate judges them as it judges modules."""
+
+from __future__ import annotations
+
+import pytest
+from suites import Judge
+
+pytestmark = pytest.mark.slow
+
+FAKES = """
+import numpy as np, openvino, pytest, torch
+from pathlib import Path
+from torch import nn
+from pytest_modelbench import EvalData
+
+FOLDER = Path(__file__).parent
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return net()
+
+@pytest.fixture(scope="session")
+def student_model():
+    return str(FOLDER / "student.SUFFIX")
+
+@pytest.fixture(scope="session")
+def eval_data():
+    inputs = np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)
+    with torch.no_grad():
+        targets = net()(torch.from_numpy(inputs)).argmax(1).numpy()
+    return EvalData(inputs, targets, batch_size=16)
+"""
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("top1_accuracy", ">= 50%")
+@pytest.mark.kpi("agreement", ">= 50%")
+@pytest.mark.kpi("nonfinite_outputs", "<= 0")
+@pytest.mark.kpi("latency_p50", "<= 10 s", "ratio <= 50")
+@pytest.mark.kpi("size_on_disk", "<= 100 kB")
+@pytest.mark.kpi("parameters", "<= 1000")
+@pytest.mark.kpi("peak_memory", "<= 4 GB")
+@pytest.mark.kpi("cold_start", "<= 300 s")
+def test_deployed(): ...
+"""
+
+
+def write(folder: pytest.Pytester, suffix: str) -> None:
+    """Export the teacher's module, by torch to ONNX and from there by openvino."""
+    folder.makepyfile(
+        export="""
+        import sys, openvino, torch
+        from torch import nn
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+        shapes = ({0: torch.export.Dim.DYNAMIC},)
+        torch.onnx.export(net, (torch.ones(2, 16),), "student.onnx", dynamic_shapes=shapes, verbose=False,
+                          external_data=False)
+        if sys.argv[1] == "xml":
+            openvino.save_model(openvino.Core().read_model("student.onnx"), "student.xml", compress_to_fp16=False)
+        """
+    )
+    done = folder.runpython_c(f"import sys, runpy; sys.argv = ['', {suffix!r}]; runpy.run_path('export.py')")
+    assert done.ret == 0
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("onnx", "onnx"), ("xml", "openvino")])
+def test_a_file_is_judged_against_its_teacher(
+    judge: Judge, pytester: pytest.Pytester, suffix: str, kind: str
+) -> None:
+    """All gates pass; threads are the teacher's, and memory and start were measured in fresh processes."""
+    write(pytester, suffix)
+    finished = judge(SUITE, "--modelbench-threads=1", fakes=FAKES.replace("SUFFIX", suffix))
+    assert finished.result.ret == 0, finished.text
+    assert set(finished.verdicts.values()) == {"pass"}
+    told = finished.report["models"]["students"]["student"]
+    assert (told["kind"], told["threads"]) == (kind, 1)
+    assert told["precision"]["computes_in"] == {"float32": 2}
+    assert finished.gate("parameters")["readings"]["student"]["value"] == 16 * 32 + 32 + 32 * 4 + 4
+    assert finished.gate("agreement")["readings"]["student"]["value"] == 100

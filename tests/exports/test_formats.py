@@ -1,0 +1,104 @@
+"""Exports to the other formats; each compiles once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+from exporting import Branching, Export, Lstm, Pair, Sized, assert_ready, floats, mlp
+
+from pytest_modelbench.exports.steps import Status
+
+BATCHES = [floats(4, 8), floats(4, 8, seed=1), floats(3, 8, seed=2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [mlp(), Lstm(), Pair()], ids=["mlp", "lstm", "tuple"])
+def test_torch_export(export: Export, module: Any) -> None:
+    """An archive of torch.export takes every batch size."""
+    batches = [floats(4, 5, 8)] if isinstance(module, Lstm) else BATCHES
+    assert_ready(export(module, "torch_export", batches))
+
+
+def test_size_that_became_a_constant(export: Export) -> None:
+    """torch.export refuses it; the remedy names the cause and the way to allow it."""
+    step = export(Sized(), "torch_export", BATCHES).stopped_at
+    assert step is not None
+    assert step.name == "export"
+    assert "Constraints violated" in step.evidence
+    assert "':fixed'" in step.remedy
+    assert_ready(export(Sized(), "torch_export:fixed", BATCHES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [mlp(), Lstm(), Pair()], ids=["mlp", "lstm", "tuple"])
+def test_openvino(export: Export, module: Any) -> None:
+    """A traced module takes every batch size."""
+    pytest.importorskip("openvino")
+    batches = [floats(4, 5, 8)] if isinstance(module, Lstm) else BATCHES
+    assert_ready(export(module, "openvino", batches))
+
+
+@pytest.mark.slow
+def test_openvino_variants(export: Export) -> None:
+    """`f16` stores weights in float16; `fixed` allows one batch size."""
+    pytest.importorskip("openvino")
+    half = export(mlp(), "openvino:f16", BATCHES)
+    assert_ready(half)
+    step = half.step("parity")
+    assert step is not None
+    assert step.numbers["value"] > 1e-5
+    assert_ready(export(Sized(), "openvino:fixed", BATCHES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "word"), [(Sized(), "int(x.shape[0])"), (Branching(), "torch.cond")])
+def test_tracing_loses_what_it_does_not_see(export: Export, module: Any, word: str) -> None:
+    """A traced constant or branch passes until another batch size shows it; the warning of the trace is its remedy."""
+    pytest.importorskip("openvino")
+    step = export(module, "openvino", [BATCHES[0]]).stopped_at
+    assert step is not None
+    assert step.name == "dynamic_batch", step
+    assert word in step.remedy
+
+
+@pytest.mark.slow
+def test_executorch(export: Export) -> None:
+    """A program with XNNPACK takes all batch sizes up to the greatest that is asked for."""
+    pytest.importorskip("executorch.exir")
+    assert_ready(export(mlp(), "executorch", BATCHES))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+def test_aotinductor(export: Export) -> None:
+    """A package compiled for this machine takes every batch size."""
+    assert_ready(export(mlp(), "aotinductor", BATCHES))
+
+
+@pytest.mark.slow
+def test_tvm_reads_outside_of_the_tensor(export: Export) -> None:
+    """`x[:, -1]` compiles and answers with other memory; parity finds it, and the warning of the compiler is its remedy."""
+    pytest.importorskip("tvm")
+    step = export(Lstm(), "tvm", [floats(4, 5, 8)]).stopped_at
+    assert step is not None
+    assert step.name == "parity"
+    assert "x.shape[1] - 1" in step.remedy
+
+
+def test_tensorrt_is_never_ready(export: Export) -> None:
+    """Without a GPU it is an error, before anything is exported."""
+    found = export(mlp(), "tensorrt", BATCHES)
+    assert not found.ready
+    assert found.steps[-1].status is Status.ERROR
+    assert "NVIDIA GPU" in found.steps[-1].evidence
+
+
+def test_runtime_that_is_not_installed(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error that names what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    step = export(mlp(), "onnx", BATCHES).stopped_at
+    assert step is not None
+    assert (step.name, step.status) == ("install", Status.ERROR)
+    assert "pip install 'pytest-modelbench[onnx]'" in step.remedy
