@@ -9,7 +9,6 @@ import pytest
 from _pytest.pytester import SysModulesSnapshot
 from suites import FAKES, Finished, Judge, read_report
 
-
 collect_ignore = ["models/adapters/files"]  # its script needs TensorFlow, which wrote the files once
 
 

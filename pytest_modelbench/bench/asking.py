@@ -68,8 +68,7 @@ class ItemPlan:
     `home` identifies where an item's models and data come from: items share measurements only if it is equal.
     `settings` are the session's, or those of the item's modelbench.toml. `origin` names the test where it brings
     models or data by parametrize(): another test's may have the same label. `test` is the node id without the
-    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself;
-    `deploys` says that other items judge files that the student is exported to.
+    parameter that names the student. `target` is the format that the student is deployed in, "" for the model itself.
     """
 
     nodeid: str
@@ -80,7 +79,6 @@ class ItemPlan:
     origin: str = ""
     test: str = ""
     target: str = ""
-    deploys: bool = False
 
     @functools.cached_property
     def suite(self) -> str:
@@ -121,6 +119,7 @@ class Bench:
         child: what the parent process asks for, in a fresh process.
         sharing: returns all selected gates that the same measurement serves.
         timed: returns how the student of an item is timed for its selected gates.
+        targets: returns the formats in which the student of an item is also judged as it is deployed.
         settled: returns a gate's limits with the conditions of its conditional limits judged.
         fresh: runs an item in a fresh process.
         energy_source: returns what reads energy on this machine.
@@ -136,6 +135,7 @@ class Bench:
     child: Request | None
     sharing: Callable[[ItemPlan, Assignment], Sharing]
     timed: Callable[[ItemPlan], Sequence[TimingSetup]]
+    targets: Callable[[ItemPlan], Sequence[str]]
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
     fresh: FreshProcess
     energy_source: Callable[[], EnergySource]
@@ -215,8 +215,9 @@ class Asking:
         found = self.sources.candidate("student")
         if isinstance(found, Deployed):
             return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
-        if self.plan.deploys:
-            raise NotApplicable(f"{student} is the model that its deployed files are compared with")
+        if targets := self.bench.targets(self.plan):
+            named = ", ".join(f"{student}@{one}" for one in targets)
+            raise NotApplicable(f"{student} was not made from another model; compared with it: {named}")
         raise MeasurementError(
             f"nobody says which model {student} was made from. Write source='module:factory' or "
             "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"

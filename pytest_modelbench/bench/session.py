@@ -31,7 +31,7 @@ from pytest_modelbench.errors import (
     Skipped,
     cause_of,
 )
-from pytest_modelbench.exports.deployed import Deployed
+from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
@@ -102,6 +102,7 @@ class BenchSession:
             child=child,
             sharing=self.sharing,
             timed=self.timed_setups,
+            targets=self.targets_of,
             settled=self.settled,
             fresh=self.in_fresh_process,
             energy_source=self.energy_source,
@@ -215,6 +216,12 @@ class BenchSession:
     def sharing(self, plan: ItemPlan, gate: Assignment) -> Sharing:
         """Return all selected gates that the same measurement over time serves."""
         return self._sharing.find(plan, gate)
+
+    def targets_of(self, plan: ItemPlan) -> tuple[str, ...]:
+        """Return the formats in which the student of an item is also judged as it is deployed."""
+        deployed = [other for other in self.plans if other.target and other.home == plan.home]
+        found = [other.target for other in deployed if name_of_source(other.student, other.target) == plan.student]
+        return tuple(dict.fromkeys(found))
 
     def timed_setups(self, plan: ItemPlan) -> tuple[TimingSetup, ...]:
         """Return how the student of an item is timed for its selected gates."""

@@ -45,17 +45,6 @@ def target_of(item: pytest.Item) -> str:
     return "" if found is None else found.target
 
 
-def deploys(item: pytest.Item) -> bool:
-    """Whether an item judges a student of which other items judge files that it is exported to."""
-    from pytest_modelbench.models.named import NamedSpec
-
-    callspec, found = getattr(item, "callspec", None), deployed_as(item)
-    named = None if callspec is None else callspec.params.get("student_model")
-    if isinstance(named, NamedSpec):
-        return bool(named.deploy) and not named.target
-    return found is not None and not found.target
-
-
 def targets_for(item: pytest.Item, settings: Settings | None) -> list[str]:
     """Return the formats that all students of an item are judged in besides, each once.
 
@@ -77,7 +66,7 @@ def with_deployed(specs: Sequence[NamedSpec], targets: Sequence[str]) -> list[Na
     found = []
     for spec in specs:
         asked = list(dict.fromkeys([*spec.deploy, *targets]))
-        named = replace(spec, name=spec.name or "student", deploy=tuple(asked)) if asked else spec
+        named = replace(spec, name=spec.name or "student") if asked else spec
         found += [named, *(replace(named, name=f"{named.name}@{target}", target=target) for target in asked)]
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
-from pytest_modelbench.plugin.deploying import deploys, target_of
+from pytest_modelbench.plugin.deploying import target_of
 from pytest_modelbench.plugin.fixture_lookup import home_of, place_of
 from pytest_modelbench.plugin.parametrisation import brings_models, named_for, student_label
 from pytest_modelbench.plugin.stash import GATES, LABEL, PLAN, SETTINGS, STATE
@@ -32,7 +32,6 @@ def _plan_of(item: pytest.Item) -> ItemPlan:
         origin=place_of(item) if brings_models(item) else "",
         test=without_student(item.nodeid, student_label(item)),
         target=target_of(item),
-        deploys=deploys(item),
     )
 
 

@@ -177,7 +177,7 @@ parity = "<= 1e-4"
     assert gates["net@onnx"]["verdict"] == "pass", gates["net@onnx"]["reason"]
     assert "reference: Net in float32" in gates["net@onnx"]["readings"]["student"]["method"]
     assert gates["net"]["verdict"] == "not_applicable"
-    assert gates["net"]["reason"] == "net is the model that its deployed files are compared with"
+    assert gates["net"]["reason"] == "net was not made from another model; compared with it: net@onnx"
 
 
 def test_mistakes_are_told_at_collection(judge: Judge) -> None:
