@@ -154,8 +154,8 @@ class _Trial:
         with evaluating(source):
             evidence, numbers = screened(source, self.batches, self.reference, self.folder)
         remedy = (
-            "On a machine with an NVIDIA GPU run the commands in tensorrt.sh, which --modelbench-artifacts=DIR keeps, "
-            "or the suite with --modelbench-record-export=PATH, and pass --modelbench-export-record=PATH here"
+            "With an NVIDIA GPU run the commands in tensorrt.sh, which --modelbench-artifacts=DIR keeps, or the "
+            "suite with --modelbench-record-export=PATH, and pass --modelbench-export-record=PATH here"
         )
         return NotReadyError(evidence, remedy, numbers, tried=False)
 

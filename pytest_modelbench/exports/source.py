@@ -59,11 +59,10 @@ class Source:
         if not self.dynamic:
             return None
         named = {name: {at: of(name, at) for at in self.dynamic[name]} for name in self.dynamic}
-        if self.nested:
+        if self.nested:  # the module's signature is *args
             (value,) = self.args
-            if isinstance(value, Mapping):
-                return ({name: named[name] for name in value},)
-            return ((_like(value, named["0"]),),)  # the signature of Sequential is *args
+            shapes = {name: named[name] for name in value} if isinstance(value, Mapping) else _like(value, named["0"])
+            return ((shapes,),)
         if self.kwargs:
             return {name: _like(value, named[name]) for name, value in self.kwargs.items()}
         return tuple(_like(value, named[str(i)]) for i, value in enumerate(self.args))
