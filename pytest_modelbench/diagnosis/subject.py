@@ -66,7 +66,7 @@ class Hypothesis:
     Attributes:
         cause: its name, such as "masks_attached".
         title: the cause in a few words.
-        test: the function that tests it, as "module:function" of `diagnosis.hypotheses`: it gets a `Subject` and returns
+        test: the function that tests it, as "module:function" of `diagnosis.hypotheses`: it gets a `Subject`, returns
             a `Finding`, or None if there is no sign of the cause. It never changes the student: it works on copies,
             checks that a counterfactual's outputs are the student's, and restores every setting in `finally`.
         needs_module: whether it only makes sense for torch modules.
