@@ -39,7 +39,7 @@ class Handover:
             measure: takes the measurement.
             pack: turns it into arrays.
             unpack: the reverse.
-            alone: whether the caller holds the machine for itself, so that nobody else can be measuring.
+            alone: whether the caller holds the machine for itself, so that no other worker can be measuring.
         """
         if self.folder is None:
             return measure()

@@ -282,7 +282,7 @@ class _Trial:
         )
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
-        """Return a model's outputs for some batches, as trees of arrays that nobody writes into later."""
+        """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""
         found = []
         for batch in batches:
             found.append(map_tree(_own, model(batch)))

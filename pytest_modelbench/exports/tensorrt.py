@@ -45,7 +45,7 @@ def screen(path: Path) -> list[str]:
         path: of the ONNX file.
 
     Returns:
-        One text for each finding; none is no promise that an engine can be built.
+        One string for each finding; an empty list does not promise that an engine can be built.
     """
     model = onnx.load(str(path))
     return [*_opset(model), *_operators(model), *_zero_points(model)]

@@ -44,9 +44,8 @@ class Checked(Protocol):
 def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -> None:
     """Check that a model answers an edge case with finite numbers, one row for each sample.
 
-    A row must be finite where its input is finite and the teacher's answer is finite. A row that holds a real
-    sample must be answered as in the batch of real samples, whatever stands in the other rows, if the teacher
-    answers so.
+    A row must be finite where its input is finite and the teacher's answer is finite. A row that holds a real sample
+    must be answered as in the batch of real samples, with any contents of the other rows, if the teacher answers so.
 
     Args:
         model: what is checked.

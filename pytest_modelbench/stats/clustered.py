@@ -54,12 +54,12 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
 
     The interval is over the placements' values, which are independent where rounds are not: where a model sits in
     memory moves all of its rounds together. It is Student's for few placements and Wilcoxon's for eight and more,
-    which a placement in a bad minute does not widen: lots decide the order, so the values are symmetric. A round that
+    which a placement in a bad minute does not widen: the order is random, so the values are symmetric. A round that
     was disturbed in one of its blocks moves the median of a placement little, where it would move a mean.
 
     Rounds of few calls may have another median than all calls together; the interval is then stretched to the ratio
-    of the pooled medians, which the readings show. With more calls a round's median stands for itself, and pooling
-    would only mix the machine's fast and slow minutes.
+    of the pooled medians, which the readings show. With more calls a round's median needs no such correction, and
+    pooling would only mix the machine's fast and slow minutes.
 
     Args:
         student: per-call times, `[placement][round] -> array`.

@@ -49,8 +49,8 @@ def drift_interval(
     than the least, over the teacher's pairs, of how far the best pair of the student's is above it. For each of the
     teacher's the differences to all of the student's are bounded at once, each by its own spread, which is small for
     the same pair of two models that are much alike. From above likewise with the models exchanged. (Percentiles of
-    the resampled drift are no bound: the noisier model seems the less fair.) Of very many pairs the ends of both gaps
-    are compared, which is wider.
+    the resampled drift are not a bound: the noisier model seems the less fair.) Of very many pairs the ends of both
+    gaps are compared, which is wider.
 
     Args:
         student: the pairs of the student.
