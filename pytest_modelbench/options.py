@@ -102,6 +102,19 @@ OPTIONS = (
         "judge students by the contract that --modelbench-record-contract wrote; the teacher is not loaded",
         "PATH",
     ),
+    Option(
+        "modelbench_record_export",
+        "write what each export came to to PATH, for machines that cannot run its format, such as TensorRT",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
+        "modelbench_export_record",
+        "accept formats that this machine cannot run by what --modelbench-record-export wrote of the same model",
+        "PATH",
+        once=True,
+    ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(
         "modelbench_benchmark_json",

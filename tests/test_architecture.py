@@ -29,7 +29,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "probes": "errors grammar stats data models exports",
         "kpis": "errors results grammar stats data models exports probes",
         "gates": "errors hooks options grammar data models exports settings probes kpis",
-        "store": "errors results stats data probes",
+        "store": "errors results stats data exports probes",
         "bench": "errors results grammar stats data models exports settings probes kpis gates store",
         "reports": "errors results grammar stats settings probes kpis gates store",
         "commands": "errors options settings probes gates store bench reports",

@@ -33,6 +33,7 @@ from pytest_modelbench.probes.timing.watchdog import Watchdog, beat, watchdog_fo
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
+from pytest_modelbench.store.export_record import ExportRecord
 
 Limits = list[BoundLimit | ConditionalLimit]
 Asked = TypeVar("Asked", bound=Request)
@@ -100,10 +101,14 @@ class Files:
     Attributes:
         folder: returns the folder of the session, which its workers share and which goes with it.
         kept: the folder that the user wants to keep them in, if any.
+        recorded: what exports came to on another machine, if the user names its file.
+        recording: the file that gets what exports come to here, if any.
     """
 
     folder: Callable[[], Path]
     kept: Path | None = None
+    recorded: ExportRecord | None = None
+    recording: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ def export(source: Source, folder: Path) -> Path:
         return path
     torch.onnx.export(
         source.module,
-        source.args,
+        (*source.args, {}) if source.nested else source.args,  # a mapping at the end would become keyword arguments
         path,
         kwargs=dict(source.kwargs),
         dynamo=True,
