@@ -72,7 +72,7 @@ class Draws:
     """Draws from one evaluation set: each batch size once, for data may have to be read for it.
 
     Args:
-        data: what is drawn from.
+        data: the evaluation set.
         seed: of the draw.
         seconds: how long data that can only be read through are read.
         beat: called after each batch that is read.

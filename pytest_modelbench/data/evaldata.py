@@ -342,7 +342,7 @@ def as_eval_data(found: Any) -> EvalData:
 
 
 def with_reading(found: Any, reading: Mapping[str, Any]) -> EvalData:
-    """Return evaluation data for what a factory gave, read as a file says (`task`, `outputs`, `target`, ...).
+    """Return evaluation data for a factory's value, read as a file says (`task`, `outputs`, `target`, ...).
 
     Raises:
         DataError: the value is not evaluation data, or declares itself how it is read.

@@ -39,7 +39,7 @@ def operators() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def screen(path: Path) -> list[str]:
-    """Return what would keep TensorRT from building an engine of an ONNX file, each with its remedy if one is known.
+    """List the obstacles to a TensorRT engine of an ONNX file, each with its remedy if one is known.
 
     Args:
         path: of the ONNX file.

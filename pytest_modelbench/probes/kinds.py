@@ -34,7 +34,7 @@ class Taking:
 
     Attributes:
         model: the model to measure.
-        data: the evaluation data; None where the kind says `needs_data=False`.
+        data: the evaluation data; None if the kind has `needs_data=False`.
         options: the gate's measurement options by name.
         seed: for everything that is chosen at random.
         budget_s: the longest that a timed measurement may take, in seconds.
@@ -70,7 +70,7 @@ class ProbeKind(Generic[Measurement]):
         one_pass: whether it is taken from the one forward pass over the evaluation data.
         counted: whether it is counted or recorded, at no cost that the plan would state.
         least_windows: how many windows of energy are taken under any budget.
-        apart: what the plan says of a measurement with passes or processes of its own; "" for the others.
+        apart: the plan's note on a measurement with separate passes or processes; "" for the others.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so

@@ -297,7 +297,7 @@ class TorchModel(Model):
 
 
 class CompiledModel(TorchModel):
-    """What torch.compile makes of a module; it is not copied, for each copy would be compiled anew."""
+    """A module compiled by torch.compile; it is not copied, because each copy would be compiled anew."""
 
     def __init__(self, original: TorchModel) -> None:
         super().__init__(original.module, original.name)

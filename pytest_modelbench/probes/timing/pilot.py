@@ -58,7 +58,7 @@ class FirstCalls:
 
 @dataclass(frozen=True, kw_only=True)
 class Pilot:
-    """What the pilot found.
+    """Findings of the pilot.
 
     Attributes:
         plans: by role.

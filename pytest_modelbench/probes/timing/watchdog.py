@@ -69,7 +69,7 @@ class Watchdog:
 
     Attributes:
         active: those that watch now, the outermost first.
-        last_words: called with the reason where the process must end; it does not return.
+        last_words: called with the reason if the process must end; it does not return.
         deaf_to: the file descriptor for the traceback of C code that holds the interpreter and looks for no signal;
             None if other code uses `faulthandler`'s timer.
     """
