@@ -76,7 +76,9 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
         gaps.append(float(np.median([s - t for s, t in pairs])))
     ratio, gap = centre_interval(logs, alpha).map(_exp), centre_interval(gaps, alpha)
     if min(len(calls) for series in (student, teacher) for rounds in series for calls in rounds) < ENOUGH_CALLS:
-        s, t = (float(np.median(np.concatenate([calls for r in one for calls in r]))) for one in (student, teacher))
+        s, t = (
+            float(np.median(np.concatenate([calls for r in series for calls in r]))) for series in (student, teacher)
+        )
         ratio, gap = _stretch(ratio, s / t), _stretch(gap, s - t)
     interval = "Student's" if len(logs) < FEWEST_RANKED else "signed-rank"
     return Comparison(
@@ -127,8 +129,11 @@ def _from_own_bounds(student: Estimate, teacher: Estimate) -> Comparison:
     bound is far above the teacher's upper one is slower, for any upper bound.
     """
     (s_low, s_high), (t_low, t_high) = (
-        (max(one.low if one.low is not None else 0.0, 0.0), math.inf if one.high is None else one.high)
-        for one in (student, teacher)
+        (
+            max(estimate.low if estimate.low is not None else 0.0, 0.0),
+            math.inf if estimate.high is None else estimate.high,
+        )
+        for estimate in (student, teacher)
     )
     low = s_low / t_high if math.isfinite(t_high) else 0.0
     high = s_high / t_low if t_low > 0 else math.inf

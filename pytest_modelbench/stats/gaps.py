@@ -125,22 +125,22 @@ def _least_growth(
         np.subtract(narrow, others_narrow[at], out=apart)
         np.multiply(apart, inverse[:, at : at + 1], out=apart)
         furthest[0, row], furthest[1, row] = apart.max(axis=0), -apart.min(axis=0)
-    found = np.quantile(np.maximum(furthest, 0), 1 - alpha, axis=2, method="weibull").max(axis=0)
+    quantiles = np.quantile(np.maximum(furthest, 0), 1 - alpha, axis=2, method="weibull").max(axis=0)
     reach = np.empty(len(others))
-    reach[asked] = found
+    reach[asked] = quantiles
     if opposites is not None:
-        reach[opposites[1]] = found
+        reach[opposites[1]] = quantiles
     bounds = pairs[:, None] - others - reach * spreads  # of skewed noise (ratios) the longer tail
     return float(bounds.max(axis=0).min())
 
 
 def _spreads(off: FloatArray, others_off: FloatArray) -> FloatArray:
     """Return the standard error of the difference of every two pairs, (pairs, others); 0 where they move alike."""
-    own, other = (np.mean(one**2, axis=1) for one in (off, others_off))
+    own, other = (np.mean(deviations**2, axis=1) for deviations in (off, others_off))
     both = own[:, None] + other
     square = both - 2 * (off @ others_off.T) / off.shape[1]
-    found: FloatArray = np.sqrt(np.where(square > NOTHING * both, square, 0))
-    return found
+    spreads: FloatArray = np.sqrt(np.where(square > NOTHING * both, square, 0))
+    return spreads
 
 
 def _upper(pairs: FloatArray, off: FloatArray, alpha: float) -> float:
