@@ -32,6 +32,7 @@ def export(source: Source, folder: Path) -> Path:
         external_data=source.model.weight_bytes() > ONE_FILE,
         opset_version=source.opset,
         dynamic_shapes=source.shapes(lambda name, at: "batch" if at == 0 else f"{name}_{at}"),
+        input_names=list(by_input(source.example)) if source.nested else None,
         output_names=list(source.outputs) or None,
         verbose=False,
     )
