@@ -14,10 +14,10 @@ SUITES = dict.fromkeys(("standard", "quality", "stability", "fairness", "efficie
 
 
 class Option(NamedTuple):
-    """How an option is spelled in the ini file, and what `--help` says of it.
+    """An option: its name in the ini file, and its text in `--help`.
 
     `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`. `once` options say nothing of
-    how an item is judged, so a command that runs it again leaves them out. `run` options may also stand in the table
+    how an item is judged, so a command that runs it again leaves them out. `run` options may also be set in the table
     `[run]` of a modelbench.toml. `const` is the value of an option that is given without one.
     """
 

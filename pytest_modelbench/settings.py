@@ -219,7 +219,7 @@ def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool, dist: s
 
 
 def check_typed(option: Option, value: object) -> None:
-    """Check a value that a modelbench.toml gives an option: numbers stand there without quotes, texts with them.
+    """Check a value that a modelbench.toml gives an option: numbers without quotes, strings with them.
 
     Raises:
         ValueError: it is of another type, or out of range; the message says what is expected.

@@ -197,7 +197,7 @@ class Asking:
         """Return the adapted model of a role.
 
         Raises:
-            MeasurementError: it is the source of the student, and nobody says which model that is.
+            MeasurementError: the role is `source`, and the student's source is not defined.
         """
         role = self.roles.get(role, role)
         if role == "source":
@@ -258,7 +258,7 @@ class Asking:
         return self.bench.contract if self.roles.get(role, role) == "teacher" else None
 
     def watched(self, names: str, more_s: float = 0.0) -> Watchdog:
-        """Return what ends a call that never returns; whoever makes several calls `beat()`s after each."""
+        """Return the watchdog that ends a call that never returns; after each of several calls, call its `beat()`."""
         return watchdog_for(self.settings.budget_s, names, more_s)
 
 

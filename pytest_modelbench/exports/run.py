@@ -77,7 +77,7 @@ def export_to(
         batches: of real inputs as the model takes them, the first of the data's batch size; at least one.
         target: the format with its variant and provider.
         folder: where files are written; it is created.
-        options: what is asked.
+        options: of the export and its checks.
         beat: called after each step and each call of a model.
     """
     trial = _Trial(model, batches, target, folder, options, beat)
@@ -316,7 +316,7 @@ class _Trial:
         )
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
-        """Return a model's outputs for some batches, as trees of arrays that nobody writes into later."""
+        """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""
         found = []
         for batch in batches:
             found.append(map_tree(_own, model(batch)))

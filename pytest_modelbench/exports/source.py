@@ -54,7 +54,7 @@ class Source:
         """Return `dynamic_shapes` as torch.export takes it.
 
         Args:
-            of: called with the name of an input and a dimension; returns what stands for a size that may vary.
+            of: called with the name of an input and a dimension; returns the value that marks a size as variable.
         """
         if not self.dynamic:
             return None

@@ -1,4 +1,4 @@
-"""What gates are held against beside the teacher: the previous student, a baseline, the reference workload."""
+"""References of gates in addition to the teacher: the previous student, a baseline, the reference workload."""
 
 from __future__ import annotations
 

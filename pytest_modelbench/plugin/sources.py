@@ -30,7 +30,7 @@ def resolve(config: pytest.Config, found: Any) -> Any:
     """Return what a fixture gave, building what the command line named.
 
     Raises:
-        UsageMistake: nobody defined it.
+        UsageMistake: it is not defined.
         ModelError: the factory raised.
     """
     if isinstance(found, Undefined):
@@ -138,7 +138,7 @@ def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
 def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
     """Return the edge case that the item's parameter names, made once for the session.
 
-    It knows the teacher, where somebody defined one, and asks for it only when a check needs to.
+    It knows the teacher, if one is defined, and requests it only when a check needs it.
     """
     from pytest_modelbench.data.edge_cases import input_range, make_case
 

@@ -39,7 +39,7 @@ class ExportRecord:
         """Read a record.
 
         Raises:
-            UsageMistake: there is no such file, or it is no record; the message says what to write.
+            UsageMistake: there is no such file, or it is not a record; the message says what to write.
         """
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

@@ -85,7 +85,7 @@ def from_program(program: Any, name: str, device: str | None = None) -> Model:
 
 
 def load_pickled_torch(path: str, loading: Loading) -> Model:
-    """Load a module that `torch.save` pickled, where that is allowed; weights alone are no model.
+    """Load a module that `torch.save` pickled, if that is allowed; weights alone are not a model.
 
     Raises:
         ModelError: it holds weights only, pickles are not allowed, or torch cannot read it.
@@ -123,7 +123,7 @@ def load_weights(made: Any, path: Path, loading: Loading) -> Model:
     """Fill a module with a state_dict from safetensors, or from a `.pt` file read with `weights_only=True`.
 
     Raises:
-        ModelError: `made` is no module, the file is no state_dict, or the two do not fit.
+        ModelError: `made` is not a module, the file is not a state_dict, or the two do not fit.
     """
     if not isinstance(made, nn.Module):
         raise ModelError(
