@@ -20,4 +20,24 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         title="more threads than processors or work",
         test="threads:threads",
     ),
+    Hypothesis(
+        cause="rest_dominates",
+        title="work that was not made smaller dominates",
+        test="rest_dominates:rest_dominates",
+    ),
+    Hypothesis(
+        cause="embeddings_saved",
+        title="saved parameters are rows of embeddings",
+        test="rest_dominates:embeddings_saved",
+    ),
+    Hypothesis(
+        cause="shared_weights",
+        title="shared weights are applied as often",
+        test="same_flops:shared_weights",
+    ),
+    Hypothesis(
+        cause="same_flops",
+        title="fewer parameters, as many FLOPs",
+        test="same_flops:same_flops",
+    ),
 )

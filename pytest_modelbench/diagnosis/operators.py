@@ -26,7 +26,6 @@ class Operator:
         kwargs: keyword arguments.
         moved_bytes: bytes of its inputs and outputs; 0 for a view.
         largest_bytes: of its largest input or output.
-        signature: its name and the shapes of its tensors.
     """
 
     function: Any
@@ -34,7 +33,6 @@ class Operator:
     kwargs: dict[str, Any] = field(repr=False)
     moved_bytes: int
     largest_bytes: int
-    signature: tuple[Any, ...]
 
     @property
     def name(self) -> str:
@@ -63,7 +61,6 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = kwargs or {}
         out = func(*args, **given)
         sizes = [t.numel() * t.element_size() for t in _tensors((args, given, out))]
-        shapes = tuple(tuple(t.shape) for t in _tensors((args, given)))
         self.operators.append(
             Operator(
                 function=func,
@@ -71,7 +68,6 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 kwargs=given,
                 moved_bytes=0 if func.is_view else sum(sizes),
                 largest_bytes=max(sizes, default=0),
-                signature=(str(func), shapes),
             )
         )
         return out
@@ -117,8 +113,8 @@ def replay(operators: Sequence[Operator]) -> Call:
 def at_few_elements(operators: Sequence[Operator]) -> tuple[Call, int]:
     """Return a call that runs the same operators on tensors of at most `FEW` elements a side, and how many it runs.
 
-    What it takes is the cost of calling operators. One that refuses such tensors gets some of one element, and is left
-    out if it refuses these as well.
+    What it takes is the cost of calling operators. One that refuses such tensors gets some of one element, and is
+    left out if it refuses these as well.
     """
     small = [shrunk for one in operators if (shrunk := _shrunk(one)) is not None]
 

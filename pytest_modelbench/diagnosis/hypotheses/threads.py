@@ -85,7 +85,7 @@ def one_thread() -> Iterator[list[Callable[..., Any]]]:
     pool = concurrent.futures.ThreadPoolExecutor
     submit_before = pool.submit
     torch.set_num_threads(1)
-    pool.submit = submit  # type: ignore[assignment,method-assign]
+    pool.submit = submit  # type: ignore[method-assign]
     try:
         yield handed
     finally:
