@@ -129,7 +129,6 @@ class _Block:
 def _without_collection() -> Iterator[None]:
     """Keep the garbage collector out of the blocks."""
     was = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
