@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from pytest_modelbench.diagnosis.subject import Call, Subject
-from pytest_modelbench.diagnosis.variants import in_mode
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.results import Estimate
 
@@ -128,35 +126,3 @@ def again(calls: Sequence[LayerCall]) -> Call:
 def share_of(subject: Subject, calls: Sequence[LayerCall]) -> Estimate:
     """Return the share of the student's time that some calls of its layers take, run alone."""
     return subject.watch.ratio(again(calls), subject.call).map(lambda value: min(value, 1.0))
-
-
-def part_saved(subject: Subject, part: Call, instead: Call, *, work: float = 1.0) -> Estimate:
-    """Return the share of the student's time that is saved if a part of it takes another call's time.
-
-    Args:
-        subject: the student.
-        part: what is replaced, run alone.
-        instead: what takes its place.
-        work: how much of the part's work the other one does; its time is divided by it.
-
-    Returns:
-        The part's share of the student's time, times the share of the part's time that is saved, with the outer ends
-        of both intervals.
-    """
-    share = subject.watch.ratio(part, subject.call).map(lambda value: min(value, 1.0))
-    saves = subject.watch.ratio(instead, part).map(lambda ratio: 1.0 - ratio / work)
-    ends = [
-        first * second
-        for first in (_end(share.low, 0.0), _end(share.high, 1.0))
-        for second in (_end(saves.low, -math.inf), _end(saves.high, 1.0))
-    ]
-    return Estimate(value=share.value * saves.value, low=min(ends), high=max(ends))
-
-
-def _end(value: float | None, unknown: float) -> float:
-    return unknown if value is None else value
-
-
-def run_in_mode(subject: Subject, call: Call) -> Any:
-    """Run a call once while the student is in inference mode."""
-    return in_mode(subject, call)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_modelbench.data.arrays import join
 from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.operators import at_few_elements, trace
 from pytest_modelbench.diagnosis.subject import Subject
-from pytest_modelbench.diagnosis.variants import in_mode, repeated
 from pytest_modelbench.results import Estimate
 
 DOMINATES = 0.4
@@ -54,8 +54,9 @@ def _fixed_share(subject: Subject) -> Estimate | None:
     By t(n) = fixed + n * each: fixed / t(n) = (4 - t(4n) / t(n)) / 3. None if the batch cannot be repeated.
     """
     try:
-        larger = subject.student.bind(repeated(subject.inputs, BATCHES))
-        in_mode(subject, larger)
+        larger = subject.student.bind(join([subject.inputs] * BATCHES))
+        larger()
+        subject.beat()
     except Exception:  # noqa: BLE001 - a model of one fixed batch size refuses by any exception
         return None
     ratio = subject.watch.ratio(larger, subject.call)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.data.arrays import join, rows, take
+from pytest_modelbench.diagnosis.counterfactual import timed
 from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.operators import trace
 from pytest_modelbench.diagnosis.subject import Call, Subject
-from pytest_modelbench.diagnosis.variants import CHANGED, in_mode, same_outputs
 
 TILE_BYTES = 256 * 2**10
 """The largest tensor of a tile: with its neighbours it stays in the second cache of usual processors."""
@@ -38,18 +38,17 @@ def memory_bound(subject: Subject) -> Finding | None:
     variant = _in_tiles(subject, largest)
     if variant is None:
         return found.because("the batch cannot be split into tiles")
-    if not same_outputs(subject, variant):
-        return found.because(CHANGED)
-    gain = subject.watch.gives_back(variant)
+    found = timed(subject, found, variant)
+    if found.gives_back is None:
+        return found
     seconds = _seconds(subject.call)
     share = moved / bandwidth() / seconds
     return replace(
         found,
         text=f"a call moves {moved / 1e6:.0f} MB in tensors of up to {largest / 1e6:.1f} MB, at the bandwidth of a "
         f"copy {100 * share:.0f}% of its time; in tiles that fit into the cache it takes "
-        f"{100 * (1 - gain.value):.0f}%",
+        f"{100 * (1 - found.gives_back.value):.0f}%",
         evidence={**found.evidence, "share_at_the_bandwidth_of_a_copy": share},
-        gives_back=gain,
     )
 
 
@@ -64,7 +63,8 @@ def _in_tiles(subject: Subject, largest: int) -> Call | None:
             subject.student.bind(take(subject.inputs, at, min(at + each, count))) for at in range(0, count, each)
         ]
         variant = functools.partial(_joined, parts)
-        in_mode(subject, variant)
+        variant()
+        subject.beat()
     except Exception:  # noqa: BLE001 - a batch or a model of one fixed size refuses by any exception
         return None
     return variant

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_modelbench.diagnosis.counterfactual import part_saved
 from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.layers import (
     LayerCall,
     again,
     matrices_of,
     parameters_of,
-    part_saved,
     share_of,
     students_calls,
     teachers_calls,

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbench.diagnosis.counterfactual import CHANGES_OUTPUTS, same_outputs
 from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.subject import Subject
-from pytest_modelbench.diagnosis.variants import CHANGED, same_outputs
 
 USUAL_LOSS = 0.2
 """What parallel work costs in processor time at most, so that it says nothing against its threads."""
@@ -36,8 +36,7 @@ def threads(subject: Subject) -> Finding | None:
         return outputs
 
     found: list[int] = []
-    with subject.student.running():
-        alone()
+    alone()
     if asked <= 1 and not found[-1]:
         return None
     told = Finding(
@@ -52,7 +51,7 @@ def threads(subject: Subject) -> Finding | None:
         "(initializer=), and run parts of a small model one after the other",
     )
     if not same_outputs(subject, alone):
-        return told.because(CHANGED)
+        return told.because(CHANGES_OUTPUTS)
     gain = subject.watch.gives_back(alone, process_time=True)
     percent = 100 * gain.value
     if asked <= usable and gain.value <= USUAL_LOSS:
