@@ -11,7 +11,7 @@ from subjects import mlp, subject_of
 from pytest_modelbench.diagnosis.hypotheses.int8_without_gain import int8_without_gain
 
 
-@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor")
 def test_int8_layers_are_timed_as_float_layers() -> None:
     """Tiny layers lose by quantising their inputs; the student keeps its own."""
     float_model = mlp(16, 16, 16, 16)
