@@ -51,8 +51,8 @@ def diagnosis_lines(report: Told) -> list[str]:
     for one in found:
         if not _is_tested(one):
             left.setdefault(one["reason"], []).append(one["student"])
-    lines += [f"diagnosis of {some(students, 3)}: {reason}" for reason, students in left.items()]
-    if any(one["causes"] for one in tested):
+    lines += [f"{some(students, 3)} {reason}" for reason, students in left.items()]
+    if any(one["causes"] for one in tested) and len(lines) < MOST_LINES:
         lines.append(f"each cause is explained in {PAGE}#CAUSE, and the JSON report has all numbers")
     if len(lines) > MOST_LINES:
         lines[MOST_LINES - 1 :] = ["the JSON report has the other diagnoses"]
