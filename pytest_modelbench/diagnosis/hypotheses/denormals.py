@@ -1,4 +1,4 @@
-"""Denormal numbers, closer to zero than a float's exponent reaches: some operators are many times slower with them."""
+"""Denormal numbers, closer to zero than a float's exponent reaches: some operators take many times longer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _are_kept() -> bool:
 
 
 def _made(subject: Subject) -> tuple[float, list[str]]:
-    """Run the student once, and return the share of denormal numbers and the names of the operators that make them."""
+    """Run the student once; return the share of denormal numbers, and the names of the operators that make them."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves

@@ -105,7 +105,10 @@ def _training(subject: Subject, module: nn.Module) -> list[str]:
 
 
 def _stay(part: nn.Module) -> Callable[[bool], nn.Module]:
-    return lambda mode=True: part
+    def train(mode: bool = True) -> nn.Module:  # noqa: ARG001 - torch's signature
+        return part
+
+    return train
 
 
 def _debugging() -> dict[str, Callable[[], contextlib.AbstractContextManager[Any]]]:
