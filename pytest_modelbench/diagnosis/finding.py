@@ -73,7 +73,8 @@ class Diagnosis:
         causes: those that hold, by the lower end of what they give back; a specific one stands before the general one
             that it produces.
         refuted: hypotheses whose counterfactual gives nothing back, each with its number.
-        skipped: hypotheses that were not tested, each with the reason.
+        skipped: hypotheses that were not tested, or whose effect another cause explains, each with the reason.
+        reason: why the student was diagnosed, or why it was not.
         time_ratio: the student's time over the teacher's, with its interval; None if no teacher was timed.
         seconds: how long the diagnosis took.
     """
@@ -82,6 +83,7 @@ class Diagnosis:
     causes: tuple[Finding, ...] = ()
     refuted: tuple[Finding, ...] = ()
     skipped: tuple[Finding, ...] = ()
+    reason: str = ""
     time_ratio: Estimate | None = None
     seconds: float = 0.0
 
@@ -94,6 +96,7 @@ class Diagnosis:
                 "causes": [one.to_json() for one in self.causes],
                 "refuted": [one.to_json() for one in self.refuted],
                 "skipped": [one.to_json() for one in self.skipped],
+                "reason": self.reason,
                 "time_ratio": None if ratio is None else ratio.value,
                 "time_ratio_low": None if ratio is None else ratio.low,
                 "time_ratio_high": None if ratio is None else ratio.high,

@@ -1,0 +1,53 @@
+"""Which findings are causes, which are refuted, and which another cause explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_modelbench.diagnosis.finding import Finding
+
+MOST_OF = 0.5
+"""A specific cause explains a general one if it gives back at least this share of the general one's time."""
+UNTIMED = "nothing could be timed beside the student"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """Findings by what they came to; see `Diagnosis`."""
+
+    causes: tuple[Finding, ...]
+    refuted: tuple[Finding, ...]
+    skipped: tuple[Finding, ...]
+
+
+def rank(findings: Sequence[Finding]) -> Ranked:
+    """Sort findings: causes by the lower end of what they give back, without those that another one explains."""
+    holding = sorted((one for one in findings if one.holds and not one.skipped), key=_least, reverse=True)
+    explained = {one.cause: _explained(one, holding) for one in holding}
+    causes = tuple(one for one in holding if not explained[one.cause])
+    told = [replace(one, skipped=f"{explained[one.cause]} explains it") for one in holding if explained[one.cause]]
+    skipped = [one if one.skipped else one.because(UNTIMED) for one in findings if _untested(one)]
+    refuted = tuple(one for one in findings if not one.holds and not _untested(one))
+    return Ranked(causes=causes, refuted=refuted, skipped=(*told, *skipped))
+
+
+def _untested(finding: Finding) -> bool:
+    return bool(finding.skipped) or finding.gives_back is None
+
+
+def _least(finding: Finding) -> float:
+    return (finding.gives_back.low or 0.0) if finding.gives_back else 0.0
+
+
+def _value(finding: Finding) -> float:
+    return finding.gives_back.value if finding.gives_back else 0.0
+
+
+def _explained(general: Finding, holding: Sequence[Finding]) -> str:
+    """Return the name of the strongest cause that produces a general one; "" if there is none."""
+    for one in holding:
+        produced = general.cause in one.explains and one.cause != general.cause
+        if produced and _value(one) >= MOST_OF * _value(general):
+            return one.cause
+    return ""

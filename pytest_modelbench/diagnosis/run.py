@@ -1,0 +1,167 @@
+"""One diagnosis: every hypothesis tested within a budget, and what they came to, ranked."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
+from pytest_modelbench.diagnosis.finding import Diagnosis, Finding
+from pytest_modelbench.diagnosis.promise import broken_promise, shrinkage
+from pytest_modelbench.diagnosis.ranking import rank
+from pytest_modelbench.diagnosis.stopwatch import BlockStopwatch
+from pytest_modelbench.diagnosis.subject import Hypothesis, Subject
+from pytest_modelbench.errors import ModelbenchError, cause_of
+from pytest_modelbench.models.base import Model, keep_interrupt
+from pytest_modelbench.results import Estimate
+
+BUDGET_S = 30.0
+"""What one student's diagnosis may take, in seconds."""
+ROOM = "pytest_modelbench.diagnosis.hypotheses"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of a diagnosis.
+
+    Attributes:
+        budget_s: seconds that it may take.
+        reason: why the student is diagnosed; "" to diagnose it only if it breaks its promise (`broken_promise`).
+        only: names of the hypotheses to test; None for all.
+        time_ratio: the student's time over the teacher's, if it is known.
+        beat: called after each call of a model.
+        hypotheses: those to test, in the order of the catalogue.
+    """
+
+    budget_s: float = BUDGET_S
+    reason: str = ""
+    only: Collection[str] | None = None
+    time_ratio: Estimate | None = None
+    beat: Callable[[], None] = lambda: None
+    hypotheses: Sequence[Hypothesis] = HYPOTHESES
+
+
+DEFAULT = Asked()
+
+
+def diagnose(student: Model, teacher: Model | None, inputs: Any, asked: Asked = DEFAULT) -> Diagnosis:
+    """Find out why a student is not as fast as its size promises.
+
+    A hypothesis that fails is skipped with its reason. Models are left as they were.
+
+    Args:
+        student: in its adapter.
+        teacher: the same; None if there is none.
+        inputs: one batch that both take.
+        asked: the budget, and what else is asked.
+
+    Raises:
+        KeyboardInterrupt: the user ended it.
+    """
+    started = time.monotonic()
+    try:
+        found = _diagnosed(student, teacher, inputs, asked)
+    except BaseException as error:  # noqa: BLE001 - a model that cannot run has no diagnosis, and the run goes on
+        keep_interrupt(error)
+        found = Diagnosis(student=student.name, reason=f"not diagnosed: {_told(error)}")
+    return replace(found, seconds=time.monotonic() - started)
+
+
+def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked) -> Diagnosis:
+    with student.running():
+        call = student.bind(inputs)
+        call()
+        asked.beat()
+        watch = _stopwatch(student, call, asked)
+        subject = Subject(student=student, teacher=teacher, inputs=inputs, call=call, watch=watch, beat=asked.beat)
+        ratio = asked.time_ratio or _time_ratio(subject)
+        reason = asked.reason or _promise(subject, ratio)
+        if not reason:
+            why = "there is no teacher" if teacher is None else "the student is as fast as its size promises"
+            return Diagnosis(student=student.name, reason=f"not diagnosed: {why}", time_ratio=ratio)
+        in_order = sorted(asked.hypotheses, key=lambda one: not one.in_fresh_state)
+        ranked = rank(list(_tested(in_order, subject, watch, asked)))
+    return Diagnosis(student=student.name, reason=reason, time_ratio=ratio, **vars(ranked))
+
+
+def _stopwatch(student: Model, call: Callable[[], Any], asked: Asked) -> BlockStopwatch:
+    """Return a stopwatch by processor time, or by the model's own clock if its work is not done by this thread."""
+    if student.clock_ns is not time.perf_counter_ns or not student.computes_here:
+        own = student.clock_ns
+        return BlockStopwatch(
+            student=call, budget_s=asked.budget_s, clock_ns=own, process_clock_ns=own, beat=asked.beat
+        )
+    return BlockStopwatch(student=call, budget_s=asked.budget_s, beat=asked.beat)
+
+
+def _promise(subject: Subject, ratio: Estimate | None) -> str:
+    if subject.teacher is None:
+        return ""
+    return broken_promise(shrinkage(subject.student, subject.teacher, subject.inputs), ratio)
+
+
+def _time_ratio(subject: Subject) -> Estimate | None:
+    if subject.teacher is None:
+        return None
+    with subject.teacher.running():
+        return subject.watch.ratio(subject.call, subject.teacher.bind(subject.inputs))
+
+
+def _tested(
+    hypotheses: Sequence[Hypothesis], subject: Subject, watch: BlockStopwatch, asked: Asked
+) -> Iterator[Finding]:
+    """Test hypotheses in turn and yield those that have any sign; one that fails is skipped with its reason."""
+    spent = f"the budget of {asked.budget_s:g} s is spent"
+    for one in hypotheses:
+        if asked.only is not None and one.cause not in asked.only:
+            continue
+        if one.needs_module and subject.module is None:
+            continue
+        if watch.left_s <= 0:
+            yield Finding(cause=one.cause, text=one.title).because(spent)
+            continue
+        found = _outcome(one, subject)
+        if found is not None:
+            yield found
+
+
+def _outcome(hypothesis: Hypothesis, subject: Subject) -> Finding | None:
+    try:
+        with _settings_kept(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the variants; a suite may have turned them into errors
+            return _function_of(hypothesis)(subject)
+    except BaseException as error:  # noqa: BLE001 - any failure of a variant means: this cannot be tested
+        keep_interrupt(error)
+        return Finding(cause=hypothesis.cause, text=hypothesis.title).because(_told(error))
+
+
+def _function_of(hypothesis: Hypothesis) -> Callable[[Subject], Finding | None]:
+    file, _, name = hypothesis.test.partition(":")
+    found: Callable[[Subject], Finding | None] = getattr(importlib.import_module(f"{ROOM}.{file}"), name)
+    return found
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Give torch's number of threads and its type for new tensors back as they were."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        torch.set_default_dtype(kind)
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, ModelbenchError) else f"{cause_of(error):.250}"

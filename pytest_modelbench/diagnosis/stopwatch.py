@@ -1,0 +1,137 @@
+"""The stopwatch of a diagnosis: blocks of two calls in turn, by processor time, within a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.intervals import centre_interval
+
+Call = Callable[[], Any]
+Clock = Callable[[], int]
+
+ONE_SIDE = 0.025
+"""The error of each side: intervals have 95%."""
+BLOCK_NS = 4_000_000
+"""A block is as many calls as fill it, so that reading the clock costs nothing."""
+MOST_CALLS = 2000
+WARM_UP_CALLS = 3
+COMPARISON_S = 1.0
+"""What one comparison may take of the budget, as long as it has its fewest rounds."""
+FEWEST_ROUNDS, MOST_ROUNDS = 6, 40
+
+
+@dataclass(kw_only=True)
+class BlockStopwatch:
+    """Times two calls in blocks ABBA and BAAB by turns; each round gives one log-ratio.
+
+    Processor time does not grow when other processes use the machine, and a drift of the machine cancels within a
+    round. How long a round takes settles the number of rounds; no look at the ratio ends a comparison.
+
+    Attributes:
+        student: the call that variants are compared with.
+        budget_s: seconds of wall time that all comparisons may take together, from the making of the stopwatch.
+        clock_ns: the clock of the calling thread.
+        process_clock_ns: the clock of all threads.
+        now: the wall clock, in seconds.
+        beat: called after each block.
+    """
+
+    student: Call
+    budget_s: float
+    clock_ns: Clock = time.thread_time_ns
+    process_clock_ns: Clock = time.process_time_ns
+    now: Callable[[], float] = time.monotonic
+    beat: Callable[[], None] = lambda: None
+    _ends: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ends = self.now() + self.budget_s
+
+    @property
+    def left_s(self) -> float:
+        """The seconds of the budget that are left, at least 0."""
+        return max(self._ends - self.now(), 0.0)
+
+    def gives_back(self, variant: Call, *, process_time: bool = False) -> Estimate:
+        """Return the share of the student's time that a variant saves, with a 95% interval; see `Stopwatch`."""
+        return self.ratio(variant, self.student, process_time=process_time).map(lambda ratio: 1.0 - ratio)
+
+    def ratio(self, numerator: Call, denominator: Call, *, process_time: bool = False) -> Estimate:
+        """Return the ratio of the times of two calls, with a 95% interval; see `Stopwatch`."""
+        clock = self.process_clock_ns if process_time else self.clock_ns
+        above, below = _Block(numerator, clock), _Block(denominator, clock)
+        with _without_collection():
+            for block in (above, below):
+                self._refuse_if_spent()
+                block.prepare()
+                self.beat()
+            first, started = self._round(above, below, turned=False), self.now()
+            logs = [first]
+            logs += [self._round(above, below, turned=bool(turn % 2)) for turn in range(1, FEWEST_ROUNDS)]
+            each_s = (self.now() - started) / (FEWEST_ROUNDS - 1)
+            wanted = int(COMPARISON_S / max(each_s, 1e-9))
+            logs += [
+                self._round(above, below, turned=bool(turn % 2))
+                for turn in range(FEWEST_ROUNDS, min(wanted, MOST_ROUNDS))
+                if self.left_s > 0
+            ]
+        return centre_interval(logs, ONE_SIDE).map(math.exp)
+
+    def _round(self, above: _Block, below: _Block, *, turned: bool) -> float:
+        """Time four blocks and return the logarithm of the ratio of their times.
+
+        Raises:
+            MeasurementError: the budget is spent.
+        """
+        self._refuse_if_spent()
+        spent = {above: 0.0, below: 0.0}
+        for block in (below, above, above, below) if turned else (above, below, below, above):
+            spent[block] += block.per_call_ns()
+            self.beat()
+        return math.log(spent[above] / spent[below])
+
+    def _refuse_if_spent(self) -> None:
+        if self.left_s <= 0:
+            raise MeasurementError(f"the budget of {self.budget_s:g} s is spent")
+
+
+class _Block:
+    """Calls in a row, as many as fill a block."""
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call, self._clock, self._calls = call, clock, 1
+
+    def prepare(self) -> None:
+        """Warm up, and find out how many calls fill a block."""
+        self._call()
+        if self.per_call_ns() < BLOCK_NS:
+            self._calls = WARM_UP_CALLS
+            self._calls = max(1, min(MOST_CALLS, math.ceil(BLOCK_NS / self.per_call_ns())))
+
+    def per_call_ns(self) -> float:
+        """Time one block and return the nanoseconds of a call, at least the clock's step of 1."""
+        call, clock = self._call, self._clock
+        start = clock()
+        for _ in range(self._calls):
+            call()
+        return max(clock() - start, 1) / self._calls
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector out of the blocks."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
