@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 
 import torch
-from diagnosed import Blocks, Written, diagnosed, perceptron
+from diagnosed import Written, diagnosed, perceptron
 from torch import nn
 
 from pytest_modelbench.diagnosis.hypotheses.modes import autograd_left_on, debug_settings, training_mode
+from pytest_modelbench.diagnosis.stopwatch import BlockStopwatch
 from pytest_modelbench.diagnosis.subject import Subject
 from pytest_modelbench.models.adapters.function import CallableModel
 
@@ -47,12 +48,23 @@ def test_evaluation_mode_is_no_sign() -> None:
     assert student[1].training
 
 
+def shifted(weight: torch.Tensor) -> torch.Tensor:
+    """Run many operators that are so small that recording them takes longer than they do."""
+    for _ in range(100):
+        weight = weight + 1.0
+    return weight
+
+
 def test_gradients_that_a_function_records_are_found() -> None:
     """A function runs in the mode that its author left on."""
-    module = perceptron(*[32] * 9)
-    call = functools.partial(module, BATCH)
+    weight = torch.ones(8, requires_grad=True)
+    call = functools.partial(shifted, weight)
     subject = Subject(
-        student=CallableModel(module, "student"), teacher=None, inputs=BATCH, call=call, watch=Blocks(call)
+        student=CallableModel(shifted, "student"),
+        teacher=None,
+        inputs=weight,
+        call=call,
+        watch=BlockStopwatch(student=call, budget_s=60.0),
     )
     finding = autograd_left_on(subject)
     assert finding is not None

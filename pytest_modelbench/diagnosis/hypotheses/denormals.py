@@ -79,7 +79,7 @@ def _made(subject: Subject) -> tuple[float, list[str]]:
                     names.update([str(func.overloadpacket)] * bool(found))
             return output
 
-    with Count():
+    with Count():  # type: ignore[no-untyped-call]
         subject.call()
     subject.beat()
     return counts["denormal"] / max(counts["numbers"], 1), sorted(names)[:10]

@@ -31,7 +31,7 @@ def training_mode(subject: Subject) -> Finding | None:
     )
     variant = copied(subject)
     for part in variant.modules():
-        part.train = _stay(part)  # type: ignore[method-assign]
+        part.train = _stay(part)  # type: ignore[method-assign, assignment]
     return timed(subject, finding, call_of(subject, variant))
 
 

@@ -119,7 +119,7 @@ def _is_pattern(one: _Sparse) -> bool:
 
 def _share(layers: Any) -> float:
     sizes = [(one.layer.weight.numel(), one.zeros) for one in layers]
-    return sum(count * zeros for count, zeros in sizes) / sum(count for count, _ in sizes)
+    return float(sum(count * zeros for count, zeros in sizes) / sum(count for count, _ in sizes))
 
 
 def _given(weight: torch.Tensor, zeros: float) -> torch.Tensor:  # noqa: ARG001 - one of three of the same form
