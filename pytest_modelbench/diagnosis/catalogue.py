@@ -4,4 +4,63 @@ from __future__ import annotations
 
 from pytest_modelbench.diagnosis.subject import Hypothesis
 
-HYPOTHESES: tuple[Hypothesis, ...] = ()
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    Hypothesis(
+        cause="masks_attached",
+        title="pruning masks still attached",
+        test="masks_attached:masks_attached",
+    ),
+    Hypothesis(
+        cause="weights_rebuilt",
+        title="weights computed from others in every call",
+        test="weights_rebuilt:weights_rebuilt",
+    ),
+    Hypothesis(
+        cause="dequantise_every_call",
+        title="integer weights turned into floats in every call",
+        test="weights_rebuilt:dequantise_every_call",
+    ),
+    Hypothesis(
+        cause="hooks_left",
+        title="hooks still attached",
+        test="hooks_left:hooks_left",
+    ),
+    Hypothesis(
+        cause="two_of_four_without_kernel",
+        title="2:4 sparsity without kernels for it",
+        test="zeros:two_of_four_without_kernel",
+    ),
+    Hypothesis(
+        cause="unstructured_zeros",
+        title="zeros that dense kernels multiply",
+        test="zeros:unstructured_zeros",
+    ),
+    Hypothesis(
+        cause="dtype_without_kernel",
+        title="a type of number that is slow on this device",
+        test="dtype_without_kernel:dtype_without_kernel",
+    ),
+    Hypothesis(
+        cause="denormals",
+        title="denormal numbers",
+        test="denormals:denormals",
+        needs_module=False,
+    ),
+    Hypothesis(
+        cause="training_mode",
+        title="layers in training mode",
+        test="modes:training_mode",
+    ),
+    Hypothesis(
+        cause="autograd_left_on",
+        title="gradients recorded",
+        test="modes:autograd_left_on",
+        needs_module=False,
+    ),
+    Hypothesis(
+        cause="debug_settings",
+        title="settings of torch for debugging",
+        test="modes:debug_settings",
+        needs_module=False,
+    ),
+)

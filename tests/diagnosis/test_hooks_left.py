@@ -1,0 +1,64 @@
+"""Hooks that are still attached are found, and timed as if they were removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diagnosed import Written, diagnosed, linears, perceptron
+from torch import nn
+from torch.nn.utils import prune
+
+from pytest_modelbench.diagnosis.counterfactual import CHANGES_OUTPUTS
+from pytest_modelbench.diagnosis.hypotheses.hooks_left import hooks_left
+
+BATCH = torch.ones(8, 32)
+
+
+def observing(layer: nn.Module, given: tuple[Any, ...], output: torch.Tensor) -> None:
+    """Look at the range of an output, as observers of quantisation do."""
+    layer.seen = (float(output.min()), float(output.max()), float(output.std()))  # type: ignore[assignment]
+
+
+def hooked() -> nn.Sequential:
+    student = perceptron(32, 32, 32, 32, 32)
+    for layer in linears(student):
+        layer.register_forward_hook(observing)
+    return student
+
+
+def test_removed_hooks_give_time_back() -> None:
+    """An observer of a small layer takes longer than the layer."""
+    with diagnosed(hooked(), BATCH) as subject:
+        finding = hooks_left(subject)
+    assert finding is not None
+    assert finding.holds
+    assert finding.evidence["functions"] == ["observing"]
+    assert finding.evidence["hooks"] == 4
+
+
+def test_student_keeps_its_hooks() -> None:
+    """Hooks are removed in a copy."""
+    student, watch = hooked(), Written([0.5])
+    with diagnosed(student, BATCH, watch) as subject:
+        hooks_left(subject)
+    assert all(layer._forward_hooks for layer in linears(student))
+    assert not any(layer._forward_hooks for layer in watch.variants[0].func.modules())  # type: ignore[attr-defined]
+
+
+def test_hook_that_makes_the_output_is_not_timed() -> None:
+    """Without it the student would be another model."""
+    student = perceptron(32, 32)
+    student.register_forward_hook(lambda layer, given, output: output * 2)
+    with diagnosed(student, BATCH, Written([])) as subject:
+        finding = hooks_left(subject)
+    assert finding is not None
+    assert finding.skipped == CHANGES_OUTPUTS
+
+
+def test_masks_are_not_hooks_left() -> None:
+    """Pruning attaches its masks by hooks, which are another cause."""
+    student = perceptron(32, 32)
+    prune.random_unstructured(student[0], "weight", 0.5)  # type: ignore[no-untyped-call]
+    with diagnosed(student, BATCH, Written([])) as subject:
+        assert hooks_left(subject) is None
