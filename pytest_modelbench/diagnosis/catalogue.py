@@ -26,6 +26,44 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         test="hooks_left:hooks_left",
     ),
     Hypothesis(
+        cause="two_of_four_without_kernel",
+        title="2:4 sparsity without kernels for it",
+        test="zeros:two_of_four_without_kernel",
+    ),
+    Hypothesis(
+        cause="unstructured_zeros",
+        title="zeros that dense kernels multiply",
+        test="zeros:unstructured_zeros",
+    ),
+    Hypothesis(
+        cause="dtype_without_kernel",
+        title="a type of number that is slow on this device",
+        test="dtype_without_kernel:dtype_without_kernel",
+    ),
+    Hypothesis(
+        cause="denormals",
+        title="denormal numbers",
+        test="denormals:denormals",
+        needs_module=False,
+    ),
+    Hypothesis(
+        cause="training_mode",
+        title="layers in training mode",
+        test="modes:training_mode",
+    ),
+    Hypothesis(
+        cause="autograd_left_on",
+        title="gradients recorded",
+        test="modes:autograd_left_on",
+        needs_module=False,
+    ),
+    Hypothesis(
+        cause="debug_settings",
+        title="settings of torch for debugging",
+        test="modes:debug_settings",
+        needs_module=False,
+    ),
+    Hypothesis(
         cause="dispatch_bound",
         title="many small operators",
         test="dispatch_bound:dispatch_bound",

@@ -19,6 +19,9 @@ BATCH = torch.ones(2, 512)
 class Dequantised(nn.Module):
     """A linear layer whose weight is kept in 8 bits and turned into floats at each call."""
 
+    scale: torch.Tensor
+    whole: torch.Tensor
+
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         scale = layer.weight.detach().abs().amax(dim=1, keepdim=True) / 127
@@ -111,6 +114,9 @@ def test_plain_layers_rebuild_nothing() -> None:
 
 class Stateful(nn.Module):
     """Writes its input into a buffer and computes with it, and draws random numbers."""
+
+    kept: torch.Tensor
+    steps: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -46,5 +46,5 @@ def _permanent(module: nn.Module) -> nn.Module:
 
     with torch.inference_mode(mode=False), torch.no_grad():
         for path, name in masked_tensors(module):
-            prune.remove(module.get_submodule(path), name)
+            prune.remove(module.get_submodule(path), name)  # type: ignore[no-untyped-call]
     return module

@@ -1,4 +1,4 @@
-"""Weights that are computed from others in every call: parametrisations, adapters that are not merged, 8-bit weights."""
+"""Weights that are computed from others in every call: parametrisations, unmerged adapters, 8-bit weights."""
 
 from __future__ import annotations
 
@@ -28,10 +28,8 @@ def weights_rebuilt(subject: Subject) -> Finding | None:
     from pytest_modelbench.diagnosis.constant_work import constant_operators, integer_weights
 
     module = torch_module(subject)
-    masked = {
-        f"{path}.{name}_{kind}".lstrip(".") for path, name in masked_tensors(module) for kind in ("orig", "mask")
-    }
-    known = masked | integer_weights(module)
+    masked = [f"{path}.{name}".lstrip(".") for path, name in masked_tensors(module)]
+    known = integer_weights(module).union(*({f"{name}_orig", f"{name}_mask"} for name in masked))
     operators = [one for one in constant_operators(subject, module) if not one.sources & known]
     if sum(one.elements for one in operators) < _FEWEST_ELEMENTS:
         return None
