@@ -62,5 +62,38 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         title="settings of torch for debugging",
         test="modes:debug_settings",
         needs_module=False,
+        cause="dispatch_bound",
+        title="many small operators",
+        test="dispatch_bound:dispatch_bound",
+    ),
+    Hypothesis(
+        cause="memory_bound",
+        title="more bytes than operations",
+        test="memory_bound:memory_bound",
+    ),
+    Hypothesis(
+        cause="threads",
+        title="more threads than processors or work",
+        test="threads:threads",
+    ),
+    Hypothesis(
+        cause="rest_dominates",
+        title="work that was not made smaller dominates",
+        test="rest_dominates:rest_dominates",
+    ),
+    Hypothesis(
+        cause="embeddings_saved",
+        title="saved parameters are rows of embeddings",
+        test="rest_dominates:embeddings_saved",
+    ),
+    Hypothesis(
+        cause="shared_weights",
+        title="shared weights are applied as often",
+        test="same_flops:shared_weights",
+    ),
+    Hypothesis(
+        cause="same_flops",
+        title="fewer parameters, as many FLOPs",
+        test="same_flops:same_flops",
     ),
 )

@@ -123,14 +123,15 @@ def calls_of(subject: Subject, layers: Mapping[str, nn.Module]) -> list[LayerCal
     return found
 
 
-def part_saved(subject: Subject, part: Call, instead: Call) -> Estimate:
+def part_saved(subject: Subject, part: Call, instead: Call, *, work: float = 1.0) -> Estimate:
     """Return the share of the student's time that is saved if one part of it takes another call's time.
 
     The part's share of the student's time, times the share of the part's time that the other call saves; both ends
-    of the interval are those of both factors, which is wider than 95%.
+    of the interval are those of both factors, which is wider than 95%. If the other call does only a share of the
+    part's work, `work`, its time is divided by that share.
     """
     share = subject.watch.ratio(part, subject.call).within(0.0, 1.0)
-    saves = subject.watch.ratio(instead, part).map(lambda ratio: 1.0 - ratio)
+    saves = subject.watch.ratio(instead, part).map(lambda ratio: 1.0 - ratio / work)
     ends = [first * second for first in (share.low, share.high) for second in (saves.low, saves.high)]  # type: ignore[operator]
     return Estimate(value=min(share.value, 1.0) * saves.value, low=min(ends), high=max(ends))
 
