@@ -34,7 +34,7 @@ class Operator:
 
 def constant_operators(subject: Subject, module: nn.Module) -> list[Operator]:
     """Run the student once and return the operators that write new memory and depend on weights only, in order."""
-    trace = _Trace(_weights(module))
+    trace = _Trace(named_weights(module))
     with trace:
         subject.call()
     subject.beat()
@@ -43,7 +43,7 @@ def constant_operators(subject: Subject, module: nn.Module) -> list[Operator]:
 
 def integer_weights(module: nn.Module) -> frozenset[str]:
     """Return the names of weights that are kept in 8-bit floats, or in integers of at most 32 bits."""
-    return frozenset(name for name, tensor in _weights(module) if _is_compressed(tensor))
+    return frozenset(name for name, tensor in named_weights(module) if _is_compressed(tensor))
 
 
 def replay(operators: Sequence[Operator]) -> Call:
@@ -61,7 +61,7 @@ def _is_compressed(tensor: torch.Tensor) -> bool:
     return size == 1 if tensor.is_floating_point() else tensor.dtype != torch.bool and size <= 4
 
 
-def _weights(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+def named_weights(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """Return parameters, buffers and plain attributes that are tensors, and the parts of packed ones, with names."""
     named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
     for path, part in module.named_modules():

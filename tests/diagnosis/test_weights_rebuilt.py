@@ -11,6 +11,7 @@ from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized
 
+from pytest_modelbench.diagnosis.folded import folded
 from pytest_modelbench.diagnosis.hypotheses.weights_rebuilt import dequantise_every_call, weights_rebuilt
 
 BATCH = torch.ones(2, 512)
@@ -89,14 +90,15 @@ def test_adapter_that_is_not_merged_is_found() -> None:
 
 
 def test_dequantising_in_every_call_gives_time_back() -> None:
-    """The operators between the integers and the weights are timed alone."""
+    """The floats are kept in a trace of the call."""
     with diagnosed(dequantised(), BATCH) as subject:
         finding = dequantise_every_call(subject)
         assert weights_rebuilt(subject) is None
     assert finding is not None
     assert finding.holds
     assert finding.gives_back is not None
-    assert 0.15 < finding.gives_back.value < 1.2
+    assert 0.15 < finding.gives_back.value < 1.0
+    assert "not_traced" not in finding.evidence
     assert finding.evidence["integer_weights"] == 3
 
 
@@ -134,3 +136,62 @@ def test_what_depends_on_inputs_state_or_chance_is_not_constant() -> None:
     """None of it could be computed once."""
     with diagnosed(Stateful(), torch.ones(2, 2048), Written([])) as subject:
         assert weights_rebuilt(subject) is None
+
+
+class Untraceable(Dequantised):
+    """Leaves torch for numpy between two layers."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.from_numpy(super().forward(x).numpy() + 1.0)
+
+
+def test_call_that_cannot_be_traced_is_timed_against_its_operators_alone() -> None:
+    """The evidence says why."""
+    with diagnosed(Untraceable(nn.Linear(512, 512)), BATCH, Written([0.6])) as subject:
+        finding = dequantise_every_call(subject)
+    assert finding is not None
+    assert finding.gives_back is not None
+    assert finding.gives_back.value == 0.6
+    assert finding.counterfactual == "these operators alone"
+    assert finding.evidence["not_traced"]
+
+
+def test_trace_without_dequantising_has_the_same_outputs() -> None:
+    """Two operators for each layer are gone, and none but these."""
+    student = dequantised()
+    with diagnosed(student, BATCH, Written([])) as subject:
+        whole, less = folded(subject, student, lambda sources: any(name.endswith("whole") for name in sources))
+        assert torch.allclose(whole(), subject.call(), atol=1e-5)
+        assert torch.allclose(less(), subject.call(), atol=1e-5)
+    assert kinds(whole).count("_to_copy") == 3
+    assert set(kinds(less)) <= {"mm", "relu"}
+
+
+def kinds(call: Any) -> list[str]:
+    """Return the names of the operators of a traced call."""
+    nodes = call.func.graph.nodes
+    return [str(node.target).split(".")[1] for node in nodes if node.op == "call_function"]
+
+
+class Overwriting(nn.Module):
+    """Writes its input into what it makes of its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 2048))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = self.weight * 2.0
+        made[:1].add_(x[:1])
+        return made + self.weight.sqrt()
+
+
+def test_what_a_call_writes_into_is_computed_in_every_call() -> None:
+    """A kept result would grow from call to call."""
+    student, batch = Overwriting(), torch.ones(2, 2048)
+    with diagnosed(student, batch, Written([])) as subject:
+        _, less = folded(subject, student, lambda _: True)
+        assert torch.equal(less(), subject.call())
+        assert torch.equal(less(), subject.call())
+    assert "mul" in kinds(less)
+    assert "sqrt" not in kinds(less)

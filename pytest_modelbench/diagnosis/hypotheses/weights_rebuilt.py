@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbench.diagnosis.counterfactual import call_of, copied, timed, torch_module
+from pytest_modelbench.diagnosis.counterfactual import (
+    CHANGES_OUTPUTS,
+    call_of,
+    copied,
+    part_saved,
+    same_outputs,
+    timed,
+    torch_module,
+)
 from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.hypotheses.masks_attached import masked_tensors
 from pytest_modelbench.diagnosis.subject import Subject
+from pytest_modelbench.errors import cause_of
+from pytest_modelbench.results import Estimate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +33,7 @@ _GENERAL = ("memory_bound", "dispatch_bound", "copies_and_casts")
 def weights_rebuilt(subject: Subject) -> Finding | None:
     """Time the student with its weights computed once; None if no operator depends on weights only.
 
-    Parametrisations are removed in a copy. Other operators are timed alone, on what they were given in the call.
+    Parametrisations are removed in a copy. What other operators make is kept in a trace of the call.
     """
     from pytest_modelbench.diagnosis.constant_work import constant_operators, integer_weights
 
@@ -44,11 +54,12 @@ def weights_rebuilt(subject: Subject) -> Finding | None:
     )
     if all(any(".parametrizations." in f".{name}" for name in one.sources) for one in operators):
         return timed(subject, finding, call_of(subject, without_parametrisations(copied(subject))))
-    return _timed_alone(subject, finding, operators)
+    told = replace(finding, counterfactual="these operators computed in advance")
+    return _timed_in_advance(subject, told, operators, lambda sources: not sources & known)
 
 
 def dequantise_every_call(subject: Subject) -> Finding | None:
-    """Time the operators that turn small integers into the weights of a call; None if there is none."""
+    """Time the student with its integer weights turned into floats in advance; None if no operator does that."""
     from pytest_modelbench.diagnosis.constant_work import constant_operators, integer_weights
 
     module = torch_module(subject)
@@ -61,11 +72,12 @@ def dequantise_every_call(subject: Subject) -> Finding | None:
         cause="dequantise_every_call",
         text=f"{tensors} integer weights are turned into floats in every call, by {len(operators)} operators",
         evidence={"integer_weights": tensors, **_evidence(operators)},
+        counterfactual="these weights turned into floats in advance",
         remedy="Use kernels that multiply integers (torch.ao.quantization.quantize_dynamic, ONNX Runtime), or "
         "dequantise once at load if the smaller memory is not needed",
         explains=("weights_rebuilt", *_GENERAL),
     )
-    return _timed_alone(subject, finding, operators)
+    return _timed_in_advance(subject, finding, operators, lambda sources: bool(sources & integers))
 
 
 def without_parametrisations(module: nn.Module) -> nn.Module:
@@ -86,11 +98,36 @@ def without_parametrisations(module: nn.Module) -> nn.Module:
     return module
 
 
-def _timed_alone(subject: Subject, finding: Finding, operators: Sequence[Operator]) -> Finding:
+def _timed_in_advance(
+    subject: Subject, finding: Finding, operators: Sequence[Operator], wanted: Callable[[frozenset[str]], bool]
+) -> Finding:
+    """Time the call's operators against those that are left when wanted results are computed in advance.
+
+    A call that cannot be traced is timed against these operators alone.
+    """
+    from pytest_modelbench.diagnosis.folded import folded
+
+    try:
+        whole, less = folded(subject, torch_module(subject), wanted)
+        same = same_outputs(subject, less) and same_outputs(subject, whole)
+    except Exception as error:  # noqa: BLE001 - a trace runs the user's code in a way that it may not be made for
+        return _timed_alone(subject, finding, operators, cause_of(error))
+    if not same:
+        return _timed_alone(subject, finding, operators, CHANGES_OUTPUTS)
+    return replace(finding, gives_back=part_saved(subject, whole, less))
+
+
+def _timed_alone(subject: Subject, finding: Finding, operators: Sequence[Operator], reason: str) -> Finding:
     from pytest_modelbench.diagnosis.constant_work import replay
 
     share = subject.watch.ratio(replay(operators), subject.call)
-    return replace(finding, counterfactual="these operators alone, on the same weights", gives_back=share)
+    capped = Estimate(value=min(share.value, 1.0), low=min(share.low or 0.0, 1.0), high=min(share.high or 1.0, 1.0))
+    return replace(
+        finding,
+        counterfactual="these operators alone",
+        evidence={**finding.evidence, "not_traced": f"{reason:.200}"},
+        gives_back=capped,
+    )
 
 
 def _evidence(operators: Sequence[Operator]) -> dict[str, Any]:
