@@ -62,6 +62,8 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         title="settings of torch for debugging",
         test="modes:debug_settings",
         needs_module=False,
+    ),
+    Hypothesis(
         cause="dispatch_bound",
         title="many small operators",
         test="dispatch_bound:dispatch_bound",
