@@ -20,6 +20,8 @@ from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.reads import address
 
+_MOST_UNKNOWN = 64
+"""A larger tensor that is neither a weight nor made in the call is taken for a result that the trace lost sight of."""
 Wanted = Callable[[frozenset[str]], bool]
 
 
@@ -32,7 +34,7 @@ def folded(subject: Subject, module: torch.nn.Module, wanted: Wanted) -> tuple[C
         wanted: says of the names of the weights that a result was made of whether it is computed in advance.
 
     Raises:
-        NotApplicable: the student's adapter does not run a module of torch.
+        NotApplicable: the student's adapter does not run a module of torch, or the trace misses a part of the call.
     """
     student = subject.student
     if type(student) is not TorchModel:
@@ -43,7 +45,10 @@ def folded(subject: Subject, module: torch.nn.Module, wanted: Wanted) -> tuple[C
     names = {address(tensor): name for name, tensor in named_weights(module)}
     whole.graph.eliminate_dead_code()
     whole.recompile()
-    less = _without(whole, _constants(whole, names, wanted))
+    constants = _constants(whole, names, wanted)
+    if not constants:
+        raise NotApplicable("a trace of the call holds none of these operators")
+    less = _without(whole, constants)
     return functools.partial(whole, *given), functools.partial(less, *given)
 
 
@@ -83,6 +88,8 @@ def _without(whole: fx.GraphModule, constants: Mapping[str, Any]) -> fx.GraphMod
 
 
 def _is_pure(node: fx.Node) -> bool:
+    if not node.all_input_nodes:
+        return False  # a factory: what it makes is not made of weights
     random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
     return node.op == "call_function" and not random and not _writes(node)
 
@@ -93,7 +100,7 @@ def _writes(node: fx.Node) -> bool:
 
 
 def _written(graph: fx.Graph) -> set[fx.Node]:
-    """Return the nodes that an operator may write into, by itself or through a view, and all that they are made of."""
+    """Return the nodes that an operator may write into, also through a view, and all that they are made of."""
     found: set[fx.Node] = set()
     waiting = [source for node in graph.nodes if _writes(node) for source in node.all_input_nodes]
     while waiting:

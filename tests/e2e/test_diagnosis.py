@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from suites import Finished, Judge
 
+from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
+
 P50 = """
 import pytest
 
@@ -58,9 +60,7 @@ def suite(*students: str, cost: float = 1e6) -> str:
 @pytest.fixture(autouse=True)
 def _hypotheses_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the real hypotheses back after the test."""
-    from pytest_modelbench.diagnosis import run
-
-    monkeypatch.setattr(run, "HYPOTHESES", run.HYPOTHESES)
+    monkeypatch.setattr("pytest_modelbench.diagnosis.run.HYPOTHESES", HYPOTHESES)
 
 
 def diagnosed(finished: Finished) -> dict[str, Any]:
@@ -167,3 +167,22 @@ def test_workers_diagnose_nothing_and_say_so(judge: Judge) -> None:
     finished = judge(P50.format(limit="ratio <= 0.9"), "-n", "2", more=suite(), process=True)
     assert diagnosed(finished)["reason"].startswith("not diagnosed: workers of pytest-xdist")
     assert "python -m pytest_modelbench diagnose" in finished.text
+
+
+def test_fixture_diagnoses_in_a_test_body(judge: Judge) -> None:
+    """However fast the student is; the lines are in the report of a test that fails."""
+    finished = judge(
+        """
+        def test_why(diagnosis, teacher, student):
+            found = diagnosis(student, teacher, [[1.0]], only=["hooks", "harmless"])
+            assert [one.cause for one in found.causes] == ["hooks"]
+            assert found.causes[0].remedy == "Remove the hooks"
+            assert [one.cause for one in found.refuted] == []
+        """,
+        more=suite(),
+    )
+    finished.result.assert_outcomes(failed=1)
+    finished.result.stdout.fnmatch_lines(
+        ["*modelbench diagnosis: small*", "diagnosis of small (asked by the test; its time is 100% of the teacher's)"]
+    )
+    assert "['harmless'] == []" in finished.text
