@@ -151,6 +151,13 @@ OPTIONS = (
         run=True,
     ),
     Option(
+        "modelbench_diagnose",
+        "find out why a student is not faster, after all tests: auto (a timed gate fails or is inconclusive, or the "
+        "time shrinks by less than half as much as the size), always, or never (default: auto)",
+        "{auto,always,never}",
+        run=True,
+    ),
+    Option(
         "modelbench_strict",
         "also fail if no gate was collected, a gate was not run, or its baseline is missing",
         kind="flag",

@@ -60,6 +60,7 @@ class Settings:
     seed: int = 0
     budget_s: float = 60.0
     inconclusive: str = "fail"
+    diagnose: str = "auto"
     strict: bool = False
     allocator: str = "steady"
     confidence: float | None = None
@@ -131,6 +132,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_seed": ("seed", Number(least=0, most=2**63 - 1, whole=True)),
     "modelbench_budget": ("budget_s", Number(least=1, most=WEEK_S)),
     "modelbench_inconclusive": ("inconclusive", OneOf(("fail", "warn"))),
+    "modelbench_diagnose": ("diagnose", OneOf(("auto", "always", "never"))),
     "modelbench_strict": ("strict", bool),
     "modelbench_allocator": ("allocator", OneOf(("steady", "system"))),
     "modelbench_confidence": ("confidence", CONFIDENCE),

@@ -33,7 +33,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "diagnosis": "errors results grammar stats data models exports probes",
         "bench": "errors results grammar stats data models exports settings probes kpis gates store diagnosis",
         "reports": "errors results grammar stats settings probes kpis gates store",
-        "commands": "errors options settings data models probes gates store diagnosis bench reports",
+        "commands": "errors options settings grammar data models probes gates store diagnosis bench reports",
         "plugin": "errors hooks options results grammar stats data models exports settings probes kpis gates store "
         "diagnosis bench reports commands",
         "hooks": "",

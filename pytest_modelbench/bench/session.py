@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_modelbench.bench.asking import Asked, Asking, Bench, Built, Files, ItemPlan, Limits, Sources
 from pytest_modelbench.bench.deployments import Deployments
+from pytest_modelbench.bench.diagnoses import Diagnoses
 from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.loaded import Loaded, Notes
 from pytest_modelbench.bench.measurements import GateMeasurements
@@ -92,6 +93,7 @@ class BenchSession:
         self._sharing = SharingIndex()
         self._shelf = Shelf(handover, exclusive, progress)
         self._loaded = Loaded(self._shelf, notes)
+        self.diagnoses = Diagnoses(self._shelf)
         self._judged: dict[tuple[str, str], Judged] = {}
         self._bench = Bench(
             shelf=self._shelf,
@@ -166,6 +168,8 @@ class BenchSession:
         key = (plan.nodeid, gate.kpi.name)
         if key not in self._judged:
             self._judged[key] = self._judge(plan, gate, sources)
+            if self.recorder is None and self._bench.child is None:
+                self.diagnoses.consider(self.asking(plan, gate, sources), self._judged[key][0])
         return self._judged[key]
 
     def _judge(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Judged:

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pytest_modelbench.commands.diagnose import add_diagnose
+
 if TYPE_CHECKING:
     from pytest_modelbench.gates.extensions import Extensions
 
@@ -59,17 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     thresholds.add_argument(
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
+    add_diagnose(commands)
     given = parser.parse_args(arguments)
     if given.command == "init":
         return write_template(given.template, given.folder)
     if given.command != "schema":
-        from pytest_modelbench.errors import UsageMistake
+        from pytest_modelbench.errors import ModelbenchError
 
+        does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}[
-                given.command
-            ](given)
-        except UsageMistake as mistake:
+            return (does | {"diagnose": _diagnose})[given.command](given)
+        except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
 
@@ -169,6 +171,25 @@ def _thresholds(given: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(f"cannot write {given.output}: {error.strerror or error}")
     _say(f"wrote {given.output}")
+    return 0
+
+
+def _diagnose(given: argparse.Namespace) -> int:
+    """Print a diagnosis, and write it where asked; a cause that is found is not a failure."""
+    from pytest_modelbench.commands.diagnose import diagnosed
+    from pytest_modelbench.reports.diagnosis import diagnosis_lines
+
+    if given.json is not None and given.json.exists():
+        return _complain(f"--json: {given.json} exists already, and nothing is overwritten")
+    found = diagnosed(given).to_json()
+    for told in diagnosis_lines({"diagnosis": [found]}):
+        _say(told)
+    if given.json is None:
+        return 0
+    try:
+        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        return _complain(f"cannot write {given.json}: {error.strerror or error}")
     return 0
 
 

@@ -98,4 +98,29 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         title="fewer parameters, as many FLOPs",
         test="same_flops:same_flops",
     ),
+    Hypothesis(
+        cause="shape_alignment",
+        title="widths that kernels pad",
+        test="shape_alignment:shape_alignment",
+    ),
+    Hypothesis(
+        cause="low_rank_overhead",
+        title="factors that are slower than their product",
+        test="low_rank_overhead:low_rank_overhead",
+    ),
+    Hypothesis(
+        cause="layout_copies",
+        title="copies from one memory layout to another",
+        test="conversions:layout_copies",
+    ),
+    Hypothesis(
+        cause="casts",
+        title="casts and quantising of activations",
+        test="conversions:casts",
+    ),
+    Hypothesis(
+        cause="int8_without_gain",
+        title="int8 layers that are slower than float ones",
+        test="int8_without_gain:int8_without_gain",
+    ),
 )

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
@@ -44,7 +44,7 @@ class Asked:
     only: Collection[str] | None = None
     time_ratio: Estimate | None = None
     beat: Callable[[], None] = lambda: None
-    hypotheses: Sequence[Hypothesis] = HYPOTHESES
+    hypotheses: Sequence[Hypothesis] = field(default_factory=lambda: HYPOTHESES)
 
 
 DEFAULT = Asked()

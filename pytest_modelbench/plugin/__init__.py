@@ -15,6 +15,7 @@ import pytest
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.plugin.fixtures import (
     _deployed_as,
+    diagnosis,
     edge_case,
     energy_meter,
     kpi,
@@ -37,6 +38,7 @@ from pytest_modelbench.plugin.stash import (
 
 __all__ = [
     "_deployed_as",
+    "diagnosis",
     "edge_case",
     "energy_meter",
     "kpi",

@@ -14,6 +14,7 @@ from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.plugin.child_launch import measure_launch
 from pytest_modelbench.plugin.child_run import run_child
 from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
+from pytest_modelbench.plugin.diagnosing import Diagnosing
 from pytest_modelbench.plugin.giving_up import GivingUp
 from pytest_modelbench.plugin.judging import Judging
 from pytest_modelbench.plugin.left_out import register_markers
@@ -72,6 +73,8 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
     judging = Judging(config, state, record, items)
     for name, plugin in {"parallel": parallel, "turns": turns, "reporting": reporting, "judging": judging}.items():
         config.pluginmanager.register(plugin, f"modelbench-{name}")
+    if child is None:
+        config.pluginmanager.register(Diagnosing(bench.diagnoses, parallel.worker), "modelbench-diagnosing")
     for name, plugin in _asked_for(config, settings, reporting, child):
         config.pluginmanager.register(plugin, f"modelbench-{name}")
     if child is not None:

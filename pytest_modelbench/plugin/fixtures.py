@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
+    from pytest_modelbench.plugin.diagnosis_fixture import Diagnoser
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.profiler_fixture import Profiler
     from pytest_modelbench.probes.cost.energy import EnergyMeter
@@ -112,6 +113,14 @@ def profiler(request: pytest.FixtureRequest) -> Profiler:
     from pytest_modelbench.plugin.profiler_fixture import Profiler
 
     return Profiler(request.node)
+
+
+@pytest.fixture
+def diagnosis(request: pytest.FixtureRequest) -> Diagnoser:
+    """Find out why a student is slow: `diagnosis(student, teacher, batch).causes`."""
+    from pytest_modelbench.plugin.diagnosis_fixture import Diagnoser
+
+    return Diagnoser(request.node)
 
 
 @pytest.fixture

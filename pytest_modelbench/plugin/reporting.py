@@ -178,6 +178,7 @@ def session_data(
         "collected": list(collected),
         "models": models,
         "timings": session.timings,
+        "diagnoses": session.diagnoses.to_json(),
         "benchmarks": benchmarks_by_name(session.timed.values()) if final else {},
         "data": session.data_notes,
         "baseline": baseline.told() if baseline is not None else None,

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from pytest_modelbench.settings import Settings
 
 MODEL_FIXTURES = ("teacher_model", "student_model", "eval_data", "previous_model")
-_OTHERS = ("teacher", "student", "previous", "kpi", "edge_case", "memory_meter", "energy_meter", "profiler")
+_OTHERS = (
+    "teacher",
+    "student",
+    "previous",
+    "kpi",
+    "edge_case",
+    "memory_meter",
+    "energy_meter",
+    "profiler",
+    "diagnosis",
+)
 OWN_FIXTURES = frozenset({*MODEL_FIXTURES, *_OTHERS})
 
 READY_MADE = "modelbench_ready_made"

@@ -1,9 +1,11 @@
-"""Findings that explain a time and say what to do about it, each with its number."""
+"""Why a model is slow: findings of timed measurements, and the lines that tell of the students' diagnoses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from pytest_modelbench.reports.causes import some
 
 SLOWER = 1.1
 FAULTS_PER_CALL = 10.0
@@ -11,6 +13,10 @@ _REMEDY = (
     "in deployment set MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ (the report was measured with both raised), "
     "or use jemalloc or tcmalloc"
 )
+MOST_LINES = 10
+MOST_CAUSES = 3
+PAGE = "docs/diagnosis.md"
+Told = Mapping[str, Any]
 
 
 def diagnose(timings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -33,3 +39,52 @@ def _allocator_churn(timings: Sequence[Mapping[str, Any]]) -> Iterator[dict[str,
                     f"{gap['minor_faults_per_call']:.0f} page faults per call",
                     "remedy": _REMEDY,
                 }
+
+
+def diagnosis_lines(report: Told) -> list[str]:
+    """Return what the summary says of all diagnoses, in ten lines at most: the JSON report has the rest."""
+    found = [one for one in report["diagnosis"] if "student" in one]
+    tested = [one for one in found if _is_tested(one)]
+    most = MOST_CAUSES if len(tested) == 1 else 1
+    lines = [line for one in tested for line in _of_student(one, most, alone=len(tested) == 1)]
+    left: dict[str, list[str]] = {}
+    for one in found:
+        if not _is_tested(one):
+            left.setdefault(one["reason"], []).append(one["student"])
+    lines += [f"{some(students, 3)} {reason}" for reason, students in left.items()]
+    if any(one["causes"] for one in tested) and len(lines) < MOST_LINES:
+        lines.append(f"each cause is explained in {PAGE}#CAUSE, and the JSON report has all numbers")
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES - 1 :] = ["the JSON report has the other diagnoses"]
+    return lines
+
+
+def _is_tested(found: Told) -> bool:
+    return bool(found["causes"] or found["refuted"] or found["skipped"]) or not found["reason"].startswith("not ")
+
+
+def _of_student(found: Told, most: int, *, alone: bool) -> Iterator[str]:
+    """Yield the lines of one student: why it was diagnosed, its causes with their remedies, what was ruled out."""
+    causes, ratio = found["causes"], found["time_ratio"]
+    beside = "" if ratio is None else f"; its time is {_percent(ratio)} of the teacher's"
+    none = "" if causes else ": none of the hypotheses explains it"
+    yield f"diagnosis of {found['student']} ({found['reason']}{beside}){none}"
+    for number, cause in enumerate(causes[:most], 1):
+        yield f"  {number}. {cause['cause']} takes {_share(cause)} of its time: {cause['text']}"
+        yield f"     {cause['remedy']}"
+    if alone or not causes:
+        refuted = [f"{one['cause']} {_percent(one['gives_back'])}" for one in found["refuted"]]
+        skipped = [f"{one['cause']} ({one['skipped']})" for one in found["skipped"]]
+        told = [f"refuted: {some(refuted)}"] if refuted else []
+        told += [f"not tested: {some(skipped, 4)}"] if skipped else []
+        if told:
+            yield "  " + "; ".join(told)
+
+
+def _share(cause: Told) -> str:
+    low, high = cause["gives_back_low"], cause["gives_back_high"]
+    return f"{_percent(cause['gives_back'])} ({_percent(low)} to {_percent(high)})"
+
+
+def _percent(share: float | None) -> str:
+    return "an unknown share" if share is None else f"{100 * share:.0f}%"

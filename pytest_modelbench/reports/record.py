@@ -24,6 +24,7 @@ class Record:
         self.tests: dict[str, dict[str, Any]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.timings: list[dict[str, Any]] = []
+        self.diagnoses: list[dict[str, Any]] = []
         self.benchmarks: dict[str, dict[str, Any]] = {}
         self.data: dict[str, dict[str, Any]] = {}
         self.baseline: dict[str, Any] | None = None
@@ -76,6 +77,7 @@ class Record:
             known.update(notes)
             known["forward_passes"] = passes
         self.timings += data.get("timings", [])
+        self.diagnoses += [one for one in data.get("diagnoses", []) if one not in self.diagnoses]
         self.benchmarks.update(data.get("benchmarks", {}))
         self.data = {
             suite: {**self.data.get(suite, {}), **data.get("data", {}).get(suite, {})}
@@ -91,6 +93,7 @@ class Record:
         known = copy.copy(self)
         known.models = {name: dict(notes) for name, notes in self.models.items()}
         known.timings, known.mistakes, known.data = list(self.timings), list(self.mistakes), dict(self.data)
+        known.diagnoses = list(self.diagnoses)
         known.add_session(data)
         return known
 
@@ -133,7 +136,7 @@ class Record:
                 "tradeoff": tradeoff(gates),
                 "distillation": distillation(gates),
                 "mistakes": self.mistakes,
-                "diagnosis": diagnose(self.timings),
+                "diagnosis": [*diagnose(self.timings), *self.diagnoses],
                 "summary": self.counts(),
             }
         )

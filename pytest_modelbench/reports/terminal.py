@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
 from pytest_modelbench.reports.causes import WORDS, advice_lines, cause_lines
+from pytest_modelbench.reports.diagnosis import diagnosis_lines
 from pytest_modelbench.reports.layout import Cell, Column, Layout, Row, line, table
 from pytest_modelbench.reports.side_by_side import distillation_tables, tradeoff_table
 from pytest_modelbench.results import Verdict
@@ -37,6 +38,7 @@ def render_summary(report: Mapping[str, Any], *, width: int, colour: bool) -> st
         lines += distillation_tables(report["distillation"], width=width, colour=colour)
     told = (*_timing_lines(report["timings"]), *_diagnosis_lines(report))
     lines += [line(one, "dim", colour=colour) for one in told]
+    lines += [line(one) for one in diagnosis_lines(report)]
     lines += cause_lines(report["gates"], width=width, colour=colour)
     return "\n".join(one.rstrip() for one in lines)
 
@@ -201,7 +203,8 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
 
 def _diagnosis_lines(report: Mapping[str, Any]) -> Iterable[str]:
     for found in report["diagnosis"]:
-        yield f"{found['finding']}: {found['text']}; {found['remedy']}"
+        if "finding" in found:
+            yield f"{found['finding']}: {found['text']}; {found['remedy']}"
 
 
 def _percent(fraction: float | None) -> str:

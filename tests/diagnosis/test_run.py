@@ -273,9 +273,10 @@ def test_sizes_are_shares_of_the_teachers() -> None:
     torch = pytest.importorskip("torch")
     from pytest_modelbench.models.adapters.torch_module import TorchModel
 
-    student, teacher = (TorchModel(torch.nn.Linear(10, width, bias=False), str(width)) for width in (2, 8))
+    layers = [torch.nn.Linear(10, width, bias=False) for width in (2, 8)]
     with torch.no_grad():
-        student.module.weight[0] = 0.0
+        layers[0].weight[0] = 0.0
+    student, teacher = (TorchModel(layer, "some") for layer in layers)
     shares = shrinkage(student, teacher, torch.ones(3, 10))
     assert shares == {"parameters": 0.25, "non-zero parameters": 0.125, "bytes": 0.25, "FLOPs": 0.25}
     assert shrinkage(FakeModel(), teacher, torch.ones(3, 10)) == {}

@@ -1,0 +1,88 @@
+"""Factors of a matrix that are slower than the matrix: half the operations, twice the operators."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_modelbench.diagnosis.counterfactual import call_of, copied, timed
+from pytest_modelbench.diagnosis.finding import Finding
+from pytest_modelbench.diagnosis.layers import students_calls
+from pytest_modelbench.diagnosis.subject import Subject
+
+TOLERANCE = 1e-2
+"""How far outputs may lie apart: the product of factors rounds otherwise than the factors do."""
+
+
+def low_rank_overhead(subject: Subject) -> Finding | None:
+    """Time the student with the factors of each matrix multiplied once, at load."""
+    pairs = _pairs(subject)
+    if not pairs:
+        return None
+    copy = copied(subject)
+    for first, second in pairs:
+        _multiply(copy, first, second)
+    rank = min(subject.module.get_submodule(first).out_features for first, _ in pairs)
+    told = Finding(
+        cause="low_rank_overhead",
+        text=f"{len(pairs)} matrices are stored as two factors (rank from {rank}), which run one after the other",
+        evidence={"pairs": len(pairs), "least_rank": rank, "layers": [f"{a}, {b}" for a, b in pairs[:10]]},
+        counterfactual="the factors multiplied",
+        remedy="Multiply the factors of layers that are too small to gain from them, or choose a lower rank",
+        explains=("dispatch_bound",),
+    )
+    found = timed(subject, told, call_of(subject, copy), TOLERANCE)
+    if found.gives_back is None:
+        return found
+    return replace(found, text=f"{told.text}; multiplied they save {100 * found.gives_back.value:.0f}% of the time")
+
+
+def _pairs(subject: Subject) -> list[tuple[str, str]]:
+    """Return the paths of linear layers whose output is the next one's input as it is, through a narrower middle."""
+    linears = {
+        path: one for path, one in subject.module.named_modules() if type(one) is nn.Linear and not _hooked(one)
+    }
+    calls = students_calls(subject, linears)
+    times = [one.path for one in calls]
+    found = []
+    for first, second in itertools.pairwise(calls):
+        direct = bool(second.args) and second.args[0] is first.output
+        once = times.count(first.path) == times.count(second.path) == 1
+        if direct and once and _narrows(first.layer, second.layer):
+            found.append((first.path, second.path))
+    return found
+
+
+def _narrows(one: Any, other: Any) -> bool:
+    return bool(one.out_features < min(one.in_features, other.out_features))
+
+
+def _hooked(layer: Any) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)  # noqa: SLF001 - what a hook does is not merged
+
+
+def _multiply(module: nn.Module, first: str, second: str) -> None:
+    """Put the product of two layers in place of the first, and nothing in place of the second."""
+    one: Any = module.get_submodule(first)
+    other: Any = module.get_submodule(second)
+    with torch.inference_mode(mode=False), torch.no_grad():
+        product = nn.Linear(one.in_features, other.out_features, bias=one.bias is not None or other.bias is not None)
+        product.to(other.weight.device, other.weight.dtype)
+        product.weight.copy_(other.weight @ one.weight)
+        if product.bias is not None:
+            product.bias.zero_()
+            if one.bias is not None:
+                product.bias.add_(other.weight @ one.bias)
+            if other.bias is not None:
+                product.bias.add_(other.bias)
+    _replace(module, first, product.eval())
+    _replace(module, second, nn.Identity().eval())
+
+
+def _replace(module: nn.Module, path: str, part: nn.Module) -> None:
+    above, _, name = path.rpartition(".")
+    setattr(module.get_submodule(above), name, part)

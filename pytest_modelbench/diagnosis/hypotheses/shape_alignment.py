@@ -1,0 +1,84 @@
+"""Widths that kernels pad, or have no fast path for: channels that are no multiple of 8."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_modelbench.diagnosis.counterfactual import part_saved
+from pytest_modelbench.diagnosis.finding import Finding
+from pytest_modelbench.diagnosis.layers import LayerCall, again, students_calls
+from pytest_modelbench.diagnosis.subject import Subject
+
+BLOCKS = {"cpu": 8, "cuda": 16}
+"""Channels that kernels compute together, by kind of device: floats of a vector, elements of a tensor core."""
+LEAST_WIDTH = 16
+_CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
+
+
+def shape_alignment(subject: Subject) -> Finding | None:
+    """Time layers of uneven widths alone, and the same layers at the next smaller multiple.
+
+    The smaller layer's time is divided by its share of the work, so that less work is no gain.
+    """
+    block = BLOCKS.get(getattr(getattr(subject.student, "device", None), "type", "cpu"), 8)
+    uneven = [one for one in students_calls(subject) if _is_uneven(one, block)]
+    even = [_at_multiple(one, block) for one in uneven]
+    if not uneven:
+        return None
+    work = sum(_work(one) for one in even) / sum(_work(one) for one in uneven)
+    gain = part_saved(subject, again(uneven), again(even), work=work)
+    widths = sorted({width for one in uneven for width in _widths(one.layer) if width % block and width >= block})
+    shown = ", ".join(map(str, widths[:6]))
+    return Finding(
+        cause="shape_alignment",
+        text=f"{len(uneven)} calls of layers have widths that are no multiple of {block} ({shown}); at the next "
+        f"smaller multiple the same work would save {100 * gain.value:.0f}% of the time",
+        evidence={"calls": len(uneven), "widths": widths, "block": block, "work_of_the_smaller": work},
+        counterfactual=f"these layers alone at the next smaller multiple of {block}, for the same work",
+        gives_back=gain,
+        remedy=f"Prune to multiples of {block} (round_to in torch-pruning), or pad to the next one",
+    )
+
+
+def _widths(layer: Any) -> tuple[int, ...]:
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    if type(layer) in _CONVOLUTIONS and layer.groups == 1:
+        return layer.in_channels, layer.out_channels
+    return ()
+
+
+def _is_uneven(one: LayerCall, block: int) -> bool:
+    """Whether a width is neither a multiple nor so small that it has none below it."""
+    plain = type(one.layer) in {nn.Linear, *_CONVOLUTIONS} and bool(one.args)
+    return plain and any(width % block and width >= LEAST_WIDTH for width in _widths(one.layer))
+
+
+def _work(one: LayerCall) -> int:
+    weight, width = one.layer.weight, _widths(one.layer)[1]
+    return int(weight.numel() * one.output.numel() // width) if isinstance(weight, torch.Tensor) else 0
+
+
+def _at_multiple(one: LayerCall, block: int) -> LayerCall:
+    """Return the call of a narrower layer on a part of its input, with random weights."""
+    layer: Any = one.layer
+    before, after = (width - width % block if width >= LEAST_WIDTH else width for width in _widths(layer))
+    options = {"bias": layer.bias is not None, "device": layer.weight.device, "dtype": layer.weight.dtype}
+    given = one.args[0].narrow(-1 if isinstance(layer, nn.Linear) else -1 - _spatial(layer), 0, before).contiguous()
+    with torch.inference_mode(mode=False), torch.no_grad():
+        if isinstance(layer, nn.Linear):
+            made: nn.Module = nn.Linear(before, after, **options)
+        else:
+            kept = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+            made = type(layer)(before, after, **{name: getattr(layer, name) for name in kept}, **options)
+    with torch.inference_mode():
+        output = made(given)
+    return replace(one, layer=made, args=(given,), output=output)
+
+
+def _spatial(layer: nn.Module) -> int:
+    return _CONVOLUTIONS[type(layer)]  # type: ignore[index]
