@@ -1,4 +1,4 @@
-"""Widths that kernels pad, or have no fast path for: channels that are no multiple of 8."""
+"""Widths that kernels pad, or have no fast path for: channels that are not multiples of 8."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 def shape_alignment(subject: Subject) -> Finding | None:
     """Time layers of uneven widths alone, and the same layers at the next smaller multiple.
 
-    The smaller layer's time is divided by its share of the work, so that less work is no gain.
+    The smaller layer's time is divided by its share of the work, so that less work does not count as a gain.
     """
     block = BLOCKS.get(getattr(getattr(subject.student, "device", None), "type", "cpu"), 8)
     uneven = [one for one in students_calls(subject) if _is_uneven(one, block)]
@@ -35,7 +35,7 @@ def shape_alignment(subject: Subject) -> Finding | None:
     shown = ", ".join(map(str, widths[:6]))
     return Finding(
         cause="shape_alignment",
-        text=f"{len(uneven)} calls of layers have widths that are no multiple of {block} ({shown}); at the next "
+        text=f"{len(uneven)} calls of layers have widths that are not multiples of {block} ({shown}); at the next "
         f"smaller multiple the same work would save {100 * gain.value:.0f}% of the time",
         evidence={"calls": len(uneven), "widths": widths, "block": block, "work_of_the_smaller": work},
         counterfactual=f"these layers alone at the next smaller multiple of {block}, for the same work",
