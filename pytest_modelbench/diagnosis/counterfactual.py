@@ -140,10 +140,12 @@ def torch_module(subject: Subject) -> nn.Module:
     """Return the student's torch module.
 
     Raises:
-        NotApplicable: the student has none.
+        NotApplicable: the student has none, or it is compiled: its operators are not those of its layers.
     """
     import torch
 
     if not isinstance(subject.module, torch.nn.Module):
         raise NotApplicable(f"{subject.student.name} is not a torch module")
+    if hasattr(subject.module, "_orig_mod"):
+        raise NotApplicable(f"{subject.student.name} is compiled by torch.compile")
     return subject.module

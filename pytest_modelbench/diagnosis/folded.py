@@ -21,7 +21,7 @@ from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.reads import address
 
 _MOST_UNKNOWN = 64
-"""A larger tensor that is neither a weight nor made in the call is taken for a result that the trace lost sight of."""
+"""A larger tensor that is neither a weight nor made in the call is taken for a result that the trace lost."""
 Wanted = Callable[[frozenset[str]], bool]
 
 
@@ -60,13 +60,11 @@ def _constants(whole: fx.GraphModule, names: Mapping[int, str], wanted: Wanted) 
     for node in whole.graph.nodes:
         if node.op == "get_attr":
             value = operator.attrgetter(node.target)(whole)
-            values[node], sources[node] = value, frozenset({names.get(address(value), "")})
-        elif (
-            _is_pure(node)
-            and node not in written
-            and node.all_input_nodes
-            and values.keys() >= {*node.all_input_nodes}
-        ):
+            name = names.get(address(value), "")
+            if not name and value.numel() > _MOST_UNKNOWN:
+                raise NotApplicable("the call leaves torch, for numpy for example, and a trace cannot follow it")
+            values[node], sources[node] = value, frozenset({name})
+        elif _is_pure(node) and node not in written and values.keys() >= {*node.all_input_nodes}:
             arguments = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = node.target(*arguments[0], **arguments[1])
             sources[node] = frozenset[str]().union(*(sources[one] for one in node.all_input_nodes))
@@ -100,12 +98,17 @@ def _writes(node: fx.Node) -> bool:
 
 
 def _written(graph: fx.Graph) -> set[fx.Node]:
-    """Return the nodes that an operator may write into, also through a view, and all that they are made of."""
+    """Return the nodes whose memory operators may write into, also through views of it."""
     found: set[fx.Node] = set()
     waiting = [source for node in graph.nodes if _writes(node) for source in node.all_input_nodes]
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
-            waiting += node.all_input_nodes
+            waiting += node.all_input_nodes if _may_be_view(node) else []
     return found
+
+
+def _may_be_view(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or any(result.alias_info is not None for result in schema.returns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from diagnosed import Written, diagnosed, linears, perceptron
 from torch import nn
@@ -11,6 +12,7 @@ from torch.nn.utils import prune
 
 from pytest_modelbench.diagnosis.counterfactual import CHANGES_OUTPUTS
 from pytest_modelbench.diagnosis.hypotheses.hooks_left import hooks_left
+from pytest_modelbench.errors import NotApplicable
 
 BATCH = torch.ones(8, 32)
 
@@ -62,3 +64,13 @@ def test_masks_are_not_hooks_left() -> None:
     prune.random_unstructured(student[0], "weight", 0.5)  # type: ignore[no-untyped-call]
     with diagnosed(student, BATCH, Written([])) as subject:
         assert hooks_left(subject) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+def test_compiled_module_is_not_looked_into() -> None:
+    """Its operators are fused: what its layers would do by themselves is not what takes its time."""
+    student = torch.compile(perceptron(32, 32))
+    with diagnosed(perceptron(32, 32), BATCH, Written([])) as subject:
+        subject.student.module = student  # type: ignore[attr-defined]
+        with pytest.raises(NotApplicable, match=r"compiled by torch\.compile"):
+            hooks_left(subject)

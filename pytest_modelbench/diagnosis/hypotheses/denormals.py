@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,9 +15,9 @@ from pytest_modelbench.diagnosis.subject import Subject
 def denormals(subject: Subject) -> Finding | None:
     """Time the student while the processor takes denormal numbers for zero.
 
-    None if no operator of a call makes one, or the processor does so already or never does.
+    None if no operator of torch makes one in a call, or the processor does so already or never does.
     """
-    if not _are_kept():
+    if "torch" not in sys.modules or not _are_kept():
         return None
     share, operators = _made(subject)
     if not share:

@@ -36,7 +36,7 @@ def dtype_without_kernel(subject: Subject) -> Finding | None:
         counterfactual="the same weights in float32",
         remedy="Keep float32 on this device, or quantise to 8 bits; 16-bit floats need a GPU or a processor with "
         "instructions for them (AVX512-FP16, AVX512-BF16, AMX)",
-        explains=("memory_bound", "copies_and_casts", "layout_copies"),
+        explains=("memory_bound", "casts", "layout_copies"),
     )
     return timed(subject, finding, call_of(subject, _in_float32(copied(subject), slow)), _TOLERANCE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,9 @@ def training_mode(subject: Subject) -> Finding | None:
 
 
 def autograd_left_on(subject: Subject) -> Finding | None:
-    """Time the student in torch.inference_mode(); None if no operator of a call records gradients."""
+    """Time the student in torch.inference_mode(); None if no output carries a graph for gradients."""
+    if "torch" not in sys.modules:
+        return None
     import torch
     from torch.utils._pytree import tree_leaves
 
@@ -63,7 +66,7 @@ def autograd_left_on(subject: Subject) -> Finding | None:
 
 def debug_settings(subject: Subject) -> Finding | None:
     """Time the student without anomaly detection and deterministic algorithms; None if both are off."""
-    settings = _debugging()
+    settings = _debugging() if "torch" in sys.modules else {}
     if not settings:
         return None
     finding = Finding(

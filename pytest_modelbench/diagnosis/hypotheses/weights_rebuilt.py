@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_modelbench.diagnosis.constant_work import Operator
 
 _FEWEST_ELEMENTS = 1024
-_GENERAL = ("memory_bound", "dispatch_bound", "copies_and_casts")
 
 
 def weights_rebuilt(subject: Subject) -> Finding | None:
@@ -50,7 +49,7 @@ def weights_rebuilt(subject: Subject) -> Finding | None:
         counterfactual="the parametrisations removed",
         remedy="Compute these weights once: torch.nn.utils.parametrize.remove_parametrizations, "
         "remove_weight_norm, or merge the adapters",
-        explains=_GENERAL,
+        explains=("memory_bound", "dispatch_bound", "casts"),
     )
     if all(any(".parametrizations." in f".{name}" for name in one.sources) for one in operators):
         return timed(subject, finding, call_of(subject, without_parametrisations(copied(subject))))
@@ -75,7 +74,7 @@ def dequantise_every_call(subject: Subject) -> Finding | None:
         counterfactual="these weights turned into floats in advance",
         remedy="Use kernels that multiply integers (torch.ao.quantization.quantize_dynamic, ONNX Runtime), or "
         "dequantise once at load if the smaller memory is not needed",
-        explains=("weights_rebuilt", *_GENERAL),
+        explains=("memory_bound", "dispatch_bound", "casts"),
     )
     return _timed_in_advance(subject, finding, operators, lambda sources: bool(sources & integers))
 

@@ -19,6 +19,7 @@ LEAST_SHARE = 0.3
 """Fewer zeros in a matrix than this share promise no time."""
 _MOST_OF_A_PATTERN = 0.65
 _SAME_TIME = 0.1
+_TOLERANCE_OF_FLOAT16 = 0.02
 
 
 class _Sparse(NamedTuple):
@@ -51,6 +52,8 @@ def two_of_four_without_kernel(subject: Subject) -> Finding | None:
 
     None if no linear layer has two zeros in every four neighbours.
     """
+    import torch
+
     from pytest_modelbench.models.semi_structured import sparse_matrices, with_sparse_kernels
 
     module = torch_module(subject)
@@ -69,9 +72,11 @@ def two_of_four_without_kernel(subject: Subject) -> Finding | None:
         "torch.sparse.to_sparse_semi_structured, or prune whole channels instead",
         explains=("unstructured_zeros",),
     )
-    if len(reasons) == 0:
-        sparse = call_of(subject, with_sparse_kernels(module))
-        return timed(subject, replace(finding, counterfactual="kernels for 2:4"), sparse, tolerance=0.02)
+    if not reasons:
+        with torch.inference_mode(mode=False), torch.no_grad():
+            sparse = with_sparse_kernels(module)
+        told = replace(finding, counterfactual="kernels for 2:4")
+        return timed(subject, told, call_of(subject, sparse), _TOLERANCE_OF_FLOAT16)
     return _timed_promise(subject, finding, layers)
 
 
