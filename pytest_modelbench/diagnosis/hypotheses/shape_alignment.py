@@ -1,4 +1,4 @@
-"""Widths that kernels pad, or have no fast path for: channels that are not multiples of 8."""
+"""Widths that kernels pad, or have no fast path for: channels that are not multiples of 8 or 16."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.layers import LayerCall, again, students_calls
 from pytest_modelbench.diagnosis.subject import Subject
 
-BLOCKS = {"cpu": 8, "cuda": 16}
-"""Channels that kernels compute together, by kind of device: floats of a vector, elements of a tensor core."""
+USUAL_BLOCK, WIDE_BLOCK = 8, 16
+"""Channels that kernels compute together: floats of a vector of 256 or 512 bits, elements of a tensor core."""
 LEAST_WIDTH = 16
 _CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
@@ -24,7 +24,7 @@ def shape_alignment(subject: Subject) -> Finding | None:
 
     The smaller layer's time is divided by its share of the work, so that less work does not count as a gain.
     """
-    block = BLOCKS.get(getattr(getattr(subject.student, "device", None), "type", "cpu"), 8)
+    block = _block(getattr(getattr(subject.student, "device", None), "type", "cpu"))
     uneven = [one for one in students_calls(subject) if _is_uneven(one, block)]
     even = [_at_multiple(one, block) for one in uneven]
     if not uneven:
@@ -42,6 +42,11 @@ def shape_alignment(subject: Subject) -> Finding | None:
         gives_back=gain,
         remedy=f"Prune to multiples of {block} (round_to in torch-pruning), or pad to the next one",
     )
+
+
+def _block(device: str) -> int:
+    wide = device == "cuda" or "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return WIDE_BLOCK if wide else USUAL_BLOCK
 
 
 def _widths(layer: Any) -> tuple[int, ...]:
