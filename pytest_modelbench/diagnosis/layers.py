@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,16 +55,21 @@ def matrices_of(layer: nn.Module) -> tuple[int, ...]:
 def calls_of(model: Model, call: Call, layers: Mapping[str, nn.Module]) -> list[LayerCall]:
     """Run a call of a model once and return the calls of some of its layers, in the order in which they end.
 
-    A call inside of another one that is recorded is part of that one.
+    A call inside of another one that is recorded is part of that one. Calls in other threads are left out: their time
+    is not that of the calling thread.
     """
+    here = threading.get_ident()
     found: list[LayerCall] = []
     entered: list[nn.Module] = []
 
     def enter(layer: nn.Module, _args: Any, _kwargs: Any) -> None:
-        entered.append(layer)
+        if threading.get_ident() == here:
+            entered.append(layer)
 
     def leave(path: str) -> Callable[..., None]:
         def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            if threading.get_ident() != here:
+                return
             entered.pop()
             if not entered:
                 found.append(LayerCall(path=path, layer=layer, args=args, kwargs=kwargs, output=output))

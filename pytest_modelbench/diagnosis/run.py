@@ -107,10 +107,11 @@ def _promise(subject: Subject, ratio: Estimate | None) -> str:
 
 
 def _time_ratio(subject: Subject) -> Estimate | None:
+    """Return the student's time over the teacher's, by the clock of all threads: a model may have a pool of them."""
     if subject.teacher is None:
         return None
     with subject.teacher.running():
-        return subject.watch.ratio(subject.call, subject.teacher.bind(subject.inputs))
+        return subject.watch.ratio(subject.call, subject.teacher.bind(subject.inputs), process_time=True)
 
 
 def _tested(

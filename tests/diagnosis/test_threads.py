@@ -15,6 +15,7 @@ from subjects import mlp, subject_of
 from torch import nn
 
 from pytest_modelbench.diagnosis.hypotheses.threads import one_thread, threads, usable_processors
+from pytest_modelbench.diagnosis.layers import students_calls
 
 
 class Branches(nn.Module):
@@ -58,6 +59,14 @@ def test_pools_of_threads_with_threads_are_found(branches: Branches) -> None:
     assert found.evidence["calls_to_thread_pools"] == 6
     assert torch.get_num_threads() == before
     assert concurrent.futures.ThreadPoolExecutor.submit is submit
+
+
+def test_calls_in_other_threads_are_not_the_calling_threads(branches: Branches) -> None:
+    """Their time does not show on its clock, so that no share of it can be theirs."""
+    with subject_of(branches, None, torch.randn(4, 256)) as subject:
+        assert students_calls(subject) == []
+        with one_thread():
+            assert len(students_calls(subject)) == 12
 
 
 def test_one_thread_gives_no_sign() -> None:
