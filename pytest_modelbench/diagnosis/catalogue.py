@@ -6,6 +6,13 @@ from pytest_modelbench.diagnosis.subject import Hypothesis
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     Hypothesis(
+        cause="allocator_churn",
+        title="memory that is faulted in again in every call",
+        test="allocator_churn:allocator_churn",
+        needs_module=False,
+        in_fresh_state=True,
+    ),
+    Hypothesis(
         cause="masks_attached",
         title="pruning masks still attached",
         test="masks_attached:masks_attached",

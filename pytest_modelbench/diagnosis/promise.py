@@ -53,7 +53,7 @@ def broken_promise(shares: Mapping[str, float], time_ratio: Estimate | None) -> 
     upper end of the time ratio is above 1 - (1 - size) / 2.
 
     >>> broken_promise({"parameters": 0.2}, Estimate(value=0.9, low=0.8, high=1.0))
-    "parameters are 20% of the teacher's, and the time is 90%"
+    "parameters are 20% of the teacher's"
     >>> broken_promise({"parameters": 0.2}, Estimate(value=0.5, low=0.4, high=0.55))
     ''
     """
@@ -63,4 +63,4 @@ def broken_promise(shares: Mapping[str, float], time_ratio: Estimate | None) -> 
     promised, high = shares[name], time_ratio.value if time_ratio.high is None else time_ratio.high
     if high <= 1.0 - KEPT * (1.0 - promised):
         return ""
-    return f"{name} are {promised:.0%} of the teacher's, and the time is {time_ratio.value:.0%}"
+    return f"{name} are {promised:.0%} of the teacher's"

@@ -109,7 +109,7 @@ def test_long_calls_have_the_fewest_rounds_only() -> None:
         machine.busy.advance(2e8)
 
     machine.watch(student).gives_back(machine.call(2e8))
-    assert next(calls) == 2 + 2 * FEWEST_ROUNDS
+    assert next(calls) == 2 + FEWEST_ROUNDS
 
 
 def test_many_short_rounds_end() -> None:
