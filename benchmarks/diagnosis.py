@@ -6,7 +6,8 @@ cause for pairs of one, both among the first two for pairs of two, none for heal
 
 Results are kept line by line: a run that was stopped goes on where it was.
 
-Usage: python benchmarks/diagnosis.py [--quick] [--repeats 5] [--only NAME ...] [--report] [--fresh]
+Usage: python benchmarks/diagnosis.py [--quick] [--repeats 5] [--budget 30]
+    [--only NAME ...] [--report] [--fresh]
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from torch.nn import functional
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
-from pytest_modelbench.diagnosis.run import diagnose
+from pytest_modelbench.diagnosis.run import BUDGET_S, Asked, diagnose
 from pytest_modelbench.diagnosis.stopwatch import BlockStopwatch
 from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.probes.timing.allocator import steady_allocator
 
 RESULTS = Path(__file__).parent / "results" / "diagnosis.jsonl"
 LEAST_GAIN = 1.1
@@ -45,7 +47,17 @@ SAME_ANSWER = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A teacher and a student that is smaller and not faster for known causes; none for a healthy pair."""
+    """A teacher and a student that is smaller and not faster for known causes; none for a healthy pair.
+
+    Attributes:
+        causes: what the diagnosis must name.
+        teacher: a torch module.
+        student: the same.
+        inputs: one batch that both take.
+        undone: makes the student without its cause; None if it cannot be removed by hand.
+        process_time: whether the clock of all threads tells.
+        steady: whether freed memory stays in the process, as in a session of gates.
+    """
 
     causes: tuple[str, ...]
     teacher: nn.Module
@@ -53,6 +65,7 @@ class Pair:
     inputs: Any
     undone: Callable[[], nn.Module] | None = None
     process_time: bool = False
+    steady: bool = True
 
 
 Builder = Callable[[], Pair]
@@ -271,12 +284,12 @@ class Tiled(nn.Module):
 
 @pair
 def memory_bound() -> Pair:
-    student = nn.Sequential(*[Gated(512) for _ in range(5)])
+    student = nn.Sequential(*[Gated(512) for _ in range(3)])
     return Pair(
         causes=("memory_bound",),
         teacher=nn.Sequential(nn.Linear(512, 512), nn.ReLU()),
         student=student,
-        inputs=torch.randn(8192, 512),
+        inputs=torch.randn(1024, 512),
         undone=lambda: Tiled(student, 64),
     )
 
@@ -320,7 +333,7 @@ class Branches(nn.Module):
         if not self.workers:
             return torch.cat([part(x) for part in self.parts], 1)
         if self.pool is None:
-            threads = 8 * len(os.sched_getaffinity(0))
+            threads = len(os.sched_getaffinity(0))  # as many as there are: each of them spins while it waits
             self.pool = concurrent.futures.ThreadPoolExecutor(
                 self.workers, initializer=torch.set_num_threads, initargs=(threads,)
             )
@@ -334,12 +347,12 @@ class Branches(nn.Module):
 
 @pair
 def threads() -> Pair:
-    parts = [perceptron(512, 384, 384, 64) for _ in range(8)]
+    parts = [perceptron(256, 224, 224, 64) for _ in range(4)]
     return Pair(
         causes=("threads",),
-        teacher=Branches([perceptron(512, 448, 448, 64) for _ in range(8)], 0),
-        student=Branches(parts, 8),
-        inputs=torch.randn(64, 512),
+        teacher=Branches([perceptron(256, 256, 256, 64) for _ in range(4)], 0),
+        student=Branches(parts, 4),
+        inputs=torch.randn(32, 256),
         undone=lambda: Branches(parts, 0),
         process_time=True,
     )
@@ -349,10 +362,10 @@ def threads() -> Pair:
 def shape_alignment() -> Pair:
     return Pair(
         causes=("shape_alignment",),
-        teacher=tower(64),
-        student=tower(57),
+        teacher=tower(80),
+        student=tower(65),
         inputs=torch.randn(1, 3, 28, 28),
-        undone=lambda: tower(56),
+        undone=lambda: tower(64),
     )
 
 
@@ -491,6 +504,33 @@ def rest_dominates() -> Pair:
     )
 
 
+class Dense(nn.Module):
+    """Layers whose outputs are all kept until the end of the call."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(16 if place else 3, 16, 1) for place in range(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = []
+        for layer in self.layers:
+            x = layer(x).relu()
+            outputs.append(x)
+        return torch.cat([one.mean((2, 3)) for one in outputs], 1)
+
+
+@pair
+def allocator_churn() -> Pair:
+    teacher = nn.Sequential(nn.Conv2d(3, 64, 7, stride=4, padding=3), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1))
+    return Pair(
+        causes=("allocator_churn",),
+        teacher=teacher,
+        student=Dense(8),
+        inputs=torch.randn(1, 3, 192, 192),
+        steady=False,
+    )
+
+
 @pair
 def masks_and_hooks() -> Pair:
     student = hooked(masked(perceptron(*[384] * 7), 0.6))
@@ -559,13 +599,15 @@ def healthy_equal() -> Pair:
     return Pair(causes=(), teacher=teacher, student=copy.deepcopy(teacher), inputs=torch.randn(8, 512))
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, budget_s: float) -> dict[str, Any]:
     """Diagnose one pair in this process and return what came of it."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     made = PAIRS[name]()
+    if made.steady:
+        steady_allocator()
     student, teacher = TorchModel(made.student.eval(), "student"), TorchModel(made.teacher.eval(), "teacher")
-    found = diagnose(student, teacher, made.inputs)
+    found = diagnose(student, teacher, made.inputs, Asked(budget_s=budget_s))
     return {
         "pair": name,
         "causes": list(made.causes),
@@ -586,7 +628,7 @@ def _gain(made: Pair, student: TorchModel) -> float | None:
         return None
     undone = TorchModel(made.undone().eval(), "undone")
     with student.running(), undone.running():
-        watch = BlockStopwatch(student=student.bind(made.inputs), budget_s=10.0)
+        watch = BlockStopwatch(student=student.bind(made.inputs), budget_s=120.0)
         return watch.ratio(watch.student, undone.bind(made.inputs), process_time=made.process_time).value
 
 
@@ -638,13 +680,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one repeat")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds of a diagnosis")
     parser.add_argument("--only", nargs="*", default=list(PAIRS))
     parser.add_argument("--report", action="store_true", help="only show what there is")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.here:
-        print(json.dumps(measure(given.here)))
+        print(json.dumps(measure(given.here, given.budget)))
         return
     RESULTS.parent.mkdir(exist_ok=True)
     if given.fresh:
@@ -657,7 +700,7 @@ def main() -> None:
                 continue
             started = time.monotonic()
             line = subprocess.run(
-                [sys.executable, "-W", "ignore", __file__, "--here", name],
+                [sys.executable, "-W", "ignore", __file__, "--here", name, "--budget", str(given.budget)],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_modelbench.diagnosis.finding import Finding
 
 MOST_OF = 0.5
-"""A specific cause explains a general one if it gives back at least this share of the general one's time."""
+"""A specific cause explains a general one unless it clearly gives back less than this share of its time."""
 UNTIMED = "nothing could be timed beside the student"
 
 
@@ -40,14 +40,15 @@ def _least(finding: Finding) -> float:
     return (finding.gives_back.low or 0.0) if finding.gives_back else 0.0
 
 
-def _value(finding: Finding) -> float:
-    return finding.gives_back.value if finding.gives_back else 0.0
+def _most(finding: Finding) -> float:
+    gain = finding.gives_back
+    return 0.0 if gain is None else gain.value if gain.high is None else gain.high
 
 
 def _explained(general: Finding, holding: Sequence[Finding]) -> str:
     """Return the name of the strongest cause that produces a general one; "" if there is none."""
     for one in holding:
         produced = general.cause in one.explains and one.cause != general.cause
-        if produced and _value(one) >= MOST_OF * _value(general):
+        if produced and _most(one) >= MOST_OF * _least(general):
             return one.cause
     return ""

@@ -12,7 +12,7 @@ from pytest_modelbench.stats.intervals import centre_interval
 
 LEAST_FAULTS = 50.0
 """Page faults of a call below which memory stays in the process."""
-BLOCKS, BLOCK_NS = 12, 15_000_000
+BLOCKS, BLOCK_NS = 10, 5_000_000
 ONE_SIDE = 0.025
 
 
@@ -54,7 +54,7 @@ def allocator_churn(subject: Subject) -> Finding | None:
     )
 
 
-def _faults(subject: Subject, calls: int = 5) -> float:
+def _faults(subject: Subject, calls: int = 3) -> float:
     subject.call()
     before = minor_faults()
     for _ in range(calls):

@@ -17,7 +17,7 @@ TOLERANCE = 0.2
 
 
 def int8_without_gain(subject: Subject) -> Finding | None:
-    """Time the student with its dynamic int8 linear layers as float ones, with the weights that they stand for."""
+    """Time the student with its dynamic int8 linear layers as float ones, with their dequantised weights."""
     paths = [path for path, one in subject.module.named_modules() if path and _is_dynamic(one)]
     if not paths:
         return None

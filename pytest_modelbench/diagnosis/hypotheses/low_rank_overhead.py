@@ -43,9 +43,7 @@ def low_rank_overhead(subject: Subject) -> Finding | None:
 
 def _pairs(subject: Subject) -> list[tuple[str, str]]:
     """Return the paths of linear layers whose output is the next one's input as it is, through a narrower middle."""
-    linears = {
-        path: one for path, one in subject.module.named_modules() if type(one) is nn.Linear and not _hooked(one)
-    }
+    linears = {path: one for path, one in subject.module.named_modules() if _is_plain(one)}
     calls = students_calls(subject, linears)
     times = [one.path for one in calls]
     found = []
@@ -61,8 +59,9 @@ def _narrows(one: Any, other: Any) -> bool:
     return bool(one.out_features < min(one.in_features, other.out_features))
 
 
-def _hooked(layer: Any) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks)  # noqa: SLF001 - what a hook does is not merged
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether it is a linear layer whose weight is not computed from others."""
+    return type(layer) is nn.Linear and isinstance(layer.weight, nn.Parameter)
 
 
 def _multiply(module: nn.Module, first: str, second: str) -> None:
@@ -84,5 +83,9 @@ def _multiply(module: nn.Module, first: str, second: str) -> None:
 
 
 def _replace(module: nn.Module, path: str, part: nn.Module) -> None:
+    """Put another module in a place, with the hooks of the one that was there: they are another cause."""
     above, _, name = path.rpartition(".")
+    before = module.get_submodule(path)
+    for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+        getattr(part, hooks).update(getattr(before, hooks))
     setattr(module.get_submodule(above), name, part)

@@ -14,7 +14,7 @@ from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.operators import trace
 from pytest_modelbench.diagnosis.subject import Call, Subject
 
-TILE_BYTES = 256 * 2**10
+TILE_BYTES = 128 * 2**10
 """The largest tensor of a tile: with its neighbours it stays in the second cache of usual processors."""
 COPIED_BYTES = 64 * 2**20
 """What the bandwidth is measured on: more than the caches of most processors hold."""

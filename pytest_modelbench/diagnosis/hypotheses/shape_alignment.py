@@ -1,4 +1,4 @@
-"""Widths that kernels pad, or have no fast path for: channels that are no multiple of 8."""
+"""Widths that kernels pad, or have no fast path for: channels that are not multiples of 8 or 16."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pytest_modelbench.diagnosis.finding import Finding
 from pytest_modelbench.diagnosis.layers import LayerCall, again, students_calls
 from pytest_modelbench.diagnosis.subject import Subject
 
-BLOCKS = {"cpu": 8, "cuda": 16}
-"""Channels that kernels compute together, by kind of device: floats of a vector, elements of a tensor core."""
+USUAL_BLOCK, WIDE_BLOCK = 8, 16
+"""Channels that kernels compute together: floats of a vector of 256 or 512 bits, elements of a tensor core."""
 LEAST_WIDTH = 16
 _CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
@@ -22,9 +22,9 @@ _CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 def shape_alignment(subject: Subject) -> Finding | None:
     """Time layers of uneven widths alone, and the same layers at the next smaller multiple.
 
-    The smaller layer's time is divided by its share of the work, so that less work is no gain.
+    The smaller layer's time is divided by its share of the work, so that less work does not count as a gain.
     """
-    block = BLOCKS.get(getattr(getattr(subject.student, "device", None), "type", "cpu"), 8)
+    block = _block(getattr(getattr(subject.student, "device", None), "type", "cpu"))
     uneven = [one for one in students_calls(subject) if _is_uneven(one, block)]
     even = [_at_multiple(one, block) for one in uneven]
     if not uneven:
@@ -35,13 +35,18 @@ def shape_alignment(subject: Subject) -> Finding | None:
     shown = ", ".join(map(str, widths[:6]))
     return Finding(
         cause="shape_alignment",
-        text=f"{len(uneven)} calls of layers have widths that are no multiple of {block} ({shown}); at the next "
+        text=f"{len(uneven)} calls of layers have widths that are not multiples of {block} ({shown}); at the next "
         f"smaller multiple the same work would save {100 * gain.value:.0f}% of the time",
         evidence={"calls": len(uneven), "widths": widths, "block": block, "work_of_the_smaller": work},
         counterfactual=f"these layers alone at the next smaller multiple of {block}, for the same work",
         gives_back=gain,
         remedy=f"Prune to multiples of {block} (round_to in torch-pruning), or pad to the next one",
     )
+
+
+def _block(device: str) -> int:
+    wide = device == "cuda" or "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return WIDE_BLOCK if wide else USUAL_BLOCK
 
 
 def _widths(layer: Any) -> tuple[int, ...]:
