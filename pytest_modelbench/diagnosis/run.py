@@ -23,6 +23,8 @@ from pytest_modelbench.results import Estimate
 
 BUDGET_S = 30.0
 """What one student's diagnosis may take, in seconds."""
+IN_THIS_THREAD = 0.5
+"""The least share of its work that a call does in its own thread, for its processor time to be that thread's."""
 ROOM = "pytest_modelbench.diagnosis.hypotheses"
 
 
@@ -91,13 +93,21 @@ def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked)
 
 
 def _stopwatch(student: Model, call: Callable[[], Any], asked: Asked) -> BlockStopwatch:
-    """Return a stopwatch by processor time, or by the model's own clock if its work is not done by this thread."""
+    """Return a stopwatch by processor time, or by the model's own clock if no processor does its work."""
+    watch = BlockStopwatch(student=call, budget_s=asked.budget_s, beat=asked.beat)
     if student.clock_ns is not time.perf_counter_ns or not student.computes_here:
-        own = student.clock_ns
-        return BlockStopwatch(
-            student=call, budget_s=asked.budget_s, clock_ns=own, process_clock_ns=own, beat=asked.beat
-        )
-    return BlockStopwatch(student=call, budget_s=asked.budget_s, beat=asked.beat)
+        return replace(watch, clock_ns=student.clock_ns, process_clock_ns=student.clock_ns)
+    return replace(watch, clock_ns=watch.process_clock_ns) if _works_elsewhere(call) else watch
+
+
+def _works_elsewhere(call: Callable[[], Any]) -> bool:
+    """Whether threads other than the caller's do most of the work: not those of torch, which share it evenly."""
+    torch = sys.modules.get("torch")
+    threads = 1 if torch is None else torch.get_num_threads()
+    own, every = time.thread_time_ns(), time.process_time_ns()
+    call()
+    own, every = time.thread_time_ns() - own, time.process_time_ns() - every
+    return own * threads < IN_THIS_THREAD * every
 
 
 def _promise(subject: Subject, ratio: Estimate | None) -> str:

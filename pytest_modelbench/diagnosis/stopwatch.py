@@ -25,12 +25,14 @@ MOST_CALLS = 2000
 WARM_UP_CALLS = 3
 COMPARISON_S = 1.0
 """What one comparison may take of the budget, as long as it has its fewest rounds."""
-FEWEST_ROUNDS, MOST_ROUNDS = 6, 40
+FEWEST_ROUNDS, MOST_ROUNDS = 5, 40
+SLOW_S = 0.1
+"""A round has two blocks only if calls take longer than this: the budget is for many hypotheses."""
 
 
 @dataclass(kw_only=True)
 class BlockStopwatch:
-    """Times two calls in blocks ABBA and BAAB by turns; each round gives one log-ratio.
+    """Times two calls in blocks ABBA and BAAB by turns, slow ones in AB and BA; each round gives one log-ratio.
 
     Processor time does not grow when other processes use the machine, and a drift of the machine cancels within a
     round. How long a round takes settles the number of rounds; no look at the ratio ends a comparison.
@@ -69,31 +71,41 @@ class BlockStopwatch:
         clock = self.process_clock_ns if process_time else self.clock_ns
         above, below = _Block(numerator, clock), _Block(denominator, clock)
         with _without_collection():
-            for block in (above, below):
-                self._refuse_if_spent()
-                block.prepare()
-                self.beat()
-            first, started = self._round(above, below, turned=False), self.now()
-            logs = [first]
-            logs += [self._round(above, below, turned=bool(turn % 2)) for turn in range(1, FEWEST_ROUNDS)]
-            each_s = (self.now() - started) / (FEWEST_ROUNDS - 1)
+            slow = self._prepared(above, below)
+            started = self.now()
+            logs = [self._round(above, below, turned=bool(turn % 2), slow=slow) for turn in range(FEWEST_ROUNDS)]
+            each_s = (self.now() - started) / FEWEST_ROUNDS
             wanted = int(COMPARISON_S / max(each_s, 1e-9))
             logs += [
-                self._round(above, below, turned=bool(turn % 2))
+                self._round(above, below, turned=bool(turn % 2), slow=slow)
                 for turn in range(FEWEST_ROUNDS, min(wanted, MOST_ROUNDS))
                 if self.left_s > 0
             ]
         return centre_interval(logs, ONE_SIDE).map(math.exp)
 
-    def _round(self, above: _Block, below: _Block, *, turned: bool) -> float:
-        """Time four blocks and return the logarithm of the ratio of their times.
+    def _prepared(self, *blocks: _Block) -> bool:
+        """Warm up, and return whether calls are slow."""
+        started = self.now()
+        for block in blocks:
+            self._refuse_if_spent()
+            block.warm_up()
+            before = self.now()
+            block.warm_up()
+            if self.now() - before < SLOW_S:  # else one call is a block, also if it does little in this thread
+                block.fill()
+            self.beat()
+        return self.now() - started > 4 * SLOW_S  # two calls of each, or several fast ones
+
+    def _round(self, above: _Block, below: _Block, *, turned: bool, slow: bool) -> float:
+        """Time two or four blocks and return the logarithm of the ratio of their times.
 
         Raises:
             MeasurementError: the budget is spent.
         """
         self._refuse_if_spent()
         spent = {above: 0.0, below: 0.0}
-        for block in (below, above, above, below) if turned else (above, below, below, above):
+        order = [below, above] if turned else [above, below]
+        for block in order if slow else [*order, *reversed(order)]:
             spent[block] += block.per_call_ns()
             self.beat()
         return math.log(spent[above] / spent[below])
@@ -109,9 +121,13 @@ class _Block:
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call, self._clock, self._calls = call, clock, 1
 
-    def prepare(self) -> None:
-        """Warm up, and find out how many calls fill a block."""
+    def warm_up(self) -> None:
+        """Run a call that is not timed."""
         self._call()
+
+    def fill(self) -> None:
+        """Find out how many calls fill a block."""
+        self._calls = 1
         if self.per_call_ns() < BLOCK_NS:
             self._calls = WARM_UP_CALLS
             self._calls = max(1, min(MOST_CALLS, math.ceil(BLOCK_NS / self.per_call_ns())))

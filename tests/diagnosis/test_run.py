@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -207,6 +208,29 @@ def test_modules_are_diagnosed_in_the_mode_that_they_are_timed_in(hypotheses: An
     diagnose(student, teacher, torch.zeros(2, 8), Asked(hypotheses=hypotheses(looking=looking), reason="asked"))
     assert seen == [False, True]
     assert all(module.training for module in modules)
+
+
+def test_work_of_another_thread_counts() -> None:
+    """A student whose forward runs in a thread of its own, as a server's may: that thread's time is the student's."""
+    torch = pytest.importorskip("torch")
+    from pytest_modelbench.models.adapters.torch_module import TorchModel
+
+    class Threaded(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.times = times
+            self.layer = torch.nn.Linear(8, 8)
+
+        def forward(self, batch: Any) -> Any:
+            worker = threading.Thread(target=lambda: sum(range(self.times)))
+            worker.start()
+            worker.join()
+            return self.layer(batch)
+
+    student, teacher = TorchModel(Threaded(400_000), "student"), TorchModel(Threaded(100_000), "teacher")
+    found = diagnose(student, teacher, torch.zeros(2, 8), Asked(hypotheses=(), reason="asked"))
+    assert found.time_ratio is not None
+    assert 2.0 < found.time_ratio.value < 8.0
 
 
 def finding(cause: str, low: float, value: float, *, explains: tuple[str, ...] = ()) -> Finding:

@@ -24,6 +24,8 @@ def dispatch_bound(subject: Subject) -> Finding | None:
     if not kept:
         return None
     empty = subject.watch.ratio(run, subject.call)
+    if empty.value < DOMINATES:  # the smaller share counts
+        return None
     fixed = _fixed_share(subject)
     share = empty if fixed is None or empty.value < fixed.value else fixed
     if (share.low or 0.0) < DOMINATES:
