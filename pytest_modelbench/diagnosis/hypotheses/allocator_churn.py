@@ -14,6 +14,8 @@ LEAST_FAULTS = 50.0
 """Page faults of a call below which memory stays in the process."""
 BLOCKS, BLOCK_NS = 10, 5_000_000
 ONE_SIDE = 0.025
+SETTLING_CALLS = 5
+"""Calls until the memory that is kept holds all tensors of a call."""
 
 
 def allocator_churn(subject: Subject) -> Finding | None:
@@ -38,6 +40,8 @@ def allocator_churn(subject: Subject) -> Finding | None:
     mode = steady_allocator()
     if mode != "steady":
         return told.because(f"the allocator's mode is {mode}")
+    for _ in range(SETTLING_CALLS):
+        subject.call()
     after = _blocks(subject)
     ratio = centre_interval([math.log(b / a) for a, b in zip(before, after, strict=True)], ONE_SIDE).map(math.exp)
     gain = ratio.map(lambda value: 1.0 - value)
