@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from pytest_modelbench.diagnosis.operators import in_turn
 from pytest_modelbench.diagnosis.subject import Call, Subject
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.results import Estimate
@@ -120,13 +121,7 @@ def teachers_calls(subject: Subject, layers: Mapping[str, nn.Module] | None = No
 
 def again(calls: Sequence[LayerCall]) -> Call:
     """Return a call that runs layers alone, on what they were given."""
-    steps = [(one.layer, one.args, one.kwargs) for one in calls]
-
-    def run() -> None:
-        for layer, args, kwargs in steps:
-            layer(*args, **kwargs)
-
-    return run
+    return in_turn([(one.layer, one.args, one.kwargs) for one in calls])
 
 
 def share_of(subject: Subject, calls: Sequence[LayerCall]) -> Estimate:

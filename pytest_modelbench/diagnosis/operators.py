@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_modelbench.diagnosis.subject import Call, Subject
 
-CONVERSIONS = frozenset({"clone", "contiguous", "copy_", "_to_copy", "_to_dense", "to_mkldnn"})
+Step = tuple[Any, tuple[Any, ...], dict[str, Any]]
+"""A function with its positional and keyword arguments."""
 _QUANTISING = ("quantize_", "dequantize", "choose_qparams")
 
 
@@ -99,15 +100,22 @@ def inference(subject: Subject) -> Iterator[None]:
         yield
 
 
-def replay(operators: Sequence[Operator]) -> Call:
-    """Return a call that runs operators again on the tensors that they had."""
-    steps = [(one.function, one.args, one.kwargs) for one in operators]
+def in_turn(steps: Sequence[Step]) -> Call:
+    """Return a call that runs functions one after the other, and waits for the GPU if their tensors are on one."""
+    on_gpu = any(tensor.is_cuda for _, args, kwargs in steps for tensor in _tensors((args, kwargs)))
 
     def run() -> None:
         for function, args, kwargs in steps:
             function(*args, **kwargs)
+        if on_gpu:
+            torch.cuda.synchronize()
 
     return run
+
+
+def replay(operators: Sequence[Operator]) -> Call:
+    """Return a call that runs operators again on the tensors that they had."""
+    return in_turn([(one.function, one.args, one.kwargs) for one in operators])
 
 
 def at_few_elements(operators: Sequence[Operator]) -> tuple[Call, int]:
@@ -117,15 +125,10 @@ def at_few_elements(operators: Sequence[Operator]) -> tuple[Call, int]:
     left out if it refuses these as well.
     """
     small = [shrunk for one in operators if (shrunk := _shrunk(one)) is not None]
-
-    def run() -> None:
-        for function, args, kwargs in small:
-            function(*args, **kwargs)
-
-    return run, len(small)
+    return in_turn(small), len(small)
 
 
-def _shrunk(one: Operator) -> tuple[Any, tuple[Any, ...], dict[str, Any]] | None:
+def _shrunk(one: Operator) -> Step | None:
     for tries in _TRIES:
         args, kwargs = (_tiny(tree, tries) for tree in (one.args, one.kwargs))
         try:
