@@ -13,6 +13,11 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         in_fresh_state=True,
     ),
     Hypothesis(
+        cause="threads",
+        title="more threads than processors or work",
+        test="threads:threads",
+    ),
+    Hypothesis(
         cause="masks_attached",
         title="pruning masks still attached",
         test="masks_attached:masks_attached",
@@ -79,11 +84,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         cause="memory_bound",
         title="more bytes than operations",
         test="memory_bound:memory_bound",
-    ),
-    Hypothesis(
-        cause="threads",
-        title="more threads than processors or work",
-        test="threads:threads",
     ),
     Hypothesis(
         cause="rest_dominates",

@@ -75,7 +75,7 @@ def test_fast_student_has_no_diagnosis(capsys: pytest.CaptureFixture[str]) -> No
         (["small_models.py:teacher", "small_models.py:tiny", "small_models.py:teacher"], "expected an array"),
         (
             ["small_models.py:teacher", "small_models.py:tiny", "small_models.py:batches", "--only=luck"],
-            "--only: found 'luck', expected one of masks_attached, ",
+            "--only: found 'luck', expected one of allocator_churn, ",
         ),
         (
             ["small_models.py:teacher", "small_models.py:tiny", "small_models.py:batches", "--batch-size=65"],

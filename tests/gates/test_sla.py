@@ -166,5 +166,5 @@ def test_keys_of_data_and_run_are_those_that_exist() -> None:
     assert set(DATA_KEYS) - {"eval"} <= arguments
     assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == (TASKS, OUTPUTS)
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
-    later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy"}
+    later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy", "diagnose"}
     assert known | later == set(RUN_KEYS)
