@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 import torch
 from diagnosed import Written, diagnosed, linears, perceptron
 from torch import nn
 from torch.nn.utils import prune
 
 from pytest_modelbench.diagnosis.hypotheses.masks_attached import masks_attached
+from pytest_modelbench.errors import NotApplicable
 
 BATCH = torch.ones(2, 512)
 
@@ -56,3 +60,15 @@ def test_student_without_masks_has_no_such_cause() -> None:
     """Zeros alone are another cause."""
     with diagnosed(perceptron(512, 64), BATCH, Written([])) as subject:
         assert masks_attached(subject) is None
+
+
+def test_student_that_cannot_be_copied_is_not_timed() -> None:
+    """Masks are only ever removed from a copy."""
+    student = masked()
+    student.lock = threading.Lock()  # type: ignore[assignment]
+    with (
+        diagnosed(student, BATCH, Written([])) as subject,
+        pytest.raises(NotApplicable, match="student cannot be copied"),
+    ):
+        masks_attached(subject)
+    assert all(prune.is_pruned(layer) for layer in linears(student))
