@@ -206,8 +206,8 @@ class _Trial:
         """Load the file with the threads of torch, on the provider that is asked for."""
         provider = (("provider", self.target.provider),) if self.target.provider else ()
         self.deployed = adapt(
-            SavedModel(str(self.file), options=provider),
-            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), allow_pickle=True),  # its own file
+            SavedModel(str(self.file), options=provider, trusted=True),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
         )
         told = self.deployed.describe()
         shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
