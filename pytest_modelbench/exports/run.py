@@ -223,8 +223,9 @@ class _Trial:
         )
         numbers = {**found.to_json(), "limit": self.limit}
         if found.nothing or found.broken or found.value > self.limit:
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
-            raise NotReadyError(self._parity_in_words(found), remedy or self._told_remedy(), numbers)
+            told = self._parity_in_words(found)
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(told)
+            raise NotReadyError(told, remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(found), numbers=numbers)
 
     def _told_remedy(self) -> str:
@@ -235,7 +236,7 @@ class _Trial:
     def _parity_in_words(self, found: Parity) -> str:
         if found.nothing or found.broken:
             return found.as_words()
-        worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
+        worst = found.mislabelled or f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
         sign = "<=" if found.value <= self.limit else ">"
         return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
 
