@@ -20,6 +20,18 @@ class Known(NamedTuple):
 
 REMEDIES: tuple[Known, ...] = (
     Known(
+        pattern=r"labelled by position|outputs are renamed",
+        remedy="output_names labels outputs by position: write the model's own names in the model's order",
+    ),
+    Known(
+        pattern=r"the output .+ is missing",
+        remedy="Return the output from the exported module, and keep it among the file's outputs",
+    ),
+    Known(
+        pattern=r"values are not finite, and are in the reference",
+        remedy="Compare the file's weights with the model's: one is NaN, or too large for its number type",
+    ),
+    Known(
         pattern=r"quantized::linear_dynamic|__obj_flatten__|LinearPackedParams|quantized_linear_dynamic",
         remedy="Dynamic int8 of torch cannot be exported. Export the float model and quantise the file "
         "(onnxruntime.quantization.quantize_dynamic), or quantise by PT2E",

@@ -238,7 +238,8 @@ class _Trial:
         )
         numbers = {**found.to_json(), "limit": self.limit}
         if found.nothing or found.broken or found.value > self.limit:
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
+            told = self._parity_in_words(found)
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(told)
             raise self._blamed(found, batches, reference, remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(found), numbers=numbers)
 
@@ -269,7 +270,7 @@ class _Trial:
     def _parity_in_words(self, found: Parity) -> str:
         if found.nothing or found.broken:
             return found.as_words()
-        worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
+        worst = found.mislabelled or f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
         sign = "<=" if found.value <= self.limit else ">"
         return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
 

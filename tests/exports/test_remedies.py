@@ -26,6 +26,10 @@ from pytest_modelbench.exports.remedies import REMEDIES, explained, remedy_for
         ("Fast mode segfaults when there are out-of-bounds indices", "x.shape[1] - 1"),
         ("Opset 99 is under development: opset", "opset="),
         ("you are exporting a model in training mode", "eval()"),
+        ("'score' holds the values of 'box' (labelled by position)", "output_names"),
+        ("outputs are renamed: found 'a', expected 'b'", "output_names"),
+        ("the output 'box' is missing: found 'score', expected 'score', 'box'", "keep it"),
+        ("the output 'logits': 4 of 16 values are not finite, and are in the reference", "weights"),
     ],
 )
 def test_known_causes(text: str, word: str) -> None:
