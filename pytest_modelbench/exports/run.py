@@ -18,7 +18,7 @@ from pytest_modelbench.exports.exporters import EXPORTERS, NEEDS_ELSEWHERE, Expo
 from pytest_modelbench.exports.options import ExportOptions, Target
 from pytest_modelbench.exports.parity import Parity, compare, join
 from pytest_modelbench.exports.quiet import captured
-from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for
+from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for, remedy_for_warning
 from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
 from pytest_modelbench.exports.steps import Exported, Status, Step
 from pytest_modelbench.models.base import Model
@@ -223,7 +223,8 @@ class _Trial:
         )
         numbers = {**found.to_json(), "limit": self.limit}
         if found.nothing or found.broken or found.value > self.limit:
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
+            known = remedy_for(found.broken or found.mislabelled)
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else known
             raise NotReadyError(self._parity_in_words(found), remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(found), numbers=numbers)
 
@@ -237,7 +238,8 @@ class _Trial:
             return found.as_words()
         worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
         sign = "<=" if found.value <= self.limit else ">"
-        return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
+        told = f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
+        return f"{told}; {found.mislabelled}" if found.mislabelled else told
 
     def dynamic_batch(self) -> Seen:
         """Run each batch size that is asked for, and compare: neither fewer rows nor another row's values pass."""
@@ -312,7 +314,7 @@ def _taken(name: str, work: Callable[[], Seen]) -> Step:
             status=seen.status,
             seconds=seconds,
             evidence=evidence,
-            remedy=seen.remedy,
+            remedy=seen.remedy or next(filter(None, map(remedy_for_warning, heard)), ""),
             numbers=seen.numbers,
         )
     if isinstance(failure, NotReadyError):
