@@ -13,20 +13,20 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn import functional
 
-from pytest_modelbench import EvalData
+from pytest_modelbench import Deployed, EvalData
 
 
 @pytest.fixture(scope="session")
 def teacher_model(digits) -> nn.Module:
     """REPLACE: return the model that you compressed, e.g. `MyNet.from_checkpoint("teacher.ckpt")`."""
-    return trained(256, digits)
+    return trained(128, digits)
 
 
-# For several students: params=["int8", "pruned"] and request.param; every gate runs for each.
-@pytest.fixture(scope="session", params=["small"])
-def student_model(digits, teacher_model) -> nn.Module:
-    """REPLACE: return the compressed model: a module, or the path of a .pt2 or TorchScript file."""
-    return trained(32, digits, teacher_model)
+# For several formats: params=["onnx", "openvino"] and request.param; every gate runs for each.
+@pytest.fixture(scope="session", params=["onnx"])
+def student_model(request, digits, teacher_model) -> Deployed:
+    """REPLACE: the model that ships, and the format that it is exported to. Or return the path of your own file."""
+    return Deployed(trained(32, digits, teacher_model), request.param)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +55,7 @@ def trained(width: int, digits: list[torch.Tensor], teacher: nn.Module | None = 
     model = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(width * 16, width), nn.ReLU())
     model.append(nn.Linear(width, 10))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(20):
+    for _ in range(10):
         for index in torch.randperm(len(train_x)).split(64):
             logits = model(train_x[index])
             loss = functional.cross_entropy(logits, train_y[index])
