@@ -18,7 +18,14 @@ from pytest_modelbench.exports.exporters import EXPORTERS, Exporter, imported, v
 from pytest_modelbench.exports.options import ExportOptions, Target
 from pytest_modelbench.exports.parity import Parity, compare, join
 from pytest_modelbench.exports.quiet import captured
-from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for
+from pytest_modelbench.exports.remedies import (
+    DENSE_ZEROS,
+    MASKS,
+    attached_masks,
+    explained,
+    remedy_for,
+    remedy_for_warning,
+)
 from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
 from pytest_modelbench.exports.steps import Exported, Status, Step
 from pytest_modelbench.models.base import Model
@@ -347,7 +354,7 @@ def _taken(name: str, work: Callable[[], Seen]) -> Step:
             status=seen.status,
             seconds=seconds,
             evidence=evidence,
-            remedy=seen.remedy,
+            remedy=seen.remedy or next(filter(None, map(remedy_for_warning, heard)), ""),
             numbers=seen.numbers,
         )
     if isinstance(failure, NotReadyError):
