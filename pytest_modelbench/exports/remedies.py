@@ -89,7 +89,8 @@ REMEDIES: tuple[Known, ...] = (
         remedy="Install a build of the runtime that has the execution provider, or leave '@PROVIDER' out",
     ),
     Known(
-        pattern=r"(?i)got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"
+        pattern=r"(?i)takes only batch|found an input of shape|"
+        r"got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"
         r"Guard failed",
         remedy="Name the dimensions that may vary: dynamic={'INPUT': [0, 1]}",
     ),
