@@ -1,9 +1,10 @@
 """What does a deployed file gain, and is it timed fairly? Five models by runtime, and one file against itself.
 
 First table: each model is exported to each runtime in a fresh process by the steps of the KPI `export`. A file that
-is ready is weighed, and timed against the eager model in the same rounds, both on one thread. Cold start is the time
-in a fresh process from the first import to the first output. The eager model is built by its code there, and a forest is
-loaded by joblib. Files and eager models are started in turns. A row without numbers says which step failed and why.
+is ready is weighed, and timed against the eager model in the same rounds, both on one thread. Cold start is the
+time in a fresh process from the first import to the first output. The eager model is built by its code there, and a
+forest is loaded by joblib. Files and eager models are started in turns. A row without numbers says which step
+failed and why.
 
 Second table: real pytest sessions with `latency_p50` and `ratio <= 1.05`. "A/A" judges one ONNX file against itself,
 so every FAIL is a false alarm. The others judge the file against the torch module: once as the adapter loads it, and
