@@ -33,7 +33,7 @@ docs: $(READY)  ## write the pages that come from the code, and build the docume
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: $(READY)  ## measure the plugin's own cost, its intervals the rates of right verdicts, and deployed files, two hours in all
+bench: $(READY)  ## measure the plugin's own cost, its intervals, the rates of right verdicts and deployed files, two hours in all
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/many_gates.py
 	$(BIN)/python benchmarks/overhead.py

@@ -1,10 +1,10 @@
 """What does a deployed file gain, and is it timed fairly? Five models by runtime, and one file against itself.
 
 First table: each model is exported to each runtime in a fresh process by the steps of the KPI `export`. A file that
-is ready is weighed, and timed against the eager model in the same rounds, both on one thread. A runtime whose pool has
-more threads is named with them. Cold start is the time in a fresh process from the first import to the first output.
-The eager model is built by its code there, and a forest is loaded by joblib. Files and eager models are started in
-turns. A row without numbers names the failed step.
+is ready is weighed, and timed against the eager model in the same rounds, both on one thread. A runtime whose pool
+has more threads is named with them. Cold start is the time in a fresh process from the first import to the first
+output. The eager model is built by its code there, and a forest is loaded by joblib. Files and eager models are
+started in turns. A row without numbers names the failed step.
 
 Second table: real pytest sessions with `latency_p50` and `ratio <= 1.05`. "A/A" judges one ONNX file against itself,
 so every FAIL is a false alarm. The others judge the file against the torch module: once as the adapter loads it, and
@@ -268,10 +268,16 @@ def cold_start(name: str, file: str, folder: Path, count: int) -> str:
         for kind, path in (("file", file), *([("eager", eager)] if known else [])):
             found = in_fresh_process("--launch", name, path, str(folder))
             if not isinstance(found, float):
-                return f"fails: {found['evidence']}"[:MOST_WORDS]
+                return _reason(found, folder)
             seconds[kind].append(found)
     middle = {kind: statistics.median(values) for kind, values in seconds.items() if values}
     return f"{middle['file']:.2f} s" + (f" ({middle['file'] / middle['eager']:.2f})" if known else "")
+
+
+def _reason(found: Mapping[str, str], folder: Path) -> str:
+    """Return which step failed and why, in one cell of a table."""
+    evidence = found.get("evidence", "").replace(f"{folder}/", "").replace("|", "/")
+    return f"fails: {found['stopped']}: {evidence[:MOST_WORDS]}"
 
 
 def row(name: str, runtime: str, seconds: float, launches: int) -> str:
@@ -279,8 +285,7 @@ def row(name: str, runtime: str, seconds: float, launches: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         found = in_fresh_process("--one", name, runtime, folder, str(seconds))
         if "stopped" in found:
-            reason = f"fails: {found['stopped']}: {found.get('evidence', '')}".replace("|", "/")
-            return f"| {name} | {runtime} | {reason[:MOST_WORDS]} | | | | |"
+            return f"| {name} | {runtime} | {_reason(found, Path(folder))} | | | | |"
         start = cold_start(name, found["file"], Path(folder), launches)
     value, low, high = found["ratio"]
     threads = f" ({found['threads']} threads)" if found["threads"] > 1 else ""
