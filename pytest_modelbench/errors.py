@@ -84,7 +84,7 @@ class NotApplicable(ModelbenchError):
 
 
 class Skipped(NotApplicable):
-    """A fixture that makes a model or data skipped: its gates are not run, which is no verdict."""
+    """A fixture that makes a model or data skipped: its gates are not run and have no verdict."""
 
 
 def visible(text: str) -> str:

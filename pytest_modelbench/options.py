@@ -14,10 +14,10 @@ SUITES = dict.fromkeys(("standard", "quality", "stability", "fairness", "efficie
 
 
 class Option(NamedTuple):
-    """How an option is spelled in the ini file, and what `--help` says of it.
+    """An option: its name in the ini file, and its text in `--help`.
 
     `kind` is `value`, `flag` or `list`; `where` is `both`, `ini` or `command line`. `once` options say nothing of
-    how an item is judged, so a command that runs it again leaves them out. `run` options may also stand in the table
+    how an item is judged, so a command that runs it again leaves them out. `run` options may also be set in the table
     `[run]` of a modelbench.toml. `const` is the value of an option that is given without one.
     """
 
@@ -101,6 +101,19 @@ OPTIONS = (
         "modelbench_contract",
         "judge students by the contract that --modelbench-record-contract wrote; the teacher is not loaded",
         "PATH",
+    ),
+    Option(
+        "modelbench_record_export",
+        "write what each export came to to PATH, for machines that cannot run its format, such as TensorRT",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
+        "modelbench_export_record",
+        "accept formats that this machine cannot run by what --modelbench-record-export wrote of the same model",
+        "PATH",
+        once=True,
     ),
     Option("modelbench_json", "write the JSON report to PATH", "PATH", once=True),
     Option(

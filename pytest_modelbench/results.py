@@ -162,7 +162,7 @@ class Reference:
 class Member:
     """Whether a name is in the set that a KPI counts.
 
-    `reason` says why it is not. `untried` says that nobody can know here, such as without the runtime of a format.
+    `reason` says why it is not. `untried`: it cannot be known here, such as without the runtime of a format.
     """
 
     included: bool

@@ -49,6 +49,8 @@ class Settings:
     reference: str | None = None
     contract: str | None = None
     record_contract: str | None = None
+    record_export: str | None = None
+    export_record: str | None = None
     json_path: str | None = None
     benchmark_json: str | None = None
     deploy: tuple[str, ...] = ()
@@ -117,6 +119,8 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_fail_on_regression": ("fail_on_regression", regression),
     "modelbench_reference": ("reference", OneOf(("teacher", "workload"))),
     "modelbench_contract": ("contract", at_home),
+    "modelbench_record_export": ("record_export", written_to("--modelbench-record-export", ".json")),
+    "modelbench_export_record": ("export_record", at_home),
     "modelbench_record_contract": ("record_contract", written_to("--modelbench-record-contract")),
     "modelbench_suite": ("suites", OneOf(SUITES)),
     "modelbench_json": ("json_path", written_to("--modelbench-json", ".json")),
@@ -215,7 +219,7 @@ def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool, dist: s
 
 
 def check_typed(option: Option, value: object) -> None:
-    """Check a value that a modelbench.toml gives an option: numbers stand there without quotes, texts with them.
+    """Check a value that a modelbench.toml gives an option: numbers without quotes, strings with them.
 
     Raises:
         ValueError: it is of another type, or out of range; the message says what is expected.

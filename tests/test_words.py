@@ -1,7 +1,8 @@
-"""The words of the documentation, the help texts, the catalogue and the messages: phrases that they avoid."""
+"""Phrases that the documentation, help texts, catalogue, messages and docstrings avoid."""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 INSTEAD = {
     r"\b(?:is|are|was|were|be) told\b": "reports, states, shows, with its actor",
     r"(?<!there )\b(?:is|are) no (?!longer|more|less|worse|better|greater|smaller)\w+": "is not a, without",
@@ -22,7 +24,7 @@ INSTEAD = {
     r"\b(?:whatever|whoever|nobody|somebody)\b": "name the actor or the thing",
     r"\bby lot\b": "at random",
     r"\bheld against\b": "compared with",
-    r"\bbeats?\b(?!\()": "overrides",
+    r"\bbeats?\b(?![(:])": "overrides",
     r"\bstands? (?:in|there|under|for|beside)\b": "is in, represents",
     r"\bwithout a word\b": "silently",
     r"\bwas said\b": "you declared",
@@ -49,7 +51,7 @@ def avoided(text: str) -> list[str]:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield each text that a user reads, with the place that it is from."""
+    """Yield each text of the documentation, the messages and the docstrings, with its place."""
     for page in PAGES:
         yield page.name, page.read_text(encoding="utf-8")
     for option in OPTIONS:
@@ -59,14 +61,31 @@ def texts() -> Iterator[tuple[str, str]]:
     corpus = tomllib.loads((ROOT / "tests" / "e2e" / "mistakes.toml").read_text(encoding="utf-8"))["mistake"]
     for number, mistake in enumerate(corpus, 1):
         yield f"mistake {number}", mistake["message"]
+    for path in sorted((ROOT / "pytest_modelbench").rglob("*.py")):
+        yield from docstrings(ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT).as_posix())
 
 
-@pytest.mark.parametrize("place", ["docs", "options", "kpis", "mistakes"])
+def docstrings(node: ast.AST, path: str, qualname: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the docstrings of a module and of all its classes and functions, each with `path:qualname`."""
+    if isinstance(node, ast.Module | Definition) and (text := ast.get_docstring(node)):
+        yield f"{path}:{qualname}", text
+    for child in ast.iter_child_nodes(node):
+        name = child.name if isinstance(child, Definition) else ""
+        yield from docstrings(child, path, ".".join(filter(None, (qualname, name))))
+
+
+@pytest.mark.parametrize("place", ["docs", "options", "kpis", "mistakes", "docstrings"])
 def test_there_are_texts_of_every_kind(place: str) -> None:
     """A source that yields nothing could never fail."""
     places = [name for name, _ in texts()]
-    known = {"docs": "glossary.md", "options": "modelbench_json", "kpis": "latency_p50", "mistakes": "mistake 100"}
-    assert known[place] in places
+    expected = {
+        "docs": "glossary.md",
+        "options": "modelbench_json",
+        "kpis": "latency_p50",
+        "mistakes": "mistake 100",
+        "docstrings": "pytest_modelbench/models/base.py:Model.failure",
+    }
+    assert expected[place] in places
 
 
 def test_texts_avoid_these_phrases() -> None:

@@ -33,6 +33,7 @@ from pytest_modelbench.probes.timing.watchdog import Watchdog, beat, watchdog_fo
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.store.baseline import Baseline
 from pytest_modelbench.store.contract import Contract
+from pytest_modelbench.store.export_record import ExportRecord
 
 Limits = list[BoundLimit | ConditionalLimit]
 Asked = TypeVar("Asked", bound=Request)
@@ -100,10 +101,14 @@ class Files:
     Attributes:
         folder: returns the folder of the session, which its workers share and which goes with it.
         kept: the folder that the user wants to keep them in, if any.
+        recorded: what exports came to on another machine, if the user names its file.
+        recording: the file that gets what exports come to here, if any.
     """
 
     folder: Callable[[], Path]
     kept: Path | None = None
+    recorded: ExportRecord | None = None
+    recording: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +197,7 @@ class Asking:
         """Return the adapted model of a role.
 
         Raises:
-            MeasurementError: it is the source of the student, and nobody says which model that is.
+            MeasurementError: the role is `source`, and the student's source is not defined.
         """
         role = self.roles.get(role, role)
         if role == "source":
@@ -253,7 +258,7 @@ class Asking:
         return self.bench.contract if self.roles.get(role, role) == "teacher" else None
 
     def watched(self, names: str, more_s: float = 0.0) -> Watchdog:
-        """Return what ends a call that never returns; whoever makes several calls `beat()`s after each."""
+        """Return the watchdog that ends a call that never returns; after each of several calls, call its `beat()`."""
         return watchdog_for(self.settings.budget_s, names, more_s)
 
 

@@ -26,7 +26,7 @@ GateLimits = Sequence[tuple[Assignment, Limits | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class SoFar:
-    """Measurements that stand in for the complete ones: those that are not complete yet."""
+    """Incomplete measurements, used until the complete ones are there."""
 
     timing: TimingMeasurement | None = None
     energy: EnergyMeasurement | None = None

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from pytest_modelbench.exports.steps import Exported, Status, Step
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import SavedModel
 from pytest_modelbench.probes.wire import Arrays
+from pytest_modelbench.store.export_record import keep_export
 from pytest_modelbench.store.file_names import file_name
 
 
@@ -78,7 +80,8 @@ class Deployments:
         self._bench.notes.models.setdefault(plan.student, {})["deployed"] = {"source": source, **notes}
         if not found.ready or found.file is None:
             raise ModelError(f"{plan.student}: {not_ready(source, found)}")
-        return SavedModel(str(found.file), (("provider", target.provider),) if target.provider else ())
+        provider = (("provider", target.provider),) if target.provider else ()
+        return SavedModel(str(found.file), provider, trusted=True)
 
     def _exported(self, role: str, candidate: Any, name: str, target: Target, options: ExportOptions) -> Exported:
         bench, plan, settings = self._bench, self._plan, self._plan.settings
@@ -97,7 +100,9 @@ class Deployments:
             wire=Wire(pack_exported, unpack_exported),
             shown=f"exporting {name} to {target} in a fresh process",
         )
-        return bench.shelf.take(job)
+        found = bench.shelf.take(job)
+        recorded = bench.files.recorded
+        return recorded.find(name, found, model) if recorded is not None and untried(found) else found
 
     def _export(
         self, role: str, model: str, name: str, target: Target, options: ExportOptions, tell: Tell
@@ -116,13 +121,15 @@ class Deployments:
             found: Exported = self._bench.fresh(self._plan.nodeid, request)
         except ProcessLost as error:
             return lost(target, error)
-        self._keep(found, folder, name, target)
+        self._keep(folder, name, target)
+        if self._bench.files.recording is not None and not untried(found):
+            keep_export(self._bench.files.recording, name, found, model)
         return found
 
-    def _keep(self, found: Exported, folder: str, name: str, target: Target) -> None:
+    def _keep(self, folder: str, name: str, target: Target) -> None:
         """Copy the files to where the user wants to keep them; other files there stay."""
         kept = self._bench.files.kept
-        if kept is not None and found.file is not None:
+        if kept is not None and any(Path(folder).iterdir()):
             shutil.copytree(folder, kept / file_name(name) / file_name(str(target)), dirs_exist_ok=True)
 
 
@@ -136,6 +143,12 @@ def export_batches(data: EvalData, samples: int) -> list[Any]:
         if count >= samples:
             break
     return found
+
+
+def untried(found: Exported) -> bool:
+    """Whether this machine could not try the format, for what it needs is not installed."""
+    step = found.stopped_at
+    return step is not None and step.name == "install" and step.status is Status.ERROR
 
 
 def not_ready(source: str, found: Exported) -> str:

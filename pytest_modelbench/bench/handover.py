@@ -35,11 +35,11 @@ class Handover:
         Failures are not shared: each worker retries. Neither are values that `pack` cannot pack (TypeError).
 
         Args:
-            key: what is measured, in terms that are the same in every worker.
+            key: identifies the measurement, in terms that are the same in every worker.
             measure: takes the measurement.
             pack: turns it into arrays.
             unpack: the reverse.
-            alone: whether the caller holds the machine for itself, so that nobody else can be measuring.
+            alone: whether the caller holds the machine for itself, so that no other worker can be measuring.
         """
         if self.folder is None:
             return measure()

@@ -1,4 +1,4 @@
-"""Kinds of measurement that bring their own function: an extension's, and whatever needs one model and the data."""
+"""Kinds of measurement with a custom function: those of extensions, and those that need one model and the data."""
 
 from __future__ import annotations
 

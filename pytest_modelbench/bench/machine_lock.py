@@ -157,7 +157,7 @@ class MachineLock:
 class Machine:
     """The machine for one session: it holds the lock, and makes another where that is lost.
 
-    A lock is lost where an item's body removes its file. That is told only where another cannot be had either.
+    A lock is lost if an item's body removes its file. The loss is reported only if no other lock can be had.
 
     Args:
         waiting: see `MachineLock`.

@@ -13,7 +13,7 @@ def included(limit: Limit, evidence: Evidence) -> Estimate:
     """Return how many of a limit's names are in the set.
 
     Raises:
-        MeasurementError: one of them was not looked for, or nobody can know here; it is never counted as missing.
+        MeasurementError: a name was not looked for, or cannot be looked for here; it is never counted as missing.
     """
     unknown = [name for name in limit.names if name not in evidence.members]
     if unknown:

@@ -13,7 +13,7 @@ def parity_measured(asking: Asking, role: str) -> ParityMeasurement:
     Where timed gates are selected for the same student, the batches that they draw are compared too.
 
     Raises:
-        MeasurementError: nobody says what the student was made from.
+        MeasurementError: the student's source is not defined.
         ModelError: a model raised, or has no output of a name in `outputs=`.
     """
     model, source, data, options = asking.model(role), asking.model("source"), asking.data(), asking.gate.options

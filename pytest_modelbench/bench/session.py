@@ -195,7 +195,7 @@ class BenchSession:
         """Return a gate's limits with the conditions of its conditional limits judged, each once for a student.
 
         Raises:
-            MeasurementError: a condition cannot be judged, so nobody knows which limit holds.
+            MeasurementError: a condition cannot be judged, so the limit that holds is unknown.
         """
         limits: Limits = []
         for limit in gate.limits:

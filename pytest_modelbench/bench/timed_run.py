@@ -161,7 +161,7 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
         batches: of every shape that is to be compiled for.
 
     Raises:
-        NotApplicable: a model is no torch module.
+        NotApplicable: a model is not a torch module.
         MeasurementError: torch cannot compile one.
     """
     compiled, seconds = {}, {}

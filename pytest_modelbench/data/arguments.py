@@ -30,7 +30,7 @@ def check_batch_size(value: Any) -> int:
     """Return a batch size.
 
     Raises:
-        DataError: it is no integer of at least 1.
+        DataError: it is not an integer of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise DataError(f"batch_size: found {shown(value)}, expected an integer of at least 1")
@@ -63,7 +63,7 @@ def check_sequence(name: str, values: Any) -> None:
 
 
 def check_classes(classes: Any) -> None:
-    """Refuse labels of the output columns that cannot be told apart.
+    """Refuse labels that do not identify the output columns.
 
     Raises:
         DataError: a text, a set, none, or one label twice.

@@ -140,7 +140,7 @@ def _copied(leaf: Any) -> Any:
 
 
 def content(tree: Any) -> list[bytes]:
-    """Return the bytes of a batch's numeric arrays, to see later whether somebody wrote into them."""
+    """Return the bytes of a batch's numeric arrays, to detect later writes into them."""
     arrays = [
         part for leaf in leaves(tree) if hasattr(leaf, "dtype") or hasattr(leaf, "dtypes") for part in _parts(leaf)
     ]
@@ -176,7 +176,7 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     """Return an array in numpy; half-precision and eight-bit floats of torch become float32, sparse ones dense.
 
     Raises:
-        ModelError: the value is no array, or has no values.
+        ModelError: the value is not an array, or has no values.
     """
     if is_tensor(value):
         return _tensor_array(value)

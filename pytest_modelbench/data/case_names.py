@@ -70,7 +70,7 @@ def register_edge_case(name: object) -> Callable[[Function], Function]:
             return images * 0.05
 
     Raises:
-        UsageMistake: the name is taken by a built-in case, or is no text.
+        UsageMistake: the name is taken by a built-in case, or is not a string.
     """
     if not isinstance(name, str) or not name.strip():
         raise UsageMistake(f"register_edge_case({name!r}): expected a name. Write @register_edge_case('night')")

@@ -1,4 +1,4 @@
-"""Which inputs are timed: a few batches that stand for the whole evaluation set, drawn by lot and by size."""
+"""The inputs that are timed: a few batches that represent the whole evaluation set, drawn at random and by size."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Sizes = npt.NDArray[np.int64]
 
 
 def _silent() -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """Inputs of some full batches, each of which stands for equally many of all.
+    """Inputs of some full batches, each of which represents equally many of all.
 
     `batches` begin with one of median size, and any few in a row are spread over all sizes. `sizes` are theirs: the
     numbers of elements, or of characters. `of` counts the full batches that they are drawn from, and `largest` is the
-    largest that was seen among those. `whole` is False where reading all of the data would have taken too long.
+    largest that was seen among those. `whole` is False if reading all of the data would have taken too long.
     """
 
     batches: Sequence[Any]
@@ -72,7 +72,7 @@ class Draws:
     """Draws from one evaluation set: each batch size once, for data may have to be read for it.
 
     Args:
-        data: what is drawn from.
+        data: the evaluation set.
         seed: of the draw.
         seconds: how long data that can only be read through are read.
         beat: called after each batch that is read.
@@ -215,7 +215,7 @@ def _batches(data: EvalData, numbers: Sequence[int], batch_size: int) -> list[An
 
 
 def _one_of_each(count: int, most: int, rng: np.random.Generator) -> Sizes:
-    """Return the positions of at most `most` of `count`, one by lot from each of as many equal parts."""
+    """Return the positions of at most `most` of `count`, one at random from each of as many equal parts."""
     if count <= most:
         return np.arange(count)
     edges = np.linspace(0, count, most + 1)

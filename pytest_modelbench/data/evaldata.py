@@ -326,7 +326,7 @@ def as_eval_data(found: Any) -> EvalData:
     A tuple of two is `(inputs, targets)`.
 
     Raises:
-        DataError: it is no evaluation data.
+        DataError: the value is not evaluation data.
     """
     if isinstance(found, EvalData):
         return found
@@ -342,10 +342,10 @@ def as_eval_data(found: Any) -> EvalData:
 
 
 def with_reading(found: Any, reading: Mapping[str, Any]) -> EvalData:
-    """Return evaluation data for what a factory gave, read as a file says (`task`, `outputs`, `target`, ...).
+    """Return evaluation data for a factory's value, read as a file says (`task`, `outputs`, `target`, ...).
 
     Raises:
-        DataError: it is no evaluation data, or it says itself how it is read.
+        DataError: the value is not evaluation data, or declares itself how it is read.
     """
     if isinstance(found, EvalData):
         raise DataError(

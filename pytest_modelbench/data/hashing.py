@@ -91,7 +91,7 @@ def row_hash(row: Any) -> int:
 
 
 def contents(inputs: Any) -> list[Any]:
-    """Return what a batch holds, to compare after a call: somebody may have written into it.
+    """Return the contents of a batch, to compare after a call: the call may have written into it.
 
     Numbers are copied, which is faster than hashing them; anything else is hashed. Of a tensor on another device
     torch's own count of writes is enough, and costs no copy to this memory.

@@ -1,4 +1,4 @@
-"""Values of features and targets as arrays in which what is missing can be told."""
+"""Values of features and targets as arrays in which missing values stay recognisable."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Readings:
     """The checksums of all batches at the first reading, for every batch size.
 
     Arrays in memory are the same ones every time: they are read as a whole once, and after that a sixteenth of them
-    tells whether somebody wrote into them. Anything else is read as a whole every time.
+    shows whether a call wrote into them. All other data are read as a whole every time.
     """
 
     def __init__(self, *, in_memory: bool) -> None:

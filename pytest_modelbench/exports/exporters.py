@@ -24,6 +24,7 @@ class Exporter:
         variants: functions that export a variant instead.
         estimators: whether it exports scikit-learn estimators too; they need `estimator_packages` as well.
         estimator_packages: see above.
+        screened: whether a machine that cannot run the format screens the model's ONNX file for it.
     """
 
     export: str
@@ -33,6 +34,7 @@ class Exporter:
     variants: Mapping[str, str] | None = None
     estimators: bool = False
     estimator_packages: tuple[str, ...] = ()
+    screened: bool = False
 
     def function(self, variant: str) -> Callable[..., Any]:
         """Return the function that exports a variant."""
@@ -58,10 +60,14 @@ EXPORTERS: Mapping[str, Exporter] = {
     "aotinductor": Exporter(export="aotinductor:export", packages=("torch",), install="torch"),
     "executorch": Exporter(export="executorch_program:export", packages=("executorch.exir",), install="executorch"),
     "tvm": Exporter(export="tvm_library:export", packages=("tvm",), install="apache-tvm"),
+    "tensorrt": Exporter(
+        export="tensorrt_engine:export",
+        packages=("onnx", "onnxscript", "tensorrt"),
+        install="tensorrt",
+        screened=True,
+    ),
 }
-"""By the name of the format; a format without a row cannot be exported to on this machine."""
-NEEDS_ELSEWHERE: Mapping[str, str] = {"tensorrt": "TensorRT needs an NVIDIA GPU and its builder; screen only"}
-"""Formats that are never written here, each with the reason."""
+"""By the name of the format."""
 
 DISTRIBUTIONS: Mapping[str, str] = {"tvm": "apache-tvm"}
 """The distribution of a package whose name differs."""

@@ -40,13 +40,14 @@ def _write(source: Source, path: Path) -> None:
         return
     torch.onnx.export(
         source.module,
-        source.args,
+        (*source.args, {}) if source.nested else source.args,  # a mapping at the end would become keyword arguments
         path,
         kwargs=dict(source.kwargs),
         dynamo=True,
         external_data=source.model.weight_bytes() > ONE_FILE,
         opset_version=source.opset,
         dynamic_shapes=source.shapes(lambda name, at: "batch" if at == 0 else f"{name}_{at}"),
+        input_names=list(by_input(source.example)) if source.nested else None,
         output_names=list(source.outputs) or None,
         verbose=False,
     )

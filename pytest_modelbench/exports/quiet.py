@@ -53,7 +53,7 @@ class _Keeping(logging.Handler):
 def captured() -> Iterator[Told]:
     """Keep warnings, standard output and error, and log records; all handlers come back after it.
 
-    Warnings are never errors inside, whatever filters the suite has.
+    Warnings are never errors inside, under any filters of the suite.
     """
     told, printed = Told(), io.StringIO()
     root = logging.getLogger()

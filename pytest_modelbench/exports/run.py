@@ -14,11 +14,18 @@ import numpy as np
 
 from pytest_modelbench.data.arrays import leaves, map_tree, rows, take
 from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, cause_of
-from pytest_modelbench.exports.exporters import EXPORTERS, NEEDS_ELSEWHERE, Exporter, imported, versions
+from pytest_modelbench.exports.exporters import EXPORTERS, Exporter, imported, versions
 from pytest_modelbench.exports.options import ExportOptions, Target
 from pytest_modelbench.exports.parity import Parity, compare, join
 from pytest_modelbench.exports.quiet import captured
-from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for
+from pytest_modelbench.exports.remedies import (
+    DENSE_ZEROS,
+    MASKS,
+    attached_masks,
+    explained,
+    remedy_for,
+    remedy_for_warning,
+)
 from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
 from pytest_modelbench.exports.steps import Exported, Status, Step
 from pytest_modelbench.models.base import Model
@@ -77,7 +84,7 @@ def export_to(
         batches: of real inputs as the model takes them, the first of the data's batch size; at least one.
         target: the format with its variant and provider.
         folder: where files are written; it is created.
-        options: what is asked.
+        options: of the export and its checks.
         beat: called after each step and each call of a model.
     """
     trial = _Trial(model, batches, target, folder, options, beat)
@@ -132,17 +139,32 @@ class _Trial:
     def install(self) -> Seen:
         """Import the exporter and the runtime."""
         name = self.target.format
-        if name not in EXPORTERS:
-            raise NotReadyError(NEEDS_ELSEWHERE.get(name, f"nothing here exports to {name}"), tried=False)
         try:
             self.tools = versions(EXPORTERS[name], estimator=self._estimator)
         except (ImportError, OSError) as error:
+            if EXPORTERS[name].screened:
+                raise self._screened() from error
             raise NotReadyError(
                 f"a package that it needs cannot be imported ({cause_of(error)})",
                 f"Install it: pip install {EXPORTERS[name].install}",
                 tried=False,
             ) from error
         return Seen(evidence=", ".join(f"{tool} {version}" for tool, version in self.tools.items()))
+
+    def _screened(self) -> NotReadyError:
+        """Screen the model for TensorRT, which cannot run here, and write what to run where it can."""
+        from pytest_modelbench.exports.screening import screened
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.reference = self._asked(self._eager, self.batches)
+        source = source_of(self.model, self.batches, self.target, self.options, self.reference[0])
+        with evaluating(source):
+            evidence, numbers = screened(source, self.batches, self.reference, self.folder)
+        remedy = (
+            "With an NVIDIA GPU run the commands in tensorrt.sh, which --modelbench-artifacts=DIR keeps, or the "
+            "suite with --modelbench-record-export=PATH, and pass --modelbench-export-record=PATH here"
+        )
+        return NotReadyError(evidence, remedy, numbers, tried=False)
 
     @property
     def _estimator(self) -> bool:
@@ -191,8 +213,8 @@ class _Trial:
         """Load the file with the threads of torch, on the provider that is asked for."""
         provider = (("provider", self.target.provider),) if self.target.provider else ()
         self.deployed = adapt(
-            SavedModel(str(self.file), options=provider),
-            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), allow_pickle=True),  # its own file
+            SavedModel(str(self.file), options=provider, trusted=True),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
         )
         told = self.deployed.describe()
         shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
@@ -223,9 +245,29 @@ class _Trial:
         )
         numbers = {**found.to_json(), "limit": self.limit}
         if found.nothing or found.broken or found.value > self.limit:
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
-            raise NotReadyError(self._parity_in_words(found), remedy or self._told_remedy(), numbers)
+            told = self._parity_in_words(found)
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(told)
+            raise self._blamed(found, batches, reference, remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(found), numbers=numbers)
+
+    def _blamed(
+        self, found: Parity, batches: Sequence[Any], reference: Sequence[Any], remedy: str, numbers: Mapping[str, Any]
+    ) -> NotReadyError:
+        """Say what a failed comparison comes from, if another way to run the same file is right."""
+        words = self._parity_in_words(found)
+        if self.target.format != "onnx" or found.nothing or found.broken:
+            return NotReadyError(words, remedy, numbers)
+        from pytest_modelbench.exports.blame import blame
+        from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel
+
+        def parity(model: Model) -> float:
+            pairs = zip(batches, reference, self._asked(model, batches), strict=True)
+            return join([compare(ours, theirs, rows=rows(batch)) for batch, ours, theirs in pairs]).value
+
+        cause = blame(self.deployed, parity, self.limit) if isinstance(self.deployed, OnnxModel) else None
+        if cause is None:
+            return NotReadyError(words, remedy, numbers)
+        return NotReadyError(f"{words}; {cause.evidence}", cause.remedy, {**numbers, "cause": cause.cause})
 
     def _told_remedy(self) -> str:
         """Return the remedy for what the exporter warned of."""
@@ -235,7 +277,7 @@ class _Trial:
     def _parity_in_words(self, found: Parity) -> str:
         if found.nothing or found.broken:
             return found.as_words()
-        worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
+        worst = found.mislabelled or f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
         sign = "<=" if found.value <= self.limit else ">"
         return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
 
@@ -282,7 +324,7 @@ class _Trial:
         )
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
-        """Return a model's outputs for some batches, as trees of arrays that nobody writes into later."""
+        """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""
         found = []
         for batch in batches:
             found.append(map_tree(_own, model(batch)))
@@ -312,7 +354,7 @@ def _taken(name: str, work: Callable[[], Seen]) -> Step:
             status=seen.status,
             seconds=seconds,
             evidence=evidence,
-            remedy=seen.remedy,
+            remedy=seen.remedy or next(filter(None, map(remedy_for_warning, heard)), ""),
             numbers=seen.numbers,
         )
     if isinstance(failure, NotReadyError):

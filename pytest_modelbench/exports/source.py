@@ -34,6 +34,7 @@ class Source:
         kwargs: the example as the module's keyword arguments.
         dynamic: the dimensions that may vary, by the name or position of each input; empty for a fixed file.
         outputs: the names of the module's outputs if it returns a mapping; empty for arrays and tuples.
+        nested: whether the module takes all inputs as one argument, as those of Keras do.
         most_rows: the greatest batch size that is asked for.
         opset: of ONNX; None for the exporter's own.
     """
@@ -45,6 +46,7 @@ class Source:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     dynamic: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    nested: bool = False
     most_rows: int = 1
     opset: int | None = None
 
@@ -52,11 +54,15 @@ class Source:
         """Return `dynamic_shapes` as torch.export takes it.
 
         Args:
-            of: called with the name of an input and a dimension; returns what stands for a size that may vary.
+            of: called with the name of an input and a dimension; returns the value that marks a size as variable.
         """
         if not self.dynamic:
             return None
         named = {name: {at: of(name, at) for at in self.dynamic[name]} for name in self.dynamic}
+        if self.nested:  # the module's signature is *args
+            (value,) = self.args
+            shapes = {name: named[name] for name in value} if isinstance(value, Mapping) else _like(value, named["0"])
+            return ((shapes,),)
         if self.kwargs:
             return {name: _like(value, named[name]) for name, value in self.kwargs.items()}
         return tuple(_like(value, named[str(i)]) for i, value in enumerate(self.args))
@@ -149,17 +155,25 @@ def source_of(model: Model, batches: Sequence[Any], target: Target, options: Exp
         )
     copy = _copied(model, half=target.variant in HALF)
     prepared = map_tree(copy.to_device, example)
+    nested = model.kind == "keras"  # a Keras model takes all inputs as one argument
     return Source(
         model=copy,
         module=copy.module,
         example=example,
-        args=() if isinstance(prepared, dict) else prepared if isinstance(prepared, tuple) else (prepared,),
-        kwargs=prepared if isinstance(prepared, dict) else {},
+        args=_positional(prepared, nested=nested),
+        kwargs=prepared if isinstance(prepared, dict) and not nested else {},
         dynamic=dynamic,
         outputs=tuple(map(str, _present(answer))) if isinstance(answer, Mapping) else (),
+        nested=nested,
         most_rows=most,
         opset=options.opset,
     )
+
+
+def _positional(prepared: Any, *, nested: bool) -> tuple[Any, ...]:
+    if nested:
+        return (prepared,)
+    return () if isinstance(prepared, dict) else prepared if isinstance(prepared, tuple) else (prepared,)
 
 
 def _present(answer: Mapping[Any, Any]) -> list[Any]:

@@ -39,13 +39,13 @@ def operators() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def screen(path: Path) -> list[str]:
-    """Return what would keep TensorRT from building an engine of an ONNX file, each with its remedy if one is known.
+    """List the obstacles to a TensorRT engine of an ONNX file, each with its remedy if one is known.
 
     Args:
         path: of the ONNX file.
 
     Returns:
-        One text for each finding; none is no promise that an engine can be built.
+        One string for each finding; an empty list does not promise that an engine can be built.
     """
     model = onnx.load(str(path))
     return [*_opset(model), *_operators(model), *_zero_points(model)]

@@ -1,4 +1,4 @@
-"""What a session makes of a gate: what it uses of the teacher, and which models stand beside the student."""
+"""The assignment of a gate in a session: its use of the teacher, and the models measured alongside the student."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Assignment(Gate):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The roles that stand beside the student in a measurement for this gate."""
+        """The roles measured alongside the student for this gate."""
         return ("teacher", *self.beside) if self.teacher is TeacherUse.MODEL else self.beside
 
     @property
@@ -53,7 +53,7 @@ class Assignment(Gate):
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is there for an item beside the student: whether somebody defines a teacher, and a previous student."""
+    """The models of an item in addition to the student: whether a teacher and a previous student are defined."""
 
     teacher: bool = False
     previous: bool = False
@@ -106,9 +106,9 @@ def assigned(
 
     Args:
         gate: with all of its limits.
-        by_contract: whether the teacher's contract stands in its place.
+        by_contract: whether the teacher's contract replaces the teacher.
         shown: whether the teacher's value is shown though no limit needs it.
-        beside: the other models that are measured beside the student.
+        beside: the other models that are measured alongside the student.
         recorded: the conditions of its limits, while a contract is recorded.
     """
     return Assignment(
@@ -171,7 +171,7 @@ def _reference(gate: Gate, known: Known, settings: Settings, earlier: Earlier | 
 
 
 def needs(gate: Gate) -> tuple[bool, bool]:
-    """Return whether a gate needs evaluation data, and the teacher itself, where no contract stands in its place."""
+    """Return whether a gate needs evaluation data, and the teacher itself, unless a contract replaces it."""
     plain = assigned(gate)
     asked = (plain, *plain.conditions)
     return any(one.kpi.needs_data for one in asked), any(one.teacher is TeacherUse.MODEL for one in asked)

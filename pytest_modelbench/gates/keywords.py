@@ -24,9 +24,9 @@ PROCESSES = Number(least=1, most=1000, whole=True)
 class Keyword:
     """One keyword.
 
-    `told` says what it does, in a few words that follow its name. `takes` and `expected` check a value and say what
-    is expected; `takes` is None where whoever reads the keyword checks it. `schema` is its type in modelbench.toml.
-    `unset` says what holds where it is left out and the KPI has no default for it.
+    `told` describes its effect, in words that follow its name. `takes` and `expected` check a value and say what
+    is expected; `takes` is None if the reader of the keyword checks it. `schema` is its type in modelbench.toml.
+    `unset` describes the value that applies if it is left out and the KPI has no default for it.
     """
 
     told: str

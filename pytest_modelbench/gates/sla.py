@@ -128,7 +128,7 @@ def _decode_error(told: str) -> tuple[str, str]:
 
 
 def _broken(text: str, error: Exception) -> str:
-    """Return the line and the reason why a text is no TOML that can be read."""
+    """Return the line and the reason why a text is not readable TOML."""
     if isinstance(error, tomllib.TOMLDecodeError):
         line, told = _decode_error(str(error))
         return f"{line}: this is not valid TOML: {told}"
@@ -280,7 +280,7 @@ class _Reader:
         return {RUN_KEYS[key].name: value for key, value in run.items() if key in RUN_KEYS and self.fits(key, value)}
 
     def fits(self, key: str, value: Any) -> bool:
-        """Whether a setting has a value of its type and range, whether or not the command line beats it."""
+        """Whether a setting has a value of its type and range, whether or not the command line overrides it."""
         try:
             check_typed(RUN_KEYS[key], value)
         except ValueError as error:

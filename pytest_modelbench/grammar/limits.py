@@ -73,7 +73,7 @@ class Limit:
 
 
 def check_text(text: object) -> None:
-    """Refuse what is no text, or longer than any limit.
+    """Refuse a value that is not a string, or is longer than any limit.
 
     Raises:
         UsageMistake: it cannot be a limit.

@@ -44,7 +44,7 @@ class Number:
         """Read a text.
 
         Raises:
-            ValueError: it is no such number; the message says what is expected.
+            ValueError: it is not such a number; the message states the expected range.
         """
         try:
             value = (int if self.whole else float)(text) if text.isascii() else None
@@ -56,7 +56,7 @@ class Number:
         """Return a number that is written without quotes.
 
         Raises:
-            ValueError: it is no such number.
+            ValueError: it is not such a number.
         """
         if isinstance(value, int | float) and self.fits(value):
             return value
@@ -132,7 +132,7 @@ def country(text: str) -> str:
 
 
 def unprintable(word: str, most: int) -> str:
-    """Return what is expected of a name that stands in one line of a table; empty where it fits."""
+    """Return the violated requirement of a name printed in one line of a table; empty if it fits."""
     if len(word) > most:
         return f"expected at most {most} characters, and it has {len(word):,}"
     return "" if word.isprintable() else "expected printable characters on one line"
@@ -183,7 +183,7 @@ def regression(text: str) -> str:
     """Return the limit on `regression` that a percentage means.
 
     Raises:
-        ValueError: it is no percentage, or one that every better student breaks.
+        ValueError: it is not a percentage, or one that every better student breaks.
     """
     try:
         limit = parse_limit(f"regression <= {text}")

@@ -34,7 +34,7 @@ def tiers() -> Mapping[str, float]:
 
 
 def find_tier(text: str) -> float | None:
-    """Return the memory of a tier, in bytes; None for what is no tier's name.
+    """Return the memory of a tier, in bytes; None for a text that is not a tier's name.
 
     >>> find_tier("t4"), find_tier("12 ms")
     (16000000000.0, None)

@@ -265,7 +265,7 @@ def _checked(kpi: Kpi, found: object) -> Evidence:
 
 
 def _within_bounds(kpi: Kpi, evidence: Evidence) -> Evidence:
-    """Return evidence whose ends are no further out than the KPI can be, as those by resampling may be."""
+    """Return evidence with its interval ends clipped to the KPI's bounds, which resampling may exceed."""
     low, high = kpi.bounds
     student, teacher = (
         one and replace(one, estimate=one.estimate.within(low, high)) for one in (evidence.student, evidence.teacher)

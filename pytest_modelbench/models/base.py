@@ -160,7 +160,7 @@ class Model(ABC):
         `NotApplicable` are its failures, and must not end or skip anything else.
 
         Raises:
-            KeyboardInterrupt: the call was interrupted from outside, which is no failure of the model.
+            KeyboardInterrupt: the call was interrupted from outside, which is not a failure of the model.
         """
         keep_interrupt(error)
         first_line = message_of(error)

@@ -44,9 +44,8 @@ class Checked(Protocol):
 def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -> None:
     """Check that a model answers an edge case with finite numbers, one row for each sample.
 
-    A row must be finite where its input is finite and the teacher's answer is finite. A row that holds a real
-    sample must be answered as in the batch of real samples, whatever stands in the other rows, if the teacher
-    answers so.
+    A row must be finite if its input and the teacher's answer are finite. A row that holds a real sample
+    must be answered as in the batch of real samples, with any contents of the other rows, if the teacher answers so.
 
     Args:
         model: what is checked.
@@ -54,7 +53,7 @@ def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -
         tolerance: how far the two answers to a real sample may be apart, as a share of the largest answer.
 
     Raises:
-        CheckFailure: the model raises where the teacher answers, gives another number of rows, or a row breaks the
+        CheckFailure: the model raises though the teacher answers, gives another number of rows, or a row breaks the
             rules above.
         NotApplicable: the teacher cannot answer the case either, so nothing is expected of the student.
     """

@@ -172,7 +172,7 @@ class ContentHash:
         return f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)}{read})"
 
     def _globals(self, function: types.FunctionType) -> Iterator[str]:
-        """Yield the globals that a function reads; one that changes while models run is no content of theirs."""
+        """Yield the globals that a function reads; one that changes while models run is not part of their content."""
         stored = _stored(function.__code__)
         for name in names_read(function.__code__):
             if name in function.__globals__ and name not in stored:

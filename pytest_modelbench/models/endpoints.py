@@ -1,6 +1,6 @@
 """Models behind an endpoint: how they are named, and which hosts may be asked. Standard library only.
 
-A test suite must never send requests to a machine that nobody meant: a host that is not this one has to be allowed.
+A test suite must never send requests to an unintended machine: a host that is not this one has to be allowed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def address_of(url: str) -> tuple[str, int, str]:
 
 
 def refuse_host(url: str, allowed: Sequence[str]) -> None:
-    """Refuse an endpoint that is not on this machine and that nobody allowed, before anything is sent.
+    """Refuse an endpoint on another machine that the user has not allowed, before anything is sent.
 
     Raises:
         UsageMistake: it is not, or the URL cannot be read.

@@ -23,9 +23,9 @@ _RECOMPUTED = ("_orig", "_g", "_v")  # torch's prune and weight_norm write a wei
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A tensor and where it was found.
+    """A tensor and the place where it was found.
 
-    `owner` is the path of the module that it is a buffer of, or "()" for all that is no module's own. `saved` says
+    `owner` is the path of the module that it is a buffer of, or "()" for a tensor that no module owns. `saved` says
     whether a state_dict has it.
     """
 

@@ -158,7 +158,7 @@ def _reach(folder: Path) -> None:
 
 
 def build(located: Located) -> Any:
-    """Return what a SPEC stands for: functions and classes are factories, anything else is taken as it is.
+    """Return the object that a SPEC names: functions and classes are factories, other objects are taken as they are.
 
     Raises:
         ModelError: the factory raised, or needs arguments.

@@ -85,8 +85,8 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         held: tensors that were read, and neither made by the pass nor given to it, by address.
-        uses: operands of products, normalisations, lookups and operators that nobody knows.
-        statistics: addresses of what normalisations read as mean and variance.
+        uses: operands of products, normalisations, lookups and unknown operators.
+        statistics: addresses of the tensors that normalisations read as mean and variance.
         products: how many products of matrices ran that the inputs take part in.
         opaque: whether the outputs do not come from the inputs by operators of torch, so that not all was seen.
     """

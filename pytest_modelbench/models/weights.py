@@ -212,7 +212,7 @@ class Weights:
         return {key for key, tensor in self._parameters.items() if tensor.device.type == "meta"}
 
     def _apart(self) -> int:
-        """Return how many elements of buffers are no weights."""
+        """Return the number of buffer elements that are not weights."""
         more = {address(held.tensor) for held in self.outside()} | {id(mask) for mask in self._masks.values()}
         more |= {key for sources, _ in self._unpacked for key in sources} | {id(tensor) for tensor in self._folded}
         buffers = [t for t in self.module.buffers() if id(t) not in more and address(t) not in more]

@@ -181,7 +181,7 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> Generator[None, object, object]:
-    """Ask for the fixtures that a kpi marker needs, before tests are parametrised; see what nobody collects."""
+    """Ask for the fixtures that a kpi marker needs, before tests are parametrised; note uncollected gates."""
     if collector.own_markers or (_may_be_marked(obj) and hasattr(obj, "pytestmark")):
         from pytest_modelbench.plugin import collection
 
@@ -201,7 +201,7 @@ def _may_be_marked(candidate: object) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let models that the command line or a modelbench.toml names beat fixtures."""
+    """Let models that the command line or a modelbench.toml names override fixtures."""
     state = metafunc.config.stash.get(STATE, None)
     module = metafunc.definition.getparent(pytest.Module)
     named = module is not None and NAMED in module.stash

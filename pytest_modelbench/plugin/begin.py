@@ -22,7 +22,7 @@ from pytest_modelbench.plugin.not_built import FromFile
 from pytest_modelbench.plugin.parallel import Parallel
 from pytest_modelbench.plugin.profiler_fixture import NvtxRanges
 from pytest_modelbench.plugin.progress import ProgressLine
-from pytest_modelbench.plugin.references import baseline_of, contract_of
+from pytest_modelbench.plugin.references import baseline_of, contract_of, export_record_of
 from pytest_modelbench.plugin.reporting import Reporting
 from pytest_modelbench.plugin.session_end import PlanOnly
 from pytest_modelbench.plugin.stash import STATE
@@ -56,7 +56,12 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
         baseline=known[0],
         contract=known[1],
         recorder=Recorder() if settings.record_contract else None,
-        files=Files(folder=parallel.folder, kept=_kept(config, settings)),
+        files=Files(
+            folder=parallel.folder,
+            kept=_in_run(config, settings.artifacts),
+            recorded=export_record_of(config, settings),
+            recording=_in_run(config, settings.record_export),
+        ),
     )
     bench.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
     if known[1] is not None:
@@ -78,9 +83,9 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
             export_here(config, child)
 
 
-def _kept(config: pytest.Config, settings: Settings) -> Path | None:
-    """Return the folder that exported files are kept in, if any."""
-    return None if settings.artifacts is None else Path(config.invocation_params.dir, settings.artifacts)
+def _in_run(config: pytest.Config, given: str | None) -> Path | None:
+    """Return the path that an option names, from the folder that pytest was started in; None if none was given."""
+    return None if given is None else Path(config.invocation_params.dir, given)
 
 
 def _asked_for(

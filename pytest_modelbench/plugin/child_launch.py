@@ -72,7 +72,7 @@ class Built:
 
 
 class Launched:
-    """One launch: whatever builds the model is measured where it is called, the other model is not built at all.
+    """One launch: the fixture or factory of the model is measured where it is called; the other model is not built.
 
     Args:
         request: which model, and which batches.

@@ -37,7 +37,7 @@ _MARKS: pytest.StashKey[int] = pytest.StashKey()
 
 
 def ask_for_fixtures(collector: pytest.Collector, candidate: object) -> None:
-    """Add the fixtures that a kpi marker needs to whatever carries the marker: function, class or module.
+    """Add the fixtures that a kpi marker needs to the function, class or module that carries the marker.
 
     Done before parametrisation, and also when nothing is judged, so that node ids never change.
     """

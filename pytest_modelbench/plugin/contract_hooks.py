@@ -36,7 +36,7 @@ class WithoutTeacher:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        """Build no teacher, whoever asks for it."""
+        """Build no teacher, for any fixture or test that requests it."""
         if fixturedef.argname == "teacher_model":
             raise NotApplicable(ONLY_CONTRACT)
 

@@ -86,7 +86,7 @@ class Finder:
         return found
 
     def finish(self, session: pytest.Session, report: Callable[[int], Mapping[str, Any]]) -> None:
-        """Hand the report to whoever looks at it; a hook that raises, there or before, fails the session.
+        """Hand the report to the hooks of extensions; a hook that raises, there or before, fails the session.
 
         Args:
             session: pytest's.

@@ -54,7 +54,7 @@ def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
 
     Args:
         item: whose models.
-        named: models and data that the command line or a file names for it, by fixture; they beat fixtures.
+        named: models and data that the command line or a file names for it, by fixture; they override fixtures.
     """
     manager: Any = item.session._fixturemanager  # noqa: SLF001 - see above
     callspec = getattr(item, "callspec", None)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def import_frameworks(asked: Path) -> float:
-    """Import what a request for a fresh process names, and return the seconds it took; 0 where it names none.
+    """Import the frameworks that a request for a fresh process names; return the seconds it took, 0 if it names none.
 
-    A module that is not there is the business of whoever builds the model.
+    A missing module is ignored here: the code that builds the model reports it.
     """
     names = json.loads(asked.read_text(encoding="utf-8")).get("frameworks", [])
     start = time.perf_counter()

@@ -85,7 +85,7 @@ class KpiAccess(FixtureSources):
             previous: that of the student that ships today, where a limit is on `regression`.
 
         Raises:
-            UsageMistake: the KPI is not one that is recorded, or a value is no finite number.
+            UsageMistake: the KPI is not one that is recorded, or a value is not a finite number.
         """
         __tracebackhide__ = True
         gate = self._one_gate([gate for gate in self._gates() if gate.kpi.probe.recorded] or self._gates())

@@ -69,7 +69,7 @@ def _lines_of_ini(config: pytest.Config) -> list[str]:
 
 
 def register_markers(config: pytest.Config) -> None:
-    """Make the markers of plugins known that this process was told to leave out."""
+    """Register the markers of the plugins that `-p no:NAME` leaves out of this process."""
     for name, known in KNOWN.items():
         if f"no:{name}" in config.option.plugins:
             for marker in known.markers:

@@ -1,4 +1,4 @@
-"""What stands for the models that a fresh process does not need: they are not built there."""
+"""Placeholders for the models that a fresh process does not need: they are not built there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUILT_ROLES = ("student", "teacher", "previous")
 
 
 class NotBuilt:
-    """Stands for a model that this process does not measure; only using it is an error."""
+    """A placeholder for a model that this process does not measure; only using it is an error."""
 
     def __init__(self, fixture: str) -> None:
         self._fixture = fixture

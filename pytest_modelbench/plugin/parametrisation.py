@@ -61,7 +61,7 @@ def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[p
 
 
 def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[NamedSpec, ...]]:
-    """Return the models and data named for an item: those of the command line beat those of its file."""
+    """Return the models and data named for an item: those of the command line override those of its file."""
     module = item.getparent(pytest.Module)
     of_file = module.stash.get(NAMED, {}) if module is not None else {}
     return of_file | (named_on_command_line(settings) if settings is not None else {})
@@ -73,9 +73,9 @@ def defined_for(item: pytest.Item, fixture: str, settings: Settings | None) -> b
 
 
 def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> None:
-    """Let named models and data beat fixtures of the same role, overridden ones too; add what `deploy` asks for.
+    """Let named models and data override fixtures of the same role, the user's too; add the formats of `deploy`.
 
-    A direct parametrisation shadows a fixture without instantiating it; its id is hidden where it has no name.
+    A direct parametrisation shadows a fixture without instantiating it; its id is hidden if it has no name.
     """
     targets, named = _targets(metafunc, settings), named_for(metafunc.definition, settings)
     if targets and "student_model" not in named and FIXTURE in metafunc.fixturenames:
@@ -233,7 +233,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
 
 
 def _indices_of_student(item: pytest.Item) -> tuple[int, ...]:
-    """Return the positions of the parameters that an item's student is made from, whatever formats it has besides."""
+    """Return the positions of the parameters that an item's student is made from, without those of its format."""
     indices, found = item.callspec.indices, deployed_as(item)  # type: ignore[attr-defined]
     known = indices if found is None else {**indices, "student_model": found.student}
     return tuple(known[one] for one in made_from(item, "student_model") if one in indices)
@@ -277,5 +277,5 @@ def _parameter_id(name: str, value: Any, ids: Any, params: Sequence[Any], index:
 
 
 def _plain_value(param: Any) -> Any:
-    """Return what a parameter stands for: `pytest.param(value, id=...)` holds it in a tuple."""
+    """Return the value of a parameter: `pytest.param(value, id=...)` holds it in a tuple."""
     return param.values[0] if type(param).__name__ == "ParameterSet" else param

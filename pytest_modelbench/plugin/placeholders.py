@@ -1,4 +1,4 @@
-"""The fixtures for models and data that are there until somebody overrides them. Read whenever pytest starts."""
+"""The default fixtures for models and data, for the user to override. Read whenever pytest starts."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class ExitGuard:
 
 @contextlib.contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """End as after Ctrl-C on SIGTERM, unless somebody else handles it or this is not the main thread."""
+    """End as after Ctrl-C on SIGTERM, unless other code handles it or this is not the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

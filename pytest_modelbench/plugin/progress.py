@@ -49,7 +49,7 @@ class ProgressLine:
         self._line = line
 
     def _reporter(self) -> Any:
-        """Return pytest's terminal reporter where somebody watches it."""
+        """Return pytest's terminal reporter if its output is a terminal, else None."""
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
         return reporter if reporter is not None and reporter.isatty else None
 

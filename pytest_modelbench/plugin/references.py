@@ -1,4 +1,4 @@
-"""What gates are held against beside the teacher: the previous student, a baseline, the reference workload."""
+"""References of gates in addition to the teacher: the previous student, a baseline, the reference workload."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.gates.gate import Gate
     from pytest_modelbench.settings import Settings
     from pytest_modelbench.store.contract import Contract
+    from pytest_modelbench.store.export_record import ExportRecord
 
 
 File = TypeVar("File")
@@ -37,6 +38,15 @@ def contract_of(config: pytest.Config, settings: Settings) -> Contract | None:
     from pytest_modelbench.store.contract import Contract
 
     return _read(config, "--modelbench-contract", settings.contract, Contract.open)
+
+
+def export_record_of(config: pytest.Config, settings: Settings) -> ExportRecord | None:
+    """Read the record of exports that the options name; one that cannot be read is a mistake of the session's."""
+    if settings.export_record is None:
+        return None
+    from pytest_modelbench.store.export_record import ExportRecord
+
+    return _read(config, "--modelbench-export-record", settings.export_record, ExportRecord.read)
 
 
 def _read(config: pytest.Config, flag: str, given: str | None, read: Callable[[Path], File]) -> File | None:

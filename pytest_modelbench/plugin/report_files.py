@@ -102,7 +102,7 @@ class ReportFiles:
             self.save_now()
 
     def save_now(self) -> None:
-        """Write what is known by now, whatever it costs."""
+        """Write the results that are known by now, without regard to the time it takes."""
         kept = [
             one.path for one in self.wanted if one.report.as_it_runs and not is_stream(one.path) and one.amiss is None
         ]

@@ -34,7 +34,7 @@ def is_dry(config: pytest.Config) -> bool:
 
 
 def not_run(gates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the gates without a verdict, for whatever reason their test did not come to its end."""
+    """Return the gates without a verdict, because their test did not come to its end."""
     return [gate for gate in gates if gate["verdict"] == Verdict.NOT_RUN.value]
 
 
@@ -63,7 +63,7 @@ def must_fail(gates: Sequence[Mapping[str, Any]], config: pytest.Config, *, stri
 
 
 def passed_over_lines(config: pytest.Config, gates: Sequence[Mapping[str, Any]], *, ended: bool) -> Iterator[str]:
-    """Say what was not judged: gates without a verdict, classes that nobody collects, files out of reach."""
+    """Report all that was not judged: gates without a verdict, uncollected classes, files out of reach."""
     if not ended:
         yield "NOT RUN: the session was ended before all tests had their turn"
     untold = why_not_run(gates)
@@ -88,7 +88,7 @@ def _out_of_reach(config: pytest.Config) -> Path | None:
 
 
 def same_names(students: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
-    """Say which names stand for several models, of fixtures in several places: one table has the rows of all."""
+    """Report names shared by several models, of fixtures in several places: one table has the rows of all."""
     for name, notes in students.items():
         if notes and notes.get("others"):
             count = len(notes["others"]) + 1

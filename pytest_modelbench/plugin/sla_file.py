@@ -43,7 +43,7 @@ class SlaFile(pytest.Module):
         return state.settings.suites if state is not None else ()
 
     def istestfunction(self, obj: object, name: str) -> bool:
-        """Take every KPI, whatever the suite calls its test functions."""
+        """Take every KPI, under any name of the suite's test functions."""
         return isinstance(obj, FunctionType) and not name.startswith("__")
 
     def _read(self) -> Sla:

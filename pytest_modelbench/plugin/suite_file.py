@@ -27,7 +27,7 @@ class SuiteFile(pytest.Module):
         return module
 
     def istestfunction(self, obj: object, name: str) -> bool:
-        """Take every KPI, whatever the suite calls its test functions."""
+        """Take every KPI, under any name of the suite's test functions."""
         return isinstance(obj, FunctionType) and not name.startswith("__")
 
 

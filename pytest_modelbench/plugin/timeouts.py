@@ -35,7 +35,7 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
 
 
 def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:
-    """Return what a measurement may take; the first rounds of energy are taken whatever the budget is."""
+    """Return the seconds that a measurement may take; the first rounds of energy are taken under any budget."""
     return max(settings.budget_s, kind.least_windows * settings.energy_window_s)
 
 

@@ -1,4 +1,4 @@
-"""Gates that somebody wrote and pytest passes over: unmatched names, classes with `__init__`, misspelt markers."""
+"""Gates that are written but not collected: unmatched names, classes with `__init__`, misspelt markers."""
 
 from __future__ import annotations
 

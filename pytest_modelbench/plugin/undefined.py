@@ -1,4 +1,4 @@
-"""What stands for a model or data that nobody defined. Read at collection."""
+"""The placeholder for a model or data that the user has not defined. Read at collection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pytest_modelbench.errors import UsageMistake
 
 
 class Undefined:
-    """Stands for a model or data that nobody defined; only using it is an error."""
+    """A placeholder for a model or data that the user has not defined; only using it is an error."""
 
     def __init__(self, fixture: str, option: str) -> None:
         self.fixture = fixture

@@ -1,6 +1,6 @@
 """The kinds of measurement as values: what each needs, and what its result depends on. Standard library only.
 
-A KPI's row names its kind. Nobody compares names: what a kind implies is a field here.
+A KPI's row names its kind. No code compares names: each consequence of a kind is a field here.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Taking:
 
     Attributes:
         model: the model to measure.
-        data: the evaluation data; None where the kind says `needs_data=False`.
+        data: the evaluation data; None if the kind has `needs_data=False`.
         options: the gate's measurement options by name.
         seed: for everything that is chosen at random.
         budget_s: the longest that a timed measurement may take, in seconds.
-        device: where the model was asked to run, such as "cuda"; None for wherever it is.
+        device: the device that the model was asked to run on, such as "cuda"; None for its current one.
         beat: call it after each call of the model that returned: one that never returns is interrupted.
     """
 
@@ -69,8 +69,8 @@ class ProbeKind(Generic[Measurement]):
         recorded: whether the body of the test records it.
         one_pass: whether it is taken from the one forward pass over the evaluation data.
         counted: whether it is counted or recorded, at no cost that the plan would state.
-        least_windows: how many windows of energy are taken whatever the budget is.
-        apart: what the plan says of a measurement with passes or processes of its own; "" for the others.
+        least_windows: how many windows of energy are taken under any budget.
+        apart: the plan's note on a measurement with separate passes or processes; "" for the others.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so

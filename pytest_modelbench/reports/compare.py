@@ -105,7 +105,7 @@ def _shown_value(reading: Reading) -> str:
 
 
 def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Baseline) -> tuple[Estimate | str, str]:
-    """Return how much worse a value is, or why nobody can say; and how it was compared, if not as gates are."""
+    """Return how much worse a value is, or why it cannot be compared; and the comparison, if not that of gates."""
     better, of_machine = gate["better"], gate["of_machine"]
     if better not in {"lower", "higher"}:
         return "it does not state whether lower or higher is better", ""

@@ -200,7 +200,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def folded(text: str, width: int, hanging: str = _HANGING) -> list[str]:
-    """Return a text in lines, cut where words end; later lines stand in a little.
+    """Return a text in lines, cut where words end; later lines are indented a little.
 
     >>> folded("demographic_parity_difference", 18)
     ['demographic_', '  parity_', '  difference']

@@ -143,7 +143,7 @@ def _verdict(verdict: str) -> Cell:
 
 
 def _of_reading(reading: Mapping[str, Any] | None) -> str:
-    """Return what a value rests on that no limit judges; empty where there is none, for the cause is told below."""
+    """Return the evidence of a value that no limit judges; empty if there is none: the cause is printed below."""
     if reading is None or reading["value"] is None:
         return ""
     told = {"ci_low": reading["ci_low"], "ci_high": reading["ci_high"], "value": reading["value"]}
@@ -151,7 +151,7 @@ def _of_reading(reading: Mapping[str, Any] | None) -> str:
 
 
 def _evidence(limit: Mapping[str, Any], gate: Gate) -> str:
-    """Return what a limit was judged by; empty where nothing was, for the cause is told below."""
+    """Return the evidence that a limit was judged by; empty if there was none: the cause is printed below."""
     student = gate["readings"]["student"]
     if limit["value"] is None or student is None:
         return ""

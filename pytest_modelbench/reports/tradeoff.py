@@ -88,7 +88,7 @@ def _values(gate: Mapping[str, Any], subject: str) -> dict[str, Any]:
 
 
 def _pareto(students: Sequence[str], axes: Sequence[Mapping[str, Any]], known: Known) -> list[bool]:
-    """Return which students no other one beats: at least as good on every axis, and better on one."""
+    """Return which students no other one dominates: at least as good on every axis, and better on one."""
     import numpy as np
 
     mine = [[known[one, axis["kpi"]]["readings"] for axis in axes] for one in students]

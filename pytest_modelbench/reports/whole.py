@@ -9,7 +9,7 @@ from pytest_modelbench.results import Verdict
 
 
 def why_not_passed(report: Mapping[str, Any]) -> str | None:
-    """Say why a report does not stand for a run that judged every gate and passed; None where it does."""
+    """Say why a report is not of a run that judged every gate and passed; None if it is."""
     status = report.get("exit_status")
     if status is None:
         return "the run did not come to its end: something ended its process while tests ran"

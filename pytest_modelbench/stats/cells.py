@@ -55,16 +55,16 @@ class CellSums:
         Args:
             strata: the number of each sample's stratum, -1 for samples that are left out (their cell is -1).
         """
-        found = np.full(len(strata), -1, dtype=np.intp)
+        cells = np.full(len(strata), -1, dtype=np.intp)
         for stratum in range(len(self._sizes)):
             (members,) = np.nonzero(strata == stratum)
             if self._cells[stratum] == self._sizes[stratum]:
                 inside = self._seen[stratum] + np.arange(len(members))
             else:
                 inside = self._rng.integers(0, self._cells[stratum], len(members))
-            found[members] = self._offsets[stratum] + inside
+            cells[members] = self._offsets[stratum] + inside
             self._seen[stratum] += len(members)
-        return found
+        return cells
 
     def add(self, name: str, cells: IntArray, kinds: IntArray, of: int, weights: FloatArray | None = None) -> None:
         """Add to the sums of `name`, one for each of `of` kinds.
@@ -78,9 +78,9 @@ class CellSums:
         """
         if name not in self._sums:
             self._sums[name] = np.zeros((self.cells, of))
-        known = (cells >= 0) & (kinds >= 0)
-        where = cells[known] * of + kinds[known]
-        added = np.bincount(where, None if weights is None else weights[known], self.cells * of)
+        counted = (cells >= 0) & (kinds >= 0)
+        where = cells[counted] * of + kinds[counted]
+        added = np.bincount(where, None if weights is None else weights[counted], self.cells * of)
         self._sums[name] += added.reshape(self.cells, of)
 
     def total(self) -> Sums:
@@ -89,15 +89,15 @@ class CellSums:
 
     def resamples(self, count: int) -> Sums:
         """Return the sums of resamples, each of shape (count, kinds)."""
-        found = {name: np.zeros((count, sums.shape[1])) for name, sums in self._sums.items()}
+        resampled = {name: np.zeros((count, sums.shape[1])) for name, sums in self._sums.items()}
         for first, last in itertools.pairwise(self._offsets.tolist()):
             if first == last:
                 continue
             drawn = drawn_evenly(last - first, count, self._rng)
             for name, sums in self._sums.items():
                 kinds = np.flatnonzero(sums[first:last].any(axis=0))  # a stratum often has few kinds of its own
-                found[name][:, kinds] += drawn @ sums[first:last, kinds]
-        return found
+                resampled[name][:, kinds] += drawn @ sums[first:last, kinds]
+        return resampled
 
 
 def drawn_evenly(cells: int, count: int, rng: np.random.Generator) -> FloatArray:

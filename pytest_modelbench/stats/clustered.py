@@ -54,12 +54,12 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
 
     The interval is over the placements' values, which are independent where rounds are not: where a model sits in
     memory moves all of its rounds together. It is Student's for few placements and Wilcoxon's for eight and more,
-    which a placement in a bad minute does not widen: lots decide the order, so the values are symmetric. A round that
+    which a placement in a bad minute does not widen: the order is random, so the values are symmetric. A round that
     was disturbed in one of its blocks moves the median of a placement little, where it would move a mean.
 
     Rounds of few calls may have another median than all calls together; the interval is then stretched to the ratio
-    of the pooled medians, which the readings show. With more calls a round's median stands for itself, and pooling
-    would only mix the machine's fast and slow minutes.
+    of the pooled medians, which the readings show. With more calls a round's median needs no such correction, and
+    pooling would only mix the machine's fast and slow minutes.
 
     Args:
         student: per-call times, `[placement][round] -> array`.
@@ -76,7 +76,9 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
         gaps.append(float(np.median([s - t for s, t in pairs])))
     ratio, gap = centre_interval(logs, alpha).map(_exp), centre_interval(gaps, alpha)
     if min(len(calls) for series in (student, teacher) for rounds in series for calls in rounds) < ENOUGH_CALLS:
-        s, t = (float(np.median(np.concatenate([calls for r in one for calls in r]))) for one in (student, teacher))
+        s, t = (
+            float(np.median(np.concatenate([calls for r in series for calls in r]))) for series in (student, teacher)
+        )
         ratio, gap = _stretch(ratio, s / t), _stretch(gap, s - t)
     interval = "Student's" if len(logs) < FEWEST_RANKED else "signed-rank"
     return Comparison(
@@ -127,8 +129,11 @@ def _from_own_bounds(student: Estimate, teacher: Estimate) -> Comparison:
     bound is far above the teacher's upper one is slower, for any upper bound.
     """
     (s_low, s_high), (t_low, t_high) = (
-        (max(one.low if one.low is not None else 0.0, 0.0), math.inf if one.high is None else one.high)
-        for one in (student, teacher)
+        (
+            max(estimate.low if estimate.low is not None else 0.0, 0.0),
+            math.inf if estimate.high is None else estimate.high,
+        )
+        for estimate in (student, teacher)
     )
     low = s_low / t_high if math.isfinite(t_high) else 0.0
     high = s_high / t_low if t_low > 0 else math.inf

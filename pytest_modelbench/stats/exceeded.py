@@ -29,8 +29,8 @@ def with_least_quantile(estimate: Estimate, clusters: Sequence[FloatArray], p: f
         alpha: the error of one side.
 
     >>> calls = [np.array([250.0, 251.0])] * 7
-    >>> found = with_least_quantile(Estimate(value=250.0, low=-math.inf, high=math.inf), calls, 0.5, 0.004)
-    >>> round(found.low, 1)
+    >>> bounded = with_least_quantile(Estimate(value=250.0, low=-math.inf, high=math.inf), calls, 0.5, 0.004)
+    >>> round(bounded.low, 1)
     166.7
     """
     if estimate.low is None or math.isfinite(estimate.low):
@@ -45,8 +45,8 @@ def with_least_mean(estimate: Estimate, clusters: Sequence[FloatArray], alpha: f
     """Give a mean whose lower end is not above zero the one that all values support together.
 
     >>> calls = [np.array([250.0, 251.0])] * 7
-    >>> found = with_least_mean(Estimate(value=250.0, low=-math.inf, high=math.inf), calls, 0.004)
-    >>> round(found.low)
+    >>> bounded = with_least_mean(Estimate(value=250.0, low=-math.inf, high=math.inf), calls, 0.004)
+    >>> round(bounded.low)
     114
     """
     if estimate.low is None or estimate.low > 0:

@@ -49,8 +49,8 @@ def drift_interval(
     than the least, over the teacher's pairs, of how far the best pair of the student's is above it. For each of the
     teacher's the differences to all of the student's are bounded at once, each by its own spread, which is small for
     the same pair of two models that are much alike. From above likewise with the models exchanged. (Percentiles of
-    the resampled drift are no bound: the noisier model seems the less fair.) Of very many pairs the ends of both gaps
-    are compared, which is wider.
+    the resampled drift are not a bound: the noisier model seems the less fair.) Of very many pairs the ends of both
+    gaps are compared, which is wider.
 
     Args:
         student: the pairs of the student.
@@ -125,22 +125,22 @@ def _least_growth(
         np.subtract(narrow, others_narrow[at], out=apart)
         np.multiply(apart, inverse[:, at : at + 1], out=apart)
         furthest[0, row], furthest[1, row] = apart.max(axis=0), -apart.min(axis=0)
-    found = np.quantile(np.maximum(furthest, 0), 1 - alpha, axis=2, method="weibull").max(axis=0)
+    quantiles = np.quantile(np.maximum(furthest, 0), 1 - alpha, axis=2, method="weibull").max(axis=0)
     reach = np.empty(len(others))
-    reach[asked] = found
+    reach[asked] = quantiles
     if opposites is not None:
-        reach[opposites[1]] = found
+        reach[opposites[1]] = quantiles
     bounds = pairs[:, None] - others - reach * spreads  # of skewed noise (ratios) the longer tail
     return float(bounds.max(axis=0).min())
 
 
 def _spreads(off: FloatArray, others_off: FloatArray) -> FloatArray:
     """Return the standard error of the difference of every two pairs, (pairs, others); 0 where they move alike."""
-    own, other = (np.mean(one**2, axis=1) for one in (off, others_off))
+    own, other = (np.mean(deviations**2, axis=1) for deviations in (off, others_off))
     both = own[:, None] + other
     square = both - 2 * (off @ others_off.T) / off.shape[1]
-    found: FloatArray = np.sqrt(np.where(square > NOTHING * both, square, 0))
-    return found
+    spreads: FloatArray = np.sqrt(np.where(square > NOTHING * both, square, 0))
+    return spreads
 
 
 def _upper(pairs: FloatArray, off: FloatArray, alpha: float) -> float:

@@ -21,8 +21,8 @@ def spread_by_level(logs: Sequence[Sequence[Sequence[float]]]) -> Mapping[str, f
     Args:
         logs: one number for each round, `[process][placement][round]`.
 
-    >>> found = spread_by_level([[[1.0, 1.0], [1.0, 1.0]], [[2.0, 2.0], [2.0, 2.0]]])
-    >>> {level: round(value, 3) for level, value in found.items()}
+    >>> spreads = spread_by_level([[[1.0, 1.0], [1.0, 1.0]], [[2.0, 2.0], [2.0, 2.0]]])
+    >>> {level: round(value, 3) for level, value in spreads.items()}
     {'process': 0.707, 'placement': 0.0, 'round': 0.0}
     """
     placements = [[float(np.mean(rounds)) for rounds in process] for process in logs]

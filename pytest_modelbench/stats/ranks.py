@@ -58,7 +58,7 @@ def _weight(n: int) -> float:
 def area_interval(area: float, influence: FloatArray, alpha: float) -> Estimate:
     """Return the area with an interval on the logit scale, which stays within 0..1.
 
-    No interval where the two kinds are told apart without a fault: a width of zero would claim a certainty that no
+    Leave the interval out if the two kinds are perfectly separated: a width of zero would claim a certainty that no
     finite sample gives (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.5, for the scale).
     """
     spread = math.sqrt(float(influence @ influence))

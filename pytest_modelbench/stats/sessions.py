@@ -12,8 +12,8 @@ def ratio_across(now: Estimate, then: Estimate) -> Estimate:
 
     The half-widths of the logarithms add in quadrature, as those of independent normal errors do.
 
-    >>> found = ratio_across(Estimate(value=2, low=2, high=2.2), Estimate(value=1, low=0.8, high=1))
-    >>> [round(one, 3) for one in (found.low, found.value, found.high)]
+    >>> ratio = ratio_across(Estimate(value=2, low=2, high=2.2), Estimate(value=1, low=0.8, high=1))
+    >>> [round(value, 3) for value in (ratio.low, ratio.value, ratio.high)]
     [2.0, 2.0, 2.549]
     """
     value = now.value / then.value

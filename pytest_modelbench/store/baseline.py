@@ -42,7 +42,7 @@ class Entry(Measured):
 
 
 def worse_than(now: Measured, then: Entry, *, better: str, of_machine: bool, of_samples: bool) -> Estimate | str:
-    """Return how much worse a value is than in another session, as a fraction, or why nobody can say.
+    """Return how much worse a value is than in another session, as a fraction, or why it cannot be compared.
 
     Args:
         now: of this session.
@@ -97,7 +97,7 @@ def without_student(nodeid: str, student: str) -> str:
 
 
 def _other(then: str, now: str) -> bool:
-    """Whether two models are known to be others; those that only have an identity cannot be told apart."""
+    """Whether two models are known to differ; of those that only have an identity, only the kind is compared."""
     (kind_then, _, of_then), (kind_now, _, of_now) = then.partition(":"), now.partition(":")
     unknown = of_then.startswith("object-") or of_now.startswith("object-")
     return kind_then != kind_now if unknown else then != now
@@ -130,7 +130,7 @@ class Baseline:
             catalogue: the KPIs that this version knows, for a report whose gates do not say what theirs are.
 
         Raises:
-            UsageMistake: it cannot be read, is no report, or one of a newer schema.
+            UsageMistake: it cannot be read, is not a report, or is one of a newer schema.
         """
         return cls(explained(read_report(path), catalogue), str(path))
 
@@ -211,7 +211,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """Read a JSON report of this schema, or an older one.
 
     Raises:
-        UsageMistake: it cannot be read, is cut off, is no report, or is one of a newer schema.
+        UsageMistake: it cannot be read, is cut off, is not a report, or is one of a newer schema.
     """
     try:
         text = regular_file(path, MOST_BYTES).read_text(encoding="utf-8")

@@ -60,7 +60,7 @@ class Contract:
         """Open a contract and check its text.
 
         Raises:
-            UsageMistake: it cannot be read, is no contract, was cut off or altered, or is of a newer version.
+            UsageMistake: it cannot be read, is not a contract, was cut off or altered, or is of a newer version.
         """
         problem = why_unreadable(path)
         if problem:

@@ -31,7 +31,7 @@ def regular_file(path: Path, most_bytes: float) -> Path:
 
 
 def why_unreadable(path: Path, most_bytes: float = math.inf) -> str:
-    """Return why a path is no file that can be read whole; empty where it is one."""
+    """Return why a path is not a file that can be read whole; empty if it is one."""
     try:
         found = path.stat()
     except OSError as error:

@@ -81,7 +81,7 @@ def replacing(path: Path, what: str = "file", ours: Recognise = anything) -> Ite
     """Yield a file to write to; it takes the path's place at the end, or is poured into it, unless something raised.
 
     Raises:
-        OSError: it cannot be written, or stands for something that must not be replaced (see `why_not`).
+        OSError: it cannot be written, or is something that must not be replaced (see `why_not`).
     """
     amiss = why_not(path, what, ours)
     if amiss is not None:
@@ -108,7 +108,7 @@ def _pour(source: Path, stream: Path) -> None:
     """Write a file's content to a device or FIFO without waiting for ever for its reader.
 
     Raises:
-        OSError: nobody reads it, or not to the end.
+        OSError: the FIFO has no reader, or its reader does not read to the end.
     """
     try:
         handle = os.open(stream, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))

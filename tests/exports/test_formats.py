@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,12 +88,24 @@ def test_tvm_reads_outside_of_the_tensor(export: Export) -> None:
     assert "x.shape[1] - 1" in step.remedy
 
 
-def test_tensorrt_is_never_ready(export: Export) -> None:
-    """Without a GPU it is an error, before anything is exported."""
+def test_tensorrt_is_screened_and_never_ready(export: Export, tmp_path: Path) -> None:
+    """Without a GPU it is an error, with a screen of the ONNX file, commands and samples for another machine."""
     found = export(mlp(), "tensorrt", BATCHES)
     assert not found.ready
-    assert found.steps[-1].status is Status.ERROR
-    assert "NVIDIA GPU" in found.steps[-1].evidence
+    step = found.stopped_at
+    assert step is not None
+    assert (step.name, step.status) == ("install", Status.ERROR)
+    assert "Screened only, which is not a pass: nothing in the operator list of TensorRT 10.0" in step.evidence
+    assert "--modelbench-record-export=PATH" in step.remedy
+    assert "trtexec" in step.numbers["commands"][0]
+    (script,) = tmp_path.rglob("tensorrt.sh")
+    assert "--maxShapes=" in script.read_text()
+    assert {path.name for path in script.parent.iterdir()} >= {
+        "model.onnx",
+        "inputs.npz",
+        "expected.npz",
+        "inputs.py",
+    }
 
 
 def test_runtime_that_is_not_installed(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +115,19 @@ def test_runtime_that_is_not_installed(export: Export, monkeypatch: pytest.Monke
     assert step is not None
     assert (step.name, step.status) == ("install", Status.ERROR)
     assert "pip install 'pytest-modelbench[onnx]'" in step.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [False, True], ids=["array", "mapping"])
+def test_keras_models_take_all_inputs_as_one(export: Export, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+    """A Keras model on torch is exported to ONNX with one input or several."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    if named:
+        parts = {name: keras.Input((4,), name=name) for name in ("first", "second")}
+        model = keras.Model(parts, keras.layers.Dense(3)(keras.layers.concatenate(list(parts.values()))))
+        batch: Any = {"first": floats(6, 4), "second": floats(6, 4)}
+    else:
+        model, batch = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)]), floats(6, 8)
+    found = export(model, "onnx", [batch])
+    assert found.ready, found.stopped_at

@@ -28,7 +28,7 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
     samples of the other half, however few, so that looking for the worst does not make it worse.
 
     Raises:
-        DoesNotFit: the inputs are no numbers, and the data name no groups.
+        DoesNotFit: the inputs are not numeric, and the data name no groups.
         MeasurementError: none of the other samples is in the worst leaf.
     """
     from sklearn.tree import DecisionTreeRegressor

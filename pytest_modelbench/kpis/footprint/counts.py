@@ -59,7 +59,7 @@ def _from_counts(
 
 
 def _where(count: ParameterCount) -> str:
-    """Say which weights are no parameters of the module."""
+    """Describe the weights that are not parameters of the module."""
     told = ""
     if count.elsewhere:
         told += f"; {count.elsewhere:,} of them outside of parameters (buffers, attributes or constants)"

@@ -79,7 +79,7 @@ def _gain(question: Question, measurement: TimingMeasurement, before: str) -> It
 
 
 def _rate(batch_ms: float, batch_size: int) -> float:
-    """Return samples per second; a time at or below zero is no bound."""
+    """Return samples per second; infinity for a time at or below zero, which bounds nothing."""
     return math.inf if batch_ms <= 0 else 1000 * batch_size / batch_ms
 
 

@@ -11,7 +11,7 @@ from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 
 
 class FakeClock:
-    """A clock in nanoseconds that moves only when it is told to.
+    """A clock in nanoseconds that moves only by `advance`.
 
     >>> clock = FakeClock()
     >>> clock.advance(1500)

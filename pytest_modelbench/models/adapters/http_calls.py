@@ -1,4 +1,4 @@
-"""One kept-alive HTTP connection: a call is one send and one response, and whatever goes wrong is said.
+"""One kept-alive HTTP connection: a call is one send and one response, and every fault is reported.
 
 The standard library's client sends headers and body apart. Here a request is one buffer that is made before the call.
 """
@@ -140,7 +140,7 @@ class Connection:
 
 
 def _was_closed(connected: socket.socket) -> bool:
-    """Whether the other side closed a connection between two calls, or sent something that nobody asked for."""
+    """Whether the other side closed a connection between two calls, or sent something unrequested."""
     readable, _, _ = select.select([connected], [], [], 0)
     return bool(readable)
 

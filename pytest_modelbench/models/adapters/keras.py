@@ -138,7 +138,7 @@ class KerasModel(TorchModel):
         return told
 
     def _weights(self) -> Weights:
-        """Return the weights as torch lays them out: outputs first. Seeds of random layers are no weights."""
+        """Return the weights as torch lays them out: outputs first. Seeds of random layers are not weights."""
         self._built()
         module = nn.Module()
         for i, weight in enumerate(self._variables()):

@@ -101,9 +101,9 @@ class TorchModel(Model):
     def to_device(self, leaf: Any) -> Any:
         """Return an array or tensor as a tensor on the module's device, floats in the type of its parameters.
 
-        Other types stay: ids of an embedding are whole numbers, and masks are booleans. Of a module without
-        parameters nobody knows what it computes in: tensors stay as they are, and arrays become floats of 32 bits
-        unless its buffers have 64.
+        Other types stay: ids of an embedding are integers, and masks are booleans. The computing type of a module
+        without parameters is unknown: tensors stay as they are, and arrays become floats of 32 bits unless its
+        buffers have 64.
         """
         if isinstance(leaf, torch.Tensor):
             return leaf.to(self.device, self._computes_in if leaf.is_floating_point() else leaf.dtype)
@@ -297,7 +297,7 @@ class TorchModel(Model):
 
 
 class CompiledModel(TorchModel):
-    """What torch.compile makes of a module; it is not copied, for each copy would be compiled anew."""
+    """A module compiled by torch.compile; it is not copied, because each copy would be compiled anew."""
 
     def __init__(self, original: TorchModel) -> None:
         super().__init__(original.module, original.name)
@@ -306,7 +306,7 @@ class CompiledModel(TorchModel):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Run as the original does: an exported module, for one, refuses to be told that it is not in training."""
+        """Run as the original does: an exported module, for example, refuses a switch to evaluation mode."""
         with self._original.running():
             yield
 

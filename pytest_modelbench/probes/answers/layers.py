@@ -42,7 +42,7 @@ def module_of(model: Model) -> nn.Module:
     """Return the torch module whose layers can be looked into.
 
     Raises:
-        NotApplicable: it is no torch module, or one that takes no hooks.
+        NotApplicable: it is not a torch module, or one that takes no hooks.
     """
     if not isinstance(model, TorchModel):
         raise NotApplicable(f"{model.name} is a {model.kind}: layers are those of a torch module")

@@ -151,7 +151,7 @@ def dtype_variants(model: Model, data: EvalData, samples: int, dtype: str, answe
     """Ask a copy of a torch module for the same samples in another number type.
 
     Raises:
-        NotApplicable: it is no torch module, or one that cannot be copied.
+        NotApplicable: it is not a torch module, or one that cannot be copied.
         ModelError: the model raised, also because an operator has no kernel for the type.
     """
     import torch
@@ -184,7 +184,7 @@ def memory_format_variants(model: Model, data: EvalData, samples: int, answers: 
     """Ask a copy of a torch module for the same images with their channels last in memory.
 
     Raises:
-        NotApplicable: it is no torch module that can be copied, or the inputs are no images.
+        NotApplicable: it is not a torch module that can be copied, or the inputs are not images.
         ModelError: the model raised.
     """
     import torch

@@ -87,7 +87,7 @@ def _are_flags(values: Array) -> bool:
 
 
 def _of_one_label(targets: Array) -> str:
-    """Return advice for rows of targets that may stand for one label each; empty if they do not."""
+    """Return advice for rows of targets that may represent one label each; empty if they do not."""
     if targets.dtype.kind not in "iuf" or not np.all(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) < 1e-3):
         return ""
     if _are_flags(targets):

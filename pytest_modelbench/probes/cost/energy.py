@@ -117,7 +117,7 @@ def measure_energy(
     decided: Callable[[EnergyMeasurement], bool],
     progress: Callable[[float, float], None],
 ) -> EnergyMeasurement:
-    """Let each model answer for a window, in turn and in an order by lot, with idle windows between.
+    """Let each model answer for a window, in turn and in random order, with idle windows between.
 
     Limits are judged after three rounds and, if they are open, once more when the budget ends.
 
@@ -220,7 +220,7 @@ class EnergyUse:
     """What a block took: joules above idle, seconds, and joules of each component.
 
     Attributes:
-        joules: above idle, of the components that are no constants.
+        joules: above idle, of the components that are not constants.
         seconds: of the block.
         by_component: joules, idle included.
         provenance: `measured` or `modelled`.

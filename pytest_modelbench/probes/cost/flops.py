@@ -63,7 +63,7 @@ def count_flops(model: Model, batch: Any, batch_size: int) -> FlopCount:
         batch_size: how many samples it has.
 
     Raises:
-        NotApplicable: the model is no torch module.
+        NotApplicable: the model is not a torch module.
         ModelError: the model raised.
     """
     if not isinstance(model, TorchModel):
@@ -134,7 +134,7 @@ def _is_free(func: Any) -> bool:
 
 @functools.cache
 def _is_free_out_of_place(name: str) -> bool:
-    """Whether the operator that an in-place one is the twin of is free: tags and views are told of that one only."""
+    """Whether the out-of-place twin of an in-place operator is free: only that twin declares its tags and views."""
     packet = getattr(torch.ops.aten, name, None)
     return packet is not None and any(_is_free(getattr(packet, overload)) for overload in packet.overloads())
 

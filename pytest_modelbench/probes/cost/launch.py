@@ -252,7 +252,7 @@ def gpu_bytes(model: Model, before: Mapping[str, int], cuda: Any = None) -> tupl
     """Return the most bytes that tensors have taken on a model's GPU since `before`, and those reserved for them.
 
     Args:
-        model: whose `device` is looked at; two Nones where it is no CUDA device.
+        model: whose `device` is read; two Nones unless it is a CUDA device.
         before: what `gpu_bytes_before` returned.
         cuda: torch.cuda, or a fake of it.
     """

@@ -24,7 +24,7 @@ Failed = Callable[[int, BaseException], Exception]
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Calls of one model in a row: nanoseconds of each, as measured and without waits for a processor."""
+    """Calls of one model in a row: nanoseconds of each, as measured and without run-queue waits."""
 
     wall: FloatArray
     calm: FloatArray
@@ -77,7 +77,7 @@ class BlockTimer:
 
 @contextlib.contextmanager
 def waiting_clock(path: Path = _SCHEDSTAT) -> Iterator[Callable[[], int] | None]:
-    """Open the clock of this thread's waits for a processor, in nanoseconds; None where the platform has none.
+    """Open the clock of this thread's run-queue waits, in nanoseconds; None if the platform has none.
 
     It is the second field of `schedstat` (Documentation/scheduler/sched-stats.rst of Linux): time spent on a run
     queue. A thread that sleeps, or waits for a device, a lock or a socket, is on none.

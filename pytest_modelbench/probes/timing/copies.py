@@ -27,7 +27,7 @@ class Copies:
     """Makes copies of all models for each placement, or of none where one cannot be copied.
 
     The first copy of each is compared with its original: one of another class, one that returns other outputs, takes
-    another time, or is never finished is no copy, and the models are then timed where they are.
+    another time, or is never finished is not a copy, and the models are then timed where they are.
 
     Args:
         models: by role.

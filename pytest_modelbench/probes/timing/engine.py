@@ -116,8 +116,8 @@ def measure_timing(
 ) -> TimingMeasurement:
     """Time models in the same rounds until everything is decided or the budget ends.
 
-    Every placement copies the models to new addresses (where they can be copied) and times a few rounds; a
-    round is ABBA or BAAB by lot. The calls after a switch, whose number the pilot fixes, are discarded.
+    Every placement copies the models to new addresses (where they can be copied) and times a few rounds; a round is
+    ABBA or BAAB, chosen at random. The calls after a switch, whose number the pilot fixes, are discarded.
 
     Args:
         models: by role, `student` and possibly `teacher`; all on one clock.

@@ -58,13 +58,13 @@ class FirstCalls:
 
 @dataclass(frozen=True, kw_only=True)
 class Pilot:
-    """What the pilot found.
+    """Findings of the pilot.
 
     Attributes:
         plans: by role.
         allocator: the allocator's mode from now on.
-        gap: for each role the median call under the C library's defaults over that with a steady allocator, and the
-            page faults per call under the defaults; empty where this process has only had one of the two.
+        gap: for each role the median call under the C library's defaults over that with allocator trimming disabled,
+            and the page faults per call under the defaults; empty if this process has only had one of the two.
     """
 
     plans: Mapping[str, BlockPlan]
@@ -115,7 +115,7 @@ def make_first_calls(
 def _first_times(
     role: str, batches: Sequence[Any], calls: Sequence[Call], block: Timed, most_ns: float
 ) -> list[float]:
-    """Return the first calls: one for each form of batch, then one batch until three are no faster than three."""
+    """Return the first calls: one for each form of batch, then one batch until three are as slow as three before."""
     times: list[float] = []
     forms = {shapes(batch): at for at, batch in reversed(list(enumerate(batches)))}
     for at in sorted({*forms.values(), min(1, len(batches) - 1)}):

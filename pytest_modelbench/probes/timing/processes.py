@@ -51,7 +51,7 @@ class TimingRequest:
         return unpack_timing(read_arrays(Path(self.path)))
 
     def refuse_others(self, hashes: Mapping[str, str]) -> None:
-        """Refuse models that are not the parent's; those that only have an identity cannot be told apart.
+        """Refuse models that are not the parent's; those that only have an identity are not compared.
 
         Raises:
             MeasurementError: a fixture builds something else in a fresh process.
@@ -64,7 +64,7 @@ def refuse_other_model(role: str, found: str, wanted: str) -> None:
     """Refuse a model that a fresh process built and that is not the parent's.
 
     Raises:
-        MeasurementError: its hash is another; a model that only has an identity cannot be told apart.
+        MeasurementError: its hash differs; a model that only has an identity is not compared.
     """
     if "object-" not in wanted and found != wanted:
         raise MeasurementError(

@@ -63,15 +63,15 @@ class Watchdog:
 
     The interrupt is a SIGINT to the main thread, so it also ends system calls; it leaves the `with` block as a
     MeasurementError that says `what`. A handler that swallows it is interrupted too. C code that holds the
-    interpreter is reached by an alarm, if it looks for signals and nobody else has set one. Where nothing helps the
+    interpreter is reached by an alarm, if it looks for signals and no other code has set one. If nothing helps, the
     process ends (`last_words`). Any other SIGINT does what it did before. Nothing is watched in another thread and on
     Windows.
 
     Attributes:
         active: those that watch now, the outermost first.
-        last_words: called with the reason where the process must end; it does not return.
+        last_words: called with the reason if the process must end; it does not return.
         deaf_to: the file descriptor for the traceback of C code that holds the interpreter and looks for no signal;
-            None where somebody else uses `faulthandler`'s timer.
+            None if other code uses `faulthandler`'s timer.
     """
 
     active: ClassVar[list[Watchdog]] = []

@@ -1,0 +1,102 @@
+"""What a diagnosis found out: causes with the share of the student's time that removing them gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pytest_modelbench.results import Estimate, json_object
+
+WORTH_TELLING = 0.05
+"""The least share of the student's time whose lower end makes a cause worth telling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one hypothesis came to.
+
+    Attributes:
+        cause: the name of the hypothesis, such as "masks_attached"; also the heading in docs/diagnosis.md.
+        text: the cause in one sentence, with its number.
+        evidence: numbers that were read off without timing, as JSON types.
+        counterfactual: what was timed beside the student, such as "the masks made permanent"; "" for nothing.
+        gives_back: the share of the student's time that the counterfactual saves, with its interval; None if nothing
+            could be timed.
+        remedy: what to do, in one sentence.
+        explains: names of general causes that this specific one produces, which are not told as well.
+        skipped: why the hypothesis could not be tested; "" if it was.
+    """
+
+    cause: str
+    text: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    counterfactual: str = ""
+    gives_back: Estimate | None = None
+    remedy: str = ""
+    explains: tuple[str, ...] = ()
+    skipped: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the counterfactual gives back more time than is worth telling."""
+        return self.gives_back is not None and (self.gives_back.low or 0.0) > WORTH_TELLING
+
+    def because(self, reason: str) -> Finding:
+        """Return the same, not tested for a reason."""
+        return replace(self, skipped=reason, gives_back=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        gain = self.gives_back
+        return json_object(
+            {
+                "cause": self.cause,
+                "text": self.text,
+                "evidence": dict(self.evidence),
+                "counterfactual": self.counterfactual,
+                "gives_back": None if gain is None else gain.value,
+                "gives_back_low": None if gain is None else gain.low,
+                "gives_back_high": None if gain is None else gain.high,
+                "remedy": self.remedy,
+                "skipped": self.skipped,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All findings of one student, the strongest first.
+
+    Attributes:
+        student: its label.
+        causes: those that hold, by the lower end of what they give back; a specific one stands before the general one
+            that it produces.
+        refuted: hypotheses whose counterfactual gives nothing back, each with its number.
+        skipped: hypotheses that were not tested, each with the reason.
+        time_ratio: the student's time over the teacher's, with its interval; None if no teacher was timed.
+        seconds: how long the diagnosis took.
+    """
+
+    student: str
+    causes: tuple[Finding, ...] = ()
+    refuted: tuple[Finding, ...] = ()
+    skipped: tuple[Finding, ...] = ()
+    time_ratio: Estimate | None = None
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        ratio = self.time_ratio
+        return json_object(
+            {
+                "student": self.student,
+                "causes": [one.to_json() for one in self.causes],
+                "refuted": [one.to_json() for one in self.refuted],
+                "skipped": [one.to_json() for one in self.skipped],
+                "time_ratio": None if ratio is None else ratio.value,
+                "time_ratio_low": None if ratio is None else ratio.low,
+                "time_ratio_high": None if ratio is None else ratio.high,
+                "seconds": self.seconds,
+            }
+        )

@@ -1,0 +1,1 @@
+"""One file for each hypothesis; each is a `Hypothesis` named in `diagnosis.catalogue`."""
