@@ -57,10 +57,9 @@ def _method(question: Question, found: ParityMeasurement, worst_pass: str) -> It
     yield f"{worst.elements:,} elements of {worst.samples:,} samples"
     yield f"passes: {', '.join(found.passes)}"
     yield f"reference: {found.reference}"
-    if found.precision:
-        yield ", ".join(
-            f"{name.replace('_', ' ')} {_told(value)}" for name, value in found.precision.items() if value
-        )
+    told = {name.replace("_", " "): _told(value) for name, value in found.precision.items() if value}
+    if told:
+        yield ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 def _told(value: Any) -> str:
