@@ -7,7 +7,7 @@ import pytest
 from pytest_modelbench import EdgeCase, KpiAccess, Model
 
 
-@pytest.mark.kpi("top1_accuracy", ">= 95%", "drop <= 2 pp")
+@pytest.mark.kpi("top1_accuracy", ">= 95%", "drop <= 3 pp")
 def test_accuracy() -> None:
     """The student may lose two digits in a hundred against its teacher."""
 
@@ -18,7 +18,7 @@ def test_accuracy_beyond_this_data_set() -> None:
 
 
 @pytest.mark.kpi("agreement", ">= 96%")
-@pytest.mark.kpi("negative_flip_rate", "<= 1.5%")
+@pytest.mark.kpi("negative_flip_rate", "<= 2%")
 @pytest.mark.kpi("mcnemar_p")
 def test_same_answers() -> None:
     """The student rarely answers otherwise, and breaks little that worked."""
