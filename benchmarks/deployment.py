@@ -1,10 +1,10 @@
 """What does a deployed file gain, and is it timed fairly? Five models by runtime, and one file against itself.
 
 First table: each model is exported to each runtime in a fresh process by the steps of the KPI `export`. A file that
-is ready is weighed, and timed against the eager model in the same rounds, both on one thread. Cold start is the
-time in a fresh process from the first import to the first output. The eager model is built by its code there, and a
-forest is loaded by joblib. Files and eager models are started in turns. A row without numbers says which step
-failed and why.
+is ready is weighed, and timed against the eager model in the same rounds, both on one thread. A runtime whose pool
+has more threads is named with them. Cold start is the time in a fresh process from the first import to the first
+output. The eager model is built by its code there, and a forest is loaded by joblib. Files and eager models are
+started in turns. A row without numbers names the failed step.
 
 Second table: real pytest sessions with `latency_p50` and `ratio <= 1.05`. "A/A" judges one ONNX file against itself,
 so every FAIL is a false alarm. The others judge the file against the torch module: once as the adapter loads it, and
@@ -224,6 +224,7 @@ def measured(eager: Any, file: Path, batches: list[Any], seconds: float) -> dict
         "ratio": None if ratio is None else (ratio.value, ratio.low, ratio.high),
         "size": sizes[0] / sizes[1],
         "load_s": statistics.median(loads),
+        "threads": deployed.describe().get("threads", 1),
     }
 
 
@@ -267,10 +268,16 @@ def cold_start(name: str, file: str, folder: Path, count: int) -> str:
         for kind, path in (("file", file), *([("eager", eager)] if known else [])):
             found = in_fresh_process("--launch", name, path, str(folder))
             if not isinstance(found, float):
-                return f"fails: {found['evidence']}"[:MOST_WORDS]
+                return _reason(found, folder)
             seconds[kind].append(found)
     middle = {kind: statistics.median(values) for kind, values in seconds.items() if values}
     return f"{middle['file']:.2f} s" + (f" ({middle['file'] / middle['eager']:.2f})" if known else "")
+
+
+def _reason(found: Mapping[str, str], folder: Path) -> str:
+    """Return which step failed and why, in one cell of a table."""
+    evidence = found.get("evidence", "").replace(f"{folder}/", "").replace("|", "/")
+    return f"fails: {found['stopped']}: {evidence[:MOST_WORDS]}"
 
 
 def row(name: str, runtime: str, seconds: float, launches: int) -> str:
@@ -278,14 +285,13 @@ def row(name: str, runtime: str, seconds: float, launches: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         found = in_fresh_process("--one", name, runtime, folder, str(seconds))
         if "stopped" in found:
-            reason = f"fails: {found['stopped']}: {found.get('evidence', '')}".replace("|", "/")
-            return f"| {name} | {runtime} | {reason[:MOST_WORDS]} | | | | |"
+            return f"| {name} | {runtime} | {_reason(found, Path(folder))} | | | | |"
         start = cold_start(name, found["file"], Path(folder), launches)
     value, low, high = found["ratio"]
-    return (
-        f"| {name} | {runtime} | {found['parity']:.1g} | {value:.2f} ({low:.2f} to {high:.2f}) | {found['size']:.2f} "
-        f"| {start} | {1000 * found['load_s']:.0f} ms |"
-    )
+    threads = f" ({found['threads']} threads)" if found["threads"] > 1 else ""
+    cells = [name, f"{runtime}{threads}", f"{found['parity']:.1g}", f"{value:.2f} ({low:.2f} to {high:.2f})"]
+    cells += [f"{found['size']:.2f}", start, f"{1000 * found['load_s']:.0f} ms"]
+    return f"| {' | '.join(cells)} |"
 
 
 def runtimes(only: str, seconds: float, launches: int) -> Iterator[str]:

@@ -9,8 +9,7 @@ Every judge gets the same ONNX file and the same inputs:
 - modelbench: the steps of the KPI `export`, of an exporter that writes this file.
 
 "passes" is what the judge says of the file, so it is wrong in every row but those marked as right files. Sums of
-8-bit products saturate on processors without VNNI only. On others the file of that row is right, as its reason
-states.
+8-bit products saturate on processors without VNNI only. On others the file of that row is right: see its reason.
 
 Usage: python benchmarks/export_traps.py [--only WORD]
 """
