@@ -1,4 +1,4 @@
-"""Takes one step of an export: what it saw, or why the file is not ready, with everything that was printed meanwhile."""
+"""Takes one step of an export: what it saw or why the file is not ready, with what was printed meanwhile."""
 
 from __future__ import annotations
 
