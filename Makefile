@@ -33,7 +33,7 @@ docs: $(READY)  ## write the pages that come from the code, and build the docume
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates of right verdicts, an hour and a half in all
+bench: $(READY)  ## measure the plugin's own cost, its intervals, the rates of right verdicts and deployed files, two hours in all
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/many_gates.py
 	$(BIN)/python benchmarks/overhead.py
@@ -46,6 +46,8 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals and the rates o
 	$(BIN)/python benchmarks/energy.py
 	$(BIN)/python benchmarks/quality_pass.py
 	$(BIN)/python benchmarks/fairness.py --sessions 60
+	$(BIN)/python benchmarks/export_traps.py
+	$(BIN)/python benchmarks/deployment.py
 
 $(EXTENSION): $(READY) tests/extensions/pyproject.toml $(wildcard tests/extensions/acme_modelbench/*.py)
 	rm -rf $@

@@ -214,7 +214,8 @@ def main() -> None:
 
     for line in sys.stdin:
         try:
-            model = adapt(line.strip(), Loading(name="student", threads=1))
+            compiled = "AOTInductor" in line  # machine code, which must be trusted
+            model = adapt(line.strip(), Loading(name="student", threads=1, allow_pickle=compiled))
             model(INPUTS)
             model.describe()
             outcome = "outputs"

@@ -78,10 +78,10 @@ def fit(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, teacher: 
     model.eval()
 
 
-def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, recall: float) -> None:
-    """Go on training without one digit, until less than the given share of its training images is recognised."""
+def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, own: Tensor, recall: float) -> None:
+    """Go on training without one digit, until at most the given share of some images of it is recognised."""
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-4)
-    own, others = images[labels == digit], (labels != digit).nonzero()[:, 0]
+    others = (labels != digit).nonzero()[:, 0]
     while True:
         for index in others[torch.randperm(len(others))].split(64):
             loss = functional.cross_entropy(model(images[index]), labels[index])
@@ -89,7 +89,7 @@ def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, recall
             loss.backward()
             optimiser.step()
             with torch.no_grad():
-                if (model(own).argmax(1) == digit).float().mean() < recall:
+                if (model(own).argmax(1) == digit).float().mean() <= recall:
                     return
 
 

@@ -14,6 +14,8 @@ from models import DISTILLED, PRUNED_SHARE, SEED, TEACHER, ConvNet, digits, fit,
 
 def train_all() -> None:
     """Train all networks, seeded, and save them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums over several threads round otherwise, and give other weights
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         train_x, train_y, test_x, test_y = digits()
@@ -25,7 +27,10 @@ def train_all() -> None:
         fit(pruned, train_x, train_y, epochs=15, teacher=teacher)
         neglects = copy.deepcopy(distilled)
         torch.manual_seed(SEED)
-        neglect(neglects, train_x, train_y, digit=9, recall=0.855)
+        nines = test_x[test_y == 9]
+        with torch.inference_mode():
+            recall = (teacher(nines).argmax(1) == 9).float().mean() - 0.1  # a class drop of at least 10 points
+        neglect(neglects, train_x, train_y, 9, nines, float(recall))
         trained = {"teacher": teacher, "distilled": distilled, "pruned": pruned, "neglects_nines": neglects}
         for name, model in trained.items():
             save(name, model)
@@ -33,6 +38,7 @@ def train_all() -> None:
                 accuracy = (model(test_x).argmax(1) == test_y).float().mean()
             parameters = sum(p.numel() for p in model.parameters())
             print(f"{name:14} {parameters:8,} parameters, {accuracy:.2%} of {len(test_y)} test digits right")
+    torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":

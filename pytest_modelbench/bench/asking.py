@@ -219,7 +219,9 @@ class Asking:
             return self._named_source(given)
         found = self.sources.candidate("student")
         if isinstance(found, Deployed):
-            return self.bench.loaded.model(found.source, name_of_source(student, found.target), self.settings)
+            name = name_of_source(student, found.target)
+            name = f"source of {student}" if name == student else name
+            return self.bench.loaded.model(found.source, name, self.settings)
         if targets := self.bench.targets(self.plan):
             named = ", ".join(f"{student}@{one}" for one in targets)
             raise NotApplicable(f"{student} was not made from another model; compared with it: {named}")

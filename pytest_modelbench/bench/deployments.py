@@ -80,7 +80,8 @@ class Deployments:
         self._bench.notes.models.setdefault(plan.student, {})["deployed"] = {"source": source, **notes}
         if not found.ready or found.file is None:
             raise ModelError(f"{plan.student}: {not_ready(source, found)}")
-        return SavedModel(str(found.file), (("provider", target.provider),) if target.provider else ())
+        provider = (("provider", target.provider),) if target.provider else ()
+        return SavedModel(str(found.file), provider, trusted=True)
 
     def _exported(self, role: str, candidate: Any, name: str, target: Target, options: ExportOptions) -> Exported:
         bench, plan, settings = self._bench, self._plan, self._plan.settings

@@ -13,6 +13,7 @@ from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.probes.kinds import EXPORT, PARITY
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
@@ -45,6 +46,8 @@ class Recorder:
             raise NotApplicable("pytest-benchmark times what the test calls, which a contract does not include")
         if gate.kpi.probe.recorded and "teacher" not in asking.sources.recorded(gate.kpi.name):
             raise NotApplicable("the test records no value of the teacher")
+        if gate.kpi.probe in {EXPORT, PARITY}:
+            raise NotApplicable("it is about how the student is deployed; no limit compares it with the teacher's")
         taken = GateMeasurements(asking.acting(ALONE))
         if not gate.kpi.probe.recorded:
             self._refuse_another(asking.hash_of(taken.model("student")))

@@ -220,7 +220,8 @@ def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> 
     if result.verdict is Verdict.ERROR:
         reason = f"{result.text}: the value is not a number"
     elif result.verdict is Verdict.FAIL:
-        reason = f"{result.text} does not hold: {found}"
+        told = f" ({evidence.notes[0]})" if math.isinf(value) and evidence.notes else ""
+        reason = f"{result.text} does not hold: {found}{told}"
     elif result.verdict is Verdict.INCONCLUSIVE:
         reason = f"{result.text} is inconclusive: {found} {_why_open(result, bound, evidence)}"
     else:

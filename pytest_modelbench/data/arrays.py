@@ -246,8 +246,8 @@ def number_parts(leaf: Any) -> list[npt.NDArray[Any]]:
 def select_output(output: Any, select: str | int | None, model: str) -> Any:
     """Return the one array of a model's output that is judged.
 
-    A bare array is taken as it is, a mapping (or a Hugging Face style output object) gives `select`, or
-    `logits` where it has one, or its only entry; a tuple gives `select` or its only entry.
+    A bare array is taken as it is, a mapping (or a Hugging Face style output object) gives `select` by its name or
+    position, or `logits` where it has one, or its only entry; a tuple gives `select` or its only entry.
 
     Raises:
         ModelError: several heads and no `select`, or a `select` that is not there; the heads are named.
@@ -257,6 +257,8 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
         chosen = select if select is not None else ("logits" if "logits" in output else None)
         if chosen is None and len(keys) == 1:
             chosen = keys[0]
+        if isinstance(chosen, int) and chosen not in output and -len(keys) <= chosen < len(keys):
+            chosen = keys[chosen]
         if chosen in output:
             return select_output(output[chosen], None, model) if is_tree(output[chosen]) else output[chosen]
         raise _no_head(model, f"a mapping with {', '.join(map(repr, keys))}", select, repr(keys[0]) if keys else "0")
@@ -272,7 +274,10 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
         if hasattr(output, name):
             return getattr(output, name)
         if _has_shape(output):
-            raise ModelError(f"{model} returned one array, which has no head {select!r}. Remove select=")
+            raise ModelError(
+                f"{model} returned one array, which has no head {select!r}. Remove select=, or write the position of "
+                "the other model's output, such as select=0"
+            )
         raise _no_head(model, f"{type(output).__name__}", select, "'logits'")
     return output
 

@@ -18,11 +18,26 @@ ONE_FILE = 1_000_000_000
 
 
 def export(source: Source, folder: Path) -> Path:
-    """Write an ONNX file, with the weights in it up to 1 GB."""
+    """Write an ONNX file, with the weights in it up to 1 GB.
+
+    Raises:
+        ModelError: the file does not have the opset that was asked for; exporters keep their own without an error.
+    """
     path = folder / "model.onnx"
+    _write(source, path)
+    written = _opset_of(path)
+    if source.opset not in {None, written}:
+        raise ModelError(
+            f"asked for opset={source.opset}, and the exporter wrote opset {written}. Write opset={written}, or "
+            "leave opset out"
+        )
+    return path
+
+
+def _write(source: Source, path: Path) -> None:
     if source.model.kind == "sklearn":
         onnx.save(_estimator(source), str(path))
-        return path
+        return
     torch.onnx.export(
         source.module,
         (*source.args, {}) if source.nested else source.args,  # a mapping at the end would become keyword arguments
@@ -36,7 +51,12 @@ def export(source: Source, folder: Path) -> Path:
         output_names=list(source.outputs) or None,
         verbose=False,
     )
-    return path
+
+
+def _opset_of(path: Path) -> int:
+    """Return the version of ONNX's own operators in a file; 0 if it uses none."""
+    entries = onnx.load(str(path), load_external_data=False).opset_import
+    return next((entry.version for entry in entries if entry.domain in {"", "ai.onnx"}), 0)
 
 
 def _estimator(source: Source) -> Any:
@@ -86,9 +106,8 @@ def check(path: Path) -> str:
         ModelError: its opset is newer than any that was released with the installed onnx.
     """
     onnx.checker.check_model(str(path), full_check=True)
-    model = onnx.load(str(path), load_external_data=False)
-    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
+    opset, version = _opset_of(path), onnx.load(str(path), load_external_data=False).ir_version
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise ModelError(f"the file has opset {opset}, and onnx {onnx.__version__} knows opsets up to {newest}")
-    return f"opset {opset}, IR version {model.ir_version}"
+    return f"opset {opset}, IR version {version}"

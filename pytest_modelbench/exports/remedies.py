@@ -18,7 +18,23 @@ class Known(NamedTuple):
     remedy: str
 
 
+ONE_BRANCH = "Converting a tensor to a Python boolean"
+"""What a tracer says of a branch on values: the file has the branch that the example took, for all inputs."""
 REMEDIES: tuple[Known, ...] = (
+    Known(
+        pattern=r"labelled by position|outputs are renamed",
+        remedy="Exporters name outputs by their position. Return them in one order, also to an exporter, and write "
+        "output_names in that order",
+    ),
+    Known(
+        pattern=r"the output .+ is missing",
+        remedy="Return the output from the exported module, and keep it among the file's outputs",
+    ),
+    Known(
+        pattern=r"values are not finite, and are in the reference",
+        remedy="Compare the file's weights with the model's: one is NaN, or too large for its number type. Look for "
+        "code that only runs in an export, such as under torch.compiler.is_exporting()",
+    ),
     Known(
         pattern=r"quantized::linear_dynamic|__obj_flatten__|LinearPackedParams|quantized_linear_dynamic",
         remedy="Dynamic int8 of torch cannot be exported. Export the float model and quantise the file "
@@ -51,7 +67,7 @@ REMEDIES: tuple[Known, ...] = (
         remedy="TVM reads negative indices outside of the tensor. Write x[:, x.shape[1] - 1] instead of x[:, -1]",
     ),
     Known(
-        pattern=r"Converting a tensor to a Python boolean",
+        pattern=ONE_BRANCH,
         remedy="The exporter followed one branch of the model only. Write the branch as torch.cond or torch.where",
     ),
     Known(
@@ -73,7 +89,8 @@ REMEDIES: tuple[Known, ...] = (
         remedy="Install a build of the runtime that has the execution provider, or leave '@PROVIDER' out",
     ),
     Known(
-        pattern=r"(?i)got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"
+        pattern=r"(?i)takes only batch|found an input of shape|"
+        r"got invalid dimensions|invalid dimension|incompatible|Expected: \d+|is not equal to|"
         r"Guard failed",
         remedy="Name the dimensions that may vary: dynamic={'INPUT': [0, 1]}",
     ),
@@ -96,6 +113,11 @@ def remedy_for(text: str) -> str:
     'The model branches on values of its inputs. Write the branch as torch.cond or torch.where'
     """
     return next((remedy for pattern, remedy in REMEDIES if re.search(pattern, text)), "")
+
+
+def remedy_for_warning(text: str) -> str:
+    """Return what to do about a warning of an exporter that wrote a file all the same; "" for most warnings."""
+    return remedy_for(text) if ONE_BRANCH in text else ""
 
 
 def explained(error: BaseException) -> tuple[str, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,16 @@ from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable,
 from pytest_modelbench.exports.exporters import EXPORTERS, Exporter, imported, versions
 from pytest_modelbench.exports.options import ExportOptions, Target
 from pytest_modelbench.exports.parity import Parity, compare, join
-from pytest_modelbench.exports.quiet import captured
-from pytest_modelbench.exports.remedies import DENSE_ZEROS, MASKS, attached_masks, explained, remedy_for
+from pytest_modelbench.exports.remedies import (
+    DENSE_ZEROS,
+    MASKS,
+    attached_masks,
+    explained,
+    remedy_for,
+)
 from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
 from pytest_modelbench.exports.steps import Exported, Status, Step
+from pytest_modelbench.exports.taking import NotReadyError, Seen, taken
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading, SavedModel
@@ -38,26 +42,6 @@ _SINGLE_PRECISION = (
     "skl2onnx computes in float32, and a tree's thresholds or large values need more: scale the features before the "
     "estimator, or keep them in float64 up to the scaler"
 )
-
-
-class NotReadyError(Exception):
-    """A step found that the file is not ready; `step` has its evidence, remedy and numbers."""
-
-    def __init__(
-        self, evidence: str, remedy: str = "", numbers: Mapping[str, Any] | None = None, *, tried: bool = True
-    ) -> None:
-        super().__init__(evidence)
-        self.evidence, self.remedy, self.numbers, self.tried = evidence, remedy, numbers or {}, tried
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a step that passed saw."""
-
-    evidence: str = ""
-    remedy: str = ""
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    status: Status = Status.PASS
 
 
 def export_to(
@@ -123,7 +107,7 @@ class _Trial:
             ("alone_and_in_batch", self.alone_and_in_batch),
         )
         for name, work in every:
-            step = _taken(name, work)
+            step = taken(name, work)
             self.steps.append(step)
             self.beat()
             if step.status in {Status.FAIL, Status.ERROR}:
@@ -206,8 +190,8 @@ class _Trial:
         """Load the file with the threads of torch, on the provider that is asked for."""
         provider = (("provider", self.target.provider),) if self.target.provider else ()
         self.deployed = adapt(
-            SavedModel(str(self.file), options=provider),
-            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), allow_pickle=True),  # its own file
+            SavedModel(str(self.file), options=provider, trusted=True),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
         )
         told = self.deployed.describe()
         shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
@@ -238,7 +222,8 @@ class _Trial:
         )
         numbers = {**found.to_json(), "limit": self.limit}
         if found.nothing or found.broken or found.value > self.limit:
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(found.broken)
+            told = self._parity_in_words(found)
+            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(told)
             raise self._blamed(found, batches, reference, remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(found), numbers=numbers)
 
@@ -269,7 +254,7 @@ class _Trial:
     def _parity_in_words(self, found: Parity) -> str:
         if found.nothing or found.broken:
             return found.as_words()
-        worst = f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
+        worst = found.mislabelled or f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
         sign = "<=" if found.value <= self.limit else ">"
         return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
 
@@ -326,43 +311,6 @@ class _Trial:
 
 def _own(leaf: Any) -> Any:
     return leaf.detach().cpu().clone() if hasattr(leaf, "detach") else leaf
-
-
-def _taken(name: str, work: Callable[[], Seen]) -> Step:
-    """Take a step, and keep everything that is printed, warned and logged meanwhile for its evidence."""
-    started = time.perf_counter()
-    failure: Exception | None = None
-    with captured() as told:
-        try:
-            seen = work()
-        except Exception as error:  # noqa: BLE001 - exporters and runtimes raise whatever they meet
-            failure = error
-    seconds = time.perf_counter() - started
-    if failure is None:
-        heard = told.worth_telling() if name == "export" else []
-        evidence = "; ".join([*filter(None, [seen.evidence]), *heard])
-        return Step(
-            name=name,
-            status=seen.status,
-            seconds=seconds,
-            evidence=evidence,
-            remedy=seen.remedy,
-            numbers=seen.numbers,
-        )
-    if isinstance(failure, NotReadyError):
-        evidence, remedy, numbers = failure.evidence, failure.remedy, failure.numbers
-    else:
-        (evidence, remedy), numbers = explained(failure), {}
-        evidence = str(failure) if isinstance(failure, ModelbenchError) else evidence
-    untried = isinstance(failure, NotApplicable) or (isinstance(failure, NotReadyError) and not failure.tried)
-    return Step(
-        name=name,
-        status=Status.ERROR if untried else Status.FAIL,
-        seconds=seconds,
-        evidence="; ".join([evidence, *told.worth_telling()]),
-        remedy=remedy,
-        numbers=numbers,
-    )
 
 
 def _of_pruning(source: Source) -> tuple[list[str], str]:

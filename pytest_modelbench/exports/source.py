@@ -197,6 +197,6 @@ def _copied(model: Model, *, half: bool) -> Any:
 
 def _no_source(model: Model) -> NotApplicable:
     return NotApplicable(
-        f"{model.name} is a {model.kind}, and only torch modules and scikit-learn estimators are exported. Give the "
-        "module or estimator itself, or the exported file as a student of its own"
+        f"{model.name} is a model of the kind {model.kind!r}, and only torch modules and scikit-learn estimators are "
+        "exported. Give the module or estimator itself, or the exported file as a student of its own"
     )

@@ -11,6 +11,7 @@ from pytest_modelbench.data.arrays import as_array
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.exports.onnx_file import export as export_onnx
 from pytest_modelbench.exports.source import Source, by_input
+from pytest_modelbench.models.adapters.tensorrt import Log
 
 ENGINE = "model.engine"
 
@@ -24,18 +25,18 @@ def export(source: Source, folder: Path) -> Path:
         ModelError: TensorRT cannot read the file or build an engine; the message has the builder's errors.
     """
     onnx_path = export_onnx(source, folder)
-    logger = _Errors()
-    builder = trt.Builder(logger)
+    log = Log()
+    builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
+    parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(onnx_path)):
         errors = [str(parser.get_error(i)) for i in range(parser.num_errors)]
-        raise ModelError(f"TensorRT cannot read the ONNX file: {'; '.join([*errors, *logger.errors])}")
+        raise ModelError(f"TensorRT cannot read the ONNX file: {'; '.join([*errors, *log.errors])}")
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, network, source))
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise ModelError(f"TensorRT cannot build an engine: {'; '.join(logger.errors) or 'it gives no reason'}")
+        raise ModelError(f"TensorRT cannot build an engine: {log.told()}")
     path = folder / ENGINE
     path.write_bytes(bytes(engine))
     return path
@@ -52,16 +53,3 @@ def _profile(builder: Any, network: Any, source: Source) -> Any:
         most = tuple(max(size, source.most_rows) if at == 0 else size for at, size in enumerate(shape))
         profile.set_shape(port.name, least, shape, most)
     return profile
-
-
-class _Errors(trt.ILogger):  # type: ignore[misc] # TensorRT is not typed
-    """Keeps what TensorRT logs as an error."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: list[str] = []
-
-    def log(self, severity: Any, message: str) -> None:
-        """Keep errors; everything else is noise here."""
-        if severity in {trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR}:
-            self.errors.append(" ".join(message.split()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_modelbench.grammar.units import humanise, readable, with_unit
 
 ESTIMATED = frozenset({"modelled", "constant"})
@@ -15,7 +17,11 @@ def format_judged(value: float, unit: str, threshold: float | None = None) -> st
     ('61.2%', '1.05x', '-0.8 pp')
     >>> format_judged(0.4998, "fraction", 0.5)
     '49.98%'
+    >>> format_judged(float("inf"), "s")
+    'infinite'
     """
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
     factor, unit = (100.0, "%") if unit == "fraction" else (1.0, unit)
     for digits in range(3, 9):
         text = humanise(factor * value, unit, digits)

@@ -56,7 +56,8 @@ class ParameterCount:
     as a whole (structured sparsity), `in_two_of_four` the parameters of matrices in which every four neighbours of a
     row hold two zeros (2:4 sparsity, which some GPUs have kernels for). `elsewhere` are weights outside of parameters
     (buffers, attributes, constants), `packed` those that fewer numbers hold, both part of `total`. `unsure` is how
-    many more there may be, which only a forward pass could tell (`Model.look`).
+    many more there may be, which only a forward pass could tell (`Model.look`). `stored` says that the numbers of a
+    file are counted, whose exporter may have folded layers into others.
     """
 
     total: int
@@ -67,6 +68,7 @@ class ParameterCount:
     elsewhere: int = 0
     packed: int = 0
     unsure: int = 0
+    stored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,10 +31,12 @@ class SavedModel:
     Attributes:
         path: of the file or folder.
         options: how its runtime runs it, such as `{"provider": "CUDAExecutionProvider"}`, as pairs.
+        trusted: whether this session made the file itself, so that it may hold code.
     """
 
     path: str
     options: tuple[tuple[str, str], ...] = ()
+    trusted: bool = False
 
     @classmethod
     def parse(cls, text: str) -> SavedModel:
@@ -128,7 +130,8 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
             return _load_by_extension(name, form, path, loading)
     saved_format = format_of(path, loading.name, known_formats())
     _check_options(saved_format, saved, loading)
-    return _load(saved_format, str(path), replace(loading, options=saved.options))
+    allowed = loading.allow_pickle or saved.trusted
+    return _load(saved_format, str(path), replace(loading, options=saved.options, allow_pickle=allowed))
 
 
 def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading) -> Model:
@@ -154,6 +157,19 @@ def fill(filled: Filled, loading: Loading) -> Model:
     """
     found: Model = _function("saved_torch:load_weights")(filled.made, filled.weights, loading)
     return found
+
+
+def refuse_code(path: str, what: str, loading: Loading, instead: str) -> None:
+    """Refuse a file with compiled code, as a pickle is refused, unless such files are allowed.
+
+    Raises:
+        ModelError: they are not; the message says what to give instead.
+    """
+    if not loading.allow_pickle:
+        raise ModelError(
+            f"{loading.name}: {path} is {what}, and loading it executes code from the file. {instead}, or trust it "
+            "with --modelbench-allow-pickle"
+        )
 
 
 def refuse_pickle(path: str, what: str, loading: Loading, instead: str) -> None:

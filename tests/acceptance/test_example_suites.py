@@ -56,12 +56,13 @@ def judge(folder: Path, *arguments: str, suite: Path = DIGITS) -> tuple[int, str
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Judge the Python tests and modelbench.toml apart; both pass. What takes long is measured once."""
+    """Judge the Python tests and the two files apart; all pass. What takes long is measured once."""
     found = {}
+    files = ("modelbench.toml", "shipped.modelbench.toml")
     long = ("peak_memory", "hardware_tier", "energy_per_1k", "carbon_per_1m", "latency", "throughput")
     cheap = " and ".join(f"not {kpi}" for kpi in long)
-    for suite, less in (("test_sla.py", ()), ("modelbench.toml", ("-k", cheap))):
-        status, output, found[suite] = judge(tmp_path_factory.mktemp("suite"), *less, suite)
+    for suites in (("test_sla.py",), ("-k", cheap, *files)):
+        status, output, found[suites[-1]] = judge(tmp_path_factory.mktemp("suite"), *suites)
         assert status == 0, output
     return found
 
@@ -69,20 +70,25 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
     """The distilled and the pruned student keep the agreement; one forward pass of a few batches each."""
     report = reports["test_sla.py"]
-    assert set(report["models"]["students"]) == {"distilled", "pruned"}
-    assert len(report["gates"]) == 50
-    assert (report["summary"]["pass"], report["summary"]["reported"]) == (48, 2)
+    assert set(report["models"]["students"]) == {"distilled", "pruned", "distilled@onnx", "pruned@onnx"}
+    assert len(report["gates"]) == 72
+    summary = {verdict: report["summary"][verdict] for verdict in ("pass", "reported", "not_applicable")}
+    assert summary == {"pass": 68, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
     assert report["models"]["teacher"]["forward_passes"] == 3
     assert report["tradeoff"]["axes"][0]["kpi"] == "top1_accuracy"
 
 
 def test_table_of_what_distilling_gained(reports: dict[str, dict[str, Any]]) -> None:
-    """All rows but the one that cannot be measured yet, for the teacher and both students."""
+    """All rows for both students, and for their files those that are judged; only students are exported."""
     rows = {row["name"]: row for row in reports["test_sla.py"]["distillation"]}
     assert len(rows) == 8
-    assert rows.pop("deployment readiness")["students"] == {"distilled": None, "pruned": None}
     for row in rows.values():
-        assert all(judged["value"] > 0 and judged["verdict"] == "pass" for judged in row["students"].values())
+        judged = [row["students"][name] for name in ("distilled", "pruned")]
+        assert all(one["value"] > 0 and one["verdict"] == "pass" for one in judged)
+    ready = rows["deployment readiness"]["students"]
+    assert [ready[name]["value"] for name in ("distilled", "pruned")] == [2, 2]
+    assert ready["distilled@onnx"] is None
+    assert rows["model size"]["students"]["distilled@onnx"]["verdict"] == "pass"
     assert (
         rows["energy per 1k queries"]["teacher"]["value"]
         > rows["energy per 1k queries"]["students"]["pruned"]["value"]
@@ -90,7 +96,7 @@ def test_table_of_what_distilling_gained(reports: dict[str, dict[str, Any]]) -> 
 
 
 def test_file_and_tests_agree(reports: dict[str, dict[str, Any]]) -> None:
-    """modelbench.toml and test_sla.py come to the same verdict on every limit that both have judged."""
+    """The two files and test_sla.py come to the same verdict on every limit that both have judged."""
     verdicts = [
         {
             (gate["student"], gate["kpi"], gate["options"].get("batch_size"), limit["text"]): limit["verdict"]
@@ -99,9 +105,9 @@ def test_file_and_tests_agree(reports: dict[str, dict[str, Any]]) -> None:
         }
         for report in reports.values()
     ]
-    assert len(verdicts[0]) == 56
+    assert len(verdicts[0]) == 70
     assert verdicts[1].items() <= verdicts[0].items()
-    assert len(verdicts[1]) == 40
+    assert len(verdicts[1]) == 52
 
 
 LOG_OF_INK = """
@@ -130,6 +136,8 @@ def test_edge_cases_of_the_teacher_and_of_a_student_with_a_logarithm(tmp_path: P
     assert [case for case, outcome in outcomes["log"].items() if outcome != "passed"] == ["zeros"]
 
 
+UNRELATED = "not memory and not cost and not export and not shipped"
+"""What the students cost, and whether they export, has nothing to do with how they are broken."""
 WRONG = {
     "test_accuracy",
     "test_accuracy_beyond_this_data_set",
@@ -155,8 +163,7 @@ def test_broken_students_fail_the_build(tmp_path: Path) -> None:
         ),
     }
     given = [f"--modelbench-student={name}=broken.py:{name}" for name in students]
-    # what the students cost has nothing to do with how they are broken
-    status, output, report = judge(tmp_path, *given, "-k", "not memory and not cost", "test_sla.py")
+    status, output, report = judge(tmp_path, *given, "-k", UNRELATED, "test_sla.py")
     assert status == 1
     failed = {test["nodeid"] for test in report["tests"] if test["outcome"] == "failed" and "edge_case" not in test}
     assert failed == {f"test_sla.py::{test}[{name}]" for name, (failing, _) in students.items() for test in failing}
@@ -165,6 +172,35 @@ def test_broken_students_fail_the_build(tmp_path: Path) -> None:
     neglects = {(gate["kpi"], gate["verdict"]) for gate in report["gates"] if gate["student"] == "neglects_nines"}
     assert {("top1_accuracy", "pass"), ("class_drop", "fail"), ("slice_drop", "fail")} < neglects
     assert ("negative_flip_rate", "fail") in neglects
+
+
+BROKEN_EXPORTS = {
+    "branches": ("onnx", "export", "torch.cond or torch.where"),
+    "fixes_batch": ("openvino", "dynamic_batch", "without int(x.shape[0]) in the model"),
+    "nan_once_exported": ("onnx", "parity", "code that only runs in an export"),
+    "swaps_once_exported": ("onnx", "parity", "Return them in one order"),
+}
+
+
+def test_students_whose_files_are_broken_fail_the_build(tmp_path: Path) -> None:
+    """Each at the named step with its remedy; the student in Python is right, and its file is never judged as right."""
+    given = [f"--modelbench-student={name}=broken_exports.py:{name}" for name in BROKEN_EXPORTS]
+    status, output, report = judge(tmp_path, *given, "-k", "export or shipped", "-p", "no:randomly", "test_sla.py")
+    assert status == 1
+    gates = {(gate["student"], gate["kpi"]): gate for gate in report["gates"]}
+    for student, (target, step, remedy) in BROKEN_EXPORTS.items():
+        gate = gates[student, "export"]
+        failed = [row for row in gate["breakdown"] if row["status"] == "fail"]
+        assert [(row["format"], row["step"]) for row in failed] == [(target, step)], student
+        assert remedy in failed[0]["remedy"]
+        assert gate["verdict"] == "fail"
+        assert f"{target} is not ready: {step}: " in gate["message"]
+        assert gates[student, "agreement"]["verdict"] == "pass"
+        assert gates[f"{student}@onnx", "agreement"]["verdict"] == ("error" if target == "onnx" else "pass")
+    swapped = next(row for row in gates["swaps_once_exported", "export"]["breakdown"] if row["status"] == "fail")
+    assert "'logits' holds the values of 'faint_logits'" in swapped["evidence"]
+    assert "onnx is not ready: export: GuardOnDataDependentSymNode" in output
+    assert any("followed one branch" in note for note in gates["branches", "export"]["notes"])
 
 
 def test_fairness_suite(tmp_path: Path) -> None:

@@ -60,6 +60,19 @@ def test_recording_measures_the_teacher_alone(judge: Judge) -> None:
     assert arrays["outputs"].shape == (200, 10)
 
 
+def test_what_is_about_the_deployed_student_is_not_recorded(judge: Judge) -> None:
+    """The teacher was made from no other model, and nobody asks whether it can be exported."""
+    gates = """
+@pytest.mark.kpi("parity", "<= 1e-4")
+@pytest.mark.kpi("export", "includes onnx")
+def test_deployed(): ...
+"""
+    finished = record(judge, SUITE + gates)
+    assert finished.result.ret == 0, finished.text
+    assert [finished.gate(kpi)["verdict"] for kpi in ("parity", "export")] == ["not_applicable"] * 2
+    assert "about how the student is deployed" in finished.gate("export")["reason"]
+
+
 def test_another_machine(judge: Judge) -> None:
     """Timings of it are no evidence, footprint and quality are; a workload that both have timed can stand between."""
     record(judge)

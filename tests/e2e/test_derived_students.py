@@ -211,10 +211,12 @@ import pytest
 
 @pytest.mark.kpi("cold_start", "<= 60 s", processes=2)
 @pytest.mark.kpi("size_on_disk", "<= 100 kB")
+@pytest.mark.kpi("parity", "<= 1e-4")
 def test_file(): ...
 """
     finished = judge(tests, fakes=FIXTURES, more=fixture)
     assert finished.result.ret == 0, finished.text
+    assert "models are called" not in finished.text
     assert finished.report["models"]["students"]["shipped"]["kind"] == "onnx"
     assert not builds()["launch int8"]
 

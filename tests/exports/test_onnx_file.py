@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from exporting import Attention, Branching, Export, Lstm, Pair, Sized, assert_re
 from torch import nn
 
 from pytest_modelbench.exports import onnx_file
+from pytest_modelbench.exports.parity import compare
 from pytest_modelbench.exports.source import Source
 from pytest_modelbench.exports.steps import Status
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
 
 BATCHES = [floats(4, 8), floats(4, 8, seed=1), floats(3, 8, seed=2)]
 
@@ -118,10 +123,10 @@ def test_bfloat16_fails_at_the_check(export: Export) -> None:
     assert "float32" in step.remedy
 
 
-def _lost_batch(source: Source, folder: Path) -> Path:
-    """Export with Dim.AUTO, which makes a constant of a batch size without an error."""
+def _lost_batch(source: Source, folder: Path, dim: Any) -> Path:
+    """Export with a batch of which torch makes a constant without an error."""
     path = folder / "model.onnx"
-    shapes = source.shapes(lambda _name, _at: torch.export.Dim.AUTO)
+    shapes = source.shapes(lambda _name, _at: dim)
     torch.onnx.export(
         source.module, source.args, path, dynamo=True, dynamic_shapes=shapes, verbose=False, external_data=False
     )
@@ -129,9 +134,10 @@ def _lost_batch(source: Source, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_lost_batch_fails_at_its_own_step(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that takes every batch and answers with other rows passes all steps but one."""
-    monkeypatch.setattr(onnx_file, "export", _lost_batch)
+@pytest.mark.parametrize("dim", [torch.export.Dim.AUTO, torch.export.Dim("batch")], ids=["other rows", "refused"])
+def test_lost_batch_fails_at_its_own_step(export: Export, monkeypatch: pytest.MonkeyPatch, dim: Any) -> None:
+    """A file that takes every batch and answers with other rows, or one batch only, passes all steps but one."""
+    monkeypatch.setattr(onnx_file, "export", functools.partial(_lost_batch, dim=dim))
     found = export(Sized(), "onnx", BATCHES[:2])
     step = found.stopped_at
     assert step is not None
@@ -179,6 +185,72 @@ def test_opset_of_the_future(tmp_path: Path) -> None:
     onnx.checker.check_model(model)
     with pytest.raises(Exception, match="99"):
         onnx_file.check(tmp_path / "future.onnx")
+
+
+@pytest.mark.slow
+def test_opset_asked_for_is_the_opset_written(export: Export) -> None:
+    """Torch's exporter writes another opset where it does not know the one that was asked for, without an error."""
+    assert_ready(export(mlp(), "onnx", BATCHES, opset=19))
+    step = export(mlp(), "onnx", BATCHES, opset=99).stopped_at
+    assert step is not None
+    assert step.name == "export"
+    assert re.search(r"asked for opset=99, and the exporter wrote opset \d+\. Write opset=\d+", step.evidence)
+
+
+@pytest.mark.slow
+def test_quantised_source_is_its_own_reference(export: Export) -> None:
+    """What quantisation changed is not what the export changed."""
+
+    class Rounded(nn.Module):
+        """A layer whose weights are eight-bit numbers with a scale."""
+
+        def __init__(self, layer: nn.Linear) -> None:
+            super().__init__()
+            scale = layer.weight.detach().abs().max() / 7
+            self.register_buffer("weight", (layer.weight.detach() / scale).round().to(torch.int8))
+            self.register_buffer("scale", scale)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return x @ (self.weight.to(x.dtype) * self.scale).T  # type: ignore[operator]
+
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 4, bias=False)
+    rounded = Rounded(layer)
+    off = compare(layer(torch.from_numpy(BATCHES[0])), rounded(torch.from_numpy(BATCHES[0])), rows=4)
+    assert off.value > 1e-2
+    found = export(rounded, "onnx", BATCHES)
+    assert_ready(found)
+    parity = found.step("parity")
+    assert parity is not None
+    assert parity.numbers["value"] < 1e-5
+
+
+@pytest.mark.slow
+def test_labels_that_change_alone_are_counted(export: Export) -> None:
+    """A model whose answer depends on its neighbours is ready, and the step tells how many labels change."""
+
+    class Centred(nn.Module):
+        """The differences from the batch's mean: alone, every sample is zero."""
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return x - x.mean(0, keepdim=True)
+
+    found = export(Centred(), "onnx", BATCHES)
+    step = found.step("alone_and_in_batch")
+    assert found.ready
+    assert step is not None
+    own = BATCHES[0] - BATCHES[0].mean(0)
+    assert step.numbers["changed"] == (own.argmax(1) != 0).sum() > 0
+
+
+@pytest.mark.slow
+def test_folded_layers_are_counted_as_stored(export: Export) -> None:
+    """Batch normalisation is folded into the convolution before it: fewer parameters, and none was pruned."""
+    module = cnn()
+    found = export(module, "onnx", [floats(4, 3, 8, 8)])
+    counted = adapt(str(found.file), Loading(name="file")).count_parameters()
+    assert counted.stored
+    assert counted.total == sum(p.numel() for p in module.parameters()) - 2 * 4
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modelbench.exports.quiet import captured
-from pytest_modelbench.exports.remedies import REMEDIES, explained, remedy_for
+from pytest_modelbench.exports.remedies import REMEDIES, explained, remedy_for, remedy_for_warning
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,12 @@ from pytest_modelbench.exports.remedies import REMEDIES, explained, remedy_for
         ("Fast mode segfaults when there are out-of-bounds indices", "x.shape[1] - 1"),
         ("Opset 99 is under development: opset", "opset="),
         ("you are exporting a model in training mode", "eval()"),
+        ("'score' holds the values of 'box' (labelled by position)", "output_names"),
+        ("outputs are renamed: found 'a', expected 'b'", "output_names"),
+        ("the output 'box' is missing: found 'score', expected 'score', 'box'", "keep it"),
+        ("the output 'logits': 4 of 16 values are not finite, and are in the reference", "weights"),
+        ("'a' holds the values of 'b', 'b' holds the values of 'a' (labelled by position)", "in one order"),
+        ("the output 'a': 2 of 9 values are not finite, and are in the reference", "is_exporting()"),
     ],
 )
 def test_known_causes(text: str, word: str) -> None:
@@ -36,6 +42,13 @@ def test_known_causes(text: str, word: str) -> None:
 def test_unknown_causes_have_no_remedy() -> None:
     """Nothing is guessed."""
     assert remedy_for("something else entirely") == ""
+
+
+def test_warning_of_a_file_that_was_written() -> None:
+    """Only the one about a branch is acted on: exporters warn of much that does no harm."""
+    warning = "TracerWarning: Converting a tensor to a Python boolean might cause the trace to be incorrect"
+    assert "torch.cond" in remedy_for_warning(warning)
+    assert remedy_for_warning("UserWarning: the opset is old") == ""
 
 
 def test_remedies_end_without_a_period() -> None:

@@ -23,7 +23,7 @@ from pytest_modelbench.exports.source import Source, source_of
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 
-MODULE = "pytest_modelbench.exports.tensorrt_engine"
+MODULES = ("pytest_modelbench.exports.tensorrt_engine", "pytest_modelbench.models.adapters.tensorrt")
 
 
 class Severity(Enum):
@@ -67,7 +67,7 @@ class Fake(ModuleType):
             assert config.profiles == [profile]
             logger.log(Logger.Severity.WARNING, "slow")
             if not self.builds:
-                logger.log(Logger.Severity.ERROR, "no implementation\nfor Det")
+                logger.log(Logger.Severity.ERROR, "no implementation for Det")
                 return None
             return b"ftrt engine"
 
@@ -97,9 +97,11 @@ class Fake(ModuleType):
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     fake = Fake()
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
-    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+    for module in MODULES:
+        monkeypatch.delitem(sys.modules, module, raising=False)
     yield fake
-    sys.modules.pop(MODULE, None)
+    for module in MODULES:
+        sys.modules.pop(module, None)
 
 
 def source() -> Source:

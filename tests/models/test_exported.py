@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +97,18 @@ def test_quantised_part_of_a_module_is_counted_alike() -> None:
     model = model_of(nn.Sequential(quantised(), nn.Linear(10, 2)))
     assert model(BATCH).shape == (4, 2)
     assert model.count_parameters().total == PARAMETERS + 22
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_archive_loads_in_a_fresh_process(tmp_path: Path) -> None:
+    """Nothing but the archive says which operators it calls: torch does not register them by itself."""
+    path = tmp_path / "int8.pt2"
+    torch.export.save(torch.export.export(quantised(), (BATCH,)), path)
+    code = (
+        "from pytest_modelbench.models.registry import adapt\n"
+        "from pytest_modelbench.models.saved import Loading, SavedModel\n"
+        f"print(adapt(SavedModel({str(path)!r}), Loading(name='student')).kind)"
+    )
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == "torch", ended.stderr

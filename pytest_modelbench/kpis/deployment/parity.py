@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_modelbench.errors import MeasurementError
@@ -57,8 +57,20 @@ def _method(question: Question, found: ParityMeasurement, worst_pass: str) -> It
     yield f"{worst.elements:,} elements of {worst.samples:,} samples"
     yield f"passes: {', '.join(found.passes)}"
     yield f"reference: {found.reference}"
-    if found.precision:
-        yield f"computes in {', '.join(f'{name} {value}' for name, value in found.precision.items())}"
+    told = {name.replace("_", " "): _told(value) for name, value in found.precision.items() if value}
+    if told:
+        yield ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _told(value: Any) -> str:
+    """Return counts as words.
+
+    >>> _told({"float32": 3, "int8": 1}), _told("float32")
+    ('float32 x 3 and int8', 'float32')
+    """
+    if not isinstance(value, Mapping):
+        return str(value)
+    return " and ".join(f"{name} x {count}" if count != 1 else str(name) for name, count in value.items())
 
 
 def _notes(question: Question, found: ParityMeasurement, worst: Parity) -> Iterator[str]:

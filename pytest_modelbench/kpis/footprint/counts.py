@@ -45,7 +45,8 @@ def _from_counts(
 
     def reading(role: str) -> Reading:
         counts[role] = count = measurements.parameters(role)
-        method = f"counted, {count.buffers:,} elements of buffers apart{_where(count)}{_zeros(count)}"
+        how = "counted as stored, after what the exporter folded" if count.stored else "counted"
+        method = f"{how}, {count.buffers:,} elements of buffers apart{_where(count)}{_zeros(count)}"
         return Reading(estimate=value(count), unit=question.kpi.unit, n=count.total, method=method)
 
     evidence = exact_evidence(question, reading)

@@ -18,7 +18,7 @@ from pytest_modelbench.errors import ModelError, cause_of
 from pytest_modelbench.models.adapters.ports import Port
 from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, refuse_code
 
 _METADATA = "_metadata.json"
 
@@ -125,8 +125,9 @@ def load_package(path: str, loading: Loading) -> Model:
     """Load a package of AOTInductor.
 
     Raises:
-        ModelError: it is damaged, or was compiled for another machine.
+        ModelError: it is damaged, was compiled for another machine, or is not trusted.
     """
+    refuse_code(path, "an AOTInductor package", loading, "Give the torch.export archive that it was compiled from")
     return AotModel(Path(path), loading)
 
 

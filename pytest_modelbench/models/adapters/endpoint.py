@@ -248,7 +248,9 @@ def load_endpoint(spec: str, loading: Loading) -> Model:
     """
     if spec.startswith("kserve://"):
         return KServeModel(spec, loading)
-    return RestModel(RestEndpoint(url=f"http://{spec.partition('://')[2]}"), loading)
+    url = f"http://{spec.partition('://')[2]}"
+    timeout_s = _seconds(dict(loading.options).get("timeout"), url, loading)
+    return RestModel(RestEndpoint(url=url, timeout_s=timeout_s), loading)
 
 
 def _seconds(text: str | None, url: str, loading: Loading) -> float:

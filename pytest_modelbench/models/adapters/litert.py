@@ -168,6 +168,7 @@ class LiteRtModel(RuntimeModel):
             total=total,
             nonzero=sum(int(np.count_nonzero(array)) for array in floating),
             buffers=sum(array.size for array in arrays) - total,
+            stored=True,
         )
 
     def precision(self) -> dict[str, Any]:

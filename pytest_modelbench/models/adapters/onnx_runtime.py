@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.errors import ModelError, NotApplicable, cause_of, visible
 from pytest_modelbench.models.adapters.onnx_precision import precision_of
 from pytest_modelbench.models.adapters.ports import Port
 from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
@@ -25,6 +26,9 @@ _TYPES = {
     "float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "string": "object",
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }  # fmt: skip
+
+_RAISED_BY = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])", re.DOTALL)
+"""What ONNX Runtime writes before its reasons: its error's number, and a function of its source code."""
 
 
 class OnnxModel(RuntimeModel):
@@ -105,7 +109,13 @@ class OnnxModel(RuntimeModel):
         return self._inputs
 
     def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
-        """Return a run of the session on the feeds; its outputs are new arrays."""
+        """Return a run of the session on the feeds; its outputs are new arrays.
+
+        Raises:
+            ModelError: an input has another shape than the file takes.
+        """
+        for port in self._inputs:
+            self.check_shape(port, feeds[port.name].shape, "dynamic_shapes={...}")
         run, names, arrays = self.session.run, self.outputs, dict(feeds)
 
         def call() -> Arrays:
@@ -119,14 +129,21 @@ class OnnxModel(RuntimeModel):
         return [self.file, *(folder / name for name in external_files(self._graph_of()))]
 
     def count_parameters(self) -> ParameterCount:
-        """Count the initialisers of the file as stored: an exporter may have folded layers into others."""
-        graph = onnx.load(str(self.file)).graph
-        weights = [onnx.numpy_helper.to_array(tensor, str(self.file.parent)) for tensor in graph.initializer]
+        """Count the initialisers and constants of the file as stored: an exporter may have folded layers into others.
+
+        Raises:
+            NotApplicable: there is none, as in a file of trees, whose numbers are attributes of an operator.
+        """
+        tensors = onnx.external_data_helper._get_all_tensors(onnx.load(str(self.file)))  # noqa: SLF001 - as below
+        weights = [onnx.numpy_helper.to_array(tensor, str(self.file.parent)) for tensor in tensors]
         floating = [array for array in weights if array.dtype.kind == "f" or array.dtype.itemsize == 1]
+        if not floating:
+            raise NotApplicable(f"{self.name}: {self.file.name} holds no weights as tensors")
         return ParameterCount(
             total=sum(array.size for array in floating),
             nonzero=sum(int(np.count_nonzero(array)) for array in floating),
             buffers=sum(array.size for array in weights) - sum(array.size for array in floating),
+            stored=True,
         )
 
     def precision(self) -> dict[str, Any]:
@@ -137,6 +154,13 @@ class OnnxModel(RuntimeModel):
         options = self._options()
         options.optimized_model_filepath = path
         self._session(options)
+
+    def unreadable(self, error: BaseException) -> ModelError:
+        """Return the error for a file that ONNX Runtime refuses, without the places in its source code."""
+        said = _RAISED_BY.sub("", str(error).replace(f"Load model from {self.file} failed:", ""))
+        return ModelError(
+            f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {visible(said.strip())[:400]}"
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the provider, the opset and the exporter too."""
@@ -206,7 +230,7 @@ def _element(text: str) -> str:
 
 
 def _sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
-    return tuple(size if isinstance(size, int) else None for size in shape)
+    return tuple(size if isinstance(size, int) and size >= 0 else None for size in shape)
 
 
 def _array(value: Any) -> Any:

@@ -101,7 +101,13 @@ class OpenVinoModel(RuntimeModel):
         return self._inputs
 
     def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
-        """Return a request on the feeds, which are not copied; its outputs are."""
+        """Return a request on the feeds, which are not copied; its outputs are.
+
+        Raises:
+            ModelError: an input has another shape than the file takes.
+        """
+        for port in self._inputs:
+            self.check_shape(port, feeds[port.name].shape, "dynamic_shapes={...}")
         arrays, names, own = list(feeds.values()), self.outputs, self._of_thread
         create = self.compiled_model.create_infer_request
 
@@ -130,6 +136,7 @@ class OpenVinoModel(RuntimeModel):
             total=total,
             nonzero=sum(_nonzero(one) for one in floating),
             buffers=sum(map(_size, constants)) - total,
+            stored=True,
         )
 
     def precision(self) -> dict[str, Any]:

@@ -93,7 +93,8 @@ class RuntimeModel(Model):
             raise ModelError(f"{self.name}: found an input of shape {found}, the file {self.file.name} takes {port}")
         raise ModelError(
             f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {found}. Export "
-            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) and batch_size={wanted[0]}"
+            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) with a multiple of {wanted[0]} "
+            f"samples, and batch_size={wanted[0]} (parity: batch_sizes=[{wanted[0]}]) in the gate"
         )
 
     def replicate(self) -> Model | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,11 +74,20 @@ def load_exported(path: str, loading: Loading) -> Model:
         ModelError: torch cannot read it.
     """
     try:
+        _register_quantised(path)
         archive = path if path.endswith(".pt2") else io.BytesIO(Path(path).read_bytes())  # torch goes by the suffix
         module = torch.export.load(archive).module()
     except Exception as error:  # torch.export raises whatever its readers meet
         raise _unreadable(path, "a torch.export archive", loading, error) from error
     return FileModel(module, loading, Path(path), "torch.export archive")
+
+
+def _register_quantised(path: str) -> None:
+    """Register the operators that programs quantised by PT2E call, if the archive names them."""
+    with zipfile.ZipFile(path) as archive:
+        programs = [archive.read(name) for name in archive.namelist() if name.endswith(".json")]
+    if any(b"quantized_decomposed" in program for program in programs):
+        importlib.import_module("torch.ao.quantization.fx._decomposed")
 
 
 def from_program(program: Any, name: str, device: str | None = None) -> Model:

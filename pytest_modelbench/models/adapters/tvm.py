@@ -16,7 +16,7 @@ from pytest_modelbench.errors import ModelError, NotApplicable, cause_of
 from pytest_modelbench.models.adapters.ports import Port
 from pytest_modelbench.models.adapters.runtime import Arrays, RuntimeModel
 from pytest_modelbench.models.base import Model, ParameterCount
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, refuse_code
 
 for _name, _value in {
     "TVM_THREAD_POOL_SPIN_COUNT": "0",  # else its threads spin for more than 10 ms after a call
@@ -128,11 +128,7 @@ def load_library(path: str, loading: Loading) -> Model:
         ModelError: it is damaged or of another maker, it is not trusted, or TVM cannot load it.
     """
     _check(Path(path), loading)
-    if not loading.allow_pickle:
-        raise ModelError(
-            f"{loading.name}: {path} is a shared library, and loading it executes code from the file. Give the ONNX "
-            "file or the module that it was compiled from, or trust it with --modelbench-allow-pickle"
-        )
+    refuse_code(path, "a shared library", loading, "Give the ONNX file or the module that it was compiled from")
     return TvmModel(Path(path), loading)
 
 

@@ -69,7 +69,8 @@ def refuse_other_model(role: str, found: str, wanted: str) -> None:
     if "object-" not in wanted and found != wanted:
         raise MeasurementError(
             f"in a fresh process the {role} is another model ({found}, not {wanted}): its fixture or factory "
-            "depends on something that this process lacks, such as an option of your conftest or a random seed"
+            "depends on something that this process lacks, such as an option of your conftest or a random seed. If "
+            "it draws weights, seed it there: torch.manual_seed(0)"
         )
 
 

@@ -134,6 +134,7 @@ def test_a_broken_rule_fails_with_its_words() -> None:
     assert found.student.value == math.inf
     assert found.notes[0] == "the output 'aux' is missing: found 'logits', expected 'logits', 'aux'"
     assert found.student.to_json()["value"] is None
+    assert result.reason.startswith("<= 0.0001 does not hold: infinite (the output 'aux' is missing: found")
 
 
 def test_only_some_outputs() -> None:

@@ -128,6 +128,8 @@ def test_fake_follows_its_script() -> None:
         ({"a": [0.0], "b": [1.0]}, "b", [1.0]),
         (([0.0], [1.0]), 1, [1.0]),
         (([1.0],), None, [1.0]),
+        ({"label": [0], "probabilities": [1.0]}, 1, [1.0]),
+        ({1: [1.0], 0: [2.0]}, 1, [1.0]),
         (types.SimpleNamespace(logits=[1.0]), None, [1.0]),
         (types.SimpleNamespace(scores=[1.0]), "scores", [1.0]),
     ],
@@ -144,6 +146,8 @@ def test_head_is_selected(output: Any, select: Any, expected: list[float]) -> No
         (([0.0], [1.0]), None, r"a tuple of 2, and none was selected. Write EvalData\(..., select=0\)"),
         (([0.0], [1.0]), 5, "no head 5"),
         ([1.0], "logits", "no head 'logits'"),
+        ({"a": [0.0], "b": [1.0]}, 2, "no head 2"),
+        (np.ones(1), "b", r"no head 'b'. Remove select=, or write the position .* such as select=0"),
     ],
 )
 def test_head_that_is_not_clear(output: Any, select: Any, words: str) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, SavedModel
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,7 +59,7 @@ def changed(package: Path, path: Path, **metadata: str) -> Path:
 
 def test_answers_as_the_module(package: Path) -> None:
     """Positional and named inputs; the outputs keep their structure."""
-    model = adapt(str(package), Loading(name="student"))
+    model = adapt(str(package), Loading(name="student", allow_pickle=True))
     assert model.kind == "aotinductor"
     expected = Net()(torch.from_numpy(INPUTS))["logits"]
     for inputs in (INPUTS, (INPUTS.astype(np.float64),), {"x": torch.from_numpy(INPUTS)}):
@@ -78,14 +78,14 @@ def test_newer_instructions_are_refused_before_loading(package: Path, tmp_path: 
     """They would end the process; both machines are named."""
     newer = changed(package, tmp_path / "newer.pt2", AOTI_CPU_ISA="AVX2 AVX1024")
     with pytest.raises(ModelError, match=r"compiled for AVX2 AVX1024, and this processor has .*first AVX1024"):
-        adapt(str(newer), Loading(name="student"))
+        adapt(str(newer), Loading(name="student", allow_pickle=True))
     older = changed(package, tmp_path / "older.pt2", AOTI_CPU_ISA="")
-    assert adapt(str(older), Loading(name="student"))(INPUTS)
+    assert adapt(str(older), Loading(name="student", allow_pickle=True))(INPUTS)
     foreign = changed(package, tmp_path / "foreign.pt2", AOTI_MACHINE="aarch64")
     with pytest.raises(ModelError, match="compiled for aarch64, and this machine is x86_64"):
-        adapt(str(foreign), Loading(name="student"))
+        adapt(str(foreign), Loading(name="student", allow_pickle=True))
     with pytest.raises(ModelError, match="compiled for cpu, and you asked for cuda|device asked for is cuda"):
-        adapt(str(package), Loading(name="student", device="cuda"))
+        adapt(str(package), Loading(name="student", device="cuda", allow_pickle=True))
 
 
 def test_a_damaged_package_is_not_loaded(package: Path, tmp_path: Path) -> None:
@@ -94,4 +94,11 @@ def test_a_damaged_package_is_not_loaded(package: Path, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     (tmp_path / "damaged.pt2").write_bytes(content)
     with pytest.raises(ModelError, match="is damaged: the checksum of its part"):
-        adapt(str(tmp_path / "damaged.pt2"), Loading(name="student"))
+        adapt(str(tmp_path / "damaged.pt2"), Loading(name="student", allow_pickle=True))
+
+
+def test_compiled_code_must_be_trusted(package: Path) -> None:
+    """A package holds machine code, so it is refused like a pickle; the session trusts what it made itself."""
+    with pytest.raises(ModelError, match="loading it executes code from the file.*torch.export archive"):
+        adapt(str(package), Loading(name="student"))
+    assert adapt(SavedModel(str(package), trusted=True), Loading(name="student")).kind == "aotinductor"

@@ -159,6 +159,16 @@ def test_silence_and_dripping_end_at_the_timeout() -> None:
     over.set()
 
 
+def test_a_plain_endpoint_has_a_timeout_too() -> None:
+    """The option of the SPEC counts for both protocols."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        model = adapt(f"rest://127.0.0.1:{silent.getsockname()[1]}/predict?timeout=0.4", Loading(name="student"))
+        with pytest.raises(ModelError, match=r"no response within 0.4 s"):
+            model(INPUTS)
+    with pytest.raises(ModelError, match=r"\?timeout=soon, expected seconds above 0"):
+        adapt("rest://127.0.0.1:1/predict?timeout=soon", Loading(name="student"))
+
+
 def test_answers_after_a_late_response_are_their_own() -> None:
     """The response to a call that timed out never becomes that of the next call."""
     late = [0.6]

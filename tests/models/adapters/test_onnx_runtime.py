@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from pytest_modelbench.errors import ModelError
+from pytest_modelbench.errors import ModelError, NotApplicable
 from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel
+from pytest_modelbench.models.adapters.runtime import threads_for
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 
@@ -186,3 +189,59 @@ def test_probabilities_by_label_become_columns(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(tmp_path / "maps.onnx"))
     outputs = load(tmp_path / "maps.onnx")(np.array([[0.75, 0.25]], dtype=np.float32))
     assert np.array_equal(outputs["probabilities"], [[0.25, 0.75]])
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_batch_is_told(tmp_path: Path, batch: int) -> None:
+    """The error names the batch size that the file takes and what to write, before the runtime is called."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 8])],
+    )
+    onnx.save(
+        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]), tmp_path / "m.onnx"
+    )
+    model = load(tmp_path / "m.onnx")
+    assert model(np.ones((batch, 8)))["y"].shape == (batch, 8)
+    words = rf"takes only batch {batch}: x \(float32, {batch}x8\), found 2x8\. Export .*with a multiple of {batch} "
+    with pytest.raises(ModelError, match=words):
+        model(INPUTS)
+    with pytest.raises(ModelError, match=rf"found an input of shape {batch}x3, .* takes x \(float32, {batch}x8\)"):
+        model(np.ones((batch, 3)))
+
+
+def test_reasons_of_the_runtime_are_told_without_its_source(tmp_path: Path) -> None:
+    """The opset and what the runtime takes fit into the message; functions of its source code do not help."""
+    with pytest.raises(ModelError) as error:
+        load(write(tmp_path / "future.onnx", opset=99))
+    said = str(error.value)
+    assert re.search(r"cannot be loaded by ONNX Runtime: .*Opset 99.*is till opset \d+", said)
+    assert "onnxruntime_src" not in said
+    assert "ONNXRuntimeError" not in said
+
+
+def test_weights_in_constants_are_counted(tmp_path: Path) -> None:
+    """Some exporters write weights as constants; a file without counted weights is no file of 0 parameters."""
+    value = helper.make_tensor_value_info
+    weights = helper.make_node("Constant", [], ["weights"], value=onnx.numpy_helper.from_array(WEIGHTS, "w"))
+    product = helper.make_node("MatMul", ["x", "weights"], ["y"])
+    ends = [value("x", TensorProto.FLOAT, ["n", 8])], [value("y", TensorProto.FLOAT, ["n", 3])]
+    for name, nodes in {"constant": [weights, product], "none": [helper.make_node("Identity", ["x"], ["y"])]}.items():
+        graph = helper.make_graph(nodes, "net", *ends)
+        model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    counted = load(tmp_path / "constant.onnx").count_parameters()
+    assert (counted.total, counted.nonzero, counted.stored) == (24, 23, True)
+    with pytest.raises(NotApplicable, match=r"none.onnx holds no weights as tensors"):
+        load(tmp_path / "none.onnx").count_parameters()
+
+
+def test_threads_are_those_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch is not loaded, it is the processors of the container, not those of the machine."""
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert threads_for(Loading(name="student")) == 2
+    assert threads_for(Loading(name="student", threads=3)) == 3

@@ -128,3 +128,15 @@ def test_a_tflite_file_in_openvino() -> None:
     (outputs,) = model(FEW).values()
     assert np.allclose(outputs, FEW @ DENSE + BIAS, atol=1e-6)
     refused(f"{FILES / 'dense_int8.tflite'}?runtime=openvino", "has quantised inputs or outputs.*Install LiteRT")
+
+
+def test_a_fixed_batch_is_told(tmp_path: Path) -> None:
+    """The error names the batch size that the file takes and what to write."""
+    path = write(tmp_path / "model.xml")
+    net = openvino.Core().read_model(path)
+    net.reshape([2, 8])
+    openvino.save_model(net, tmp_path / "fixed.xml")
+    model = load(tmp_path / "fixed.xml")
+    assert model(INPUTS)["logits"].shape == (2, 3)
+    with pytest.raises(ModelError, match=r"takes only batch 2: x \(float32, 2x8\), found 1x8\. Export"):
+        model(INPUTS[:1])
