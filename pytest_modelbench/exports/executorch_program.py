@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import to_edge_transform_and_lower
 
 from pytest_modelbench.exports.source import Source
 from pytest_modelbench.exports.torch_export import program_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # ExecuTorch's own, which a suite may have turned into errors
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
 
 
 def export(source: Source, folder: Path) -> Path:

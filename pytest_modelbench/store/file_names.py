@@ -12,7 +12,7 @@ def file_name(text: str) -> str:
     """Return a name for a file or folder; long or unusual texts end with a hash, so that no two share one.
 
     >>> file_name("int8"), file_name("tests/test_sla.py::test_size[a b]")
-    ('int8', 'tests-test_sla.py-test_size-a-b-4b6a6a36')
+    ('int8', 'tests-test_sla.py-test_size-a-b-379babc8')
     """
     name = re.sub(r"[^\w.-]+", "-", text).strip("-")
     plain = re.sub(r"::|/", "-", text)

@@ -75,7 +75,7 @@ def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
     summary = {verdict: report["summary"][verdict] for verdict in ("pass", "reported", "not_applicable")}
     assert summary == {"pass": 68, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
     assert report["models"]["teacher"]["forward_passes"] == 3
-    assert report["tradeoff"]["axes"][0]["kpi"] == "top1_accuracy"
+    assert {"latency_p50", "size_on_disk"} <= {axis["kpi"] for axis in report["tradeoff"]["axes"]}
 
 
 def test_table_of_what_distilling_gained(reports: dict[str, dict[str, Any]]) -> None:

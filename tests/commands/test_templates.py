@@ -42,7 +42,10 @@ def test_existing_file_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_mistakes_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown template lists those that exist; a folder that cannot be made says why."""
     assert main(["init", "imges", "--folder", str(tmp_path)]) == 2
-    assert "there is no template 'imges'. Known are huggingface_text, image_classifier" in capsys.readouterr().err
+    assert (
+        "there is no template 'imges'. Known are exported_student, huggingface_text, image_classifier"
+        in capsys.readouterr().err
+    )
     (tmp_path / "file").touch()
     assert main(["init", "--folder", str(tmp_path / "file" / "inner")]) == 2
     assert "cannot write to" in capsys.readouterr().err
