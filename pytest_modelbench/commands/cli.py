@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -182,7 +182,7 @@ def _diagnose(given: argparse.Namespace) -> int:
     if given.json is not None and given.json.exists():
         return _complain(f"--json: {given.json} exists already, and nothing is overwritten")
     found = diagnosed(given).to_json()
-    for told in diagnosis_lines({"diagnosis": [found]}):
+    for told in (*_steps(found), *diagnosis_lines({"diagnosis": [found | {"waterfall": None}]})):
         _say(told)
     if given.json is None:
         return 0
@@ -191,6 +191,13 @@ def _diagnose(given: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(f"cannot write {given.json}: {error.strerror or error}")
     return 0
+
+
+def _steps(diagnosis: Mapping[str, Any]) -> list[str]:
+    """Return the table of a diagnosis' steps from the teacher's time to the student's."""
+    from pytest_modelbench.reports.waterfall import waterfall_table
+
+    return waterfall_table(diagnosis["waterfall"]) if diagnosis["waterfall"] else []
 
 
 def templates() -> dict[str, Path]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.results import Estimate, json_object
+
+if TYPE_CHECKING:
+    from pytest_modelbench.diagnosis.waterfall import Waterfall
 
 WORTH_TELLING = 0.05
 """The least share of the student's time whose lower end makes a cause worth telling."""
@@ -76,6 +79,8 @@ class Diagnosis:
         skipped: hypotheses that were not tested, or whose effect another cause explains, each with the reason.
         reason: why the student was diagnosed, or why it was not.
         time_ratio: the student's time over the teacher's, with its interval; None if no teacher was timed.
+        waterfall: layer by layer from the teacher's time to the student's; None if it was not measured.
+        no_waterfall: why not; "" if it was.
         seconds: how long the diagnosis took.
     """
 
@@ -85,6 +90,8 @@ class Diagnosis:
     skipped: tuple[Finding, ...] = ()
     reason: str = ""
     time_ratio: Estimate | None = None
+    waterfall: Waterfall | None = None
+    no_waterfall: str = ""
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +107,8 @@ class Diagnosis:
                 "time_ratio": None if ratio is None else ratio.value,
                 "time_ratio_low": None if ratio is None else ratio.low,
                 "time_ratio_high": None if ratio is None else ratio.high,
+                "waterfall": None if self.waterfall is None else self.waterfall.to_json(),
+                "no_waterfall": self.no_waterfall,
                 "seconds": self.seconds,
             }
         )

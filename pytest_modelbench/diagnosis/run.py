@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
 from pytest_modelbench.diagnosis.finding import Diagnosis, Finding
@@ -21,8 +21,13 @@ from pytest_modelbench.errors import ModelbenchError, cause_of
 from pytest_modelbench.models.base import Model, keep_interrupt
 from pytest_modelbench.results import Estimate
 
+if TYPE_CHECKING:
+    from pytest_modelbench.diagnosis.waterfall import Waterfall
+
 BUDGET_S = 30.0
 """What one student's diagnosis may take, in seconds."""
+WATERFALL_S = 3.0
+"""What the waterfall may take of it."""
 IN_THIS_THREAD = 0.5
 """The least share of its work that a call does in its own thread, for its processor time to be that thread's."""
 ROOM = "pytest_modelbench.diagnosis.hypotheses"
@@ -89,7 +94,37 @@ def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked)
             return Diagnosis(student=student.name, reason=f"not diagnosed: {why}", time_ratio=ratio)
         in_order = sorted(asked.hypotheses, key=lambda one: not one.in_fresh_state)
         ranked = rank(list(_tested(in_order, subject, watch, asked)))
-    return Diagnosis(student=student.name, reason=reason, time_ratio=ratio, **vars(ranked))
+        steps, why_none = _waterfall(subject, watch, asked)
+    return Diagnosis(
+        student=student.name, reason=reason, time_ratio=ratio, waterfall=steps, no_waterfall=why_none, **vars(ranked)
+    )
+
+
+def _waterfall(subject: Subject, watch: BlockStopwatch, asked: Asked) -> tuple[Waterfall | None, str]:
+    """Return the steps from the teacher's time to the student's, or why there are none; last, for it wraps layers."""
+    if asked.only is not None:
+        return None, "only some causes were asked for"
+    if subject.teacher is None:
+        return None, "there is no teacher"
+    if subject.module is None:
+        return None, f"{subject.student.name} is not a torch module"
+    if watch.left_s <= 0:
+        return None, _spent(asked)
+    from pytest_modelbench.diagnosis.waterfall import measure_waterfall
+
+    budget_s = min(WATERFALL_S, watch.left_s)
+    try:
+        steps = measure_waterfall(
+            subject.teacher, subject.student, subject.inputs, budget_s=budget_s, beat=asked.beat
+        )
+    except BaseException as error:  # noqa: BLE001 - foreign modules; the causes are told all the same
+        keep_interrupt(error)
+        return None, _told(error)
+    return steps, ""
+
+
+def _spent(asked: Asked) -> str:
+    return f"the budget of {asked.budget_s:g} s is spent"
 
 
 def _stopwatch(student: Model, call: Callable[[], Any], asked: Asked) -> BlockStopwatch:
@@ -128,14 +163,13 @@ def _tested(
     hypotheses: Sequence[Hypothesis], subject: Subject, watch: BlockStopwatch, asked: Asked
 ) -> Iterator[Finding]:
     """Test hypotheses in turn and yield those that have any sign; one that fails is skipped with its reason."""
-    spent = f"the budget of {asked.budget_s:g} s is spent"
     for one in hypotheses:
         if asked.only is not None and one.cause not in asked.only:
             continue
         if one.needs_module and subject.module is None:
             continue
         if watch.left_s <= 0:
-            yield Finding(cause=one.cause, text=one.title).because(spent)
+            yield Finding(cause=one.cause, text=one.title).because(_spent(asked))
             continue
         found = _outcome(one, subject)
         if found is not None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.plugin.items import settings_of
 from pytest_modelbench.probes.cost.profile import Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.reports.waterfall import waterfall_table
 from pytest_modelbench.store.file_names import file_name
 from pytest_modelbench.store.replacing import replacing
 
@@ -24,7 +26,7 @@ class Profiler:
     """Profiles calls with torch.profiler; tables go into the item's report, traces into --modelbench-artifacts.
 
     `profiler.profile(student, batch)` profiles some calls of a model, `with profiler.record("name"):` a block, and
-    `profiler.compare(teacher, student, batch)` says which operators gained and lost time.
+    `profiler.compare(teacher, student, batch)` says which layers and which operators gained and lost time.
     """
 
     def __init__(self, item: pytest.Item) -> None:
@@ -63,15 +65,19 @@ class Profiler:
         self._keep(name, recording.profile, recording.profile.table)
 
     def compare(self, teacher: Model, student: Model, inputs: Any, *, calls: int = 10) -> str:
-        """Profile both models on one batch and return a table of the operators that gained and lost time.
+        """Return a table of the layers that gained and lost time from teacher to student, and one of the operators.
+
+        Layers are timed without a profiler, in rounds that take both models by turns, and each change has its
+        interval; operators come from one profile of each. What has no layers of torch has operators only.
 
         Raises:
             ModelError: a model raised.
             NotApplicable: one runs no operator of torch.
         """
         __tracebackhide__ = True
+        steps = _layers(teacher, student, inputs)
         before, after = (self.profile(model, inputs, calls=calls) for model in (teacher, student))
-        table = compare_profiles(before, after)
+        table = "\n".join([*steps, "", compare_profiles(before, after)])
         self._item.add_report_section("call", f"{_SECTION}: {teacher.name} and {student.name}", table)
         return table
 
@@ -87,6 +93,15 @@ class Profiler:
         _write(target / f"{stem}.pt.trace.json", found.trace)
         _write(target / f"{stem}.operators.txt", table.encode())
         _write(target / f"{stem}.memory.json", json.dumps(found.memory_timeline()).encode())
+
+
+def _layers(teacher: Model, student: Model, inputs: Any) -> list[str]:
+    from pytest_modelbench.diagnosis.waterfall import measure_waterfall
+
+    try:
+        return waterfall_table(measure_waterfall(teacher, student, inputs).to_json())
+    except NotApplicable as reason:
+        return [f"no layers: {reason}"]
 
 
 def _write(path: Path, content: bytes) -> None:

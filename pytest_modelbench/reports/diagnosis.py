@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.reports.causes import some
+from pytest_modelbench.reports.waterfall import waterfall_line
 
 SLOWER = 1.1
 FAULTS_PER_CALL = 10.0
@@ -79,6 +80,8 @@ def _of_student(found: Told, most: int, *, alone: bool) -> Iterator[str]:
         told += [f"not tested: {some(skipped, 4)}"] if skipped else []
         if told:
             yield "  " + "; ".join(told)
+    if alone and found.get("waterfall"):
+        yield f"  {waterfall_line(found['waterfall'])}"
 
 
 def _share(cause: Told) -> str:
