@@ -23,13 +23,19 @@ class Ranked:
 
 def rank(findings: Sequence[Finding]) -> Ranked:
     """Sort findings: causes by the lower end of what they give back, without those that another one explains."""
-    holding = sorted((one for one in findings if one.holds and not one.skipped), key=_least, reverse=True)
-    explained = {one.cause: _explained(one, holding) for one in holding}
-    causes = tuple(one for one in holding if not explained[one.cause])
-    told = [replace(one, skipped=f"{explained[one.cause]} explains it") for one in holding if explained[one.cause]]
-    skipped = [one if one.skipped else one.because(UNTIMED) for one in findings if _untested(one)]
-    refuted = tuple(one for one in findings if not one.holds and not _untested(one))
-    return Ranked(causes=causes, refuted=refuted, skipped=(*told, *skipped))
+    holding = sorted(
+        (finding for finding in findings if finding.holds and not finding.skipped), key=_least, reverse=True
+    )
+    explained = {finding.cause: _explained(finding, holding) for finding in holding}
+    causes = tuple(finding for finding in holding if not explained[finding.cause])
+    general = [
+        replace(finding, skipped=f"{explained[finding.cause]} explains it")
+        for finding in holding
+        if explained[finding.cause]
+    ]
+    skipped = [finding if finding.skipped else finding.because(UNTIMED) for finding in findings if _untested(finding)]
+    refuted = tuple(finding for finding in findings if not finding.holds and not _untested(finding))
+    return Ranked(causes=causes, refuted=refuted, skipped=(*general, *skipped))
 
 
 def _untested(finding: Finding) -> bool:
@@ -47,8 +53,8 @@ def _most(finding: Finding) -> float:
 
 def _explained(general: Finding, holding: Sequence[Finding]) -> str:
     """Return the name of the strongest cause that produces a general one; "" if there is none."""
-    for one in holding:
-        produced = general.cause in one.explains and one.cause != general.cause
-        if produced and _most(one) >= MOST_OF * _least(general):
-            return one.cause
+    for finding in holding:
+        produced = general.cause in finding.explains and finding.cause != general.cause
+        if produced and _most(finding) >= MOST_OF * _least(general):
+            return finding.cause
     return ""
