@@ -28,14 +28,18 @@ def rank(findings: Sequence[Finding]) -> Ranked:
 
     A specific cause that gives back a good part of a general one stands before it: it is what can be removed.
     """
-    found = [one for one in findings if one.holds and not one.skipped]
-    holding = sorted(found, key=lambda one: _place(one, found), reverse=True)
-    explained = {one.cause: _explained(one, holding) for one in holding}
-    causes = tuple(one for one in holding if not explained[one.cause])
-    told = [replace(one, skipped=f"{explained[one.cause]} explains it") for one in holding if explained[one.cause]]
-    skipped = [one if one.skipped else one.because(UNTIMED) for one in findings if _untested(one)]
-    refuted = tuple(one for one in findings if not one.holds and not _untested(one))
-    return Ranked(causes=causes, refuted=refuted, skipped=(*told, *skipped))
+    shown = [finding for finding in findings if finding.holds and not finding.skipped]
+    holding = sorted(shown, key=lambda finding: _place(finding, shown), reverse=True)
+    explained = {finding.cause: _explained(finding, holding) for finding in holding}
+    causes = tuple(finding for finding in holding if not explained[finding.cause])
+    general = [
+        replace(finding, skipped=f"{explained[finding.cause]} explains it")
+        for finding in holding
+        if explained[finding.cause]
+    ]
+    skipped = [finding if finding.skipped else finding.because(UNTIMED) for finding in findings if _untested(finding)]
+    refuted = tuple(finding for finding in findings if not finding.holds and not _untested(finding))
+    return Ranked(causes=causes, refuted=refuted, skipped=(*general, *skipped))
 
 
 def _untested(finding: Finding) -> bool:
@@ -67,7 +71,7 @@ def _leads(specific: Finding, general: Finding) -> bool:
 
 def _explained(general: Finding, holding: Sequence[Finding]) -> str:
     """Return the name of the strongest cause that produces a general one; "" if there is none."""
-    for one in holding:
-        if _produces(one, general) and _most(one) >= MOST_OF * _least(general):
-            return one.cause
+    for specific in holding:
+        if _produces(specific, general) and _most(specific) >= MOST_OF * _least(general):
+            return specific.cause
     return ""
