@@ -62,15 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
     add_diagnose(commands)
-    given = parser.parse_args(arguments)
-    if given.command == "init":
-        return write_template(given.template, given.folder)
-    if given.command != "schema":
+    args = parser.parse_args(arguments)
+    if args.command == "init":
+        return write_template(args.template, args.folder)
+    if args.command != "schema":
         from pytest_modelbench.errors import ModelbenchError
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose})[given.command](given)
+            return (does | {"diagnose": _diagnose})[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -128,68 +128,68 @@ def _say(text: str, file: TextIO | None = None) -> None:
     print(encodable(text, getattr(out, "encoding", None)), file=out)
 
 
-def _show(given: argparse.Namespace) -> int:
+def _show(args: argparse.Namespace) -> int:
     from pytest_modelbench.reports.contract_table import render_contract
     from pytest_modelbench.store.contract import Contract
 
-    _say(render_contract(Contract.open(given.path), **_look()))
+    _say(render_contract(Contract.open(args.path), **_look()))
     return 0
 
 
-def _compare(given: argparse.Namespace) -> int:
+def _compare(args: argparse.Namespace) -> int:
     """Compare two reports; 1 where something got worse, 3 where nothing could be compared."""
     from pytest_modelbench.reports.compare import WORSE, compare_reports, compared, render_changes
 
-    changes = compare_reports(given.before, given.now, given.limit)
+    changes = compare_reports(args.before, args.now, args.limit)
     _say(render_changes(changes, **_look()))
     if not compared(changes):
         return NOTHING_COMPARED
-    return 1 if any(one.result == WORSE for one in changes) else 0
+    return 1 if any(change.result == WORSE for change in changes) else 0
 
 
-def _check(given: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> int:
     """Check that a run was complete and passed; return 1 if not, for any exit status of its process."""
     from pytest_modelbench.reports.whole import why_not_passed
     from pytest_modelbench.store.baseline import read_report
 
-    why = why_not_passed(read_report(given.report))
-    print(f"{given.report}: {why or 'every gate that was collected was run, and pytest found no failure'}")
+    why = why_not_passed(read_report(args.report))
+    print(f"{args.report}: {why or 'every gate that was collected was run, and pytest found no failure'}")
     return 1 if why else 0
 
 
-def _thresholds(given: argparse.Namespace) -> int:
+def _thresholds(args: argparse.Namespace) -> int:
     from pytest_modelbench.reports.thresholds import thresholds_toml
     from pytest_modelbench.store.baseline import read_report
 
     with _extensions():
-        text = thresholds_toml(read_report(given.report), str(given.report), given.slack, given.student)
+        text = thresholds_toml(read_report(args.report), str(args.report), args.slack, args.student)
     try:
-        with given.output.open("x", encoding="utf-8") as file:
+        with args.output.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return _complain(f"{given.output} exists already, and nothing is overwritten. Write --output another.toml")
+        return _complain(f"{args.output} exists already, and nothing is overwritten. Write --output another.toml")
     except OSError as error:
-        return _complain(f"cannot write {given.output}: {error.strerror or error}")
-    _say(f"wrote {given.output}")
+        return _complain(f"cannot write {args.output}: {error.strerror or error}")
+    _say(f"wrote {args.output}")
     return 0
 
 
-def _diagnose(given: argparse.Namespace) -> int:
+def _diagnose(args: argparse.Namespace) -> int:
     """Print a diagnosis, and write it where asked; a cause that is found is not a failure."""
     from pytest_modelbench.commands.diagnose import diagnosed
     from pytest_modelbench.reports.diagnosis import diagnosis_lines
 
-    if given.json is not None and given.json.exists():
-        return _complain(f"--json: {given.json} exists already, and nothing is overwritten")
-    found = diagnosed(given).to_json()
-    for told in (*_steps(found), *diagnosis_lines({"diagnosis": [found | {"waterfall": None}]})):
-        _say(told)
-    if given.json is None:
+    if args.json is not None and args.json.exists():
+        return _complain(f"--json: {args.json} exists already, and nothing is overwritten")
+    diagnosis = diagnosed(args).to_json()
+    for line in (*_steps(diagnosis), *diagnosis_lines({"diagnosis": [diagnosis | {"waterfall": None}]})):
+        _say(line)
+    if args.json is None:
         return 0
     try:
-        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(diagnosis, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        return _complain(f"cannot write {given.json}: {error.strerror or error}")
+        return _complain(f"cannot write {args.json}: {error.strerror or error}")
     return 0
 
 
@@ -212,10 +212,10 @@ def templates() -> dict[str, Path]:
 
 def write_template(name: str, folder: Path) -> int:
     """Copy a template into a folder, all of its files or none; return the exit code."""
-    known = templates()
-    if name not in known:
-        return _complain(f"there is no template {name!r}. Known are {', '.join(sorted(known))}")
-    sources = sorted(file for file in known[name].iterdir() if file.suffix in {".py", ".toml"})
+    folders = templates()
+    if name not in folders:
+        return _complain(f"there is no template {name!r}. Known are {', '.join(sorted(folders))}")
+    sources = sorted(file for file in folders[name].iterdir() if file.suffix in {".py", ".toml"})
     taken = [folder / source.name for source in sources if (folder / source.name).exists()]
     if taken:
         return _complain(

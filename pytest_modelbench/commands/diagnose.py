@@ -49,7 +49,7 @@ def _checked(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     return converted
 
 
-def diagnosed(given: argparse.Namespace) -> Diagnosis:
+def diagnosed(args: argparse.Namespace) -> Diagnosis:
     """Load both models and a batch, and diagnose the student.
 
     Raises:
@@ -61,25 +61,25 @@ def diagnosed(given: argparse.Namespace) -> Diagnosis:
     from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
     from pytest_modelbench.diagnosis.run import Asked, diagnose
 
-    known = [one.cause for one in HYPOTHESES]
-    unknown = [one for one in given.only or () if one not in known]
+    causes = [hypothesis.cause for hypothesis in HYPOTHESES]
+    unknown = [cause for cause in args.only or () if cause not in causes]
     if unknown:
-        raise UsageMistake(f"--only: found {shown(unknown[0])}, expected one of {', '.join(known)}")
-    student, teacher = _model(given, "student"), _model(given, "teacher")
-    batch = Draws(as_eval_data(_built(given.data))).of(given.batch_size).copies()[0]
-    if given.threads is not None:
-        _limit_threads(given.threads)
-    reason = "asked by --always" if given.always else ""
+        raise UsageMistake(f"--only: found {shown(unknown[0])}, expected one of {', '.join(causes)}")
+    student, teacher = _model(args, "student"), _model(args, "teacher")
+    batch = Draws(as_eval_data(_built(args.data))).of(args.batch_size).copies()[0]
+    if args.threads is not None:
+        _limit_threads(args.threads)
+    reason = "asked by --always" if args.always else ""
     with MachineLock().exclusive():
-        return diagnose(student, teacher, batch, Asked(budget_s=given.budget, reason=reason, only=given.only))
+        return diagnose(student, teacher, batch, Asked(budget_s=args.budget, reason=reason, only=args.only))
 
 
-def _model(given: argparse.Namespace, role: str) -> Model:
+def _model(args: argparse.Namespace, role: str) -> Model:
     from pytest_modelbench.models.registry import adapt
     from pytest_modelbench.models.saved import Loading
 
-    loading = Loading(name=role, device=given.device, allow_pickle=given.allow_pickle, threads=given.threads)
-    return adapt(_built(getattr(given, role)), loading)
+    loading = Loading(name=role, device=args.device, allow_pickle=args.allow_pickle, threads=args.threads)
+    return adapt(_built(getattr(args, role)), loading)
 
 
 def _built(spec: str) -> Any:

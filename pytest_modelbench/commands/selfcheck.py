@@ -21,8 +21,8 @@ def run_self_check(config: pytest.Config) -> int:
     """Check the machine and return the exit code, 4 for a mistake in an option."""
     import torch
 
-    given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
-    settings, mistakes = resolve_settings([Given(values=given, where=lambda option: option.flag)])
+    command_line = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
+    settings, mistakes = resolve_settings([Given(values=command_line, where=lambda option: option.flag)])
     if mistakes:
         raise pytest.UsageError(*mistakes)
     if settings.threads is not None:
@@ -34,9 +34,9 @@ def run_self_check(config: pytest.Config) -> int:
 
     once = TimingSettings(budget_s=SECONDS, seed=settings.seed, allocator=settings.allocator)
     with MachineLock().exclusive():
-        found = self_check(reference_model, reference_batches(), pairs=PAIRS, settings=once, progress=progress)
+        check = self_check(reference_model, reference_batches(), pairs=PAIRS, settings=once, progress=progress)
     print("\r" if sys.stdout.isatty() else "", end="")
     print(f"modelbench self-check, {torch.get_num_threads()} threads")
-    for line in found.lines():
+    for line in check.lines():
         print(encodable(f"  {line}", getattr(sys.stdout, "encoding", None)))
     return 0

@@ -63,12 +63,12 @@ Earlier = Callable[[Gate], str | None]
 """Says what an earlier report measured a gate beside: "teacher", "workload" or None."""
 
 
-def assign(gate: Gate, known: Known, settings: Settings, earlier: Earlier | None = None) -> Assignment:
+def assign(gate: Gate, defined: Known, settings: Settings, earlier: Earlier | None = None) -> Assignment:
     """Return what a session makes of a gate.
 
     Args:
         gate: as written.
-        known: what is defined for its item.
+        defined: what is defined for its item.
         settings: that hold for its item.
         earlier: looks a gate up in the baseline; None without one.
     """
@@ -76,16 +76,16 @@ def assign(gate: Gate, known: Known, settings: Settings, earlier: Earlier | None
         return assigned(gate)  # it timed one function, and nothing beside it
     workload = ("workload",) if gate.kpi.probe.interleaved else ()
     if settings.record_contract:
-        recorded = tuple(assigned(replace(one, limits=())) for one in conditions_of(gate))
+        recorded = tuple(assigned(replace(condition, limits=())) for condition in conditions_of(gate))
         return assigned(replace(gate, limits=()), beside=workload, recorded=recorded)
     limits = (*gate.limits, *_added(gate, settings.fail_on_regression))
     gate = replace(gate, limits=limits)
-    previous = gate.regresses and known.previous
+    previous = gate.regresses and defined.previous
     reported = gate.regresses and earlier is not None and not previous
-    reference = _reference(gate, known, settings, earlier if reported else None)
-    shown = gate.ready_made and (known.teacher or settings.contract is not None)
+    reference = _reference(gate, defined, settings, earlier if reported else None)
+    shown = gate.ready_made and (defined.teacher or settings.contract is not None)
     if reference == "teacher":
-        shown = known.teacher and settings.contract is None
+        shown = defined.teacher and settings.contract is None
     return assigned(
         gate,
         by_contract=settings.contract is not None,
@@ -115,7 +115,7 @@ def assigned(
         **{name: getattr(gate, name) for name in ("kpi", "limits", "options", "confidence", "ready_made")},
         teacher=_teacher(gate, by_contract=by_contract, shown=shown),
         beside=beside,
-        conditions=tuple(assigned(one, by_contract=by_contract) for one in conditions_of(gate)),
+        conditions=tuple(assigned(condition, by_contract=by_contract) for condition in conditions_of(gate)),
         recorded=recorded,
     )
 
@@ -149,12 +149,12 @@ def _added(gate: Gate, regression: str | None) -> tuple[BoundLimit, ...]:
     )
 
 
-def _reference(gate: Gate, known: Known, settings: Settings, earlier: Earlier | None) -> str:
+def _reference(gate: Gate, defined: Known, settings: Settings, earlier: Earlier | None) -> str:
     """Return what a value of this machine is measured beside for other sessions: "teacher", "workload" or "".
 
     Args:
         gate: with all of its limits.
-        known: what is defined for its item.
+        defined: what is defined for its item.
         settings: that hold for its item.
         earlier: looks the gate up in the baseline, where it is compared with that.
     """
@@ -166,7 +166,7 @@ def _reference(gate: Gate, known: Known, settings: Settings, earlier: Earlier | 
     if kind is None and earlier is not None:
         kind = earlier(gate)
     if kind is None:
-        kind = "teacher" if known.teacher and not by_contract else "workload"
+        kind = "teacher" if defined.teacher and not by_contract else "workload"
     return kind if gate.kpi.probe.interleaved else "teacher"
 
 
@@ -174,4 +174,7 @@ def needs(gate: Gate) -> tuple[bool, bool]:
     """Return whether a gate needs evaluation data, and the teacher itself, unless a contract replaces it."""
     plain = assigned(gate)
     asked = (plain, *plain.conditions)
-    return any(one.kpi.needs_data for one in asked), any(one.teacher is TeacherUse.MODEL for one in asked)
+    return (
+        any(assignment.kpi.needs_data for assignment in asked),
+        any(assignment.teacher is TeacherUse.MODEL for assignment in asked),
+    )

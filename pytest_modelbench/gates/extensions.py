@@ -54,8 +54,8 @@ def installed() -> Extensions:
     for hook in ADDING:
         for origin, module in modules:
             if (function := getattr(module, hook, None)) is not None:
-                given = {"config": None} if "config" in inspect.signature(function).parameters else {}
-                extensions.take(hook, functools.partial(function, **given), origin)
+                arguments = {"config": None} if "config" in inspect.signature(function).parameters else {}
+                extensions.take(hook, functools.partial(function, **arguments), origin)
     return extensions
 
 
@@ -112,17 +112,17 @@ class Extensions:
         self._added.append((table, name))
         self._owners[name] = origin
 
-    def _kpis(self, found: object, origin: str) -> None:
-        for kpi in _iterated(found, "rows of the class Kpi"):
+    def _kpis(self, returned: object, origin: str) -> None:
+        for kpi in _iterated(returned, "rows of the class Kpi"):
             if not isinstance(kpi, Kpi):
                 raise UsageMistake(f"returned {shown(kpi)}, expected rows of the class pytest_modelbench.extend.Kpi")
             with self._told(origin):
                 check_row(kpi)
                 self._add(EXTENSION_KPIS, kpi.name, kpi, origin)
 
-    def _kinds(self, found: object, origin: str) -> None:
+    def _kinds(self, returned: object, origin: str) -> None:
         taken = {kind.name for kind in vars(kinds).values() if isinstance(kind, ProbeKind)}
-        for kind in _iterated(found, "values of the class ProbeKind"):
+        for kind in _iterated(returned, "values of the class ProbeKind"):
             if not isinstance(kind, ProbeKind):
                 raise UsageMistake(f"returned {shown(kind)}, expected values of pytest_modelbench.extend.ProbeKind")
             with self._told(origin):
@@ -130,8 +130,8 @@ class Extensions:
                 _check_path(f"ProbeKind {kind.name!r}: take", kind.take)
                 self._add(KINDS, kind.name, kind, origin)
 
-    def _adapters(self, found: object, origin: str) -> None:
-        for name, entry in _named(found, "AdapterEntry by name"):
+    def _adapters(self, returned: object, origin: str) -> None:
+        for name, entry in _named(returned, "AdapterEntry by name"):
             with self._told(origin):
                 if not isinstance(entry, registry.AdapterEntry):
                     raise UsageMistake(f"adapter {name!r} is {shown(entry)}, expected an AdapterEntry")
@@ -140,8 +140,8 @@ class Extensions:
                 _check_path(f"adapter {name!r}: adapter", entry.adapter)
                 self._add(registry.EXTENSIONS, name, entry, origin)
 
-    def _formats(self, found: object, origin: str) -> None:
-        for name, form in _named(found, "FileFormat by name"):
+    def _formats(self, returned: object, origin: str) -> None:
+        for name, form in _named(returned, "FileFormat by name"):
             with self._told(origin):
                 if not isinstance(form, saved.FileFormat):
                     raise UsageMistake(f"format {name!r} is {shown(form)}, expected a FileFormat")
@@ -151,16 +151,16 @@ class Extensions:
                     raise UsageMistake(f"format {name!r}: suffix={shown(form.suffix)}, expected one such as '.acme'")
                 self._add(saved.EXTENSIONS, name, form, origin)
 
-    def _edge_cases(self, found: object, origin: str) -> None:
-        for name, function in _named(found, "functions by name"):
+    def _edge_cases(self, returned: object, origin: str) -> None:
+        for name, function in _named(returned, "functions by name"):
             with self._told(origin):
                 _refuse_taken("edge case", name, (*CASES, *GROUPS, *EDGE_CASES))
                 if not callable(function):
                     raise UsageMistake(f"edge case {name!r} is {shown(function)}, expected a function of a batch")
                 self._add(EDGE_CASES, name, function, origin)
 
-    def _suites(self, found: object, origin: str) -> None:
-        for name, names in _named(found, "names of KPIs by suite"):
+    def _suites(self, returned: object, origin: str) -> None:
+        for name, names in _named(returned, "names of KPIs by suite"):
             with self._told(origin):
                 _refuse_taken("suite", name, CONTENT)
                 listed = _iterated(names, "names of KPIs")
@@ -218,20 +218,20 @@ def _check_path(what: str, path: object) -> None:
         raise UsageMistake(f"{what}={shown(path)}, expected 'module:name'")
 
 
-def _refuse_taken(what: str, name: str, known: Iterable[str]) -> None:
-    if name in set(known):
+def _refuse_taken(what: str, name: str, taken: Iterable[str]) -> None:
+    if name in set(taken):
         raise UsageMistake(
             f"there is {'an' if what[0] in 'ae' else 'a'} {what} {name!r} already. Give it another name"
         )
 
 
-def _iterated(found: object, expected: str) -> list[Any]:
-    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
-        raise UsageMistake(f"returned {shown(found)}, expected {expected}")
-    return list(found)
+def _iterated(returned: object, expected: str) -> list[Any]:
+    if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+        raise UsageMistake(f"returned {shown(returned)}, expected {expected}")
+    return list(returned)
 
 
-def _named(found: object, expected: str) -> list[tuple[str, Any]]:
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) and name.strip() for name in found):
-        raise UsageMistake(f"returned {shown(found)}, expected {expected}")
-    return list(found.items())
+def _named(returned: object, expected: str) -> list[tuple[str, Any]]:
+    if not isinstance(returned, Mapping) or not all(isinstance(name, str) and name.strip() for name in returned):
+        raise UsageMistake(f"returned {shown(returned)}, expected {expected}")
+    return list(returned.items())

@@ -42,21 +42,21 @@ def schema_of(number: Number) -> dict[str, Any]:
     return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
 
 
-def _number(told: str, number: Number, expected: str = "", unset: str = "") -> Keyword:
+def _number(effect: str, number: Number, expected: str = "", unset: str = "") -> Keyword:
     return Keyword(
-        told=told, schema=schema_of(number), takes=number.fits, expected=expected or number.expected, unset=unset
+        told=effect, schema=schema_of(number), takes=number.fits, expected=expected or number.expected, unset=unset
     )
 
 
-def _truth(told: str) -> Keyword:
+def _truth(effect: str) -> Keyword:
     return Keyword(
-        told=told, schema={"type": "boolean"}, takes=lambda v: isinstance(v, bool), expected="True or False"
+        told=effect, schema={"type": "boolean"}, takes=lambda v: isinstance(v, bool), expected="True or False"
     )
 
 
-def _choice(told: str, choices: tuple[str, ...], unset: str = "") -> Keyword:
+def _choice(effect: str, choices: tuple[str, ...], unset: str = "") -> Keyword:
     return Keyword(
-        told=told,
+        told=effect,
         schema={"enum": list(choices)},
         takes=lambda v: v in choices,
         expected=f"one of {', '.join(choices)}",
@@ -64,9 +64,9 @@ def _choice(told: str, choices: tuple[str, ...], unset: str = "") -> Keyword:
     )
 
 
-def _class(told: str, expected: str, unset: str) -> Keyword:
+def _class(effect: str, expected: str, unset: str) -> Keyword:
     return Keyword(
-        told=told,
+        told=effect,
         schema={"type": ["string", "integer"]},
         takes=lambda v: isinstance(v, str | int),
         expected=expected,
@@ -96,9 +96,9 @@ def _are_dimensions(value: Any) -> bool:
     )
 
 
-def _tolerance(told: str) -> Keyword:
+def _tolerance(effect: str) -> Keyword:
     return Keyword(
-        told=told,
+        told=effect,
         schema={"type": "number", "minimum": 0},
         takes=lambda v: _is_number(v) and 0 <= v < math.inf,
         expected="a number of at least 0",

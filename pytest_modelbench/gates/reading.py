@@ -33,8 +33,8 @@ def read_gate(
         UsageMistake: anything that cannot be understood; the message starts with the KPI where it is known.
     """
     if not args or not isinstance(args[0], str):
-        found = f"found {shown(args[0])}" if args else "found nothing"
-        raise UsageMistake(f"a kpi marker starts with the KPI's name, {found}. Write kpi('latency_p99', '<= 120 ms')")
+        first = f"found {shown(args[0])}" if args else "found nothing"
+        raise UsageMistake(f"a kpi marker starts with the KPI's name, {first}. Write kpi('latency_p99', '<= 120 ms')")
     name = args[0]
     measuring = {key: value for key, value in keywords.items() if key != "allow_reversed"}
     kpi, options = find_kpi(name, measuring)
@@ -141,30 +141,30 @@ def _check_memory(value: Any) -> None:
         raise UsageMistake(expected)
 
 
-def _all_bounds(given: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
-    return [bound for limit in given for bound in branches_of(limit)]
+def _all_bounds(limits: Sequence[BoundLimit | ConditionalLimit]) -> list[BoundLimit]:
+    return [bound for limit in limits for bound in branches_of(limit)]
 
 
-def _check_directions(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit], *, allowed: object) -> None:
+def _check_directions(kpi: Kpi, limits: Sequence[BoundLimit | ConditionalLimit], *, allowed: object) -> None:
     """Refuse limits that a better student breaks; the condition of one demands nothing and may point anywhere."""
-    limits = _all_bounds(given)
+    bounds = _all_bounds(limits)
     if not isinstance(allowed, bool):
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
-    if allowed and not any(is_reversed(bound, kpi.better) for bound in limits):
+    if allowed and not any(is_reversed(bound, kpi.better) for bound in bounds):
         raise UsageMistake("allow_reversed=True, and no better student would break these limits. Remove it")
-    for bound in () if allowed else limits:
+    for bound in () if allowed else bounds:
         refuse_reversed(bound, kpi.name, kpi.better)
 
 
-def _refuse_impossible(kpi: Kpi, given: Sequence[BoundLimit | ConditionalLimit]) -> None:
-    limits = _all_bounds(given)
-    if kpi.report_only and limits:
+def _refuse_impossible(kpi: Kpi, limits: Sequence[BoundLimit | ConditionalLimit]) -> None:
+    bounds = _all_bounds(limits)
+    if kpi.report_only and bounds:
         raise UsageMistake(
-            f"{limits[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
+            f"{bounds[0].limit}: this KPI is for the report only and takes no limit. Write kpi({kpi.name!r})"
         )
-    if kpi.timed and any(limit.limit.op == "==" for limit in limits):
+    if kpi.timed and any(bound.limit.op == "==" for bound in bounds):
         raise UsageMistake("'==' can never be proven for a timed KPI. Write '<=' and '>='")
-    plain = [limit for limit in given if isinstance(limit, BoundLimit)]
+    plain = [limit for limit in limits if isinstance(limit, BoundLimit)]
     for measure in {limit.measure for limit in plain}:
         same = [limit for limit in plain if limit.measure == measure]
         low = max((limit.threshold for limit in same if limit.limit.op in {">=", ">", "=="}), default=-math.inf)

@@ -45,8 +45,8 @@ class Sharing:
     @classmethod
     def of(cls, gates: Iterable[Assignment]) -> Sharing:
         """Return what gates share."""
-        known = tuple(gates)
-        return cls(known, frozenset(role for gate in known for role in gate.others))
+        assignments = tuple(gates)
+        return cls(assignments, frozenset(role for gate in assignments for role in gate.others))
 
 
 class SharingIndex:

@@ -118,20 +118,20 @@ def read_sla(text: str, place: str, folder: str, *, bare: bool = False) -> tuple
 
 
 def _line_in(mistake: str) -> int:
-    found = re.search(r":(\d+): ", mistake)
-    return int(found[1]) if found else 0
+    match = re.search(r":(\d+): ", mistake)
+    return int(match[1]) if match else 0
 
 
-def _decode_error(told: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", told, re.DOTALL)
-    return (found[2], found[1]) if found else ("1", told.removesuffix(" (at end of document)"))
+def _decode_error(message: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", message, re.DOTALL)
+    return (match[2], match[1]) if match else ("1", message.removesuffix(" (at end of document)"))
 
 
 def _broken(text: str, error: Exception) -> str:
     """Return the line and the reason why a text is not readable TOML."""
     if isinstance(error, tomllib.TOMLDecodeError):
-        line, told = _decode_error(str(error))
-        return f"{line}: this is not valid TOML: {told}"
+        line, reason = _decode_error(str(error))
+        return f"{line}: this is not valid TOML: {reason}"
     if isinstance(error, RecursionError):
         lines = text.split("\n")
         worst = max(range(len(lines)), key=lambda at: len(re.findall(r"[\[{]", lines[at])))
@@ -140,8 +140,8 @@ def _broken(text: str, error: Exception) -> str:
 
 
 def _line_of_digits(text: str) -> int:
-    found = re.search(r"[0-9_]{1000,}", text)
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+    digits = re.search(r"[0-9_]{1000,}", text)
+    return text.count("\n", 0, digits.start()) + 1 if digits else 1
 
 
 class _Reader:
@@ -159,19 +159,19 @@ class _Reader:
     def mistake(self, path: Path, text: str) -> None:
         self.mistakes.append(f"{self.where(*path)}: {text}")
 
-    def check_names(self, table: Iterable[str], known: tuple[str, ...], above: Path, what: str) -> None:
+    def check_names(self, table: Iterable[str], names: tuple[str, ...], above: Path, what: str) -> None:
         for key in table:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1)
+                advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"
                 inside = f" in [{'.'.join(above)}]" if above else ""
                 self.mistake((*above, key), f"unknown {what} {shown(key)}{inside}{advice}")
 
     def table(self, parent: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-        found = parent.get(path[-1], {})
-        if isinstance(found, dict):
-            return found
-        self.mistake(path, f"{'.'.join(path)} is {_kind(found)}, expected a table: [{'.'.join(path)}]")
+        value = parent.get(path[-1], {})
+        if isinstance(value, dict):
+            return value
+        self.mistake(path, f"{'.'.join(path)} is {_kind(value)}, expected a table: [{'.'.join(path)}]")
         return {}
 
     def named(self, table: Mapping[str, Any]) -> dict[str, tuple[NamedSpec, ...]]:
@@ -180,40 +180,40 @@ class _Reader:
         students = self.table(models, "models", "students")
         if models.get("students") == {}:
             self.mistake(("models", "students"), "the table [models.students] is empty. Name a student in it")
-        found = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
+        by_fixture = {"teacher_model": self.specs(models, ("models",), ["teacher"])}
         if "student" in models and "students" in models:
             self.mistake(("models", "student"), "both student and [models.students] are given. Remove one of them")
-        found["student_model"] = (
+        by_fixture["student_model"] = (
             *self.students(models, ("models",), ["student"]),
             *self.students(students, ("models", "students"), list(students), labels=True),
         )
-        found["eval_data"] = self.data(table)
-        found["previous_model"] = self.specs(models, ("models",), ["previous"])
-        return {fixture: specs for fixture, specs in found.items() if specs}
+        by_fixture["eval_data"] = self.data(table)
+        by_fixture["previous_model"] = self.specs(models, ("models",), ["previous"])
+        return {fixture: specs for fixture, specs in by_fixture.items() if specs}
 
     def specs(
         self, table: Mapping[str, Any], above: Path, keys: list[str], *, labels: bool = False
     ) -> tuple[NamedSpec, ...]:
-        found = []
+        specs = []
         for key in keys:
             path, value = (*above, key), table.get(key)
             if labels and (fault := unprintable(key, 100) or ("" if key.strip() else "expected a name")):
                 self.mistake(path, f"the student's name is {shown(key)}, {fault}")
             elif key in table and isinstance(value, str) and value.strip():
                 name = key if labels else None
-                found.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
+                specs.append(NamedSpec(spec=value.strip(), name=name, folder=self.folder, where=self.where(*path)))
             elif key in table:
                 self.mistake(
                     path,
                     f"{key} is {_kind(value)}, expected a string: module:factory, file.py:factory or a saved model",
                 )
-        return tuple(found)
+        return tuple(specs)
 
     def students(
         self, table: Mapping[str, Any], above: Path, keys: list[str], *, labels: bool = False
     ) -> list[NamedSpec]:
         """Read students: each is a spec, or a table of a spec (`model`) and formats (`deploy`)."""
-        found = []
+        students = []
         for key in keys:
             path, value = (*above, key), table.get(key)
             plain: Any = value
@@ -229,21 +229,21 @@ class _Reader:
                     self.mistake((*path, "model"), f"model of {key} is {_kind(plain)}, expected a string")
                     continue
             specs = self.specs({**table, key: plain} if key in table else table, above, [key], labels=labels)
-            found += [replace(spec, deploy=deploy) for spec in specs]
-        return found
+            students += [replace(spec, deploy=deploy) for spec in specs]
+        return students
 
     def deploy(self, path: Path, value: Any) -> tuple[str, ...]:
         """Read the formats that a student is deployed in."""
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(target, str) for target in value):
             self.mistake(path, f'deploy is {_kind(value)}, expected an array of strings, such as ["onnx"]')
             return ()
-        found = []
-        for one in value:
+        targets = []
+        for target in value:
             try:
-                found.append(str(parse_target(one)))
+                targets.append(str(parse_target(target)))
             except UsageMistake as mistake:
                 self.mistake(path, f"deploy: {mistake}")
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(targets))
 
     def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
         data = self.table(table, "data")
@@ -253,7 +253,7 @@ class _Reader:
             types = DATA_KEYS.get(key)
             if types is None or key == "eval":
                 continue
-            plain = not isinstance(value, list) or all(isinstance(one, str | int | float) for one in value)
+            plain = not isinstance(value, list) or all(isinstance(element, str | int | float) for element in value)
             number = DATA_NUMBERS.get(key)
             if isinstance(value, bool) or not isinstance(value, types) or not plain:
                 wanted = " or ".join(_TYPES[kind] for kind in types)
@@ -267,11 +267,11 @@ class _Reader:
                 )
             else:
                 reading.append((key, tuple(value) if isinstance(value, list) else value))
-        found = self.specs(data, ("data",), ["eval"])
+        specs = self.specs(data, ("data",), ["eval"])
         if data and "eval" not in data:
             self.mistake(("data",), '[data] has no eval. Write eval = "module:factory"')
         return tuple(
-            NamedSpec(spec=spec.spec, folder=spec.folder, where=spec.where, reading=tuple(reading)) for spec in found
+            NamedSpec(spec=spec.spec, folder=spec.folder, where=spec.where, reading=tuple(reading)) for spec in specs
         )
 
     def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -335,5 +335,5 @@ class _Reader:
 def _kind(value: Any) -> str:
     if isinstance(value, str):
         return shown(value)
-    told = "" if isinstance(value, dict) else f" ({shown(value)})"
-    return _TYPES.get(type(value), f"a {type(value).__name__}") + told
+    detail = "" if isinstance(value, dict) else f" ({shown(value)})"
+    return _TYPES.get(type(value), f"a {type(value).__name__}") + detail

@@ -146,5 +146,5 @@ def _kpi(kpi: Kpi) -> dict[str, Any]:
         "properties": {"limits": _LIMITS, **{name: toml_type(name) for name in ("allow_reversed", *kpi.options)}},
         "additionalProperties": False,
     }
-    told = f"{kpi.definition} ({kpi.unit or 'no unit'}, {kpi.better} is better)"
-    return {"description": told, "oneOf": [_LIMITS, table]}
+    description = f"{kpi.definition} ({kpi.unit or 'no unit'}, {kpi.better} is better)"
+    return {"description": description, "oneOf": [_LIMITS, table]}

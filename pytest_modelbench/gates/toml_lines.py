@@ -35,13 +35,13 @@ def line_of_each_key(text: str, table: Mapping[str, Any]) -> dict[Path, int]:
     >>> line_of_each_key(text, tomllib.loads(text))
     {('a',): 1, ('a', 'b'): 2, ('a', 'c'): 5, ('a', 'c', 'd'): 5, ('a', 'c', 'd', 'e'): 5}
     """
-    known: dict[Path, int] = {}
+    lines: dict[Path, int] = {}
     for line, path in _statements(text):
         for length in range(1, len(path) + 1):
-            known.setdefault(path[:length], line)
+            lines.setdefault(path[:length], line)
     for path in paths(table):
-        known.setdefault(path, known.get(path[:-1], 1))
-    return known
+        lines.setdefault(path, lines.get(path[:-1], 1))
+    return lines
 
 
 def paths(table: Mapping[str, Any]) -> Iterator[Path]:
@@ -49,23 +49,23 @@ def paths(table: Mapping[str, Any]) -> Iterator[Path]:
     waiting: list[tuple[Path, Iterator[tuple[str, Any]]]] = [((), iter(table.items()))]
     while waiting:
         above, items = waiting[-1]
-        found = next(items, None)
-        if found is None:
+        entry = next(items, None)
+        if entry is None:
             waiting.pop()
             continue
-        yield (*above, found[0])
-        if isinstance(found[1], dict):
-            waiting.append(((*above, found[0]), iter(found[1].items())))
+        yield (*above, entry[0])
+        if isinstance(entry[1], dict):
+            waiting.append(((*above, entry[0]), iter(entry[1].items())))
 
 
 def depth(value: object) -> int:
     """Return how deep tables and arrays lie in each other."""
     deepest, waiting = 0, [(value, 1)]
     while waiting:
-        found, level = waiting.pop()
+        node, level = waiting.pop()
         deepest = max(deepest, level)
-        inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
-        waiting += [(one, level + 1) for one in inner if isinstance(one, dict | list)]
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        waiting += [(child, level + 1) for child in inner if isinstance(child, dict | list)]
     return deepest
 
 
@@ -112,21 +112,21 @@ def _end_of_statement(text: str, at: int) -> int:
     level = 0
     while at < len(text):
         at = _end(_PLAIN, text, at)
-        one = text[at : at + 1]
-        if one == "\n" and level <= 0:
+        character = text[at : at + 1]
+        if character == "\n" and level <= 0:
             return at
-        quoted = _TEXT.match(text, at) if one and one in "\"'" else None
+        quoted = _TEXT.match(text, at) if character and character in "\"'" else None
         if quoted is not None:
             at = quoted.end()
             continue
-        if one == "#":
+        if character == "#":
             at = _end(_COMMENT, text, at)
             continue
-        level += (one in ("[", "{")) - (one in ("]", "}"))
+        level += (character in ("[", "{")) - (character in ("]", "}"))
         at += 1
     return at
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    return at if found is None else found.end()
+    match = pattern.match(text, at)
+    return at if match is None else match.end()

@@ -68,16 +68,16 @@ def known_names(
     """
     if member is None:
         raise UsageMistake(f"{written!r}: 'includes' is for KPIs that count a set, and {kpi} is a number")
-    found: list[str] = []
+    spellings: list[str] = []
     for name in names:
         try:
             spelled = str(member(name))
         except UsageMistake as mistake:
             raise UsageMistake(f"{written!r}: {mistake}") from mistake
-        if spelled in found:
+        if spelled in spellings:
             raise UsageMistake(f"{written!r}: {spelled!r} is named twice. Name it once")
-        found.append(spelled)
-    return tuple(found)
+        spellings.append(spelled)
+    return tuple(spellings)
 
 
 def refuse_comparison(subject: str, written: str, kpi: str) -> None:

@@ -143,9 +143,9 @@ def _example(subject: str) -> str:
 
 
 def _unknown_subject(text: str, at: int, word: str) -> LimitSyntaxError:
-    known = (*SUBJECTS, INCLUDES)
-    near = difflib.get_close_matches(word, known, n=1)
-    advice = f"Write '{text.replace(word, near[0], 1)}'." if near else f"Subjects: {', '.join(known)}."
+    subjects = (*SUBJECTS, INCLUDES)
+    near = difflib.get_close_matches(word, subjects, n=1)
+    advice = f"Write '{text.replace(word, near[0], 1)}'." if near else f"Subjects: {', '.join(subjects)}."
     return LimitSyntaxError(text, at, f"unknown subject '{word}'", advice)
 
 

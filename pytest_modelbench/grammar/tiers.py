@@ -23,9 +23,9 @@ _table: dict[str, float] = dict(DEFAULT)
 
 def replace_tiers(table: Mapping[str, float]) -> None:
     """Replace the table; an empty one means the default. A session puts the table before back when it ends."""
-    given = dict(table or DEFAULT)
+    replacement = dict(table or DEFAULT)
     _table.clear()
-    _table.update(sorted(given.items(), key=lambda tier: tier[1]))
+    _table.update(sorted(replacement.items(), key=lambda tier: tier[1]))
 
 
 def tiers() -> Mapping[str, float]:

@@ -60,10 +60,10 @@ def dimension_of(symbol: str) -> str | None:
     >>> dimension_of("MiB"), dimension_of("clicks")
     ('size', None)
     """
-    known = _UNITS.get(_ALIASES.get(symbol, symbol))
-    if known is None and find_tier(symbol) is not None:
+    unit = _UNITS.get(_ALIASES.get(symbol, symbol))
+    if unit is None and find_tier(symbol) is not None:
         return "a hardware tier"
-    return known[0] if known else None
+    return unit[0] if unit else None
 
 
 def quantity_of(dimension: str) -> str:

@@ -88,9 +88,9 @@ def paired_sums(
     for part in slices(n):
         placed = sums.place(np.zeros(part.stop - part.start, dtype=np.intp) if strata is None else strata[part])
         for role, predictions in models.items():
-            for name, one in parts(predictions, part).items():
-                cells = placed if one.rows is None else placed[one.rows]
-                sums.add(f"{role} {name}", cells, one.kinds, one.of, one.weights)
+            for name, summand in parts(predictions, part).items():
+                cells = placed if summand.rows is None else placed[summand.rows]
+                sums.add(f"{role} {name}", cells, summand.kinds, summand.of, summand.weights)
             predictions.release()
     start = time.perf_counter()
     drawn = sums.resamples(resamples_for(question.alpha))
@@ -109,39 +109,39 @@ def _of(role: str, sums: Sums) -> Sums:
 
 
 def additive_evidence(
-    question: Question, models: Mapping[str, Predictions], additive: Additive, told: str
+    question: Question, models: Mapping[str, Predictions], additive: Additive, method: str
 ) -> Evidence:
     """Return the evidence of an additive value for student and (perhaps) teacher.
 
     Raises:
         MeasurementError: the value is undefined on these data.
     """
-    found = paired_sums(question, models, additive.parts)
-    points = {role: float(additive.value(found.totals[role])[0]) for role in models}
+    sums = paired_sums(question, models, additive.parts)
+    points = {role: float(additive.value(sums.totals[role])[0]) for role in models}
     for role, point in points.items():
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {point} on these data")
-    drawn = {role: additive.value(found.drawn[role]) for role in models}
+    drawn = {role: additive.value(sums.drawn[role]) for role in models}
     estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in models}
-    comparison = compared(points, drawn, question.alpha, found.method) if "teacher" in models else None
-    return evidence_of(question, found, estimates, comparison, told)
+    comparison = compared(points, drawn, question.alpha, sums.method) if "teacher" in models else None
+    return evidence_of(question, sums, estimates, comparison, method)
 
 
 def evidence_of(
     question: Question,
-    found: PairedSums,
+    sums: PairedSums,
     estimates: Mapping[str, Estimate],
     comparison: Comparison | None,
-    told: str,
+    method: str,
 ) -> Evidence:
     """Return estimates from sums, one for each model, as evidence."""
     readings = {
         role: Reading(
             estimate=estimate,
             unit=question.kpi.unit,
-            n=found.n,
+            n=sums.n,
             confidence=question.confidence,
-            method=f"{told}; {found.method}",
+            method=f"{method}; {sums.method}",
         )
         for role, estimate in estimates.items()
     }

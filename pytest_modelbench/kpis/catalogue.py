@@ -71,8 +71,8 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
     if unknown:
         near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
         nearest = f"; did you mean {near[0]}=?" if near else ""
-        known = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
-        raise UsageMistake(f"kpi {shown(name)}: unknown option {unknown[0]}={nearest or '; ' + known}")
+        choices = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
+        raise UsageMistake(f"kpi {shown(name)}: unknown option {unknown[0]}={nearest or '; ' + choices}")
     return kpi, options
 
 

@@ -43,7 +43,7 @@ def exact_comparison(student: float, teacher: float) -> Comparison:
 def between(student: Estimate, teacher: Estimate) -> Comparison:
     """Compare two counts, each of which may only be known within bounds."""
     (s_low, s_high), (t_low, t_high) = (
-        (one.low or 0.0, math.inf if one.high is None else one.high) for one in (student, teacher)
+        (estimate.low or 0.0, math.inf if estimate.high is None else estimate.high) for estimate in (student, teacher)
     )
     ratio = None
     if teacher.value and t_low:
@@ -156,9 +156,9 @@ def pair_of(question: Question, measurements: Measurements, targets: bool = True
     check_paired(student, teacher)
     theirs, ours = teacher.columns, student.columns
     if theirs is not None and ours is not None and not np.array_equal(theirs, ours):
-        told = " and ".join(f"{', '.join(map(str, one[:5]))} ({len(one)})" for one in (theirs, ours))
+        listed = " and ".join(f"{', '.join(map(str, columns[:5]))} ({len(columns)})" for columns in (theirs, ours))
         raise DataError(
-            f"teacher and student tell other classes apart: {told}. {question.kpi.name} compares them class by "
+            f"teacher and student tell other classes apart: {listed}. {question.kpi.name} compares them class by "
             "class; give both models the same classes"
         )
     if student.labels.shape != teacher.labels.shape:
@@ -177,19 +177,19 @@ def targets_of(predictions: Predictions) -> Array:
 
 def known_classes(models: Mapping[str, Predictions]) -> Array:
     """Return the labels of the output columns, or all that occur where models give labels only, in order."""
-    columns = [one.columns for one in models.values()]
-    if all(found is not None for found in columns):
-        return np.unique(np.concatenate([np.asarray(found) for found in columns]))
+    columns = [predictions.columns for predictions in models.values()]
+    if all(labels is not None for labels in columns):
+        return np.unique(np.concatenate([np.asarray(labels) for labels in columns]))
     seen: Array | None = None
-    for one in models.values():
-        for array in (one.labels, targets_of(one)):
+    for predictions in models.values():
+        for array in (predictions.labels, targets_of(predictions)):
             for chunk in in_chunks(array):
-                found = np.unique(chunk)
-                seen = found if seen is None else np.union1d(seen, found)
+                classes = np.unique(chunk)
+                seen = classes if seen is None else np.union1d(seen, classes)
     return np.asarray(seen)
 
 
 def positions(values: Array, classes: Array) -> IntArray:
     """Return where each value stands among the sorted classes, -1 where it does not."""
-    found = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
-    return np.where(classes[found] == values, found, -1)
+    places = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
+    return np.where(classes[places] == values, places, -1)

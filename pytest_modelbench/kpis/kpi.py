@@ -99,8 +99,8 @@ class Kpi:
         module, _, name = self.members.partition(":")
         if not module:
             return None
-        found: Callable[[str], object] = getattr(importlib.import_module(module), name)
-        return found
+        reader: Callable[[str], object] = getattr(importlib.import_module(module), name)
+        return reader
 
     @property
     def timed(self) -> bool:
@@ -248,27 +248,28 @@ def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evi
     except (ImportError, AttributeError) as error:
         what = f"derive={question.kpi.derive!r} of the KPI {question.kpi.name}"
         raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
-    found = derive(question, measurements)
-    if not isinstance(found, Iterable):
+    pieces = derive(question, measurements)
+    if not isinstance(pieces, Iterable):
         what = f"{question.kpi.derive} of the KPI {question.kpi.name}"
-        raise MeasurementError(f"{what} returned {shown(found)}, expected it to yield Evidence")
-    return (_within_bounds(question.kpi, _checked(question.kpi, evidence)) for evidence in found)
+        raise MeasurementError(f"{what} returned {shown(pieces)}, expected it to yield Evidence")
+    return (_within_bounds(question.kpi, _checked(question.kpi, evidence)) for evidence in pieces)
 
 
-def _checked(kpi: Kpi, found: object) -> Evidence:
+def _checked(kpi: Kpi, evidence: object) -> Evidence:
     """Refuse what an extension's derivation may yield by mistake."""
     from pytest_modelbench.results import Evidence
 
-    if not isinstance(found, Evidence):
-        raise MeasurementError(f"{kpi.derive} of the KPI {kpi.name} yielded {shown(found)}, expected Evidence")
-    return found
+    if not isinstance(evidence, Evidence):
+        raise MeasurementError(f"{kpi.derive} of the KPI {kpi.name} yielded {shown(evidence)}, expected Evidence")
+    return evidence
 
 
 def _within_bounds(kpi: Kpi, evidence: Evidence) -> Evidence:
     """Return evidence with its interval ends clipped to the KPI's bounds, which resampling may exceed."""
     low, high = kpi.bounds
     student, teacher = (
-        one and replace(one, estimate=one.estimate.within(low, high)) for one in (evidence.student, evidence.teacher)
+        reading and replace(reading, estimate=reading.estimate.within(low, high))
+        for reading in (evidence.student, evidence.teacher)
     )
     comparison = evidence.comparison
     if comparison is not None and comparison.difference is not None:

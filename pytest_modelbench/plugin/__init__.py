@@ -103,12 +103,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
     config.pluginmanager.register(placeholders(config), "modelbench-placeholders")
-    given = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
-    if not (any(given.values()) or config.getini("modelbench")):
+    command_line = {option.name: getattr(config.option, option.name, None) for option in OPTIONS}
+    if not (any(command_line.values()) or config.getini("modelbench")):
         return
     from pytest_modelbench.plugin.given_options import resolve_given
 
-    settings, places = resolve_given(config, given)
+    settings, places = resolve_given(config, command_line)
     if settings.enabled:
         from pytest_modelbench.plugin.begin import begin
 
@@ -148,13 +148,13 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Collect `modelbench.toml` and `*.modelbench.toml`; with `--modelbench-suite` also what carries its items."""
-    found: pytest.Module
+    collector: pytest.Module
     if STATE in parent.config.stash and parent.config.stash[STATE].settings.suites:
         from pytest_modelbench.plugin.suite_file import SuiteFile, carries_suite
 
         if carries_suite(file_path, parent.config):
-            found = SuiteFile.from_parent(parent, path=file_path)
-            return found
+            collector = SuiteFile.from_parent(parent, path=file_path)
+            return collector
     if not file_path.name.endswith("modelbench.toml"):
         return None
     from pytest_modelbench.plugin.misnamed import is_sla
@@ -163,8 +163,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
         return None
     from pytest_modelbench.plugin.sla_file import SlaFile
 
-    found = SlaFile.from_parent(parent, path=file_path)
-    return found
+    collector = SlaFile.from_parent(parent, path=file_path)
+    return collector
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -174,8 +174,8 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
         from pytest_modelbench.plugin.misnamed import misnamed
 
         root = parent.config.rootpath
-        for found, fault in misnamed(path):
-            name = found.relative_to(root) if found.is_relative_to(root) else found
+        for file, fault in misnamed(path):
+            name = file.relative_to(root) if file.is_relative_to(root) else file
             parent.config.stash[MISTAKES].append(f"{name}: {fault}")
 
 
@@ -247,9 +247,9 @@ def _is_ours(item: pytest.Item) -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take a worker's mistakes, also where nothing is judged."""
-    known = node.config.stash[MISTAKES]
-    found = getattr(node, "workeroutput", {}).get("modelbench_mistakes", [])
-    known += [mistake for mistake in found if mistake not in known]
+    mistakes = node.config.stash[MISTAKES]
+    from_worker = getattr(node, "workeroutput", {}).get("modelbench_mistakes", [])
+    mistakes += [mistake for mistake in from_worker if mistake not in mistakes]
     node.config.stash[UNJUDGED] = getattr(node, "workeroutput", {}).get("modelbench_unjudged", 0)
 
 

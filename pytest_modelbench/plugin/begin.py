@@ -47,15 +47,15 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
     turns = MachineTurns(config, parallel.worker)
     asked: str | None = config.getoption("modelbench_child")
     child = read_request(Path(asked)) if asked else None
-    known = baseline_of(config, settings), contract_of(config, settings)
+    baseline, contract = baseline_of(config, settings), contract_of(config, settings)
     bench = BenchSession(
         progress=ProgressLine(config),
         exclusive=turns.machine.alone,
         handover=Path(parallel.shared_folder) if parallel.shared_folder else None,
         run_child=lambda nodeid, request: run_child(config, items[nodeid], request),
         child=child,
-        baseline=known[0],
-        contract=known[1],
+        baseline=baseline,
+        contract=contract,
         recorder=Recorder() if settings.record_contract else None,
         files=Files(
             folder=parallel.folder,
@@ -65,8 +65,8 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
         ),
     )
     bench.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
-    if known[1] is not None:
-        bench.model_notes["teacher"] = dict(known[1].teacher)
+    if contract is not None:
+        bench.model_notes["teacher"] = dict(contract.teacher)
     state = SessionState(settings=settings, places=places, session=bench, child=child)
     config.stash[STATE] = state
     reporting = Reporting(config, state, record, turns.machine, parallel.worker)
@@ -86,9 +86,9 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
             export_here(config, child)
 
 
-def _in_run(config: pytest.Config, given: str | None) -> Path | None:
+def _in_run(config: pytest.Config, path: str | None) -> Path | None:
     """Return the path that an option names, from the folder that pytest was started in; None if none was given."""
-    return None if given is None else Path(config.invocation_params.dir, given)
+    return None if path is None else Path(config.invocation_params.dir, path)
 
 
 def _asked_for(

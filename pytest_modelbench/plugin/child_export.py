@@ -71,9 +71,9 @@ class Exporting:
         refuse_other_model(request.role, model.fingerprint(), request.model)
         options = request.export_options
         batches = export_batches(data, options.samples)
-        found = export_to(model, batches, parse_target(request.target), Path(request.folder), options, beat)
+        export = export_to(model, batches, parse_target(request.target), Path(request.folder), options, beat)
         if os.getpid() == self.process:  # what builds or exports the model may have forked
-            request.write(found)
+            request.write(export)
         return True
 
 

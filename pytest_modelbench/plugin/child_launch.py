@@ -175,14 +175,14 @@ class Launched:
         """
         if model.file is not None or not self.request.memory or self.launching.again:
             return  # what comes from a file is built here, and may be mapped without being read
-        found = [
+        figures = [
             (model.weight_bytes(), self.launching.added.held_bytes),
             (model.weight_bytes("cuda"), self.launching.gpu_held_bytes()),
         ]
         others = {f"{role}_model" for role in BUILT_ROLES if role != self.request.role}
         derived = self.item is not None and others.intersection(made_from(self.item, f"{self.request.role}_model"))
         role = self.request.role
-        for weights, held in found:
+        for weights, held in figures:
             if weights > SMALLEST_CHECKED_BYTES and held < weights / 2 and not derived:
                 raise MeasurementError(
                     f"the weights of the {role} take {humanise(weights, 'B')}, and its fixture added only "
@@ -205,8 +205,8 @@ class MeasuredSetUp:
         """Measure one fixture's own function, and remember how it is called."""
         if fixturedef.argname != self.fixture:
             return (yield)
-        known = [definition for definition, _ in self.launched.set_ups]
-        if fixturedef not in known:
+        definitions = [definition for definition, _ in self.launched.set_ups]
+        if fixturedef not in definitions:
             self.launched.set_ups.append((fixturedef, request))
         with self.launched.launching.loading():
             return (yield)

@@ -45,8 +45,8 @@ def run_child(config: pytest.Config, item: pytest.Item, request: Request) -> Non
     if left_out and not answer.exists() and ended.returncode > 0 and OWN_ERROR not in ended.stdout:
         ended = _run(config, item, request, child_command(config, item, asked, []))
     if not answer.exists():
-        how, told = _ending(ended.returncode), _last_error(ended.stdout, ended.stderr)
-        text = f"a fresh process for {_short(item)} {how}, without a measurement: {told}"
+        how, error = _ending(ended.returncode), _last_error(ended.stdout, ended.stderr)
+        text = f"a fresh process for {_short(item)} {how}, without a measurement: {error}"
         raise ProcessLost(text, how) if ended.returncode < 0 else MeasurementError(text)
 
 
@@ -68,9 +68,9 @@ def _run(
             check=False,
         )
     except subprocess.TimeoutExpired as expired:
-        told = _last_error(*(_text(stream) for stream in (expired.stdout, expired.stderr)))
+        error = _last_error(*(_text(stream) for stream in (expired.stdout, expired.stderr)))
         how = f"did not end within {patience:.0f} s, and was stopped"
-        raise ProcessLost(f"a fresh process for {_short(item)} {how}: {told}", how) from None
+        raise ProcessLost(f"a fresh process for {_short(item)} {how}: {error}", how) from None
 
 
 def _text(stream: str | bytes | None) -> str:
@@ -117,7 +117,9 @@ def child_command(config: pytest.Config, item: pytest.Item, request: Path, left_
     Other plugins stay, for fixtures, markers and ini values may be theirs; none starts workers without addopts.
     """
     ini = [
-        given for given in config.option.override_ini or () if given.partition("=")[0] not in {"addopts", "cache_dir"}
+        setting
+        for setting in config.option.override_ini or ()
+        if setting.partition("=")[0] not in {"addopts", "cache_dir"}
     ]
     count = getattr(config.option, "count", None)
     reruns = config.pluginmanager.hasplugin("rerunfailures") and "rerunfailures" not in left_out
@@ -126,7 +128,7 @@ def child_command(config: pytest.Config, item: pytest.Item, request: Path, left_
     return [
         *(sys.executable, "-m", "pytest", _place(config, item)),
         *(f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])),
-        *(part for given in ini for part in ("-o", given)),
+        *(part for setting in ini for part in ("-o", setting)),
         *("-o", "addopts=", "-o", f"cache_dir={request.parent / 'cache'}"),
         *([f"--count={count}"] if isinstance(count, int) and count > 1 else []),
         *(["--reruns=0"] if reruns else []),
@@ -145,8 +147,8 @@ def _environment() -> dict[str, str]:
 
 def _last_error(*streams: str) -> str:
     """Return the line of a run's output that says most: the last error, or the last line at all."""
-    found = (line.strip() for stream in streams for line in stream.splitlines())
-    lines = [line for line in found if line and not line.endswith("%]")]
+    all_lines = (line.strip() for stream in streams for line in stream.splitlines())
+    lines = [line for line in all_lines if line and not line.endswith("%]")]
     errors = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))]
-    told = next(iter(errors), lines[-1] if lines else "it printed nothing")
-    return re.sub(r"^pytest_modelbench\.errors\.\w+: ", "", told.removeprefix("E  ").strip())
+    line = next(iter(errors), lines[-1] if lines else "it printed nothing")
+    return re.sub(r"^pytest_modelbench\.errors\.\w+: ", "", line.removeprefix("E  ").strip())

@@ -66,13 +66,13 @@ def _needed_fixtures(marks: Iterable[pytest.Mark], collector: pytest.Collector) 
         return []
     from pytest_modelbench.plugin.gate_reading import needed
 
-    found = [needed(mark, collector.config, _source_of(collector)) for mark in marks]
+    needs = [needed(mark, collector.config, _source_of(collector)) for mark in marks]
     names = ["student", "kpi"]
-    if any(data for data, _ in found):
+    if any(data for data, _ in needs):
         names.append("eval_data")
     state = collector.config.stash.get(STATE, None)
     alone = state is not None and state.settings.contract is not None  # then it must not even be built
-    if any(teacher for _, teacher in found) and not alone:
+    if any(teacher for _, teacher in needs) and not alone:
         names.append("teacher")
     return names
 
@@ -131,10 +131,10 @@ def read_items(items: Sequence[pytest.Item], settings: Settings, baseline: Basel
 
 def without_suite(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
     """Yield a mistake where a suite was asked for and nothing in the given folders has models for it."""
-    given = [arg for arg in config.args if "::" not in arg]
-    if settings.suites and given and not any(is_ready_made(item) for item in items):
+    paths = [arg for arg in config.args if "::" not in arg]
+    if settings.suites and paths and not any(is_ready_made(item) for item in items):
         yield (
-            f"--modelbench-suite: in or above {', '.join(given)} no conftest.py defines student_model, and no "
+            f"--modelbench-suite: in or above {', '.join(paths)} no conftest.py defines student_model, and no "
             "modelbench.toml names models. Write one, or name models by --modelbench-student beside a conftest.py"
         )
 
@@ -159,14 +159,14 @@ def refuse(config: pytest.Config, items: list[pytest.Item], mistakes: Sequence[s
     Raises:
         pytest.UsageError: all mistakes together, one line each.
     """
-    told = config.stash[MISTAKES]
-    told[:] = dict.fromkeys(visible(mistake) for mistake in (*told, *mistakes))
-    if not told:
+    session_mistakes = config.stash[MISTAKES]
+    session_mistakes[:] = dict.fromkeys(visible(mistake) for mistake in (*session_mistakes, *mistakes))
+    if not session_mistakes:
         return
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is None:
-        raise pytest.UsageError(*told)
-    output["modelbench_mistakes"] = list(told)
+        raise pytest.UsageError(*session_mistakes)
+    output["modelbench_mistakes"] = list(session_mistakes)
     items.clear()
 
 

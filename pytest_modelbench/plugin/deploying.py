@@ -30,19 +30,19 @@ class DeployedAs(NamedTuple):
 def deployed_as(item: pytest.Item) -> DeployedAs | None:
     """Return the parameter of an item whose student comes from a fixture and is asked to be deployed."""
     callspec = getattr(item, "callspec", None)
-    found = None if callspec is None else callspec.params.get(FIXTURE)
-    return found if isinstance(found, DeployedAs) else None
+    parameter = None if callspec is None else callspec.params.get(FIXTURE)
+    return parameter if isinstance(parameter, DeployedAs) else None
 
 
 def target_of(item: pytest.Item) -> str:
     """Return the format that an item's student is judged in; "" for the model itself."""
     from pytest_modelbench.models.named import NamedSpec
 
-    callspec, found = getattr(item, "callspec", None), deployed_as(item)
+    callspec, deployed = getattr(item, "callspec", None), deployed_as(item)
     named = None if callspec is None else callspec.params.get("student_model")
     if isinstance(named, NamedSpec):
         return named.target
-    return "" if found is None else found.target
+    return "" if deployed is None else deployed.target
 
 
 def targets_for(item: pytest.Item, settings: Settings | None) -> list[str]:
@@ -63,12 +63,12 @@ def with_deployed(specs: Sequence[NamedSpec], targets: Sequence[str]) -> list[Na
         specs: the students.
         targets: the formats that all of them are judged in besides.
     """
-    found = []
+    students = []
     for spec in specs:
         asked = list(dict.fromkeys([*spec.deploy, *targets]))
         named = replace(spec, name=spec.name or "student") if asked else spec
-        found += [named, *(replace(named, name=f"{named.name}@{target}", target=target) for target in asked)]
-    return found
+        students += [named, *(replace(named, name=f"{named.name}@{target}", target=target) for target in asked)]
+    return students
 
 
 def mistakes_in(items: Sequence[pytest.Item], settings: Settings) -> Iterator[str]:
@@ -80,15 +80,15 @@ def mistakes_in(items: Sequence[pytest.Item], settings: Settings) -> Iterator[st
     """
     if settings.deploy and items and not any(FIXTURE in getattr(item, "fixturenames", ()) for item in items):
         yield "--modelbench-deploy: no collected test has a student. Add a kpi marker to one, or let it take student"
-    found: dict[str, None] = {}
+    faults: dict[str, None] = {}
     for item in items:
         marks = list(item.iter_markers(MARKER))
         for mark in marks:
             for fault in _faults_of(mark):
-                found[f"{place_of(item)}: {MARKER}: {fault}"] = None
+                faults[f"{place_of(item)}: {MARKER}: {fault}"] = None
         if FIXTURE not in getattr(item, "fixturenames", ()) and any(mark in item.own_markers for mark in marks):
-            found[f"{place_of(item)}: {MARKER}: this test has no student. Add a kpi marker, or take student"] = None
-    yield from found
+            faults[f"{place_of(item)}: {MARKER}: this test has no student. Add a kpi marker, or take student"] = None
+    yield from faults
 
 
 def _faults_of(mark: pytest.Mark) -> Iterator[str]:

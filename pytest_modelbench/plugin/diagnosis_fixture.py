@@ -46,7 +46,7 @@ class Diagnoser:
         __tracebackhide__ = True
         asked = Asked(budget_s=budget_s, reason="asked by the test", only=only, beat=beat)
         with watchdog_for(budget_s, f"the diagnosis of {student.name}"):
-            found = diagnose(student, teacher, inputs, asked)
-        lines = diagnosis_lines({"diagnosis": [found.to_json()]})
+            diagnosis = diagnose(student, teacher, inputs, asked)
+        lines = diagnosis_lines({"diagnosis": [diagnosis.to_json()]})
         self._item.add_report_section("call", f"{_SECTION}: {student.name}", "\n".join(lines))
-        return found
+        return diagnosis

@@ -19,9 +19,9 @@ def remember_durations(config: pytest.Config, timings: Iterable[Mapping[str, Any
         config: whose cache it is.
         timings: notes of measurements, as they are in the report.
     """
-    cache, found = getattr(config, "cache", None), list(timings)
-    if cache is not None and found:
-        cache.set(_KEY, {**known_durations(config), **{duration_key(note): duration_of(note) for note in found}})
+    cache, notes = getattr(config, "cache", None), list(timings)
+    if cache is not None and notes:
+        cache.set(_KEY, {**known_durations(config), **{duration_key(note): duration_of(note) for note in notes}})
 
 
 def known_durations(config: pytest.Config) -> dict[str, Any]:

@@ -75,15 +75,15 @@ class Finder:
 
     def tell(self, hook: str, **arguments: object) -> list[Any]:
         """Call a hook that looks at results; one that raises becomes a failure of the session, and ends nothing."""
-        found = []
+        answers = []
         for implementation in getattr(self.config.hook, hook).get_hookimpls():
             try:
-                found.append(self._call(implementation, **arguments))
+                answers.append(self._call(implementation, **arguments))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
                 self.failures.append(f"{self._origin(implementation.plugin)}: {hook} raised {cause_of(error)}")
-        return found
+        return answers
 
     def finish(self, session: pytest.Session, report: Callable[[int], Mapping[str, Any]]) -> None:
         """Hand the report to the hooks of extensions; a hook that raises, there or before, fails the session.
@@ -93,9 +93,9 @@ class Finder:
             report: returns the JSON report for an exit status.
         """
         status = int(session.exitstatus)
-        told = {"report": self._copied(report, status), "config": self.config, "exit_status": status}
-        self.tell("pytest_modelbench_report", **told)
-        for lines in self.tell("pytest_modelbench_summary", report=told["report"]):
+        arguments = {"report": self._copied(report, status), "config": self.config, "exit_status": status}
+        self.tell("pytest_modelbench_report", **arguments)
+        for lines in self.tell("pytest_modelbench_summary", report=arguments["report"]):
             if isinstance(lines, list | tuple):
                 self.added += [str(line) for line in lines]
             elif lines is not None:
@@ -118,8 +118,8 @@ class Finder:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take which hooks failed in a worker."""
-        found = getattr(node, "workeroutput", {}).get(_FAILURES, [])
-        self.failures += [failure for failure in found if failure not in self.failures]
+        failures = getattr(node, "workeroutput", {}).get(_FAILURES, [])
+        self.failures += [failure for failure in failures if failure not in self.failures]
 
     def told(self) -> list[str]:
         """Return the lines that others add to the summary, and what failed of their hooks."""
@@ -130,9 +130,9 @@ class Finder:
             self.mistakes.append(mistake)
 
     def _origin(self, plugin: Any) -> str:
-        known = self._origins.get(id(plugin))
-        if known is not None:
-            return known
+        origin = self._origins.get(id(plugin))
+        if origin is not None:
+            return origin
         file = getattr(plugin, "__file__", None)
         if file is None:
             return str(getattr(plugin, "__name__", type(plugin).__name__))

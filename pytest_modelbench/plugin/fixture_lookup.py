@@ -38,9 +38,11 @@ def overridden(item: pytest.Item, name: str) -> bool:
 def needed_by_fixtures(item: pytest.Item, names: set[str]) -> bool:
     """Whether some fixture of the user's that an item asks for is made from one of these fixtures."""
     info = getattr(item, "_fixtureinfo", None)
-    known = info.name2fixturedefs if info is not None else {}
-    winning = (definitions[-1] for definitions in known.values())
-    return any(names & set(one.argnames) for one in winning if one.func.__module__ != _OWN_MODULE)
+    fixtures = info.name2fixturedefs if info is not None else {}
+    winning = (definitions[-1] for definitions in fixtures.values())
+    return any(
+        names & set(definition.argnames) for definition in winning if definition.func.__module__ != _OWN_MODULE
+    )
 
 
 def takes(item: pytest.Item, name: str) -> bool:
@@ -64,10 +66,10 @@ def home_of(item: pytest.Item, named: Mapping[str, object]) -> tuple[str, ...]:
         if name in named:
             home.append(repr(named[name]))
             continue
-        found = manager.getfixturedefs(name, item)
+        definitions = manager.getfixturedefs(name, item)
         names = [] if name == "student_model" else made_from(item, name)  # the label tells students apart
-        index = ",".join(f"{one}={indices[one]}" for one in names if one in indices)
-        home.append(f"{found[-1].baseid if found else ''}:{index}")
+        index = ",".join(f"{parameter}={indices[parameter]}" for parameter in names if parameter in indices)
+        home.append(f"{definitions[-1].baseid if definitions else ''}:{index}")
     return tuple(home)
 
 
@@ -75,8 +77,8 @@ def made_from(item: pytest.Item, name: str) -> list[str]:
     """Return a fixture's name and those of all fixtures that it is made from."""
     manager: Any = item.session._fixturemanager  # noqa: SLF001 - see above
     names = [name]
-    for one in names:
-        definitions = manager.getfixturedefs(one, item)
+    for fixture in names:
+        definitions = manager.getfixturedefs(fixture, item)
         names += [other for other in (definitions[-1].argnames if definitions else ()) if other not in names]
     return names
 

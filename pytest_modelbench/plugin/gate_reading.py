@@ -29,8 +29,8 @@ def needed(mark: pytest.Mark, config: pytest.Config, source: str) -> tuple[bool,
     """
     from pytest_modelbench.gates.assignment import needs
 
-    found = _read(mark, config, source)
-    return (False, False) if isinstance(found, UsageMistake) else needs(found)
+    gate = _read(mark, config, source)
+    return (False, False) if isinstance(gate, UsageMistake) else needs(gate)
 
 
 def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *, ready_made: bool) -> Gate:
@@ -69,16 +69,16 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
 
 def _read(mark: pytest.Mark, config: pytest.Config, source: str) -> Gate | UsageMistake:
     """Read a marker, once for the session: what it says or the mistake in it."""
-    known = config.stash.setdefault(_READ, {})
+    cache = config.stash.setdefault(_READ, {})
     key = (id(mark), source)
-    if key not in known:
+    if key not in cache:
         from pytest_modelbench.gates.reading import read_gate
 
         try:
-            known[key] = mark, read_gate(mark.args, mark.kwargs, source=source)
+            cache[key] = mark, read_gate(mark.args, mark.kwargs, source=source)
         except UsageMistake as mistake:
-            known[key] = mark, mistake
-    return known[key][1]
+            cache[key] = mark, mistake
+    return cache[key][1]
 
 
 def _times_itself(item: pytest.Item) -> bool:
@@ -128,12 +128,12 @@ def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
     from pytest_modelbench.models.named import NamedSpec
 
     try:
-        found = locate(NamedSpec(spec=transform), folder, saved=False).target
+        function = locate(NamedSpec(spec=transform), folder, saved=False).target
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
-    if not callable(found):
+    if not callable(function):
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
-    return {**options, "transform": found}
+    return {**options, "transform": function}
 
 
 def _with_located_source(gate: Gate, options: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def _with_located_source(gate: Gate, options: dict[str, Any], folder: Path) -> d
     from pytest_modelbench.models.locate import locate
     from pytest_modelbench.models.named import NamedSpec
 
-    given = NamedSpec(spec=source, folder=str(folder), where="source=")
+    spec = NamedSpec(spec=source, folder=str(folder), where="source=")
     try:
-        locate(given, folder)
+        locate(spec, folder)
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {gate.kpi.name!r}: source {mistake}") from mistake
-    return {**options, "source": given}
+    return {**options, "source": spec}
 
 
 def _with_located_metric(kpi: Kpi, folder: Path) -> Kpi:
@@ -178,8 +178,8 @@ def _with_located_metric(kpi: Kpi, folder: Path) -> Kpi:
     from pytest_modelbench.models.named import NamedSpec
 
     try:
-        found = locate(NamedSpec(spec=metric), folder).target
+        target = locate(NamedSpec(spec=metric), folder).target
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {kpi.name!r}: metric {mistake}") from mistake
-    check_metric(kpi.name, found)
-    return replace(kpi, metric=found)
+    check_metric(kpi.name, target)
+    return replace(kpi, metric=target)

@@ -14,20 +14,20 @@ from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.settings import Given, Settings, conflicts, resolve_settings
 
 
-def resolve_given(config: pytest.Config, given: Mapping[str, Any]) -> tuple[Settings, Sequence[Given]]:
+def resolve_given(config: pytest.Config, command_line: Mapping[str, Any]) -> tuple[Settings, Sequence[Given]]:
     """Return the settings of a session, and the places they come from, the strongest first.
 
     Mistakes in them become the session's.
 
     Args:
         config: of the session.
-        given: the values of the command line, by option.
+        command_line: the values of its options, by name.
     """
-    if given["modelbench"] or config.getini("modelbench"):
+    if command_line["modelbench"] or config.getini("modelbench"):
         find_extensions(config)  # before the options are read: an extension may bring suites
     ini = {option.name: config.getini(option.name) for option in OPTIONS if option.where != "command line"}
     places = (
-        Given(values=given, where=lambda option: option.flag),
+        Given(values=command_line, where=lambda option: option.flag),
         Given(values=ini, where=lambda option: f"ini value {option.name}"),
     )
     settings, mistakes = resolve_settings(places)
@@ -36,5 +36,8 @@ def resolve_given(config: pytest.Config, given: Mapping[str, Any]) -> tuple[Sett
     config.add_cleanup(lambda: replace_tiers(before))
     workers = bool(getattr(config.option, "numprocesses", None))
     dist = str(getattr(config.option, "dist", "no"))
-    config.stash[MISTAKES] += [*mistakes, *conflicts(given, enabled=settings.enabled, workers=workers, dist=dist)]
+    config.stash[MISTAKES] += [
+        *mistakes,
+        *conflicts(command_line, enabled=settings.enabled, workers=workers, dist=dist),
+    ]
     return settings, places

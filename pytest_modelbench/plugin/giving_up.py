@@ -53,8 +53,10 @@ class GivingUp:
             if item is not None and GATES in item.stash:
                 plan = plan_of(item)
                 own = differing_settings(plan.settings, self._reporting.state.settings)
-                found = all_gates(item, Verdict.ERROR, reason)
-                record.hear(item.nodeid, [record_of(one, item.nodeid, plan.suite, own) for one in found], None)
+                results = all_gates(item, Verdict.ERROR, reason)
+                record.hear(
+                    item.nodeid, [record_of(result, item.nodeid, plan.suite, own) for result in results], None
+                )
                 record.finish_phase(item.nodeid, "error", 0.0)
             self._reporting.files.save_now()
         where = "" if item is None else f"{item.nodeid}: "

@@ -16,10 +16,10 @@ from pytest_modelbench.store.baseline import without_student
 
 def plan_of(item: pytest.Item) -> ItemPlan:
     """Return what an item asks for, as collection read it; found once, for every hook asks."""
-    known = item.stash.get(PLAN, None)
-    if known is None or known.gates is not item.stash[GATES]:
-        known = item.stash[PLAN] = _plan_of(item)
-    return known
+    plan = item.stash.get(PLAN, None)
+    if plan is None or plan.gates is not item.stash[GATES]:
+        plan = item.stash[PLAN] = _plan_of(item)
+    return plan
 
 
 def _plan_of(item: pytest.Item) -> ItemPlan:

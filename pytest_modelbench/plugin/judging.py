@@ -54,8 +54,8 @@ class Judging:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse markers that came after the gates were read."""
-        found = [f"{place}: {LATE}" for place in sorted({place_of(item) for item in items if came_late(item)})]
-        refuse(self.config, items, [*found, *impatient(items)])
+        mistakes = [f"{place}: {LATE}" for place in sorted({place_of(item) for item in items if came_late(item)})]
+        refuse(self.config, items, [*mistakes, *impatient(items)])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Gather the gates of all selected items, so that a measurement knows what it must decide."""
@@ -80,12 +80,12 @@ class Judging:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """Build what the command line or a file names, so that a test's body gets the model or data itself."""
-        given = getattr(request, "param", None)
-        if type(given) is not NamedSpec:
+        spec = getattr(request, "param", None)
+        if type(spec) is not NamedSpec:
             return None
         key = fixturedef.cache_key(request)  # type: ignore[arg-type]
         try:
-            built = resolve(self.config, given)
+            built = resolve(self.config, spec)
             if request.fixturename == "eval_data":
                 built = self.state.session.eval_data(built)
         except BaseException as error:
@@ -119,8 +119,8 @@ class Judging:
         results: list[GateResult] = item.funcargs["kpi"].judge_all(self.state.child)  # type: ignore[attr-defined]
         item.stash[RESULTS] = results
         for result in results if self.state.child is None else ():
-            told = record_of(result, item.nodeid, plan_of(item).suite, {})
-            self.config.stash[FINDER].tell("pytest_modelbench_verdict", item=item, result=told)
+            record = record_of(result, item.nodeid, plan_of(item).suite, {})
+            self.config.stash[FINDER].tell("pytest_modelbench_verdict", item=item, result=record)
         item.user_properties += properties(results)
         conclude(item, results, settings_of(item))
         return answer
@@ -142,7 +142,7 @@ class Judging:
         if call.when != "teardown" and RESULTS in item.stash and type(report) is pytest.TestReport:
             plan = plan_of(item)
             own = differing_settings(plan.settings, self.state.settings)
-            vars(report)[RIDER] = [record_of(one, item.nodeid, plan.suite, own) for one in item.stash[RESULTS]]
+            vars(report)[RIDER] = [record_of(result, item.nodeid, plan.suite, own) for result in item.stash[RESULTS]]
             del item.stash[RESULTS]
         return report
 

@@ -93,9 +93,9 @@ class KpiAccess(FixtureSources):
             raise UsageMistake(f"{gate.kpi.name} is measured, not recorded. Give the custom KPI another name")
         if gate.kpi.name in self._judged:
             raise UsageMistake(f"kpi.record() of {gate.kpi.name} came after its value was read. Record first")
-        given = {"student": student, "teacher": teacher, "previous": previous}
+        values = {"student": student, "teacher": teacher, "previous": previous}
         numbers = {}
-        for role, value in given.items():  # a comprehension would be a frame that pytest shows
+        for role, value in values.items():  # a comprehension would be a frame that pytest shows
             if value is not None or role == "student":
                 numbers[role] = _number(gate.kpi.name, role, value)
         self._recorded[gate.kpi.name] = numbers
@@ -145,11 +145,11 @@ class KpiAccess(FixtureSources):
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the body recorded; of a contract's session the fixture `student` is the teacher."""
-        found, node = self._recorded.get(kpi, {}), self._request.node
+        values, node = self._recorded.get(kpi, {}), self._request.node
         of_teacher = settings_of(node).record_contract and takes(node, "student")
-        if of_teacher and "student" in found and not needed_by_fixtures(node, {"student", "student_model"}):
-            return {"teacher": found["student"], **found}
-        return found
+        if of_teacher and "student" in values and not needed_by_fixtures(node, {"student", "student_model"}):
+            return {"teacher": values["student"], **values}
+        return values
 
     def own_rounds(self) -> OwnRounds:
         """Return what pytest-benchmark's fixture holds (see `session.Sources`)."""

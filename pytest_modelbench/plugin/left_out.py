@@ -52,12 +52,12 @@ def plugins_left_out(config: pytest.Config, item: pytest.Item) -> list[str]:
     hooks = {name for plugin in config.pluginmanager.get_plugins() if is_conftest(plugin) for name in vars(plugin)}
     return [
         name
-        for name, known in KNOWN.items()
+        for name, plugin in KNOWN.items()
         if config.pluginmanager.hasplugin(name)
-        and known.module not in modules
-        and not any(line.startswith(known.ini) for line in lines if known.ini)
-        and not any(hook.startswith(known.hooks) for hook in hooks if known.hooks)
-        and not any(name in given or known.module in given for given in config.option.plugins)
+        and plugin.module not in modules
+        and not any(line.startswith(plugin.ini) for line in lines if plugin.ini)
+        and not any(hook.startswith(plugin.hooks) for hook in hooks if plugin.hooks)
+        and not any(name in argument or plugin.module in argument for argument in config.option.plugins)
     ]
 
 
@@ -70,7 +70,7 @@ def _lines_of_ini(config: pytest.Config) -> list[str]:
 
 def register_markers(config: pytest.Config) -> None:
     """Register the markers of the plugins that `-p no:NAME` leaves out of this process."""
-    for name, known in KNOWN.items():
+    for name, plugin in KNOWN.items():
         if f"no:{name}" in config.option.plugins:
-            for marker in known.markers:
+            for marker in plugin.markers:
                 config.addinivalue_line("markers", f"{marker}: of a plugin that is not loaded here")

@@ -47,7 +47,7 @@ def looks_meant(name: str) -> bool:
     [False, False, False, False]
     """
     low = name.lower()
-    ending = next((one for one in _ENDINGS if low.endswith(one)), None)
+    ending = next((ending for ending in _ENDINGS if low.endswith(ending)), None)
     if ending is None or is_sla(name):
         return False
     stem = low.removesuffix(ending).rpartition(".")[2]

@@ -40,7 +40,7 @@ def misplaced(item: pytest.Item, *, marked: bool) -> Iterator[str]:
         definition = winning_fixture(item, name)
         if name not in names or definition is None or definition.func.__module__.startswith("_pytest"):
             continue  # not asked for, or a value of parametrize(), which lives as long as the item
-        circle = [one for one in made_from(item, name) if one in NEEDS_MODELS and is_ours(item, one)]
+        circle = [fixture for fixture in made_from(item, name) if fixture in NEEDS_MODELS and is_ours(item, fixture)]
         if circle:
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture {name} asks for {circle[0]!r}, which is made from the "
@@ -60,7 +60,7 @@ def marked_twice(item: pytest.Item) -> list[str]:
     twice = []
     for node, mark in item.iter_markers_with_node("kpi"):
         key = (node, mark.args[:1])
-        if not mark.args or not isinstance(mark.args[0], str) or any(mark is one for one in parameters):
+        if not mark.args or not isinstance(mark.args[0], str) or any(mark is other for other in parameters):
             continue
         if key in seen:
             twice.append(mark.args[0])

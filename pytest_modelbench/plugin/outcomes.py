@@ -52,8 +52,8 @@ def without_our_frames(error: BaseException) -> str:
     if cause is None or frames is None:
         return visible(str(error))
     frames_of_user = [frame for frame in traceback.extract_tb(frames) if not frame.filename.startswith(_OURS)]
-    told = [*traceback.format_list(frames_of_user), *traceback.format_exception_only(cause)]
-    return visible(f"{error}\n\nTraceback (most recent call last):\n{''.join(told)}")
+    lines = [*traceback.format_list(frames_of_user), *traceback.format_exception_only(cause)]
+    return visible(f"{error}\n\nTraceback (most recent call last):\n{''.join(lines)}")
 
 
 _OURS = str(Path(__file__).parents[1])
@@ -94,18 +94,18 @@ def _reasons(results: Sequence[GateResult]) -> list[str]:
 
 def properties(results: Sequence[GateResult]) -> list[tuple[str, object]]:
     """Return what JUnit's XML has of an item's gates: five properties of each, one gate after the other."""
-    found: list[tuple[str, object]] = []
+    pairs: list[tuple[str, object]] = []
     for result in results:
         reading = result.student_reading
         limits = [limit.text for limit in result.limits] or list(result.targets)
-        found += [
+        pairs += [
             ("kpi", result.kpi),
             ("value", "" if reading is None else f"{reading.value:.10g}"),
             ("unit", result.unit),
             ("limit", ", ".join(limits)),
             ("verdict", result.verdict.value),
         ]
-    return found
+    return pairs
 
 
 def _fails(verdict: Verdict, settings: Settings) -> bool:
@@ -163,6 +163,6 @@ def _show(reading: Reading) -> str:
     value = marked(format_judged(estimate.value, reading.unit), reading.provenance)
     if estimate.low is not None and not estimate.low == estimate.high == estimate.value:
         value += f" {format_interval(estimate.low, estimate.high, reading.unit)}"
-    told = [reading.provenance] if reading.provenance in ESTIMATED else []
-    told += [reading.method] if reading.method else []
-    return f"{value} ({'; '.join(told)})" if told else value
+    details = [reading.provenance] if reading.provenance in ESTIMATED else []
+    details += [reading.method] if reading.method else []
+    return f"{value} ({'; '.join(details)})" if details else value

@@ -23,10 +23,10 @@ class Parallel:
     """
 
     def __init__(self, config: pytest.Config, record: Record) -> None:
-        given = getattr(config, "workerinput", {})
-        self.worker: str | None = given.get("workerid")
+        workerinput = getattr(config, "workerinput", {})
+        self.worker: str | None = workerinput.get("workerid")
         """The id of this worker, None in any other process."""
-        self.shared_folder: str | None = given.get(_FOLDER)
+        self.shared_folder: str | None = workerinput.get(_FOLDER)
         """The temporary folder of the run; None until it is needed."""
         self._record = record
 

@@ -28,7 +28,7 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
     """Return the models and data that the options (or ini values) name, by fixture."""
     from dataclasses import replace
 
-    given = {
+    by_fixture = {
         "teacher_model": (settings.teacher,) if settings.teacher else (),
         "student_model": settings.students,
         "eval_data": (settings.data,) if settings.data else (),
@@ -36,7 +36,7 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
     }
     return {
         fixture: tuple(replace(spec, where=f"--modelbench-{_OPTION[fixture]}") for spec in specs)
-        for fixture, specs in given.items()
+        for fixture, specs in by_fixture.items()
         if specs
     }
 
@@ -51,13 +51,13 @@ def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[p
     for file in sorted(files, key=lambda module: module.nodeid):
         named += file.stash[NAMED].items()
     for fixture, specs in named:
-        for given in specs:
+        for spec in specs:
             try:
-                if is_endpoint(given.spec):
-                    refuse_host(given.spec, settings.endpoint_allow)
-                locate(given, Path(config.invocation_params.dir), saved=fixture != "eval_data")
+                if is_endpoint(spec.spec):
+                    refuse_host(spec.spec, settings.endpoint_allow)
+                locate(spec, Path(config.invocation_params.dir), saved=fixture != "eval_data")
             except UsageMistake as mistake:
-                yield f"{given.where}: {mistake}"
+                yield f"{spec.where}: {mistake}"
 
 
 def named_for(item: pytest.Item, settings: Settings | None) -> dict[str, tuple[NamedSpec, ...]]:
@@ -80,9 +80,9 @@ def use_named_models(metafunc: pytest.Metafunc, settings: Settings | None) -> No
     targets, named = _targets(metafunc, settings), named_for(metafunc.definition, settings)
     if targets and "student_model" not in named and FIXTURE in metafunc.fixturenames:
         _deploy_fixture(metafunc, targets)
-    for fixture, given in named.items():
+    for fixture, named_specs in named.items():
         recording = settings is not None and settings.record_contract
-        specs = given if fixture != "student_model" or recording else with_deployed(given, targets)
+        specs = named_specs if fixture != "student_model" or recording else with_deployed(named_specs, targets)
         if fixture not in metafunc.fixturenames:
             continue
         if any(fixture in names_of(mark) for mark in metafunc.definition.iter_markers("parametrize")):
@@ -115,20 +115,20 @@ def _deploy_fixture(metafunc: pytest.Metafunc, targets: Sequence[str]) -> None:
     if own is None or definition is None or brings_models(item):
         others = brings_models(item) or _of_other_parameters(item)
         names: list[Any] = (
-            [pytest.HIDDEN_PARAM, *targets] if others else ["student", *(f"student@{one}" for one in targets)]
+            [pytest.HIDDEN_PARAM, *targets] if others else ["student", *(f"student@{target}" for target in targets)]
         )
         rows = [DeployedAs(target, 0) for target in formats]
         mark = pytest.mark.parametrize(FIXTURE, rows, ids=names, indirect=True, scope="session")
     else:
         pairs = [
-            pytest.param(_plain_value(one), DeployedAs(target, index), marks=getattr(one, "marks", ()))
-            for index, one in enumerate(own)
+            pytest.param(_plain_value(parameter), DeployedAs(target, index), marks=getattr(parameter, "marks", ()))
+            for index, parameter in enumerate(own)
             for target in formats
         ]
         ids: Any = definition.ids
         labels = [
-            _parameter_id("student_model", _plain_value(one), ids if callable(ids) else ids or (), own, index)
-            for index, one in enumerate(own)
+            _parameter_id("student_model", _plain_value(parameter), ids if callable(ids) else ids or (), own, index)
+            for index, parameter in enumerate(own)
         ]
         names = [f"{label}@{target}" if target else label for label in labels for target in formats]
         both = f"student_model,{FIXTURE}"
@@ -151,14 +151,14 @@ def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     """Return the edge cases that users registered for an item: in its module, or in a conftest.py above it."""
     from pytest_modelbench.data.case_names import EXTENSIONS, registered_in
 
-    found: dict[str, Callable[[Any], Any]] = dict(EXTENSIONS)
+    cases: dict[str, Callable[[Any], Any]] = dict(EXTENSIONS)
     plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
     for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
         if file.name == "conftest.py" and file.parent in item.path.parents:
-            found |= registered_in(files[file])
+            cases |= registered_in(files[file])
     module = getattr(item, "module", None)
-    return found | (registered_in(module) if isinstance(module, ModuleType) else {})
+    return cases | (registered_in(module) if isinstance(module, ModuleType) else {})
 
 
 def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
@@ -172,24 +172,26 @@ def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:
     shadowed = any("edge_case" in names_of(mark) for mark in item.iter_markers("parametrize"))
     if shadowed or not is_ours(item, "edge_case"):
         return
-    told: list[str] = item.config.stash[MISTAKES] if STATE in item.config.stash else []
-    known = [*BUILT_IN]
+    mistakes: list[str] = item.config.stash[MISTAKES] if STATE in item.config.stash else []
+    cases = [*BUILT_IN]
     try:
-        known += cases_for(item)
+        cases += cases_for(item)
     except UsageMistake as mistake:
-        told.append(f"{place_of(item)}: {mistake}")
+        mistakes.append(f"{place_of(item)}: {mistake}")
     mark = item.get_closest_marker("edge_case")
-    named = known if mark is None else [name if isinstance(name, str) else repr(name) for name in mark.args]
-    names = list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
+    named = cases if mark is None else [name if isinstance(name, str) else repr(name) for name in mark.args]
+    names = list(dict.fromkeys(case for name in named for case in GROUPS.get(name, (name,))))
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), [*known, *GROUPS], n=1)
+        if name not in cases:
+            near = difflib.get_close_matches(str(name), [*cases, *GROUPS], n=1)
             nearest = f"; did you mean {near[0]!r}?" if near else "."
-            listed = ", ".join([*GROUPS, *known])
-            told.append(f"{place_of(item)}: unknown edge case {name!r}{nearest} Known are {listed}")
+            listed = ", ".join([*GROUPS, *cases])
+            mistakes.append(f"{place_of(item)}: unknown edge case {name!r}{nearest} Known are {listed}")
     if mark is not None and not names:
-        told.append(f"{place_of(item)}: the marker edge_case names no case. Write @pytest.mark.edge_case('zeros')")
-    metafunc.parametrize("edge_case", [name for name in names if name in known], indirect=True)
+        mistakes.append(
+            f"{place_of(item)}: the marker edge_case names no case. Write @pytest.mark.edge_case('zeros')"
+        )
+    metafunc.parametrize("edge_case", [name for name in names if name in cases], indirect=True)
 
 
 def student_label(item: pytest.Item) -> str:
@@ -204,10 +206,10 @@ def student_label(item: pytest.Item) -> str:
     for name in names:
         definition = winning_fixture(item, name)
         names += [other for other in getattr(definition, "argnames", ()) if other not in names]
-    given = ((name, callspec.params[name], callspec.indices[name]) for name in names if name in callspec.params)
-    labels = [_parameter_label(item, name, value, index) for name, value, index in given]
-    label, found = "-".join(labels) or "student", deployed_as(item)
-    return f"{label}@{found.target}" if found is not None and found.target else label
+    parameters = ((name, callspec.params[name], callspec.indices[name]) for name in names if name in callspec.params)
+    labels = [_parameter_label(item, name, value, index) for name, value, index in parameters]
+    label, deployed = "-".join(labels) or "student", deployed_as(item)
+    return f"{label}@{deployed.target}" if deployed is not None and deployed.target else label
 
 
 def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
@@ -215,7 +217,7 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
     from pytest_modelbench.models.named import NamedSpec
 
     seen: dict[tuple[object, str], tuple[int, ...]] = {}
-    told = set()
+    shared = set()
     for item in items:
         callspec, definition = getattr(item, "callspec", None), winning_fixture(item, "student_model")
         if callspec is None or definition is None or brings_models(item):
@@ -224,8 +226,8 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
             continue  # named on the command line or in a file, where names are checked
         indices = _indices_of_student(item)
         key = (definition, student_label(item))
-        if seen.setdefault(key, indices) != indices and key not in told:
-            told.add(key)
+        if seen.setdefault(key, indices) != indices and key not in shared:
+            shared.add(key)
             yield (
                 f"{item.nodeid.partition('::')[0]}: fixture student_model makes several students of the name "
                 f"{visible(key[1])!r}. Give each a different id, as in params=[...], ids=['int8', 'pruned']"
@@ -234,9 +236,9 @@ def students_of_one_name(items: Sequence[pytest.Item]) -> Iterator[str]:
 
 def _indices_of_student(item: pytest.Item) -> tuple[int, ...]:
     """Return the positions of the parameters that an item's student is made from, without those of its format."""
-    indices, found = item.callspec.indices, deployed_as(item)  # type: ignore[attr-defined]
-    known = indices if found is None else {**indices, "student_model": found.student}
-    return tuple(known[one] for one in made_from(item, "student_model") if one in indices)
+    indices, deployed = item.callspec.indices, deployed_as(item)  # type: ignore[attr-defined]
+    positions = indices if deployed is None else {**indices, "student_model": deployed.student}
+    return tuple(positions[name] for name in made_from(item, "student_model") if name in indices)
 
 
 def _parameter_label(item: pytest.Item, name: str, value: Any, index: int) -> str:
@@ -251,7 +253,7 @@ def _parameter_label(item: pytest.Item, name: str, value: Any, index: int) -> st
         if names_of(mark) == [name]:
             ids = mark.kwargs.get("ids")
             params = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
-    plain = [found if isinstance(found, list | tuple) else [] for found in (ids, params)]
+    plain = [values if isinstance(values, list | tuple) else [] for values in (ids, params)]
     if not (index < len(plain[1]) and _plain_value(plain[1][index]) is value):  # it counts the test's calls
         index = next((i for i, param in enumerate(plain[1]) if _plain_value(param) is value), 0)
     return _parameter_id(name, value, ids if callable(ids) else plain[0], plain[1], index)
@@ -268,9 +270,9 @@ def _parameter_id(name: str, value: Any, ids: Any, params: Sequence[Any], index:
     own = params[index].id if params and type(params[index]).__name__ == "ParameterSet" else None
     if isinstance(own, str):
         return own
-    found = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
-    if isinstance(found, str | int | float):
-        return str(found)
+    label = ids(value) if callable(ids) else (ids[index] if index < len(ids) else None)
+    if isinstance(label, str | int | float):
+        return str(label)
     if isinstance(value, str | int | float | bool):
         return str(value)
     return str(getattr(value, "__name__", f"{name}{index}"))

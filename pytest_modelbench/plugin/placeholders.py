@@ -15,12 +15,12 @@ def placeholders(config: pytest.Config) -> ModuleType:
 
     Of the fixtures of plugins pytest takes the one that was registered last, and `-p` comes before entry points.
     """
-    found = ModuleType("pytest_modelbench placeholders")
+    module = ModuleType("pytest_modelbench placeholders")
     plugins = [plugin for plugin in config.pluginmanager.get_plugins() if not is_conftest(plugin)]
     for name in MODEL_FIXTURES:
         if not any(hasattr(plugin, name) for plugin in plugins):
-            setattr(found, name, getattr(fixtures, name))
-    return found
+            setattr(module, name, getattr(fixtures, name))
+    return module
 
 
 def is_conftest(plugin: object) -> bool:

@@ -42,9 +42,9 @@ class Profiler:
             MeasurementError: a profiler is recording already.
         """
         __tracebackhide__ = True
-        (found,) = profile_model(model, [inputs], calls, recordings=1)
-        self._keep(model.name, found, found.table)
-        return found
+        (profile,) = profile_model(model, [inputs], calls, recordings=1)
+        self._keep(model.name, profile, profile.table)
+        return profile
 
     @contextlib.contextmanager
     def record(self, name: str = "block", *, calls: int = 1) -> Iterator[Recording]:
@@ -81,7 +81,7 @@ class Profiler:
         self._item.add_report_section("call", f"{_SECTION}: {teacher.name} and {student.name}", table)
         return table
 
-    def _keep(self, name: str, found: Profile, table: str) -> None:
+    def _keep(self, name: str, profile: Profile, table: str) -> None:
         self._item.add_report_section("call", f"{_SECTION}: {name}", table)
         folder = settings_of(self._item).artifacts
         if folder is None:
@@ -90,9 +90,9 @@ class Profiler:
         stem = file_name(name) + (f"-{number}" if number > 1 else "")
         target = Path(self._item.config.invocation_params.dir, folder, file_name(self._item.nodeid))
         target.mkdir(parents=True, exist_ok=True)
-        _write(target / f"{stem}.pt.trace.json", found.trace)
+        _write(target / f"{stem}.pt.trace.json", profile.trace)
         _write(target / f"{stem}.operators.txt", table.encode())
-        _write(target / f"{stem}.memory.json", json.dumps(found.memory_timeline()).encode())
+        _write(target / f"{stem}.memory.json", json.dumps(profile.memory_timeline()).encode())
 
 
 def _layers(teacher: Model, student: Model, inputs: Any) -> list[str]:

@@ -49,9 +49,9 @@ def export_record_of(config: pytest.Config, settings: Settings) -> ExportRecord 
     return _read(config, "--modelbench-export-record", settings.export_record, ExportRecord.read)
 
 
-def _read(config: pytest.Config, flag: str, given: str | None, read: Callable[[Path], File]) -> File | None:
+def _read(config: pytest.Config, flag: str, path: str | None, read: Callable[[Path], File]) -> File | None:
     try:
-        return None if given is None else read(Path(config.invocation_params.dir, given))
+        return None if path is None else read(Path(config.invocation_params.dir, path))
     except UsageMistake as mistake:
         config.stash[MISTAKES].append(f"{flag}: {mistake}")
         return None
@@ -72,17 +72,17 @@ def assignments(
 
     if not gates:
         return ()
-    known = Known(
+    defined = Known(
         teacher=defined_for(item, "teacher_model", settings), previous=defined_for(item, "previous_model", settings)
     )
     earlier = None if baseline is None else functools.partial(_measured_beside, baseline, item)
-    return tuple(assign(gate, known, settings, earlier) for gate in gates)
+    return tuple(assign(gate, defined, settings, earlier) for gate in gates)
 
 
 def _measured_beside(baseline: Baseline, item: pytest.Item, gate: Gate) -> str | None:
     """Return what a baseline's value of a gate was measured beside: the teacher, the workload, or None."""
-    found = baseline.find(gate.kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
-    return found.reference.kind if isinstance(found, Entry) and found.reference is not None else None
+    entry = baseline.find(gate.kpi.name, item.stash[LABEL], gate.told_options, item.nodeid)
+    return entry.reference.kind if isinstance(entry, Entry) and entry.reference is not None else None
 
 
 def other_project(items: Sequence[pytest.Item], baseline: Baseline | None) -> Iterator[str]:

@@ -47,28 +47,28 @@ def wanted_files(settings: Settings, folder: Path) -> list[Wanted]:
         folder: where pytest was started, to which paths are relative; a test may change the current one.
     """
     return [
-        Wanted(report=report, given=given, path=Path(folder, given))
+        Wanted(report=report, given=path, path=Path(folder, path))
         for report in formats.REPORTS
-        if (given := report.asked(settings)) is not None
+        if (path := report.asked(settings)) is not None
     ]
 
 
 def mistakes_in(wanted: Iterable[Wanted]) -> Iterator[str]:
     """Yield a mistake for each file that cannot be written, or would destroy something."""
     seen: dict[str, Wanted] = {}
-    for one in wanted:
-        flag, amiss = one.report.flag, one.amiss
+    for file in wanted:
+        flag, amiss = file.report.flag, file.amiss
         if amiss is not None:
-            yield f"{flag}: cannot write {one.path}: {amiss}"
-        other = seen.setdefault(os.path.realpath(one.path), one)
-        if other.report.ours is not one.report.ours:
-            yield f"{flag}: {other.report.flag} writes {one.path} as well. Write two paths"
+            yield f"{flag}: cannot write {file.path}: {amiss}"
+        other = seen.setdefault(os.path.realpath(file.path), file)
+        if other.report.ours is not file.report.ours:
+            yield f"{flag}: {other.report.flag} writes {file.path} as well. Write two paths"
 
 
 def benchmarks_by_name(timed: Iterable[Timed]) -> dict[str, dict[str, Any]]:
     """Return the benchmarks of timed measurements by their full names, as JSON types."""
-    made = [one for of in timed for one in benchmarks_of(of.measurement, of.student, of.suite, of.setup)]
-    return {one["fullname"]: one for one in made}
+    made = [benchmark for of in timed for benchmark in benchmarks_of(of.measurement, of.student, of.suite, of.setup)]
+    return {benchmark["fullname"]: benchmark for benchmark in made}
 
 
 class ReportFiles:
@@ -104,7 +104,9 @@ class ReportFiles:
     def save_now(self) -> None:
         """Write the results that are known by now, without regard to the time it takes."""
         kept = [
-            one.path for one in self.wanted if one.report.as_it_runs and not is_stream(one.path) and one.amiss is None
+            file.path
+            for file in self.wanted
+            if file.report.as_it_runs and not is_stream(file.path) and file.amiss is None
         ]
         if not kept:
             return
@@ -120,19 +122,19 @@ class ReportFiles:
 
         The files after it have that exit status too.
         """
-        for one in self.wanted:
-            if not self._finish(one, ending):
+        for file in self.wanted:
+            if not self._finish(file, ending):
                 ending = replace(ending, exit_status=int(pytest.ExitCode.USAGE_ERROR))
         return ending.exit_status
 
-    def _finish(self, one: Wanted, ending: Ending) -> bool:
-        report, written = one.report, True
+    def _finish(self, file: Wanted, ending: Ending) -> bool:
+        report, written = file.report, True
         try:
-            told = report.write(ending, one.path)
+            line = report.write(ending, file.path)
         except Exception as error:  # noqa: BLE001 - the other files are still to be written
-            told = f"ERROR: {report.flag}: cannot write {one.path}: {getattr(error, 'strerror', None) or error}"
+            line = f"ERROR: {report.flag}: cannot write {file.path}: {getattr(error, 'strerror', None) or error}"
             written = False
-        told = f"{report.name}: {one.given}" if told is None else told
-        if told:
-            self.written.append(told)
+        line = f"{report.name}: {file.given}" if line is None else line
+        if line:
+            self.written.append(line)
         return written

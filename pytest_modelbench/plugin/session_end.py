@@ -44,9 +44,9 @@ def why_not_run(gates: Sequence[Mapping[str, Any]]) -> str | None:
     if not reasons:
         return None
     count = reasons.total()
-    told = [f"{reason} ({number})" for reason, number in reasons.most_common(_REASONS_TOLD)]
-    more = len(reasons) - len(told)
-    listed = "; ".join([*told, *([f"and {more} other reason{'s' if more != 1 else ''}"] if more else [])])
+    commonest = [f"{reason} ({number})" for reason, number in reasons.most_common(_REASONS_TOLD)]
+    more = len(reasons) - len(commonest)
+    listed = "; ".join([*commonest, *([f"and {more} other reason{'s' if more != 1 else ''}"] if more else [])])
     return f"NOT RUN: {count} gate{'s have' if count != 1 else ' has'} no verdict: {listed}"
 
 
@@ -82,8 +82,8 @@ def passed_over_lines(config: pytest.Config, gates: Sequence[Mapping[str, Any]],
 def _out_of_reach(config: pytest.Config) -> Path | None:
     file = Path(os.path.realpath(config.rootpath), "modelbench.toml")
     there = config.invocation_params.dir
-    given = [Path(os.path.realpath(there / arg.partition("::")[0])) for arg in config.args]  # loops of links too
-    reached = any(path == file or path in file.parents for path in given)
+    paths = [Path(os.path.realpath(there / arg.partition("::")[0])) for arg in config.args]  # loops of links too
+    reached = any(path == file or path in file.parents for path in paths)
     return file if file.is_file() and not reached else None
 
 

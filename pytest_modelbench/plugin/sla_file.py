@@ -48,14 +48,16 @@ class SlaFile(pytest.Module):
 
     def _read(self) -> Sla:
         """Read the file; all mistakes go to the session's. Without `--modelbench` only its form matters."""
-        told: list[str] = self.config.stash[MISTAKES]
+        session_mistakes: list[str] = self.config.stash[MISTAKES]
         try:
             text = regular_file(self.path, MOST_BYTES).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            told.append(f"{self.nodeid}: it is not written in UTF-8 ({message_of(error)}). Save it as UTF-8")
+            session_mistakes.append(
+                f"{self.nodeid}: it is not written in UTF-8 ({message_of(error)}). Save it as UTF-8"
+            )
             return Sla()
         except (OSError, UsageMistake) as error:
-            told.append(f"{self.nodeid}: {message_of(error)}")
+            session_mistakes.append(f"{self.nodeid}: {message_of(error)}")
             return Sla()
         sla, mistakes, is_toml = read_sla(text, self.nodeid, str(self.path.parent), bare=bool(self._suites()))
         state = self.config.stash.get(STATE, None)
@@ -63,7 +65,7 @@ class SlaFile(pytest.Module):
             places = [state.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *state.places[1:]]
             self.stash[SETTINGS], _ = resolve_settings(places)  # whose own mistakes are told by now
         if state is not None or not is_toml:
-            told += [mistake for mistake in mistakes if mistake not in told]
+            session_mistakes += [mistake for mistake in mistakes if mistake not in session_mistakes]
         return sla
 
 

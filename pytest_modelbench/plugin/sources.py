@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 ONLY_CONTRACT = "it needs the teacher itself, and this session has only its contract"
 
 
-def resolve(config: pytest.Config, found: Any) -> Any:
+def resolve(config: pytest.Config, value: Any) -> Any:
     """Return what a fixture gave, building what the command line named.
 
     Raises:
         UsageMistake: it is not defined.
         ModelError: the factory raised.
     """
-    if isinstance(found, Undefined):
-        raise found.missing()
-    if not isinstance(found, NamedSpec):
-        return found
-    if found.target:
-        return Deployed(resolve(config, replace(found, target="")), found.target)
+    if isinstance(value, Undefined):
+        raise value.missing()
+    if not isinstance(value, NamedSpec):
+        return value
+    if value.target:
+        return Deployed(resolve(config, replace(value, target="")), value.target)
     from pytest_modelbench.models.locate import build, locate
 
     folder = Path(config.invocation_params.dir)
-    key = spec_key(found, str(folder))
+    key = spec_key(value, str(folder))
 
     def made() -> Any:
-        built = build(locate(found, folder))
-        return with_reading(built, dict(found.reading)) if found.reading else built
+        built = build(locate(value, folder))
+        return with_reading(built, dict(value.reading)) if value.reading else built
 
     return session_of(config).once(key, made)
 
@@ -84,8 +84,8 @@ class FixtureSources:
             return session.once(
                 ("student's file",), lambda: replace(SavedModel.parse(session.student_file), trusted=True)
             )
-        found, asked = resolve(self._request.config, self._value("student_model")), deployed_as(self._request.node)
-        return found if asked is None or not asked.target else Deployed(found, asked.target)
+        student, asked = resolve(self._request.config, self._value("student_model")), deployed_as(self._request.node)
+        return student if asked is None or not asked.target else Deployed(student, asked.target)
 
     def has(self, role: str) -> bool:
         """Whether `candidate` has the model of a role: not the teacher's where its contract takes its place."""
@@ -100,9 +100,9 @@ class FixtureSources:
 
     def _value(self, fixture: str) -> Any:
         """Set a fixture up, or take the value it has; a user's fixture that raises is the model's failure."""
-        given = _given_for(self._request.node, fixture)
-        if given is not None and fixture not in self._request.fixturenames:
-            return given
+        spec = _given_for(self._request.node, fixture)
+        if spec is not None and fixture not in self._request.fixturenames:
+            return spec
         try:
             return self._request.getfixturevalue(fixture)
         except ModelbenchError:
@@ -117,8 +117,8 @@ class FixtureSources:
 
 def _given_for(item: pytest.Item, fixture: str) -> NamedSpec | None:
     """Return the teacher or the data that the command line or the item's modelbench.toml names, if any."""
-    given = named_for(item, item.config.stash[STATE].settings).get(fixture, ())
-    return given[0] if len(given) == 1 else None
+    specs = named_for(item, item.config.stash[STATE].settings).get(fixture, ())
+    return specs[0] if len(specs) == 1 else None
 
 
 def adapted_student(request: pytest.FixtureRequest) -> Model:
@@ -129,11 +129,11 @@ def adapted_student(request: pytest.FixtureRequest) -> Model:
     return session.student(plan_of(item), sources)
 
 
-def adapted(request: pytest.FixtureRequest, found: Any, name: str) -> Model:
+def adapted(request: pytest.FixtureRequest, value: Any, name: str) -> Model:
     """Return the model of the fixtures `teacher` and `previous`."""
     if settings_of(request.node).record_contract:
-        found, name = FixtureSources(request).candidate("teacher"), "teacher"
-    candidate = resolve(request.config, found)
+        value, name = FixtureSources(request).candidate("teacher"), "teacher"
+    candidate = resolve(request.config, value)
     return session_of(request.config).model(candidate, name, settings_of(request.node))
 
 

@@ -38,7 +38,7 @@ def reach_suites(config: pytest.Config) -> None:
     """
     for arg in list(config.args):
         anchor = None if "::" in arg else _anchor_of(config, _path(config, arg))
-        if anchor is not None and not any(anchor.is_relative_to(_path(config, given)) for given in config.args):
+        if anchor is not None and not any(anchor.is_relative_to(_path(config, other)) for other in config.args):
             config.args.append(str(anchor))
 
 
@@ -49,8 +49,8 @@ def carries_suite(file: Path, config: pytest.Config) -> bool:
     `ANCHORS` in the folder that was given to pytest, or in the closest one above that has any.
     """
     if config.stash[STATE].settings.students:
-        given = (_path(config, arg) for arg in config.args)
-        return any(_anchor_of(config, path) == file.resolve() for path in given)
+        paths = (_path(config, arg) for arg in config.args)
+        return any(_anchor_of(config, path) == file.resolve() for path in paths)
     return _defines_student(config, file)
 
 
@@ -77,14 +77,16 @@ def _anchor_of(config: pytest.Config, path: Path) -> Path | None:
 
 def _defines_student(config: pytest.Config, file: Path) -> bool:
     """Whether a file is a conftest.py, known to pytest by now, that defines `student_model`."""
-    modules = (one for one in config.pluginmanager.get_plugins() if isinstance(one, ModuleType))
+    modules = (module for module in config.pluginmanager.get_plugins() if isinstance(module, ModuleType))
     return file.name == "conftest.py" and any(
-        Path(getattr(one, "__file__", None) or "").resolve() == file.resolve() and _has_student(one)
-        for one in modules
+        Path(getattr(module, "__file__", None) or "").resolve() == file.resolve() and _has_student(module)
+        for module in modules
     )
 
 
 def _has_student(module: ModuleType) -> bool:
     """Whether a module has the fixture, by its name or by `@pytest.fixture(name=)`."""
-    made = (one for one in vars(module).values() if type(one).__module__ == "_pytest.fixtures")
-    return hasattr(module, "student_model") or any(getattr(one, "name", None) == "student_model" for one in made)
+    made = (fixture for fixture in vars(module).values() if type(fixture).__module__ == "_pytest.fixtures")
+    return hasattr(module, "student_model") or any(
+        getattr(fixture, "name", None) == "student_model" for fixture in made
+    )

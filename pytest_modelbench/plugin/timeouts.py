@@ -22,15 +22,15 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
     for item in items:
         gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.probe.exclusive]
         setups = {(gate.kpi.probe, gate.setup) for gate in gates}
-        given = _timeout_of(item) if setups else None
+        timeout_s = _timeout_of(item) if setups else None
         most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, _ in setups)
-        if given is None or given > most or (place := place_of(item)) in seen:
+        if timeout_s is None or timeout_s > most or (place := place_of(item)) in seen:
             continue
         seen.add(place)
         yield (
-            f"{place}: pytest-timeout stops this test after {given:g} s, and its timed measurements may take "
+            f"{place}: pytest-timeout stops this test after {timeout_s:g} s, and its timed measurements may take "
             f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
-            f"or --modelbench-budget={given / 2 / len(setups):g}"
+            f"or --modelbench-budget={timeout_s / 2 / len(setups):g}"
         )
 
 
@@ -50,12 +50,12 @@ def _timeout_of(item: pytest.Item) -> float | None:
     if not config.pluginmanager.hasplugin("timeout"):
         return None
     mark = item.get_closest_marker("timeout")
-    given: Any = None
+    timeout: Any = None
     if mark is not None:
-        given = mark.args[0] if mark.args else mark.kwargs.get("timeout")
+        timeout = mark.args[0] if mark.args else mark.kwargs.get("timeout")
     places = (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout") or None)
-    given = next((value for value in (given, *places) if value is not None), None)
+    timeout = next((value for value in (timeout, *places) if value is not None), None)
     try:
-        return float(given) or None
+        return float(timeout) or None
     except (TypeError, ValueError):
         return None  # that plugin's own mistake to report

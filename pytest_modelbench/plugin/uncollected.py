@@ -67,8 +67,8 @@ def _marked(candidate: object) -> list[str]:
 
 
 def _holds_gates(candidate: type) -> bool:
-    methods = (getattr(found, "__func__", found) for found in vars(candidate).values())
-    return bool(_marked(candidate)) or any(isinstance(found, FunctionType) and _marked(found) for found in methods)
+    methods = (getattr(member, "__func__", member) for member in vars(candidate).values())
+    return bool(_marked(candidate)) or any(isinstance(method, FunctionType) and _marked(method) for method in methods)
 
 
 def _is_made_by_arguments(candidate: type) -> bool:
@@ -94,18 +94,18 @@ def never_judged(config: pytest.Config, items: Sequence[pytest.Item]) -> Iterato
 def passed_over(config: pytest.Config) -> list[str]:
     """Return the classes with markers that neither pytest collects nor anything is derived from."""
     seen = config.stash.get(SEEN, Seen())
-    return [place for one, place in seen.classes.items() if one not in seen.collected and not one.__subclasses__()]
+    return [place for cls, place in seen.classes.items() if cls not in seen.collected and not cls.__subclasses__()]
 
 
 def _misspelt(config: pytest.Config, items: Sequence[pytest.Item]) -> Iterator[str]:
     registered = {line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers")}
-    told = set()
+    mistakes = set()
     for item in items:
         for name in {mark.name for mark in item.iter_markers()} - registered:
             meant = meant_by(name)
             text = f"{place_of(item)}: there is no marker {name!r}, so nothing of it is judged. Write {meant!r}"
-            if meant is not None and text not in told:
-                told.add(text)
+            if meant is not None and text not in mistakes:
+                mistakes.add(text)
                 yield text
 
 
@@ -116,5 +116,5 @@ def meant_by(name: str) -> str | None:
     ('kpi', 'kpi', 'kpi', 'edge_case', None)
     """
     plain = name.lower().replace("_", "").removesuffix("s")
-    known = {"".join(sorted(short)): meant for short, meant in MARKERS.items()}
-    return known.get("".join(sorted(plain)))
+    by_letters = {"".join(sorted(short)): meant for short, meant in MARKERS.items()}
+    return by_letters.get("".join(sorted(plain)))

@@ -80,8 +80,9 @@ def _area(question: Question, predictions: Predictions) -> Area:
             f"roc_auc with average={average!r} is for two classes, and there are {len(columns)}. "
             "Write average='macro'"
         )
-    found = [area_of(positive[:, column], chances[:, column]) for column in range(len(columns))]
-    areas, influences = np.array([area for area, _ in found]), np.stack([one for _, one in found], axis=1)
+    by_class = [area_of(positive[:, column], chances[:, column]) for column in range(len(columns))]
+    areas = np.array([area for area, _ in by_class])
+    influences = np.stack([influence for _, influence in by_class], axis=1)
     shares = positive.mean(axis=0)
     if average == "macro":
         return float(areas.mean()), influences.mean(axis=1)

@@ -23,10 +23,10 @@ BINS = 15
 def ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the expected calibration error; its bins are the reliability diagram."""
     models = judged_models(question, measurements)
-    told = f"{BINS} equal bins, right-closed; {meaning_of(models['student'])}"
-    found = paired_sums(question, models, _bins)
-    terms = {role: _off(sums)[0] for role, sums in found.totals.items()}
-    drawn = {role: _off(found.drawn[role]) + _noise(found, role, question.seed) for role in models}
+    method = f"{BINS} equal bins, right-closed; {meaning_of(models['student'])}"
+    sums = paired_sums(question, models, _bins)
+    terms = {role: _off(total)[0] for role, total in sums.totals.items()}
+    drawn = {role: _off(sums.drawn[role]) + _noise(sums, role, question.seed) for role in models}
 
     def interval(role: str, alpha: float) -> Estimate:
         return deviation_interval(terms[role], drawn[role], alpha)
@@ -38,11 +38,11 @@ def ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
                 terms["student"], drawn["student"], terms["teacher"], drawn["teacher"], question.alpha
             ),
             ratio=quotient(interval("student", question.alpha / 2), interval("teacher", question.alpha / 2)),
-            method=found.method,
+            method=sums.method,
         )
     estimates = {role: interval(role, question.alpha) for role in models}
-    evidence = evidence_of(question, found, estimates, comparison, f"{told}; bounds for bins of either sign")
-    yield replace(evidence, breakdown=_reliability(found.totals))
+    evidence = evidence_of(question, sums, estimates, comparison, f"{method}; bounds for bins of either sign")
+    yield replace(evidence, breakdown=_reliability(sums.totals))
 
 
 def _bins(predictions: Predictions, part: slice) -> Parts:
@@ -59,17 +59,17 @@ def _bins(predictions: Predictions, part: slice) -> Parts:
 
 def _off(sums: Sums) -> FloatArray:
     """Return by how much the confidence of each bin is too high, in percent of all samples."""
-    found: FloatArray = 100 * (sums["confidence"] - sums["hit"]) / sums["n"].sum(axis=1, keepdims=True)
-    return found
+    excess: FloatArray = 100 * (sums["confidence"] - sums["hit"]) / sums["n"].sum(axis=1, keepdims=True)
+    return excess
 
 
-def _noise(found: PairedSums, role: str, seed: int) -> FloatArray:
+def _noise(sums: PairedSums, role: str, seed: int) -> FloatArray:
     """Return the noise that resamples of few answers lack, apart for each model."""
-    sums, resamples = found.totals[role], len(found.drawn[role]["n"])
+    total, resamples = sums.totals[role], len(sums.drawn[role]["n"])
     noise = noise_of_few(
-        sums["hit"], sums["n"], resamples, np.random.default_rng([seed, list(found.totals).index(role)])
+        total["hit"], total["n"], resamples, np.random.default_rng([seed, list(sums.totals).index(role)])
     )
-    weighted: FloatArray = 100 * noise * sums["n"] / sums["n"].sum()
+    weighted: FloatArray = 100 * noise * total["n"] / total["n"].sum()
     return weighted
 
 

@@ -51,5 +51,5 @@ def coefficient(sums: Sums) -> FloatArray:
     n = true.sum(axis=1)
     covariance = sums["hit"].sum(axis=1) * n - (said * true).sum(axis=1)
     variances = (n**2 - (said**2).sum(axis=1)) * (n**2 - (true**2).sum(axis=1))
-    found: FloatArray = np.divide(covariance, np.sqrt(variances), out=np.zeros_like(n), where=variances > 0)
-    return found
+    correlation: FloatArray = np.divide(covariance, np.sqrt(variances), out=np.zeros_like(n), where=variances > 0)
+    return correlation

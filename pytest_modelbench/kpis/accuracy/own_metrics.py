@@ -94,10 +94,10 @@ def _computation(question: Question, predictions: Predictions, targets: Array) -
     if all(hasattr(metric, name) for name in ("update", "compute", "reset")):
         return _torchmetrics(metric, predictions, targets)
     scores = predictions.scores if received(question, predictions) == "scores" else None
-    given: Array = predictions.labels if scores is None else scores
+    answers: Array = predictions.labels if scores is None else scores
     if hasattr(metric, "compute"):
-        return lambda index: metric.compute(predictions=given[index], references=targets[index])
-    return lambda index: metric(targets[index], given[index])
+        return lambda index: metric.compute(predictions=answers[index], references=targets[index])
+    return lambda index: metric(targets[index], answers[index])
 
 
 def _against_the_rest(predictions: Predictions, positive: Any) -> Predictions:
@@ -107,12 +107,12 @@ def _against_the_rest(predictions: Predictions, positive: Any) -> Predictions:
         DataError: there is no such class.
     """
     classes = np.unique(predictions.labels if predictions.columns is None else predictions.columns)
-    known = [str(one) for one in np.union1d(classes, np.unique(np.asarray(predictions.targets))).tolist()]
-    if predictions.task not in {"binary", "multiclass"} or str(positive) not in known:
-        raise DataError(f"positive={positive!r} is none of the classes {', '.join(known[:10])}")
+    names = [str(label) for label in np.union1d(classes, np.unique(np.asarray(predictions.targets))).tolist()]
+    if predictions.task not in {"binary", "multiclass"} or str(positive) not in names:
+        raise DataError(f"positive={positive!r} is none of the classes {', '.join(names[:10])}")
     labels, targets = (
-        (np.asarray(one).astype(str) == str(positive)).astype(np.int64)
-        for one in (predictions.labels, predictions.targets)
+        (np.asarray(values).astype(str) == str(positive)).astype(np.int64)
+        for values in (predictions.labels, predictions.targets)
     )
     if predictions.scores is None or predictions.columns is None:
         return replace(predictions, labels=labels, targets=targets, columns=None, memo={})
@@ -147,23 +147,23 @@ def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Call
     return compute
 
 
-def _number(found: Any, question: Question) -> float:
+def _number(answer: Any, question: Question) -> float:
     """Return the number in a metric's answer; of a mapping the entry that `key=` or the KPI's name picks."""
-    if isinstance(found, Mapping):
+    if isinstance(answer, Mapping):
         name = question.kpi.name
-        key = question.options.get("key") or (name if name in found else None)
-        if key is None and len(found) == 1:
-            key = next(iter(found))
-        if key not in found:
-            listed = ", ".join(map(repr, found))
+        key = question.options.get("key") or (name if name in answer else None)
+        if key is None and len(answer) == 1:
+            key = next(iter(answer))
+        if key not in answer:
+            listed = ", ".join(map(repr, answer))
             wanted = f"has no entry {key!r}" if key is not None else "has several entries"
             raise MeasurementError(f"the answer of the metric of {name} {wanted}: {listed}. Write key=...")
-        found = found[key]
+        answer = answer[key]
     try:
-        return float(found)
+        return float(answer)
     except (TypeError, ValueError, RuntimeError) as error:
         raise MeasurementError(
-            f"the metric of {question.kpi.name} gave {found!r:.80}, expected one number (or a mapping of names to "
+            f"the metric of {question.kpi.name} gave {answer!r:.80}, expected one number (or a mapping of names to "
             "numbers)"
         ) from error
 

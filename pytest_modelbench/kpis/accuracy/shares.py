@@ -43,13 +43,13 @@ def _among_largest(predictions: Predictions, k: int) -> Mask:
     if scores is None or columns is None or targets is None:
         raise DoesNotFit(f"top{k}_accuracy needs scores, and {predictions.outputs.model} returns labels")
     _refuse_few_classes(predictions, k)
-    found = np.empty(len(scores), dtype=bool)
+    hits = np.empty(len(scores), dtype=bool)
     for part in slices(len(scores)):
         where = np.searchsorted(columns, targets[part])[:, None]
         own, later = np.take_along_axis(scores[part], where, axis=1), np.arange(scores.shape[1]) > where
-        found[part] = ((scores[part] > own) | ((scores[part] == own) & later)).sum(axis=1) < k  # as scikit-learn
+        hits[part] = ((scores[part] > own) | ((scores[part] == own) & later)).sum(axis=1) < k  # as scikit-learn
         release(scores)
-    return found
+    return hits
 
 
 def _accuracy(question: Question, measurements: Measurements, right: Callable[[Predictions], Mask]) -> Evidence:
@@ -64,11 +64,11 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     teacher_right = right(teacher)
     comparison = compared_shares(question, student_right, teacher_right)
     lost, gained = int((teacher_right & ~student_right).sum()), int((student_right & ~teacher_right).sum())
-    told = f"{comparison.method}, {lost} samples newly wrong and {gained} gained of {len(student)}"
+    method = f"{comparison.method}, {lost} samples newly wrong and {gained} gained of {len(student)}"
     return Evidence(
         student=reading,
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
-        comparison=replace(comparison, method=told),
+        comparison=replace(comparison, method=method),
         sampled=question.asked,
         notes=_suspicious(student),
         worst_samples=_worst(student, np.flatnonzero(teacher_right & ~student_right)),

@@ -40,8 +40,12 @@ def features_of(data: EvalData, n: int, seed: int) -> Features:
         named = [*data.sensitive(), *data.slices()]
         if not named:
             raise
-        codes = [(f"{one.name}={name}" if one in data.sensitive() else name) for one in named for name in one.names]
-        columns = [mask for one in named for _, mask in one.with_names()]
+        codes = [
+            (f"{grouping.name}={name}" if grouping in data.sensitive() else name)
+            for grouping in named
+            for name in grouping.names
+        ]
+        columns = [mask for grouping in named for _, mask in grouping.with_names()]
         if len(columns) > MOST_FEATURES or any(len(mask) != n for mask in columns):
             raise
         values = np.stack(columns, axis=1).astype(np.float32)
@@ -94,8 +98,8 @@ def _numbers_of(inputs: Any) -> tuple[Array, list[str]]:
 def _named_leaves(inputs: Any) -> list[tuple[str, Any]]:
     if isinstance(inputs, Mapping):
         return [(str(name), leaf) for name, tree in inputs.items() for leaf in leaves(tree)]
-    found = leaves(inputs)
-    return [("" if len(found) == 1 else f"x{number}", leaf) for number, leaf in enumerate(found)]
+    arrays = leaves(inputs)
+    return [("" if len(arrays) == 1 else f"x{number}", leaf) for number, leaf in enumerate(arrays)]
 
 
 def _columns(name: str, leaf: Any) -> list[tuple[str, npt.NDArray[Any]]]:

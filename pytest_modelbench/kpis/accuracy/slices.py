@@ -66,15 +66,17 @@ def slice_drop(question: Question, measurements: Measurements) -> Iterator[Evide
         )
     student, teacher = pair_of(question, measurements)
     right = rightness(student, teacher)
-    for one in groupings:
-        if len(one.codes) != len(student):
+    for grouping in groupings:
+        if len(grouping.codes) != len(student):
             raise MeasurementError(
-                f"slice {one.name!r} has {len(one.codes)} values, and there are {len(student)} samples"
+                f"slice {grouping.name!r} has {len(grouping.codes)} values, and there are {len(student)} samples"
             )
-    groups = [group for one in groupings for group in grouped(one.codes, one.names, *right)]
+    groups = [group for grouping in groupings for group in grouped(grouping.codes, grouping.names, *right)]
     evidence, worst = worst_drop(question, student, groups, "slice")
-    evidence = replace(evidence, notes=(*evidence.notes, *(one.told for one in groupings if one.missing)))
-    members = next(mask for one in groupings for name, mask in one.with_names() if name == worst.name)
+    evidence = replace(
+        evidence, notes=(*evidence.notes, *(grouping.told for grouping in groupings if grouping.missing))
+    )
+    members = next(mask for grouping in groupings for name, mask in grouping.with_names() if name == worst.name)
     yield _with_samples(evidence, student, right[1] & ~right[0] & members)
 
 
@@ -119,8 +121,8 @@ def worst_drop(
     worst = judged[order[0]]
     estimate = Estimate(
         value=worst.drop,
-        low=max(one.low for one in intervals if one.low is not None),
-        high=max(one.high for one in intervals if one.high is not None),
+        low=max(interval.low for interval in intervals if interval.low is not None),
+        high=max(interval.high for interval in intervals if interval.high is not None),
     )
     breakdown = tuple(
         {

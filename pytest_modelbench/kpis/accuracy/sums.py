@@ -41,8 +41,8 @@ def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]
         raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
     models = judged_models(question, measurements)
     average = question.options.get("average")
-    told = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
-    yield additive_evidence(question, models, _additive(question, models), told)
+    method = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
+    yield additive_evidence(question, models, _additive(question, models), method)
 
 
 def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive:
@@ -63,12 +63,12 @@ def _errors(statistic: str, student: Predictions) -> Additive:
     centre = np.mean(targets.reshape(len(targets), -1), axis=0, dtype=np.float64)  # large targets keep their figures
 
     def parts(predictions: Predictions, part: slice) -> Parts:
-        known = np.asarray(targets_of(predictions)[part], dtype=np.float64).reshape(-1, outputs)
-        off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - known
+        expected = np.asarray(targets_of(predictions)[part], dtype=np.float64).reshape(-1, outputs)
+        off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - expected
         rows, kinds = np.repeat(np.arange(len(off)), outputs), np.tile(np.arange(outputs), len(off))
-        sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": known - centre}
+        sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": expected - centre}
         sums["yy"] = sums["y"] ** 2
-        return {key: Part(kinds=kinds, of=outputs, weights=one.ravel(), rows=rows) for key, one in sums.items()}
+        return {key: Part(kinds=kinds, of=outputs, weights=values.ravel(), rows=rows) for key, values in sums.items()}
 
     if statistic == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
         raise MeasurementError(f"r2 is undefined: all targets are {targets[0]}, so there is no variance to explain")
@@ -80,8 +80,8 @@ def _errors(statistic: str, student: Predictions) -> Additive:
     def r2(sums: Sums) -> FloatArray:
         variance = sums["yy"] - sums["y"] ** 2 / sums["n"]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
-        return found
+            scores: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
+        return scores
 
     return Additive(parts=parts, value=r2)
 
@@ -99,8 +99,8 @@ def _mean_loss(question: Question) -> Additive:
         else:
             loss = (chances**2).sum(axis=1) - 2 * hit + 1
             loss = loss / 2 if chances.shape[1] == 2 else loss
-        one = np.zeros(len(loss), dtype=np.intp)
-        return {"n": Part(kinds=one, of=1), "loss": Part(kinds=one, of=1, weights=loss)}
+        kinds = np.zeros(len(loss), dtype=np.intp)
+        return {"n": Part(kinds=kinds, of=1), "loss": Part(kinds=kinds, of=1, weights=loss)}
 
     return Additive(parts=parts, value=lambda sums: sums["loss"][:, 0] / sums["n"][:, 0])
 
@@ -112,8 +112,8 @@ def class_counts(classes: Array) -> Read:
         labels, targets = predictions.labels[part], targets_of(predictions)[part]
         if predictions.task == "multilabel":
             of, masks = labels.shape[1], {"hit": labels * targets, "said": labels, "true": targets}
-            found = {name: np.nonzero(mask) for name, mask in masks.items()}
-            return {name: Part(kinds=kinds, of=of, rows=rows) for name, (rows, kinds) in found.items()}
+            places = {name: np.nonzero(mask) for name, mask in masks.items()}
+            return {name: Part(kinds=kinds, of=of, rows=rows) for name, (rows, kinds) in places.items()}
         said, true = positions(labels, classes), positions(targets, classes)
         counted = {"hit": np.where(said == true, true, -1), "said": said, "true": true}
         return {name: Part(kinds=kinds, of=len(classes)) for name, kinds in counted.items()}
@@ -124,8 +124,8 @@ def class_counts(classes: Array) -> Read:
 def _balanced(sums: Sums) -> FloatArray:
     with np.errstate(invalid="ignore"):
         recalls = np.where(sums["true"] > 0, sums["hit"] / sums["true"], np.nan)
-        found: FloatArray = 100 * np.nanmean(recalls, axis=1)
-    return found
+        mean: FloatArray = 100 * np.nanmean(recalls, axis=1)
+    return mean
 
 
 def _averaged(question: Question, student: Predictions, classes: Array) -> Callable[[Sums], FloatArray]:
@@ -139,8 +139,8 @@ def _averaged(question: Question, student: Predictions, classes: Array) -> Calla
 
     def score(hit: FloatArray, said: FloatArray, true: FloatArray) -> FloatArray:
         below = {"f1": (said + true) / 2, "precision": said, "recall": true}[question.kpi.statistic]
-        found: FloatArray = np.divide(hit, below, out=np.zeros_like(hit), where=below > 0)
-        return found
+        ratio: FloatArray = np.divide(hit, below, out=np.zeros_like(hit), where=below > 0)
+        return ratio
 
     def value(sums: Sums) -> FloatArray:
         hit, said, true = sums["hit"], sums["said"], sums["true"]
@@ -152,7 +152,7 @@ def _averaged(question: Question, student: Predictions, classes: Array) -> Calla
         weights = true if average == "weighted" else np.ones_like(true)
         if average == "macro" and student.task != "multilabel":
             weights = ((said + true) > 0).astype(float)  # of the classes that occur
-        found: FloatArray = 100 * (each * weights).sum(axis=1) / weights.sum(axis=1)
-        return found
+        mean: FloatArray = 100 * (each * weights).sum(axis=1) / weights.sum(axis=1)
+        return mean
 
     return value

@@ -48,8 +48,8 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
         max_depth=int(question.options["depth"]), min_samples_leaf=least, random_state=question.seed
     )
     tree.fit(features[search], worse[search])
-    found, held_out = tree.apply(features[search]), tree.apply(features[other])
-    leaf = max(sorted(set(found.tolist())), key=lambda leaf: float(worse[search][found == leaf].mean()))
+    leaves, held_out = tree.apply(features[search]), tree.apply(features[other])
+    leaf = max(sorted(set(leaves.tolist())), key=lambda leaf: float(worse[search][leaves == leaf].mean()))
     inside = other[held_out == leaf]
     rule = " and ".join(_path(tree.tree_, leaf, names, searched != "inputs")) or "all samples"
     if not len(inside):

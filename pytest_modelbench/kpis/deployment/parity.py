@@ -20,30 +20,31 @@ def parity(question: Question, measurements: Measurements) -> Iterator[Evidence]
     Raises:
         MeasurementError: no finite element was compared.
     """
-    found = measurements.of(PARITY, "student")
-    for name, one in found.passes.items():
-        if one.nothing:
-            raise MeasurementError(f"{question.kpi.name}, {name}: {one.as_words()}")
-    values = {name: found.outside.get(name, one.value) for name, one in found.passes.items()}
-    values |= {name: one.value for name, one in found.passes.items() if one.broken}
+    measurement = measurements.of(PARITY, "student")
+    for name, parity in measurement.passes.items():
+        if parity.nothing:
+            raise MeasurementError(f"{question.kpi.name}, {name}: {parity.as_words()}")
+    values = {name: measurement.outside.get(name, parity.value) for name, parity in measurement.passes.items()}
+    values |= {name: parity.value for name, parity in measurement.passes.items() if parity.broken}
     worst_pass = max(values, key=lambda name: values[name])
-    worst = found.passes[worst_pass]
+    worst = measurement.passes[worst_pass]
+    ids, at = measurement.ids, worst.worst_sample
     yield Evidence(
         student=Reading(
             estimate=Estimate.exact(values[worst_pass]),
             unit="",
             n=worst.samples,
-            method="; ".join(_method(question, found, worst_pass)),
+            method="; ".join(_method(question, measurement, worst_pass)),
         ),
-        notes=tuple(_notes(question, found, worst)),
-        worst_samples=(str(found.ids[worst.worst_sample]),) if 0 <= worst.worst_sample < len(found.ids) else (),
-        breakdown=tuple(_rows(found)),
+        notes=tuple(_notes(question, measurement, worst)),
+        worst_samples=(str(ids[at]),) if 0 <= at < len(ids) else (),
+        breakdown=tuple(_rows(measurement)),
     )
 
 
-def _method(question: Question, found: ParityMeasurement, worst_pass: str) -> Iterator[str]:
-    worst = found.passes[worst_pass]
-    if found.outside:
+def _method(question: Question, measurement: ParityMeasurement, worst_pass: str) -> Iterator[str]:
+    worst = measurement.passes[worst_pass]
+    if measurement.outside:
         atol, rtol = (question.options[name] or 0 for name in ("atol", "rtol"))
         yield f"share of elements outside of atol={atol:g} and rtol={rtol:g} (numpy.allclose)"
         yield f"parity {worst.value:.2g}"
@@ -55,11 +56,11 @@ def _method(question: Question, found: ParityMeasurement, worst_pass: str) -> It
     if worst.argmax_agreement is not None:
         yield f"argmax agreement {100 * worst.argmax_agreement:.4g}%"
     yield f"{worst.elements:,} elements of {worst.samples:,} samples"
-    yield f"passes: {', '.join(found.passes)}"
-    yield f"reference: {found.reference}"
-    told = {name.replace("_", " "): _told(value) for name, value in found.precision.items() if value}
-    if told:
-        yield ", ".join(f"{name} {value}" for name, value in told.items())
+    yield f"passes: {', '.join(measurement.passes)}"
+    yield f"reference: {measurement.reference}"
+    precision = {name.replace("_", " "): _told(value) for name, value in measurement.precision.items() if value}
+    if precision:
+        yield ", ".join(f"{name} {value}" for name, value in precision.items())
 
 
 def _told(value: Any) -> str:
@@ -73,7 +74,7 @@ def _told(value: Any) -> str:
     return " and ".join(f"{name} x {count}" if count != 1 else str(name) for name, count in value.items())
 
 
-def _notes(question: Question, found: ParityMeasurement, worst: Parity) -> Iterator[str]:
+def _notes(question: Question, measurement: ParityMeasurement, worst: Parity) -> Iterator[str]:
     if worst.broken:
         yield worst.broken
     else:
@@ -84,15 +85,15 @@ def _notes(question: Question, found: ParityMeasurement, worst: Parity) -> Itera
         yield f"compared outputs only: {outputs if isinstance(outputs, str) else ', '.join(outputs)}"
     if worst.by_position:
         yield "outputs were compared by position: one side has no names"
-    for name, cast in found.casts.items():
+    for name, cast in measurement.casts.items():
         yield f"input {name!r} was cast: {cast}"
 
 
-def _rows(found: ParityMeasurement) -> Iterator[dict[str, Any]]:
-    for name, one in found.passes.items():
-        if not one.outputs:
-            yield {"name": name, "value": None, "samples": one.samples, "broken": one.broken}
-        for output in one.outputs:
+def _rows(measurement: ParityMeasurement) -> Iterator[dict[str, Any]]:
+    for name, parity in measurement.passes.items():
+        if not parity.outputs:
+            yield {"name": name, "value": None, "samples": parity.samples, "broken": parity.broken}
+        for output in parity.outputs:
             numbers = output.to_json()
             finite = {key: None if isinstance(n, float) and math.isinf(n) else n for key, n in numbers.items()}
             yield {**finite, "name": f"{output.name}, {name}", **({"broken": output.broken} if output.broken else {})}

@@ -43,13 +43,13 @@ def groups_of(question: Question, measurements: Measurements) -> Groups:
         DataError: a feature that is not there, several and none chosen, or values that cannot be groups.
     """
     data, options = measurements.data(), question.options
-    known = data.sensitive_names()
-    if not known:
+    features = data.sensitive_names()
+    if not features:
         raise no_feature(question)
     control = question.options["control"]
     feature = question.options["feature"]
     if feature is None:
-        others = [name for name in known if name != control]
+        others = [name for name in features if name != control]
         if len(others) != 1:
             raise DataError(
                 f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
@@ -58,19 +58,21 @@ def groups_of(question: Question, measurements: Measurements) -> Groups:
         feature = others[0]
     names = [feature] if isinstance(feature, str) else list(feature)
     for name in (*names, *([control] if control else [])):
-        if name not in known:
+        if name not in features:
             raise DataError(
-                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(known)}"
+                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(features)}"
             )
     missing, bins = options["missing"], options["bins"]
     compared_groups = crossed(data.sensitive(names, missing, bins))
     levels = data.sensitive([control], missing, bins)[0] if control else None
-    found = _large_enough(compared_groups, levels, int(options["min_n"]), question.kpi.name)
-    told = [
-        one.told for one in data.sensitive([*names, *([control] if control else [])], missing, bins) if one.missing
+    groups = _large_enough(compared_groups, levels, int(options["min_n"]), question.kpi.name)
+    remarks = [
+        grouping.told
+        for grouping in data.sensitive([*names, *([control] if control else [])], missing, bins)
+        if grouping.missing
     ]
     key = (*names, "within", control, missing, repr(bins), options["min_n"])
-    return replace(found, key=key, told=tuple(told))
+    return replace(groups, key=key, told=tuple(remarks))
 
 
 def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: str) -> Groups:

@@ -51,7 +51,7 @@ class GroupCounts:
         self._counts = [counts[cut] for cut in cuts]
         self._kinds = [kinds[cut] % per_group for cut in cuts]
         self._drawn: list[Resamples] = [
-            resampled(*one, resamples, rng) for one in zip(self._kinds, self._counts, strict=True)
+            resampled(*group, resamples, rng) for group in zip(self._kinds, self._counts, strict=True)
         ]
         self.seconds = time.perf_counter() - start
 
@@ -65,7 +65,7 @@ class GroupCounts:
     @property
     def nbytes(self) -> int:
         """The memory that the resamples take."""
-        return sum(one.drawn.nbytes for one in self._drawn)
+        return sum(group.drawn.nbytes for group in self._drawn)
 
     @property
     def _states(self) -> int:
@@ -87,23 +87,23 @@ class GroupCounts:
         return self._sums(self._drawn, role, judged)
 
     def _sums(self, groups: Sequence[Resamples], role: str, judged: Sequence[int]) -> Sums:
-        found: dict[str, list[FloatArray]] = {"n": [], "right": [], "said": [], "true": [], "hit": []}
-        for one in groups:
-            said, true = self._said(one.kind, role), self._true(one.kind)
+        sums: dict[str, list[FloatArray]] = {"n": [], "right": [], "said": [], "true": [], "hit": []}
+        for group in groups:
+            said, true = self._said(group.kind, role), self._true(group.kind)
             right = np.where(said == true, 0, -1)
-            found["n"].append(one.sums(np.zeros_like(said), 1)[:, 0])
-            found["right"].append(one.sums(right, 1)[:, 0])
+            sums["n"].append(group.sums(np.zeros_like(said), 1)[:, 0])
+            sums["right"].append(group.sums(right, 1)[:, 0])
             for name, kinds in (("said", said), ("true", true), ("hit", np.where(said == true, true, -1))):
-                found[name].append(one.sums(np.where(kinds < self._classes, kinds, -1), self._classes)[:, judged])
-        return {name: np.stack(values, axis=1) for name, values in found.items()}
+                sums[name].append(group.sums(np.where(kinds < self._classes, kinds, -1), self._classes)[:, judged])
+        return {name: np.stack(values, axis=1) for name, values in sums.items()}
 
     def _said(self, kinds: IntArray, role: str) -> IntArray:
-        found: IntArray = kinds // self._states ** self._place[role] % self._states
-        return found
+        digits: IntArray = kinds // self._states ** self._place[role] % self._states
+        return digits
 
     def _true(self, kinds: IntArray) -> IntArray:
-        found: IntArray = kinds // self._states ** len(self._place)
-        return found
+        digits: IntArray = kinds // self._states ** len(self._place)
+        return digits
 
 
 def _ones(kinds: IntArray) -> FloatArray:
@@ -120,14 +120,14 @@ def _counted(
     """
     states = len(classes) + 1
     most = groups * states ** (len(models) + 1)
-    found: dict[int, int] = {}
+    tally: dict[int, int] = {}
     table = np.zeros(most if most <= MOST_COUNTED else 0, dtype=np.int64)
     for part in slices(len(codes)):
         inside = codes[part] >= 0
         kinds = codes[part].astype(np.int64)
         answers = [
             targets_of(next(iter(models.values())))[part],
-            *(one.labels[part] for one in [*models.values()][::-1]),
+            *(predictions.labels[part] for predictions in [*models.values()][::-1]),
         ]
         for values in answers:
             where = positions(values, classes)
@@ -136,9 +136,9 @@ def _counted(
             table += np.bincount(kinds[inside], minlength=most)
             continue
         for kind, count in zip(*np.unique(kinds[inside], return_counts=True), strict=True):
-            found[int(kind)] = found.get(int(kind), 0) + int(count)
+            tally[int(kind)] = tally.get(int(kind), 0) + int(count)
     if len(table):
         kinds = np.flatnonzero(table)
         return kinds, table[kinds]
-    kinds = np.array(sorted(found), dtype=np.int64)
-    return kinds, np.array([found[kind] for kind in kinds.tolist()], dtype=np.int64)
+    kinds = np.array(sorted(tally), dtype=np.int64)
+    return kinds, np.array([tally[kind] for kind in kinds.tolist()], dtype=np.int64)

@@ -35,19 +35,19 @@ class Rates:
 
         A rate whose denominator is smaller than `least` is NaN; of nothing, fairlearn says that it is 0.
         """
-        found = {
+        rates = {
             name: np.where(whole >= (least if name in {"tpr", "fpr"} else 0), share_of(part, whole), np.nan)
             for name, (part, whole) in _counted(seen).items()
         }
-        return cls(**found)
+        return cls(**rates)
 
     @classmethod
     def of_resamples(cls, drawn: Sums, seen: Sums, kpi: str, rng: np.random.Generator) -> Rates:
         """Return the rates that a KPI compares, of resampled counts."""
-        parts, known = _counted(drawn), _counted(seen)
+        parts, seen_parts = _counted(drawn), _counted(seen)
         return cls(
             **{
-                name: share_of(*parts[name]) + noise_of_few(*known[name], len(parts[name][0]), rng)
+                name: share_of(*parts[name]) + noise_of_few(*seen_parts[name], len(parts[name][0]), rng)
                 for name in used_rates(kpi)
             }
         )
@@ -59,22 +59,24 @@ class Rates:
 
     def filled(self, seen: Rates, kpi: str) -> Rates:
         """Return rates in which a resample without a rate has the one of all samples."""
-        found = {}
+        filled = {}
         for name in used_rates(kpi):
             rates = getattr(self, name)
-            found[name] = np.where(np.isfinite(rates), rates, getattr(seen, name))
-        return Rates(**found)
+            filled[name] = np.where(np.isfinite(rates), rates, getattr(seen, name))
+        return Rates(**filled)
 
     def used(self, kpi: str) -> list[tuple[str, FloatArray]]:
         """Return the rates that a KPI compares, each of shape (resamples, groups, classes)."""
-        found = [(name, getattr(self, name)) for name in used_rates(kpi)]
-        return [(name, rates if rates.ndim == 3 else rates[:, :, None]) for name, rates in found]
+        named_rates = [(name, getattr(self, name)) for name in used_rates(kpi)]
+        return [(name, rates if rates.ndim == 3 else rates[:, :, None]) for name, rates in named_rates]
 
     def shown(self, kpi: str, judged: Sequence[int]) -> tuple[str, list[float]] | None:
         """Return the name and the values of the rate whose groups are furthest apart; None for several classes."""
         if len(judged) > 1 and not kpi.startswith("group_"):
             return None
-        name, rates = max(self.used(kpi), key=lambda one: float(np.nan_to_num(np.ptp(np.nan_to_num(one[1][0])))))
+        name, rates = max(
+            self.used(kpi), key=lambda named_rates: float(np.nan_to_num(np.ptp(np.nan_to_num(named_rates[1][0]))))
+        )
         return TOLD.get(name, "mean absolute error" if name == "loss" else name), rates[0, :, 0].tolist()
 
     def undefined(self, kpi: str, groups: Sequence[str]) -> list[str]:
@@ -87,19 +89,19 @@ class Rates:
 
     def of_group(self, number: int, classes: Sequence[str]) -> dict[str, Any]:
         """Return all rates of one group, by class where there are several."""
-        found: dict[str, Any] = {}
+        row: dict[str, Any] = {}
         for name in ("selection", "tpr", "fpr", "accuracy", "loss"):
             rates = getattr(self, name)
             if rates is None:
                 continue
             values = rates[0, number]
             if values.ndim == 0:
-                found[name] = float(values)
+                row[name] = float(values)
             elif len(classes) == 1:
-                found[name] = float(values[0])
+                row[name] = float(values[0])
             else:
-                found[name] = {one: float(value) for one, value in zip(classes, values, strict=True)}
-        return found
+                row[name] = {label: float(value) for label, value in zip(classes, values, strict=True)}
+        return row
 
 
 def used_rates(kpi: str) -> tuple[str, ...]:
@@ -137,7 +139,7 @@ def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
         (resamples, pairs): `rate_a - rate_b` in the KPI's unit, or `-rate_a / rate_b` for a ratio, of which the
         smallest counts; NaN where one of the two has no rate. Two rates of 0 are alike: their ratio is 1.
     """
-    found = []
+    pairs = []
     for _, values in rates.used(kpi):
         for level in sorted(set(levels)):
             members = np.moveaxis(values[:, np.array(levels) == level], 1, 2)  # (resamples, classes, groups)
@@ -147,13 +149,13 @@ def pairs_of(kpi: str, rates: Rates, levels: Sequence[int]) -> FloatArray:
                 apart = -_ratio(first, second)
             else:
                 apart = (first - second) * (1 if kpi.startswith("group_loss") else 100)
-            found.append(apart[..., others].reshape(len(members), -1))
-    return np.concatenate(found, axis=1)
+            pairs.append(apart[..., others].reshape(len(members), -1))
+    return np.concatenate(pairs, axis=1)
 
 
 def _ratio(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return `first / second`, cut at 2: of a ratio and its inverse only the one below 1 can be the smallest."""
     first, second = np.broadcast_arrays(first, second)
     unbounded = np.where(first > 0, MOST_RATIO, 1.0)
-    found = np.clip(np.divide(first, second, out=unbounded, where=second > 0), -MOST_RATIO, MOST_RATIO)
-    return np.where(np.isnan(first) | np.isnan(second), np.nan, found)
+    ratio = np.clip(np.divide(first, second, out=unbounded, where=second > 0), -MOST_RATIO, MOST_RATIO)
+    return np.where(np.isnan(first) | np.isnan(second), np.nan, ratio)

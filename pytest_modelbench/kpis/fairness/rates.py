@@ -35,17 +35,17 @@ def absolute(question: Question, measurements: Measurements) -> Iterator[Evidenc
     if question.options["feature"] == EACH:
         yield _worst_feature(absolute, question, measurements)
         return
-    found = _Found(question, measurements, both=False)
+    basis = _Basis(question, measurements, both=False)
     comparison = None
-    if "teacher" in found.pairs:
-        comparison = Comparison(difference=found.drift(), ratio=found.quotient(), method=found.sums.method)
+    if "teacher" in basis.pairs:
+        comparison = Comparison(difference=basis.drift(), ratio=basis.quotient(), method=basis.sums.method)
     yield Evidence(
-        student=found.reading("student"),
-        teacher=found.reading("teacher") if "teacher" in found.pairs else None,
+        student=basis.reading("student"),
+        teacher=basis.reading("teacher") if "teacher" in basis.pairs else None,
         comparison=comparison,
         sampled=question.asked,
-        notes=found.notes,
-        breakdown=found.breakdown,
+        notes=basis.notes,
+        breakdown=basis.breakdown,
     )
 
 
@@ -54,10 +54,10 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     if question.options["feature"] == EACH:
         yield _worst_feature(drift, question, measurements)
         return
-    found = _Found(question, measurements, both=True)
-    told = ", ".join(f"{role} {found.value(role):.4g}" for role in ("student", "teacher"))
-    reading = replace(found.reading("student", found.drift()), method=f"{told}; {found.method}")
-    yield Evidence(student=reading, sampled=question.asked, notes=found.notes, breakdown=found.breakdown)
+    basis = _Basis(question, measurements, both=True)
+    values = ", ".join(f"{role} {basis.value(role):.4g}" for role in ("student", "teacher"))
+    reading = replace(basis.reading("student", basis.drift()), method=f"{values}; {basis.method}")
+    yield Evidence(student=reading, sampled=question.asked, notes=basis.notes, breakdown=basis.breakdown)
 
 
 def _worst_feature(
@@ -73,57 +73,66 @@ def _worst_feature(
     control = question.options["control"]
     names = [name for name in measurements.data().sensitive_names() if name != control]
     confidence = 1 - question.alpha / max(1, len(names))
-    found: dict[str, Evidence] = {}
+    by_feature: dict[str, Evidence] = {}
     unfit: dict[str, DoesNotFit] = {}
     for name in names:
         options = {**question.options, "feature": name}
         try:
-            (found[name],) = read(replace(question, options=options, confidence=confidence), measurements)
+            (by_feature[name],) = read(replace(question, options=options, confidence=confidence), measurements)
         except DoesNotFit as reason:
             unfit[name] = reason
         except MeasurementError as fault:
             raise MeasurementError(f"{name}: {fault}") from fault
-    if found and unfit and not question.lenient:
+    if by_feature and unfit and not question.lenient:
         name, why = next(iter(unfit.items()))
         raise MeasurementError(f"{name}: {why}. Others would pass in its place: write a gate for each feature")
-    if not found:
+    if not by_feature:
         raise next(iter(unfit.values())) if unfit else no_feature(question)
-    worst = _worst_of(question, {name: one.student.estimate for name, one in found.items()})
-    told = (f"worst of {', '.join(found)}: {worst[0]}",) if len(names) > 1 else ()
-    rows = tuple({**row, "name": f"{name}={row['name']}"} for name, one in found.items() for row in one.breakdown)
-    comparison = _worst_comparison(question, [one.comparison for one in found.values() if one.comparison])
-    chosen = found[worst[0]]
+    worst = _worst_of(question, {name: evidence.student.estimate for name, evidence in by_feature.items()})
+    note = (f"worst of {', '.join(by_feature)}: {worst[0]}",) if len(names) > 1 else ()
+    rows = tuple(
+        {**row, "name": f"{name}={row['name']}"}
+        for name, evidence in by_feature.items()
+        for row in evidence.breakdown
+    )
+    comparison = _worst_comparison(
+        question, [evidence.comparison for evidence in by_feature.values() if evidence.comparison]
+    )
+    chosen = by_feature[worst[0]]
     return replace(
         chosen,
         student=replace(chosen.student, estimate=worst[1], confidence=question.confidence),
         comparison=comparison,
-        notes=(*told, *chosen.notes, *map(str, unfit.values())),
+        notes=(*note, *chosen.notes, *map(str, unfit.values())),
         breakdown=rows,
     )
 
 
-def _worst_comparison(question: Question, found: Sequence[Comparison]) -> Comparison | None:
-    if not found:
+def _worst_comparison(question: Question, comparisons: Sequence[Comparison]) -> Comparison | None:
+    if not comparisons:
         return None
-    changes = {str(i): one.difference for i, one in enumerate(found) if one.difference}
-    ratios = {str(i): one.ratio for i, one in enumerate(found) if one.ratio}
+    changes = {str(i): comparison.difference for i, comparison in enumerate(comparisons) if comparison.difference}
+    ratios = {str(i): comparison.ratio for i, comparison in enumerate(comparisons) if comparison.ratio}
     return Comparison(
         difference=_worst_of(question, changes)[1] if changes else None,
-        ratio=_worst_of(question, ratios)[1] if len(ratios) == len(found) else None,
+        ratio=_worst_of(question, ratios)[1] if len(ratios) == len(comparisons) else None,
         method="of the feature that changed most",
     )
 
 
-def _worst_of(question: Question, found: Mapping[str, Estimate]) -> tuple[str, Estimate]:
+def _worst_of(question: Question, estimates: Mapping[str, Estimate]) -> tuple[str, Estimate]:
     """Return which estimate is the worst, with ends that hold for the worst of all."""
     pick = max if question.kpi.better == "lower" else min
-    name = pick(found, key=lambda one: found[one].value)
-    known = all(one.low is not None and one.high is not None for one in found.values())
-    low, high = (pick(getattr(one, side) for one in found.values()) if known else None for side in ("low", "high"))
-    return name, Estimate(value=found[name].value, low=low, high=high)
+    name = pick(estimates, key=lambda key: estimates[key].value)
+    bounded = all(estimate.low is not None and estimate.high is not None for estimate in estimates.values())
+    low, high = (
+        pick(getattr(estimate, side) for estimate in estimates.values()) if bounded else None
+        for side in ("low", "high")
+    )
+    return name, Estimate(value=estimates[name].value, low=low, high=high)
 
 
-class _Found:
+class _Basis:
     """Everything that a gate on fairness rests on.
 
     Raises:
@@ -158,7 +167,7 @@ class _Found:
         self.sign = -1 if "_ratio" in name else 1
         self.pairs, self.drawn_pairs = self._defined_pairs()
         levels = f" within {question.options['control']}" if question.options["control"] else ""
-        without = "".join(f"; {one}" for one in self.groups.told)
+        without = "".join(f"; {remark}" for remark in self.groups.told)
         self.method = (
             f"{self.groups.feature}, {len(self.groups.names)} groups{levels}{without}; {meaning_of(student)}; "
             f"bounds for the pair that may be furthest apart, within groups {self.sums.method}"
@@ -168,10 +177,10 @@ class _Found:
         """Return the classes that count as positive: the stated one, the second of two, or each against the rest."""
         positive = self.question.options.get("positive")
         if positive is not None:
-            known = [str(one) for one in self.classes.tolist()]
-            if str(positive) not in known:
-                raise DataError(f"positive={positive!r} is none of the classes {', '.join(known[:10])}")
-            return [known.index(str(positive))]
+            classes = [str(label) for label in self.classes.tolist()]
+            if str(positive) not in classes:
+                raise DataError(f"positive={positive!r} is none of the classes {', '.join(classes[:10])}")
+            return [classes.index(str(positive))]
         return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
 
     def _refuse_constant(self, student: Predictions) -> None:
@@ -194,12 +203,12 @@ class _Found:
         key = (self.loss, self.groups.key, resamples, self.question.seed, *map(id, models))
         kept = self.models["student"].memo
         if key in kept:
-            found: PairedSums | GroupCounts = kept[key][1]
-            return found
-        found = self._read_sums(resamples)
-        if not isinstance(found, GroupCounts) or found.nbytes <= MOST_KEPT_BYTES:
-            kept[key] = (models, found)
-        return found
+            sums: PairedSums | GroupCounts = kept[key][1]
+            return sums
+        sums = self._read_sums(resamples)
+        if not isinstance(sums, GroupCounts) or sums.nbytes <= MOST_KEPT_BYTES:
+            kept[key] = (models, sums)
+        return sums
 
     def _read_sums(self, resamples: int) -> PairedSums | GroupCounts:
         codes, groups = self.groups.codes, len(self.groups.names)
@@ -231,14 +240,14 @@ class _Found:
         name, levels = self.question.kpi.name, self.groups.levels
         points = {role: pairs_of(name, rates, levels)[0] for role, rates in self.rates.items()}
         defined = np.logical_and.reduce([np.isfinite(pairs) for pairs in points.values()])
-        used = [rates[0] for one in self.rates.values() for _, rates in one.used(name)]
+        used = [rates[0] for of_role in self.rates.values() for _, rates in of_role.used(name)]
         groups_with = [int(np.isfinite(rates).sum(axis=0).max()) for rates in used]
         if not defined.any() or min(groups_with) < 2:  # also where the other of two rates could be compared
             raise DoesNotFit(
                 f"{name} is undefined: a rate has no denominator in all groups but one (no positives, no negatives, "
                 f"or fewer than min_n={self.question.options['min_n']})"
             )
-        if self.sign < 0 and not any(np.nan_to_num(one).any() for _, one in self.rates["student"].used(name)):
+        if self.sign < 0 and not any(np.nan_to_num(rates).any() for _, rates in self.rates["student"].used(name)):
             raise DoesNotFit(f"{name} is undefined: every rate of the student is 0, and the ratio 0/0 is undefined")
         if len(defined) > MOST_PAIRS:
             raise MeasurementError(
@@ -257,8 +266,8 @@ class _Found:
     def drift(self) -> Estimate:
         """Return how much the student's groups are further apart than the teacher's."""
         student, teacher = ((self.pairs[role], self.drawn_pairs[role]) for role in ("student", "teacher"))
-        found = drift_interval(*student, *teacher, self.question.alpha, least=0.0 if self.sign > 0 else -1.0)
-        return found if self.sign > 0 else found.map(lambda value: -min(max(value, -1.0), 1.0))
+        interval = drift_interval(*student, *teacher, self.question.alpha, least=0.0 if self.sign > 0 else -1.0)
+        return interval if self.sign > 0 else interval.map(lambda value: -min(max(value, -1.0), 1.0))
 
     def quotient(self) -> Estimate | None:
         """Return how many times as far apart the student's groups are, or the ratio of two ratios."""
@@ -280,9 +289,9 @@ class _Found:
         pairs, drawn = self.pairs[role], self.drawn_pairs[role]
         if self.sign < 0:  # of a ratio and its inverse only one can be the smallest, and the other is known badly
             pairs, drawn = pairs[pairs >= -1], drawn[:, pairs >= -1]
-        found = gap_interval(pairs, drawn, alpha)
+        interval = gap_interval(pairs, drawn, alpha)
         most = 0.0 if self.sign < 0 else math.inf
-        return found.map(lambda value: self.sign * min(max(value, least), most) + 0.0)
+        return interval.map(lambda value: self.sign * min(max(value, least), most) + 0.0)
 
     @property
     def breakdown(self) -> tuple[dict[str, Any], ...]:
@@ -298,30 +307,30 @@ class _Found:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know: the rates by group, groups that were left out, rates that are undefined."""
-        told = []
+        notes = []
         shown = self.rates["student"].shown(self.question.kpi.name, self.judged)
         if shown:
             label, values = shown
-            told.append(f"{label} of the student: {', '.join(self._extremes(values))}")
+            notes.append(f"{label} of the student: {', '.join(self._extremes(values))}")
         if self.groups.left_out:
-            told.append(
+            notes.append(
                 f"left out, fewer than {self.question.options['min_n']}: {', '.join(self.groups.left_out[:SHOWN])}"
             )
         undefined = self.rates["student"].undefined(self.question.kpi.name, self.groups.names)
         if undefined:
-            told.append(f"undefined and not compared: {', '.join(undefined[:SHOWN])}")
-        return tuple(told)
+            notes.append(f"undefined and not compared: {', '.join(undefined[:SHOWN])}")
+        return tuple(notes)
 
     def _extremes(self, values: Sequence[float]) -> list[str]:
         """Return the groups' rates from lowest to highest; of many groups those at both ends."""
         order = sorted(range(len(values)), key=lambda at: (not math.isfinite(values[at]), values[at]))
         if len(order) > SHOWN:
             order = [at for at in order if math.isfinite(values[at])]  # the others are told as undefined
-        told = [f"{self.groups.names[at]} {_percent(values[at], self.loss)}" for at in order]
-        if len(told) <= SHOWN:
-            return told
+        rates = [f"{self.groups.names[at]} {_percent(values[at], self.loss)}" for at in order]
+        if len(rates) <= SHOWN:
+            return rates
         half = SHOWN // 2
-        return [*told[:half], f"{len(told) - 2 * half} between", *told[-half:]]
+        return [*rates[:half], f"{len(rates) - 2 * half} between", *rates[-half:]]
 
 
 def _percent(value: float, loss: bool) -> str:

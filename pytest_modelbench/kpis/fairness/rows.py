@@ -40,8 +40,8 @@ def _kpis() -> Iterator[Kpi]:
     drift = f"student's minus teacher's largest {accuracy}"
     yield _kpi("group_accuracy_gap", "pp", "lower", drift, source, (-100.0, 100.0), _OPTIONS)
     source = "sklearn.metrics.mean_absolute_error by fairlearn.metrics.MetricFrame"
-    told = f"largest {loss}, for regression"
-    yield _kpi("group_loss_difference", "", "lower", told, source, NONNEGATIVE, _OPTIONS)
+    definition = f"largest {loss}, for regression"
+    yield _kpi("group_loss_difference", "", "lower", definition, source, NONNEGATIVE, _OPTIONS)
     drift = f"student's minus teacher's largest {loss}, for regression"
     yield _kpi("group_loss_gap", "", "lower", drift, source, UNBOUNDED, _OPTIONS)
 

@@ -44,8 +44,8 @@ def _divergence(student: Predictions, teacher: Predictions, part: slice) -> Floa
     """Return the divergence of each sample, in nats: sum over classes of p_T (log p_T - log p_S)."""
     log_teacher, log_student = teacher.log_probabilities(part), student.log_probabilities(part)
     divergence = (np.exp(log_teacher) * (log_teacher - log_student)).sum(axis=1)
-    found: FloatArray = np.maximum(divergence, 0.0)  # rounding of float32 may go below
-    return found
+    nats: FloatArray = np.maximum(divergence, 0.0)  # rounding of float32 may go below
+    return nats
 
 
 def kl_divergence(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -54,11 +54,11 @@ def kl_divergence(question: Question, measurements: Measurements) -> Iterator[Ev
     worst = _Highest()
 
     def parts(predictions: Predictions, part: slice) -> Parts:
-        found = _divergence(predictions, teacher, part)
+        nats = _divergence(predictions, teacher, part)
         teacher.release()
-        worst.take(found, part.start)
-        one = np.zeros(len(found), dtype=np.intp)
-        return {"n": Part(kinds=one, of=1), "nats": Part(kinds=one, of=1, weights=found)}
+        worst.take(nats, part.start)
+        kinds = np.zeros(len(nats), dtype=np.intp)
+        return {"n": Part(kinds=kinds, of=1), "nats": Part(kinds=kinds, of=1, weights=nats)}
 
     sums = paired_sums(question, {"student": student}, parts)
     total, drawn = sums.totals["student"], sums.drawn["student"]
@@ -75,8 +75,8 @@ def kl_divergence_p99(question: Question, measurements: Measurements) -> Iterato
         from scipy.stats import quantile_test  # takes most of a second to load
 
         test = quantile_test(values, p=0.99)
-        found: Any = test.confidence_interval(confidence_level=1 - 2 * question.alpha)
-        low, high = float(found.low), float(found.high)
+        interval: Any = test.confidence_interval(confidence_level=1 - 2 * question.alpha)
+        low, high = float(interval.low), float(interval.high)
         return Estimate(
             value=float(np.quantile(values, 0.99, method="inverted_cdf")),
             low=low if math.isfinite(low) else -math.inf,
@@ -92,7 +92,7 @@ def kl_divergence_max(question: Question, measurements: Measurements) -> Iterato
 
 
 def _of_all(
-    question: Question, measurements: Measurements, estimate: Callable[[FloatArray], Estimate], told: str
+    question: Question, measurements: Measurements, estimate: Callable[[FloatArray], Estimate], description: str
 ) -> Evidence:
     student, teacher = pair_of(question, measurements, targets=False)
     values = np.empty(len(student))
@@ -100,7 +100,7 @@ def _of_all(
         values[part] = _divergence(student, teacher, part)
         student.release()
         teacher.release()
-    method = f"{told}; {len(values):,} samples, log-softmax in float32; {meaning_of(student)}"
+    method = f"{description}; {len(values):,} samples, log-softmax in float32; {meaning_of(student)}"
     return _evidence(question, student, estimate(values), method, np.argsort(-values, kind="stable")[:20])
 
 

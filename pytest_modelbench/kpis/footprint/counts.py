@@ -26,8 +26,8 @@ def sparsity(question: Question, measurements: Measurements) -> Iterator[Evidenc
     yield _from_counts(question, measurements, _share_of_zeros)
 
 
-def _upwards(known: int, count: ParameterCount) -> Estimate:
-    return Estimate(value=float(known), low=float(known), high=float(known + count.unsure))
+def _upwards(least: int, count: ParameterCount) -> Estimate:
+    return Estimate(value=float(least), low=float(least), high=float(least + count.unsure))
 
 
 def _share_of_zeros(count: ParameterCount) -> Estimate:
@@ -60,14 +60,16 @@ def _from_counts(
 
 def _where(count: ParameterCount) -> str:
     """Describe the weights that are not parameters of the module."""
-    told = ""
+    where = ""
     if count.elsewhere:
-        told += f"; {count.elsewhere:,} of them outside of parameters (buffers, attributes or constants)"
+        where += f"; {count.elsewhere:,} of them outside of parameters (buffers, attributes or constants)"
     if count.packed:
-        told += f"; {count.packed:,} of them packed in fewer numbers"
+        where += f"; {count.packed:,} of them packed in fewer numbers"
     if count.unsure:
-        told += f"; up to {count.unsure:,} more in buffers or attributes, which a forward pass (eval_data) would tell"
-    return told
+        where += (
+            f"; up to {count.unsure:,} more in buffers or attributes, which a forward pass (eval_data) would tell"
+        )
+    return where
 
 
 def _zeros(count: ParameterCount) -> str:

@@ -48,12 +48,12 @@ def _looks(question: Question, measurement: EnergyMeasurement, values: Values, m
         alpha = spent_alpha(question.alpha, look + 1)
         compared = question.with_teacher and "teacher" in measurement.windows
         roles = ("student", "teacher") if compared else ("student",)
-        found = {role: values(measurement, role, rounds) for role in roles}
-        readings = {role: _reading(question, measurement, found[role], alpha, more) for role in found}
+        by_role = {role: values(measurement, role, rounds) for role in roles}
+        readings = {role: _reading(question, measurement, by_role[role], alpha, more) for role in by_role}
         yield Evidence(
             student=readings["student"],
             teacher=readings["teacher"] if compared else None,
-            comparison=_compare(found["student"], found["teacher"], alpha) if compared else None,
+            comparison=_compare(by_role["student"], by_role["teacher"], alpha) if compared else None,
             sampled=True,
             seconds=measurement.elapsed_s[look],
             estimates_allowed=bool(question.options["allow_estimated"]),
@@ -64,8 +64,8 @@ def _reading(
     question: Question, measurement: EnergyMeasurement, values: FloatArray, alpha: float, more: str
 ) -> Reading:
     parts = "; ".join(
-        f"{one.name} {one.provenance} ({one.method})" + ("" if one.counts else ", left out")
-        for one in measurement.components
+        f"{component.name} {component.provenance} ({component.method})" + ("" if component.counts else ", left out")
+        for component in measurement.components
     )
     idle = humanise(measurement.idle_watts(len(values)), "W")
     return Reading(

@@ -52,8 +52,8 @@ def _reading(count: FlopCount, per: float, zeros: float) -> Reading:
 def _largest(count: FlopCount, per: float) -> Iterator[str]:
     """Say what the largest inputs take, where inputs are of different sizes."""
     if count.largest_per_sample is not None and count.largest_per_sample > count.per_sample:
-        told, most = (humanise(value / per, "") for value in (count.per_sample, count.largest_per_sample))
-        yield f"{told.strip()} on inputs of median size, {most.strip()} on the largest"
+        median, most = (humanise(value / per, "") for value in (count.per_sample, count.largest_per_sample))
+        yield f"{median.strip()} on inputs of median size, {most.strip()} on the largest"
 
 
 def _told(count: FlopCount) -> str:

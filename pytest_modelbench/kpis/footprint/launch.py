@@ -56,16 +56,16 @@ def memory_interval(launches: Sequence[Launch]) -> Estimate:
 
     One launch knows no spread, so more is allowed for it. A first build, or one that was sampled, is known less well.
     """
-    peaks = [float(one.peak_bytes) for one in launches]
+    peaks = [float(launch.peak_bytes) for launch in launches]
     value = sum(peaks) / len(peaks)
-    floor = GRANULARITY_BYTES if all(one.exact for one in launches) else COARSE_BYTES
+    floor = GRANULARITY_BYTES if all(launch.exact for launch in launches) else COARSE_BYTES
     half = max(peaks) - min(peaks) + floor if len(peaks) > 1 else max(SINGLE_BYTES, floor) + SINGLE_SHARE * value
     return Estimate(value=value, low=max(value - half, 0.0), high=value + half)
 
 
 def _apart(student: Estimate, teacher: Estimate) -> Comparison:
     """Compare two intervals that say where the values are, at their furthest ends."""
-    ends = [one if one is not None else math.nan for one in (student.low, student.high, teacher.low, teacher.high)]
+    ends = [end if end is not None else math.nan for end in (student.low, student.high, teacher.low, teacher.high)]
     low_s, high_s, low_t, high_t = ends
     ratio = None
     if teacher.value > 0:
@@ -80,10 +80,10 @@ def _apart(student: Estimate, teacher: Estimate) -> Comparison:
 
 def _first_builds(launches: Mapping[str, Sequence[Launch]]) -> tuple[str, ...]:
     """Say which figures may hold library imports, and why."""
-    found = {role: one.first_build for role, taken in launches.items() for one in taken if one.first_build}
+    reasons = {role: launch.first_build for role, taken in launches.items() for launch in taken if launch.first_build}
     return tuple(
         f"the {role}'s memory is that of its first build, library imports may be in the figure: {why}"
-        for role, why in found.items()
+        for role, why in reasons.items()
     )
 
 
@@ -118,8 +118,8 @@ def peak_gpu_memory(question: Question, measurements: Measurements) -> Iterator[
         if launch.gpu_bytes is None:
             raise NotApplicable(f"the {role} is on no CUDA device; --modelbench-device=cuda puts torch models there")
         reserved = humanise(float(launch.gpu_reserved_bytes or 0), "B")
-        told = f"fresh process, batch size {launch.batch_size}, {reserved} reserved by the caching allocator"
-        return _exact(launch.gpu_bytes, told)
+        method = f"fresh process, batch size {launch.batch_size}, {reserved} reserved by the caching allocator"
+        return _exact(launch.gpu_bytes, method)
 
     yield exact_evidence(question, reading)
 
@@ -144,9 +144,9 @@ def _tier(launches: Sequence[Launch], headroom: float) -> Reading:
     size = memory_interval(launches) if last.gpu_bytes is None else Estimate.exact(float(last.gpu_bytes))
     needed = size.value * headroom
     fits = fitting(needed)
-    told = f"fits {', '.join(fits)}" if fits else f"fits none of {', '.join(tiers())}"
+    fit = f"fits {', '.join(fits)}" if fits else f"fits none of {', '.join(tiers())}"
     where = "memory" if last.gpu_bytes is None else "GPU memory"
-    method = f"{told}: {humanise(needed, 'B')} of {where} with a headroom of {headroom:g}"
+    method = f"{fit}: {humanise(needed, 'B')} of {where} with a headroom of {headroom:g}"
     return Reading(estimate=size.map(lambda size: smallest_tier(size * headroom)), unit="tier", method=method)
 
 
@@ -184,7 +184,8 @@ def cold_start(question: Question, measurements: Measurements) -> Iterator[Evide
         launches = measurements.cold_starts(count)
         alpha = spent_alpha(question.alpha, look + 1)
         seconds = {
-            role: np.array([one.load_s + one.first_output_s for one in taken]) for role, taken in launches.items()
+            role: np.array([launch.load_s + launch.first_output_s for launch in taken])
+            for role, taken in launches.items()
         }
         comparison = _compare(seconds["student"], seconds["teacher"], alpha) if question.with_teacher else None
         readings = {role: _reading(question, taken, seconds[role], alpha) for role, taken in launches.items()}
@@ -211,17 +212,17 @@ def _counts(most: int) -> Iterator[int]:
 
 def _reading(question: Question, launches: Sequence[Launch], seconds: FloatArray, alpha: float) -> Reading:
     parts = {
-        "library imported in": [one.import_s for one in launches],
-        "loaded in": [one.load_s for one in launches],
-        "first output in": [one.first_output_s for one in launches],
+        "library imported in": [launch.import_s for launch in launches],
+        "loaded in": [launch.load_s for launch in launches],
+        "first output in": [launch.first_output_s for launch in launches],
     }
-    told = ", ".join(f"{name} {humanise(float(np.mean(taken)), 's')}" for name, taken in parts.items())
+    means = ", ".join(f"{name} {humanise(float(np.mean(taken)), 's')}" for name, taken in parts.items())
     return Reading(
         estimate=mean_interval(seconds, alpha),
         unit="s",
         n=len(launches),
         confidence=question.confidence,
-        method=f"mean of {len(launches)} fresh processes, Student's interval; {told}; batch size "
+        method=f"mean of {len(launches)} fresh processes, Student's interval; {means}; batch size "
         f"{launches[0].batch_size}",
     )
 

@@ -18,9 +18,9 @@ def operator_count(question: Question, measurements: Measurements) -> Iterator[E
     """Count the operators that a call dispatches."""
 
     def reading(role: str) -> Reading:
-        found = measurements.profile(role)[0]
-        count = Estimate.exact(found.operator_count)
-        return Reading(estimate=count, unit="", n=found.calls, method=_method(question))
+        profile = measurements.profile(role)[0]
+        count = Estimate.exact(profile.operator_count)
+        return Reading(estimate=count, unit="", n=profile.calls, method=_method(question))
 
     yield exact_evidence(question, reading)
 
@@ -28,15 +28,15 @@ def operator_count(question: Question, measurements: Measurements) -> Iterator[E
 def top_operator_share(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return the share of the operator that takes most of the time."""
 
-    def of(found: Profile, names: Sequence[str]) -> float:
-        return found.share(lambda one: one.name == names[0])
+    def of(profile: Profile, names: Sequence[str]) -> float:
+        return profile.share(lambda operator: operator.name == names[0])
 
     yield _shares(question, measurements, of)
 
 
 def copy_share(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Return the share of copies, casts, quantising and dequantising."""
-    yield _shares(question, measurements, lambda found, _: found.copy_share)
+    yield _shares(question, measurements, lambda profile, _: profile.copy_share)
 
 
 def _shares(
@@ -47,15 +47,15 @@ def _shares(
     readings: dict[str, Reading] = {}
     for role in ("student", "teacher") if question.with_teacher else ("student",):
         profiles = measurements.profile(role)
-        names = [one.name for one in profiles[0].operators]
-        values[role] = np.array([share(found, names) for found in profiles])
-        told = f", largest {names[0]}, own time on {profiles[0].device}"
+        names = [operator.name for operator in profiles[0].operators]
+        values[role] = np.array([share(profile, names) for profile in profiles])
+        detail = f", largest {names[0]}, own time on {profiles[0].device}"
         readings[role] = Reading(
             estimate=mean_interval(values[role], question.alpha).map(lambda share: min(max(share, 0.0), 100.0)),
             unit="%",
             n=len(profiles),
             confidence=question.confidence,
-            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question)}{told}",
+            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question)}{detail}",
         )
     teacher = readings.get("teacher")
     comparison = None

@@ -66,7 +66,9 @@ def _gain(question: Question, measurement: TimingMeasurement, before: str) -> It
         ratio = _compare(question, measurement, look, MEDIAN, alpha).ratio
         if ratio is None:
             raise MeasurementError("the two were not compared")
-        calls = sum(len(rounds) for one in measurement.until(look, "student", tail=False) for rounds in one)
+        calls = sum(
+            len(rounds) for placement in measurement.until(look, "student", tail=False) for rounds in placement
+        )
         reading = Reading(
             estimate=ratio.map(lambda r: math.inf if r <= 0 else 1 / r),
             unit="x",
@@ -155,8 +157,8 @@ def _evidence(question: Question, measurement: TimingMeasurement, look: int, qua
     key = (quantile, question.alpha, question.seed, look)
     if key not in measurement.memo:
         measurement.memo[key] = _derive(question, measurement, look, quantile)
-    found: Evidence = measurement.memo[key]
-    return found
+    evidence: Evidence = measurement.memo[key]
+    return evidence
 
 
 def _derive(question: Question, measurement: TimingMeasurement, look: int, quantile: float | None) -> Evidence:
@@ -264,8 +266,8 @@ def _first_call(measurement: TimingMeasurement, role: str) -> str:
 def _not_copied(measurement: TimingMeasurement) -> tuple[str, ...]:
     """Say why a model is timed where it lies, if its copies were found to be worth less than itself."""
     why = measurement.settings.get("not_copied")
-    told = why is not None and not str(why).endswith("cannot be copied")
-    return (f"{why}: timed where it is, and nothing is known of other places in memory",) if told else ()
+    copies_worse = why is not None and not str(why).endswith("cannot be copied")
+    return (f"{why}: timed where it is, and nothing is known of other places in memory",) if copies_worse else ()
 
 
 def _needed_s(question: Question, measurement: TimingMeasurement, look: int) -> float:
@@ -283,15 +285,15 @@ def _notes(
     needed, alone = (
         needed_values(quantile, error) for error in (spent_alpha(question.alpha, look + 1), question.alpha)
     )
-    told = (
+    note = (
         f"{question.kpi.name} needs {needed:,} independent calls for an upper bound at look {look + 1} "
         f"({alone:,} if there were no other look); {student.method}"
     )
     seconds, budget = seconds_for_bound(question, measurement), float(measurement.settings["budget_s"])
     if seconds > budget:
         lower = ", or judge a lower percentile" if quantile > min(PERCENTILES.values()) else ""
-        told += (
+        note += (
             f"; they take at least {humanise(seconds, 's')}, and the budget is {budget:g} s: "
             f"give --modelbench-budget={math.ceil(2 * seconds)}{lower}"
         )
-    return (told,)
+    return (note,)

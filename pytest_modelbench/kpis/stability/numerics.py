@@ -44,34 +44,34 @@ def variants(question: Question, measurements: Measurements) -> Iterator[Evidenc
 
     def reading(role: str) -> Reading:
         refuse_nonfinite(question, measurements.predictions(role))
-        found = measurements.variants(role)
-        worst = _worst(found)
+        variants = measurements.variants(role)
+        worst = _worst(variants)
         count, n = int(worst.changed.sum()), len(worst.changed)
-        told = ", ".join(f"{one.name} {int(one.changed.sum())}" for one in found)
+        counts = ", ".join(f"{variant.name} {int(variant.changed.sum())}" for variant in variants)
         return Reading(
             estimate=share_interval(count, n, question.alpha).map(lambda share: 100 * share),
             unit="pp",
             n=n,
             confidence=question.confidence,
-            method=f"worst variant: {worst.name}, {count} of {n} samples, Wilson interval; changed with {told}",
+            method=f"worst variant: {worst.name}, {count} of {n} samples, Wilson interval; changed with {counts}",
         )
 
-    evidence, found = exact_evidence(question, reading), measurements.variants("student")
+    evidence, variants = exact_evidence(question, reading), measurements.variants("student")
     comparison = evidence.comparison
     if comparison is not None:
         theirs = _worst(measurements.variants("teacher")).changed
-        comparison = compared_shares(question, _worst(found).changed, theirs)
+        comparison = compared_shares(question, _worst(variants).changed, theirs)
     yield replace(
         evidence,
         comparison=comparison,
         sampled=question.asked,
-        worst_samples=shown_ids(measurements.outputs("student").ids, np.flatnonzero(_worst(found).changed)),
-        breakdown=tuple(_row(one) for one in found),
+        worst_samples=shown_ids(measurements.outputs("student").ids, np.flatnonzero(_worst(variants).changed)),
+        breakdown=tuple(_row(variant) for variant in variants),
     )
 
 
-def _worst(found: Sequence[Variant]) -> Variant:
-    return max(found, key=lambda one: int(one.changed.sum()))
+def _worst(variants: Sequence[Variant]) -> Variant:
+    return max(variants, key=lambda variant: int(variant.changed.sum()))
 
 
 def _row(variant: Variant) -> dict[str, object]:
@@ -82,10 +82,10 @@ def _row(variant: Variant) -> dict[str, object]:
 
 def shapes(_question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count the batch sizes for which outputs do not have the shape that they should have."""
-    found = measurements.shape_mismatches()
+    mismatches = measurements.shape_mismatches()
     method = "outputs for batches of 1, 2, 7 and more samples, against the batch and the teacher's outputs"
-    reading = Reading(estimate=Estimate.exact(float(len(found))), unit="", method=method)
-    yield Evidence(student=reading, notes=tuple(found[:SHOWN]))
+    reading = Reading(estimate=Estimate.exact(float(len(mismatches))), unit="", method=method)
+    yield Evidence(student=reading, notes=tuple(mismatches[:SHOWN]))
 
 
 def headroom(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -99,7 +99,7 @@ def headroom(question: Question, measurements: Measurements) -> Iterator[Evidenc
 
     def reading(role: str) -> Reading:
         layers = measurements.layer_ranges(role)
-        bad = next((one.name for one in layers if not math.isfinite(one.highest)), None)
+        bad = next((layer.name for layer in layers if not math.isfinite(layer.highest)), None)
         if bad is not None:
             raise MeasurementError(f"layer {bad} of the {role} gives NaN or infinite numbers: there is no headroom")
         worst = min(layers, key=bits)
@@ -108,8 +108,10 @@ def headroom(question: Question, measurements: Measurements) -> Iterator[Evidenc
 
     evidence = exact_evidence(question, reading)
     layers = sorted(measurements.layer_ranges("student"), key=bits)
-    rows = [{"name": one.name, "value": bits(one), "highest": one.highest, **_subnormal(one)} for one in layers]
-    shown = ", ".join(f"{one.name} {bits(one):.1f} bits" for one in layers[:SHOWN])
+    rows = [
+        {"name": layer.name, "value": bits(layer), "highest": layer.highest, **_subnormal(layer)} for layer in layers
+    ]
+    shown = ", ".join(f"{layer.name} {bits(layer):.1f} bits" for layer in layers[:SHOWN])
     yield _with(evidence, rows, f"least headroom for {dtype}: {shown}")
 
 
@@ -126,9 +128,9 @@ def denormal_share(question: Question, measurements: Measurements) -> Iterator[E
         return Reading(estimate=Estimate.exact(share(worst)), unit="%", n=worst.elements, method=method)
 
     evidence = exact_evidence(question, reading)
-    layers = sorted(measurements.layer_ranges("student"), key=lambda one: -share(one))
-    rows = [{"name": one.name, "value": share(one), **_subnormal(one)} for one in layers]
-    shown = ", ".join(f"{one.name} {share(one):.3g}%" for one in layers[:SHOWN])
+    layers = sorted(measurements.layer_ranges("student"), key=lambda layer: -share(layer))
+    rows = [{"name": layer.name, "value": share(layer), **_subnormal(layer)} for layer in layers]
+    shown = ", ".join(f"{layer.name} {share(layer):.3g}%" for layer in layers[:SHOWN])
     yield _with(evidence, rows, f"most subnormal numbers in {dtype}: {shown}")
 
 

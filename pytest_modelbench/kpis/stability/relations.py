@@ -65,23 +65,23 @@ def _expected(question: Question, predictions: Predictions) -> FloatArray:
             raise DoesNotFit(f"directional is for one value per sample, and there are {predictions.labels.shape[1]}")
         return _values(predictions)
     chances, wanted = _values(predictions), question.options["output"]
-    known = [str(one) for one in np.asarray(predictions.columns).tolist()]
-    if wanted is None and len(known) == 2:
+    classes = [str(label) for label in np.asarray(predictions.columns).tolist()]
+    if wanted is None and len(classes) == 2:
         return chances[:, 1]
-    if wanted is None or str(wanted) not in known:
-        found = "there are several classes" if wanted is None else f"output={wanted!r} is no class"
-        raise DataError(f"{found}; say whose probability is to move: output= one of {', '.join(known[:10])}")
-    return chances[:, known.index(str(wanted))]
+    if wanted is None or str(wanted) not in classes:
+        problem = "there are several classes" if wanted is None else f"output={wanted!r} is no class"
+        raise DataError(f"{problem}; say whose probability is to move: output= one of {', '.join(classes[:10])}")
+    return chances[:, classes.index(str(wanted))]
 
 
 def _evidence(question: Question, measurements: Measurements, broken: Broken) -> Evidence:
-    found = {}
+    by_role = {}
     for role in ("student", "teacher") if question.with_teacher else ("student",):
         before, after = measurements.predictions(role), measurements.transformed(role)
-        for one in (before, after):
-            refuse_nonfinite(question, one)
-        found[role] = (before, after, *broken(before, after))
-    before, after, violates, size = found["student"]
+        for predictions in (before, after):
+            refuse_nonfinite(question, predictions)
+        by_role[role] = (before, after, *broken(before, after))
+    before, after, violates, size = by_role["student"]
     worst = np.flatnonzero(violates)
     worst = worst[np.argsort(-size[worst], kind="stable")]
     notes = tuple(f"sample {before.ids[i]}: {_told(before, i)} becomes {_told(after, i)}" for i in worst[:SHOWN])
@@ -90,7 +90,7 @@ def _evidence(question: Question, measurements: Measurements, broken: Broken) ->
         return Evidence(
             student=student, sampled=question.asked, notes=notes, worst_samples=shown_ids(before.ids, worst)
         )
-    teacher, _, theirs, _ = found["teacher"]
+    teacher, _, theirs, _ = by_role["teacher"]
     return Evidence(
         student=student,
         teacher=_reading(question, teacher, theirs),
