@@ -46,7 +46,9 @@ class LimitSyntaxError(UsageMistake):
         self.position = position
         self.problem = problem
         self.advice = advice
-        line = "".join(" " if one.isspace() else "?" if _is_hidden(one) else one for one in text)
+        line = "".join(
+            " " if character.isspace() else "?" if _is_hidden(character) else character for character in text
+        )
         caret = f"\n    {line}\n    {' ' * position}^"
         super().__init__(f"cannot read {text!r}: {problem}{caret}" + (f"\n{advice}" if advice else ""))
 

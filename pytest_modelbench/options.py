@@ -251,9 +251,9 @@ def given_options(options: Any) -> list[str]:
     """
     parts: list[str] = []
     for option in OPTIONS:
-        given = getattr(options, option.name, None)
-        if given is None or option.once:
+        argument = getattr(options, option.name, None)
+        if argument is None or option.once:
             continue
-        values = given if isinstance(given, list) else [given]
+        values = argument if isinstance(argument, list) else [argument]
         parts += [option.flag if option.kind == "flag" else f"{option.flag}={value}" for value in values]
     return parts

@@ -91,8 +91,8 @@ def differing_settings(own: Settings, session: Settings) -> Mapping[str, Any]:
     return {name: value for name, value in own.to_json().items() if value != of_session[name]}
 
 
-def _told(given: NamedSpec | None) -> dict[str, Any] | None:
-    return None if given is None else {"spec": given.spec, "name": given.name}
+def _told(named: NamedSpec | None) -> dict[str, Any] | None:
+    return None if named is None else {"spec": named.spec, "name": named.name}
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -161,8 +161,8 @@ class Given:
 
     def get(self, option: Option) -> Any:
         """Return what was given for an option, or None."""
-        found = self.values.get(option.name)
-        return None if found is None or found in ("", []) else found
+        value = self.values.get(option.name)
+        return None if value is None or value in ("", []) else value
 
 
 def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
@@ -180,11 +180,11 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
         place = next((place for place in places if place.get(option) is not None), None)
         if option.name not in _CONVERT or place is None:
             continue
-        found = place.get(option)
+        value = place.get(option)
         try:
-            values[_CONVERT[option.name][0]] = _convert(option, found)
+            values[_CONVERT[option.name][0]] = _convert(option, value)
         except ValueError as error:
-            mistakes.append(f"{place.where(option)}: found {shown(found)}, expected {error}")
+            mistakes.append(f"{place.where(option)}: found {shown(value)}, expected {error}")
     if values.get("record_contract"):
         values |= {"contract": None, "baseline": None}  # of the ini file
     settings = Settings(**values)
@@ -192,33 +192,33 @@ def resolve_settings(places: Sequence[Given]) -> tuple[Settings, list[str]]:
     return settings, mistakes
 
 
-def conflicts(given: Mapping[str, Any], *, enabled: bool, workers: bool, dist: str = "no") -> Iterator[str]:
+def conflicts(options: Mapping[str, Any], *, enabled: bool, workers: bool, dist: str = "no") -> Iterator[str]:
     """Yield a mistake for each option of the command line that means nothing beside the others.
 
     Args:
-        given: by option name, None for what was not given.
+        options: by option name, None for what was not given.
         enabled: whether anything is judged.
         workers: whether pytest-xdist runs the tests.
         dist: how it gives them to the workers.
     """
     for option in OPTIONS:
-        if given.get(option.name) == "":
+        if options.get(option.name) == "":
             yield f"{option.flag}: its value is empty. Write {option.flag}={option.metavar}"
     if enabled and dist == "each":
         yield "--dist each: every worker would run every test, and a gate has one verdict. Write --dist load"
     reports = ("json", "save_baseline", "benchmark_json", "markdown")
     for name in (*reports, "plan", "suite", "record_contract"):
-        if given.get(f"modelbench_{name}") and not enabled:
+        if options.get(f"modelbench_{name}") and not enabled:
             ending = (
                 ", so there is no report. Add --modelbench" if name in reports else " without --modelbench. Add it"
             )
             yield f"--modelbench-{name.replace('_', '-')}: nothing is judged{ending}"
-    if workers and given.get("modelbench_plan"):
+    if workers and options.get("modelbench_plan"):
         yield "--modelbench-plan: workers have no plan. Remove -n"
-    if workers and given.get("modelbench_record_contract"):
+    if workers and options.get("modelbench_record_contract"):
         yield "--modelbench-record-contract: one process measures the teacher. Remove -n"
-    others = [name for name in ("contract", "baseline", "save_baseline") if given.get(f"modelbench_{name}")]
-    if given.get("modelbench_record_contract") and others:
+    others = [name for name in ("contract", "baseline", "save_baseline") if options.get(f"modelbench_{name}")]
+    if options.get("modelbench_record_contract") and others:
         yield "--modelbench-record-contract: nothing is judged while it is recorded. Remove the others"
 
 
@@ -243,11 +243,11 @@ def typed(option: Option) -> Number | OneOf | None:
     return convert if isinstance(convert, Number | OneOf) else None
 
 
-def _convert(option: Option, given: Any) -> Any:
+def _convert(option: Option, value: Any) -> Any:
     convert = _CONVERT[option.name][1]
     if option.kind == "list":
-        return tuple(convert(text) for text in given)
-    return convert(given if option.kind == "flag" else str(given))
+        return tuple(convert(text) for text in value)
+    return convert(value if option.kind == "flag" else str(value))
 
 
 def _name_mistakes(students: Sequence[NamedSpec]) -> list[str]:

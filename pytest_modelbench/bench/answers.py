@@ -55,8 +55,8 @@ class Answers:
         data.expect(outputs.batch_size, outputs.checksums)
         notes = self._notes.data.setdefault(asking.plan.suite, {})
         if "hash" not in notes:
-            told = self._shelf.once(("samples", data.key), lambda: samples_hash(outputs))
-            notes |= {"samples": len(outputs), "hash": told}
+            digest = self._shelf.once(("samples", data.key), lambda: samples_hash(outputs))
+            notes |= {"samples": len(outputs), "hash": digest}
         if data.notes:
             notes["notes"] = list(data.notes)
         return outputs
@@ -168,9 +168,10 @@ class Answers:
         for batch in self._data().batches():
             inside = index[(index >= start) & (index < start + len(batch.ids))] - start
             if len(inside):
-                one = take(batch.inputs, int(inside[0]), int(inside[0]) + 1)
+                sample = take(batch.inputs, int(inside[0]), int(inside[0]) + 1)
                 with contextlib.suppress(ModelbenchError):  # no torch module: nobody can look into it
-                    return first_nonfinite(self._model(role), one) or first_nonfinite(self._model(role), batch.inputs)
+                    model = self._model(role)
+                    return first_nonfinite(model, sample) or first_nonfinite(model, batch.inputs)
                 return None
             start += len(batch.ids)
         return None

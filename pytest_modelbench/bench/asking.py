@@ -214,28 +214,28 @@ class Asking:
 
         One that `source=` names is kept apart from the models that the report describes.
         """
-        given, student = self.gate.options.get("source"), self.plan.student
-        if isinstance(given, NamedSpec):
-            return self._named_source(given)
-        found = self.sources.candidate("student")
-        if isinstance(found, Deployed):
-            name = name_of_source(student, found.target)
+        source, student = self.gate.options.get("source"), self.plan.student
+        if isinstance(source, NamedSpec):
+            return self._named_source(source)
+        candidate = self.sources.candidate("student")
+        if isinstance(candidate, Deployed):
+            name = name_of_source(student, candidate.target)
             name = f"source of {student}" if name == student else name
-            return self.bench.loaded.model(found.source, name, self.settings)
+            return self.bench.loaded.model(candidate.source, name, self.settings)
         if targets := self.bench.targets(self.plan):
-            named = ", ".join(f"{student}@{one}" for one in targets)
+            named = ", ".join(f"{student}@{target}" for target in targets)
             raise NotApplicable(f"{student} was not made from another model; compared with it: {named}")
         raise MeasurementError(
             f"nobody says which model {student} was made from. Write source='module:factory' or "
             "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
         )
 
-    def _named_source(self, given: NamedSpec) -> Model:
+    def _named_source(self, spec: NamedSpec) -> Model:
         loading, shelf = loading_for(f"source of {self.plan.student}", self.settings), self.bench.shelf
         self.bench.loaded.limit_threads(self.settings)
-        key = spec_key(given)
-        found = shelf.once(key, lambda: build(locate(given, Path.cwd())))
-        return shelf.once(("source", *key, self.settings), lambda: adapt(found, loading)).named(loading.name)
+        key = spec_key(spec)
+        source = shelf.once(key, lambda: build(locate(spec, Path.cwd())))
+        return shelf.once(("source", *key, self.settings), lambda: adapt(source, loading)).named(loading.name)
 
     def hash_of(self, model: Model) -> str:
         """Return the hash of a model's content."""
@@ -247,13 +247,13 @@ class Asking:
 
     def draws(self) -> Draws:
         """Return what draws batches of the evaluation data, one for all measurements: they may have to be read."""
-        data, given = self.data(), self.settings
+        data, settings = self.data(), self.settings
 
         def prepared() -> Draws:
             guard = functools.partial(self.watched, "reading the evaluation data")
-            return Draws(data, seed=given.seed, seconds=given.budget_s, beat=beat, guard=guard)
+            return Draws(data, seed=settings.seed, seconds=settings.budget_s, beat=beat, guard=guard)
 
-        return self.bench.shelf.once(("draws", data.key, given.seed, given.budget_s), prepared)
+        return self.bench.shelf.once(("draws", data.key, settings.seed, settings.budget_s), prepared)
 
     def contract_for(self, role: str) -> Contract | None:
         """Return the contract where it takes the place of a role's model."""

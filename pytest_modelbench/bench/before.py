@@ -94,7 +94,7 @@ class Before:
         Beside the previous student that is the comparison with it; in its place, or where only the two values are
         compared, it is a narrow interval; else it is every other limit.
         """
-        flat = [one for limit in limits for one in branches_of(limit)]
+        flat = [branch for limit in limits for branch in branches_of(limit)]
         unit, previous = self._gate.kpi.unit, self._gate.regresses and self._has_previous()
         if "student" in self._roles:
             return self._narrow(list(self._own(question))[-1].student.estimate)
@@ -111,8 +111,8 @@ class Before:
         return judgement.decided and narrow and self.worth_comparing_with(judgement.evidence)
 
     def _is_saved(self) -> bool:
-        given = self._plan.settings
-        return bool(given.save_baseline or given.record_contract) and self._gate.kpi.of_machine
+        settings = self._plan.settings
+        return bool(settings.save_baseline or settings.record_contract) and self._gate.kpi.of_machine
 
     def worth_comparing_with(self, evidence: Evidence) -> bool:
         """Whether a value that is to be a baseline is known well enough."""
@@ -188,11 +188,11 @@ class Before:
 
     def _beside_contract(self, own: Iterator[Evidence], contract: Contract) -> Iterator[Evidence]:
         """Add the teacher's value as it was recorded, and what can be compared with it."""
-        found = self._recorded_reading(contract)
-        if isinstance(found, str) and self._gate.compares:
-            raise MeasurementError(found)
+        recorded = self._recorded_reading(contract)
+        if isinstance(recorded, str) and self._gate.compares:
+            raise MeasurementError(recorded)
         for look in own:
-            yield look if isinstance(found, str) else self._compared(look, found, contract)
+            yield look if isinstance(recorded, str) else self._compared(look, recorded, contract)
 
     def _recorded_reading(self, contract: Contract) -> RecordedReading | str:
         kpi, options = self._gate.kpi, self._gate.told_options
@@ -211,27 +211,27 @@ class Before:
             key, lambda: contract.reading(kpi.name, kpi.unit, options, data, settings, test)
         )
 
-    def _compared(self, look: Evidence, found: RecordedReading, contract: Contract) -> Evidence:
-        teacher = found.reading
+    def _compared(self, look: Evidence, recorded: RecordedReading, contract: Contract) -> Evidence:
+        teacher = recorded.reading
         both = replace(look, teacher=teacher)
         now, then = look.student.estimate, teacher.estimate
         if self._gate.kpi.of_machine:
             machine = self._asking.bench.shelf.once(("environment",), environment)
-            otherwise = differing(found.settings, settings_that_count(self._plan.settings))
-            differ = "; ".join(one for one in (otherwise, contract.other_machine(machine)) if one)
-            here, there = look.reference, found.reference
+            otherwise = differing(recorded.settings, settings_that_count(self._plan.settings))
+            differ = "; ".join(filter(None, (otherwise, contract.other_machine(machine))))
+            here, there = look.reference, recorded.reference
             asked = self._plan.settings.reference == "workload" and not otherwise
             if asked and here and there and (here.kind, here.hash) == (there.kind, there.hash):
                 ratio = ratio_across(here.ratio, there.ratio)
                 note = "compared with the teacher through the reference workload, in two sessions"
                 return replace(both, comparison=Comparison(ratio=ratio, method=note), notes=(*look.notes, note))
             if differ:
-                told = f"the teacher was timed on another machine or with other settings ({differ})"
+                reason = f"the teacher was timed on another machine or with other settings ({differ})"
                 if "threads" in otherwise:
-                    told += "; state the same --modelbench-threads in both sessions"
+                    reason += "; state the same --modelbench-threads in both sessions"
                 if self._gate.kpi.probe.interleaved and not otherwise:
-                    told += "; --modelbench-reference=workload compares through a workload that both have timed"
-                return replace(both, not_comparable=told)
+                    reason += "; --modelbench-reference=workload compares through a workload that both have timed"
+                return replace(both, not_comparable=reason)
         relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
         if now.value == 0 < then.value:
             relative = Estimate.exact(0.0) if now.high == 0 else Estimate(value=0.0)
@@ -242,19 +242,19 @@ class Before:
 
     def _against_baseline(self, own: Iterator[Evidence]) -> Iterator[Evidence]:
         baseline, plan, gate = self._asking.bench.baseline, self._plan, self._gate
-        found: Entry | str = NO_BASELINE
+        entry: Entry | str = NO_BASELINE
         if baseline is not None:
-            found = baseline.find(gate.kpi.name, plan.student, gate.told_options, plan.nodeid)
+            entry = baseline.find(gate.kpi.name, plan.student, gate.told_options, plan.nodeid)
         for look in own:
-            if isinstance(found, str) or baseline is None:
-                yield replace(look, no_baseline=str(found))
+            if isinstance(entry, str) or baseline is None:
+                yield replace(look, no_baseline=str(entry))
                 continue
-            both = replace(look, baseline=found.reading, notes=(*look.notes, *_doubts(found, look, baseline)))
+            both = replace(look, baseline=entry.reading, notes=(*look.notes, *_doubts(entry, look, baseline)))
             samples = self._notes.data.get(plan.suite, {})
             form = self._asking.data().form() if gate.kpi.of_inputs else None
             worse = worse_than(
                 Measured(reading=look.student, reference=look.reference, data=samples.get("hash"), form=form),
-                found,
+                entry,
                 better=gate.kpi.better,
                 of_machine=gate.kpi.of_machine,
                 of_samples=gate.kpi.of_samples,
@@ -265,8 +265,12 @@ class Before:
 def _doubts(entry: Entry, look: Evidence, baseline: Baseline) -> Iterator[str]:
     if entry.inconclusive:
         yield f"in {baseline.path} it was inconclusive; its interval counts"
-    known = [one.hash for one in (entry.reference, look.reference) if one is not None and one.kind == "teacher"]
-    if any(":object-" in one for one in known):
+    hashes = [
+        reference.hash
+        for reference in (entry.reference, look.reference)
+        if reference is not None and reference.kind == "teacher"
+    ]
+    if any(":object-" in digest for digest in hashes):
         yield f"that the teacher is that of {baseline.path} cannot be verified: its content cannot be hashed"
 
 

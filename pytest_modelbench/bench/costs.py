@@ -57,11 +57,11 @@ class Costs:
     def recorded(self) -> Mapping[str, float]:
         """Return what the test's body recorded, by role."""
         asking = self._asking
-        found = dict(asking.sources.recorded(asking.gate.kpi.name))
-        if "teacher" not in found and asking.bench.contract is not None and asking.gate.compares:
-            found["teacher"] = self._teacher_by(asking.bench.contract)
+        values = dict(asking.sources.recorded(asking.gate.kpi.name))
+        if "teacher" not in values and asking.bench.contract is not None and asking.gate.compares:
+            values["teacher"] = self._teacher_by(asking.bench.contract)
         acting = {role: asking.roles.get(role, role) for role in ("student", "teacher", "previous")}
-        return {role: found[actor] for role, actor in acting.items() if actor in found}
+        return {role: values[actor] for role, actor in acting.items() if actor in values}
 
     def _teacher_by(self, contract: Contract) -> float:
         """Return what the same test recorded of the teacher.
@@ -70,10 +70,10 @@ class Costs:
             MeasurementError: it recorded nothing, or something else.
         """
         asking, kpi = self._asking, self._asking.gate.kpi
-        found = contract.reading(kpi.name, kpi.unit, asking.gate.told_options, None, {}, asking.plan.test)
-        if isinstance(found, str):
-            raise MeasurementError(found)
-        return found.reading.value
+        recorded = contract.reading(kpi.name, kpi.unit, asking.gate.told_options, None, {}, asking.plan.test)
+        if isinstance(recorded, str):
+            raise MeasurementError(recorded)
+        return recorded.reading.value
 
     def parameters(self, role: str) -> ParameterCount:
         """Return the parameter counts of a role, counted once for its content."""
@@ -196,14 +196,14 @@ class Costs:
 
     def _energy_of(self, models: Mapping[str, Model]) -> EnergyMeasurement:
         _refuse_elsewhere(models.values(), "energy")
-        asking, plan, given = self._asking, self._asking.plan, self._asking.settings
+        asking, plan, settings = self._asking, self._asking.plan, self._asking.settings
         setup, names = asking.gate.setup, " and ".join(model.name for model in models.values())
         hashes = tuple(asking.hash_of(model) for model in models.values())
-        rounds_s = 4 * given.energy_window_s * (1 + len(models))  # that are taken whatever the budget is
+        rounds_s = 4 * settings.energy_window_s * (1 + len(models))  # that are taken whatever the budget is
         job = Job(
             kind="energy",
-            same=(hashes, asking.data().key, setup, plan.student, plan.home, given),
-            run=(names, setup, plan.student, plan.home, plan.origin, given),
+            same=(hashes, asking.data().key, setup, plan.student, plan.home, settings),
+            run=(names, setup, plan.student, plan.home, plan.origin, settings),
             measure=functools.partial(self._measured_energy, models, self._deciding.limits_of(asking.sharing)),
             wire=ENERGY_WIRE,
             exclusive=True,
@@ -213,16 +213,16 @@ class Costs:
         return self._shelf.take(job)
 
     def _measured_energy(self, models: Mapping[str, Model], limits: GateLimits, tell: Tell) -> EnergyMeasurement:
-        asking, given, size = self._asking, self._asking.settings, self._batch_size
+        asking, settings, size = self._asking, self._asking.settings, self._batch_size
 
         def decided(measurement: EnergyMeasurement) -> bool:
             return self._deciding.settled(limits, SoFar(energy=measurement), with_teacher="teacher" in models)
 
-        settings = EnergySettings(
-            batch_size=size, window_s=given.energy_window_s, budget_s=given.budget_s, seed=given.seed
+        energy_settings = EnergySettings(
+            batch_size=size, window_s=settings.energy_window_s, budget_s=settings.budget_s, seed=settings.seed
         )
         batches, source = asking.draws().of(size).copies(), asking.bench.energy_source()
-        return measure_energy(models, batches, source, settings, decided, tell)
+        return measure_energy(models, batches, source, energy_settings, decided, tell)
 
 
 def _refuse_elsewhere(models: Iterable[Model], what: str) -> None:

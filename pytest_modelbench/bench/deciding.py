@@ -74,12 +74,12 @@ class Deciding:
 
     def settled(self, limits: GateLimits, so_far: SoFar, *, with_teacher: bool) -> bool:
         """Whether a measurement so far decides every limit; what cannot be judged is never decided by more of it."""
-        for gate, known in limits:
-            if known is None or ("teacher" in gate.others and not with_teacher):
+        for gate, bounds in limits:
+            if bounds is None or ("teacher" in gate.others and not with_teacher):
                 continue
             question = self.question(gate, with_teacher=with_teacher and gate.with_teacher)
             try:
-                if not self._growing(gate, so_far).settled(question, known):
+                if not self._growing(gate, so_far).settled(question, bounds):
                     return False
             except ModelbenchError:
                 continue
@@ -93,7 +93,7 @@ class Deciding:
             measurement: as far as it is.
             roles: the models that it times.
         """
-        return all(self._timed(gate, known, measurement, roles) for gate, known in limits)
+        return all(self._timed(gate, bounds, measurement, roles) for gate, bounds in limits)
 
     def _timed(
         self, gate: Assignment, limits: Limits | None, measurement: TimingMeasurement, roles: set[str]

@@ -75,13 +75,13 @@ class Deployments:
         plan, target = self._plan, parse_target(deployed.target)
         source = name_of_source(plan.student, deployed.target)
         options = ExportOptions(seed=plan.settings.seed)
-        found = self._exported("student", deployed.source, source, target, options)
-        notes = {name: value for name, value in found.to_json().items() if name != "file"}
+        exported = self._exported("student", deployed.source, source, target, options)
+        notes = {name: value for name, value in exported.to_json().items() if name != "file"}
         self._bench.notes.models.setdefault(plan.student, {})["deployed"] = {"source": source, **notes}
-        if not found.ready or found.file is None:
-            raise ModelError(f"{plan.student}: {not_ready(source, found)}")
+        if not exported.ready or exported.file is None:
+            raise ModelError(f"{plan.student}: {not_ready(source, exported)}")
         provider = (("provider", target.provider),) if target.provider else ()
-        return SavedModel(str(found.file), provider, trusted=True)
+        return SavedModel(str(exported.file), provider, trusted=True)
 
     def _exported(self, role: str, candidate: Any, name: str, target: Target, options: ExportOptions) -> Exported:
         bench, plan, settings = self._bench, self._plan, self._plan.settings
@@ -90,8 +90,8 @@ class Deployments:
             ("hash of a source", key_of_source(candidate), loading), lambda: adapt(candidate, loading).fingerprint()
         )
         data = bench.loaded.eval_data(self._sources.data())
-        told = json.dumps(options.to_json(), sort_keys=True)
-        run = (name, str(target), told, plan.home, plan.origin, settings.device, settings.threads)
+        text = json.dumps(options.to_json(), sort_keys=True)
+        run = (name, str(target), text, plan.home, plan.origin, settings.device, settings.threads)
         job = Job(
             kind="export",
             same=(*run, model, data.key),
@@ -100,9 +100,9 @@ class Deployments:
             wire=Wire(pack_exported, unpack_exported),
             shown=f"exporting {name} to {target} in a fresh process",
         )
-        found = bench.shelf.take(job)
+        exported = bench.shelf.take(job)
         recorded = bench.files.recorded
-        return recorded.find(name, found, model) if recorded is not None and untried(found) else found
+        return recorded.find(name, exported, model) if recorded is not None and untried(exported) else exported
 
     def _export(
         self, role: str, model: str, name: str, target: Target, options: ExportOptions, tell: Tell
@@ -118,13 +118,13 @@ class Deployments:
             budget_s=options.budget_s,
         )
         try:
-            found: Exported = self._bench.fresh(self._plan.nodeid, request)
+            exported: Exported = self._bench.fresh(self._plan.nodeid, request)
         except ProcessLost as error:
             return lost(target, error)
         self._keep(folder, name, target)
-        if self._bench.files.recording is not None and not untried(found):
-            keep_export(self._bench.files.recording, name, found, model)
-        return found
+        if self._bench.files.recording is not None and not untried(exported):
+            keep_export(self._bench.files.recording, name, exported, model)
+        return exported
 
     def _keep(self, folder: str, name: str, target: Target) -> None:
         """Copy the files to where the user wants to keep them; other files there stay."""
@@ -135,29 +135,29 @@ class Deployments:
 
 def export_batches(data: EvalData, samples: int) -> list[Any]:
     """Return the inputs of the first batches of the data, in its batch size, with at least so many samples."""
-    found: list[Any] = []
+    inputs: list[Any] = []
     count = 0
     for batch in data.batches():
-        found.append(batch.inputs)
+        inputs.append(batch.inputs)
         count += rows(batch.inputs)
         if count >= samples:
             break
-    return found
+    return inputs
 
 
-def untried(found: Exported) -> bool:
+def untried(exported: Exported) -> bool:
     """Whether this machine could not try the format, for what it needs is not installed."""
-    step = found.stopped_at
+    step = exported.stopped_at
     return step is not None and step.name == "install" and step.status is Status.ERROR
 
 
-def not_ready(source: str, found: Exported) -> str:
+def not_ready(source: str, exported: Exported) -> str:
     """Say at which step an export stopped, what was seen there, and what to do."""
-    step = found.stopped_at
+    step = exported.stopped_at
     if step is None:
-        return f"the export of {source} to {found.target} is not ready: a required step was not taken"
+        return f"the export of {source} to {exported.target} is not ready: a required step was not taken"
     remedy = f". {step.remedy}" if step.remedy else ""
-    return f"the export of {source} to {found.target} is not ready: {step.name}: {step.evidence}{remedy}"
+    return f"the export of {source} to {exported.target} is not ready: {step.name}: {step.evidence}{remedy}"
 
 
 def lost(target: Target, error: ProcessLost) -> Exported:
@@ -171,9 +171,9 @@ def lost(target: Target, error: ProcessLost) -> Exported:
     return Exported(target=str(target), steps=(step,))
 
 
-def pack_exported(found: Exported) -> Arrays:
+def pack_exported(exported: Exported) -> Arrays:
     """Return an export as arrays, for other workers."""
-    return {"text": np.array(json.dumps(found.to_json()))}
+    return {"text": np.array(json.dumps(exported.to_json()))}
 
 
 def unpack_exported(arrays: Arrays) -> Exported:

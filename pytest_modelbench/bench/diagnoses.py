@@ -72,16 +72,16 @@ class Diagnoses:
         if who in self._suspects or who in self._told or (who in self._fast and result.verdict not in OPEN):
             return
         try:
-            found = _suspected(asking, result)
+            suspect = _suspected(asking, result)
         except Exception as error:  # noqa: BLE001 - the gate is judged; why there is no diagnosis is reported
             self._leave(who, cause_of(error))
             return
-        if found is None:
+        if suspect is None:
             self._fast.add(who)
         elif len(self._suspects) == MOST:
             self._leave(who, f"a session diagnoses {MOST} students at most; select the tests of this one with -k")
         else:
-            self._suspects[who] = found
+            self._suspects[who] = suspect
 
     def run(self) -> None:
         """Diagnose the students that were noted, one after the other."""
@@ -100,7 +100,7 @@ class Diagnoses:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the diagnoses as JSON types."""
-        return [one.to_json() for one in self._told.values()]
+        return [diagnosis.to_json() for diagnosis in self._told.values()]
 
     def _leave(self, who: _Student, why: str) -> None:
         from pytest_modelbench.diagnosis.finding import Diagnosis
@@ -128,7 +128,7 @@ def _suspected(asking: Asking, result: GateResult) -> Suspect | None:
     teacher = asking.model("teacher") if "teacher" in measurement.series else None
     inputs = duplicate(asking.draws().of(sizes["student"]).batches[0])
     alike = teacher is not None and sizes["teacher"] == sizes["student"]
-    found = Suspect(
+    suspect = Suspect(
         asking=asking,
         student=student,
         teacher=teacher,
@@ -136,8 +136,8 @@ def _suspected(asking: Asking, result: GateResult) -> Suspect | None:
         time_ratio=_ratio(measurement) if alike else None,
         reason="",
     )
-    reason = _reason(found, result)
-    return replace(found, reason=reason) if reason else None
+    reason = _reason(suspect, result)
+    return replace(suspect, reason=reason) if reason else None
 
 
 def _ratio(measurement: TimingMeasurement) -> Estimate | None:

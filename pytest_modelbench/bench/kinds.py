@@ -65,14 +65,14 @@ def function_of(kind: ProbeKind[Any], field: str) -> Callable[..., Any]:
             f"the kind of measurement {kind.name!r} has {field}={path!r}. Write {field}='module:function'"
         )
     try:
-        found = getattr(importlib.import_module(module), name)
+        attribute = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise MeasurementError(
             f"{field}={path!r} of the kind of measurement {kind.name!r} cannot be imported: {error}"
         ) from error
-    if not callable(found):
+    if not callable(attribute):
         raise MeasurementError(f"{field}={path!r} of the kind of measurement {kind.name!r} is not a function")
-    function: Callable[..., Any] = found
+    function: Callable[..., Any] = attribute
     return function
 
 

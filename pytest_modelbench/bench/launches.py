@@ -38,5 +38,5 @@ def launch_in_turn(start: Start, requests: Mapping[str, LaunchRequest], number: 
         MeasurementError: a process ended without a measurement.
     """
     roles = list(requests)
-    found = {role: start(requests[role]) for role in (roles if number % 2 else reversed(roles))}
-    return [found[role] for role in roles]
+    launches = {role: start(requests[role]) for role in (roles if number % 2 else reversed(roles))}
+    return [launches[role] for role in roles]

@@ -89,9 +89,9 @@ class Loaded:
             self._adapted[key] = (candidate, model)
             if model.kind in {"torch", "keras"} and name not in BESIDE:
                 self._modules.append(key)
-            known = self._notes.models.get(name, {})
+            notes = self._notes.models.get(name, {})
             described = {**model.describe(), "hash": self.hash_of(model)}
-            self._notes.models[name] = {**known, **described, **_others(known, described["hash"])}
+            self._notes.models[name] = {**notes, **described, **_others(notes, described["hash"])}
         self.limit_threads(settings)
         return self._adapted[key][1]
 
@@ -117,18 +117,18 @@ class Loaded:
                 del self._adapted[key]
             self._modules.clear()
 
-    def eval_data(self, found: Any) -> EvalData:
+    def eval_data(self, data: Any) -> EvalData:
         """Adapt a user's data, once for each object.
 
         Raises:
             DataError: it is nothing that can be read.
         """
-        if id(found) not in self._data:
+        if id(data) not in self._data:
             try:
-                self._data[id(found)] = (found, as_eval_data(found))
+                self._data[id(data)] = (data, as_eval_data(data))
             except DataError as error:
                 raise DataError(f"eval_data: {error}") from error
-        return self._data[id(found)][1]
+        return self._data[id(data)][1]
 
 
 def loading_for(name: str, settings: Settings, *, alone: bool = False) -> Loading:
@@ -143,8 +143,8 @@ def loading_for(name: str, settings: Settings, *, alone: bool = False) -> Loadin
     )
 
 
-def _others(known: Mapping[str, Any], found: str) -> dict[str, list[str]]:
+def _others(notes: Mapping[str, Any], current: str) -> dict[str, list[str]]:
     """Return the hashes of other models of one name; what has no hash of its content may be the same, built again."""
-    hashes = {*known.get("others", []), known.get("hash", found)} - {found}
-    others = sorted(one for one in hashes if "object-" not in f"{one}{found}")
+    hashes = {*notes.get("others", []), notes.get("hash", current)} - {current}
+    others = sorted(digest for digest in hashes if "object-" not in f"{digest}{current}")
     return {"others": others} if others else {}

@@ -198,7 +198,7 @@ class Machine:
                 self._lock = self._lock or MachineLock(waiting=self._waiting)
                 held.enter_context(how(self._lock))
             except MeasurementError as error:
-                self._lock, told = None, str(error)
+                self._lock, problem = None, str(error)
             else:
                 return
-        self.unlocked = f"timed measurements did not have the machine for themselves: {told}"
+        self.unlocked = f"timed measurements did not have the machine for themselves: {problem}"

@@ -36,5 +36,5 @@ def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> Limit
     lacking = [evidence.members[name].reason for name in names if not evidence.members[name].included]
     if result.verdict is Verdict.PASS:
         return replace(result, reason=f"{limit} holds") if limit.names else result
-    told = f"{limit} does not hold: {len(names) - len(lacking)} of {len(names)}"
-    return replace(result, reason="; ".join([told if limit.names else result.reason, *lacking]))
+    summary = f"{limit} does not hold: {len(names) - len(lacking)} of {len(names)}"
+    return replace(result, reason="; ".join([summary if limit.names else result.reason, *lacking]))

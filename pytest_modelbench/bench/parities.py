@@ -28,7 +28,7 @@ def parity_measured(asking: Asking, role: str) -> ParityMeasurement:
     )
 
     def measure(_: Tell) -> ParityMeasurement:
-        return measure_parity(model, source, data, plan, {size: found.copies() for size, found in drawn.items()})
+        return measure_parity(model, source, data, plan, {size: batches.copies() for size, batches in drawn.items()})
 
     return asking.bench.shelf.take(
         Job(

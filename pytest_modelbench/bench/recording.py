@@ -56,25 +56,25 @@ class Recorder:
             if not gate.from_predictions:
                 raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
-        found = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
+        judgement = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         reading = RecordedReading(
             kpi=gate.kpi.name,
             pillar=gate.kpi.pillar,
             options=gate.told_options,
             data=data,
-            reading=found.evidence.student,
-            reference=found.evidence.reference,
+            reading=judgement.evidence.student,
+            reference=judgement.evidence.reference,
             settings=settings_that_count(plan.settings),
             test=plan.test if gate.kpi.probe.recorded else "",
         )
-        known = {one.known_by: at for at, one in enumerate(self.recorded.readings)}
-        at = known.get(reading.known_by)
+        positions = {earlier.known_by: at for at, earlier in enumerate(self.recorded.readings)}
+        at = positions.get(reading.known_by)
         if at is None:
             self.recorded.readings.append(reading)
         elif reading.reference is not None:  # a condition was measured without the workload
             self.recorded.readings[at] = reading
-        result = judged(plan.student, gate, found)
-        return replace(result, teacher_reading=result.student_reading, student_reading=None), found
+        result = judged(plan.student, gate, judgement)
+        return replace(result, teacher_reading=result.student_reading, student_reading=None), judgement
 
     def _refuse_another(self, teacher: str) -> None:
         self._teacher = self._teacher or teacher
@@ -90,15 +90,15 @@ class Recorder:
         if gate.from_predictions:
             outputs = taken.outputs("student")
             if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):
-                again = twice([str(one) for one in outputs.ids])
+                again = twice([str(sample) for sample in outputs.ids])
                 raise DataError(f"the id {again!r} names more than one sample: nothing could be paired by it")
         number = self._data.setdefault(data.key, len(self.recorded.data))
         if number == len(self.recorded.data):
             spot = {} if data.ids is None else data.row_hashes()
-            one = RecordedData(
+            recorded = RecordedData(
                 key=data.fingerprint(), reading=data.reading, spot=spot, ids=data.ids_hash(), outputs=outputs
             )
-            self.recorded.data.append(one)
+            self.recorded.data.append(recorded)
         elif outputs is not None:
             self.recorded.data[number] = replace(self.recorded.data[number], outputs=outputs)
         return number
@@ -115,5 +115,5 @@ class Recorder:
             return "contract: nothing was measured of the teacher, so none was written"
         self.recorded.teacher = dict(teacher)
         write_contract(self.recorded, path, environment, settings)
-        samples = sum(len(one.outputs) for one in self.recorded.data if one.outputs is not None)
+        samples = sum(len(data.outputs) for data in self.recorded.data if data.outputs is not None)
         return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples)"

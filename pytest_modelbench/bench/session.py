@@ -135,25 +135,25 @@ class BenchSession:
         Raises:
             ModelError: it is nothing that can be measured, or its export is not ready.
         """
-        found = sources.candidate("student")
-        if isinstance(found, Deployed) and isinstance(self._bench.child, ExportRequest):
-            found = found.source  # which is about to be exported
-        if isinstance(found, Deployed):
-            found = Deployments(self._bench, plan, sources).file_of(found)
-            self._files[plan.nodeid] = str(found)
-        return self._loaded.model(found, plan.student, plan.settings)
+        candidate = sources.candidate("student")
+        if isinstance(candidate, Deployed) and isinstance(self._bench.child, ExportRequest):
+            candidate = candidate.source  # which is about to be exported
+        if isinstance(candidate, Deployed):
+            candidate = Deployments(self._bench, plan, sources).file_of(candidate)
+            self._files[plan.nodeid] = str(candidate)
+        return self._loaded.model(candidate, plan.student, plan.settings)
 
     def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""
         self._loaded.limit_threads(settings)
 
-    def eval_data(self, found: Any) -> EvalData:
+    def eval_data(self, data: Any) -> EvalData:
         """Adapt a user's data, once for each object.
 
         Raises:
             DataError: it is nothing that can be read.
         """
-        return self._loaded.eval_data(found)
+        return self._loaded.eval_data(data)
 
     def once(self, key: Key, measure: Callable[[], Found]) -> Found:
         """Call a function once for a key; a failure is remembered and raised again."""
@@ -180,7 +180,7 @@ class BenchSession:
                 return self.recorder.judge(self.asking(plan, gate, sources))
             question = gate.question(with_teacher=gate.with_teacher, seed=plan.settings.seed)
             limits = self.settled(plan, gate, sources)
-            found = GateMeasurements(self.asking(plan, gate, sources)).judged(question, limits)
+            judgement = GateMeasurements(self.asking(plan, gate, sources)).judged(question, limits)
         except Skipped as reason:
             return unjudged(plan.student, gate, Verdict.NOT_RUN, str(reason)), None
         except NotApplicable as reason:
@@ -193,7 +193,7 @@ class BenchSession:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a user's code raises is the gate's error
             return unjudged(plan.student, gate, Verdict.ERROR, _foreign(error)), None
-        return judged(plan.student, gate, found), found
+        return judged(plan.student, gate, judgement), judgement
 
     def settled(self, plan: ItemPlan, gate: Assignment, sources: Sources) -> Limits:
         """Return a gate's limits with the conditions of its conditional limits judged, each once for a student.
@@ -224,8 +224,8 @@ class BenchSession:
     def targets_of(self, plan: ItemPlan) -> tuple[str, ...]:
         """Return the formats in which the student of an item is also judged as it is deployed."""
         deployed = [other for other in self.plans if other.target and other.home == plan.home]
-        found = [other.target for other in deployed if name_of_source(other.student, other.target) == plan.student]
-        return tuple(dict.fromkeys(found))
+        targets = [other.target for other in deployed if name_of_source(other.student, other.target) == plan.student]
+        return tuple(dict.fromkeys(targets))
 
     def timed_setups(self, plan: ItemPlan) -> tuple[TimingSetup, ...]:
         """Return how the student of an item is timed for its selected gates."""

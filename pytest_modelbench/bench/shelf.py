@@ -100,10 +100,10 @@ class Shelf:
                 self._measured[key] = measure()
             except Exception as error:  # noqa: BLE001 - remembered and raised again
                 self._measured[key] = error
-        found = self._measured[key]
-        if isinstance(found, Exception):
-            raise found
-        return cast("Found", found)
+        outcome = self._measured[key]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return cast("Found", outcome)
 
     def forget(self, kind: str) -> None:
         """Let go of everything of one kind that was taken once, so that it is taken anew."""

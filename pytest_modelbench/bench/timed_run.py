@@ -137,17 +137,17 @@ class TimedRun:
             sizes = {role: curves[role].best if role in curves else 1 for role in self.models}
         left = max(budget_s - (time.monotonic() - start), 1.0) if curves else budget_s
         batches = {size: self.draws.of(size).copies() for size in set(sizes.values())}
-        told = {
+        notes = {
             "sweep": {role: curve.to_json() for role, curve in curves.items()},
             "budget_s": budget_s,
             "compile_s": compile_s,
             "drawn": {role: self.draws.of(size).told() for role, size in sizes.items()},
         }
-        given = self.settings
+        settings = self.settings
         return measure_timing(
             self.models,
             {role: batches[sizes[role]] for role in self.models},
-            TimingSettings(budget_s=left, seed=seed, allocator=given.allocator, batch_sizes=sizes, told=told),
+            TimingSettings(budget_s=left, seed=seed, allocator=settings.allocator, batch_sizes=sizes, told=notes),
             decided,
             self.progress,
         )
@@ -216,12 +216,12 @@ def resolution(measurement: TimingMeasurement) -> float:
     alpha, last = spent_alpha(1 - DEFAULT_CONFIDENCE, len(measurement.looks)), len(measurement.looks) - 1
     student = measurement.until(last, "student", tail=False)
     if "teacher" in measurement.series:
-        found = compare_medians(student, measurement.until(last, "teacher", tail=False), alpha).ratio
+        estimate = compare_medians(student, measurement.until(last, "teacher", tail=False), alpha).ratio
     else:
-        found, _ = percentile_interval([np.concatenate(rounds) for rounds in student], 0.5, alpha)
-    if found is None or found.low is None or found.high is None:
+        estimate, _ = percentile_interval([np.concatenate(rounds) for rounds in student], 0.5, alpha)
+    if estimate is None or estimate.low is None or estimate.high is None:
         return math.inf
-    return (found.high - found.low) / 2 / found.value + measurement.floor
+    return (estimate.high - estimate.low) / 2 / estimate.value + measurement.floor
 
 
 def timing_note(measurement: TimingMeasurement, plan: ItemPlan, setup: TimingSetup) -> dict[str, Any]:

@@ -95,12 +95,12 @@ class Timings:
         """Return the student, compiled or with other kernels, timed against itself as it is."""
         asking, plan, setup = self._asking, self._asking.plan, self._asking.gate.setup
         change = asking.gate.kpi.statistic
-        student, data, given = asking.model("student"), asking.data(), asking.settings
+        student, data, settings = asking.model("student"), asking.data(), asking.settings
         limits = self._deciding.limits_of(asking.sharing)
         job = Job(
             kind=change,
-            same=(asking.hash_of(student), data.key, setup, plan.student, plan.home, given),
-            run=(student.name, setup, plan.student, plan.home, plan.origin, given),
+            same=(asking.hash_of(student), data.key, setup, plan.student, plan.home, settings),
+            run=(student.name, setup, plan.student, plan.home, plan.origin, settings),
             measure=functools.partial(self._measured_compiled, student, limits),
             wire=TIMING_WIRE,
             exclusive=True,

@@ -63,17 +63,17 @@ def judge(bounds: Sequence[BoundLimit | ConditionalLimit], looks: Iterable[Evide
 def _judge_one(bound: BoundLimit | ConditionalLimit, evidence: Evidence, unit: str) -> LimitResult:
     if isinstance(bound, BoundLimit):
         return judge_limit(bound, evidence, unit)
-    found = [judge_limit(branch, evidence, unit) for branch in bound.branches]
-    first = next((result for result in found if result.verdict is Verdict.ERROR), found[0])
-    told = f"{bound.because}, so {first.reason}"
-    if first.verdict is not Verdict.ERROR and len({result.verdict for result in found}) > 1:
+    results = [judge_limit(branch, evidence, unit) for branch in bound.branches]
+    first = next((result for result in results if result.verdict is Verdict.ERROR), results[0])
+    reason = f"{bound.because}, so {first.reason}"
+    if first.verdict is not Verdict.ERROR and len({result.verdict for result in results}) > 1:
         return replace(
             first,
             text=str(bound),
             verdict=Verdict.INCONCLUSIVE,
-            reason=f"{bound.because}, and both limits may hold: {'; '.join(result.reason for result in found)}",
+            reason=f"{bound.because}, and both limits may hold: {'; '.join(result.reason for result in results)}",
         )
-    return replace(first, text=str(bound), reason=told)
+    return replace(first, text=str(bound), reason=reason)
 
 
 def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult:
@@ -87,8 +87,8 @@ def judge_limit(bound: BoundLimit, evidence: Evidence, unit: str) -> LimitResult
             reason=f"{text}: {evidence.no_baseline or NO_BASELINE}",
         )
     if bound.needs_teacher and evidence.not_comparable:
-        told = f"{text}: {evidence.not_comparable}"
-        return LimitResult(text=text, source=bound.source, verdict=Verdict.NOT_APPLICABLE, reason=told)
+        reason = f"{text}: {evidence.not_comparable}"
+        return LimitResult(text=text, source=bound.source, verdict=Verdict.NOT_APPLICABLE, reason=reason)
     try:
         _refuse_estimates(bound, evidence)
         estimate = judged_estimate(bound, evidence)
@@ -211,21 +211,21 @@ def _unit_of(bound: BoundLimit, unit: str) -> str:
 def _with_reason(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> LimitResult:
     value = math.nan if result.value is None else result.value
     provenance = evidence.student.provenance
-    found = marked(format_judged(value, result.unit, bound.threshold), provenance)
+    shown = marked(format_judged(value, result.unit, bound.threshold), provenance)
     exact = result.ci_low == result.ci_high == result.value
     if not exact:
-        found += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"
+        shown += f" {format_interval(result.ci_low, result.ci_high, result.unit)}"
     if provenance in ESTIMATED:
-        found += f" ({provenance})"
+        shown += f" ({provenance})"
     if result.verdict is Verdict.ERROR:
         reason = f"{result.text}: the value is not a number"
     elif result.verdict is Verdict.FAIL:
-        told = f" ({evidence.notes[0]})" if math.isinf(value) and evidence.notes else ""
-        reason = f"{result.text} does not hold: {found}{told}"
+        note = f" ({evidence.notes[0]})" if math.isinf(value) and evidence.notes else ""
+        reason = f"{result.text} does not hold: {shown}{note}"
     elif result.verdict is Verdict.INCONCLUSIVE:
-        reason = f"{result.text} is inconclusive: {found} {_why_open(result, bound, evidence)}"
+        reason = f"{result.text} is inconclusive: {shown} {_why_open(result, bound, evidence)}"
     else:
-        reason = f"{result.text} holds: {found}"
+        reason = f"{result.text} holds: {shown}"
     if result.weak:
         reason += "; weak: the interval crosses the limit"
         reason += f", about {result.needed_n:,} samples would settle it" if result.needed_n else ""

@@ -99,11 +99,11 @@ def check_inputs(inputs: Any) -> None:
     Raises:
         DataError: naming the input.
     """
-    found = False
+    filled = False
     for place, leaf in named_leaves(inputs):
-        found = True
+        filled = True
         check_leaf(place, leaf)
-    if not found:
+    if not filled:
         raise DataError(
             f"the inputs are an empty {type(inputs).__name__}; expected arrays with one row for each sample"
         )

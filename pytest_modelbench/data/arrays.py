@@ -291,6 +291,6 @@ def _has_shape(output: Any) -> bool:
     return is_tensor(output) or hasattr(output, "shape")  # a nested tensor raises when it is asked for
 
 
-def _no_head(model: str, found: str, select: str | int | None, example: str) -> ModelError:
+def _no_head(model: str, output: str, select: str | int | None, example: str) -> ModelError:
     wanted = f"which has no head {select!r}" if select is not None else "and none was selected"
-    return ModelError(f"{model} returned {found}, {wanted}. Write EvalData(..., select={example})")
+    return ModelError(f"{model} returned {output}, {wanted}. Write EvalData(..., select={example})")

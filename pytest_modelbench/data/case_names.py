@@ -92,11 +92,11 @@ def registered_in(module: ModuleType) -> dict[str, Callable[[Any], Any]]:
     Raises:
         UsageMistake: two functions have one name.
     """
-    found: dict[str, Callable[[Any], Any]] = {}
+    cases: dict[str, Callable[[Any], Any]] = {}
     for value in list(vars(module).values()):
         if type(value).__name__ != "function" or not hasattr(value, _TAG):
             continue
         name = getattr(value, _TAG)
-        if found.setdefault(name, value) is not value:
+        if cases.setdefault(name, value) is not value:
             raise UsageMistake(f"two functions of {module.__name__} are registered as edge case {name!r}")
-    return found
+    return cases

@@ -62,10 +62,10 @@ class CastSource(Source):
         dtype = self._dtype
         if isinstance(dtype, str):
             return map_tree(lambda leaf: cast_leaf(leaf, dtype), inputs)
-        known = list(inputs) if isinstance(inputs, Mapping) else list(getattr(inputs, "columns", ()))
-        unknown = [name for name in dtype if name not in known]
+        names = list(inputs) if isinstance(inputs, Mapping) else list(getattr(inputs, "columns", ()))
+        unknown = [name for name in dtype if name not in names]
         if unknown:
-            there = ", ".join(map(str, known)) or f"one {type(inputs).__name__} without names"
+            there = ", ".join(map(str, names)) or f"one {type(inputs).__name__} without names"
             raise DataError(f"dtype: there is no input {unknown[0]!r}; the inputs are {there}")
         if not isinstance(inputs, Mapping):
             return _cast_frame(inputs, dtype)
@@ -125,12 +125,12 @@ def check_dtype(dtype: Any) -> None:
         DataError: it is none of `INPUT_DTYPES`, nor a mapping of names of inputs to them.
     """
     if isinstance(dtype, Mapping):
-        for one in dtype.values():
-            check_dtype(one)
+        for kind in dtype.values():
+            check_dtype(kind)
         return
     if dtype is None or (isinstance(dtype, str) and dtype in INPUT_DTYPES):
         return
-    told = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
-    likely = next((one for one in INPUT_DTYPES if told.endswith(one)), None)
+    text = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
+    likely = next((name for name in INPUT_DTYPES if text.endswith(name)), None)
     advice = f". Write dtype={likely!r}" if likely else ""
     raise DataError(f"dtype: found {shown(dtype)}, expected one of {', '.join(INPUT_DTYPES)}{advice}")

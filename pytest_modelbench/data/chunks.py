@@ -103,10 +103,10 @@ def _several(inputs: list[Any], targets: Any) -> Any:
     Raises:
         DataError: it holds one array for each target.
     """
-    if not inputs or any(not (is_tensor(one) or hasattr(one, "shape")) for one in inputs):
+    if not inputs or any(not (is_tensor(array) or hasattr(array, "shape")) for array in inputs):
         return inputs
     expected = len(targets) if hasattr(targets, "__len__") else None
-    if expected is not None and len(inputs) == expected and any(len(one) != expected for one in inputs):
+    if expected is not None and len(inputs) == expected and any(len(array) != expected for array in inputs):
         stacked = "torch.stack(inputs)" if is_tensor(inputs[0]) else "numpy.stack(inputs)"
         raise DataError(
             f"a batch has a list of {len(inputs)} arrays of shape {shapes(inputs[0])} and {expected} targets: one "

@@ -17,7 +17,7 @@ class Columns:
         target: the column with the targets; None recognises a column with a name of `LABELS`.
         chosen: the columns that the model takes: one name gives its values alone, several give a mapping or a frame;
             None gives all that are not the target.
-        given: whether the targets come from somewhere else.
+        has_targets: whether the targets come from somewhere else.
 
     Attributes:
         notes: the choices made, for the report.
@@ -26,13 +26,13 @@ class Columns:
         DataError: the columns are not names, none, or the target itself.
     """
 
-    def __init__(self, target: str | None = None, chosen: Any = None, *, given: bool = False) -> None:
-        if given and target is not None:
+    def __init__(self, target: str | None = None, chosen: Any = None, *, has_targets: bool = False) -> None:
+        if has_targets and target is not None:
             raise DataError(f"both targets and target={target!r} were given; expected one of them")
         self.target = target
         self.chosen: str | list[str] | None = _names(chosen)
         self.notes: list[str] = []
-        self._given = given
+        self._given = has_targets
         if target is not None and chosen is not None and target in _listed(self.chosen):
             raise DataError(f"columns: {target!r} is the target, and would go to the model. Exclude it")
 
@@ -56,16 +56,16 @@ class Columns:
             return {name: named[name] for name in kept}, targets
         return (named if len(kept) == len(there) else named[kept]), targets
 
-    def expect_names(self, found: Any) -> None:
+    def expect_names(self, inputs: Any) -> None:
         """Refuse data without names if a column was named.
 
         Raises:
             DataError: naming the argument.
         """
         if self.target is not None:
-            raise DataError(f"target={self.target!r} names a column, and the inputs are a {type(found).__name__}")
+            raise DataError(f"target={self.target!r} names a column, and the inputs are a {type(inputs).__name__}")
         if self.chosen is not None:
-            raise DataError(f"columns={self.chosen!r} names columns, and the inputs are a {type(found).__name__}")
+            raise DataError(f"columns={self.chosen!r} names columns, and the inputs are a {type(inputs).__name__}")
 
     def _recognised(self, there: Sequence[Any]) -> str | None:
         likely = [name for name in LABELS if name in there and name not in _listed(self.chosen)]

@@ -57,10 +57,10 @@ class Drawn:
 
     def some(self, most: int = MOST_ALIKE) -> list[Any]:
         """Return copies of a few batches, the largest among them."""
-        found = [duplicate(batch) for batch in self.batches[:most]]
+        copies = [duplicate(batch) for batch in self.batches[:most]]
         if self.largest_size > max(self.sizes[:most]):
-            found[-1 if len(found) == most and most > 1 else len(found) :] = [duplicate(self.largest)]
-        return found
+            copies[-1 if len(copies) == most and most > 1 else len(copies) :] = [duplicate(self.largest)]
+        return copies
 
     def told(self) -> dict[str, Any]:
         """Return what the report says of the draw, as JSON types."""
@@ -102,14 +102,14 @@ class Draws:
             DataError: there are fewer samples than one batch needs, or they cannot be read.
         """
         if batch_size not in self._known:
-            found = self._drawn(batch_size, MOST_BY_SIZE)
-            if found is None:
+            drawn = self._drawn(batch_size, MOST_BY_SIZE)
+            if drawn is None:
                 samples = sum(len(batch.ids) for batch in self._data.batches(batch_size))
                 raise DataError(
                     f"a timed batch has {batch_size} samples, and the evaluation data only {samples}. "
                     f"Write batch_size={samples} or less"
                 )
-            self._known[batch_size] = found
+            self._known[batch_size] = drawn
         return self._known[batch_size]
 
     def few(self, batch_size: int, most: int) -> list[Any]:
@@ -119,8 +119,8 @@ class Draws:
             if wide is not None:  # cut from one reading: to read the data for each size takes too long
                 self._known[LARGEST_BATCH] = wide
                 return [duplicate(take(batch, 0, batch_size)) for batch in wide.batches[:most]]
-        found = self._drawn(batch_size, most)
-        return [] if found is None else found.copies()[:most]
+        drawn = self._drawn(batch_size, most)
+        return [] if drawn is None else drawn.copies()[:most]
 
     @property
     def _can_pick(self) -> bool:
@@ -145,11 +145,11 @@ class Draws:
 
         def read(wanted: int) -> list[Any]:
             starts = [int(at) * batch_size for at in _one_of_each(count, wanted, rng)]
-            found = []
+            picked = []
             for inputs, _ in guarded(source.batches_at(starts, batch_size)):
-                found.append(inputs)
+                picked.append(inputs)
                 self._beat()
-            return found
+            return picked
 
         batches = read(min(most, FEWEST))
         wanted = _affordable(most, batches)
@@ -177,7 +177,7 @@ class Draws:
                 kept[at] = (size, duplicate(batch.inputs))
             elif at < most:
                 kept.append((size, duplicate(batch.inputs)))
-                most = max(len(kept), _affordable(MOST_BY_SIZE, [one for _, one in kept[:FEWEST]]))
+                most = max(len(kept), _affordable(MOST_BY_SIZE, [inputs for _, inputs in kept[:FEWEST]]))
             if time.monotonic() > end:
                 whole = False
                 break
@@ -185,8 +185,8 @@ class Draws:
             return None
         if len({size for size, _ in kept}) == 1:
             kept = kept[:MOST_ALIKE]
-        found = _arranged([one for _, one in kept], [size for size, _ in kept], count, largest)
-        return Drawn(**{**vars(found), "whole": whole})
+        drawn = _arranged([inputs for _, inputs in kept], [size for size, _ in kept], count, largest)
+        return Drawn(**{**vars(drawn), "whole": whole})
 
 
 def _from_memory(data: EvalData, batch_size: int, most: int, rng: np.random.Generator) -> Drawn | None:
@@ -246,11 +246,11 @@ def _arranged(
 
 def _halves(count: int) -> npt.NDArray[np.float64]:
     """Return the first numbers of van der Corput's sequence: 1/2, 1/4, 3/4, 1/8, 5/8, ..."""
-    found, numbers, unit = np.zeros(count), np.arange(1, count + 1), 0.5
+    points, numbers, unit = np.zeros(count), np.arange(1, count + 1), 0.5
     while numbers.any():
-        found += unit * (numbers % 2)
+        points += unit * (numbers % 2)
         numbers, unit = numbers // 2, unit / 2
-    return found
+    return points
 
 
 def row_sizes(inputs: Any) -> Sizes | None:
@@ -258,8 +258,8 @@ def row_sizes(inputs: Any) -> Sizes | None:
     ragged = [part for leaf in leaves(inputs) for part in _ragged_parts(leaf)]
     if not ragged:
         return None
-    found: Sizes = np.asarray([[_size_of_item(item) for item in part] for part in ragged], dtype=np.int64).sum(axis=0)
-    return found
+    sizes: Sizes = np.asarray([[_size_of_item(item) for item in part] for part in ragged], dtype=np.int64).sum(axis=0)
+    return sizes
 
 
 def _ragged_parts(leaf: Any) -> Iterator[Iterable[Any]]:
@@ -310,5 +310,5 @@ def _size_of_item(item: Any) -> int:
 
 
 def _bytes_of(leaf: Any) -> int:
-    found = getattr(leaf, "nbytes", None)
-    return found if isinstance(found, int) else 8 * size_of(leaf)
+    size = getattr(leaf, "nbytes", None)
+    return size if isinstance(size, int) else 8 * size_of(leaf)

@@ -128,20 +128,20 @@ def _check_applies(name: str, kind: str) -> None:
     wanted = BUILT_IN[name].inputs
     fits = {"numbers": {"floats", "integers"}, "floats": {"floats"}, "tokens": {"tokens"}}.get(wanted)
     if fits is not None and kind not in fits:
-        told = {"other": "no numbers", "tokens": "token ids", "integers": "integers", "floats": "floating-point"}[
+        actual = {"other": "no numbers", "tokens": "token ids", "integers": "integers", "floats": "floating-point"}[
             kind
         ]
         needed = {"tokens": "integer sequences", "floats": "floating-point inputs", "numbers": "numbers"}[wanted]
-        raise NotApplicable(f"edge case {name!r} is for {needed}, and the inputs are {told}")
+        raise NotApplicable(f"edge case {name!r} is for {needed}, and the inputs are {actual}")
 
 
 def _kind(inputs: Any) -> str:
-    found = [part for leaf in leaves(inputs) for part in number_parts(leaf)]
-    if any(values.dtype.kind == "f" for values in found):
+    parts = [part for leaf in leaves(inputs) for part in number_parts(leaf)]
+    if any(values.dtype.kind == "f" for values in parts):
         return "floats"
-    if not found:
+    if not parts:
         return "other"
-    sequences = all(values.ndim == 2 and values.dtype.itemsize >= 4 for values in found)
+    sequences = all(values.ndim == 2 and values.dtype.itemsize >= 4 for values in parts)
     return "tokens" if sequences and not any(hasattr(leaf, "columns") for leaf in leaves(inputs)) else "integers"
 
 
@@ -239,7 +239,7 @@ def _filled(name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[n
 
 def _fill_value(name: str, span: Span, seen: InputRange) -> float | int:
     huge = min(HUGE * seen.largest, span.largest / 4 if span.kind == "f" else span.largest)
-    found = {
+    value = {
         "zeros": 0,
         "ones": 1,
         "constant": seen.mean,
@@ -251,7 +251,7 @@ def _fill_value(name: str, span: Span, seen: InputRange) -> float | int:
         "highest-id": seen.highest_id,
         "unseen-id": seen.highest_id + 1,
     }[name]
-    return found if span.kind == "f" else int(min(max(found, 0 if span.kind == "u" else found), span.largest))
+    return value if span.kind == "f" else int(min(max(value, 0 if span.kind == "u" else value), span.largest))
 
 
 def _negative(_name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:

@@ -107,7 +107,7 @@ class EvalData:
         check_select(select)
         check_classes(classes)
         check_dtype(dtype)
-        self._columns = Columns(target, columns, given=targets is not None)
+        self._columns = Columns(target, columns, has_targets=targets is not None)
         self.source: Source = make_source(inputs, targets, self._columns)
         if dtype is not None:
             self.source = CastSource(self.source, dtype)
@@ -189,17 +189,17 @@ class EvalData:
             raise DataError(f"there are more samples than the {len(self.ids)} ids; expected one id per sample")
         return count
 
-    def _check_length(self, found: int, size: int) -> None:
+    def _check_length(self, count: int, size: int) -> None:
         announced = self.source.length
-        if announced is not None and found != announced:
+        if announced is not None and count != announced:
             raise DataError(
-                f"the data announce {announced} samples by len(), and reading them gave {found}. Correct __len__, or "
+                f"the data announce {announced} samples by len(), and reading them gave {count}. Correct __len__, or "
                 "look for what ends the reading early (a StopIteration raised in __getitem__ ends it silently)"
             )
-        if found == 0 and not self._readings.known(size):
+        if count == 0 and not self._readings.known(size):
             raise DataError("the evaluation data is empty: reading it gave no sample")
-        if self.ids is not None and found != len(self.ids):
-            raise DataError(f"there are {found} samples and {len(self.ids)} ids; expected one id per sample")
+        if self.ids is not None and count != len(self.ids):
+            raise DataError(f"there are {count} samples and {len(self.ids)} ids; expected one id per sample")
 
     def expect(self, batch_size: int, checksums: Sequence[int]) -> None:
         """Refuse outputs of other inputs than these, such as those that another process read.
@@ -267,8 +267,7 @@ class EvalData:
         features = self._features[what]
         for name in features if names is None else names:
             if (what, name, treatment) not in self._groupings:
-                found = grouping(name, features[name], self._read, what, treatment)
-                self._groupings[what, name, treatment] = found
+                self._groupings[what, name, treatment] = grouping(name, features[name], self._read, what, treatment)
         return [self._groupings[what, name, treatment] for name in (features if names is None else names)]
 
     def _read(self, function: Callable[[Any], Any]) -> Any:
@@ -320,7 +319,7 @@ class EvalData:
         return f"{what}|{self.reading}"
 
 
-def as_eval_data(found: Any) -> EvalData:
+def as_eval_data(value: Any) -> EvalData:
     """Return evaluation data for the value of a fixture or factory.
 
     A tuple of two is `(inputs, targets)`.
@@ -328,29 +327,29 @@ def as_eval_data(found: Any) -> EvalData:
     Raises:
         DataError: the value is not evaluation data.
     """
-    if isinstance(found, EvalData):
-        return found
-    if isinstance(found, tuple):
-        if len(found) != 2:
-            raise DataError(f"found a tuple of {len(found)}; expected (inputs, targets) or EvalData(...)")
-        return EvalData(*found)
-    if hasattr(found, "columns") and hasattr(found, "iloc"):
+    if isinstance(value, EvalData):
+        return value
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise DataError(f"found a tuple of {len(value)}; expected (inputs, targets) or EvalData(...)")
+        return EvalData(*value)
+    if hasattr(value, "columns") and hasattr(value, "iloc"):
         raise DataError("found a DataFrame; say which column is judged: EvalData(frame, target='column')")
-    if found is None:
+    if value is None:
         raise DataError("found None; expected (inputs, targets) or EvalData(...)")
-    return EvalData(found)
+    return EvalData(value)
 
 
-def with_reading(found: Any, reading: Mapping[str, Any]) -> EvalData:
+def with_reading(value: Any, reading: Mapping[str, Any]) -> EvalData:
     """Return evaluation data for a factory's value, read as a file says (`task`, `outputs`, `target`, ...).
 
     Raises:
         DataError: the value is not evaluation data, or declares itself how it is read.
     """
-    if isinstance(found, EvalData):
+    if isinstance(value, EvalData):
         raise DataError(
             f"the factory returns EvalData, which says itself how it is read. Leave {', '.join(reading)} out, or "
             "return (inputs, targets)"
         )
-    pair = isinstance(found, tuple) and len(found) == 2
-    return EvalData(*(found if pair else (found,)), **reading)
+    pair = isinstance(value, tuple) and len(value) == 2
+    return EvalData(*(value if pair else (value,)), **reading)

@@ -54,29 +54,29 @@ class Grouping:
             yield name, self.codes == code
 
 
-def features_of(given: Any, what: str) -> dict[str, Any]:
+def features_of(features: Any, what: str) -> dict[str, Any]:
     """Return named features for what a user gave: a mapping, a frame, names of columns, or one array.
 
     Raises:
         DataError: it is none of these.
     """
-    if given is None:
+    if features is None:
         return {}
-    if isinstance(given, Mapping):
-        return {str(name): values for name, values in given.items()}
-    if hasattr(given, "columns"):
-        return {str(name): given[name] for name in given.columns}
-    if isinstance(given, str):
-        return {given: given}
-    if isinstance(given, list | tuple) and given and all(isinstance(one, str) for one in given):
-        if len(set(given)) < len(given):  # no column has two names: these are one group per sample
-            return {what: np.asarray(given)}
-        return {str(name): str(name) for name in given}
-    if hasattr(given, "shape") and len(given.shape) == 1:
-        return {str(getattr(given, "name", None) or what): given}
+    if isinstance(features, Mapping):
+        return {str(name): values for name, values in features.items()}
+    if hasattr(features, "columns"):
+        return {str(name): features[name] for name in features.columns}
+    if isinstance(features, str):
+        return {features: features}
+    if isinstance(features, list | tuple) and features and all(isinstance(name, str) for name in features):
+        if len(set(features)) < len(features):  # no column has two names: these are one group per sample
+            return {what: np.asarray(features)}
+        return {str(name): str(name) for name in features}
+    if hasattr(features, "shape") and len(features.shape) == 1:
+        return {str(getattr(features, "name", None) or what): features}
     raise DataError(
-        f"{what}: found {type(given).__name__}, expected a mapping of names to arrays with one value per sample, or "
-        f"names of columns, such as {what}={{'sex': sex}}"
+        f"{what}: found {type(features).__name__}, expected a mapping of names to arrays with one value per sample, "
+        f"or names of columns, such as {what}={{'sex': sex}}"
     )
 
 
@@ -108,37 +108,37 @@ def grouping(name: str, values: Any, read: Read, what: str, treatment: Treatment
     """
     place = f"{what} {name!r}"
     if isinstance(values, str):
-        found = read(lambda inputs: _column(inputs, values, place))
+        array = read(lambda inputs: _column(inputs, values, place))
     elif callable(values):
-        found = read(values)
+        array = read(values)
     else:
-        found = as_values(values)
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.ndim != 1:
-        raise DataError(f"{place} has shape {found.shape}, expected one value per sample")
-    missing = missing_of(found)
+        array = as_values(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(f"{place} has shape {array.shape}, expected one value per sample")
+    missing = missing_of(array)
     if missing.any() and treatment.missing not in {"exclude", "group"}:
         raise DataError(
-            f"{place} is missing for {int(missing.sum())} of {len(found)} samples, the first at position "
+            f"{place} is missing for {int(missing.sum())} of {len(array)} samples, the first at position "
             f"{int(np.argmax(missing))}. Write missing='exclude' to leave them out or missing='group' to make them a "
             "group, in the gate or in EvalData(...)"
         )
-    if found.dtype == bool and what == "slice":
-        return Grouping(name=name, names=(name,), codes=np.where(found, 0, -1).astype(np.int16))
-    names, codes = _named(found[~missing] if missing.any() else found, treatment.bins_of(name), place)
-    names = [f"{name}={one}" for one in names] if what == "slice" else names
+    if array.dtype == bool and what == "slice":
+        return Grouping(name=name, names=(name,), codes=np.where(array, 0, -1).astype(np.int16))
+    names, codes = _named(array[~missing] if missing.any() else array, treatment.bins_of(name), place)
+    names = [f"{name}={group}" for group in names] if what == "slice" else names
     if not missing.any():
         return Grouping(name=name, names=tuple(names), codes=_few_bytes(codes, len(names)))
     return _with_missing(name, names, codes, missing, f"{name}=" if what == "slice" else "", treatment)
 
 
 def _with_missing(
-    name: str, names: list[str], known: Array, missing: npt.NDArray[np.bool_], prefix: str, treatment: Treatment
+    name: str, names: list[str], present: Array, missing: npt.NDArray[np.bool_], prefix: str, treatment: Treatment
 ) -> Grouping:
     """Return a grouping in which the samples without a value are in no group, or in one of their own."""
     codes = np.full(len(missing), -1, dtype=np.int64)
-    codes[~missing] = known
+    codes[~missing] = present
     own = None
     if treatment.missing == "group":
         own = f"{prefix}missing" if f"{prefix}missing" not in names else f"{prefix}(missing)"
@@ -167,7 +167,7 @@ def _named(values: Array, bins: Bins | None, place: str) -> tuple[list[str], Arr
             "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
             "group, convert them to strings"
         )
-    return [str(one) for one in names], codes
+    return [str(name) for name in names], codes
 
 
 def _edges(values: Array, bins: Bins) -> Sequence[float] | None:
@@ -184,9 +184,9 @@ def _edges(values: Array, bins: Bins) -> Sequence[float] | None:
 def _binned(values: Array, edges: Sequence[float]) -> tuple[list[str], Array]:
     """Return the bins that hold samples, each from its edge on to below the next one."""
     shown = [f"{edge:.6g}" for edge in edges]
-    told = [f"< {shown[0]}", *(f"{a} to < {b}" for a, b in itertools.pairwise(shown)), f">= {shown[-1]}"]
+    labels = [f"< {shown[0]}", *(f"{a} to < {b}" for a, b in itertools.pairwise(shown)), f">= {shown[-1]}"]
     held, codes = coded(np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right"))
-    return [told[one] for one in held], codes
+    return [labels[number] for number in held], codes
 
 
 def _few_bytes(codes: Array, names: int) -> Array:
@@ -194,12 +194,12 @@ def _few_bytes(codes: Array, names: int) -> Array:
 
 
 def _column(inputs: Any, column: str, place: str) -> Any:
-    known = inputs.columns if hasattr(inputs, "columns") else inputs if isinstance(inputs, Mapping) else None
-    if known is None:
+    columns = inputs.columns if hasattr(inputs, "columns") else inputs if isinstance(inputs, Mapping) else None
+    if columns is None:
         raise DataError(f"{place} names a column, and the inputs are a {type(inputs).__name__}. Give its values")
-    if column not in known:
+    if column not in columns:
         raise DataError(
-            f"{place}: there is no column {column!r} in the inputs; there are {', '.join(map(str, known))}"
+            f"{place}: there is no column {column!r} in the inputs; there are {', '.join(map(str, columns))}"
         )
     return inputs[column]
 
@@ -216,8 +216,8 @@ def coded(values: Array) -> tuple[list[Any], Array]:
         for start in range(0, len(values), CHUNK_ROWS):
             codes[start : start + CHUNK_ROWS] = values[start : start + CHUNK_ROWS].astype(np.int64) - low
             occurring[codes[start : start + CHUNK_ROWS]] = True
-        names = [low + one for one in np.flatnonzero(occurring).tolist()]
-        named = [bool(one) for one in names] if values.dtype == bool else names
+        names = [low + offset for offset in np.flatnonzero(occurring).tolist()]
+        named = [bool(name) for name in names] if values.dtype == bool else names
         if occurring.all():
             return named, codes
         order = (np.cumsum(occurring) - 1).astype(np.int16)
@@ -230,12 +230,12 @@ def coded(values: Array) -> tuple[list[Any], Array]:
 
 def counts(codes: Array, of: int, among: Array | None = None) -> list[int]:
     """Return how many samples have each code from 0 to `of` - 1, of those for which `among` is true."""
-    found = np.zeros(of, dtype=np.int64)
+    totals = np.zeros(of, dtype=np.int64)
     for start in range(0, len(codes), CHUNK_ROWS):
         part = codes[start : start + CHUNK_ROWS]
         inside = part >= 0 if among is None else (part >= 0) & among[start : start + CHUNK_ROWS]
-        found += np.bincount(part[inside], minlength=of)
-    return [int(count) for count in found]
+        totals += np.bincount(part[inside], minlength=of)
+    return [int(count) for count in totals]
 
 
 def crossed(groupings: Sequence[Grouping]) -> Grouping:
@@ -245,10 +245,10 @@ def crossed(groupings: Sequence[Grouping]) -> Grouping:
         both = first.codes.astype(np.int64) * len(second.names) + second.codes
         inside = (first.codes >= 0) & (second.codes >= 0)
         codes = np.full(len(both), -1, dtype=np.int64)
-        found, codes[inside] = np.unique(both[inside], return_inverse=True)
+        pairs, codes[inside] = np.unique(both[inside], return_inverse=True)
         names = tuple(
-            f"{first.names[one // len(second.names)]} & {second.names[one % len(second.names)]}"
-            for one in found.tolist()
+            f"{first.names[pair // len(second.names)]} & {second.names[pair % len(second.names)]}"
+            for pair in pairs.tolist()
         )
         first = Grouping(name=f"{first.name} & {second.name}", names=names, codes=_few_bytes(codes, len(names)))
     return first

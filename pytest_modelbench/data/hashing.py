@@ -132,18 +132,18 @@ def hash_rows(
     batches: Iterable[tuple[Any, Sequence[Any]]], wanted: Collection[str] | None, most: int
 ) -> dict[str, str]:
     """Hash the inputs of single samples by id: of the first `most`, or of all that are wanted and there."""
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for inputs, ids in batches:
-        for at, one in enumerate(map(str, ids)):
-            if (len(found) < most) if wanted is None else (one in wanted):
+        for at, sample in enumerate(map(str, ids)):
+            if (len(hashes) < most) if wanted is None else (sample in wanted):
                 digest = hashlib.blake2b(digest_size=16)
                 for leaf in leaves(take(inputs, at, at + 1)):
                     for part in _hashed_parts(leaf):
                         hash_column(digest, part)
-                found[one] = digest.hexdigest()
-        if len(found) >= (most if wanted is None else len(wanted)):
+                hashes[sample] = digest.hexdigest()
+        if len(hashes) >= (most if wanted is None else len(wanted)):
             break
-    return found
+    return hashes
 
 
 def form_of(inputs: Any) -> str:

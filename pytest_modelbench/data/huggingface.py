@@ -29,8 +29,8 @@ class HuggingFaceSource(Source):
 
     def batches(self, batch_size: int) -> Iterator[Chunk]:
         """Yield slices of the dataset, split into inputs and targets."""
-        for found in self._dataset.iter(batch_size=batch_size):
-            yield self._columns.split({name: _column(values) for name, values in found.items()})
+        for batch in self._dataset.iter(batch_size=batch_size):
+            yield self._columns.split({name: _column(values) for name, values in batch.items()})
 
 
 def _column(values: Any) -> Any:
@@ -38,7 +38,7 @@ def _column(values: Any) -> Any:
     return numbers[0] if numbers else values
 
 
-def is_huggingface(found: Any) -> bool:
+def is_huggingface(data: Any) -> bool:
     """Whether data are a dataset of the library `datasets`, which is not imported for the question.
 
     Raises:
@@ -46,13 +46,13 @@ def is_huggingface(found: Any) -> bool:
     """
     library = sys.modules.get("datasets")
     kinds = [getattr(library, name, None) for name in ("Dataset", "IterableDataset")]
-    if any(isinstance(kind, type) and isinstance(found, kind) for kind in kinds):
+    if any(isinstance(kind, type) and isinstance(data, kind) for kind in kinds):
         return True
     splits = [getattr(library, name, None) for name in ("DatasetDict", "IterableDatasetDict")]
-    if any(isinstance(kind, type) and isinstance(found, kind) for kind in splits):
-        named = list(found)
+    if any(isinstance(kind, type) and isinstance(data, kind) for kind in splits):
+        named = list(data)
         raise DataError(
-            f"found a {type(found).__name__} with the splits {', '.join(map(repr, named))}; expected one of them. "
+            f"found a {type(data).__name__} with the splits {', '.join(map(repr, named))}; expected one of them. "
             f"Write EvalData(dataset[{(named[-1] if named else 'test')!r}])"
         )
     return False

@@ -78,8 +78,10 @@ class LoaderSource(Source):
         """Collate the batches that begin at some samples, and read no other."""
         from torch.utils.data import DataLoader, Subset
 
-        known = self._indices
-        wanted = [at if known is None else known[at] for start in starts for at in range(start, start + batch_size)]
+        indices = self._indices
+        wanted = [
+            at if indices is None else indices[at] for start in starts for at in range(start, start + batch_size)
+        ]
         picked = Subset(self._loader.dataset, wanted)
         for batch in DataLoader(picked, batch_size=batch_size, collate_fn=self._loader.collate_fn):
             yield split_batch(batch, self._columns)
@@ -136,7 +138,7 @@ def read_twice(by_worker: Sequence[Sequence[int]]) -> int:
         return 0
     distinct, workers = np.unique(np.concatenate(each), return_counts=True)
     common = int((workers > 1).sum())
-    alone = all(len(one) == len(hashes) for one, hashes in zip(each, by_worker, strict=True))
+    alone = all(len(unique) == len(hashes) for unique, hashes in zip(each, by_worker, strict=True))
     if common == len(distinct) or (alone and common >= _CLEARLY):
         return common
     return 0

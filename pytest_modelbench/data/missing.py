@@ -30,7 +30,7 @@ def as_values(values: Any) -> Array:
         return masked
     array = np.asarray(values)
     listed = array.dtype.kind in "US" and array.ndim == 1 and not hasattr(values, "dtype")
-    if not listed or all(isinstance(one, str | bytes) for one in values):
+    if not listed or all(isinstance(value, str | bytes) for value in values):
         return array
     mixed = np.empty(len(values), dtype=object)
     mixed[:] = list(values)
@@ -44,8 +44,8 @@ def missing_of(values: Array) -> npt.NDArray[np.bool_]:
     if values.dtype.kind in "mM":
         return np.isnat(values)
     if values.dtype.kind == "U":
-        found: npt.NDArray[np.bool_] = np.logical_or.reduce([values == text for text in MISSING_TEXTS])
-        return found
+        missing: npt.NDArray[np.bool_] = np.logical_or.reduce([values == text for text in MISSING_TEXTS])
+        return missing
     if values.dtype.kind != "O":
         return np.zeros(len(values), dtype=bool)
     gone = type(sys.modules["pandas"].NA) if "pandas" in sys.modules else type(None)

@@ -38,14 +38,14 @@ class Readings:
             if batch_hash(inputs, sampled=True) != samples[number]:
                 raise other_inputs(number, start, rows(inputs))
             return first[number]
-        found = batch_hash(inputs)
+        checksum = batch_hash(inputs)
         if number == len(samples) and self._in_memory:
             samples.append(batch_hash(inputs, sampled=True))
         if number == len(first):
-            first.append(found)
-        elif found != first[number]:
+            first.append(checksum)
+        elif checksum != first[number]:
             raise other_inputs(number, start, rows(inputs))
-        return found
+        return checksum
 
     def expect(self, batch_size: int, checksums: Sequence[int]) -> None:
         """Compare with a reading of another process, or remember it as the first one.

@@ -185,8 +185,8 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
 
 def _is_indexed(inputs: Any) -> bool:
     """Whether inputs are a dataset by their methods alone: torch's loaders take any object with these two."""
-    known = isinstance(inputs, Iterable | Mapping | tuple | list | str | bytes) or hasattr(inputs, "shape")
-    return not known and hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
+    iterable = isinstance(inputs, Iterable | Mapping | tuple | list | str | bytes) or hasattr(inputs, "shape")
+    return not iterable and hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
 
 
 def _looks_like_batches(inputs: list[Any]) -> bool:

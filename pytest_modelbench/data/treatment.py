@@ -51,7 +51,8 @@ def treatment_of(missing: Any, bins: Any) -> Treatment:
     if not are_bins(bins):
         raise DataError(f"bins: found {shown(bins)}, expected {BINS_EXPECTED}")
     if isinstance(bins, Mapping):
-        return Treatment(missing=missing, bins=tuple((str(name), _kept(one)) for name, one in bins.items()) or None)
+        by_feature = tuple((str(name), _kept(own_bins)) for name, own_bins in bins.items())
+        return Treatment(missing=missing, bins=by_feature or None)
     return Treatment(missing=missing, bins=None if bins is None else _kept(bins))
 
 
@@ -62,7 +63,7 @@ def _kept(bins: Any) -> Bins:
 def are_bins(value: Any) -> bool:
     """Say whether a value is None, a number of bins, edges, or a mapping of features to these."""
     if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _are_bins(one) for name, one in value.items())
+        return all(isinstance(name, str) and _are_bins(bins) for name, bins in value.items())
     return value is None or _are_bins(value)
 
 

@@ -16,7 +16,7 @@ def environment(*, final: bool = True) -> dict[str, Any]:
     Naming a GPU starts the driver, so it is left out until the end where nothing else has started it.
     """
     packages = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
@@ -26,9 +26,9 @@ def environment(*, final: bool = True) -> dict[str, Any]:
     }
     torch = sys.modules.get("torch")
     if torch is not None:
-        found["torch_threads"] = torch.get_num_threads()
-        found["gpu"] = torch.cuda.get_device_name() if _gpu_in_use(torch, final) else None
-    return found
+        facts["torch_threads"] = torch.get_num_threads()
+        facts["gpu"] = torch.cuda.get_device_name() if _gpu_in_use(torch, final) else None
+    return facts
 
 
 def _gpu_in_use(torch: Any, final: bool) -> bool:

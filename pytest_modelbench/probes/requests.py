@@ -20,5 +20,5 @@ def write_request(request: Request, path: Path) -> None:
 
 def read_request(path: Path) -> Request:
     """Read what `write_request` wrote; lists come back as lists."""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return _KINDS[told.pop("kind")](**told)
+    request = json.loads(path.read_text(encoding="utf-8"))
+    return _KINDS[request.pop("kind")](**request)

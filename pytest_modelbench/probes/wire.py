@@ -45,11 +45,11 @@ def pack_timing(measurement: TimingMeasurement) -> Arrays:
 
 def unpack_timing(arrays: Mapping[str, Any]) -> TimingMeasurement:
     """Return what `pack_timing` packed."""
-    told = json.loads(str(arrays["text"]))
-    roles = told.pop("roles")
+    content = json.loads(str(arrays["text"]))
+    roles = content.pop("roles")
     series, calm = ({role: _rounds(arrays, f"{kind}_{role}") for role in roles} for kind in _KINDS)
-    told |= {name: tuple(told[name]) for name in ("looks", "elapsed_s")}
-    return TimingMeasurement(series=series, calm=calm, **told)
+    content |= {name: tuple(content[name]) for name in ("looks", "elapsed_s")}
+    return TimingMeasurement(series=series, calm=calm, **content)
 
 
 def _rounds(arrays: Mapping[str, Any], name: str) -> list[list[FloatArray]]:
@@ -83,15 +83,15 @@ def pack_outputs(outputs: Outputs) -> Arrays:
 
 def unpack_outputs(arrays: Mapping[str, Any]) -> Outputs:
     """Return what `pack_outputs` packed; its passes were counted where they were made."""
-    told = json.loads(str(arrays["text"]))
-    told["ids"] = range(len(arrays["array"])) if told["ids"] is None else told["ids"]
-    told["checksums"] = tuple(told["checksums"])
+    content = json.loads(str(arrays["text"]))
+    content["ids"] = range(len(arrays["array"])) if content["ids"] is None else content["ids"]
+    content["checksums"] = tuple(content["checksums"])
     return Outputs(
         array=arrays["array"],
         targets=arrays.get("targets"),
         nonfinite=arrays["nonfinite"],
         input_finite=arrays["input_finite"],
-        **told,
+        **content,
         calls=0,
     )
 
@@ -103,8 +103,8 @@ def _plain(values: Sequence[Any]) -> list[Any]:
     return plain
 
 
-def _text(**told: Any) -> Arrays:
-    return {"text": np.array(json.dumps(told))}
+def _text(**content: Any) -> Arrays:
+    return {"text": np.array(json.dumps(content))}
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
@@ -117,5 +117,5 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 
 def read_arrays(path: Path) -> Arrays:
     """Read arrays; nothing in the file is unpickled."""
-    with np.load(path, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -25,12 +25,12 @@ def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setu
     """
     from pytest_benchmark.stats import Stats
 
-    found = []
+    benchmarks = []
     for role, placements in measurement.series.items():
         stats = Stats()
         stats.data = [float(ns) / 1e9 for rounds in placements for calls in rounds for ns in calls]
         name = f"{student if role == 'student' else role}[{setup}]"
-        found.append(
+        benchmarks.append(
             {
                 "group": setup,
                 "name": name,
@@ -42,7 +42,7 @@ def benchmarks_of(measurement: TimingMeasurement, student: str, suite: str, setu
                 "stats": {**stats.as_dict(), "iterations": 1},
             }
         )
-    return found
+    return benchmarks
 
 
 def benchmark_json(benchmarks: Sequence[Mapping[str, Any]], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -54,7 +54,10 @@ def benchmark_json(benchmarks: Sequence[Mapping[str, Any]], gates: Sequence[Mapp
     return {
         "machine_info": pytest_benchmark_generate_machine_info(),
         "commit_info": get_commit_info(),
-        "benchmarks": [{**one, "extra_info": _values(one["params"], one["group"], gates)} for one in benchmarks],
+        "benchmarks": [
+            {**benchmark, "extra_info": _values(benchmark["params"], benchmark["group"], gates)}
+            for benchmark in benchmarks
+        ],
         "datetime": datetime.now(UTC).isoformat(),
         "version": __version__,
     }
@@ -62,19 +65,19 @@ def benchmark_json(benchmarks: Sequence[Mapping[str, Any]], gates: Sequence[Mapp
 
 def _values(of: Mapping[str, str], setup: str, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     role = {"previous": "baseline"}.get(of["role"], of["role"])
-    found = {}
+    values = {}
     for gate in gates:
         same = (gate["student"], gate["suite"]) == (of["student"], of["suite"])
-        given = {name: gate["options"][name] for name in TimingSetup._fields if name in gate["options"]}
+        options = {name: gate["options"][name] for name in TimingSetup._fields if name in gate["options"]}
         reading = gate["readings"].get(role)
-        if same and reading is not None and (not gate["timed"] or str(TimingSetup(**given)) == setup):
-            found[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
-    return found
+        if same and reading is not None and (not gate["timed"] or str(TimingSetup(**options)) == setup):
+            values[gate["kpi"]] = {"value": reading["value"], "unit": reading["unit"]}
+    return values
 
 
 def _write(ending: Ending, path: Path) -> None:
-    found = benchmark_json(list(ending.record.benchmarks.values()), ending.record.ordered_gates())
-    write_report(found, path, what=BENCHMARKS.name, ours=BENCHMARKS.ours)
+    report = benchmark_json(list(ending.record.benchmarks.values()), ending.record.ordered_gates())
+    write_report(report, path, what=BENCHMARKS.name, ours=BENCHMARKS.ours)
 
 
 BENCHMARKS = Report(

@@ -32,12 +32,12 @@ Told = dict[tuple[str, str], dict[str, list[str]]]
 
 def cause_lines(gates: Sequence[Mapping[str, Any]], *, width: int, colour: bool) -> Iterator[str]:
     """Yield every cause why gates did not pass, once, with its gates."""
-    told: Told = {}
+    causes: Told = {}
     for gate in gates:
         if gate["verdict"] not in QUIET:
-            students = told.setdefault((gate["verdict"], gate["reason"]), {})
+            students = causes.setdefault((gate["verdict"], gate["reason"]), {})
             students.setdefault(gate["student"], []).append(gate["kpi"])
-    for (verdict, reason), students in told.items():
+    for (verdict, reason), students in causes.items():
         word, style = WORDS[Verdict(verdict)]
         count = sum(map(len, students.values()))
         if count == 1:
@@ -55,8 +55,8 @@ def _names(students: Mapping[str, Sequence[str]], width: int) -> Iterator[str]:
         alike.setdefault(tuple(dict.fromkeys(kpis)), []).append(student)
     for kpis, names in alike.items():
         text = f"{some(kpis)} of {some(names)}"
-        for one in textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    "):
-            yield line(one)
+        for wrapped in textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    "):
+            yield line(wrapped)
 
 
 def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
@@ -79,17 +79,17 @@ def advice_lines(report: Mapping[str, Any]) -> Iterator[str]:
         mine = [limit for limit in gate["limits"] if limit["verdict"] == Verdict.INCONCLUSIVE]
         seconds = [limit["needed_seconds"] for limit in mine if limit["needed_seconds"]]
         if seconds:
-            given = {**report["settings"], **gate.get("settings", {})}.get("budget_s") or 0.0
-            budgets.append(_rounded_up(MARGIN * max(*seconds, given)))
+            budget_s = {**report["settings"], **gate.get("settings", {})}.get("budget_s") or 0.0
+            budgets.append(_rounded_up(MARGIN * max(*seconds, budget_s)))
         elif counts := [limit["needed_n"] for limit in mine if limit["needed_n"]]:
             samples.append(_rounded_up(max(counts)))
-    told = [*_budget(budgets), *([_decides(f"about {max(samples):,} samples", len(samples))] if samples else [])]
-    if told:
-        yield "to decide more: " + "; ".join(told)
+    advice = [*_budget(budgets), *([_decides(f"about {max(samples):,} samples", len(samples))] if samples else [])]
+    if advice:
+        yield "to decide more: " + "; ".join(advice)
 
 
 def _budget(needed: Sequence[int]) -> Iterator[str]:
-    short = [one for one in needed if one <= LONG_BUDGET_S]
+    short = [seconds for seconds in needed if seconds <= LONG_BUDGET_S]
     if short:
         yield _decides(f"--modelbench-budget={max(short)}", len(short))
     if len(short) < len(needed):

@@ -74,14 +74,14 @@ def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Chang
         kpi, student, options = gate["kpi"], gate["student"], gate["options"]
         seen.add(_known_by(gate))
         reading = gate["readings"]["student"]
-        found = earlier.find(kpi, student, options, gate["nodeid"])
-        shown = "-" if isinstance(found, str) else _shown_value(found.reading)
+        entry = earlier.find(kpi, student, options, gate["nodeid"])
+        shown = "-" if isinstance(entry, str) else _shown_value(entry.reading)
         if reading is None or reading["value"] is None:
             why = f"it has no value now ({gate['verdict']}: {gate['reason']})"
             yield Change(kpi=kpi, student=student, before=shown, now="-", worse=None, result=UNKNOWN, why=why)
             continue
         value = _shown_value(reading_of(reading))
-        worse, how = (found, "") if isinstance(found, str) else _worse(gate, found, earlier, later)
+        worse, how = (entry, "") if isinstance(entry, str) else _worse(gate, entry, earlier, later)
         if isinstance(worse, str):
             yield Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
             continue
@@ -104,7 +104,7 @@ def _shown_value(reading: Reading) -> str:
     return marked(format_judged(reading.value, reading.unit), reading.provenance)
 
 
-def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Baseline) -> tuple[Estimate | str, str]:
+def _worse(gate: Mapping[str, Any], entry: Entry, earlier: Baseline, later: Baseline) -> tuple[Estimate | str, str]:
     """Return how much worse a value is, or why it cannot be compared; and the comparison, if not that of gates."""
     better, of_machine = gate["better"], gate["of_machine"]
     if better not in {"lower", "higher"}:
@@ -115,32 +115,32 @@ def _worse(gate: Mapping[str, Any], found: Entry, earlier: Baseline, later: Base
         data=later.data_of(gate),
         form=later.form_of(gate),
     )
-    worse = worse_than(now, found, better=better, of_machine=of_machine, of_samples=gate["of_samples"])
-    if not (isinstance(worse, str) and of_machine and (now.reference is None or found.reference is None)):
+    worse = worse_than(now, entry, better=better, of_machine=of_machine, of_samples=gate["of_samples"])
+    if not (isinstance(worse, str) and of_machine and (now.reference is None or entry.reference is None)):
         return worse, ""
     differs = "; ".join(
-        part for part in (_other_machine(earlier, later), _other_settings(found, gate, later)) if part
+        part for part in (_other_machine(earlier, later), _other_settings(entry, gate, later)) if part
     )
     if differs:
         return f"{worse} ({differs})", ""
-    bare = worse_than(now, found, better=better, of_machine=False, of_samples=False)
-    return (bare, "") if isinstance(bare, str) else (_as_uncertain_as_bare(now, found, better), BARE)
+    bare = worse_than(now, entry, better=better, of_machine=False, of_samples=False)
+    return (bare, "") if isinstance(bare, str) else (_as_uncertain_as_bare(now, entry, better), BARE)
 
 
 def _other_machine(earlier: Baseline, later: Baseline) -> str:
     """Return how the machines of two reports differ; empty where they are known to be alike."""
-    then, now = (one.report.get("environment", {}) for one in (earlier, later))
+    then, now = (baseline.report.get("environment", {}) for baseline in (earlier, later))
     if not any(then.get(name) for name in HARDWARE):
         return f"{earlier.path} does not say on which machine"
-    told = [(name.replace("_", " "), then.get(name), now.get(name)) for name in HARDWARE]
-    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in told if before != here)
+    facts = [(name.replace("_", " "), then.get(name), now.get(name)) for name in HARDWARE]
+    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in facts if before != here)
 
 
-def _other_settings(found: Entry, gate: Mapping[str, Any], later: Baseline) -> str:
+def _other_settings(entry: Entry, gate: Mapping[str, Any], later: Baseline) -> str:
     """Return the settings that differ and without which times cannot be compared."""
     now = {**later.report.get("settings", {}), **gate.get("settings", {})}
-    told = [(name, found.settings.get(name), now.get(name)) for name in SETTINGS]
-    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in told if before != here)
+    settings = [(name, entry.settings.get(name), now.get(name)) for name in SETTINGS]
+    return "; ".join(f"{name} {before}, and now {here}" for name, before, here in settings if before != here)
 
 
 def _as_uncertain_as_bare(now: Measured, then: Entry, better: str) -> Estimate:
@@ -172,22 +172,29 @@ def render_changes(changes: list[Change], *, width: int, colour: bool) -> str:
     The last line is red where something is worse, or where nothing could be compared at all.
     """
     rows = [
-        (one.kpi, one.student, one.before, one.now, _shown(one.worse), (one.result, _STYLES.get(one.result, "")))
-        for one in changes
+        (
+            change.kpi,
+            change.student,
+            change.before,
+            change.now,
+            _shown(change.worse),
+            (change.result, _STYLES.get(change.result, "")),
+        )
+        for change in changes
     ]
-    counted = Counter(one.result for one in changes)
+    counted = Counter(change.result for change in changes)
     order = (WORSE, UNCLEAR, BETTER, SAME, UNKNOWN)
     counts = ", ".join(f"{counted[result]:,} {result}" for result in order if counted[result])
     causes: dict[str, list[str]] = {}
-    for one in changes:
-        for told in filter(None, (one.why, one.how)):
-            causes.setdefault(told, []).append(f"{one.kpi} of {one.student}")
+    for change in changes:
+        for cause in filter(None, (change.why, change.how)):
+            causes.setdefault(cause, []).append(f"{change.kpi} of {change.student}")
     bad = counted[WORSE] or not compared(changes)
     last = counts if compared(changes) else f"nothing could be compared: {counts or 'there is no gate'}"
     return "\n".join(
         [
             render_table(COLUMNS, rows, width=width, colour=colour),
-            *(line(f"{some(gates)}: {told}") for told, gates in causes.items()),
+            *(line(f"{some(gates)}: {cause}") for cause, gates in causes.items()),
             line(last, "red" if bad else "", colour=colour),
         ]
     )
@@ -195,7 +202,7 @@ def render_changes(changes: list[Change], *, width: int, colour: bool) -> str:
 
 def compared(changes: list[Change]) -> bool:
     """Whether anything could be compared."""
-    return any(one.result != UNKNOWN for one in changes)
+    return any(change.result != UNKNOWN for change in changes)
 
 
 def _shown(worse: Estimate | None) -> str:

@@ -22,31 +22,31 @@ def render_contract(contract: Contract, *, width: int, colour: bool) -> str:
         f"machine: {', '.join(map(str, machine))}, {here.get('platform')}",
         f"software: {', '.join(f'{name} {v}' for name, v in here.get('packages', {}).items() if v)}",
     ]
-    for one in contract.told["data"]:
-        if not one["parts"]:
+    for dataset in contract.told["data"]:
+        if not dataset["parts"]:
             continue
-        named = "named by ids" if one["has_ids"] else "known by position"
-        classes = f", {len(one['classes'])} classes" if one["classes"] else ""
-        lines.append(f"predictions: {one['samples']:,} samples, {named}{classes}")
+        named = "named by ids" if dataset["has_ids"] else "known by position"
+        classes = f", {len(dataset['classes'])} classes" if dataset["classes"] else ""
+        lines.append(f"predictions: {dataset['samples']:,} samples, {named}{classes}")
     table = render_table(("KPI", "Teacher", "Evidence"), list(_rows(contract)), width=width, colour=colour)
     return "\n".join([*map(line, lines), "", table])
 
 
 def _rows(contract: Contract) -> Iterator[tuple[str | tuple[str, str], ...]]:
     for pillar in PILLARS:
-        own = [one for one in contract.readings if one.pillar == pillar]
+        own = [recorded for recorded in contract.readings if recorded.pillar == pillar]
         if own:
             yield ((pillar, "bold"), "", "")
-        for one in own:
+        for recorded in own:
             yield (
-                f" {one.kpi}{_told(one)}",
-                marked(format_judged(one.reading.value, one.reading.unit), one.reading.provenance),
-                _evidence(one.reading),
+                f" {recorded.kpi}{_told(recorded)}",
+                marked(format_judged(recorded.reading.value, recorded.reading.unit), recorded.reading.provenance),
+                _evidence(recorded.reading),
             )
 
 
-def _told(one: RecordedReading) -> str:
-    batch = one.options.get("batch_size")
+def _told(recorded: RecordedReading) -> str:
+    batch = recorded.options.get("batch_size")
     return f" b{batch}" if batch not in {None, 1} else ""
 
 
@@ -54,6 +54,6 @@ def _evidence(reading: Reading) -> str:
     low, high = reading.estimate.low, reading.estimate.high
     if low == high == reading.value or (low is None and high is None):
         return reading.provenance
-    told = [format_interval(low, high, reading.unit)]
-    told += [f"n={reading.n:,}"] if reading.n else []
-    return " ".join([*told, reading.provenance] if reading.provenance in ESTIMATED else told)
+    parts = [format_interval(low, high, reading.unit)]
+    parts += [f"n={reading.n:,}"] if reading.n else []
+    return " ".join([*parts, reading.provenance] if reading.provenance in ESTIMATED else parts)

@@ -44,44 +44,47 @@ def _allocator_churn(timings: Sequence[Mapping[str, Any]]) -> Iterator[dict[str,
 
 def diagnosis_lines(report: Told) -> list[str]:
     """Return what the summary says of all diagnoses, in ten lines at most: the JSON report has the rest."""
-    found = [one for one in report["diagnosis"] if "student" in one]
-    tested = [one for one in found if _is_tested(one)]
+    diagnoses = [diagnosis for diagnosis in report["diagnosis"] if "student" in diagnosis]
+    tested = [diagnosis for diagnosis in diagnoses if _is_tested(diagnosis)]
     most = MOST_CAUSES if len(tested) == 1 else 1
-    lines = [line for one in tested for line in _of_student(one, most, alone=len(tested) == 1)]
+    lines = [line for diagnosis in tested for line in _of_student(diagnosis, most, alone=len(tested) == 1)]
     left: dict[str, list[str]] = {}
-    for one in found:
-        if not _is_tested(one):
-            left.setdefault(one["reason"], []).append(one["student"])
+    for diagnosis in diagnoses:
+        if not _is_tested(diagnosis):
+            left.setdefault(diagnosis["reason"], []).append(diagnosis["student"])
     lines += [f"{some(students, 3)} {reason}" for reason, students in left.items()]
-    if any(one["causes"] for one in tested) and len(lines) < MOST_LINES:
+    if any(diagnosis["causes"] for diagnosis in tested) and len(lines) < MOST_LINES:
         lines.append(f"each cause is explained in {PAGE}#CAUSE, and the JSON report has all numbers")
     if len(lines) > MOST_LINES:
         lines[MOST_LINES - 1 :] = ["the JSON report has the other diagnoses"]
     return lines
 
 
-def _is_tested(found: Told) -> bool:
-    return bool(found["causes"] or found["refuted"] or found["skipped"]) or not found["reason"].startswith("not ")
+def _is_tested(diagnosis: Told) -> bool:
+    hypotheses = diagnosis["causes"] or diagnosis["refuted"] or diagnosis["skipped"]
+    return bool(hypotheses) or not diagnosis["reason"].startswith("not ")
 
 
-def _of_student(found: Told, most: int, *, alone: bool) -> Iterator[str]:
+def _of_student(diagnosis: Told, most: int, *, alone: bool) -> Iterator[str]:
     """Yield the lines of one student: why it was diagnosed, its causes with their remedies, what was ruled out."""
-    causes, ratio = found["causes"], found["time_ratio"]
+    causes, ratio = diagnosis["causes"], diagnosis["time_ratio"]
     beside = "" if ratio is None else f"; its time is {_percent(ratio)} of the teacher's"
     none = "" if causes else ": none of the hypotheses explains it"
-    yield f"diagnosis of {found['student']} ({found['reason']}{beside}){none}"
+    yield f"diagnosis of {diagnosis['student']} ({diagnosis['reason']}{beside}){none}"
     for number, cause in enumerate(causes[:most], 1):
         yield f"  {number}. {cause['cause']} takes {_share(cause)} of its time: {cause['text']}"
         yield f"     {cause['remedy']}"
     if alone or not causes:
-        refuted = [f"{one['cause']} {_percent(one['gives_back'])}" for one in found["refuted"]]
-        skipped = [f"{one['cause']} ({one['skipped']})" for one in found["skipped"]]
-        told = [f"refuted: {some(refuted)}"] if refuted else []
-        told += [f"not tested: {some(skipped, 4)}"] if skipped else []
-        if told:
-            yield "  " + "; ".join(told)
-    if alone and found.get("waterfall"):
-        yield f"  {waterfall_line(found['waterfall'])}"
+        refuted = [
+            f"{hypothesis['cause']} {_percent(hypothesis['gives_back'])}" for hypothesis in diagnosis["refuted"]
+        ]
+        skipped = [f"{hypothesis['cause']} ({hypothesis['skipped']})" for hypothesis in diagnosis["skipped"]]
+        parts = [f"refuted: {some(refuted)}"] if refuted else []
+        parts += [f"not tested: {some(skipped, 4)}"] if skipped else []
+        if parts:
+            yield "  " + "; ".join(parts)
+    if alone and diagnosis.get("waterfall"):
+        yield f"  {waterfall_line(diagnosis['waterfall'])}"
 
 
 def _share(cause: Told) -> str:

@@ -45,14 +45,14 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
         by_both.setdefault((gate["kpi"], gate["student"]), []).append(gate)
     rows = []
     for name, kpi in ROWS:
-        known = {one: by_both.get((kpi, one), []) for one in students}
-        teachers = (gate["readings"]["teacher"] for own in known.values() for gate in own)
+        by_student = {student: by_both.get((kpi, student), []) for student in students}
+        teachers = (gate["readings"]["teacher"] for own in by_student.values() for gate in own)
         rows.append(
             {
                 "name": name,
                 "kpi": kpi,
                 "teacher": next((_value(reading) for reading in teachers if reading is not None), None),
-                "students": {one: _judged(own) for one, own in known.items()},
+                "students": {student: _judged(own) for student, own in by_student.items()},
             }
         )
     return rows
@@ -62,7 +62,7 @@ def _judged(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Put the gates of one KPI and student together: the first one's value, all limits, the worst verdict."""
     if not gates:
         return None
-    reading = next((found for gate in gates if (found := gate["readings"]["student"]) is not None), None)
+    reading = next((student for gate in gates if (student := gate["readings"]["student"]) is not None), None)
     return {
         **(_value(reading) if reading is not None else {"value": None, "unit": gates[0]["unit"], "provenance": ""}),
         **_shown(gates),

@@ -54,7 +54,7 @@ class GateRecord:
     suite: str = field(metadata=_told("equal where teacher and data are the same", always=False))
     verdict: str = field(
         default=Verdict.NOT_RUN.value,
-        metadata=_told("the worst of its limits' verdicts", {"enum": [one.value for one in Verdict]}),
+        metadata=_told("the worst of its limits' verdicts", {"enum": [verdict.value for verdict in Verdict]}),
     )
     reason: str = field(default="the item was not run to its end", metadata=_told("why it has this verdict"))
     targets: Sequence[str] = field(metadata=_told("the devices that it is stated for"))
@@ -127,7 +127,7 @@ class GateRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return json_object({one.name: getattr(self, one.name) for one in fields(self)})
+        return json_object({attribute.name: getattr(self, attribute.name) for attribute in fields(self)})
 
 
 def record_of(result: GateResult, nodeid: str, suite: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def record_of(result: GateResult, nodeid: str, suite: str, settings: Mapping[str
         options=result.options,
         settings=settings,
         limits=[limit.to_json() for limit in result.limits],
-        readings={role: _reading(one) for role, one in zip(ROLES, readings, strict=True)},
+        readings={role: _reading(reading) for role, reading in zip(ROLES, readings, strict=True)},
         reference=result.reference.to_json() if result.reference else None,
         notes=result.notes,
         worst_samples=result.worst_samples,

@@ -131,7 +131,7 @@ class Layout:
     def lines(self, rows: Iterable[Row], *, colour: bool) -> Iterator[str]:
         """Yield the lines of a table of rows, headings first."""
         yield from self._row(tuple(Cell(column.title, "bold") for column in self._columns), colour)
-        yield GAP.join("-" * one for one in self._widths)
+        yield GAP.join("-" * width for width in self._widths)
         for row in rows:
             beside = row.tail and width_of(row.tail) <= self._room
             yield from self._row((*row.cells, Cell(row.tail, "dim")) if beside else row.cells, colour)
@@ -177,14 +177,14 @@ def _widths(columns: Sequence[Column], rows: Iterable[Row], width: int) -> list[
             if columns[i].folds and size > least[i]:
                 least[i] = max(least[i], _least(cell.text))
     free = width - len(GAP) * (len(columns) - 1)
-    found = list(natural)
-    while sum(found) > free:
-        wide = [i for i, column in enumerate(columns) if column.folds and found[i] > least[i]]
+    widths = list(natural)
+    while sum(widths) > free:
+        wide = [i for i, column in enumerate(columns) if column.folds and widths[i] > least[i]]
         if not wide:
             break
-        widest = max(wide, key=found.__getitem__)
-        found[widest] -= 1
-    return found
+        widest = max(wide, key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths
 
 
 def _least(text: str) -> int:

@@ -38,7 +38,7 @@ def duration_of(note: Mapping[str, Any]) -> dict[str, float]:
     return {"seconds": note["elapsed_s"], "calls_per_second": min(note["calls_per_second"].values())}
 
 
-def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
+def plan_lines(items: Sequence[Planned], durations: Known) -> list[str]:
     """Return the plan as lines: timed measurements, forward passes, and what is counted or recorded.
 
     A timed measurement is stated with the time that it took last time, and with its budget: it ends earlier when
@@ -46,31 +46,32 @@ def plan_lines(items: Sequence[Planned], known: Known) -> list[str]:
 
     Args:
         items: what is selected.
-        known: what `duration_of` returned in earlier runs, by `duration_key`.
+        durations: what `duration_of` returned in earlier runs, by `duration_key`.
     """
     gates = [(item, gate) for item in items for gate in item.gates]
     if not gates:
         return ["no gate is selected, so nothing would be measured"]
-    timed = list(_timed(items, known))
+    timed = list(_timed(items, durations))
     passes = list(_passes(items))
     counted = sorted({f"{item.student}: {gate.kpi.name}" for item, gate in gates if gate.kpi.probe.counted})
-    most, last = sum(one.budget_s for one in timed), [one.last_s for one in timed if one.last_s is not None]
+    most = sum(measurement.budget_s for measurement in timed)
+    last = [measurement.last_s for measurement in timed if measurement.last_s is not None]
     needs = f"{len(timed)} timed measurements, {len(passes)} forward passes, at most {most:,.0f} s of timing"
     if last:
         some = "" if len(last) == len(timed) else f" for {len(last)} of them"
         needs += f", about {sum(last):,.0f} s as last time{some}"
     return [
         f"{len(gates)} gates of {len(items)} items: {needs}",
-        *(line for one in timed for line in one.lines()),
+        *(line for measurement in timed for line in measurement.lines()),
         *_exports(items),
         *_apart(items),
-        *(f"pass     {told}" for told in passes),
-        *(f"counted  {told}" for told in counted),
+        *(f"pass     {text}" for text in passes),
+        *(f"counted  {text}" for text in counted),
     ]
 
 
 def _all_gates(item: Planned) -> list[Assignment]:
-    return [one for gate in item.gates for one in (gate, *gate.conditions)]
+    return [assignment for gate in item.gates for assignment in (gate, *gate.conditions)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ class _Timed:
                 )
 
 
-def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
+def _timed(items: Sequence[Planned], durations: Known) -> Iterator[_Timed]:
     """Yield what would be timed together, as `BenchSession.sharing` has it."""
     groups: dict[tuple[object, ...], list[tuple[Planned, Assignment]]] = {}
     for item in items:
@@ -127,7 +128,7 @@ def _timed(items: Sequence[Planned], known: Known) -> Iterator[_Timed]:
             told=f"{models}, {first.setup}: {names}",
             budget_s=item.settings.budget_s,
             gates=list({gate.kpi.name: gate for gate in gates}.values()),
-            last=known.get(name, {}) if first.kpi.probe.interleaved else {},
+            last=durations.get(name, {}) if first.kpi.probe.interleaved else {},
         )
 
 

@@ -52,9 +52,9 @@ class Record:
         if outcome != "passed" and test["outcome"] not in {"failed", "error"}:
             test["outcome"] = outcome
 
-    def describe_test(self, nodeid: str, told: Mapping[str, str]) -> None:
+    def describe_test(self, nodeid: str, facts: Mapping[str, str]) -> None:
         """Take what else is known of an item: the edge case it ran, and for which student."""
-        self.tests[nodeid].update(told)
+        self.tests[nodeid].update(facts)
 
     def edge_cases(self) -> int:
         """Return the number of items that ran an edge case."""
@@ -74,12 +74,12 @@ class Record:
         """Take what one process knows beyond its items: models, timings, environment, mistakes."""
         self.expect(data.get("collected", []))
         for name, notes in data.get("models", {}).items():
-            known = self.models.setdefault(name, {})
-            passes = known.get("forward_passes", 0) + notes.get("forward_passes", 0)
-            known.update(notes)
-            known["forward_passes"] = passes
+            model = self.models.setdefault(name, {})
+            passes = model.get("forward_passes", 0) + notes.get("forward_passes", 0)
+            model.update(notes)
+            model["forward_passes"] = passes
         self.timings += data.get("timings", [])
-        self.diagnoses += [one for one in data.get("diagnoses", []) if one not in self.diagnoses]
+        self.diagnoses += [diagnosis for diagnosis in data.get("diagnoses", []) if diagnosis not in self.diagnoses]
         self.benchmarks.update(data.get("benchmarks", {}))
         self.data = {
             suite: {**self.data.get(suite, {}), **data.get("data", {}).get(suite, {})}
@@ -92,12 +92,12 @@ class Record:
 
     def with_session(self, data: Mapping[str, Any]) -> Record:
         """Return a copy that also knows what the running process knows by now."""
-        known = copy.copy(self)
-        known.models = {name: dict(notes) for name, notes in self.models.items()}
-        known.timings, known.mistakes, known.data = list(self.timings), list(self.mistakes), dict(self.data)
-        known.diagnoses = list(self.diagnoses)
-        known.add_session(data)
-        return known
+        record = copy.copy(self)
+        record.models = {name: dict(notes) for name, notes in self.models.items()}
+        record.timings, record.mistakes, record.data = list(self.timings), list(self.mistakes), dict(self.data)
+        record.diagnoses = list(self.diagnoses)
+        record.add_session(data)
+        return record
 
     def ordered_gates(self) -> list[dict[str, Any]]:
         """Return all gates with their items' outcomes."""
@@ -109,8 +109,8 @@ class Record:
 
     def counts(self) -> dict[str, int]:
         """Return the number of gates by verdict."""
-        found = Counter(gate["verdict"] for gate in self.gates.values())
-        return {verdict.value: found[verdict.value] for verdict in Verdict}
+        verdicts = Counter(gate["verdict"] for gate in self.gates.values())
+        return {verdict.value: verdicts[verdict.value] for verdict in Verdict}
 
     def complete(self, exit_status: int | None) -> bool:
         """Whether every collected gate's item ran to its end, or was deliberately left out; not while items run."""
@@ -121,7 +121,7 @@ class Record:
         """Return the JSON report."""
         models = {name: notes for name, notes in self.models.items() if name not in ROLES}
         settings, gates = settings_that_hold(settings, self.ordered_gates())
-        told = json_object(
+        report = json_object(
             {
                 "schema_version": SCHEMA_VERSION,
                 "complete": self.complete(exit_status),
@@ -143,7 +143,7 @@ class Record:
                 "summary": self.counts(),
             }
         )
-        return {**told, "gates": gates, "tests": list(self.tests.values())}  # which are plain JSON types already
+        return {**report, "gates": gates, "tests": list(self.tests.values())}  # which are plain JSON types already
 
 
 def settings_that_hold(

@@ -23,12 +23,12 @@ def form_of(hint: Any) -> dict[str, Any]:
         TypeError: it is none of these, and the field must state its form.
     """
     if hint is Verdict:
-        return {"enum": [one.value for one in Verdict]}
+        return {"enum": [verdict.value for verdict in Verdict]}
     if hint in _NAMES:
         return {"type": _NAMES[hint]}
     origin = get_origin(hint)
     if origin in {Union, types.UnionType}:
-        return {"type": [form_of(one)["type"] for one in get_args(hint)]}
+        return {"type": [form_of(alternative)["type"] for alternative in get_args(hint)]}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object"}
     if get_args(hint)[:1] == (str,):
@@ -40,17 +40,20 @@ def gate_form() -> dict[str, Any]:
     """Return the JSON Schema of a gate."""
     hints = get_type_hints(GateRecord)
     properties = {
-        one.name: {"description": one.metadata["description"], **(one.metadata["form"] or form_of(hints[one.name]))}
-        for one in fields(GateRecord)
+        field.name: {
+            "description": field.metadata["description"],
+            **(field.metadata["form"] or form_of(hints[field.name])),
+        }
+        for field in fields(GateRecord)
     }
-    always = [one.name for one in fields(GateRecord) if one.metadata["always"]]
+    always = [field.name for field in fields(GateRecord) if field.metadata["always"]]
     return {"type": "object", "properties": properties, "required": always}
 
 
 def limit_form() -> dict[str, Any]:
     """Return the JSON Schema of one limit of a gate."""
     hints = get_type_hints(LimitResult)
-    properties = {one.name: form_of(hints[one.name]) for one in fields(LimitResult)}
+    properties = {field.name: form_of(hints[field.name]) for field in fields(LimitResult)}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -61,5 +64,5 @@ def with_parts(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def gate_table() -> str:
     """Return the fields of a gate as a table in Markdown."""
-    rows = [f"| `{one.name}` | {one.metadata['description']} |" for one in fields(GateRecord)]
+    rows = [f"| `{field.name}` | {field.metadata['description']} |" for field in fields(GateRecord)]
     return "\n".join(["| field of a gate | holds |", "|---|---|", *rows])

@@ -14,10 +14,10 @@ MOST_SIDE_BY_SIDE = 4
 """Students in one table of the distillation summary; further ones have tables of their own."""
 
 
-def tradeoff_table(found: Mapping[str, Any], *, width: int, colour: bool) -> str:
+def tradeoff_table(tradeoff: Mapping[str, Any], *, width: int, colour: bool) -> str:
     """Render what `reports.tradeoff` found."""
-    axes = found["axes"]
-    by_axis = zip(*(row["values"] for row in found["students"]), strict=True)
+    axes = tradeoff["axes"]
+    by_axis = zip(*(row["values"] for row in tradeoff["students"]), strict=True)
     heads = [_heading(axis, values) for axis, values in zip(axes, by_axis, strict=True)]
     columns = [Column(title="Student", folds=True), *(Column(title=head, right=True, folds=True) for head in heads)]
     columns.append(Column(title="Pareto"))
@@ -29,7 +29,7 @@ def tradeoff_table(found: Mapping[str, Any], *, width: int, colour: bool) -> str
                 Cell("*" if row["pareto"] else ""),
             )
         )
-        for row in found["students"]
+        for row in tradeoff["students"]
     ]
     return table(columns, rows, width=width, colour=colour)
 
@@ -45,9 +45,9 @@ def _against_teacher(value: Mapping[str, Any], axis: Mapping[str, Any]) -> str:
     provenance = value.get("provenance", "measured")
     shown = marked(format_judged(value["student"], axis["unit"]), provenance)
     against = _judged(value, axis.get("against", "ratio"), axis["unit"])
-    told = [] if against is None else [marked(against, provenance)]
-    told += [provenance] if provenance in ESTIMATED else []
-    return f"{shown} ({', '.join(told)})" if told else shown
+    parts = [] if against is None else [marked(against, provenance)]
+    parts += [provenance] if provenance in ESTIMATED else []
+    return f"{shown} ({', '.join(parts)})" if parts else shown
 
 
 def _judged(value: Mapping[str, Any], against: str, unit: str) -> str | None:

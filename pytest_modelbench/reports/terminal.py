@@ -36,11 +36,11 @@ def render_summary(report: Mapping[str, Any], *, width: int, colour: bool) -> st
     if report["distillation"] is not None:
         lines.append(line("distillation summary", "bold", colour=colour))
         lines += distillation_tables(report["distillation"], width=width, colour=colour)
-    told = (*_timing_lines(report["timings"]), *_diagnosis_lines(report))
-    lines += [line(one, "dim", colour=colour) for one in told]
-    lines += [line(one) for one in diagnosis_lines(report)]
+    details = (*_timing_lines(report["timings"]), *_diagnosis_lines(report))
+    lines += [line(detail, "dim", colour=colour) for detail in details]
+    lines += [line(text) for text in diagnosis_lines(report)]
     lines += cause_lines(report["gates"], width=width, colour=colour)
-    return "\n".join(one.rstrip() for one in lines)
+    return "\n".join(text.rstrip() for text in lines)
 
 
 def _blocks(report: Mapping[str, Any], width: int, colour: bool) -> Iterator[str]:
@@ -72,7 +72,7 @@ def render_table(
     columns: Sequence[str], rows: Iterable[Sequence[str | tuple[str, str]]], *, width: int, colour: bool
 ) -> str:
     """Render rows of texts, some with a style of their own, in the same look as the summary."""
-    cells = [tuple(Cell(one) if isinstance(one, str) else Cell(*one) for one in row) for row in rows]
+    cells = [tuple(Cell(cell) if isinstance(cell, str) else Cell(*cell) for cell in row) for row in rows]
     heads = [Column(title=column, folds=True) for column in columns]
     return table(heads, [Row(cells=row) for row in cells], width=width, colour=colour)
 
@@ -121,15 +121,15 @@ def _rows_of(gate: Gate, *, before: bool) -> Iterator[Row]:
         yield Row(cells=(*(nothing if i else head), *cells), tail=_evidence(limit, gate))
     if not gate["limits"]:
         for i, target in enumerate(gate["targets"] or [NO_LIMIT]):
-            told = "" if i else _of_reading(gate["readings"]["student"])
-            yield Row(cells=(*(nothing if i else head), Cell(target), _verdict(gate["verdict"])), tail=told)
+            tail = "" if i else _of_reading(gate["readings"]["student"])
+            yield Row(cells=(*(nothing if i else head), Cell(target), _verdict(gate["verdict"])), tail=tail)
 
 
 def _label(gate: Gate) -> str:
     batch, processes = gate["options"].get("batch_size"), gate["options"].get("processes", 1)
-    told = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
-    told += f" x{processes}" if processes > 1 else ""
-    return told + (" compiled" if gate["options"].get("compile") else "")
+    label = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
+    label += f" x{processes}" if processes > 1 else ""
+    return label + (" compiled" if gate["options"].get("compile") else "")
 
 
 def _value(reading: Mapping[str, Any] | None) -> str:
@@ -148,8 +148,8 @@ def _of_reading(reading: Mapping[str, Any] | None) -> str:
     """Return the evidence of a value that no limit judges; empty if there is none: the cause is printed below."""
     if reading is None or reading["value"] is None:
         return ""
-    told = {"ci_low": reading["ci_low"], "ci_high": reading["ci_high"], "value": reading["value"]}
-    return _sampled({**told, "unit": reading["unit"], "n": reading["n"], "weak": False}, reading, [])
+    estimate = {"ci_low": reading["ci_low"], "ci_high": reading["ci_high"], "value": reading["value"]}
+    return _sampled({**estimate, "unit": reading["unit"], "n": reading["n"], "weak": False}, reading, [])
 
 
 def _evidence(limit: Mapping[str, Any], gate: Gate) -> str:
@@ -164,21 +164,21 @@ def _evidence(limit: Mapping[str, Any], gate: Gate) -> str:
     return _sampled(limit, student, [] if own else [judged])
 
 
-def _sampled(found: Mapping[str, Any], student: Mapping[str, Any], parts: list[str]) -> str:
-    exact = found["ci_low"] == found["ci_high"] == found["value"]
+def _sampled(estimate: Mapping[str, Any], student: Mapping[str, Any], parts: list[str]) -> str:
+    exact = estimate["ci_low"] == estimate["ci_high"] == estimate["value"]
     estimated = student["provenance"] in ESTIMATED
-    if not exact and found["ci_low"] is found["ci_high"] is None:
+    if not exact and estimate["ci_low"] is estimate["ci_high"] is None:
         parts += ["no interval"] if student["confidence"] is not None else []
     elif not exact:
-        low = -math.inf if found["ci_low"] is None else found["ci_low"]
-        high = math.inf if found["ci_high"] is None else found["ci_high"]
-        parts.append(format_interval(low, high, found["unit"]))
-    if found["n"] and not exact:
-        parts.append(f"n={found['n']:,}")
+        low = -math.inf if estimate["ci_low"] is None else estimate["ci_low"]
+        high = math.inf if estimate["ci_high"] is None else estimate["ci_high"]
+        parts.append(format_interval(low, high, estimate["unit"]))
+    if estimate["n"] and not exact:
+        parts.append(f"n={estimate['n']:,}")
     if estimated:
         parts.append(student["provenance"])
-    if found["weak"]:
-        parts.append(f"weak, n={found['needed_n']:,} would settle it" if found["needed_n"] else "weak")
+    if estimate["weak"]:
+        parts.append(f"weak, n={estimate['needed_n']:,} would settle it" if estimate["needed_n"] else "weak")
     provenance = str(student["provenance"])
     return " ".join(parts) or ("" if provenance == "measured" else provenance)
 
@@ -202,9 +202,9 @@ def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:
 
 
 def _diagnosis_lines(report: Mapping[str, Any]) -> Iterable[str]:
-    for found in report["diagnosis"]:
-        if "finding" in found:
-            yield f"{found['finding']}: {found['text']}; {found['remedy']}"
+    for diagnosis in report["diagnosis"]:
+        if "finding" in diagnosis:
+            yield f"{diagnosis['finding']}: {diagnosis['text']}; {diagnosis['remedy']}"
 
 
 def _percent(fraction: float | None) -> str:

@@ -50,18 +50,18 @@ def thresholds_toml(report: Mapping[str, Any], path: str, slack: float, student:
             f"{path} has several students {chosen!r}, of other data or teachers. Judge one suite alone"
         )
     entries = list(_entries(gates, slack, settings))
-    if not any(one.startswith("[kpi.") or " = " in one for one in entries if not one.startswith("#")):
+    if not any(entry.startswith("[kpi.") or " = " in entry for entry in entries if not entry.startswith("#")):
         raise UsageMistake(f"{path} has no value of {chosen} that could be a limit")
-    plain = [one for one in entries if not one.startswith("[")]
-    return "\n".join([*lines, *plain, *(one for one in entries if one.startswith("["))]) + "\n"
+    plain = [entry for entry in entries if not entry.startswith("[")]
+    return "\n".join([*lines, *plain, *(entry for entry in entries if entry.startswith("["))]) + "\n"
 
 
 def _models(settings: Mapping[str, Any], student: str) -> Iterator[str]:
     """Yield the models and data that the session was given by options; fixtures stay where they are."""
-    given = {role: (settings.get(role) or {}).get("spec") for role in ("teacher", "previous")}
-    students = [one for one in settings.get("students") or [] if one["name"] in {student, None}]
-    given["student"] = students[0]["spec"] if students else None
-    models = [f"{role} = {json.dumps(spec)}" for role, spec in given.items() if spec]
+    specs = {role: (settings.get(role) or {}).get("spec") for role in ("teacher", "previous")}
+    students = [entry for entry in settings.get("students") or [] if entry["name"] in {student, None}]
+    specs["student"] = students[0]["spec"] if students else None
+    models = [f"{role} = {json.dumps(spec)}" for role, spec in specs.items() if spec]
     if models:
         yield from ("", "[models]", *models)
     data = (settings.get("data") or {}).get("spec")
@@ -90,23 +90,23 @@ def _entries(gates: list[dict[str, Any]], slack: float, settings: Mapping[str, A
         if name == gate["kpi"] and not options:
             yield f"{name} = {json.dumps(limit)}"
             continue
-        told = [
+        lines = [
             f"limits = {json.dumps(limit)}",
             *([f'kpi = "{gate["kpi"]}"'] if name != gate["kpi"] else []),
             *options,
         ]
-        yield "\n".join(["", f"[kpi.{name}]", *told]).lstrip("\n")
+        yield "\n".join(["", f"[kpi.{name}]", *lines]).lstrip("\n")
 
 
 def _options(gate: Mapping[str, Any], kpi: Kpi) -> list[str]:
     """Return the options that are not the KPI's own."""
-    told = [
+    lines = [
         f"{name} = {json.dumps(value)}" for name, value in gate["options"].items() if value != kpi.options.get(name)
     ]
     estimated = (gate["readings"]["student"] or {}).get("provenance") in ESTIMATED
-    if estimated and "allow_estimated = true" not in told:
-        told.append("allow_estimated = true")
-    return told
+    if estimated and "allow_estimated = true" not in lines:
+        lines.append("allow_estimated = true")
+    return lines
 
 
 def _limit(gate: Mapping[str, Any], slack: float, *, by_interval: bool) -> str:

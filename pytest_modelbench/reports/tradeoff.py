@@ -38,34 +38,34 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     students = list(dict.fromkeys(gate["student"] for gate in judged))
     if len(students) < 2:
         return None
-    known: Known = {}
+    gate_of: Known = {}
     for gate in judged:
         plain = gate["options"].get("batch_size") in {None, 1}
         if gate["readings"]["student"]["value"] is not None and plain:
-            known.setdefault((gate["student"], gate["kpi"]), gate)
+            gate_of.setdefault((gate["student"], gate["kpi"]), gate)
     axes = [
         {
             "name": name,
             "kpi": kpi,
             "better": better,
-            "unit": known[students[0], kpi]["readings"]["student"]["unit"],
-            "against": _subject(kpi, judged, known[students[0], kpi]["readings"]["student"]["unit"]),
+            "unit": gate_of[students[0], kpi]["readings"]["student"]["unit"],
+            "against": _subject(kpi, judged, gate_of[students[0], kpi]["readings"]["student"]["unit"]),
         }
         for name, kpis, better in AXES
-        if (kpi := next((kpi for kpi in kpis if all((one, kpi) in known for one in students)), None))
+        if (kpi := next((kpi for kpi in kpis if all((student, kpi) in gate_of for student in students)), None))
     ]
     if len(axes) < 2:
         return None
-    best = _pareto(students, axes, known)
+    best = _pareto(students, axes, gate_of)
     return {
         "axes": axes,
         "students": [
             {
-                "student": one,
-                "values": [_values(known[one, axis["kpi"]], axis["against"]) for axis in axes],
+                "student": student,
+                "values": [_values(gate_of[student, axis["kpi"]], axis["against"]) for axis in axes],
                 "pareto": pareto,
             }
-            for one, pareto in zip(students, best, strict=True)
+            for student, pareto in zip(students, best, strict=True)
         ],
     }
 
@@ -87,21 +87,21 @@ def _values(gate: Mapping[str, Any], subject: str) -> dict[str, Any]:
     }
 
 
-def _pareto(students: Sequence[str], axes: Sequence[Mapping[str, Any]], known: Known) -> list[bool]:
+def _pareto(students: Sequence[str], axes: Sequence[Mapping[str, Any]], gate_of: Known) -> list[bool]:
     """Return which students no other one dominates: at least as good on every axis, and better on one."""
     import numpy as np
 
-    mine = [[known[one, axis["kpi"]]["readings"] for axis in axes] for one in students]
-    scalable = [[bool(one["teacher"] and one["teacher"]["value"]) for one in row] for row in mine]
-    found = [
+    mine = [[gate_of[student, axis["kpi"]]["readings"] for axis in axes] for student in students]
+    scalable = [[bool(readings["teacher"] and readings["teacher"]["value"]) for readings in row] for row in mine]
+    intervals = [
         [
             end
-            for one, axis, scaled in zip(row, axes, flags, strict=True)
-            for end in (_ends(one, axis, scaled=False), _ends(one, axis, scaled=scaled))
+            for readings, axis, scaled in zip(row, axes, flags, strict=True)
+            for end in (_ends(readings, axis, scaled=False), _ends(readings, axis, scaled=scaled))
         ]
         for row, flags in zip(mine, scalable, strict=True)
     ]
-    low, high = np.array(found).transpose(2, 0, 1).reshape(2, len(students), len(axes), 2)
+    low, high = np.array(intervals).transpose(2, 0, 1).reshape(2, len(students), len(axes), 2)
     both = np.array(scalable)
     best = []
     for i in range(len(students)):

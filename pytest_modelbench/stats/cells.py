@@ -112,8 +112,8 @@ def drawn_evenly(cells: int, count: int, rng: np.random.Generator) -> FloatArray
 
 def share_of(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Return `part / whole`, NaN where there is nothing."""
-    found: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return found
+    share: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return share
 
 
 def noise_of_few(part: FloatArray, whole: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:

@@ -172,8 +172,8 @@ def _weighted_quantiles(clusters: Sequence[FloatArray], p: float, draws: np.ndar
     index = np.minimum(within, len(values) - 1)
     gained = np.cumsum(weights[rows[:, None], owner[index]] * inside, axis=1)
     at = np.minimum((gained < missing[:, None]).sum(axis=1), step - 1)
-    found: FloatArray = values[index[rows, at]]
-    return found
+    quantiles: FloatArray = values[index[rows, at]]
+    return quantiles
 
 
 def widen(comparison: Comparison, floor: float, level: float) -> Comparison:

@@ -40,7 +40,7 @@ def deviation_change(
     value = float(np.abs(student).sum() - np.abs(teacher).sum())
     changed, off = student - teacher, student_drawn - teacher_drawn - (student - teacher)
     own, others = (
-        deviation_interval(*one, alpha / 4) for one in ((student, student_drawn), (teacher, teacher_drawn))
+        deviation_interval(*pair, alpha / 4) for pair in ((student, student_drawn), (teacher, teacher_drawn))
     )
     high = _grown(_signs(student, student_drawn, alpha / 2), changed, off, alpha / 2)
     low = -_grown(_signs(teacher, teacher_drawn, alpha / 2), -changed, -off, alpha / 2)

@@ -110,8 +110,8 @@ def _apart(first: Ends, second: Ends, shared: float) -> Estimate:
     return Estimate(value=value - other, low=value - other - down, high=value - other + up)
 
 
-def _distance(one: float, other: float, shared: float) -> float:
-    return math.sqrt(max(0.0, one**2 + other**2 - 2 * shared * one * other))
+def _distance(half: float, other: float, shared: float) -> float:
+    return math.sqrt(max(0.0, half**2 + other**2 - 2 * shared * half * other))
 
 
 def _normal(

@@ -35,8 +35,8 @@ class Resamples:
         inside = part_of >= 0
         where = self.cell[inside] * of + part_of[inside]
         held = np.bincount(where, self.many[inside], cells * of).reshape(cells, of)
-        found: FloatArray = self.drawn @ held
-        return found
+        sums: FloatArray = self.drawn @ held
+        return sums
 
 
 def resampled(kinds: IntArray, counts: IntArray, resamples: int, rng: np.random.Generator) -> Resamples:

@@ -79,8 +79,8 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
     A process without torch has no threads of its own to tell.
     """
-    known = [name for name in now if name in then and not (name == "threads" and None in (then[name], now[name]))]
-    return "; ".join(f"{name} {then[name]}, here {now[name]}" for name in known if then[name] != now[name])
+    shared = [name for name in now if name in then and not (name == "threads" and None in (then[name], now[name]))]
+    return "; ".join(f"{name} {then[name]}, here {now[name]}" for name in shared if then[name] != now[name])
 
 
 def without_student(nodeid: str, student: str) -> str:
@@ -218,8 +218,8 @@ def read_report(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageMistake(f"cannot read {path}: it is not text. {WRITE_ONE}") from error
     except (OSError, UsageMistake) as error:
-        told = str(error) if isinstance(error, UsageMistake) else f"cannot read {path}: {error.strerror or error}"
-        raise UsageMistake(f"{told}. {WRITE_ONE}") from error
+        problem = str(error) if isinstance(error, UsageMistake) else f"cannot read {path}: {error.strerror or error}"
+        raise UsageMistake(f"{problem}. {WRITE_ONE}") from error
     if not text.strip():
         raise UsageMistake(f"{path} is empty. {WRITE_ONE}")
     try:
@@ -240,7 +240,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 _REPORT: Form = {
-    "data": lambda found: is_table(found) and all(map(is_table, found.values())),
+    "data": lambda value: is_table(value) and all(map(is_table, value.values())),
     "environment": is_table,
     "settings": is_table,
 }
@@ -248,7 +248,7 @@ _GATE: Form = {
     "kpi": is_text,
     "student": is_text,
     "nodeid": is_text,
-    "readings": lambda found: has(found, {"student": maybe(is_reading)}),
+    "readings": lambda value: has(value, {"student": maybe(is_reading)}),
     "options": is_table,
     "verdict": is_text,
     "reason": is_text,
@@ -275,24 +275,26 @@ def _told(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} was {then.get(name)!r} and is {now.get(name)!r}" for name in names)
 
 
-def reading_of(found: Mapping[str, Any]) -> Reading:
+def reading_of(reading: Mapping[str, Any]) -> Reading:
     """Return a reading as a report has it; what JSON cannot hold (an infinite end) is unknown."""
     return Reading(
-        estimate=Estimate(value=found["value"], low=found["ci_low"], high=found["ci_high"]),
-        unit=found["unit"],
-        n=found["n"],
-        confidence=found["confidence"],
-        provenance=found["provenance"],
-        method=found["method"],
+        estimate=Estimate(value=reading["value"], low=reading["ci_low"], high=reading["ci_high"]),
+        unit=reading["unit"],
+        n=reading["n"],
+        confidence=reading["confidence"],
+        provenance=reading["provenance"],
+        method=reading["method"],
     )
 
 
-def reference_of(found: Mapping[str, Any] | None) -> Reference | None:
+def reference_of(reference: Mapping[str, Any] | None) -> Reference | None:
     """Return what a value was measured beside, as a report or a contract has it."""
-    if found is None or found["ratio"] is None:
+    if reference is None or reference["ratio"] is None:
         return None
-    ratio = Estimate(value=found["ratio"], low=found["ci_low"], high=found["ci_high"])
-    return Reference(kind=found["kind"], hash=found["hash"], ratio=ratio, settings=found.get("settings", {}))
+    ratio = Estimate(value=reference["ratio"], low=reference["ci_low"], high=reference["ci_high"])
+    return Reference(
+        kind=reference["kind"], hash=reference["hash"], ratio=ratio, settings=reference.get("settings", {})
+    )
 
 
 def _is_recorded(gate: Mapping[str, Any]) -> bool:

@@ -48,12 +48,14 @@ def _unpacked(arrays: Mapping[str, Array]) -> Iterator[str]:
 class Contract:
     """A contract that was opened: its text is checked, its outputs are read and checked when they are asked for."""
 
-    def __init__(self, path: Path, told: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         self.path = path
-        self.told = told
-        self.teacher: dict[str, Any] = dict(told["teacher"])
-        self.environment: Mapping[str, Any] = told["environment"]
-        self.readings = [_read_reading(one) for one in told["readings"] if one["reading"]["value"] is not None]
+        self.told = content
+        self.teacher: dict[str, Any] = dict(content["teacher"])
+        self.environment: Mapping[str, Any] = content["environment"]
+        self.readings = [
+            _read_reading(reading) for reading in content["readings"] if reading["reading"]["value"] is not None
+        ]
 
     @classmethod
     def open(cls, path: Path) -> Contract:
@@ -74,23 +76,23 @@ class Contract:
             raise UsageMistake(f"{path} is not a contract of pytest-modelbench: it has no {TEXT}") from error
         except BROKEN as error:
             empty = path.is_file() and not path.stat().st_size
-            found = "is empty" if empty else "is not a contract, or only a part of one"
-            raise UsageMistake(f"{path} {found}. {RECORD_AGAIN}") from error
+            flaw = "is empty" if empty else "is not a contract, or only a part of one"
+            raise UsageMistake(f"{path} {flaw}. {RECORD_AGAIN}") from error
         if hashlib.sha256(text).hexdigest() != digest:
             raise UsageMistake(f"{path}: {TEXT} was altered after it was written. {RECORD_AGAIN}")
         try:
-            told = json.loads(text)
+            content = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UsageMistake(f"{path}: {TEXT} is no JSON: {message_of(error)}. {RECORD_AGAIN}") from error
-        if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("version") != VERSION:
-            version = told.get("version") if isinstance(told, dict) else None
+        if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
+            version = content.get("version") if isinstance(content, dict) else None
             raise UsageMistake(
                 f"{path} is a contract of version {shown(version)}, and this version of pytest-modelbench "
                 f"reads {VERSION!r}. Update pytest-modelbench, or record it again"
             )
-        if not has_contract_fields(told):
+        if not has_contract_fields(content):
             raise UsageMistake(f"{path} is not a contract of pytest-modelbench: its fields differ. {RECORD_AGAIN}")
-        return cls(path, told)
+        return cls(path, content)
 
     def told_briefly(self) -> dict[str, Any]:
         """Return what a report says of it."""
@@ -116,15 +118,15 @@ class Contract:
             test: the test that records the value itself, without its student; empty for other KPIs.
         """
         options = json_object(dict(options))
-        named = [one for one in self.readings if one.kpi == kpi]
+        named = [reading for reading in self.readings if reading.kpi == kpi]
         if not named:
             return f"{self.path} has no {kpi} of the teacher. {RECORD_AGAIN}, with this gate"
         if named[0].reading.unit != unit:
             return f"{self.path} has {kpi} in {named[0].reading.unit!r}, and here it is in {unit!r}. {RECORD_AGAIN}"
-        named = [one for one in named if one.test == test]
+        named = [reading for reading in named if reading.test == test]
         if not named:
             return f"{self.path} has {kpi} recorded by other tests, and not by {test}. {RECORD_AGAIN}"
-        alike = [one for one in named if dict(one.options) == dict(options)]
+        alike = [reading for reading in named if dict(reading.options) == dict(options)]
         if not alike:
             then = dict(named[0].options)
             differ = ", ".join(
@@ -133,20 +135,24 @@ class Contract:
                 if then.get(name) != options.get(name)
             )
             return f"{self.path} has {kpi} with other options: {differ}"
-        fitting = [one for one in alike if one.data is None or (data is not None and self._is_for(one.data, data))]
+        fitting = [
+            reading
+            for reading in alike
+            if reading.data is None or (data is not None and self._is_for(reading.data, data))
+        ]
         if not fitting:
             return f"{self.path} has {kpi} for other data. {RECORD_AGAIN}, with these"
-        return min(fitting, key=lambda one: bool(differing(one.settings, settings)))
+        return min(fitting, key=lambda reading: bool(differing(reading.settings, settings)))
 
     def _is_for(self, number: int, data: EvalData) -> bool:
         """Whether an evaluation set is this one, or has all of its named samples, which may come in another order."""
-        told = self.told["data"][number]
-        if told["reading"] != data.reading:
+        recorded = self.told["data"][number]
+        if recorded["reading"] != data.reading:
             return False
-        if told["key"] == data.fingerprint():
+        if recorded["key"] == data.fingerprint():
             return True
-        named = bool(told["spot"]) and told.get("ids") == data.ids_hash()
-        return named and data.row_hashes(told["spot"]) == told["spot"]
+        named = bool(recorded["spot"]) and recorded.get("ids") == data.ids_hash()
+        return named and data.row_hashes(recorded["spot"]) == recorded["spot"]
 
     def other_machine(self, here: Mapping[str, Any]) -> str:
         """Return how the machine differs from this session's; empty where times can be compared.
@@ -154,8 +160,8 @@ class Contract:
         Args:
             here: this machine's environment, as reports have it.
         """
-        told = [(name.replace("_", " "), self.environment.get(name), here.get(name)) for name in HARDWARE]
-        return "; ".join(f"{name} {then}, here {now}" for name, then, now in told if then != now)
+        facts = [(name.replace("_", " "), self.environment.get(name), here.get(name)) for name in HARDWARE]
+        return "; ".join(f"{name} {then}, here {now}" for name, then, now in facts if then != now)
 
     def outputs_for(self, student: Outputs, data: EvalData) -> Outputs:
         """Return the teacher's outputs for the samples that a student has answered, in the same order.
@@ -167,21 +173,21 @@ class Contract:
         Raises:
             DataError: the contract is for other samples, inputs or targets; or it was altered.
         """
-        known = [one for one in enumerate(self.told["data"]) if one[1]["parts"]]
-        if not known:
+        kept = [(number, dataset) for number, dataset in enumerate(self.told["data"]) if dataset["parts"]]
+        if not kept:
             raise DataError(f"{self.path} holds no outputs of the teacher. {RECORD_AGAIN}")
-        read = [one for one in known if one[1]["reading"] == data.reading]
+        read = [(number, dataset) for number, dataset in kept if dataset["reading"] == data.reading]
         if not read:
             raise DataError(
                 f"{self.path} was recorded with other output settings (task, outputs, select, classes): recorded "
-                f"{known[0][1]['reading']!r}, this session {data.reading!r}"
+                f"{kept[0][1]['reading']!r}, this session {data.reading!r}"
             )
-        same = [number for number, one in read if one["key"] == data.fingerprint()]
+        same = [number for number, dataset in read if dataset["key"] == data.fingerprint()]
         if same:
             return self._paired(same[0], student, data, same=True)
-        many = [number for number, one in read if one["samples"] == len(student)]
+        many = [number for number, dataset in read if dataset["samples"] == len(student)]
         if not many:
-            counts = ", ".join(f"{one['samples']:,}" for _, one in read)
+            counts = ", ".join(f"{dataset['samples']:,}" for _, dataset in read)
             raise DataError(f"{self.path} is for {counts} samples, and here are {len(student):,}")
         return self._paired(many[0], student, data, same=False)
 
@@ -191,14 +197,14 @@ class Contract:
         if named is isinstance(recorded.ids, range):
             names = "names no samples" if named else "names its samples"
             raise DataError(f"{self.path} {names}, unlike the evaluation data here")
-        order = self._order(list(map(str, recorded.ids)), [str(one) for one in student.ids]) if named else None
+        order = self._order(list(map(str, recorded.ids)), [str(sample) for sample in student.ids]) if named else None
         if same and order is None:
             return recorded
         if order is not None:
             recorded = _reordered(recorded, order)
         self._check_targets(recorded, student)
         spot = self.told["data"][number]["spot"]
-        differ = [one for one, found in data.row_hashes(spot).items() if found != spot[one]]
+        differ = [sample for sample, digest in data.row_hashes(spot).items() if digest != spot[sample]]
         if order is None or differ:
             where = f"sample {differ[0]} has others" if named and differ else "or these in another order"
             raise DataError(f"{self.path} is for other inputs: {where}. {RECORD_AGAIN}")
@@ -210,11 +216,11 @@ class Contract:
         for ids, whose in ((theirs, str(self.path)), (ours, "the evaluation data")):
             if len(set(ids)) < len(ids):
                 raise DataError(f"{whose} has the id {twice(ids)!r} more than once: samples cannot be paired by it")
-        where = {one: at for at, one in enumerate(theirs)}
-        missing = [one for one in ours if one not in where]
+        where = {sample: at for at, sample in enumerate(theirs)}
+        missing = [sample for sample in ours if sample not in where]
         if missing:
             raise DataError(f"{self.path} does not have {len(missing):,} of the samples here, such as {missing[0]!r}")
-        return np.array([where[one] for one in ours])
+        return np.array([where[sample] for sample in ours])
 
     def _check_targets(self, recorded: Outputs, student: Outputs) -> None:
         if recorded.targets is None or student.targets is None:
@@ -244,21 +250,21 @@ class Contract:
         except (LookupError, ValueError, TypeError) as error:
             raise DataError(f"{self.path} was altered: {message_of(error)}. {RECORD_AGAIN}") from error
 
-    def _read(self, told: Mapping[str, Any]) -> Outputs:
+    def _read(self, dataset: Mapping[str, Any]) -> Outputs:
         columns: dict[str, Column] = {}
         finite = Flags(True)
         ids: list[str] = []
-        for arrays in self._parts(told["parts"]):
+        for arrays in self._parts(dataset["parts"]):
             size = len(arrays["outputs"])
             finite.append(arrays.get("input_finite", np.ones(size, dtype=bool)))
             for name in ("outputs", "targets"):
                 if name in arrays:
                     columns.setdefault(name, Column()).append(arrays[name])
-            ids.extend(_unpacked(arrays) if told["has_ids"] else ())
-        found = {name: column.array() for name, column in columns.items()}
-        for name, words in told["words"].items():
-            found[name] = np.asarray(words)[found[name]]
-        array = found["outputs"]
+            ids.extend(_unpacked(arrays) if dataset["has_ids"] else ())
+        joined = {name: column.array() for name, column in columns.items()}
+        for name, words in dataset["words"].items():
+            joined[name] = np.asarray(words)[joined[name]]
+        array = joined["outputs"]
         bad = np.zeros(len(array), dtype=np.int32)
         if array.dtype.kind == "f":
             for part in slices(len(array), rows=rows_of_part(array)):
@@ -267,11 +273,11 @@ class Contract:
         return Outputs(
             model="teacher",
             array=array,
-            targets=found.get("targets"),
-            ids=ids if told["has_ids"] else range(len(array)),
+            targets=joined.get("targets"),
+            ids=ids if dataset["has_ids"] else range(len(array)),
             nonfinite=bad,
             input_finite=finite.array(),
-            classes=told["classes"],
+            classes=dataset["classes"],
             calls=0,
         )
 
@@ -296,28 +302,28 @@ def _content(file: zipfile.ZipFile, name: str) -> bytes:
     Raises:
         zipfile.BadZipFile: it is larger than any that is written.
     """
-    found = file.getinfo(name)
-    if found.file_size > MOST_BYTES or found.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+    entry = file.getinfo(name)
+    if entry.file_size > MOST_BYTES or entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise zipfile.BadZipFile(f"{name} is none of its files")
-    return file.read(found)
+    return file.read(entry)
 
 
 def twice(ids: Sequence[str]) -> str:
     """Return the first id that comes a second time."""
     seen: set[str] = set()
-    return next(one for one in ids if one in seen or seen.add(one))  # type: ignore[func-returns-value]
+    return next(sample for sample in ids if sample in seen or seen.add(sample))  # type: ignore[func-returns-value]
 
 
-def _read_reading(told: Mapping[str, Any]) -> RecordedReading:
+def _read_reading(recorded: Mapping[str, Any]) -> RecordedReading:
     return RecordedReading(
-        kpi=told["kpi"],
-        pillar=told["pillar"],
-        options=told["options"],
-        data=told["data"],
-        reading=reading_of(told["reading"]),
-        reference=reference_of(told["reference"]),
-        settings=told["settings"],
-        test=told.get("test", ""),
+        kpi=recorded["kpi"],
+        pillar=recorded["pillar"],
+        options=recorded["options"],
+        data=recorded["data"],
+        reading=reading_of(recorded["reading"]),
+        reference=reference_of(recorded["reference"]),
+        settings=recorded["settings"],
+        test=recorded.get("test", ""),
     )
 
 

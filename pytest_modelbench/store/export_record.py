@@ -42,7 +42,7 @@ class ExportRecord:
             UsageMistake: there is no such file, or it is not a record; the message says what to write.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UsageMistake(
                 f"there is no file {path}. Record it on a machine that can run the format: "
@@ -50,38 +50,38 @@ class ExportRecord:
             ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise UsageMistake(f"{path} cannot be read as a record of exports: {error}") from error
-        if not is_record(found):
-            raise UsageMistake(f"{path} is not a record of exports, version {VERSION}, found {shown(found)}")
-        return cls(path=path, exports=found["exports"])
+        if not is_record(content):
+            raise UsageMistake(f"{path} is not a record of exports, version {VERSION}, found {shown(content)}")
+        return cls(path=path, exports=content["exports"])
 
-    def find(self, student: str, found: Exported, model: str) -> Exported:
+    def find(self, student: str, exported: Exported, model: str) -> Exported:
         """Return what was recorded of a format that this machine could not try, or the failure that the record is.
 
         Args:
             student: its label.
-            found: what this machine found.
+            exported: what this machine found.
             model: the hash of the model that is judged now.
         """
-        entry = self.exports.get(f"{student}@{found.target}")
+        entry = self.exports.get(f"{student}@{exported.target}")
         if entry is None:
-            return found
+            return exported
         recorded = entry["recorded"]
         machine = recorded.get("gpu") or recorded.get("processor")
-        told = f"recorded on {recorded.get('date')} with {machine} in {self.path.name}"
+        origin = f"recorded on {recorded.get('date')} with {machine} in {self.path.name}"
         if entry["model"] != model:
             stale = Step(
                 name="record",
                 status=Status.FAIL,
-                evidence=f"{told}, of another model: its content has changed since",
+                evidence=f"{origin}, of another model: its content has changed since",
                 remedy=f"Run the suite there again with --modelbench-record-export={self.path.name}",
             )
-            return replace(found, steps=(stale,))
-        known = Exported.from_json(entry["exported"])
-        accepted = Step(name="record", status=Status.PASS, evidence=f"{told}, of this very model")
-        return replace(known, steps=(accepted, *known.steps), file=None)
+            return replace(exported, steps=(stale,))
+        earlier = Exported.from_json(entry["exported"])
+        accepted = Step(name="record", status=Status.PASS, evidence=f"{origin}, of this very model")
+        return replace(earlier, steps=(accepted, *earlier.steps), file=None)
 
 
-def keep_export(path: Path, student: str, found: Exported, model: str) -> None:
+def keep_export(path: Path, student: str, exported: Exported, model: str) -> None:
     """Add an export to a record, which other workers may add to at the same time.
 
     Raises:
@@ -94,11 +94,11 @@ def keep_export(path: Path, student: str, found: Exported, model: str) -> None:
             "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
             **{name: about.get(name) for name in ("gpu", "processor", "platform", "packages")},
         },
-        "exported": {**found.to_json(), "file": None},
+        "exported": {**exported.to_json(), "file": None},
     }
     with FileLock(f"{path}.lock"):
         exports = dict(ExportRecord.read(path).exports) if path.exists() else {}
-        exports[f"{student}@{found.target}"] = entry
+        exports[f"{student}@{exported.target}"] = entry
         text = json.dumps({"schema_version": VERSION, "exports": exports}, indent=1, sort_keys=True)
         try:
             with replacing(path, "record of exports") as temporary:
@@ -107,11 +107,11 @@ def keep_export(path: Path, student: str, found: Exported, model: str) -> None:
             raise UsageMistake(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def is_record(found: object) -> bool:
+def is_record(value: object) -> bool:
     """Whether a JSON value is a record that this version reads."""
-    if not isinstance(found, dict) or found.get("schema_version") != VERSION:
+    if not isinstance(value, dict) or value.get("schema_version") != VERSION:
         return False
-    exports = found.get("exports")
+    exports = value.get("exports")
     return isinstance(exports, dict) and all(map(_is_entry, exports.values()))
 
 

@@ -31,8 +31,8 @@ def explained(report: Mapping[str, Any], catalogue: Mapping[str, object]) -> dic
 
 
 def _explained(gate: Mapping[str, Any], catalogue: Mapping[str, object]) -> Mapping[str, Any]:
-    told = {name: gate[name] for name in FACTS if gate.get(name) not in {None, ""}}
-    if len(told) == len(FACTS):
+    stated = {name: gate[name] for name in FACTS if gate.get(name) not in {None, ""}}
+    if len(stated) == len(FACTS):
         return gate
-    known = facts_of(catalogue[gate["kpi"]]) if gate["kpi"] in catalogue else UNKNOWN
-    return {**gate, **known, **told}
+    facts = facts_of(catalogue[gate["kpi"]]) if gate["kpi"] in catalogue else UNKNOWN
+    return {**gate, **facts, **stated}

@@ -33,13 +33,13 @@ def regular_file(path: Path, most_bytes: float) -> Path:
 def why_unreadable(path: Path, most_bytes: float = math.inf) -> str:
     """Return why a path is not a file that can be read whole; empty if it is one."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         return error.strerror or message_of(error)
     except (ValueError, RuntimeError) as error:  # a NUL in it; a loop of links in older versions of Python
         return message_of(error)
-    if not stat.S_ISREG(found.st_mode):
-        return f"it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'no file')}, expected a file"
-    if found.st_size > most_bytes:
-        return f"it has {found.st_size:,} bytes, expected at most {most_bytes:,}"
+    if not stat.S_ISREG(status.st_mode):
+        return f"it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, expected a file"
+    if status.st_size > most_bytes:
+        return f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}"
     return ""

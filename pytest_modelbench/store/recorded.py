@@ -98,8 +98,8 @@ def write_contract(
         replacing(path, "contract", is_contract) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
     ):
-        data = [_write_data(file, number, one) for number, one in enumerate(recorded.data)]
-        told = json_object(
+        data = [_write_data(file, number, dataset) for number, dataset in enumerate(recorded.data)]
+        content = json_object(
             {
                 "format": FORMAT,
                 "version": VERSION,
@@ -107,24 +107,24 @@ def write_contract(
                 "environment": dict(environment),
                 "settings": dict(settings),
                 "data": data,
-                "readings": [_told(one) for one in recorded.readings],
+                "readings": [_told(reading) for reading in recorded.readings],
             }
         )
-        text = json.dumps(told, indent=1, allow_nan=False)
+        text = json.dumps(content, indent=1, allow_nan=False)
         file.writestr(TEXT, text)
         file.writestr(DIGEST, hashlib.sha256(text.encode()).hexdigest())
 
 
-def _told(one: RecordedReading) -> dict[str, Any]:
+def _told(recorded: RecordedReading) -> dict[str, Any]:
     return {
-        "kpi": one.kpi,
-        "pillar": one.pillar,
-        "options": dict(one.options),
-        "data": one.data,
-        "reading": one.reading.to_json(),
-        "reference": one.reference.to_json() if one.reference else None,
-        "settings": dict(one.settings),
-        "test": one.test,
+        "kpi": recorded.kpi,
+        "pillar": recorded.pillar,
+        "options": dict(recorded.options),
+        "data": recorded.data,
+        "reading": recorded.reading.to_json(),
+        "reference": recorded.reference.to_json() if recorded.reference else None,
+        "settings": dict(recorded.settings),
+        "test": recorded.test,
     }
 
 
@@ -134,7 +134,7 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
     outputs = recorded.outputs
     parts: list[dict[str, str]] = []
     words: dict[str, Any] = {}
-    told = {
+    entry = {
         "key": recorded.key,
         "reading": recorded.reading,
         "spot": dict(recorded.spot),
@@ -142,7 +142,7 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
         "parts": parts,
     }
     if outputs is None:
-        return told
+        return entry
     named = not isinstance(outputs.ids, range)
     columns = {"outputs": outputs.array}
     if outputs.targets is not None:
@@ -155,14 +155,14 @@ def _write_data(file: zipfile.ZipFile, number: int, recorded: RecordedData) -> d
         if not outputs.input_finite[part].all():
             arrays["input_finite"] = outputs.input_finite[part]
         if named:
-            arrays |= _packed([str(one) for one in outputs.ids[part]])
+            arrays |= _packed([str(sample) for sample in outputs.ids[part]])
         written = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
         name = f"data-{number}/{len(parts):05}.safetensors"
         file.writestr(name, written)
         parts.append({"name": name, "sha256": hashlib.sha256(written).hexdigest()})
         release(outputs.array)
     classes = None if outputs.classes is None else list(outputs.classes)
-    return {**told, "samples": len(outputs), "has_ids": named, "classes": classes, "words": words}
+    return {**entry, "samples": len(outputs), "has_ids": named, "classes": classes, "words": words}
 
 
 def rows_of_part(array: Array) -> int:
@@ -172,10 +172,10 @@ def rows_of_part(array: Array) -> int:
 
 
 def _words(column: Array) -> list[str]:
-    found: set[str] = set()
+    words: set[str] = set()
     for part in slices(len(column)):
-        found.update(np.unique(column[part].astype(str)).tolist())
-    return sorted(found)
+        words.update(np.unique(column[part].astype(str)).tolist())
+    return sorted(words)
 
 
 def _numbers(column: Array, words: Sequence[str] | None) -> Array:
@@ -187,29 +187,29 @@ def _numbers(column: Array, words: Sequence[str] | None) -> Array:
 
 def _packed(texts: Sequence[str]) -> dict[str, Array]:
     encoded = [text.encode() for text in texts]
-    sizes = np.array([len(one) for one in encoded], dtype=np.int32)
+    sizes = np.array([len(text) for text in encoded], dtype=np.int32)
     return {"id_bytes": np.frombuffer(b"".join(encoded) or b"\0", dtype=np.uint8), "id_sizes": sizes}
 
 
-def _is_data(told: Any) -> bool:
+def _is_data(entry: Any) -> bool:
     """Whether something says what an evaluation set is, and how its outputs are kept if they are."""
-    if not has(told, _DATA, {"ids": maybe(is_text)}):
+    if not has(entry, _DATA, {"ids": maybe(is_text)}):
         return False
-    return not told["parts"] or has(told, _KEPT)
+    return not entry["parts"] or has(entry, _KEPT)
 
 
 _PART: Form = {"name": is_text, "sha256": is_text}
 _DATA: Form = {
     "key": is_text,
     "reading": is_text,
-    "spot": lambda found: is_table(found) and all(map(is_text, found.values())),
+    "spot": lambda value: is_table(value) and all(map(is_text, value.values())),
     "parts": are(lambda part: has(part, _PART)),
 }
 _KEPT: Form = {
-    "samples": lambda found: found is not None and is_count(found),
-    "has_ids": lambda found: isinstance(found, bool),
-    "classes": maybe(are(lambda one: isinstance(one, str | int | float))),
-    "words": lambda found: is_table(found) and all(map(are(is_text), found.values())),
+    "samples": lambda value: value is not None and is_count(value),
+    "has_ids": lambda value: isinstance(value, bool),
+    "classes": maybe(are(lambda label: isinstance(label, str | int | float))),
+    "words": lambda value: is_table(value) and all(map(are(is_text), value.values())),
 }
 _RECORDED: Form = {
     "kpi": is_text,
@@ -226,12 +226,12 @@ _CONTRACT: Form = {
     "teacher": is_table,
     "environment": is_table,
     "data": are(_is_data),
-    "readings": are(lambda one: has(one, _RECORDED, {"test": is_text})),
+    "readings": are(lambda reading: has(reading, _RECORDED, {"test": is_text})),
 }
 
 
-def has_contract_fields(told: Any) -> bool:
+def has_contract_fields(content: Any) -> bool:
     """Whether a contract's text has every field that is read of it, each in its form."""
-    return has(told, _CONTRACT) and all(
-        one["data"] is None or one["data"] < len(told["data"]) for one in told["readings"]
+    return has(content, _CONTRACT) and all(
+        reading["data"] is None or reading["data"] < len(content["data"]) for reading in content["readings"]
     )

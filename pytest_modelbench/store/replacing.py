@@ -55,15 +55,15 @@ def why_not(path: Path, what: str, ours: Recognise) -> str | None:
 
 def _found_amiss(path: Path, what: str, ours: Recognise) -> str | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return _folder_amiss(Path(os.path.realpath(path)).parent)
-    mode = stat.S_IFMT(found.st_mode)
+    mode = stat.S_IFMT(status.st_mode)
     if mode == stat.S_IFDIR:
         return "it is a folder. Write the path of a file in it"
     if mode in _OTHERS:
         return f"it is {_OTHERS[mode]}. Write the path of a file"
-    if mode == stat.S_IFREG and found.st_size and not ours(path):
+    if mode == stat.S_IFREG and status.st_size and not ours(path):
         return f"it exists and is not a {what} of pytest-modelbench. Write another path, or remove it first"
     return None if is_stream(path) else _folder_amiss(Path(os.path.realpath(path)).parent)
 

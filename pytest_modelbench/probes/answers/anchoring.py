@@ -158,14 +158,14 @@ def _no_better_than_rates(model: str, labels: Array, targets: Array) -> str:
     both = (positives > 0) & (negatives > 0)
     if not both.any():
         return ""
-    found = (said & true).sum(axis=0)[both] / positives[both]
+    recall = (said & true).sum(axis=0)[both] / positives[both]
     false = (said & ~true).sum(axis=0)[both] / negatives[both]
-    spread = found * (1 - found) / positives[both] + false * (1 - false) / negatives[both]
-    gain, error = float((found - false).mean()), math.sqrt(float(spread.sum())) / int(both.sum())
+    spread = recall * (1 - recall) / positives[both] + false * (1 - false) / negatives[both]
+    gain, error = float((recall - false).mean()), math.sqrt(float(spread.sum())) / int(both.sum())
     if gain - DEVIATES * error > 0 or gain > CONVINCING:
         return ""
     return (
-        f"{model} predicts the {int(both.sum())} labels no more often where they hold ({100 * found.mean():.1f}%) "
+        f"{model} predicts the {int(both.sum())} labels no more often where they hold ({100 * recall.mean():.1f}%) "
         f"than where they do not ({100 * false.mean():.1f}%), so nothing can be relative to it: the labels or their "
         "order are the usual cause"
     )

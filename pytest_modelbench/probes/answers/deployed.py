@@ -78,14 +78,16 @@ def measure_parity(
             passes[f"batch size {size}"] = join([asked.compared(batch) for batch in batches])
         for size, drawn in timed.items():
             passes[f"calls as timed, batch size {size}"] = asked.again(drawn)
-    told = student.describe()
-    outside = {} if plan.tolerances is None else {name: one.outside(*plan.tolerances) for name, one in passes.items()}
+    description = student.describe()
+    outside = (
+        {} if plan.tolerances is None else {name: parity.outside(*plan.tolerances) for name, parity in passes.items()}
+    )
     return ParityMeasurement(
-        passes={name: replace(one, compared=()) for name, one in passes.items()},
+        passes={name: replace(parity, compared=()) for name, parity in passes.items()},
         outside=outside,
         reference=_reference(source),
-        precision=told.get("precision") or {},
-        casts=dict(told.get("casts") or {}),
+        precision=description.get("precision") or {},
+        casts=dict(description.get("casts") or {}),
         ids=list(first.ids),
     )
 
@@ -110,9 +112,9 @@ class _Asked:
         for call, batch in zip(calls, batches, strict=True):
             answer = self._own(self.student, self._called(self.student, call, batch))
             parts.append(self._parity(self._answer(self.source, batch), answer, batch))
-        found = join(parts)  # whose samples are those of the batches, not the first of the data
-        outputs = tuple(replace(one, worst_sample=-1) for one in found.outputs)
-        return replace(found, worst_sample=-1, outputs=outputs)
+        parity = join(parts)  # whose samples are those of the batches, not the first of the data
+        outputs = tuple(replace(output, worst_sample=-1) for output in parity.outputs)
+        return replace(parity, worst_sample=-1, outputs=outputs)
 
     def _parity(self, reference: Any, candidate: Any, inputs: Any) -> Parity:
         names = [named_like(self.outputs, *both) for both in ((reference, candidate), (candidate, reference))]
@@ -128,10 +130,10 @@ class _Asked:
         Raises:
             ModelError: it raised, or wrote into its inputs.
         """
-        given = duplicate(inputs)
-        before = contents(given)
-        output = self._called(model, self._bound(model, given), inputs)
-        if contents(given) != before:
+        copy = duplicate(inputs)
+        before = contents(copy)
+        output = self._called(model, self._bound(model, copy), inputs)
+        if contents(copy) != before:
             raise model.wrote_into(inputs)
         return self._own(model, output)
 
@@ -156,7 +158,7 @@ class _Asked:
 
 def _reference(source: Model) -> str:
     """Say what the source is and in which number type it computes, as far as it tells."""
-    told = source.describe()
-    kind = str(told.get("class") or told.get("format") or told.get("kind")).rpartition(".")[2]
-    dtype = told.get("dtype")
+    description = source.describe()
+    kind = str(description.get("class") or description.get("format") or description.get("kind")).rpartition(".")[2]
+    dtype = description.get("dtype")
     return f"{kind} in {dtype}" if isinstance(dtype, str) else kind

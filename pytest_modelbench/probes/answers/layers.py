@@ -79,9 +79,11 @@ def _floats(tree: Any) -> list[torch.Tensor]:
     plain = vars(tree) if hasattr(tree, "__dataclass_fields__") else tree
     if isinstance(plain, list):
         plain = tuple(plain)
-    found = [leaf for leaf in leaves(plain) if isinstance(leaf, torch.Tensor)] if plain is not None else []
+    tensors = [leaf for leaf in leaves(plain) if isinstance(leaf, torch.Tensor)] if plain is not None else []
     return [
-        one.dequantize() if one.is_quantized else one for one in found if one.is_floating_point() or one.is_quantized
+        tensor.dequantize() if tensor.is_quantized else tensor
+        for tensor in tensors
+        if tensor.is_floating_point() or tensor.is_quantized
     ]
 
 
@@ -101,14 +103,14 @@ def run_layers(model: Model, inputs: Any, seen: Seen) -> None:
 
 def first_nonfinite(model: Model, inputs: Any) -> str | None:
     """Name the first layer that turns finite inputs into NaN or infinite outputs; None where no layer does."""
-    found: list[str] = []
+    layers: list[str] = []
 
-    def seen(name: str, layer: nn.Module, given: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
-        if not found and all(map(_finite, given)) and not all(map(_finite, gave)):
-            found.append(f"{name} ({type(layer).__name__})")
+    def seen(name: str, layer: nn.Module, received: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
+        if not layers and all(map(_finite, received)) and not all(map(_finite, gave)):
+            layers.append(f"{name} ({type(layer).__name__})")
 
     run_layers(model, inputs, seen)
-    return found[0] if found else None
+    return layers[0] if layers else None
 
 
 def _finite(tensor: torch.Tensor) -> bool:
@@ -125,19 +127,19 @@ def layer_ranges(model: Model, inputs: Any, dtype: str) -> list[LayerRange]:
     smallest = torch.finfo(DTYPES[dtype]).tiny
     ranges: dict[str, LayerRange] = {}
 
-    def seen(name: str, layer: nn.Module, _given: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
+    def seen(name: str, layer: nn.Module, _received: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
         if name != OUTPUT and any(True for _ in layer.children()):
             return
         for tensor in gave:
             sizes = tensor.detach().abs()
-            known = ranges.get(name)
+            earlier = ranges.get(name)
             highest = float(sizes.max()) if sizes.numel() else 0.0
             highest = highest if math.isfinite(highest) else math.inf  # which no other call takes back
             ranges[name] = LayerRange(
                 name=name,
-                highest=max(highest, known.highest if known else 0.0),
-                elements=sizes.numel() + (known.elements if known else 0),
-                subnormal=int(((sizes > 0) & (sizes < smallest)).sum()) + (known.subnormal if known else 0),
+                highest=max(highest, earlier.highest if earlier else 0.0),
+                elements=sizes.numel() + (earlier.elements if earlier else 0),
+                subnormal=int(((sizes > 0) & (sizes < smallest)).sum()) + (earlier.subnormal if earlier else 0),
             )
 
     run_layers(model, inputs, seen)
@@ -171,11 +173,11 @@ def signal_to_noise(teacher: Model, student: Model, inputs: Any) -> Mapping[str,
     kept: dict[str, torch.Tensor] = {}
     ratios: dict[str, float] = {}
 
-    def keep(name: str, _layer: nn.Module, _given: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
+    def keep(name: str, _layer: nn.Module, _received: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
         if len(gave) == 1 and name not in kept:
             kept[name] = gave[0].detach().clone()
 
-    def compare(name: str, _layer: nn.Module, _given: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
+    def compare(name: str, _layer: nn.Module, _received: list[torch.Tensor], gave: list[torch.Tensor]) -> None:
         before = kept.get(name)
         if before is None or name in ratios or len(gave) != 1 or gave[0].shape != before.shape:
             return

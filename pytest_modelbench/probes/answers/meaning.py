@@ -76,8 +76,8 @@ class Predictions:
         """
         scores = self._scores(part)
         chances = scores if self.meaning == "probabilities" else scipy.special.softmax(scores, axis=1)
-        found: FloatArray = chances / chances.sum(axis=1, keepdims=True)
-        return found
+        normalised: FloatArray = chances / chances.sum(axis=1, keepdims=True)
+        return normalised
 
     def log_probabilities(self, part: slice | IntArray) -> FloatArray:
         """Return the logarithm of each probability, from logits by log-softmax in float32.
@@ -90,8 +90,8 @@ class Predictions:
         if self.meaning == "probabilities":
             return np.log(np.maximum(self.probabilities(part), np.finfo(np.float32).tiny))
         scores = self._scores(part).astype(np.float32)
-        found: FloatArray = scipy.special.log_softmax(scores, axis=1).astype(np.float64)
-        return found
+        logarithms: FloatArray = scipy.special.log_softmax(scores, axis=1).astype(np.float64)
+        return logarithms
 
     def _scores(self, part: slice | IntArray) -> FloatArray:
         if self.scores is None or self.columns is None:
@@ -102,21 +102,21 @@ class Predictions:
         return np.asarray(self.scores[part], dtype=np.float64)
 
 
-def same_answers(one: Predictions, other: Predictions) -> bool:
+def same_answers(student: Predictions, teacher: Predictions) -> bool:
     """Whether two models' outputs have one meaning, in any shape: one logit or two, (n, 1) or (n,)."""
-    if one.task != other.task or one.labels.shape != other.labels.shape:
+    if student.task != teacher.task or student.labels.shape != teacher.labels.shape:
         return False
-    if one.columns is None or other.columns is None:
-        return one.columns is other.columns
-    return np.array_equal(one.columns, other.columns)
+    if student.columns is None or teacher.columns is None:
+        return student.columns is teacher.columns
+    return np.array_equal(student.columns, teacher.columns)
 
 
 def answers_of(predictions: Predictions) -> Callable[[Array], Array] | None:
     """Return what raw outputs say as labels, (n,) or (n, labels); None where outputs are labels or values already."""
     if predictions.meaning in {"labels", "values"}:
         return None
-    one = predictions.outputs.array.ndim == 1 or predictions.outputs.array.shape[1] == 1
-    if predictions.task == "multilabel" or one:
+    single = predictions.outputs.array.ndim == 1 or predictions.outputs.array.shape[1] == 1
+    if predictions.task == "multilabel" or single:
         threshold = 0.5 if predictions.meaning == "probabilities" else 0.0
         return lambda outputs: outputs > threshold
     return lambda outputs: outputs.argmax(axis=1)
@@ -154,15 +154,15 @@ def _check_finite_targets(targets: Array | None, ids: Sequence[Any], classes: Se
     if targets.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
     else:
-        named = [] if classes is None else [one for one in classes if isinstance(one, str)]
+        named = [] if classes is None else [name for name in classes if isinstance(name, str)]
         gone = missing_of(targets.ravel()) & ~np.isin(targets.ravel().astype(str), named)
         bad = np.flatnonzero(gone.reshape(len(targets), -1).any(axis=1))
     if len(bad):
-        told = f"{len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
+        samples = f"{len(bad)} of {len(targets)} samples (ids {', '.join(shown_ids(ids, bad))})"
         listed = (
             "" if targets.dtype.kind == "f" else ". If a class has such a name, list it: EvalData(..., classes=[...])"
         )
-        raise DataError(f"the targets hold NaN for {told}{listed}")
+        raise DataError(f"the targets hold NaN for {samples}{listed}")
 
 
 def _check_labels(model: str, labels: Array, targets: Array | None) -> None:
@@ -189,22 +189,22 @@ class _Range(NamedTuple):
 
 
 def _range_of(array: Array) -> _Range:
-    found = _Range()
+    span = _Range()
     for chunk in in_chunks(array):
         rows = chunk[np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)]
         if len(rows):
             add_up = rows.ndim == 2 and bool(np.all(np.abs(rows.sum(axis=1, dtype=np.float64) - 1) < 1e-3))
-            found = _Range(min(found.low, rows.min()), max(found.high, rows.max()), found.add_up and add_up)
-    return found
+            span = _Range(min(span.low, rows.min()), max(span.high, rows.max()), span.add_up and add_up)
+    return span
 
 
 def _infer_meaning(model: str, array: Array, task: str) -> str:
     if array.dtype.kind in "iubUSO":
         return "labels"
-    found = _range_of(array)
+    span = _range_of(array)
     if array.ndim == 2 and task != "multilabel":
-        return "probabilities" if found.inside and found.add_up and found.high >= 0 else "logits"
-    if not found.inside:
+        return "probabilities" if span.inside and span.add_up and span.high >= 0 else "logits"
+    if not span.inside:
         return "logits"  # a probability is never outside of 0..1
     raise DataError(
         f"{model} gives one number in 0..1 per label: logits or probabilities? "
@@ -218,10 +218,10 @@ def _check_meaning(model: str, array: Array, meaning: str, one_of_many: bool) ->
         return
     inside, sums = values.inside, values.add_up if one_of_many else values.inside
     if meaning == "probabilities" and not (inside and sums):
-        found = (
+        observed = (
             f"values range from {values.low:.3g} to {values.high:.3g}" if not inside else "rows do not add up to 1"
         )
-        raise DataError(f"{model}: you declared outputs='probabilities', but {found}. Use outputs='logits'")
+        raise DataError(f"{model}: you declared outputs='probabilities', but {observed}. Use outputs='logits'")
     if meaning == "logits" and one_of_many and inside and sums:
         raise DataError(
             f"{model}: you declared outputs='logits', but every row is in 0..1 and adds up to 1: these are "
@@ -271,19 +271,19 @@ def _one_column(
         )
     _check_meaning(outputs.model, array, meaning, one_of_many=False)
     if classes is None and targets is not None and targets.dtype.kind in "USO":
-        found = np.unique(targets)[:2].tolist()
+        pair = np.unique(targets)[:2].tolist()
         raise DataError(
-            f"{outputs.model} gives one number per sample for the classes {', '.join(map(shown, found))}: which one "
-            f"does a high number mean? Write EvalData(..., classes=[low, high]), such as classes={found!r}"
+            f"{outputs.model} gives one number per sample for the classes {', '.join(map(shown, pair))}: which one "
+            f"does a high number mean? Write EvalData(..., classes=[low, high]), such as classes={pair!r}"
         )
     columns = np.asarray(classes if classes is not None else [0, 1])
     if len(columns) != 2:
         raise DataError(f"task 'binary' has two classes, found {len(columns)}: {list(columns)}")
     _check_targets(outputs.model, targets, columns)
-    known, order = _small(columns, len(array)), np.argsort(columns, kind="stable")
+    by_column, order = _small(columns, len(array)), np.argsort(columns, kind="stable")
     scores, labels = Column(), Column()
     for chunk in in_chunks(array):
-        labels.append(known[(chunk > (0.5 if meaning == "probabilities" else 0)).astype(int)])
+        labels.append(by_column[(chunk > (0.5 if meaning == "probabilities" else 0)).astype(int)])
         negative = 1 - chunk if meaning == "probabilities" else np.zeros_like(chunk)
         scores.append(np.stack([negative, chunk], axis=1)[:, order])
     return Predictions(
@@ -315,13 +315,13 @@ def _many_columns(
     _check_targets(outputs.model, targets, columns)
     order = np.argsort(columns, kind="stable")
     columns, in_order = columns[order], np.array_equal(order, np.arange(len(order)))
-    known, labels, scores = _small(columns, len(array)), Column(), Column()
+    by_column, labels, scores = _small(columns, len(array)), Column(), Column()
     for chunk in in_chunks(array):
         ordered = chunk if in_order else chunk[:, order]
         if not in_order:
             scores.append(ordered)
         finite = ordered if np.isfinite(ordered).all() else np.where(np.isfinite(ordered), ordered, -np.inf)
-        labels.append(known[np.argmax(finite, axis=1)])
+        labels.append(by_column[np.argmax(finite, axis=1)])
     return Predictions(
         outputs=outputs,
         task=task,

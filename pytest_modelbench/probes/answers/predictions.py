@@ -118,12 +118,12 @@ def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
     """
     try:
         call = model.bind(inputs)
-        given = (inputs, *held_by(call)) if first else inputs
-        before = contents(given)
+        held = (inputs, *held_by(call)) if first else inputs
+        before = contents(held)
         output = call()
     except BaseException as error:
         raise _failure(model, inputs, error) from error
-    if contents(given) != before:
+    if contents(held) != before:
         raise model.wrote_into(inputs)
     return output
 
@@ -140,8 +140,8 @@ def held_by(call: Any) -> tuple[Any, ...]:
     """Return the arrays that a bound call passes to its model, where that can be seen."""
     if not isinstance(call, functools.partial):
         return ()
-    given = leaves((*call.args, *call.keywords.values()))
-    return tuple(leaf for leaf in given if is_tensor(leaf) or hasattr(leaf, "dtype"))
+    arguments = leaves((*call.args, *call.keywords.values()))
+    return tuple(leaf for leaf in arguments if is_tensor(leaf) or hasattr(leaf, "dtype"))
 
 
 def samples_hash(outputs: Outputs) -> str:
@@ -233,9 +233,9 @@ def in_common(outputs: Outputs, index: npt.NDArray[np.intp]) -> str:
     parts = []
     targets = outputs.targets
     if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iubUSO":
-        found = np.unique(targets[index])
-        if len(found) == 1:
-            parts.append(f"all of class {found[0]}")
+        classes = np.unique(targets[index])
+        if len(classes) == 1:
+            parts.append(f"all of class {classes[0]}")
     if outputs.array.ndim == 2 and outputs.array.shape[1] > 1:
         columns = np.flatnonzero(~np.isfinite(outputs.array[index]).all(axis=0))
         if len(columns) < outputs.array.shape[1]:

@@ -106,7 +106,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answer
         )
     with model.running():
         whole = _answer(model, inputs, data)
-        found = [
+        variants = [
             _variant(f"batch size {size}", whole, _in_batches(model, inputs, data, size), answers)
             for size in BATCH_SIZES
             if size < count
@@ -115,7 +115,7 @@ def batch_variants(model: Model, data: EvalData, samples: int, seed: int, answer
         shuffled = _answer(model, pick(inputs, order), data)
         back = np.empty_like(shuffled)
         back[order] = shuffled
-        return [*found, _variant("another order", whole, back, answers)]
+        return [*variants, _variant("another order", whole, back, answers)]
 
 
 def _in_batches(model: Model, inputs: Any, data: EvalData, size: int) -> Array:
@@ -224,7 +224,7 @@ def shape_mismatches(student: Model, data: EvalData, expected: tuple[int, ...] |
     inputs = next(iter(data.batches(samples))).inputs
     count = rows(inputs)
     with student.running():
-        for size in sorted({one for one in (*BATCH_SIZES, count) if one <= count}):
+        for size in sorted({size for size in (*BATCH_SIZES, count) if size <= count}):
             shape = _answer(student, take(inputs, 0, size), data).shape
             if not shape or shape[0] != size:
                 yield f"a batch of {size} gives an output of shape {shape}"

@@ -28,8 +28,8 @@ def infer_task(model: str, array: Array, targets: Array | None) -> str:
     fitting = fitting_tasks(array, targets)
     if len(fitting) == 1:
         return fitting[0]
-    found = "no targets" if targets is None else f"targets of shape {targets.shape} and type {targets.dtype}"
-    seen = f"{model} gives outputs of shape {array.shape} and type {array.dtype} for {found}"
+    described = "no targets" if targets is None else f"targets of shape {targets.shape} and type {targets.dtype}"
+    seen = f"{model} gives outputs of shape {array.shape} and type {array.dtype} for {described}"
     if not fitting:
         raise DataError(f"{seen}: no task fits. {_missing(array, targets)}")
     if targets is not None and targets.ndim == 2 and (advice := _of_one_label(targets)):

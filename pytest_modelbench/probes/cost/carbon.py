@@ -34,19 +34,19 @@ def grid(country: str | None, g_per_kwh: float | None) -> Grid:
             "carbon needs to know the grid. Write --modelbench-country=DEU (ISO 3166-1 alpha-3), or "
             "--modelbench-grid-intensity=380 (g CO2e/kWh), on the command line or in the ini file"
         )
-    known = _energy_mix()
-    found = known.get(country.upper())
-    if found is None:
-        near = difflib.get_close_matches(country.upper(), known, n=3, cutoff=0.5)
+    countries = _energy_mix()
+    mix = countries.get(country.upper())
+    if mix is None:
+        near = difflib.get_close_matches(country.upper(), countries, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
             f"--modelbench-country: found {country!r}, expected an ISO 3166-1 alpha-3 code that CodeCarbon knows, "
             f"such as DEU{nearest}. Or write --modelbench-grid-intensity=380 (g CO2e/kWh)"
         )
-    intensity = float(found["carbon_intensity"])
+    intensity = float(mix["carbon_intensity"])
     return Grid(
         g_per_kwh=intensity,
-        source=f"{found['country_name']} {found['year']}, {intensity:g} g/kWh by CodeCarbon's data",
+        source=f"{mix['country_name']} {mix['year']}, {intensity:g} g/kWh by CodeCarbon's data",
     )
 
 

@@ -74,24 +74,24 @@ class EnergyMeasurement:
         """
         windows = self.windows[role][:rounds]
         idle_w = [idle.of(self.components) / idle.seconds for idle in self.idle[:rounds]]  # each round's own
-        found = np.array(
+        joules = np.array(
             [(w.of(self.components) - idle * w.seconds) / w.samples for w, idle in zip(windows, idle_w, strict=True)]
         )
-        if (found <= 0).any():
+        if (joules <= 0).any():
             raise MeasurementError(
                 f"the {role} took no more energy than the idle machine ({humanise(max(idle_w), 'W')}) in a window of "
                 f"{windows[0].seconds:.1f} s: other work on the machine drowns it. Write a longer "
                 "--modelbench-energy-window"
             )
-        return found
+        return joules
 
     def watts(self, role: str, rounds: int) -> FloatArray:
         """Return each round's power above idle while the model ran."""
         windows = self.windows[role][:rounds]
         samples = np.array([window.samples for window in windows])
         seconds = np.array([window.seconds for window in windows])
-        found: FloatArray = self.above_idle(role, rounds) * samples / seconds
-        return found
+        power: FloatArray = self.above_idle(role, rounds) * samples / seconds
+        return power
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +134,8 @@ def measure_energy(
         MeasurementError: nothing here tells models apart.
     """
     if not any(component.counts for component in source.components):
-        told = "; ".join(f"{one.name}: {one.method}" for one in source.components) or "nothing is read"
-        raise MeasurementError(f"there is no energy to compare on this machine ({told})")
+        methods = "; ".join(f"{component.name}: {component.method}" for component in source.components)
+        raise MeasurementError(f"there is no energy to compare on this machine ({methods or 'nothing is read'})")
     rng = np.random.default_rng(settings.seed)
     windows: dict[str, list[Window]] = {role: [] for role in models}
     idle: list[Window] = []
@@ -206,13 +206,13 @@ def pack_energy(measurement: EnergyMeasurement) -> Arrays:
 
 def unpack_energy(arrays: Arrays) -> EnergyMeasurement:
     """Return what `pack_energy` packed."""
-    told = json.loads(str(arrays["text"]))
-    windows = {role: [Window(**one) for one in found] for role, found in told.pop("windows").items()}
-    idle = [Window(**one) for one in told.pop("idle")]
-    components = tuple(Component(*one) for one in told.pop("components"))
-    looks, elapsed_s = (tuple(told.pop(name)) for name in ("looks", "elapsed_s"))
+    content = json.loads(str(arrays["text"]))
+    windows = {role: [Window(**window) for window in rounds] for role, rounds in content.pop("windows").items()}
+    idle = [Window(**window) for window in content.pop("idle")]
+    components = tuple(Component(*component) for component in content.pop("components"))
+    looks, elapsed_s = (tuple(content.pop(name)) for name in ("looks", "elapsed_s"))
     return EnergyMeasurement(
-        windows=windows, idle=idle, components=components, looks=looks, elapsed_s=elapsed_s, **told
+        windows=windows, idle=idle, components=components, looks=looks, elapsed_s=elapsed_s, **content
     )
 
 

@@ -76,11 +76,11 @@ class CodeCarbonSource:
 
     def stop(self, seconds: float) -> dict[str, float]:
         """Read them again."""
-        found = {}
+        joules = {}
         for name, part in self._parts.items():
             _, energy = part.measure_power_and_energy(last_duration=seconds)
-            found[name] = float(energy.kWh) * JOULES_PER_KWH
-        return found
+            joules[name] = float(energy.kWh) * JOULES_PER_KWH
+        return joules
 
 
 def _found_hardware() -> list[Any]:

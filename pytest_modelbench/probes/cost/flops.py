@@ -152,13 +152,13 @@ def _without_fast_path() -> Iterator[None]:
 
 def _formulas() -> dict[Any, Callable[..., int]]:
     """Return formulas by operator, for operators that exist in this torch and that it has none for."""
-    found = {}
+    formulas = {}
     for name, formula in _FORMULAS.items():
         namespace, operator = name.split(".")
         packet = getattr(getattr(torch.ops, namespace), operator, None)
         if packet is not None and packet not in flop_registry:
-            found[packet] = formula
-    return found
+            formulas[packet] = formula
+    return formulas
 
 
 def _raw(formula: Callable[..., int]) -> Callable[..., int]:
@@ -217,7 +217,11 @@ def _packed_convolution(_inputs: torch.Tensor, packed: Any, *_: Any, out_val: to
 @_raw
 def _packed_rnn(inputs: torch.Tensor, *more: Any, **__: Any) -> int:
     """Count layers of int8 or float16 weights, which are packed apart: each is applied at every step."""
-    layers = next(one for one in more if isinstance(one, list | tuple) and not isinstance(one[0], torch.Tensor))
+    layers = next(
+        argument
+        for argument in more
+        if isinstance(argument, list | tuple) and not isinstance(argument[0], torch.Tensor)
+    )
     weights: list[torch.Tensor] = [packed.unpack()[0] for layer in layers for packed in layer.__getstate__()[0][4]]
     return 2 * math.prod(inputs.shape[:-1]) * sum(weight.numel() for weight in weights)
 

@@ -121,7 +121,7 @@ def pack_launches(launches: Sequence[Launch]) -> Arrays:
 
 def unpack_launches(arrays: Arrays) -> list[Launch]:
     """Return what `pack_launches` packed."""
-    return [Launch(**one) for one in json.loads(str(arrays["text"]))]
+    return [Launch(**launch) for launch in json.loads(str(arrays["text"]))]
 
 
 class Launching:
@@ -207,7 +207,7 @@ class Launching:
         )
 
 
-def refuse_other_structure(role: str, found: str, wanted: str) -> None:
+def refuse_other_structure(role: str, structure: str, wanted: str) -> None:
     """Refuse a model that a fresh process built and that has other parts, shapes or types than the parent's.
 
     Other values of the same weights cost the same: a model that nothing seeds is measured like any other.
@@ -215,7 +215,7 @@ def refuse_other_structure(role: str, found: str, wanted: str) -> None:
     Raises:
         MeasurementError: they differ.
     """
-    if found != wanted:
+    if structure != wanted:
         raise MeasurementError(
             f"in a fresh process the {role} is another model, with other layers, shapes or types: its fixture or "
             "factory depends on something that this process lacks, such as an option of your conftest"
@@ -241,11 +241,11 @@ def gpu_bytes_before(cuda: Any = None) -> dict[str, int]:
     cuda = cuda if cuda is not None or torch is None else torch.cuda
     if cuda is None or not cuda.is_initialized():
         return {}
-    found = {}
+    allocated = {}
     for number in range(cuda.device_count()):
         cuda.reset_peak_memory_stats(number)
-        found[f"cuda:{number}"] = int(cuda.memory_allocated(number))
-    return found
+        allocated[f"cuda:{number}"] = int(cuda.memory_allocated(number))
+    return allocated
 
 
 def gpu_bytes(model: Model, before: Mapping[str, int], cuda: Any = None) -> tuple[int | None, int | None]:

@@ -30,9 +30,9 @@ def learn_weights(
     if not model.unsure():
         return
     try:
-        found = data()
+        eval_data = data()
         with guarded:
-            _look(model, found)
+            _look(model, eval_data)
     except ModelbenchError as error:
         if model.count_parameters().total:
             return

@@ -67,12 +67,12 @@ class Profile:
 
     def share(self, of: Callable[[OperatorTime], bool]) -> float:
         """Return the share of some operators in the time of all, in percent."""
-        return 100 * sum(one.self_us for one in self.operators if of(one)) / self.total_us
+        return 100 * sum(operator.self_us for operator in self.operators if of(operator)) / self.total_us
 
     @property
     def copy_share(self) -> float:
         """The share of copies, casts, quantising and dequantising, in percent."""
-        return self.share(lambda one: one.name in COPIES or one.name.startswith("Memcpy"))
+        return self.share(lambda operator: operator.name in COPIES or operator.name.startswith("Memcpy"))
 
     @property
     def operator_count(self) -> float:
@@ -88,14 +88,14 @@ class Profile:
     def memory_timeline(self) -> list[dict[str, Any]]:
         """Return what torch held allocated at every allocation: microseconds, device and bytes."""
         events = json.loads(self.trace)["traceEvents"]
-        found = [event for event in events if event.get("name") == "[memory]"]
+        allocations = [event for event in events if event.get("name") == "[memory]"]
         return [
             {
                 "us": event["ts"],
                 "device": "cpu" if event["args"].get("Device Type") == 0 else "cuda",
                 "bytes": event["args"].get("Total Allocated", 0),
             }
-            for event in sorted(found, key=lambda event: float(event["ts"]))
+            for event in sorted(allocations, key=lambda event: float(event["ts"]))
         ]
 
 
@@ -149,7 +149,7 @@ def profile_model(
         NotApplicable: it runs no operator of torch.
     """
     cuda = getattr(getattr(model, "device", None), "type", None) == "cuda"
-    found: list[Profile] = []
+    profiles: list[Profile] = []
     with model.running():
         bound = [model.bind(batch) for batch in batches]
         try:
@@ -160,12 +160,12 @@ def profile_model(
                     for number in range(calls):
                         bound[number % len(bound)]()
                 if recorded or recordings == 1:  # the first of several is slowed by what the profiler sets up
-                    found.append(recording.profile)
+                    profiles.append(recording.profile)
         except (MeasurementError, NotApplicable):
             raise
         except BaseException as error:
             raise model.failure(batches[0], error) from error
-    return found
+    return profiles
 
 
 def refuse_while_profiling(what: str) -> None:
@@ -183,17 +183,19 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
     averages = running.key_averages()
     times = [
         OperatorTime(
-            name=one.key, runs=one.count, self_us=one.self_device_time_total if cuda else one.self_cpu_time_total
+            name=average.key,
+            runs=average.count,
+            self_us=average.self_device_time_total if cuda else average.self_cpu_time_total,
         )
-        for one in averages
-        if one.key != "[memory]"
-        and not one.key.startswith(("ProfilerStep", "cuda"))
+        for average in averages
+        if average.key != "[memory]"
+        and not average.key.startswith(("ProfilerStep", "cuda"))
         and (
-            not getattr(one, "is_user_annotation", False) or one.key.startswith(COMPILED)
+            not getattr(average, "is_user_annotation", False) or average.key.startswith(COMPILED)
         )  # a range around operators, none of its own
-        and str(one.device_type).endswith("CPU")  # a kernel's time is that of the operator which launched it
+        and str(average.device_type).endswith("CPU")  # a kernel's time is that of the operator which launched it
     ]
-    timed = sorted((one for one in times if one.self_us > 0), key=lambda one: -one.self_us)
+    timed = sorted((operator for operator in times if operator.self_us > 0), key=lambda operator: -operator.self_us)
     if not timed:
         raise NotApplicable("no operator of torch ran, so there is nothing to profile")
     by = "self_device_time_total" if cuda else "self_cpu_time_total"
@@ -202,10 +204,10 @@ def _read(running: profile, calls: int, *, cuda: bool) -> Profile:
         running.export_chrome_trace(str(path))
         trace = path.read_bytes()
     events: Sequence[Any] = running.events() or ()  # type: ignore[no-untyped-call]
-    compiled = any(one.name.startswith(COMPILED) for one in events)
+    compiled = any(event.name.startswith(COMPILED) for event in events)
     return Profile(
         operators=timed,
-        dispatched=None if compiled else sum(_is_operator(one) and not _inside_of_one(one) for one in events),
+        dispatched=None if compiled else sum(_is_operator(event) and not _inside_of_one(event) for event in events),
         calls=calls,
         table=averages.table(sort_by=by, row_limit=20, max_name_column_width=40),
         trace=trace,
@@ -233,7 +235,7 @@ def compare_profiles(teacher: Profile, student: Profile, rows: int = 10) -> str:
         student: its profile.
         rows: how many operators are listed, those that changed most.
     """
-    before, after = (_per_call(one) for one in (teacher, student))
+    before, after = _per_call(teacher), _per_call(student)
     changes = sorted({*before, *after}, key=lambda name: -abs(after.get(name, 0.0) - before.get(name, 0.0)))
     lines = [f"{'operator':40} {'teacher':>12} {'student':>12} {'change':>12}  µs for each call, {student.device}"]
     for name in changes[:rows]:
@@ -245,4 +247,4 @@ def compare_profiles(teacher: Profile, student: Profile, rows: int = 10) -> str:
 
 
 def _per_call(profile: Profile) -> Mapping[str, float]:
-    return {one.name: one.self_us / profile.calls for one in profile.operators}
+    return {operator.name: operator.self_us / profile.calls for operator in profile.operators}

@@ -38,8 +38,8 @@ def available_bytes(cgroup: Path = _CGROUP) -> int:
         most = int((cgroup / "memory.max").read_text(encoding="ascii"))
         held = int((cgroup / "memory.current").read_text(encoding="ascii"))
         pairs = (line.split() for line in (cgroup / "memory.stat").read_text(encoding="ascii").splitlines())
-        told = {name: int(value) for name, value in pairs}
-        held -= told["file"] - told["shmem"]
+        stat = {name: int(value) for name, value in pairs}
+        held -= stat["file"] - stat["shmem"]
     except (OSError, ValueError, KeyError):  # no control group of version 2, or "max"
         return available
     return min(available, max(most - held, 0))

@@ -91,8 +91,8 @@ class Copies:
         self._checked.add(role)
         if CALLS_OF_A_CHECK * call_ns > MOST_OF_BUDGET * 1e9 * self._budget_s:
             return None, f"{model.name} is too slow for its copies to be checked"
-        found = _difference(model, copy, self._batches[role][0], call_ns / 1e9)
-        return copy, None if found is None else f"the copy of {model.name} {found}"
+        difference = _difference(model, copy, self._batches[role][0], call_ns / 1e9)
+        return copy, None if difference is None else f"the copy of {model.name} {difference}"
 
 
 def _difference(model: Model, copy: Model, batch: Any, usual_s: float) -> str | None:
@@ -113,28 +113,28 @@ def _difference(model: Model, copy: Model, batch: Any, usual_s: float) -> str | 
 
 def _answer(model: Model, batch: Any) -> list[Any]:
     output = model(duplicate(batch))
-    found: list[Any] = []
+    arrays: list[Any] = []
     for leaf in leaves(output):
         try:
-            found.append(as_array(leaf).copy())
+            arrays.append(as_array(leaf).copy())
         except (ModelError, TypeError, RuntimeError):
-            found.append(None)  # no array: nothing to compare
-    return found
+            arrays.append(None)  # no array: nothing to compare
+    return arrays
 
 
-def _differ(one: Sequence[Any], other: Sequence[Any]) -> bool:
+def _differ(answer: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two answers are apart by more than rounding."""
-    if len(one) != len(other):
+    if len(answer) != len(other):
         return True
-    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    pairs = [(a, b) for a, b in zip(answer, other, strict=True) if a is not None and b is not None]
     return any(a.shape != b.shape or not _close(a, b) for a, b in pairs)
 
 
-def _close(one: Any, other: Any) -> bool:
-    if one.dtype.kind not in "fc" or other.dtype.kind not in "fc":
-        return bool(np.array_equal(one, other))
-    scale = float(np.max(np.abs(one[np.isfinite(one)]), initial=0.0))
-    return bool(np.allclose(one, other, rtol=1e-3, atol=1e-4 * scale, equal_nan=True))
+def _close(array: Any, other: Any) -> bool:
+    if array.dtype.kind not in "fc" or other.dtype.kind not in "fc":
+        return bool(np.array_equal(array, other))
+    scale = float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
+    return bool(np.allclose(array, other, rtol=1e-3, atol=1e-4 * scale, equal_nan=True))
 
 
 def _seconds(model: Model, batch: Any) -> float:

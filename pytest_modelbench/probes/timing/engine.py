@@ -161,7 +161,7 @@ class _Session:
         self.series: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
         self.calm: dict[str, list[list[FloatArray]]] = {role: [] for role in models}
         self.copies = Copies(models, batches, self.rng, settings.budget_s)
-        self.rotation = Rotation(max(len(found) for found in batches.values()))
+        self.rotation = Rotation(max(map(len, batches.values())))
         self.called = {role: Called(batches[role]) for role in models}
         self.faults = dict.fromkeys(models, 0)
         self.turns = dict.fromkeys(models, 0)
@@ -244,15 +244,15 @@ class _Session:
         with self._calls(replicas) as calls:
             for role in roles:
                 self._block(role, calls[role], 0, self.pilot.plans[role].discarded + 1)
-            found = [self._round(calls) for _ in range(rounds)]
-            self.interference += [seen for _, seen in found]
-            calm = [blocks for blocks, _ in found]
-            for i, (_, seen) in enumerate(found):
+            taken = [self._round(calls) for _ in range(rounds)]
+            self.interference += [seen for _, seen in taken]
+            calm = [blocks for blocks, _ in taken]
+            for i, (_, seen) in enumerate(taken):
                 if seen.disturbing and self.repeated + 1 <= MOST_REPEATED * len(self.interference):
                     self.repeated += 1
                     calm[i] = self._round(calls)[0]
         for role in roles:
-            self.series[role].append([blocks[role].wall for blocks, _ in found])
+            self.series[role].append([blocks[role].wall for blocks, _ in taken])
             self.calm[role].append([blocks[role].calm for blocks in calm])
 
     def _round(self, calls: Mapping[str, Sequence[Call]]) -> tuple[dict[str, Block], Counters]:

@@ -101,15 +101,15 @@ def make_first_calls(
     Raises:
         ModelError: a model wrote into its inputs.
     """
-    found, most_ns = {}, FIRST_CALLS_IN_BUDGET * budget_s * 1e9 / len(models)
+    first_calls, most_ns = {}, FIRST_CALLS_IN_BUDGET * budget_s * 1e9 / len(models)
     for role, model in models.items():
         inputs = batches[role][:2]
         before = [content(batch) for batch in inputs]
         times = _first_times(role, batches[role], calls[role], block, most_ns)
         if [content(batch) for batch in inputs] != before:
             raise model.wrote_into(inputs[0])
-        found[role] = FirstCalls(calls=len(times), first_s=times[0] / 1e9, seconds=sum(times) / 1e9)
-    return found
+        first_calls[role] = FirstCalls(calls=len(times), first_s=times[0] / 1e9, seconds=sum(times) / 1e9)
+    return first_calls
 
 
 def _first_times(
@@ -161,7 +161,7 @@ def run_pilot(
         for role in calls:
             warm[role] = _warm_up(role, calls[role], block, enough / 2)
             gap[role] = (before[role].median_ns / warm[role].median_ns, before[role].faults)
-    typical = {role: found.median_ns for role, found in warm.items()}
+    typical = {role: warmed.median_ns for role, warmed in warm.items()}
     disturbed = dict.fromkeys(calls, 0)
     if len(calls) > 1 and max(typical.values()) < SLOW_CALL_NS:
         disturbed = _disturbed_calls({role: bound[:1] for role, bound in calls.items()}, block, typical)
@@ -196,7 +196,7 @@ def _warm_up(role: str, calls: Sequence[Call], block: Timed, enough_ns: float) -
     if typical <= 0:
         raise MeasurementError(f"the clock did not move during a call of {role}; nothing can be timed with it")
     by_batch = [times[at :: len(calls)] for at in range(min(len(calls), len(times)))]
-    mean = float(np.mean([np.median(found[len(found) // 2 :]) for found in by_batch]))
+    mean = float(np.mean([np.median(series[len(series) // 2 :]) for series in by_batch]))
     return _Warm(median_ns=typical, mean_ns=mean, faults=faults / counted)
 
 

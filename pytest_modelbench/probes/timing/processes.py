@@ -60,15 +60,15 @@ class TimingRequest:
             refuse_other_model(role, hashes[role], wanted)
 
 
-def refuse_other_model(role: str, found: str, wanted: str) -> None:
+def refuse_other_model(role: str, fingerprint: str, wanted: str) -> None:
     """Refuse a model that a fresh process built and that is not the parent's.
 
     Raises:
         MeasurementError: its hash differs; a model that only has an identity is not compared.
     """
-    if "object-" not in wanted and found != wanted:
+    if "object-" not in wanted and fingerprint != wanted:
         raise MeasurementError(
-            f"in a fresh process the {role} is another model ({found}, not {wanted}): its fixture or factory "
+            f"in a fresh process the {role} is another model ({fingerprint}, not {wanted}): its fixture or factory "
             "depends on something that this process lacks, such as an option of your conftest or a random seed. If "
             "it draws weights, seed it there: torch.manual_seed(0)"
         )
@@ -79,7 +79,9 @@ def enough_for_child(measurement: TimingMeasurement, calls: int) -> bool:
 
     More of them would not narrow what differs between processes.
     """
-    taken = min(sum(len(calls) for rounds in one for calls in rounds) for one in measurement.series.values())
+    taken = min(
+        sum(len(calls) for rounds in placements for calls in rounds) for placements in measurement.series.values()
+    )
     return len(measurement.looks) >= LOOKS_IN_CHILD and taken >= calls
 
 
@@ -165,19 +167,19 @@ def _combined(
 
 def _settings(children: Sequence[TimingMeasurement]) -> dict[str, Any]:
     """Return the first process's settings, with counts added up over all and the spread of every level."""
-    told = dict(children[0].settings)
+    settings = dict(children[0].settings)
     for name in _ADDED_UP:
-        told[name] = sum(child.settings[name] for child in children)
-    told["minor_faults_per_call"] = {
+        settings[name] = sum(child.settings[name] for child in children)
+    settings["minor_faults_per_call"] = {
         role: float(np.mean([child.settings["minor_faults_per_call"][role] for child in children]))
         for role in children[0].series
     }
-    told["waited_share"] = float(np.mean([child.settings["waited_share"] for child in children]))
-    told["placements_copied"] = all(child.settings["placements_copied"] for child in children)
-    told["processes"] = len(children)
+    settings["waited_share"] = float(np.mean([child.settings["waited_share"] for child in children]))
+    settings["placements_copied"] = all(child.settings["placements_copied"] for child in children)
+    settings["processes"] = len(children)
     if "teacher" in children[0].series:
-        told["spread_of_log_ratio"] = dict(spread_by_level([_log_ratios(child) for child in children]))
-    return told
+        settings["spread_of_log_ratio"] = dict(spread_by_level([_log_ratios(child) for child in children]))
+    return settings
 
 
 def _log_ratios(child: TimingMeasurement) -> list[list[float]]:

@@ -73,9 +73,9 @@ def self_check(
     for number in range(pairs):
         models = {role: build(role) for role in ("student", "teacher")}
         once = TimingSettings(budget_s=settings.budget_s, seed=settings.seed + number, allocator=settings.allocator)
-        found = measure_timing(models, dict.fromkeys(models, batches), once, lambda _: False)
-        alpha = spent_alpha(ALPHA, len(found.looks))
-        ratio = compare_medians(found.calm["student"], found.calm["teacher"], alpha).ratio
+        measurement = measure_timing(models, dict.fromkeys(models, batches), once, lambda _: False)
+        alpha = spent_alpha(ALPHA, len(measurement.looks))
+        ratio = compare_medians(measurement.calm["student"], measurement.calm["teacher"], alpha).ratio
         low, high = (0.0, math.inf) if ratio is None else (ratio.low or 0.0, ratio.high or math.inf)
         ratios.append(math.nan if ratio is None else ratio.value)
         widths.append((high - low) / 2)
@@ -88,7 +88,7 @@ def self_check(
         false_alarms=false_alarms,
         inconclusive=inconclusive,
         seconds=settings.budget_s,
-        last=found,
+        last=measurement,
     )
 
 

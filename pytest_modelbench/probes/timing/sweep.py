@@ -99,9 +99,9 @@ def _curve(
         try:
             point, took_ns = _point(model, inputs, size, base, longest_ns / LOOKS, watchdog)
         except BaseException as error:
-            told = model.failure(inputs[0], error)
+            failure = model.failure(inputs[0], error)
             if not points:
-                raise told from error
+                raise failure from error
             return Curve(points=tuple(points), ended=f"{type(error).__name__} at batch size {size}")
         if point.added_bytes > most and not points:
             raise MeasurementError(
