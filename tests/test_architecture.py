@@ -25,7 +25,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "data": "errors",
         "models": "errors grammar data",
         "settings": "errors options grammar models exports",
-        "exports": "errors data models",
+        "exports": "errors results grammar stats data models",
         "probes": "errors grammar stats data models exports",
         "kpis": "errors results grammar stats data models exports probes",
         "gates": "errors hooks options grammar data models exports settings probes kpis",

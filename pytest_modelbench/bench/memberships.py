@@ -10,7 +10,7 @@ from pytest_modelbench.results import Estimate, Evidence, LimitResult, Verdict
 
 
 def included(limit: Limit, evidence: Evidence) -> Estimate:
-    """Return how many of a limit's names are in the set.
+    """Return how many of a limit's names are in the set, up to as many as noise leaves open.
 
     Raises:
         MeasurementError: a name was not looked for, or cannot be looked for here; it is never counted as missing.
@@ -21,7 +21,9 @@ def included(limit: Limit, evidence: Evidence) -> Estimate:
     untried = [evidence.members[name].reason for name in limit.names if evidence.members[name].untried]
     if untried:
         raise MeasurementError(f"{limit} cannot be judged: {'; '.join(untried)}")
-    return Estimate.exact(float(sum(evidence.members[name].included for name in limit.names)))
+    members = [evidence.members[name] for name in limit.names]
+    sure = float(sum(member.included for member in members))
+    return Estimate(value=sure, low=sure, high=sure + sum(member.undecided for member in members))
 
 
 def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> LimitResult:
@@ -36,5 +38,6 @@ def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> Limit
     lacking = [evidence.members[name].reason for name in names if not evidence.members[name].included]
     if result.verdict is Verdict.PASS:
         return replace(result, reason=f"{limit} holds") if limit.names else result
-    summary = f"{limit} does not hold: {len(names) - len(lacking)} of {len(names)}"
+    word = "is undecided" if result.verdict is Verdict.INCONCLUSIVE else "does not hold"
+    summary = f"{limit} {word}: {len(names) - len(lacking)} of {len(names)}"
     return replace(result, reason="; ".join([summary if limit.names else result.reason, *lacking]))

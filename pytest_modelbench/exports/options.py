@@ -1,4 +1,4 @@
-"""What a user asks of an export: formats with their variants, and what each must hold. Standard library only."""
+"""What a user asks of an export: formats with their variants, and what each must hold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake, shown
+from pytest_modelbench.grammar.units import parse_quantity
 
 BATCH_SIZES = (1, 2, 7)
 """The batch sizes that every exported file is run with: never only the one that it was exported with."""
@@ -53,6 +54,8 @@ class ExportOptions:
         batch_sizes: that the file must take.
         dynamic: the dimensions of each input that may vary, by its name or position; None for the first of each.
         parity: the greatest parity that passes, without unit.
+        size: the most bytes that all files of the format may have; None for any number.
+        speed: how many times as fast as its source the file must be; None where it is not timed.
         samples: how many samples of the evaluation data the outputs are compared on.
         budget_s: the longest that one export may take, in seconds.
         seed: for what is drawn at random.
@@ -62,6 +65,8 @@ class ExportOptions:
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     dynamic: Mapping[str, Sequence[int]] | None = None
     parity: float = 1e-4
+    size: float | None = None
+    speed: float | None = None
     samples: int = 256
     budget_s: float = 300.0
     seed: int = 0
@@ -75,6 +80,8 @@ class ExportOptions:
             batch_sizes=tuple(options.get("batch_sizes") or BATCH_SIZES),
             dynamic=options.get("dynamic"),
             parity=cls.parity if parity is None else parity,
+            size=size_of(options.get("size")),
+            speed=speed_of(options.get("speed")),
             samples=options.get("samples", cls.samples),
             budget_s=budget_s,
             seed=seed,
@@ -103,6 +110,35 @@ def parity_of(value: object) -> float | None:
             return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and 0 < value <= 1 else None  # type: ignore[arg-type, operator]
+
+
+def size_of(value: object) -> float | None:
+    """Return the most bytes that a text such as "<= 5 MB" allows; None for anything else.
+
+    >>> size_of("<= 5 MB"), size_of("5 MB"), size_of("<= 5 ms")
+    (5000000.0, None, None)
+    """
+    return _bound(value, "<=", "B")
+
+
+def speed_of(value: object) -> float | None:
+    """Return the least speed-up that a text such as ">= 1.5x" allows; None for anything else.
+
+    >>> speed_of(">= 1.5x"), speed_of(">= 1.5"), speed_of("<= 2x")
+    (1.5, None, None)
+    """
+    return _bound(value, ">=", "x")
+
+
+def _bound(value: object, operator: str, unit: str) -> float | None:
+    if not isinstance(value, str) or not value.lstrip().startswith(operator):
+        return None
+    try:
+        quantity = parse_quantity(value.lstrip().removeprefix(operator))
+        bound = quantity.value if quantity.unit == unit == "x" else quantity.to(unit)
+    except UsageMistake:
+        return None
+    return bound if bound > 0 else None
 
 
 def parse_target(text: str) -> Target:

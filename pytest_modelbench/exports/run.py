@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,10 @@ from pytest_modelbench.exports.remedies import (
     remedy_for,
 )
 from pytest_modelbench.exports.source import Source, evaluating, rows_of, source_of
-from pytest_modelbench.exports.steps import Exported, Status, Step
+from pytest_modelbench.exports.speed import speedup
+from pytest_modelbench.exports.steps import STOPPING, Exported, Status, Step
 from pytest_modelbench.exports.taking import NotReadyError, Seen, taken
+from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading, SavedModel
@@ -38,6 +41,9 @@ _LOST_BATCH = (
     "Export with a named size or Dim.DYNAMIC for the batch, and without int(x.shape[0]) in the model; or write "
     "':fixed' after the format to allow one batch size only"
 )
+_TOO_LARGE = "Export in half precision ('onnx:fp16', 'openvino:f16'), quantise the student, or raise size="
+_TOO_SLOW = "Judge the exported student by latency_p50 at other batch sizes (deploy=), or lower speed="
+_TOO_NOISY = "Repeat it on a quiet machine, or give speed= a limit further from the value"
 _SINGLE_PRECISION = (
     "skl2onnx computes in float32, and a tree's thresholds or large values need more: scale the features before the "
     "estimator, or keep them in float64 up to the scaler"
@@ -105,12 +111,14 @@ class _Trial:
             ("parity", self.parity),
             ("dynamic_batch", self.dynamic_batch),
             ("alone_and_in_batch", self.alone_and_in_batch),
+            ("size", self.size),
+            ("speed", self.speed),
         )
         for name, work in every:
             step = taken(name, work)
             self.steps.append(step)
             self.beat()
-            if step.status in {Status.FAIL, Status.ERROR}:
+            if step.status in STOPPING:
                 return
 
     def install(self) -> Seen:
@@ -124,7 +132,7 @@ class _Trial:
             raise NotReadyError(
                 f"a package that it needs cannot be imported ({cause_of(error)})",
                 f"Install it: pip install {EXPORTERS[name].install}",
-                tried=False,
+                status=Status.ERROR,
             ) from error
         return Seen(evidence=", ".join(f"{tool} {version}" for tool, version in self.tools.items()))
 
@@ -141,7 +149,7 @@ class _Trial:
             "With an NVIDIA GPU run the commands in tensorrt.sh, which --modelbench-artifacts=DIR keeps, or the "
             "suite with --modelbench-record-export=PATH, and pass --modelbench-export-record=PATH here"
         )
-        return NotReadyError(evidence, remedy, numbers, tried=False)
+        return NotReadyError(evidence, remedy, numbers, status=Status.ERROR)
 
     @property
     def _estimator(self) -> bool:
@@ -167,8 +175,12 @@ class _Trial:
         except Exception as error:
             evidence, advice = explained(error)
             raise NotReadyError("; ".join([evidence, *notes]), advice or remedy) from error
-        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        return Seen(evidence="; ".join([self.file.name, *notes]), remedy=remedy, numbers={"bytes": size})
+        return Seen(evidence="; ".join([self.file.name, *notes]), remedy=remedy, numbers={"bytes": self._bytes})
+
+    @property
+    def _bytes(self) -> int:
+        """The size of all files of the format."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     @functools.cached_property
     def _eager(self) -> Model:
@@ -304,6 +316,31 @@ class _Trial:
             evidence=f"{changed} of {count} samples have another label alone than in a batch",
             numbers={"changed": changed, "samples": count},
         )
+
+    def size(self) -> Seen:
+        """Weigh all files of the format, where a limit is given."""
+        most, found = self.options.size, self._bytes
+        numbers = {"bytes": found, "limit": most}
+        if most is None:
+            return Seen(status=Status.SKIP, evidence="no size= is given", numbers=numbers)
+        if found > most:
+            raise NotReadyError(f"{humanise(found, 'B')} > {humanise(most, 'B')}", _TOO_LARGE, numbers)
+        return Seen(evidence=f"{humanise(found, 'B')} <= {humanise(most, 'B')}", numbers=numbers)
+
+    def speed(self) -> Seen:
+        """Time the file and its source by turns, where a limit is given; what noise decides is left open."""
+        least = self.options.speed
+        if least is None:
+            return Seen(status=Status.SKIP, evidence="no speed= is given")
+        found = speedup(self.model, self._loaded, self.batches[0], self.beat)
+        low, high = found.low or 0.0, math.inf if found.high is None else found.high
+        words = f"{found.value:.3g}x as fast as the source ({low:.3g}x to {high:.3g}x)"
+        numbers = {"speedup": found.value, "low": found.low, "high": found.high, "limit": least}
+        if low >= least:
+            return Seen(evidence=f"{words}, >= {least:g}x", numbers=numbers)
+        if high < least:
+            raise NotReadyError(f"{words}, < {least:g}x", _TOO_SLOW, numbers)
+        raise NotReadyError(f"{words}, around {least:g}x", _TOO_NOISY, numbers, status=Status.OPEN)
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
         """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""

@@ -13,12 +13,20 @@ REQUIRED = ("install", "export", "check", "load", "run", "parity", "dynamic_batc
 
 
 class Status(StrEnum):
-    """What a step came to; `error` means that it could not be tried, such as for a runtime that is not installed."""
+    """What a step came to.
+
+    `error` means that it could not be tried, such as for a runtime that is not installed; `open` that noise decides.
+    """
 
     PASS = "pass"  # noqa: S105 - a status, not a password
     FAIL = "fail"
     SKIP = "skip"
     ERROR = "error"
+    OPEN = "open"
+
+
+STOPPING = frozenset({Status.FAIL, Status.ERROR, Status.OPEN})
+"""After such a step no other one is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +70,14 @@ class Exported:
     def ready(self) -> bool:
         """Whether no step failed and all required ones passed; a variant may skip `dynamic_batch`."""
         passed = {step.name for step in self.steps if step.status is Status.PASS}
-        failed = [step for step in self.steps if step.status in {Status.FAIL, Status.ERROR}]
+        failed = [step for step in self.steps if step.status in STOPPING]
         skipped = {step.name for step in self.steps if step.status is Status.SKIP}
         return not failed and set(REQUIRED) <= passed | skipped and {"load", "run", "parity"} <= passed
 
     @property
     def stopped_at(self) -> Step | None:
-        """The first step that failed or could not be tried."""
-        return next((step for step in self.steps if step.status in {Status.FAIL, Status.ERROR}), None)
+        """The first step that failed, could not be tried, or could not be decided."""
+        return next((step for step in self.steps if step.status in STOPPING), None)
 
     def step(self, name: str) -> Step | None:
         """Return a step by its name."""

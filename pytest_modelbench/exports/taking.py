@@ -14,13 +14,25 @@ from pytest_modelbench.exports.steps import Status, Step
 
 
 class NotReadyError(Exception):
-    """A step found that the file is not ready; `step` has its evidence, remedy and numbers."""
+    """A step found that the file is not ready.
+
+    Args:
+        evidence: what was seen.
+        remedy: what to do about it; "" for nothing.
+        numbers: measured values by name.
+        status: `error` for a step that could not be tried, `open` for one that noise decides.
+    """
 
     def __init__(
-        self, evidence: str, remedy: str = "", numbers: Mapping[str, Any] | None = None, *, tried: bool = True
+        self,
+        evidence: str,
+        remedy: str = "",
+        numbers: Mapping[str, Any] | None = None,
+        *,
+        status: Status = Status.FAIL,
     ) -> None:
         super().__init__(evidence)
-        self.evidence, self.remedy, self.numbers, self.tried = evidence, remedy, numbers or {}, tried
+        self.evidence, self.remedy, self.numbers, self.status = evidence, remedy, numbers or {}, status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +67,14 @@ def taken(name: str, work: Callable[[], Seen]) -> Step:
             numbers=seen.numbers,
         )
     if isinstance(failure, NotReadyError):
-        evidence, remedy, numbers = failure.evidence, failure.remedy, failure.numbers
+        evidence, remedy, numbers, status = failure.evidence, failure.remedy, failure.numbers, failure.status
     else:
         (evidence, remedy), numbers = explained(failure), {}
+        status = Status.ERROR if isinstance(failure, NotApplicable) else Status.FAIL
         evidence = str(failure) if isinstance(failure, ModelbenchError) else evidence
-    untried = isinstance(failure, NotApplicable) or (isinstance(failure, NotReadyError) and not failure.tried)
     return Step(
         name=name,
-        status=Status.ERROR if untried else Status.FAIL,
+        status=status,
         seconds=seconds,
         evidence="; ".join([evidence, *output.worth_telling()]),
         remedy=remedy,

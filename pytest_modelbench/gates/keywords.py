@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
-from pytest_modelbench.exports.options import parity_of
+from pytest_modelbench.exports.options import parity_of, size_of, speed_of
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
@@ -274,6 +274,20 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: parity_of(v) is not None,
         expected="a number above 0 and at most 1, or a string such as '<= 1e-4'",
     ),
+    "size": Keyword(
+        told="the most bytes that the files of an exported student may have",
+        schema={"type": "string"},
+        takes=lambda v: size_of(v) is not None,
+        expected="a string such as '<= 5 MB'",
+        unset="no limit",
+    ),
+    "speed": Keyword(
+        told="how many times as fast as the student itself an exported file must be",
+        schema={"type": "string"},
+        takes=lambda v: speed_of(v) is not None,
+        expected="a string such as '>= 1.5x'",
+        unset="not timed",
+    ),
     "allow_estimated": _truth("let absolute limits judge estimates"),
     "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
@@ -290,7 +304,7 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
-    **dict.fromkeys(("formats", "opset", "dynamic", "parity"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

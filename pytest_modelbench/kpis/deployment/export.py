@@ -15,23 +15,29 @@ def ready_formats(question: Question, measurements: Measurements) -> Iterator[Ev
     """Count the formats that the student is ready for, and name the step at which each other one stopped."""
     exports = measurements.of(EXPORT, "student")
     ready = [export.target for export in exports if export.ready]
+    members = {export.target: _member(export) for export in exports}
+    at_most = len(ready) + sum(member.undecided for member in members.values())
     yield Evidence(
         student=Reading(
-            estimate=Estimate.exact(float(len(ready))),
+            estimate=Estimate(value=float(len(ready)), low=float(len(ready)), high=float(at_most)),
             unit=question.kpi.unit,
-            n=len(exports),
             method=f"ready: {', '.join(ready) or 'none'}; tried: {', '.join(export.target for export in exports)}",
         ),
         notes=tuple(map(_in_short, exports)),
         breakdown=tuple(row for export in exports for row in _rows(export)),
-        members={export.target: _member(export) for export in exports},
+        members=members,
+        sampled=True,
     )
 
 
 def _member(export: Exported) -> Member:
     step = export.stopped_at
-    untried = step is not None and step.status is Status.ERROR
-    return Member(included=export.ready, reason="" if export.ready else _why_not(export), untried=untried)
+    return Member(
+        included=export.ready,
+        reason="" if export.ready else _why_not(export),
+        untried=step is not None and step.status is Status.ERROR,
+        undecided=step is not None and step.status is Status.OPEN,
+    )
 
 
 def _in_short(export: Exported) -> str:
@@ -48,8 +54,8 @@ def _why_not(export: Exported) -> str:
     if step is None:
         return f"{export.target} is not ready: a required step was not taken"
     remedy = f". {step.remedy}" if step.remedy else ""
-    word = "could not be tried" if step.status is Status.ERROR else "is not ready"
-    return f"{export.target} {word}: {step.name}: {step.evidence}{remedy}"
+    words = {Status.ERROR: "could not be tried", Status.OPEN: "is undecided"}
+    return f"{export.target} {words.get(step.status, 'is not ready')}: {step.name}: {step.evidence}{remedy}"
 
 
 def _about(steps: Sequence[Step]) -> str:

@@ -47,6 +47,8 @@ KPIS = (
             "batch_sizes": None,
             "dynamic": None,
             "parity": 1e-4,
+            "size": None,
+            "speed": None,
             "samples": 256,
         },
         alone=True,

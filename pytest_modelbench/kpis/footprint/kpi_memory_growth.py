@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pytest_modelbench.kpis.kpi import Kpi, Measurements, Question
 from pytest_modelbench.probes.cost.growth import GROWTH, Growth
-from pytest_modelbench.results import Evidence, Reading
+from pytest_modelbench.results import Estimate, Evidence, Reading
 
+ONE_SIDE = 0.025
 KPI = Kpi(
     name="memory_growth",
     pillar="footprint",
@@ -32,14 +33,24 @@ def memory_growth(question: Question, measurements: Measurements) -> Iterator[Ev
     yield Evidence(
         student=_reading(student),
         teacher=None if teacher is None else _reading(teacher),
-        comparison=None if teacher is None else between(student.per_thousand, teacher.per_thousand),
+        comparison=None if teacher is None else between(growth_of(student), growth_of(teacher)),
         sampled=True,
     )
 
 
+def growth_of(growth: Growth) -> Estimate:
+    """Return the bytes for 1,000 calls with their 95% interval; memory that was given back is no growth.
+
+    Growth that happens once, such as a cache that is filled, moves one window and not the centre of all.
+    """
+    from pytest_modelbench.stats.intervals import centre_interval
+
+    return centre_interval(growth.gains, ONE_SIDE).map(lambda gain: max(gain, 0.0))
+
+
 def _reading(growth: Growth) -> Reading:
     return Reading(
-        estimate=growth.per_thousand,
+        estimate=growth_of(growth),
         unit="B",
         n=growth.calls,
         method=f"growth of resident memory over {growth.calls:,} calls at batch size {growth.batch_size}",

@@ -14,12 +14,9 @@ from pytest_modelbench.probes.kinds import ProbeKind, Taking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_modelbench.results import Estimate
-
 WINDOWS = 12
 WINDOW_S = 0.5
 LEAST_CALLS, MOST_CALLS = 20, 2000
-ONE_SIDE = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +24,12 @@ class Growth:
     """What calls leave in memory.
 
     Attributes:
-        per_thousand: bytes of resident memory for 1,000 calls, with its 95% interval.
+        gains: bytes of resident memory for 1,000 calls, in each window; negative where memory was given back.
         calls: in all windows together.
         batch_size: samples in each call.
     """
 
-    per_thousand: Estimate
+    gains: tuple[float, ...]
     calls: int
     batch_size: int
 
@@ -49,8 +46,7 @@ GROWTH: ProbeKind[Growth] = ProbeKind(
 def take(taking: Taking) -> Growth:
     """Call a model many times and read the resident memory after each window of calls.
 
-    Unreachable objects are collected and freed memory goes back to the kernel before each reading. Growth that
-    happens once, such as a cache that is filled, moves one window and not the centre of all.
+    Unreachable objects are collected and freed memory goes back to the kernel before each reading.
 
     Args:
         taking: the model, the data, and `batch_size` among the options.
@@ -60,7 +56,6 @@ def take(taking: Taking) -> Growth:
         ModelError: the model raised.
     """
     from pytest_modelbench.data.drawn import Draws
-    from pytest_modelbench.stats.intervals import centre_interval
 
     model, size = taking.model, int(taking.options.get("batch_size", 1))
     if model.runs_at:
@@ -74,9 +69,8 @@ def take(taking: Taking) -> Growth:
             marks = [_resident_after(call, calls, taking.beat) for _ in range(WINDOWS + 1)]
         except BaseException as error:
             raise model.failure(batch, error) from error
-    steps = [1000.0 * (after - before) / calls for before, after in itertools.pairwise(marks)]
-    gained = centre_interval(steps, ONE_SIDE).map(lambda gain: max(gain, 0.0))  # memory given back is no growth
-    return Growth(per_thousand=gained, calls=calls * WINDOWS, batch_size=size)
+    gains = tuple(1000.0 * (after - before) / calls for before, after in itertools.pairwise(marks))
+    return Growth(gains=gains, calls=calls * WINDOWS, batch_size=size)
 
 
 def _fill(call: Callable[[], object], beat: Callable[[], None]) -> int:

@@ -76,6 +76,26 @@ def test_all_names_must_be_ready() -> None:
     assert failed.reason == ("includes onnx, tvm does not hold: 1 of 2; tvm is not ready: load: it broke. Mend it")
 
 
+def test_noise_leaves_a_limit_undecided() -> None:
+    """A format whose speed-up is around its limit is neither ready nor not."""
+    close = Exported(
+        target="tvm",
+        steps=(
+            *ready("tvm").steps,
+            Step(name="speed", status=Status.OPEN, evidence="1.5x, around 1.5x", remedy="Repeat it"),
+        ),
+    )
+    verdict = judged("includes onnx, tvm", ready("onnx"), close)
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert (
+        verdict.reason
+        == "includes onnx, tvm is undecided: 1 of 2; tvm is undecided: speed: 1.5x, around 1.5x. Repeat it"
+    )
+    assert judged(">= 2", ready("onnx"), close).verdict is Verdict.INCONCLUSIVE
+    assert judged(">= 1", ready("onnx"), close).verdict is Verdict.PASS
+    assert verdict.needed_n is None
+
+
 def test_runtime_that_is_not_installed_is_an_error() -> None:
     """A format that a limit names and nobody can try is never counted as missing, nor as ready."""
     result = judged("includes onnx, tensorrt", ready("onnx"), stopped("tensorrt", "install", Status.ERROR))
