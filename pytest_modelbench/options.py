@@ -124,6 +124,13 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_markdown",
+        "write the report to PATH in GitHub's Markdown, such as for a comment on a pull request",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
         "modelbench_deploy",
         "formats that every student is exported to and also judged in, separated by commas, such as onnx,openvino; "
         "the exported student int8 is int8@onnx",

@@ -67,7 +67,7 @@ def named_weights(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
     for path, part in module.named_modules():
         plain = [(key, value) for key, value in vars(part).items() if isinstance(value, torch.Tensor)]
         named += [(f"{path}.{key}".lstrip("."), value) for key, value in plain]
-    return [found for name, tensor in named for found in _parts(name, tensor)]
+    return [part for name, tensor in named for part in _parts(name, tensor)]
 
 
 def _parts(name: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
@@ -96,25 +96,25 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named = kwargs or {}
         if any(hasattr(kind, "__tensor_flatten__") for kind in types):
             return NotImplemented  # a packed tensor's own dispatch shows the operators that it runs
-        given = [address(tensor) for tensor in _tensors((args, named))]
+        addresses = [address(tensor) for tensor in _tensors((args, named))]
         output = func(*args, **named)
         made = _tensors(output)
-        if self._is_constant(func, given):
-            sources = frozenset[str]().union(*(self._sources[key] for key in given))
-            new = [tensor for tensor in made if address(tensor) not in given]
+        if self._is_constant(func, addresses):
+            sources = frozenset[str]().union(*(self._sources[key] for key in addresses))
+            new = [tensor for tensor in made if address(tensor) not in addresses]
             self._alive += made
             self._sources |= {address(tensor): sources for tensor in new}
             if new and sources:
                 self.operators.append(_operator(func, args, named, sources, new))
         else:
             self._forget(func, args, named)
-            self._inputs_were_read |= bool(given) and not made  # .item(): a number that a size may be made of
+            self._inputs_were_read |= bool(addresses) and not made  # .item(): a number that a size may be made of
         return output
 
-    def _is_constant(self, func: Any, given: Sequence[int]) -> bool:
+    def _is_constant(self, func: Any, addresses: Sequence[int]) -> bool:
         if func._schema.is_mutable or torch.Tag.nondeterministic_seeded in func.tags:  # noqa: SLF001
             return False
-        return all(key in self._sources for key in given) and (bool(given) or not self._inputs_were_read)
+        return all(key in self._sources for key in addresses) and (bool(addresses) or not self._inputs_were_read)
 
     def _forget(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         for number, argument in enumerate(func._schema.arguments):  # noqa: SLF001

@@ -65,10 +65,10 @@ def same_outputs(subject: Subject, variant: Call, tolerance: float = TOLERANCE) 
 
     The outputs of a student that differ from call to call are compared by their shapes only.
     """
-    expected, again, found = (_tensors(call()) for call in (subject.call, subject.call, variant))
+    expected, again, actual = (_tensors(call()) for call in (subject.call, subject.call, variant))
     subject.beat()
     steady = _agree(expected, again, tolerance)
-    return _agree(expected, found, tolerance if steady else float("inf"))
+    return _agree(expected, actual, tolerance if steady else float("inf"))
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:
@@ -78,17 +78,17 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     return [leaf.detach().clone() for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
 
 
-def _agree(expected: list[torch.Tensor], found: list[torch.Tensor], tolerance: float) -> bool:
-    shapes = [tensor.shape for tensor in expected] == [tensor.shape for tensor in found]
-    return shapes and all(map(_near, expected, found, [tolerance] * len(found)))
+def _agree(expected: list[torch.Tensor], actual: list[torch.Tensor], tolerance: float) -> bool:
+    shapes = [tensor.shape for tensor in expected] == [tensor.shape for tensor in actual]
+    return shapes and all(map(_near, expected, actual, [tolerance] * len(actual)))
 
 
-def _near(expected: torch.Tensor, found: torch.Tensor, tolerance: float) -> bool:
+def _near(expected: torch.Tensor, actual: torch.Tensor, tolerance: float) -> bool:
     if not expected.numel() or tolerance == float("inf"):
         return True
-    if not expected.is_floating_point() or not found.is_floating_point():
-        return bool((expected == found).all())
-    wide, other = expected.double(), found.double()
+    if not expected.is_floating_point() or not actual.is_floating_point():
+        return bool((expected == actual).all())
+    wide, other = expected.double(), actual.double()
     scale = float(wide.nan_to_num(posinf=0.0, neginf=0.0).abs().max()) or 1.0
     return wide.allclose(other, rtol=0.0, atol=tolerance * scale, equal_nan=True)
 
@@ -104,12 +104,12 @@ class LayerCall:
 
 def calls_of(subject: Subject, layers: Mapping[str, nn.Module]) -> list[LayerCall]:
     """Run the student once and return each call of some of its layers, in order, with what they were given."""
-    found: list[LayerCall] = []
+    calls: list[LayerCall] = []
 
     def note(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(layer: nn.Module, given: tuple[Any, ...]) -> None:
-            if given:
-                found.append(LayerCall(path=path, layer=layer, given=given[0]))
+        def hook(layer: nn.Module, args: tuple[Any, ...]) -> None:
+            if args:
+                calls.append(LayerCall(path=path, layer=layer, given=args[0]))
 
         return hook
 
@@ -120,7 +120,7 @@ def calls_of(subject: Subject, layers: Mapping[str, nn.Module]) -> list[LayerCal
         for handle in handles:
             handle.remove()
     subject.beat()
-    return found
+    return calls
 
 
 def part_saved(subject: Subject, part: Call, instead: Call, *, work: float = 1.0) -> Estimate:

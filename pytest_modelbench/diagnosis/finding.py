@@ -100,9 +100,9 @@ class Diagnosis:
         return json_object(
             {
                 "student": self.student,
-                "causes": [one.to_json() for one in self.causes],
-                "refuted": [one.to_json() for one in self.refuted],
-                "skipped": [one.to_json() for one in self.skipped],
+                "causes": [finding.to_json() for finding in self.causes],
+                "refuted": [finding.to_json() for finding in self.refuted],
+                "skipped": [finding.to_json() for finding in self.skipped],
                 "reason": self.reason,
                 "time_ratio": None if ratio is None else ratio.value,
                 "time_ratio_low": None if ratio is None else ratio.low,

@@ -39,8 +39,8 @@ def folded(subject: Subject, module: torch.nn.Module, wanted: Wanted) -> tuple[C
     student = subject.student
     if type(student) is not TorchModel:
         raise NotApplicable(f"the operators of a {student.kind} cannot be traced")
-    given, form = tree_flatten(map_tree(student.to_device, subject.inputs))
-    whole: fx.GraphModule = make_fx(lambda *flat: student.applied(tree_unflatten(flat, form))())(*given)
+    leaves, form = tree_flatten(map_tree(student.to_device, subject.inputs))
+    whole: fx.GraphModule = make_fx(lambda *flat: student.applied(tree_unflatten(flat, form))())(*leaves)
     subject.beat()
     names = {address(tensor): name for name, tensor in named_weights(module)}
     whole.graph.eliminate_dead_code()
@@ -49,7 +49,7 @@ def folded(subject: Subject, module: torch.nn.Module, wanted: Wanted) -> tuple[C
     if not constants:
         raise NotApplicable("a trace of the call holds none of these operators")
     less = _without(whole, constants)
-    return functools.partial(whole, *given), functools.partial(less, *given)
+    return functools.partial(whole, *leaves), functools.partial(less, *leaves)
 
 
 def _constants(whole: fx.GraphModule, names: Mapping[int, str], wanted: Wanted) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _constants(whole: fx.GraphModule, names: Mapping[int, str], wanted: Wanted) 
         elif _is_pure(node) and node not in written and values.keys() >= {*node.all_input_nodes}:
             arguments = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = node.target(*arguments[0], **arguments[1])
-            sources[node] = frozenset[str]().union(*(sources[one] for one in node.all_input_nodes))
+            sources[node] = frozenset[str]().union(*(sources[operand] for operand in node.all_input_nodes))
     made = {node: value for node, value in values.items() if node.op != "get_attr" and wanted(sources[node])}
     return {node.name: value for node, value in made.items() if isinstance(value, torch.Tensor)}
 
@@ -99,14 +99,14 @@ def _writes(node: fx.Node) -> bool:
 
 def _written(graph: fx.Graph) -> set[fx.Node]:
     """Return the nodes whose memory operators may write into, also through views of it."""
-    found: set[fx.Node] = set()
+    written: set[fx.Node] = set()
     waiting = [source for node in graph.nodes if _writes(node) for source in node.all_input_nodes]
     while waiting:
         node = waiting.pop()
-        if node not in found:
-            found.add(node)
+        if node not in written:
+            written.add(node)
             waiting += node.all_input_nodes if _may_be_view(node) else []
-    return found
+    return written
 
 
 def _may_be_view(node: fx.Node) -> bool:

@@ -28,8 +28,8 @@ class LayerCall:
 
 def weighted_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Return the innermost modules that hold weights, by path: parameters, matrices in buffers, or packed ones."""
-    found = {path: part for path, part in module.named_modules() if path and _holds_weights(part)}
-    return {path: part for path, part in found.items() if not _has_inner(path, part, found)}
+    holders = {path: part for path, part in module.named_modules() if path and _holds_weights(part)}
+    return {path: part for path, part in holders.items() if not _has_inner(path, part, holders)}
 
 
 def _holds_weights(part: nn.Module) -> bool:
@@ -37,20 +37,20 @@ def _holds_weights(part: nn.Module) -> bool:
     return bool(own) or hasattr(part, "parametrizations") or hasattr(part, "_packed_params")
 
 
-def _has_inner(path: str, part: nn.Module, found: Collection[str]) -> bool:
+def _has_inner(path: str, part: nn.Module, paths: Collection[str]) -> bool:
     """Whether layers inside of a module hold its weights; what attention and parametrisations hold is theirs."""
     whole = isinstance(part, nn.MultiheadAttention) or hasattr(part, "parametrizations")
-    return not whole and any(other.startswith(f"{path}.") and "parametrizations" not in other for other in found)
+    return not whole and any(other.startswith(f"{path}.") and "parametrizations" not in other for other in paths)
 
 
 def parameters_of(layer: nn.Module) -> int:
     """Return the number of a layer's parameters."""
-    return sum(one.numel() for one in layer.parameters())
+    return sum(parameter.numel() for parameter in layer.parameters())
 
 
 def matrices_of(layer: nn.Module) -> tuple[int, ...]:
     """Return the identities of a layer's weights of two or more dimensions: equal for layers that share them."""
-    return tuple(id(one) for one in layer.parameters() if one.dim() > 1)
+    return tuple(id(parameter) for parameter in layer.parameters() if parameter.dim() > 1)
 
 
 def calls_of(model: Model, call: Call, layers: Mapping[str, nn.Module]) -> list[LayerCall]:
@@ -60,7 +60,7 @@ def calls_of(model: Model, call: Call, layers: Mapping[str, nn.Module]) -> list[
     is not that of the calling thread.
     """
     here = threading.get_ident()
-    found: list[LayerCall] = []
+    calls: list[LayerCall] = []
     entered: list[nn.Module] = []
 
     def enter(layer: nn.Module, _args: Any, _kwargs: Any) -> None:
@@ -73,7 +73,7 @@ def calls_of(model: Model, call: Call, layers: Mapping[str, nn.Module]) -> list[
                 return
             entered.pop()
             if not entered:
-                found.append(LayerCall(path=path, layer=layer, args=args, kwargs=kwargs, output=output))
+                calls.append(LayerCall(path=path, layer=layer, args=args, kwargs=kwargs, output=output))
 
         return hook
 
@@ -91,15 +91,15 @@ def calls_of(model: Model, call: Call, layers: Mapping[str, nn.Module]) -> list[
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return calls
 
 
 def students_calls(subject: Subject, layers: Mapping[str, nn.Module] | None = None) -> list[LayerCall]:
     """Return the calls of the student's layers in one call of it; of all layers with weights unless given."""
     chosen = weighted_layers(subject.module) if layers is None else layers
-    found = calls_of(subject.student, subject.call, chosen)
+    calls = calls_of(subject.student, subject.call, chosen)
     subject.beat()
-    return found
+    return calls
 
 
 def teachers_module(subject: Subject) -> nn.Module | None:
@@ -114,14 +114,14 @@ def teachers_calls(subject: Subject, layers: Mapping[str, nn.Module] | None = No
     if teacher is None or module is None:
         return []
     chosen = weighted_layers(module) if layers is None else layers
-    found = calls_of(teacher, teacher.bind(subject.inputs), chosen)
+    calls = calls_of(teacher, teacher.bind(subject.inputs), chosen)
     subject.beat()
-    return found
+    return calls
 
 
 def again(calls: Sequence[LayerCall]) -> Call:
     """Return a call that runs layers alone, on what they were given."""
-    return in_turn([(one.layer, one.args, one.kwargs) for one in calls])
+    return in_turn([(call.layer, call.args, call.kwargs) for call in calls])
 
 
 def share_of(subject: Subject, calls: Sequence[LayerCall]) -> Estimate:

@@ -59,14 +59,14 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = kwargs or {}
-        out = func(*args, **given)
-        sizes = [t.numel() * t.element_size() for t in _tensors((args, given, out))]
+        named = kwargs or {}
+        out = func(*args, **named)
+        sizes = [t.numel() * t.element_size() for t in _tensors((args, named, out))]
         self.operators.append(
             Operator(
                 function=func,
                 args=args,
-                kwargs=given,
+                kwargs=named,
                 moved_bytes=0 if func.is_view else sum(sizes),
                 largest_bytes=max(sizes, default=0),
             )
@@ -78,8 +78,8 @@ def _tensors(tree: Any) -> Iterator[torch.Tensor]:
     if isinstance(tree, torch.Tensor):
         yield tree
     elif isinstance(tree, list | tuple):
-        for one in tree:
-            yield from _tensors(one)
+        for branch in tree:
+            yield from _tensors(branch)
     elif isinstance(tree, dict):
         yield from _tensors(tuple(tree.values()))
 
@@ -89,8 +89,8 @@ def trace(subject: Subject, call: Call | None = None) -> list[Operator]:
     with inference(subject), _Trace() as traced:
         (call or subject.call)()
     subject.beat()
-    found: list[Operator] = traced.operators
-    return found
+    operators: list[Operator] = traced.operators
+    return operators
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def in_turn(steps: Sequence[Step]) -> Call:
 
 def replay(operators: Sequence[Operator]) -> Call:
     """Return a call that runs operators again on the tensors that they had."""
-    return in_turn([(one.function, one.args, one.kwargs) for one in operators])
+    return in_turn([(operator.function, operator.args, operator.kwargs) for operator in operators])
 
 
 def at_few_elements(operators: Sequence[Operator]) -> tuple[Call, int]:
@@ -124,18 +124,18 @@ def at_few_elements(operators: Sequence[Operator]) -> tuple[Call, int]:
     What it takes is the cost of calling operators. One that refuses such tensors gets some of one element, and is
     left out if it refuses these as well.
     """
-    small = [shrunk for one in operators if (shrunk := _shrunk(one)) is not None]
+    small = [shrunk for operator in operators if (shrunk := _shrunk(operator)) is not None]
     return in_turn(small), len(small)
 
 
-def _shrunk(one: Operator) -> Step | None:
+def _shrunk(operator: Operator) -> Step | None:
     for tries in _TRIES:
-        args, kwargs = (_tiny(tree, tries) for tree in (one.args, one.kwargs))
+        args, kwargs = (_tiny(tree, tries) for tree in (operator.args, operator.kwargs))
         try:
-            one.function(*args, **kwargs)
+            operator.function(*args, **kwargs)
         except Exception:  # noqa: BLE001, S112 - operators refuse shapes with any exception; the next try is another
             continue
-        return one.function, args, kwargs
+        return operator.function, args, kwargs
     return None
 
 

@@ -28,8 +28,8 @@ def shrinkage(student: Model, teacher: Model, inputs: Any = None) -> dict[str, f
     }
     if inputs is not None:
         sizes["FLOPs"] = lambda model: _flops(model, inputs)
-    found = {name: _share(size, student, teacher) for name, size in sizes.items()}
-    return {name: share for name, share in found.items() if share is not None}
+    shares = {name: _share(size, student, teacher) for name, size in sizes.items()}
+    return {name: share for name, share in shares.items() if share is not None}
 
 
 def _flops(model: Model, inputs: Any) -> float:
@@ -57,7 +57,7 @@ def broken_promise(shares: Mapping[str, float], time_ratio: Estimate | None) -> 
     >>> broken_promise({"parameters": 0.2}, Estimate(value=0.5, low=0.4, high=0.55))
     ''
     """
-    name = min(shares, key=lambda one: shares[one], default="")
+    name = min(shares, key=shares.__getitem__, default="")
     if not name or time_ratio is None or shares[name] > SMALLER:
         return ""
     promised, high = shares[name], time_ratio.value if time_ratio.high is None else time_ratio.high

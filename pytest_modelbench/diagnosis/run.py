@@ -73,11 +73,11 @@ def diagnose(student: Model, teacher: Model | None, inputs: Any, asked: Asked = 
     """
     started = time.monotonic()
     try:
-        found = _diagnosed(student, teacher, inputs, asked)
+        diagnosis = _diagnosed(student, teacher, inputs, asked)
     except BaseException as error:  # noqa: BLE001 - a model that cannot run has no diagnosis, and the run goes on
         keep_interrupt(error)
-        found = Diagnosis(student=student.name, reason=f"not diagnosed: {_told(error)}")
-    return replace(found, seconds=time.monotonic() - started)
+        diagnosis = Diagnosis(student=student.name, reason=f"not diagnosed: {_told(error)}")
+    return replace(diagnosis, seconds=time.monotonic() - started)
 
 
 def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked) -> Diagnosis:
@@ -92,7 +92,7 @@ def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked)
         if not reason:
             why = "there is no teacher" if teacher is None else "the student is as fast as its size promises"
             return Diagnosis(student=student.name, reason=f"not diagnosed: {why}", time_ratio=ratio)
-        in_order = sorted(asked.hypotheses, key=lambda one: not one.in_fresh_state)
+        in_order = sorted(asked.hypotheses, key=lambda hypothesis: not hypothesis.in_fresh_state)
         ranked = rank(list(_tested(in_order, subject, watch, asked)))
         steps, why_none = _waterfall(subject, watch, asked)
     return Diagnosis(
@@ -163,17 +163,17 @@ def _tested(
     hypotheses: Sequence[Hypothesis], subject: Subject, watch: BlockStopwatch, asked: Asked
 ) -> Iterator[Finding]:
     """Test hypotheses in turn and yield those that have any sign; one that fails is skipped with its reason."""
-    for one in hypotheses:
-        if asked.only is not None and one.cause not in asked.only:
+    for hypothesis in hypotheses:
+        if asked.only is not None and hypothesis.cause not in asked.only:
             continue
-        if one.needs_module and subject.module is None:
+        if hypothesis.needs_module and subject.module is None:
             continue
         if watch.left_s <= 0:
-            yield Finding(cause=one.cause, text=one.title).because(_spent(asked))
+            yield Finding(cause=hypothesis.cause, text=hypothesis.title).because(_spent(asked))
             continue
-        found = _outcome(one, subject)
-        if found is not None:
-            yield found
+        finding = _outcome(hypothesis, subject)
+        if finding is not None:
+            yield finding
 
 
 def _outcome(hypothesis: Hypothesis, subject: Subject) -> Finding | None:
@@ -188,8 +188,8 @@ def _outcome(hypothesis: Hypothesis, subject: Subject) -> Finding | None:
 
 def _function_of(hypothesis: Hypothesis) -> Callable[[Subject], Finding | None]:
     file, _, name = hypothesis.test.partition(":")
-    found: Callable[[Subject], Finding | None] = getattr(importlib.import_module(f"{ROOM}.{file}"), name)
-    return found
+    function: Callable[[Subject], Finding | None] = getattr(importlib.import_module(f"{ROOM}.{file}"), name)
+    return function
 
 
 @contextlib.contextmanager

@@ -114,7 +114,7 @@ def measure_waterfall(
         beat: called after each block of calls.
 
     Raises:
-        NotApplicable: a model is no torch module, is compiled or scripted, or calls no layer.
+        NotApplicable: a model is not a torch module, is compiled or scripted, or calls no layer.
     """
     models = {"teacher": teacher, "student": student}
     modules = {role: _module_of(model) for role, model in models.items()}

@@ -76,8 +76,8 @@ DISTRIBUTIONS: Mapping[str, str] = {"tvm": "apache-tvm"}
 def imported(path: str) -> Callable[..., Any]:
     """Return a function of `exports` that a row names."""
     module, _, name = path.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(f"pytest_modelbench.exports.{module}"), name)
-    return found
+    function: Callable[..., Any] = getattr(importlib.import_module(f"pytest_modelbench.exports.{module}"), name)
+    return function
 
 
 def versions(exporter: Exporter, *, estimator: bool) -> dict[str, str]:
@@ -87,9 +87,9 @@ def versions(exporter: Exporter, *, estimator: bool) -> dict[str, str]:
         ImportError: one is missing.
     """
     names = (*(exporter.estimator_packages if estimator else ()), *exporter.packages)
-    found = {}
+    installed = {}
     for name in names:
         importlib.import_module(name)
         top = name.partition(".")[0]
-        found[top] = importlib.metadata.version(DISTRIBUTIONS.get(top, top))
-    return found
+        installed[top] = importlib.metadata.version(DISTRIBUTIONS.get(top, top))
+    return installed

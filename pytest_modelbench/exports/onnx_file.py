@@ -70,18 +70,18 @@ def _estimator(source: Source) -> Any:
         raise ModelError(f"{source.model.name}: only tables of numbers are exported, found {example.dtype}")
     scores = getattr(source.model, "method", "") == "predict_proba"
     classifier = source.model.classes is not None or bool(getattr(source.model, "heads", None))
-    found = skl2onnx.to_onnx(
+    model = skl2onnx.to_onnx(
         source.module,
         example.astype(np.float32),
         target_opset=source.opset,
         options={id(source.module): {"zipmap": False}} if scores else None,
     )
     if not classifier:
-        return _flat(found)
-    for at, output in enumerate(list(found.graph.output)):
+        return _flat(model)
+    for at, output in enumerate(list(model.graph.output)):
         if (at == 0) is scores:  # the first has the labels
-            found.graph.output.remove(output)
-    return found
+            model.graph.output.remove(output)
+    return model
 
 
 def _flat(model: Any) -> Any:

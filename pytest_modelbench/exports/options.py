@@ -85,9 +85,9 @@ class ExportOptions:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> ExportOptions:
+    def from_json(cls, record: Mapping[str, Any]) -> ExportOptions:
         """Return what `to_json` made plain."""
-        return cls(**{**found, "batch_sizes": tuple(found["batch_sizes"])})
+        return cls(**{**record, "batch_sizes": tuple(record["batch_sizes"])})
 
 
 def parity_of(value: object) -> float | None:
@@ -120,9 +120,9 @@ def parse_target(text: str) -> Target:
         advice = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(VARIANTS)}"
         raise UsageMistake(f"{shown(text)} is not a format that a model can be exported to. {advice}")
     variant, provider = match["variant"] or "", match["provider"] or ""
-    known = VARIANTS[match["format"]]
-    if variant and variant not in known:
-        has = f"has the variants {', '.join(known)}" if known else "has no variants"
+    variants = VARIANTS[match["format"]]
+    if variant and variant not in variants:
+        has = f"has the variants {', '.join(variants)}" if variants else "has no variants"
         raise UsageMistake(f"{shown(text)}: the format {match['format']} {has}, found {variant!r}")
     if provider and match["format"] != "onnx":
         raise UsageMistake(f"{shown(text)}: only onnx takes an execution provider. Write {match['format']!r}")

@@ -73,10 +73,10 @@ def pair(reference: Any, candidate: Any) -> Paired:
         matched = [(name, name, name) for name in names if name in theirs]
     else:
         broken = _count(names, others)
-        told = others if _has_names(candidate) and not _has_names(reference) else names
-        matched = list(zip(told, names, others, strict=False))
-    pairs = tuple(Pair(name=name, reference=ours[one], candidate=theirs[other]) for name, one, other in matched)
-    broken = broken or next(filter(None, (found.mismatch for found in pairs)), "")
+        labels = others if _has_names(candidate) and not _has_names(reference) else names
+        matched = list(zip(labels, names, others, strict=False))
+    pairs = tuple(Pair(name=label, reference=ours[name], candidate=theirs[other]) for label, name, other in matched)
+    broken = broken or next(filter(None, (output.mismatch for output in pairs)), "")
     return Paired(pairs=pairs, broken=broken, by_position=not by_name and len(names) > 1)
 
 
@@ -88,13 +88,13 @@ def chosen(tree: Any, names: Sequence[str], model: str) -> Any:
     Raises:
         ModelError: the model has no such output.
     """
-    found = _entries(tree)
-    if found is None:
+    outputs = _entries(tree)
+    if outputs is None:
         return tree
-    lacking = [name for name in names if name not in found]
+    lacking = [name for name in names if name not in outputs]
     if lacking:
-        raise ModelError(f"{model} has no output {lacking[0]!r}. Its outputs are {_listed(list(found))}")
-    kept = {name: found[name] for name in (names or found)}
+        raise ModelError(f"{model} has no output {lacking[0]!r}. Its outputs are {_listed(list(outputs))}")
+    kept = {name: outputs[name] for name in (names or outputs)}
     return kept if _has_names(tree) else tuple(kept.values())
 
 
@@ -120,14 +120,14 @@ def _has_names(tree: Any) -> bool:
 def _entries(tree: Any) -> dict[str, Any] | None:
     """Return a tree's outputs by name or position, without those that are None; None for a bare array."""
     if isinstance(tree, Mapping):
-        found = {str(name): value for name, value in tree.items()}
+        outputs = {str(name): value for name, value in tree.items()}
     elif hasattr(tree, "_fields"):
-        found = dict(zip(tree._fields, tree, strict=True))
+        outputs = dict(zip(tree._fields, tree, strict=True))
     elif isinstance(tree, tuple) or (isinstance(tree, list) and any(map(_is_array, tree))):
-        found = {str(at): value for at, value in enumerate(tree)}
+        outputs = {str(at): value for at, value in enumerate(tree)}
     else:
         return None
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in outputs.items() if value is not None}
 
 
 def _is_array(value: Any) -> bool:
@@ -136,10 +136,10 @@ def _is_array(value: Any) -> bool:
 
 def _flat(tree: Any, name: str = "") -> dict[str, Array]:
     """Return all arrays of a tree by their names; those of inner trees get the outer name before a dot."""
-    found = _entries(tree)
-    if found is not None:
-        inner = {key: f"{name}.{key}" if name else key for key in found}
-        return {full: array for key in found for full, array in _flat(found[key], inner[key]).items()}
+    outputs = _entries(tree)
+    if outputs is not None:
+        inner = {key: f"{name}.{key}" if name else key for key in outputs}
+        return {full: array for key in outputs for full, array in _flat(outputs[key], inner[key]).items()}
     try:
         return {name or "output": as_array(tree)}
     except ModelError as error:
@@ -161,10 +161,10 @@ def _unpaired(names: Sequence[str], others: Sequence[str]) -> str:
 def _count(names: Sequence[str], others: Sequence[str]) -> str:
     if len(others) == len(names):
         return ""
-    told = f"found {len(others)} ({_listed(others)}), expected {len(names)} ({_listed(names)})"
+    counts = f"found {len(others)} ({_listed(others)}), expected {len(names)} ({_listed(names)})"
     if len(others) < len(names):
-        return f"the output {names[len(others)]!r} is missing: {told}"
-    return f"there is an extra output {others[len(names)]!r}: {told}"
+        return f"the output {names[len(others)]!r} is missing: {counts}"
+    return f"there is an extra output {others[len(names)]!r}: {counts}"
 
 
 def _listed(names: Sequence[str]) -> str:

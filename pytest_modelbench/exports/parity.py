@@ -124,11 +124,11 @@ class Parity:
         if self.broken or not self.elements:
             return 1.0
         refused = 0
-        for found in (found for one in self.compared for found in one.paired.pairs):
-            if found.whole:
-                refused += int((found.reference != found.candidate).sum())
+        for output in (output for batch in self.compared for output in batch.paired.pairs):
+            if output.whole:
+                refused += int((output.reference != output.candidate).sum())
                 continue
-            r, g = _finite(found)
+            r, g = _finite(output)
             refused += int((np.abs(g - r) > atol + rtol * np.abs(r)).sum())
         return refused / self.elements
 
@@ -139,7 +139,9 @@ class Parity:
             for name, value in vars(self).items()
             if name not in {"compared", "outputs"} and not isinstance(value, str)
         }
-        finite = {name: None if isinstance(one, float) and math.isinf(one) else one for name, one in named.items()}
+        finite = {
+            name: None if isinstance(value, float) and math.isinf(value) else value for name, value in named.items()
+        }
         return {**finite, "worst_output": self.worst_output, "words": self.as_words()}
 
 
@@ -166,24 +168,26 @@ def join(parts: Sequence[Parity]) -> Parity:
     Args:
         parts: the parity of each batch, in the order of the samples; at least one.
     """
-    return _parity([one for part in parts for one in part.compared])
+    return _parity([batch for part in parts for batch in part.compared])
 
 
 def _parity(compared: Sequence[Compared]) -> Parity:
-    samples, paired = sum(one.rows for one in compared), [one.paired for one in compared]
+    samples, paired = sum(batch.rows for batch in compared), [batch.paired for batch in compared]
     whole = functools.partial(
         Parity,
         samples=samples,
-        by_position=any(one.by_position for one in paired),
+        by_position=any(pairing.by_position for pairing in paired),
         compared=tuple(compared),
     )
-    broken = next((one.broken for one in paired if one.broken), "") or _changing(paired)
+    broken = next((pairing.broken for pairing in paired if pairing.broken), "") or _changing(paired)
     if broken:
-        told = "; ".join(filter(None, (broken, _mislabelled(compared))))
-        return whole(value=math.inf, broken=told, mislabelled=_mislabelled(compared))
-    outputs = [_output([(one.rows, one.paired.pairs[at]) for one in compared]) for at in range(len(paired[0].pairs))]
-    elements = sum(one.elements for one in outputs)
-    broken = "; ".join(one.broken for one in outputs if one.broken)
+        broken = "; ".join(filter(None, (broken, _mislabelled(compared))))
+        return whole(value=math.inf, broken=broken, mislabelled=_mislabelled(compared))
+    outputs = [
+        _output([(batch.rows, batch.paired.pairs[at]) for batch in compared]) for at in range(len(paired[0].pairs))
+    ]
+    elements = sum(output.elements for output in outputs)
+    broken = "; ".join(output.broken for output in outputs if output.broken)
     if broken or not elements:
         nothing = not broken
         return whole(
@@ -193,15 +197,15 @@ def _parity(compared: Sequence[Compared]) -> Parity:
             elements=elements,
             outputs=tuple(outputs),
         )
-    worst = max(outputs, key=lambda one: one.value)
-    agreements = [one.argmax_agreement for one in outputs if one.argmax_agreement is not None]
+    worst = max(outputs, key=lambda output: output.value)
+    agreements = [output.argmax_agreement for output in outputs if output.argmax_agreement is not None]
     return whole(
         value=worst.value,
         worst_output=worst.name,
         worst_sample=worst.worst_sample,
-        max_abs=max(one.max_abs for one in outputs),
-        rtol=max(one.rtol for one in outputs),
-        atol=max(one.atol for one in outputs),
+        max_abs=max(output.max_abs for output in outputs),
+        rtol=max(output.rtol for output in outputs),
+        atol=max(output.atol for output in outputs),
         argmax_agreement=min(agreements, default=None),
         elements=elements,
         mislabelled=_mislabelled(compared) if worst.value > _NEAR else "",
@@ -210,8 +214,8 @@ def _parity(compared: Sequence[Compared]) -> Parity:
 
 
 def _changing(paired: Sequence[Paired]) -> str:
-    names = [[found.name for found in one.pairs] for one in paired]
-    other = next((one for one in names if one != names[0]), None)
+    names = [[output.name for output in pairing.pairs] for pairing in paired]
+    other = next((outputs for outputs in names if outputs != names[0]), None)
     return "" if other is None else f"the outputs change with the batch: {names[0]} and {other}"
 
 
@@ -222,14 +226,15 @@ def _output(batches: Sequence[tuple[int, Pair]]) -> OutputParity:
         batches: of each batch the number of its samples, and the output.
     """
     starts = np.cumsum([0, *(rows for rows, _ in batches)])
-    places = [rows_of(found.reference, rows) for rows, found in batches]
+    places = [rows_of(output.reference, rows) for rows, output in batches]
     sample = np.concatenate(
         [np.where(place < 0, -1, place + start) for place, start in zip(places, starts[:-1], strict=True)]
     )
     r, g = (
-        np.concatenate([getattr(found, side).ravel() for _, found in batches]) for side in ("reference", "candidate")
+        np.concatenate([getattr(output, side).ravel() for _, output in batches])
+        for side in ("reference", "candidate")
     )
-    pairs = [found for _, found in batches]
+    pairs = [output for _, output in batches]
     return _of_equality(pairs, r, g, sample) if pairs[0].whole else _of_numbers(pairs, _wide(r), _wide(g), sample)
 
 
@@ -299,8 +304,8 @@ def relative_difference(r: Array, g: Array, scale: float) -> npt.NDArray[np.floa
     largest = max(float(np.abs(r).max(initial=0.0)), float(np.abs(g).max(initial=0.0)))
     part = 0.25 if largest > _OVERFLOW else 1.0
     r, g = r * part, g * part
-    found: npt.NDArray[np.float64] = np.abs(g - r) / (scale * part + np.abs(r))
-    return found
+    difference: npt.NDArray[np.float64] = np.abs(g - r) / (scale * part + np.abs(r))
+    return difference
 
 
 def _over(apart: Array, size: Array) -> Array:
@@ -326,8 +331,8 @@ def _nonfinite(name: str, r: Array, g: Array) -> str:
 def _agreement(pairs: Sequence[Pair]) -> float | None:
     """Return the share of rows with the largest value at the same position; None for outputs without such rows."""
     same = total = 0
-    for found in pairs:
-        r, g = found.reference, found.candidate
+    for output in pairs:
+        r, g = output.reference, output.candidate
         if r.ndim < 2 or r.shape[-1] < 2 or r.dtype.kind == "c" or not r.size:
             return None
         equal = r.argmax(-1) == g.argmax(-1)
@@ -337,15 +342,15 @@ def _agreement(pairs: Sequence[Pair]) -> float | None:
 
 def _mislabelled(compared: Sequence[Compared]) -> str:
     """Name the outputs that hold the values of another one, as in files whose names were given by position."""
-    pairs = max(compared, key=lambda one: one.rows).paired.pairs
-    wrong = [found for found in pairs if not _alike(found.reference, found.candidate)]
-    told = [
-        f"{found.name!r} holds the values of {other.name!r}"
-        for found in wrong
+    pairs = max(compared, key=lambda batch: batch.rows).paired.pairs
+    wrong = [output for output in pairs if not _alike(output.reference, output.candidate)]
+    mistakes = [
+        f"{output.name!r} holds the values of {other.name!r}"
+        for output in wrong
         for other in wrong
-        if other is not found and _alike(other.reference, found.candidate)
+        if other is not output and _alike(other.reference, output.candidate)
     ]
-    return f"{', '.join(told)} (labelled by position)" if told else ""
+    return f"{', '.join(mistakes)} (labelled by position)" if mistakes else ""
 
 
 def _alike(r: Array, g: Array) -> bool:
@@ -358,8 +363,8 @@ def _alike(r: Array, g: Array) -> bool:
     return bool(relative_difference(*wide, scale_of(wide[0].ravel())).max() <= _NEAR)
 
 
-def _finite(found: Pair) -> tuple[Array, Array]:
-    r, g = _wide(found.reference), _wide(found.candidate)
+def _finite(output: Pair) -> tuple[Array, Array]:
+    r, g = _wide(output.reference), _wide(output.candidate)
     finite = np.isfinite(r) & np.isfinite(g)
     return r[finite], g[finite]
 

@@ -41,9 +41,9 @@ class Told:
 
 
 class _Keeping(logging.Handler):
-    def __init__(self, told: Told) -> None:
+    def __init__(self, output: Told) -> None:
         super().__init__(logging.WARNING)
-        self.told = told
+        self.told = output
 
     def emit(self, record: logging.LogRecord) -> None:
         self.told.add(record.getMessage())
@@ -55,32 +55,32 @@ def captured() -> Iterator[Told]:
 
     Warnings are never errors inside, under any filters of the suite.
     """
-    told, printed = Told(), io.StringIO()
+    output, printed = Told(), io.StringIO()
     root = logging.getLogger()
-    handlers, root.handlers = root.handlers, [_Keeping(told)]
+    handlers, root.handlers = root.handlers, [_Keeping(output)]
     own = {name: logger.handlers for name, logger in _loggers() if logger.handlers}
     for name in own:
-        logging.getLogger(name).handlers = [_Keeping(told)]
+        logging.getLogger(name).handlers = [_Keeping(output)]
     try:
         with (
-            _native(told),
+            _native(output),
             warnings.catch_warnings(record=True) as caught,
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
         ):
             warnings.simplefilter("always")
-            yield told
+            yield output
     finally:
         root.handlers = handlers
         for name, kept in own.items():
             logging.getLogger(name).handlers = kept
         for warning in caught:
-            told.add(f"{warning.category.__name__}: {_first_line(warning.message)}")
-        told.add(printed.getvalue())
+            output.add(f"{warning.category.__name__}: {_first_line(warning.message)}")
+        output.add(printed.getvalue())
 
 
 @contextlib.contextmanager
-def _native(told: Told) -> Iterator[None]:
+def _native(output: Told) -> Iterator[None]:
     """Keep what libraries in other languages write to the process's own output and error."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -95,7 +95,7 @@ def _native(told: Told) -> Iterator[None]:
                 os.dup2(kept, number)
                 os.close(kept)
             file.seek(0)
-            told.add(file.read().decode(errors="replace"))
+            output.add(file.read().decode(errors="replace"))
 
 
 def _is_open(number: int) -> bool:
@@ -107,8 +107,8 @@ def _is_open(number: int) -> bool:
 
 
 def _loggers() -> list[tuple[str, logging.Logger]]:
-    known = logging.Logger.manager.loggerDict
-    return [(name, one) for name, one in list(known.items()) if isinstance(one, logging.Logger)]
+    loggers = logging.Logger.manager.loggerDict
+    return [(name, logger) for name, logger in list(loggers.items()) if isinstance(logger, logging.Logger)]
 
 
 def _first_line(message: Warning | str) -> str:

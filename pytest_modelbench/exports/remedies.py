@@ -126,10 +126,10 @@ def explained(error: BaseException) -> tuple[str, str]:
     The remedy is looked up in the texts of all causes, the first cause's first: exporters wrap what tells most.
     """
     chain = list(_causes(error))
-    texts = [_text(one) for one in chain]
-    first = next((one for one in reversed(chain) if _text(one).strip()), error)
-    place = next((found for text in reversed(texts) if (found := _place(text))), "") or _raised_at(chain[-1])
-    remedy = next((found for text in reversed(texts) if (found := remedy_for(text))), "")
+    texts = [_text(cause) for cause in chain]
+    first = next((cause for cause in reversed(chain) if _text(cause).strip()), error)
+    place = next(filter(None, map(_place, reversed(texts))), "") or _raised_at(chain[-1])
+    remedy = next(filter(None, map(remedy_for, reversed(texts))), "")
     return f"{_cause(first)}{f', at {place}' if place else ''}", remedy
 
 
@@ -162,7 +162,7 @@ def _place(text: str) -> str:
 
 
 def _raised_at(error: BaseException) -> str:
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not _is_foreign(one.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_foreign(frame.filename)]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
 
 

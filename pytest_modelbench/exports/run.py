@@ -165,8 +165,8 @@ class _Trial:
             with evaluating(source):
                 self.file = self._exporter.function(self.target.variant)(source, self.folder)
         except Exception as error:
-            evidence, known = explained(error)
-            raise NotReadyError("; ".join([evidence, *notes]), known or remedy) from error
+            evidence, advice = explained(error)
+            raise NotReadyError("; ".join([evidence, *notes]), advice or remedy) from error
         size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         return Seen(evidence="; ".join([self.file.name, *notes]), remedy=remedy, numbers={"bytes": size})
 
@@ -193,8 +193,8 @@ class _Trial:
             SavedModel(str(self.file), options=provider, trusted=True),
             Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
         )
-        told = self.deployed.describe()
-        shown = {key: told[key] for key in ("provider", "threads", "precision") if told.get(key)}
+        description = self.deployed.describe()
+        shown = {key: description[key] for key in ("provider", "threads", "precision") if description.get(key)}
         evidence = ", ".join(f"{key} {value}" for key, value in shown.items() if not isinstance(value, dict))
         return Seen(evidence=evidence, numbers=shown)
 
@@ -214,34 +214,39 @@ class _Trial:
         """Compare the file's outputs with the model's on all batches of the first one's size."""
         same = [i for i, batch in enumerate(self.batches) if rows(batch) == rows(self.batches[0])]
         batches, reference = [self.batches[i] for i in same], [self.reference[i] for i in same]
-        found = join(
+        parity = join(
             [
                 compare(ours, theirs, rows=rows(batch))
                 for batch, ours, theirs in zip(batches, reference, self._asked(self._loaded, batches), strict=True)
             ]
         )
-        numbers = {**found.to_json(), "limit": self.limit}
-        if found.nothing or found.broken or found.value > self.limit:
-            told = self._parity_in_words(found)
-            remedy = _SINGLE_PRECISION if self._estimator and not found.broken else remedy_for(told)
-            raise self._blamed(found, batches, reference, remedy or self._told_remedy(), numbers)
-        return Seen(evidence=self._parity_in_words(found), numbers=numbers)
+        numbers = {**parity.to_json(), "limit": self.limit}
+        if parity.nothing or parity.broken or parity.value > self.limit:
+            words = self._parity_in_words(parity)
+            remedy = _SINGLE_PRECISION if self._estimator and not parity.broken else remedy_for(words)
+            raise self._blamed(parity, batches, reference, remedy or self._told_remedy(), numbers)
+        return Seen(evidence=self._parity_in_words(parity), numbers=numbers)
 
     def _blamed(
-        self, found: Parity, batches: Sequence[Any], reference: Sequence[Any], remedy: str, numbers: Mapping[str, Any]
+        self,
+        parity: Parity,
+        batches: Sequence[Any],
+        reference: Sequence[Any],
+        remedy: str,
+        numbers: Mapping[str, Any],
     ) -> NotReadyError:
         """Say what a failed comparison comes from, if another way to run the same file is right."""
-        words = self._parity_in_words(found)
-        if self.target.format != "onnx" or found.nothing or found.broken:
+        words = self._parity_in_words(parity)
+        if self.target.format != "onnx" or parity.nothing or parity.broken:
             return NotReadyError(words, remedy, numbers)
         from pytest_modelbench.exports.blame import blame
         from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel
 
-        def parity(model: Model) -> float:
+        def value_of(model: Model) -> float:
             pairs = zip(batches, reference, self._asked(model, batches), strict=True)
             return join([compare(ours, theirs, rows=rows(batch)) for batch, ours, theirs in pairs]).value
 
-        cause = blame(self.deployed, parity, self.limit) if isinstance(self.deployed, OnnxModel) else None
+        cause = blame(self.deployed, value_of, self.limit) if isinstance(self.deployed, OnnxModel) else None
         if cause is None:
             return NotReadyError(words, remedy, numbers)
         return NotReadyError(f"{words}; {cause.evidence}", cause.remedy, {**numbers, "cause": cause.cause})
@@ -251,12 +256,12 @@ class _Trial:
         exported = next((step for step in self.steps if step.name == "export"), None)
         return remedy_for(exported.evidence) if exported else ""
 
-    def _parity_in_words(self, found: Parity) -> str:
-        if found.nothing or found.broken:
-            return found.as_words()
-        worst = found.mislabelled or f"worst: output {found.worst_output!r}, sample {found.worst_sample}"
-        sign = "<=" if found.value <= self.limit else ">"
-        return f"{found.value:.3g} {sign} {self.limit:g}, {found.as_words()}; {worst}; {found.samples} samples"
+    def _parity_in_words(self, parity: Parity) -> str:
+        if parity.nothing or parity.broken:
+            return parity.as_words()
+        worst = parity.mislabelled or f"worst: output {parity.worst_output!r}, sample {parity.worst_sample}"
+        sign = "<=" if parity.value <= self.limit else ">"
+        return f"{parity.value:.3g} {sign} {self.limit:g}, {parity.as_words()}; {worst}; {parity.samples} samples"
 
     def dynamic_batch(self) -> Seen:
         """Run each batch size that is asked for, and compare: neither fewer rows nor another row's values pass."""
@@ -275,14 +280,14 @@ class _Trial:
         except ModelError as error:
             evidence, _ = explained(error)
             raise NotReadyError(f"batch size {size} does not run: {evidence}", _LOST_BATCH) from error
-        found = compare(reference, outputs, rows=size)
-        if found.nothing or found.broken:
-            raise NotReadyError(f"batch size {size}: {found.as_words()}", _LOST_BATCH, {"batch_size": size})
-        if found.value > self.limit:
-            numbers = {"batch_size": size, "parity": found.value}
+        parity = compare(reference, outputs, rows=size)
+        if parity.nothing or parity.broken:
+            raise NotReadyError(f"batch size {size}: {parity.as_words()}", _LOST_BATCH, {"batch_size": size})
+        if parity.value > self.limit:
+            numbers = {"batch_size": size, "parity": parity.value}
             remedy = self._told_remedy() or _LOST_BATCH
-            raise NotReadyError(f"batch size {size}: {self._parity_in_words(found)}", remedy, numbers)
-        return found.value
+            raise NotReadyError(f"batch size {size}: {self._parity_in_words(parity)}", remedy, numbers)
+        return parity.value
 
     def alone_and_in_batch(self) -> Seen:
         """Count samples whose label changes when they are run alone; reported, never a failure."""
@@ -302,11 +307,11 @@ class _Trial:
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
         """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""
-        found = []
+        outputs = []
         for batch in batches:
-            found.append(map_tree(_own, model(batch)))
+            outputs.append(map_tree(_own, model(batch)))
             self.beat()
-        return found
+        return outputs
 
 
 def _own(leaf: Any) -> Any:
@@ -340,7 +345,7 @@ def _changed_labels(whole: Any, alone: Sequence[Any], count: int) -> int | None:
         scores = np.asarray(leaf)
         if scores.ndim < 2 or scores.shape[0] != count or scores.shape[-1] < 2 or scores.dtype.kind != "f":
             continue
-        ones = np.concatenate([np.asarray(leaves(one)[at]) for one in alone])
+        ones = np.concatenate([np.asarray(leaves(output)[at]) for output in alone])
         same = (scores.argmax(-1) == ones.argmax(-1)).reshape(count, -1).all(axis=1)
         changed = max(changed or 0, int((~same).sum()))
     return changed

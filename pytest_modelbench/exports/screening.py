@@ -36,8 +36,8 @@ def screened(
     write_samples(folder, inputs, [_outputs(answer) for answer in reference[:MOST_SAMPLES]])
     lines = commands(path, inputs[0], source.most_rows)
     (folder / SCRIPT).write_text("".join(f"{line}\n" for line in ("#!/bin/sh", "set -e", *lines)), encoding="utf-8")
-    told = "; ".join(findings) or f"nothing in the operator list of TensorRT {LIST_VERSION} speaks against it"
-    evidence = f"TensorRT is not installed, and needs an NVIDIA GPU. Screened only, which is not a pass: {told}"
+    summary = "; ".join(findings) or f"nothing in the operator list of TensorRT {LIST_VERSION} speaks against it"
+    evidence = f"TensorRT is not installed, and needs an NVIDIA GPU. Screened only, which is not a pass: {summary}"
     return evidence, {"screen": findings, "operator_list": LIST_VERSION, "commands": lines}
 
 
@@ -49,10 +49,10 @@ def _input_names(path: Path) -> list[str]:
 
 def _named(names: Sequence[str], batch: Any) -> dict[str, Any]:
     """Return a batch by the file's input names: those of a mapping are its own, others go by order."""
-    given: Mapping[str, Any] = by_input(batch)
-    if set(given) == set(names):
-        return {name: as_array(given[name]) for name in names}
-    return {name: as_array(value) for name, value in zip(names, given.values(), strict=True)}
+    inputs: Mapping[str, Any] = by_input(batch)
+    if set(inputs) == set(names):
+        return {name: as_array(inputs[name]) for name in names}
+    return {name: as_array(value) for name, value in zip(names, inputs.values(), strict=True)}
 
 
 def _outputs(answer: Any) -> dict[str, Any]:

@@ -108,16 +108,16 @@ def varying(batches: Sequence[Any], options: ExportOptions) -> dict[str, tuple[i
         ModelError: `dynamic=` names an input or a dimension that the data do not have.
     """
     inputs = [by_input(batch) for batch in batches]
-    found = {name: _varying_of([one[name] for one in inputs]) for name in inputs[0]}
+    dimensions = {name: _varying_of([batch[name] for batch in inputs]) for name in inputs[0]}
     for name, stated in (options.dynamic or {}).items():
-        known = ", ".join(map(repr, found))
-        if str(name) not in found:
-            raise ModelError(f"dynamic= names the input {name!r}, and the data have {known}")
+        names = ", ".join(map(repr, dimensions))
+        if str(name) not in dimensions:
+            raise ModelError(f"dynamic= names the input {name!r}, and the data have {names}")
         rank = np.ndim(as_array(leaves(inputs[0][str(name)])[0]))
         if not all(0 <= at < rank for at in stated):
             raise ModelError(f"dynamic= names dimensions {list(stated)} of the input {name!r}, which has {rank}")
-        found[str(name)] = tuple(sorted({*stated}))
-    return found
+        dimensions[str(name)] = tuple(sorted({*stated}))
+    return dimensions
 
 
 def _varying_of(values: Sequence[Any]) -> tuple[int, ...]:

@@ -86,12 +86,12 @@ class Exported:
         }
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Exported:
+    def from_json(cls, record: Mapping[str, Any]) -> Exported:
         """Return what `to_json` made plain."""
-        steps: Sequence[Mapping[str, Any]] = found["steps"]
+        steps: Sequence[Mapping[str, Any]] = record["steps"]
         return cls(
-            target=found["target"],
+            target=record["target"],
             steps=tuple(Step(**{**step, "status": Status(step["status"])}) for step in steps),
-            file=None if found["file"] is None else Path(found["file"]),
-            tools=found["tools"],
+            file=None if record["file"] is None else Path(record["file"]),
+            tools=record["tools"],
         )

@@ -37,14 +37,14 @@ def taken(name: str, work: Callable[[], Seen]) -> Step:
     """Take a step, and keep everything that is printed, warned and logged meanwhile for its evidence."""
     started = time.perf_counter()
     failure: Exception | None = None
-    with captured() as told:
+    with captured() as output:
         try:
             seen = work()
         except Exception as error:  # noqa: BLE001 - exporters and runtimes raise whatever they meet
             failure = error
     seconds = time.perf_counter() - started
     if failure is None:
-        heard = told.worth_telling() if name == "export" else []
+        heard = output.worth_telling() if name == "export" else []
         evidence = "; ".join([*filter(None, [seen.evidence]), *heard])
         return Step(
             name=name,
@@ -64,7 +64,7 @@ def taken(name: str, work: Callable[[], Seen]) -> Step:
         name=name,
         status=Status.ERROR if untried else Status.FAIL,
         seconds=seconds,
-        evidence="; ".join([evidence, *told.worth_telling()]),
+        evidence="; ".join([evidence, *output.worth_telling()]),
         remedy=remedy,
         numbers=numbers,
     )

@@ -65,8 +65,8 @@ def check_finite(model: Checked, case: EdgeCase, tolerance: float = TOLERANCE) -
     if answers.raised is not None:
         if reference is not None and reference.raised is not None:
             raise NotApplicable(f"{case}: the teacher fails too: {reference.raised}")
-        told = ", and its teacher answers" if reference is not None and reference.known else ""
-        raise CheckFailure(f"{case}: {answers.raised}{told}{_how_to_leave_out(case.name)}")
+        note = ", and its teacher answers" if reference is not None and reference.known else ""
+        raise CheckFailure(f"{case}: {answers.raised}{note}{_how_to_leave_out(case.name)}")
     count = rows(case.inputs)
     if answers.array.ndim == 0 or len(answers.array) != count:
         raise CheckFailure(f"{case}: {model.name} gives outputs {answers.shape} for {count} rows")
@@ -110,10 +110,10 @@ def _check_kept_rows(answers: _Answers, reference: _Answers | None, tolerance: f
     bad, plain = np.flatnonzero(~good), answers.plain()
     worst = float(apart[bad].max())
     size = f"up to {worst:.3g} of" if not np.isfinite(worst) else f"up to {100 * worst:.2g}% of"
-    told = (
+    summary = (
         f"{case}: {len(bad)} of {len(good)} rows of {answers.name} change with the rows beside them: {_listed(bad)}"
     )
-    lines = [f"{told}; {size} the largest answer apart, tolerance {100 * tolerance:g}%"]
+    lines = [f"{summary}; {size} the largest answer apart, tolerance {100 * tolerance:g}%"]
     for row in bad[:_SHOWN_ROWS]:
         lines.append(f"  {answers.name} row {row}: {_values(answers.array[row])}")
         lines.append(f"    among real samples: {_values(plain[case.origin[row]])}")

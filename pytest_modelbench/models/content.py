@@ -108,9 +108,9 @@ class ContentHash:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
             return f"{_name(type(value))}{self.text_of({**fields, **getattr(value, '__dict__', {})})}"
-        known = self._code_of(value)
-        if known is not None:
-            return known
+        code = self._code_of(value)
+        if code is not None:
+            return code
         self.by_identity = True
         return f"{type(value).__qualname__}|{identity(value)}"
 
@@ -150,10 +150,10 @@ class ContentHash:
         return "|".join(parts)
 
     def _members(self, kind: type) -> Iterator[str]:
-        found = {name: function_of(member) for name, member in sorted(vars(kind).items())}
-        codes = [member.__code__ for member in found.values() if isinstance(member, types.FunctionType)]
+        members = {name: function_of(member) for name, member in sorted(vars(kind).items())}
+        codes = [member.__code__ for member in members.values() if isinstance(member, types.FunctionType)]
         stored = {name for code in codes for name in _stored(code)}
-        for name, member in found.items():
+        for name, member in members.items():
             if isinstance(member, types.FunctionType):
                 yield f"{name}:{self._function_text(member)}"
             elif not name.startswith(("__", "_abc_")) and name not in stored and not hasattr(member, "__set__"):
@@ -167,9 +167,9 @@ class ContentHash:
             return _name(function)
         self._seen[function] = len(self._seen)
         cells = [cell_content(cell) for cell in function.__closure__ or ()]
-        known = [cells, function.__defaults__, function.__kwdefaults__]
+        values = [cells, function.__defaults__, function.__kwdefaults__]
         read = "".join(self._globals(function))
-        return f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(known)}{read})"
+        return f"{_name(function)}({self._code_text(function.__code__)}{self.text_of(values)}{read})"
 
     def _globals(self, function: types.FunctionType) -> Iterator[str]:
         """Yield the globals that a function reads; one that changes while models run is not part of their content."""
@@ -202,9 +202,9 @@ def names_read(code: types.CodeType) -> list[str]:
 
 def _stored(code: types.CodeType) -> set[str]:
     """Return the names that code assigns as globals or attributes, with that of functions defined in it."""
-    found = {str(step.argval) for step in dis.get_instructions(code) if step.opname in {"STORE_GLOBAL", "STORE_ATTR"}}
+    names = {str(step.argval) for step in dis.get_instructions(code) if step.opname in {"STORE_GLOBAL", "STORE_ATTR"}}
     inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return found.union(*map(_stored, inner))
+    return names.union(*map(_stored, inner))
 
 
 def function_of(member: Any) -> Any:

@@ -138,23 +138,23 @@ def known_formats() -> str:
     return f"{', '.join(most)}, {last}"
 
 
-def format_of(path: Path, name: str, known: str) -> SavedFormat:
+def format_of(path: Path, name: str, formats: str) -> SavedFormat:
     """Recognise the format of a file or folder.
 
     Args:
         path: of the file or folder, which exists.
         name: of the model, for messages.
-        known: the list of known formats, for messages.
+        formats: the list of known ones, for messages.
 
     Raises:
         ModelError: the format is unknown, the file is empty or damaged, or it holds weights only.
     """
     if path.is_dir():
-        return _of_folder(path, name, known)
+        return _of_folder(path, name, formats)
     if path.stat().st_size == 0:
         raise ModelError(f"{name}: {path} is empty (0 bytes)")
     if _is_archive(path):
-        return _of_archive(path, name, known)
+        return _of_archive(path, name, formats)
     if path.suffix == ".safetensors":
         raise ModelError(
             f"{name}: {path} holds weights only. Name what they are for as well: module:factory@{path.name}"
@@ -164,7 +164,7 @@ def format_of(path: Path, name: str, known: str) -> SavedFormat:
     for format_name, fits in _FILES:
         if fits(start, path.suffix):
             return FORMATS[format_name]
-    raise ModelError(f"{name}: {path} has an unknown format. Known are {known}")
+    raise ModelError(f"{name}: {path} has an unknown format. Known are {formats}")
 
 
 def _is_archive(path: Path) -> bool:
@@ -191,15 +191,15 @@ def check_archive(path: Path, name: str) -> None:
         raise ModelError(f"{name}: {path} is damaged: the checksum of its part {damaged} does not fit the content")
 
 
-def _of_folder(path: Path, name: str, known: str) -> SavedFormat:
+def _of_folder(path: Path, name: str, formats: str) -> SavedFormat:
     for format_name, file in _FOLDERS:
         if (path / file).is_file():
             return FORMATS[format_name]
     files = " or ".join(file for _, file in _FOLDERS)
-    raise ModelError(f"{name}: the folder {path} has no {files}. Known are {known}")
+    raise ModelError(f"{name}: the folder {path} has no {files}. Known are {formats}")
 
 
-def _of_archive(path: Path, name: str, known: str) -> SavedFormat:
+def _of_archive(path: Path, name: str, formats: str) -> SavedFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
@@ -208,4 +208,4 @@ def _of_archive(path: Path, name: str, known: str) -> SavedFormat:
     for format_name, fits in _ARCHIVES:
         if fits(members):
             return FORMATS[format_name]
-    raise ModelError(f"{name}: {path} is an archive of unknown format. Known are {known}")
+    raise ModelError(f"{name}: {path} is an archive of unknown format. Known are {formats}")

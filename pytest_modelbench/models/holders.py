@@ -127,11 +127,11 @@ class _Walk:
         self._push(path, [value.__defaults__, value.__kwdefaults__, vars(value)])
         names = names_read(value.__code__)
         for name in names:
-            found = value.__globals__.get(name)
-            self._push(name, found)
-            if isinstance(found, types.ModuleType) and not is_installed(found.__name__):
+            bound = value.__globals__.get(name)
+            self._push(name, bound)
+            if isinstance(bound, types.ModuleType) and not is_installed(bound.__name__):
                 for key in names:
-                    self._push(f"{name}.{key}", vars(found).get(key))
+                    self._push(f"{name}.{key}", vars(bound).get(key))
 
 
 def _slots(value: Any, names: set[str]) -> dict[str, Any]:
@@ -158,28 +158,28 @@ def graph_constants(module: torch.jit.ScriptModule) -> list[tuple[str, Any]]:
     `torch.jit.freeze` makes constants of all parameters and buffers; statistics of a normalisation are left out.
     """
     registered = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
-    found: dict[int | str, tuple[str, Any]] = {}
+    constants: dict[int | str, tuple[str, Any]] = {}
     graph: Any = module.inlined_graph  # nodes die with it
     for node in graph.findAllNodes("prim::Constant"):
         if node.hasAttribute("value") and not _is_statistic(node):
             kind = node.kindOf("value")
             value = node.t("value") if kind == "t" else node.ival("value") if kind == "ival" else None
-            _remember(found, node.output().debugName(), value)
+            _remember(constants, node.output().debugName(), value)
     for node in graph.findAllNodes("prim::GetAttr"):
         path = _path(node)
         read: Any = module
         for name in path:
             read = getattr(read, name, None)
         if not isinstance(read, torch.Tensor) or read.data_ptr() not in registered:
-            _remember(found, ".".join(path), read)
-    return list(found.values())
+            _remember(constants, ".".join(path), read)
+    return list(constants.values())
 
 
-def _remember(found: dict[int | str, tuple[str, Any]], name: str, value: Any) -> None:
+def _remember(constants: dict[int | str, tuple[str, Any]], name: str, value: Any) -> None:
     if isinstance(value, torch.ScriptObject):
-        found[name] = (name, value)  # each access makes another object of Python's
+        constants[name] = (name, value)  # each access makes another object of Python's
     elif isinstance(value, torch.Tensor):
-        found[value.data_ptr()] = (name, value)
+        constants[value.data_ptr()] = (name, value)
 
 
 def _is_statistic(node: Any) -> bool:

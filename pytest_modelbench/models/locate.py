@@ -38,18 +38,18 @@ class Located:
     saved: SavedModel | None = None
 
 
-def locate(given: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
+def locate(named: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
     """Find what a SPEC names, without calling or loading it.
 
     Args:
-        given: as written.
+        named: as written.
         folder: where relative paths start if the SPEC brings no folder; modules are looked for there first.
         saved: whether a saved model makes sense.
 
     Raises:
         UsageMistake: there is no such file, module or attribute, or importing it failed.
     """
-    spec, home = given.spec, Path(given.folder) if given.folder is not None else folder
+    spec, home = named.spec, Path(named.folder) if named.folder is not None else folder
     match = None if is_endpoint(spec) else _FACTORY.fullmatch(spec)
     if match is None:
         if not saved:
@@ -88,15 +88,15 @@ def _told(path: Path) -> str:
 
 
 def _attribute(source: str, attribute: str, spec: str, home: Path) -> Any:
-    found: Any = _import(source, spec, home)
+    target: Any = _import(source, spec, home)
     for name in attribute.split("."):
         try:
-            found = getattr(found, name)
+            target = getattr(target, name)
         except AttributeError:
-            near = difflib.get_close_matches(name, dir(found), n=1)
+            near = difflib.get_close_matches(name, dir(target), n=1)
             advice = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageMistake(f"{shown(spec)}: {source} has no attribute {shown(name)}{advice}") from None
-    return found
+    return target
 
 
 def _import(source: str, spec: str, folder: Path) -> ModuleType:
@@ -123,28 +123,28 @@ def _same_module(module: ModuleType, source: str, spec: str, folder: Path) -> Mo
     """
     here = folder.joinpath(*source.split("."))
     own = next((path for path in (here.with_suffix(".py"), here / "__init__.py") if path.is_file()), None)
-    found = getattr(module, "__file__", None)
-    if own is not None and found is not None and own.resolve() != Path(found).resolve():
+    file = getattr(module, "__file__", None)
+    if own is not None and file is not None and own.resolve() != Path(file).resolve():
         raise UsageMistake(
-            f"{shown(spec)}: the module {source} was imported from {found}, and {own} is another of that name. "
+            f"{shown(spec)}: the module {source} was imported from {file}, and {own} is another of that name. "
             f"Give one of them another name, or write the file: '{'/'.join(source.split('.'))}.py:...'"
         )
     return module
 
 
 def _import_file(path: Path) -> ModuleType:
-    known = [m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)]
-    if known:
-        return known[0]
+    modules = [m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(path)]
+    if modules:
+        return modules[0]
     name = f"modelbench_spec_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
         raise UsageMistake(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     _reach(path.parent)
     try:
-        found.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -32,14 +32,14 @@ class NamedSpec:
     target: str = ""
 
 
-def spec_key(given: NamedSpec, folder: str = "") -> tuple[Any, ...]:
+def spec_key(named: NamedSpec, folder: str = "") -> tuple[Any, ...]:
     """Return what makes two SPECs the same: what is built of them is built once.
 
     Args:
-        given: as written.
+        named: as written.
         folder: where relative paths start if the SPEC brings no folder.
     """
-    return "spec", given.spec, given.folder or folder, given.reading
+    return "spec", named.spec, named.folder or folder, named.reading
 
 
 def parse_spec(text: str) -> NamedSpec:

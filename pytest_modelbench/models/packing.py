@@ -81,8 +81,8 @@ def packed_weights(module: nn.Module, name: str) -> Iterator[torch.Tensor]:
         opener = getattr(part, "_weight_bias", None) if hasattr(type(part), "_weight_bias") else None
         if callable(opener):
             opened.append(f"{path}." if path else "")
-            found = opener()
-            yield from _stored(tuple(found) if isinstance(found, list | tuple) else found)
+            packed = opener()
+            yield from _stored(tuple(packed) if isinstance(packed, list | tuple) else packed)
         elif any(isinstance(value, torch.ScriptObject) for value in vars(part).values()):
             raise _sealed(name, path or "the module", type(part).__name__)
 
@@ -135,7 +135,7 @@ def folded_weights(module: nn.Module) -> Iterator[torch.Tensor]:
 
 def left_over(module: nn.Module) -> set[str]:
     """Return the names of parameters that a graph does not read any more: `convert_pt2e` leaves the float weights."""
-    found: set[str] = set()
+    unread: set[str] = set()
     inside: tuple[str, ...] = ()
     for path, part in module.named_modules():
         if isinstance(part, torch.fx.GraphModule) and not path.startswith(inside or ("\0",)):
@@ -143,5 +143,7 @@ def left_over(module: nn.Module) -> set[str]:
             prefix = f"{path}." if path else ""
             read = [str(node.target) for node in part.graph.nodes if node.op in {"get_attr", "call_module"}]
             names = [name for name, _ in part.named_parameters()]
-            found |= {prefix + name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in read)}
-    return found
+            unread |= {
+                prefix + name for name in names if not any(f"{name}.".startswith(f"{target}.") for target in read)
+            }
+    return unread

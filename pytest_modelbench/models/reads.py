@@ -93,9 +93,9 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, inputs: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        given = [leaf for leaf in leaves(inputs) if isinstance(leaf, torch.Tensor)]
-        self._made: dict[int, frozenset[int] | None] = {address(leaf): None for leaf in given}
-        self._of_texts = not given  # what such a pass makes of Python numbers are its inputs
+        tensors = [leaf for leaf in leaves(inputs) if isinstance(leaf, torch.Tensor)]
+        self._made: dict[int, frozenset[int] | None] = {address(leaf): None for leaf in tensors}
+        self._of_texts = not tensors  # what such a pass makes of Python numbers are its inputs
         self.held: dict[int, torch.Tensor] = {}
         self.uses: list[Use] = []
         self.statistics: set[int] = set()
@@ -106,24 +106,24 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Take note of what the pass gave."""
         plain = vars(output) if hasattr(output, "__dataclass_fields__") else output
         parts = leaves(tuple(plain) if isinstance(plain, list) else plain)
-        found = [address(part) for part in parts if isinstance(part, torch.Tensor)]
-        from_inputs = any(self._made.get(key, frozenset()) is None for key in found)
-        self.opaque = not from_inputs if found else not self.products  # an array may be made of what was seen
+        addresses = [address(part) for part in parts if isinstance(part, torch.Tensor)]
+        from_inputs = any(self._made.get(key, frozenset()) is None for key in addresses)
+        self.opaque = not from_inputs if addresses else not self.products  # an array may be made of what was seen
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = [*_named(func, args, kwargs or {})]
-        origins = [self._origin(tensor) for _, tensor in given]
+        operands = [*_named(func, args, kwargs or {})]
+        origins = [self._origin(tensor) for _, tensor in operands]
         output = func(*args, **(kwargs or {}))
         name = str(getattr(func, "overloadpacket", func)).rpartition(".")[2]
         from_inputs = any(origin is None for origin in origins) or (self._of_texts and name == "lift_fresh")
         if from_inputs:
-            self._note(func, name, [*zip(given, origins, strict=True)], output)
-        origin = None if from_inputs else frozenset().union(*(found or () for found in origins))
+            self._note(func, name, [*zip(operands, origins, strict=True)], output)
+        origin = None if from_inputs else frozenset().union(*(sources or () for sources in origins))
         for tensor in _tensors(output):
             self._made[address(tensor)] = origin
-        for (argument, tensor), _ in zip(given, origins, strict=True):
+        for (argument, tensor), _ in zip(operands, origins, strict=True):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 self._made[address(tensor)] = origin
         return output
@@ -136,22 +136,22 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._made[key] = frozenset({key})
         return self._made[key]
 
-    def _note(self, func: Any, name: str, given: list[Any], output: Any) -> None:
+    def _note(self, func: Any, name: str, operands: list[Any], output: Any) -> None:
         namespace = str(getattr(func, "namespace", ""))
         if name in _PRODUCTS:
             self.products += 1
-            chosen = given
+            chosen = operands
         elif name in _SCALINGS:
-            chosen = [one for one in given if one[0][0].name in {"weight", "bias"}]
-            for (argument, _), origin in given:
+            chosen = [operand for operand in operands if operand[0][0].name in {"weight", "bias"}]
+            for (argument, _), origin in operands:
                 self.statistics |= (origin or frozenset()) if argument.name in _STATISTICS else frozenset()
         elif name in _EMBEDDINGS | _PICKS:
-            chosen = given[:1]
+            chosen = operands[:1]
         elif namespace not in _TORCH_NAMESPACES:
-            chosen = given  # an operator of somebody's own may multiply with all that it is given
+            chosen = operands  # an operator of somebody's own may multiply with all that it is given
         else:
             return
-        inner = next((tensor for (_, tensor), origin in given if origin is None), None)
+        inner = next((tensor for (_, tensor), origin in operands if origin is None), None)
         for (_, tensor), origin in chosen:
             if origin:
                 self.uses.append(replace(_use(tensor, origin, inner, output), picked=name in _PICKS))

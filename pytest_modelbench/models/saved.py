@@ -143,10 +143,10 @@ def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading
         load = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"{what} cannot be imported: {error}") from error
-    found = load(str(path), loading)
-    if not isinstance(found, Model):
-        raise ModelError(f"{what} returned {shown(found)}, expected a Model")
-    return found
+    model = load(str(path), loading)
+    if not isinstance(model, Model):
+        raise ModelError(f"{what} returned {shown(model)}, expected a Model")
+    return model
 
 
 def fill(filled: Filled, loading: Loading) -> Model:
@@ -155,8 +155,8 @@ def fill(filled: Filled, loading: Loading) -> Model:
     Raises:
         ModelError: it made no torch module, or the weights do not fit it.
     """
-    found: Model = _function("saved_torch:load_weights")(filled.made, filled.weights, loading)
-    return found
+    model: Model = _function("saved_torch:load_weights")(filled.made, filled.weights, loading)
+    return model
 
 
 def refuse_code(path: str, what: str, loading: Loading, instead: str) -> None:
@@ -202,8 +202,8 @@ def _check_options(saved_format: SavedFormat, saved: SavedModel, loading: Loadin
     names = [name for name, _ in saved.options]
     for name, value in saved.options:
         if name not in saved_format.options or not value or names.count(name) > 1:
-            known = " and ".join(f"{known}=..." for known in saved_format.options)
-            takes = f"takes the options {known}, each once" if known else "takes no options"
+            options = " and ".join(f"{option}=..." for option in saved_format.options)
+            takes = f"takes the options {options}, each once" if options else "takes no options"
             raise ModelError(f"{loading.name}: {saved.path}?{name}={value}: the format {saved_format.name} {takes}")
 
 

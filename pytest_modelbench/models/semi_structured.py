@@ -51,12 +51,14 @@ def with_sparse_kernels(module: nn.Module) -> nn.Module:
     Raises:
         NotApplicable: there is no such matrix, or the kernels take none; the message says why.
     """
-    found = sparse_matrices(module)
-    taken = [matrix for matrix in found if not matrix.why_not]
-    if not found:
+    matrices = sparse_matrices(module)
+    taken = [matrix for matrix in matrices if not matrix.why_not]
+    if not matrices:
         raise NotApplicable("no linear layer has weights with two zeros in every four neighbours of a row (2:4)")
     if not taken:
-        raise NotApplicable(f"{len(found)} matrices are 2:4 sparse, and the kernels take none: {found[0].why_not}")
+        raise NotApplicable(
+            f"{len(matrices)} matrices are 2:4 sparse, and the kernels take none: {matrices[0].why_not}"
+        )
     copied = copy.deepcopy(module)
     for matrix in taken:
         weight = copied.get_parameter(f"{matrix.path}.weight")

@@ -54,7 +54,9 @@ class Weights:
         self._packed = [*packed_weights(module, name), *in_graphs]
         self._layers = dict(packed_layers(module))
         self._buffers = [*_buffers(module)]
-        self._constants += [one for one in self._buffers if one.owner in self._layers and one.name.endswith("bias")]
+        self._constants += [
+            held for held in self._buffers if held.owner in self._layers and held.name.endswith("bias")
+        ]
         self._more: dict[int, Held] = {}
         self._unpacked: dict[tuple[frozenset[int], tuple[object, ...]], Packed] = {}
         self._outside: list[Held] | None = None
@@ -63,11 +65,11 @@ class Weights:
         """Return what may be weights and may not; nothing after a look."""
         if self.reads is not None:
             return []
-        known = self._known()
-        found = [held for held in self._all() if address(held.tensor) not in known and _is_number(held.tensor)]
+        settled = self._known()
+        candidates = [held for held in self._all() if address(held.tensor) not in settled and _is_number(held.tensor)]
         total = max(self._total(), 1)
-        own = sum(held.tensor.numel() for held in found if _is_made(held))
-        return [held for held in found if own > _SMALL * total or not _is_made(held)]
+        own = sum(held.tensor.numel() for held in candidates if _is_made(held))
+        return [held for held in candidates if own > _SMALL * total or not _is_made(held)]
 
     def unsure(self) -> bool:
         """Whether only a forward pass can tell what the weights are."""
@@ -98,10 +100,10 @@ class Weights:
         for held in self.outside():
             counted.add(held.tensor)
         unpacked = [*self._layers.values(), *self._unpacked.values()]
-        total = counted.total + sum(one.elements for one in unpacked) + self._added_by_packing()
+        total = counted.total + sum(weight.elements for weight in unpacked) + self._added_by_packing()
         return ParameterCount(
             total=total,
-            nonzero=total - counted.zeros - sum(one.zeros for one in unpacked),
+            nonzero=total - counted.zeros - sum(weight.zeros for weight in unpacked),
             buffers=self._apart(),
             in_zero_rows=counted.in_zero_rows,
             in_two_of_four=counted.in_two_of_four,
@@ -122,10 +124,10 @@ class Weights:
                 "numpy or another runtime?), so the weights that it computes with cannot be counted"
             )
         by_address = {address(held.tensor): held for held in self._all()}
-        known = self._known()
+        settled = self._known()
         for use in reads.uses:
-            self._learn(use, reads.held, by_address, known)
-        self._add_neighbours(reads, by_address, known)
+            self._learn(use, reads.held, by_address, settled)
+        self._add_neighbours(reads, by_address, settled)
         self._drop_constants()
         self.reads = reads
         if reads.products and self._total() == 0:
@@ -135,11 +137,11 @@ class Weights:
             )
 
     def _learn(
-        self, use: Use, tensors: Mapping[int, torch.Tensor], by_address: Mapping[int, Held], known: set[int]
+        self, use: Use, tensors: Mapping[int, torch.Tensor], by_address: Mapping[int, Held], settled: set[int]
     ) -> None:
         """Take the sources of an operand as weights, but not what scales or masks weights that count already."""
-        new = {key for key in use.sources - known if tensors[key].numel() > 1}
-        if any(tensors[key].numel() >= use.elements for key in use.sources & known if key in tensors):
+        new = {key for key in use.sources - settled if tensors[key].numel() > 1}
+        if any(tensors[key].numel() >= use.elements for key in use.sources & settled if key in tensors):
             new = {key for key in new if tensors[key].numel() >= use.elements and not _is_mask(tensors[key])}
         if use.picked:  # a table that the code makes itself is one of positions
             new = {key for key in new if key not in by_address or not _is_made(by_address[key])}
@@ -149,12 +151,12 @@ class Weights:
         for key in new:
             self._more[key] = by_address.get(key) or _unnamed(tensors[key])
 
-    def _add_neighbours(self, reads: Reads, by_address: Mapping[int, Held], known: set[int]) -> None:
+    def _add_neighbours(self, reads: Reads, by_address: Mapping[int, Held], settled: set[int]) -> None:
         """Take what else a holder of weights has and the pass reads, such as a bias that is added to a product."""
         packed = {key for sources, _ in self._unpacked for key in sources}
         owners = {by_address[key].owner if key in by_address else ELSEWHERE for key in {*self._more, *packed}}
         alone = not owners and self._total() == 0
-        for key in reads.held.keys() - known - packed - reads.statistics - self._more.keys():
+        for key in reads.held.keys() - settled - packed - reads.statistics - self._more.keys():
             held = by_address.get(key) or _unnamed(reads.held[key])
             number = held.tensor.is_floating_point() and held.tensor.numel() > 1
             if (alone or held.owner in owners) and number and not _is_mask(held.tensor):
@@ -182,7 +184,7 @@ class Weights:
     def _total(self) -> int:
         tensors = [*self._packed, *self._folded, *(held.tensor for held in self.outside())]
         tensors += [tensor for tensor in self._parameters.values() if tensor.device.type != "meta"]
-        packed = sum(one.elements for one in (*self._layers.values(), *self._unpacked.values()))
+        packed = sum(weight.elements for weight in (*self._layers.values(), *self._unpacked.values()))
         return packed + sum(tensor.numel() for tensor in tensors)
 
     def _added_by_packing(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from pytest_modelbench.bench.machine_lock import Machine
 from pytest_modelbench.bench.session import BenchSession
+from pytest_modelbench.options import given_options
 from pytest_modelbench.plugin.durations import known_durations, remember_durations
 from pytest_modelbench.plugin.extensions import FINDER
 from pytest_modelbench.plugin.item_results import CASE_RIDER, RIDER, outcome_of
@@ -45,6 +47,7 @@ class Reporting:
         self.config = config
         self.state = state
         self.record = record
+        record.command = shlex.join(["pytest", "--modelbench", *given_options(config.option)])
         self.machine = machine
         self.worker = worker
         self.files = ReportFiles(state.settings, Path(config.invocation_params.dir), self._report_so_far)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pytest_modelbench.reports.benchmark_json import BENCHMARKS
 from pytest_modelbench.reports.contract_file import CONTRACT
 from pytest_modelbench.reports.json_report import BASELINE, JSON
+from pytest_modelbench.reports.markdown import MARKDOWN
 from pytest_modelbench.reports.report import Report
 
-REPORTS: tuple[Report, ...] = (CONTRACT, JSON, BASELINE, BENCHMARKS)
+REPORTS: tuple[Report, ...] = (CONTRACT, JSON, BASELINE, BENCHMARKS, MARKDOWN)
 """In the order in which they are written."""

@@ -31,6 +31,8 @@ class Record:
         self.contract: dict[str, Any] | None = None
         self.environment: dict[str, Any] = {}
         self.mistakes: list[str] = []
+        self.command = ""
+        """What is typed to run the session's tests again, without their names."""
         self.crashed = False
 
     def expect(self, gates: Sequence[dict[str, Any]]) -> None:
@@ -124,6 +126,7 @@ class Record:
                 "schema_version": SCHEMA_VERSION,
                 "complete": self.complete(exit_status),
                 "exit_status": exit_status,
+                "command": self.command,
                 "environment": self.environment or environment(final=exit_status is not None),
                 "settings": settings,
                 "models": {**{role: self.models.get(role) for role in ROLES}, "students": models},

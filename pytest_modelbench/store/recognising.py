@@ -8,6 +8,8 @@ from pathlib import Path
 
 TEXT = "contract.json"
 """The part of a contract that says what the others are."""
+MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
+"""The first line of a Markdown report; a script may find its own comment by it."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
@@ -21,6 +23,11 @@ def is_report(path: Path) -> bool:
 def is_benchmarks(path: Path) -> bool:
     """Whether a file is in the JSON form of pytest-benchmark."""
     return _BENCHMARKS.match(_head_of(path)) is not None
+
+
+def is_markdown(path: Path) -> bool:
+    """Whether a file is a Markdown report."""
+    return _head_of(path).startswith(MARKDOWN_HEAD)
 
 
 def is_contract(path: Path) -> bool:

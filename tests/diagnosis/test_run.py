@@ -252,8 +252,20 @@ def test_specific_cause_explains_the_general_one_away() -> None:
 
 def test_small_specific_cause_explains_nothing_away() -> None:
     """It gives back less than half of what the general one does: both are causes."""
-    ranked = rank([finding("dispatch_bound", 0.8, 0.9), finding("hooks", 0.1, 0.2, explains=("dispatch_bound",))])
+    ranked = rank([finding("dispatch_bound", 0.8, 0.9), finding("hooks", 0.06, 0.1, explains=("dispatch_bound",))])
     assert names(ranked.causes) == ["dispatch_bound", "hooks"]
+
+
+def test_specific_cause_stands_before_the_general_one() -> None:
+    """From a quarter of what the general one gives back on: it is what can be removed, and both are causes."""
+    ranked = rank(
+        [
+            finding("other", 0.85, 0.9),
+            finding("dispatch_bound", 0.8, 0.9),
+            finding("hooks", 0.25, 0.3, explains=("dispatch_bound",)),
+        ]
+    )
+    assert names(ranked.causes) == ["other", "hooks", "dispatch_bound"]
 
 
 def test_refuted_cause_explains_nothing_away() -> None:

@@ -29,7 +29,7 @@ def allocator_churn(subject: Subject) -> Finding | None:
     faults = _faults(subject)
     if faults < LEAST_FAULTS:
         return None
-    told = Finding(
+    finding = Finding(
         cause="allocator_churn",
         evidence={"page_faults_a_call": faults},
         counterfactual="freed memory kept in the process",
@@ -39,7 +39,7 @@ def allocator_churn(subject: Subject) -> Finding | None:
     before = _blocks(subject)
     mode = steady_allocator()
     if mode != "steady":
-        return told.because(f"the allocator's mode is {mode}")
+        return finding.because(f"the allocator's mode is {mode}")
     for _ in range(SETTLING_CALLS):
         subject.call()
     after = _blocks(subject)
@@ -47,14 +47,14 @@ def allocator_churn(subject: Subject) -> Finding | None:
     gain = ratio.map(lambda value: 1.0 - value)
     left = _faults(subject)
     return Finding(
-        cause=told.cause,
+        cause=finding.cause,
         text=f"a call faults {faults:.0f} pages in; with freed memory kept in the process {left:.0f}, and "
         f"{100 * gain.value:.0f}% of the time is saved",
-        evidence={**told.evidence, "page_faults_with_memory_kept": left},
-        counterfactual=told.counterfactual,
+        evidence={**finding.evidence, "page_faults_with_memory_kept": left},
+        counterfactual=finding.counterfactual,
         gives_back=gain,
-        remedy=told.remedy,
-        explains=told.explains,
+        remedy=finding.remedy,
+        explains=finding.explains,
     )
 
 
@@ -72,11 +72,11 @@ def _blocks(subject: Subject) -> list[float]:
     start = time.thread_time_ns()
     subject.call()
     calls = max(1, BLOCK_NS // max(time.thread_time_ns() - start, 1))
-    found = []
+    times = []
     for _ in range(BLOCKS):
         start = time.thread_time_ns()
         for _ in range(calls):
             subject.call()
-        found.append(max(time.thread_time_ns() - start, 1) / calls)
+        times.append(max(time.thread_time_ns() - start, 1) / calls)
         subject.beat()
-    return found
+    return times

@@ -22,10 +22,10 @@ LEAST_BYTES_SHARE = 0.05
 def layout_copies(subject: Subject) -> Finding | None:
     """Time the student with its own changes of layout left out; if it cannot do without them, the copies alone."""
     operators = trace(subject)
-    copies = [one for one in operators if _is_layout_copy(one) and not _of_weights(one, subject)]
+    copies = [operator for operator in operators if _is_layout_copy(operator) and not _of_weights(operator, subject)]
     if not _is_much(copies, operators):
         return None
-    told = Finding(
+    finding = Finding(
         cause="layout_copies",
         text=f"{len(copies)} copies a call change the memory layout of activations only",
         evidence={"copies": len(copies), "bytes_of_copies": _moved(copies), "bytes_a_call": _moved(operators)},
@@ -42,25 +42,30 @@ def layout_copies(subject: Subject) -> Finding | None:
     if _runs_alike(subject, kept):
         gain = subject.watch.gives_back(kept)
     else:
-        told = replace(told, counterfactual="without the copies, run alone")
+        finding = replace(finding, counterfactual="without the copies, run alone")
         gain = subject.watch.ratio(replay(copies), subject.call)
     return replace(
-        told, text=f"{told.text}; without them {100 * gain.value:.0f}% of the time is saved", gives_back=gain
+        finding, text=f"{finding.text}; without them {100 * gain.value:.0f}% of the time is saved", gives_back=gain
     )
 
 
 def casts(subject: Subject) -> Finding | None:
     """Time the operators that cast or quantise activations alone."""
     operators = trace(subject)
-    found = [one for one in operators if (_is_cast(one) or one.quantises) and not _of_weights(one, subject)]
-    if not _is_much(found, operators):
+    conversions = [
+        operator
+        for operator in operators
+        if (_is_cast(operator) or operator.quantises) and not _of_weights(operator, subject)
+    ]
+    if not _is_much(conversions, operators):
         return None
-    gain = subject.watch.ratio(replay(found), subject.call).map(lambda value: min(value, 1.0))
-    names = Counter(one.name for one in found)
+    gain = subject.watch.ratio(replay(conversions), subject.call).map(lambda value: min(value, 1.0))
+    names = Counter(operator.name for operator in conversions)
     return Finding(
         cause="casts",
-        text=f"{len(found)} operators cast or quantise activations and take {100 * gain.value:.0f}% of the time",
-        evidence={"operators": dict(names), "bytes_a_call": _moved(found)},
+        text=f"{len(conversions)} operators cast or quantise activations and take "
+        f"{100 * gain.value:.0f}% of the time",
+        evidence={"operators": dict(names), "bytes_a_call": _moved(conversions)},
         counterfactual="without these operators, which are run alone",
         gives_back=gain,
         remedy="Convert once at the input and once at the output, and quantise only the large layers",
@@ -73,31 +78,35 @@ def _is_much(some: Sequence[Operator], operators: Sequence[Operator]) -> bool:
 
 
 def _moved(operators: Sequence[Operator]) -> int:
-    return sum(one.moved_bytes for one in operators)
+    return sum(operator.moved_bytes for operator in operators)
 
 
-def _is_layout_copy(one: Operator) -> bool:
+def _is_layout_copy(operator: Operator) -> bool:
     """Whether an operator copies a tensor into other strides, in the same type."""
-    if one.name not in {"clone", "_to_copy", "contiguous"} or len(one.inputs) != 1:
+    if operator.name not in {"clone", "_to_copy", "contiguous"} or len(operator.inputs) != 1:
         return False
-    memory_format = one.kwargs.get("memory_format")
-    given = one.inputs[0]
-    same_type = one.kwargs.get("dtype") in {None, given.dtype}
+    memory_format = operator.kwargs.get("memory_format")
+    tensor = operator.inputs[0]
+    same_type = operator.kwargs.get("dtype") in {None, tensor.dtype}
     return same_type and memory_format not in {None, torch.preserve_format}
 
 
-def _is_cast(one: Operator) -> bool:
+def _is_cast(operator: Operator) -> bool:
     """Whether an operator copies a tensor into another type."""
-    if one.name == "_to_copy":
-        return one.kwargs.get("dtype") not in {None, one.inputs[0].dtype}
-    return one.name == "copy_" and len(one.inputs) == 2 and one.inputs[0].dtype != one.inputs[1].dtype
+    if operator.name == "_to_copy":
+        return operator.kwargs.get("dtype") not in {None, operator.inputs[0].dtype}
+    return (
+        operator.name == "copy_"
+        and len(operator.inputs) == 2
+        and operator.inputs[0].dtype != operator.inputs[1].dtype
+    )
 
 
-def _of_weights(one: Operator, subject: Subject) -> bool:
+def _of_weights(operator: Operator, subject: Subject) -> bool:
     """Whether an operator reads a parameter or buffer: that work does not depend on the input."""
     module = subject.module
     held = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers()) if tensor.numel()}
-    return any(tensor.data_ptr() in held for tensor in one.inputs if tensor.layout == torch.strided)
+    return any(tensor.data_ptr() in held for tensor in operator.inputs if tensor.layout == torch.strided)
 
 
 def _runs_alike(subject: Subject, variant: Any) -> bool:

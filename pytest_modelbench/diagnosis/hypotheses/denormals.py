@@ -74,10 +74,10 @@ def _made(subject: Subject) -> tuple[float, list[str]]:
             output = func(*args, **(kwargs or {}))
             for tensor in tree_leaves(output):
                 if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.device.type == "cpu":
-                    found = _denormal(tensor)
+                    denormal = _denormal(tensor)
                     counts["numbers"] += tensor.numel()
-                    counts["denormal"] += found
-                    names.update([str(func.overloadpacket)] * bool(found))
+                    counts["denormal"] += denormal
+                    names.update([str(func.overloadpacket)] * bool(denormal))
             return output
 
     with Count():  # type: ignore[no-untyped-call]

@@ -44,11 +44,11 @@ def dtype_without_kernel(subject: Subject) -> Finding | None:
 def _slow_types(module: nn.Module) -> set[torch.dtype]:
     import torch
 
-    found = {tensor.dtype for tensor in module.parameters() if tensor.device.type == "cpu"} & {
+    half = {tensor.dtype for tensor in module.parameters() if tensor.device.type == "cpu"} & {
         torch.float16,
         torch.bfloat16,
     }
-    return found | {tensor.dtype for tensor in module.parameters() if tensor.dtype == torch.float64}
+    return half | {tensor.dtype for tensor in module.parameters() if tensor.dtype == torch.float64}
 
 
 def _in_float32(module: nn.Module, slow: set[torch.dtype]) -> nn.Module:

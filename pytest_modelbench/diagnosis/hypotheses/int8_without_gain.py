@@ -18,14 +18,14 @@ TOLERANCE = 0.2
 
 def int8_without_gain(subject: Subject) -> Finding | None:
     """Time the student with its dynamic int8 linear layers as float ones, with their dequantised weights."""
-    paths = [path for path, one in subject.module.named_modules() if path and _is_dynamic(one)]
+    paths = [path for path, part in subject.module.named_modules() if path and _is_dynamic(part)]
     if not paths:
         return None
     copy = copied(subject)
     for path in paths:
         above, _, name = path.rpartition(".")
         setattr(copy.get_submodule(above), name, _as_float(copy.get_submodule(path)))
-    told = Finding(
+    finding = Finding(
         cause="int8_without_gain",
         text=f"{len(paths)} int8 layers quantise their inputs in every call",
         evidence={"layers": len(paths), "engine": str(torch.backends.quantized.engine), "paths": paths[:10]},
@@ -34,11 +34,11 @@ def int8_without_gain(subject: Subject) -> Finding | None:
         "VNNI), or use a static int8 graph in a runtime",
         explains=("casts", "dispatch_bound"),
     )
-    found = timed(subject, told, call_of(subject, copy), TOLERANCE)
-    if found.gives_back is None:
-        return found
+    finding = timed(subject, finding, call_of(subject, copy), TOLERANCE)
+    if finding.gives_back is None:
+        return finding
     return replace(
-        found, text=f"{told.text}; as float layers they save {100 * found.gives_back.value:.0f}% of the time"
+        finding, text=f"{finding.text}; as float layers they save {100 * finding.gives_back.value:.0f}% of the time"
     )
 
 

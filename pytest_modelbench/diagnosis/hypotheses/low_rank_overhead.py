@@ -27,7 +27,7 @@ def low_rank_overhead(subject: Subject) -> Finding | None:
     for first, second in pairs:
         _multiply(copy, first, second)
     rank = min(subject.module.get_submodule(first).out_features for first, _ in pairs)
-    told = Finding(
+    finding = Finding(
         cause="low_rank_overhead",
         text=f"{len(pairs)} matrices are stored as two factors (rank from {rank}), which run one after the other",
         evidence={"pairs": len(pairs), "least_rank": rank, "layers": [f"{a}, {b}" for a, b in pairs[:10]]},
@@ -35,28 +35,30 @@ def low_rank_overhead(subject: Subject) -> Finding | None:
         remedy="Multiply the factors of layers that are too small to gain from them, or choose a lower rank",
         explains=("dispatch_bound",),
     )
-    found = timed(subject, told, call_of(subject, copy), TOLERANCE)
-    if found.gives_back is None:
-        return found
-    return replace(found, text=f"{told.text}; multiplied they save {100 * found.gives_back.value:.0f}% of the time")
+    finding = timed(subject, finding, call_of(subject, copy), TOLERANCE)
+    if finding.gives_back is None:
+        return finding
+    return replace(
+        finding, text=f"{finding.text}; multiplied they save {100 * finding.gives_back.value:.0f}% of the time"
+    )
 
 
 def _pairs(subject: Subject) -> list[tuple[str, str]]:
     """Return the paths of linear layers whose output is the next one's input as it is, through a narrower middle."""
-    linears = {path: one for path, one in subject.module.named_modules() if _is_plain(one)}
+    linears = {path: layer for path, layer in subject.module.named_modules() if _is_plain(layer)}
     calls = students_calls(subject, linears)
-    times = [one.path for one in calls]
-    found = []
+    times = [call.path for call in calls]
+    pairs = []
     for first, second in itertools.pairwise(calls):
         direct = bool(second.args) and second.args[0] is first.output
         once = times.count(first.path) == times.count(second.path) == 1
         if direct and once and _narrows(first.layer, second.layer):
-            found.append((first.path, second.path))
-    return found
+            pairs.append((first.path, second.path))
+    return pairs
 
 
-def _narrows(one: Any, other: Any) -> bool:
-    return bool(one.out_features < min(one.in_features, other.out_features))
+def _narrows(first: Any, second: Any) -> bool:
+    return bool(first.out_features < min(first.in_features, second.out_features))
 
 
 def _is_plain(layer: nn.Module) -> bool:
@@ -66,18 +68,20 @@ def _is_plain(layer: nn.Module) -> bool:
 
 def _multiply(module: nn.Module, first: str, second: str) -> None:
     """Put the product of two layers in place of the first, and nothing in place of the second."""
-    one: Any = module.get_submodule(first)
-    other: Any = module.get_submodule(second)
+    before: Any = module.get_submodule(first)
+    after: Any = module.get_submodule(second)
     with torch.inference_mode(mode=False), torch.no_grad():
-        product = nn.Linear(one.in_features, other.out_features, bias=one.bias is not None or other.bias is not None)
-        product.to(other.weight.device, other.weight.dtype)
-        product.weight.copy_(other.weight @ one.weight)
+        product = nn.Linear(
+            before.in_features, after.out_features, bias=before.bias is not None or after.bias is not None
+        )
+        product.to(after.weight.device, after.weight.dtype)
+        product.weight.copy_(after.weight @ before.weight)
         if product.bias is not None:
             product.bias.zero_()
-            if one.bias is not None:
-                product.bias.add_(other.weight @ one.bias)
-            if other.bias is not None:
-                product.bias.add_(other.bias)
+            if before.bias is not None:
+                product.bias.add_(after.weight @ before.bias)
+            if after.bias is not None:
+                product.bias.add_(after.bias)
     _replace(module, first, product.eval())
     _replace(module, second, nn.Identity().eval())
 

@@ -27,11 +27,11 @@ def memory_bound(subject: Subject) -> Finding | None:
     if not subject.student.computes_here:
         return None  # the bandwidth is that of this machine's memory
     operators = trace(subject)
-    largest = max((one.largest_bytes for one in operators), default=0)
-    moved = sum(one.moved_bytes for one in operators)
+    largest = max((operator.largest_bytes for operator in operators), default=0)
+    moved = sum(operator.moved_bytes for operator in operators)
     if largest < LEAST_TENSOR_BYTES:
         return None
-    found = Finding(
+    finding = Finding(
         cause="memory_bound",
         evidence={"bytes_a_call": moved, "largest_tensor_bytes": largest, "bytes_per_second_of_a_copy": bandwidth()},
         counterfactual="the same operators on tiles of the batch that fit into the cache",
@@ -39,18 +39,18 @@ def memory_bound(subject: Subject) -> Finding | None:
     )
     variant = _in_tiles(subject, largest)
     if variant is None:
-        return found.because("the batch cannot be split into tiles")
-    found = timed(subject, found, variant)
-    if found.gives_back is None:
-        return found
+        return finding.because("the batch cannot be split into tiles")
+    finding = timed(subject, finding, variant)
+    if finding.gives_back is None:
+        return finding
     seconds = _seconds(subject.call)
     share = moved / bandwidth() / seconds
     return replace(
-        found,
+        finding,
         text=f"a call moves {moved / 1e6:.0f} MB in tensors of up to {largest / 1e6:.1f} MB, at the bandwidth of a "
         f"copy {100 * share:.0f}% of its time; in tiles that fit into the cache it takes "
-        f"{100 * (1 - found.gives_back.value):.0f}%",
-        evidence={**found.evidence, "share_at_the_bandwidth_of_a_copy": share},
+        f"{100 * (1 - finding.gives_back.value):.0f}%",
+        evidence={**finding.evidence, "share_at_the_bandwidth_of_a_copy": share},
     )
 
 
@@ -78,12 +78,12 @@ def _joined(parts: list[Callable[[], Any]]) -> Any:
 
 def _seconds(call: Call, calls: int = 3) -> float:
     """Return the least processor time of a call."""
-    found = []
+    times = []
     for _ in range(calls):
         start = time.thread_time_ns()
         call()
-        found.append(time.thread_time_ns() - start)
-    return max(min(found), 1) / 1e9
+        times.append(time.thread_time_ns() - start)
+    return max(min(times), 1) / 1e9
 
 
 @functools.cache

@@ -88,12 +88,12 @@ def debug_settings(subject: Subject) -> Finding | None:
 
 def _training(subject: Subject, module: nn.Module) -> list[str]:
     """Run the student once and return the paths of layers that are in training mode when they run."""
-    found: list[str] = []
+    paths: list[str] = []
 
     def note(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(layer: nn.Module, _: tuple[Any, ...]) -> None:
             if layer.training and next(layer.children(), None) is None:
-                found.append(path)
+                paths.append(path)
 
         return hook
 
@@ -104,7 +104,7 @@ def _training(subject: Subject, module: nn.Module) -> list[str]:
         for handle in handles:
             handle.remove()
     subject.beat()
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _stay(part: nn.Module) -> Callable[[bool], nn.Module]:
@@ -118,12 +118,12 @@ def _debugging() -> dict[str, Callable[[], contextlib.AbstractContextManager[Any
     """Return the settings for debugging that are on, each with a context that turns it off."""
     import torch
 
-    found: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {}
+    settings: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {}
     if torch.is_anomaly_enabled():
-        found["torch.autograd.set_detect_anomaly"] = lambda: torch.autograd.set_detect_anomaly(mode=False)
+        settings["torch.autograd.set_detect_anomaly"] = lambda: torch.autograd.set_detect_anomaly(mode=False)
     if torch.are_deterministic_algorithms_enabled():
-        found["torch.use_deterministic_algorithms"] = _undetermined
-    return found
+        settings["torch.use_deterministic_algorithms"] = _undetermined
+    return settings
 
 
 @contextlib.contextmanager

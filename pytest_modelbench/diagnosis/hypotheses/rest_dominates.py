@@ -94,10 +94,10 @@ def _same_rest(subject: Subject, calls: Any, before: Any) -> bool:
 
 
 def _bytes(subject: Subject, call: Any) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for one in trace(subject, call):
-        found[one.name] += one.moved_bytes
-    return found
+    moved: Counter[str] = Counter()
+    for operator in trace(subject, call):
+        moved[operator.name] += operator.moved_bytes
+    return moved
 
 
 def embeddings_saved(subject: Subject) -> Finding | None:
@@ -109,7 +109,7 @@ def embeddings_saved(subject: Subject) -> Finding | None:
     rows = _in_embeddings(teacher) - _in_embeddings(subject.module)
     if saved <= 0 or rows < MOST_OF_SAVED * saved:
         return None
-    lookups = {path: one for path, one in weighted_layers(subject.module).items() if _is_embedding(one)}
+    lookups = {path: layer for path, layer in weighted_layers(subject.module).items() if _is_embedding(layer)}
     calls = students_calls(subject, lookups)
     if not calls:
         return None
@@ -130,4 +130,4 @@ def _is_embedding(layer: nn.Module) -> bool:
 
 
 def _in_embeddings(module: nn.Module) -> int:
-    return sum(parameters_of(one) for one in module.modules() if _is_embedding(one))
+    return sum(parameters_of(part) for part in module.modules() if _is_embedding(part))

@@ -30,9 +30,9 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 def shared_weights(subject: Subject) -> Finding | None:
     """Time the calls of layers after their first: storing weights once saves none of them."""
-    calls = [one for one in students_calls(subject) if matrices_of(one.layer)]
+    calls = [call for call in students_calls(subject) if matrices_of(call.layer)]
     repeated = _repeated(calls)
-    if len(repeated) <= len(_repeated([one for one in teachers_calls(subject) if matrices_of(one.layer)])):
+    if len(repeated) <= len(_repeated([call for call in teachers_calls(subject) if matrices_of(call.layer)])):
         return None
     gain = share_of(subject, repeated)
     distinct = len(calls) - len(repeated)
@@ -49,13 +49,13 @@ def shared_weights(subject: Subject) -> Finding | None:
 
 def _repeated(calls: Sequence[LayerCall]) -> list[LayerCall]:
     seen: set[tuple[int, ...]] = set()
-    found = []
-    for one in calls:
-        key = matrices_of(one.layer)
+    repeated = []
+    for call in calls:
+        key = matrices_of(call.layer)
         if key in seen:
-            found.append(one)
+            repeated.append(call)
         seen.add(key)
-    return found
+    return repeated
 
 
 def same_flops(subject: Subject) -> Finding | None:
@@ -68,8 +68,8 @@ def same_flops(subject: Subject) -> Finding | None:
     positions = _positions(mine) / max(_positions(theirs), 1e-9)
     if size > SMALLER or positions <= 1.0 or _flops(mine) < AS_MUCH * _flops(theirs) or _repeated(mine):
         return None
-    whole = [one for one in mine if _is_matrix(one.layer)]
-    fewer = [_at_fewer(one, positions) for one in whole]
+    whole = [call for call in mine if _is_matrix(call.layer)]
+    fewer = [_at_fewer(call, positions) for call in whole]
     gain = part_saved(subject, again(whole), again(fewer))
     ratio = _flops(mine) / max(_flops(theirs), 1)
     return Finding(
@@ -87,34 +87,34 @@ def _is_matrix(layer: nn.Module) -> bool:
     return isinstance(layer, (nn.Linear, *_CONVOLUTIONS))
 
 
-def _weights(one: LayerCall) -> int:
-    weight = getattr(one.layer, "weight", None)
+def _weights(call: LayerCall) -> int:
+    weight = getattr(call.layer, "weight", None)
     return weight.numel() if isinstance(weight, torch.Tensor) else 0
 
 
-def _applied(one: LayerCall) -> int:
+def _applied(call: LayerCall) -> int:
     """Return at how many positions a call applies its weights, over the samples of the batch."""
-    if not isinstance(one.output, torch.Tensor):
+    if not isinstance(call.output, torch.Tensor):
         return 0
-    width = one.output.shape[1] if isinstance(one.layer, _CONVOLUTIONS) else one.output.shape[-1]
-    return one.output.numel() // max(width, 1)
+    width = call.output.shape[1] if isinstance(call.layer, _CONVOLUTIONS) else call.output.shape[-1]
+    return call.output.numel() // max(width, 1)
 
 
 def _flops(calls: Sequence[LayerCall]) -> int:
-    return sum(2 * _weights(one) * _applied(one) for one in calls if _is_matrix(one.layer))
+    return sum(2 * _weights(call) * _applied(call) for call in calls if _is_matrix(call.layer))
 
 
 def _positions(calls: Sequence[LayerCall]) -> float:
     """Return at how many positions a weight is applied on average."""
-    weights = sum(_weights(one) for one in calls if _is_matrix(one.layer))
+    weights = sum(_weights(call) for call in calls if _is_matrix(call.layer))
     return _flops(calls) / (2 * weights) if weights else 0.0
 
 
-def _at_fewer(one: LayerCall, times: float) -> LayerCall:
+def _at_fewer(call: LayerCall, times: float) -> LayerCall:
     """Return the call on a part of its input that has so many times fewer positions."""
-    given: Any = one.args[0] if one.args else next(iter(one.kwargs.values()))
-    inner = range(2, given.dim()) if isinstance(one.layer, _CONVOLUTIONS) else range(given.dim() - 1)[-1:]
+    tensor: Any = call.args[0] if call.args else next(iter(call.kwargs.values()))
+    inner = range(2, tensor.dim()) if isinstance(call.layer, _CONVOLUTIONS) else range(tensor.dim() - 1)[-1:]
     for dim in inner:
-        left = max(1, round(given.shape[dim] / times ** (1 / len(inner))))
-        given = given.narrow(dim, 0, left)
-    return replace(one, args=(given.contiguous(), *one.args[1:]), kwargs={} if not one.args else one.kwargs)
+        left = max(1, round(tensor.shape[dim] / times ** (1 / len(inner))))
+        tensor = tensor.narrow(dim, 0, left)
+    return replace(call, args=(tensor.contiguous(), *call.args[1:]), kwargs={} if not call.args else call.kwargs)

@@ -25,13 +25,13 @@ def shape_alignment(subject: Subject) -> Finding | None:
     The smaller layer's time is divided by its share of the work, so that less work does not count as a gain.
     """
     block = _block(getattr(getattr(subject.student, "device", None), "type", "cpu"))
-    uneven = [one for one in students_calls(subject) if _is_uneven(one, block)]
-    even = [_at_multiple(one, block) for one in uneven]
+    uneven = [call for call in students_calls(subject) if _is_uneven(call, block)]
+    even = [_at_multiple(call, block) for call in uneven]
     if not uneven:
         return None
-    work = sum(_work(one) for one in even) / sum(_work(one) for one in uneven)
+    work = sum(_work(call) for call in even) / sum(_work(call) for call in uneven)
     gain = part_saved(subject, again(uneven), again(even), work=work)
-    widths = sorted({width for one in uneven for width in _widths(one.layer) if width % block and width >= block})
+    widths = sorted({width for call in uneven for width in _widths(call.layer) if width % block and width >= block})
     shown = ", ".join(map(str, widths[:6]))
     return Finding(
         cause="shape_alignment",
@@ -57,23 +57,23 @@ def _widths(layer: Any) -> tuple[int, ...]:
     return ()
 
 
-def _is_uneven(one: LayerCall, block: int) -> bool:
+def _is_uneven(call: LayerCall, block: int) -> bool:
     """Whether a width is neither a multiple nor so small that it has none below it."""
-    plain = type(one.layer) in {nn.Linear, *_CONVOLUTIONS} and bool(one.args)
-    return plain and any(width % block and width >= LEAST_WIDTH for width in _widths(one.layer))
+    plain = type(call.layer) in {nn.Linear, *_CONVOLUTIONS} and bool(call.args)
+    return plain and any(width % block and width >= LEAST_WIDTH for width in _widths(call.layer))
 
 
-def _work(one: LayerCall) -> int:
-    weight, width = one.layer.weight, _widths(one.layer)[1]
-    return int(weight.numel() * one.output.numel() // width) if isinstance(weight, torch.Tensor) else 0
+def _work(call: LayerCall) -> int:
+    weight, width = call.layer.weight, _widths(call.layer)[1]
+    return int(weight.numel() * call.output.numel() // width) if isinstance(weight, torch.Tensor) else 0
 
 
-def _at_multiple(one: LayerCall, block: int) -> LayerCall:
+def _at_multiple(call: LayerCall, block: int) -> LayerCall:
     """Return the call of a narrower layer on a part of its input, with random weights."""
-    layer: Any = one.layer
+    layer: Any = call.layer
     before, after = (width - width % block if width >= LEAST_WIDTH else width for width in _widths(layer))
     options = {"bias": layer.bias is not None, "device": layer.weight.device, "dtype": layer.weight.dtype}
-    given = one.args[0].narrow(-1 if isinstance(layer, nn.Linear) else -1 - _spatial(layer), 0, before).contiguous()
+    part = call.args[0].narrow(-1 if isinstance(layer, nn.Linear) else -1 - _spatial(layer), 0, before).contiguous()
     with torch.inference_mode(mode=False), torch.no_grad():
         if isinstance(layer, nn.Linear):
             made: nn.Module = nn.Linear(before, after, **options)
@@ -81,8 +81,8 @@ def _at_multiple(one: LayerCall, block: int) -> LayerCall:
             kept = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
             made = type(layer)(before, after, **{name: getattr(layer, name) for name in kept}, **options)
     with torch.inference_mode():
-        output = made(given)
-    return replace(one, layer=made, args=(given,), output=output)
+        output = made(part)
+    return replace(call, layer=made, args=(part,), output=output)
 
 
 def _spatial(layer: nn.Module) -> int:

@@ -32,33 +32,33 @@ def threads(subject: Subject) -> Finding | None:
     def alone() -> Any:
         with one_thread() as handed:
             outputs = subject.call()
-        found.append(len(handed))
+        tasks.append(len(handed))
         return outputs
 
-    found: list[int] = []
+    tasks: list[int] = []
     alone()
-    if asked <= 1 and not found[-1]:
+    if asked <= 1 and not tasks[-1]:
         return None
-    told = Finding(
+    finding = Finding(
         cause="threads",
         evidence={
             "threads": asked,
             "usable_processors": usable,
-            "calls_to_thread_pools": found[-1],
+            "calls_to_thread_pools": tasks[-1],
         },
         counterfactual="one thread, without thread pools",
         remedy=f"Set torch.set_num_threads(n) with n of at most {math.ceil(usable)}, also in threads of a pool "
         "(initializer=), and run parts of a small model one after the other",
     )
     if not same_outputs(subject, alone):
-        return told.because(CHANGES_OUTPUTS)
+        return finding.because(CHANGES_OUTPUTS)
     gain = subject.watch.gives_back(alone, process_time=True)
     percent = 100 * gain.value
     if asked <= usable and gain.value <= USUAL_LOSS:
-        return told.because(f"one thread saves {percent:.0f}% of processor time, as parallel work usually costs")
+        return finding.because(f"one thread saves {percent:.0f}% of processor time, as parallel work usually costs")
     return replace(
-        told,
-        text=f"{asked} threads and {found[-1]} tasks for thread pools on {usable:g} usable processors: one thread "
+        finding,
+        text=f"{asked} threads and {tasks[-1]} tasks for thread pools on {usable:g} usable processors: one thread "
         f"does the same in {100 - percent:.0f}% of the processor time",
         gives_back=gain,
     )

@@ -38,9 +38,9 @@ def weights_rebuilt(subject: Subject) -> Finding | None:
 
     module = torch_module(subject)
     masked = [f"{path}.{name}".lstrip(".") for path, name in masked_tensors(module)]
-    known = integer_weights(module).union(*({f"{name}_orig", f"{name}_mask"} for name in masked))
-    operators = [one for one in constant_operators(subject, module) if not one.sources & known]
-    if sum(one.elements for one in operators) < _FEWEST_ELEMENTS:
+    excluded = integer_weights(module).union(*({f"{name}_orig", f"{name}_mask"} for name in masked))
+    operators = [operator for operator in constant_operators(subject, module) if not operator.sources & excluded]
+    if sum(operator.elements for operator in operators) < _FEWEST_ELEMENTS:
         return None
     finding = Finding(
         cause="weights_rebuilt",
@@ -51,10 +51,10 @@ def weights_rebuilt(subject: Subject) -> Finding | None:
         "remove_weight_norm, or merge the adapters",
         explains=("memory_bound", "dispatch_bound", "casts"),
     )
-    if all(any(".parametrizations." in f".{name}" for name in one.sources) for one in operators):
+    if all(any(".parametrizations." in f".{name}" for name in operator.sources) for operator in operators):
         return timed(subject, finding, call_of(subject, without_parametrisations(copied(subject))))
-    told = replace(finding, counterfactual="these operators computed in advance")
-    return _timed_in_advance(subject, told, operators, lambda sources: not sources & known)
+    finding = replace(finding, counterfactual="these operators computed in advance")
+    return _timed_in_advance(subject, finding, operators, lambda sources: not sources & excluded)
 
 
 def dequantise_every_call(subject: Subject) -> Finding | None:
@@ -63,10 +63,14 @@ def dequantise_every_call(subject: Subject) -> Finding | None:
 
     module = torch_module(subject)
     integers = integer_weights(module)
-    operators = [one for one in constant_operators(subject, module) if one.sources & integers] if integers else []
-    if sum(one.elements for one in operators) < _FEWEST_ELEMENTS:
+    operators = (
+        [operator for operator in constant_operators(subject, module) if operator.sources & integers]
+        if integers
+        else []
+    )
+    if sum(operator.elements for operator in operators) < _FEWEST_ELEMENTS:
         return None
-    tensors = len(frozenset[str]().union(*(one.sources for one in operators)) & integers)
+    tensors = len(frozenset[str]().union(*(operator.sources for operator in operators)) & integers)
     finding = Finding(
         cause="dequantise_every_call",
         text=f"{tensors} integer weights are turned into floats in every call, by {len(operators)} operators",
@@ -88,7 +92,7 @@ def without_parametrisations(module: nn.Module) -> nn.Module:
     from torch.nn.utils import parametrize
 
     with torch.inference_mode(mode=False), torch.no_grad():
-        for part in [one for one in module.modules() if parametrize.is_parametrized(one)]:
+        for part in list(filter(parametrize.is_parametrized, module.modules())):
             values = {name: getattr(part, name).detach().clone() for name in part.parametrizations}  # type: ignore[union-attr]
             part.__class__ = parametrize.type_before_parametrizations(part)
             del part.parametrizations
@@ -132,7 +136,7 @@ def _timed_alone(subject: Subject, finding: Finding, operators: Sequence[Operato
 def _evidence(operators: Sequence[Operator]) -> dict[str, Any]:
     return {
         "operators": len(operators),
-        "elements": sum(one.elements for one in operators),
-        "names": sorted({one.name for one in operators})[:10],
-        "sources": sorted(frozenset[str]().union(*(one.sources for one in operators)))[:10],
+        "elements": sum(operator.elements for operator in operators),
+        "names": sorted({operator.name for operator in operators})[:10],
+        "sources": sorted(frozenset[str]().union(*(operator.sources for operator in operators)))[:10],
     }

@@ -32,7 +32,7 @@ def unstructured_zeros(subject: Subject) -> Finding | None:
 
     None if no linear layer or convolution has 30% of zeros that are not whole rows, or a 2:4 pattern.
     """
-    layers = {path: one for path, one in _sparse_layers(torch_module(subject)).items() if not _is_pattern(one)}
+    layers = {path: layer for path, layer in _sparse_layers(torch_module(subject)).items() if not _is_pattern(layer)}
     if not layers:
         return None
     finding = Finding(
@@ -57,7 +57,7 @@ def two_of_four_without_kernel(subject: Subject) -> Finding | None:
     from pytest_modelbench.models.semi_structured import sparse_matrices, with_sparse_kernels
 
     module = torch_module(subject)
-    layers = {path: one for path, one in _sparse_layers(module).items() if _is_pattern(one)}
+    layers = {path: layer for path, layer in _sparse_layers(module).items() if _is_pattern(layer)}
     if not layers:
         return None
     matrices = [matrix for matrix in sparse_matrices(module) if matrix.path in layers]
@@ -75,8 +75,8 @@ def two_of_four_without_kernel(subject: Subject) -> Finding | None:
     if not reasons:
         with torch.inference_mode(mode=False), torch.no_grad():
             sparse = with_sparse_kernels(module)
-        told = replace(finding, counterfactual="kernels for 2:4")
-        return timed(subject, told, call_of(subject, sparse), _TOLERANCE_OF_FLOAT16)
+        finding = replace(finding, counterfactual="kernels for 2:4")
+        return timed(subject, finding, call_of(subject, sparse), _TOLERANCE_OF_FLOAT16)
     return _timed_promise(subject, finding, layers)
 
 
@@ -85,15 +85,15 @@ def _timed_promise(subject: Subject, finding: Finding, layers: dict[str, _Sparse
 
     Layers that take longer with the zeros filled run on kernels that use zeros: then these are not the cause.
     """
-    calls = calls_of(subject, {path: one.layer for path, one in layers.items()})
+    calls = calls_of(subject, {path: sparse.layer for path, sparse in layers.items()})
     if not calls:
         return finding.because("none of these layers is called as a module")
     as_is, filled, fewer = (_together(calls, layers, weight) for weight in (_given, _filled, _fewer_rows))
     ratio = subject.watch.ratio(filled, as_is)
-    told = replace(finding, evidence={**finding.evidence, "time_with_zeros_filled": ratio.value})
+    finding = replace(finding, evidence={**finding.evidence, "time_with_zeros_filled": ratio.value})
     if (ratio.low or 0.0) > 1.0 + _SAME_TIME:
-        return told.because(f"the zeros save time: filled with numbers, these layers take {ratio.value:.2f} of it")
-    return replace(told, gives_back=part_saved(subject, as_is, fewer))
+        return finding.because(f"the zeros save time: filled with numbers, these layers take {ratio.value:.2f} of it")
+    return replace(finding, gives_back=part_saved(subject, as_is, fewer))
 
 
 def _sparse_layers(module: nn.Module) -> dict[str, _Sparse]:
@@ -101,7 +101,7 @@ def _sparse_layers(module: nn.Module) -> dict[str, _Sparse]:
     import torch
 
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
-    found = {}
+    layers = {}
     for path, layer in module.named_modules():
         if not isinstance(layer, kinds) or getattr(layer, "groups", 1) != 1:
             continue
@@ -112,18 +112,18 @@ def _sparse_layers(module: nn.Module) -> dict[str, _Sparse]:
         scattered = (rows == 0)[(rows != 0).any(dim=1)]
         zeros = float(scattered.sum()) / weight.numel()
         if zeros >= LEAST_SHARE:
-            found[path] = _Sparse(layer, zeros)
-    return found
+            layers[path] = _Sparse(layer, zeros)
+    return layers
 
 
-def _is_pattern(one: _Sparse) -> bool:
+def _is_pattern(sparse: _Sparse) -> bool:
     from pytest_modelbench.models.semi_structured import sparse_matrices
 
-    return one.zeros <= _MOST_OF_A_PATTERN and bool(sparse_matrices(one.layer))
+    return sparse.zeros <= _MOST_OF_A_PATTERN and bool(sparse_matrices(sparse.layer))
 
 
 def _share(layers: Any) -> float:
-    sizes = [(one.layer.weight.numel(), one.zeros) for one in layers]
+    sizes = [(sparse.layer.weight.numel(), sparse.zeros) for sparse in layers]
     return float(sum(count * zeros for count, zeros in sizes) / sum(count for count, _ in sizes))
 
 

@@ -85,23 +85,23 @@ class AotModel(RuntimeModel):
         """
         prepared, package = map_tree(self._to_tensor, inputs), self.package
         named = dict(prepared) if isinstance(prepared, Mapping) else {}
-        given = () if named else prepared if isinstance(prepared, tuple) else (prepared,)
+        positional = () if named else prepared if isinstance(prepared, tuple) else (prepared,)
         if len(named) == 1 and not self._keywords():  # one input has no order
-            given, named = tuple(named.values()), {}
+            positional, named = tuple(named.values()), {}
 
         def call() -> Any:
-            found = package(*given, **named)
+            outputs = package(*positional, **named)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
-            return found
+            return outputs
 
         return call
 
     def _keywords(self) -> list[str]:
         """Return the names of the inputs that the program was exported with as keyword arguments."""
         _, called = json.loads(self.package.loader.get_call_spec()[0])
-        found: list[str] = json.loads(called["children_spec"][1]["context"])
-        return found
+        names: list[str] = json.loads(called["children_spec"][1]["context"])
+        return names
 
     def _to_tensor(self, leaf: Any) -> Any:
         if isinstance(leaf, torch.Tensor):
@@ -139,9 +139,9 @@ def read_metadata(path: Path, name: str) -> dict[str, str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [json.loads(archive.read(part)) for part in archive.namelist() if part.endswith(_METADATA)]
+            entries = [json.loads(archive.read(part)) for part in archive.namelist() if part.endswith(_METADATA)]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ModelError(f"{name}: {path} cannot be read as an AOTInductor package: {cause_of(error)}") from error
-    if not found or not all(isinstance(one, dict) for one in found):
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ModelError(f"{name}: {path} does not say which machine it was compiled for (no *{_METADATA})")
-    return {str(key): str(value) for one in found for key, value in one.items()}
+    return {str(key): str(value) for entry in entries for key, value in entry.items()}

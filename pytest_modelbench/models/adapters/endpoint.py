@@ -223,10 +223,11 @@ class KServeModel(EndpointModel):
 
     def fingerprint(self) -> str:
         """Hash URL, server and versions; by identity where the server tells no version of the model."""
-        told = self.metadata
-        if not told.versions:
+        metadata = self.metadata
+        if not metadata.versions:
             return super().fingerprint()
-        text = repr((self.url, told.server, told.versions, [str(port) for port in (*told.inputs, *told.outputs)]))
+        ports = [str(port) for port in (*metadata.inputs, *metadata.outputs)]
+        text = repr((self.url, metadata.server, metadata.versions, ports))
         return f"endpoint:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
     def describe(self) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class ExecuTorchModel(RuntimeModel):
         except (RuntimeError, ValueError) as error:
             raise self.unreadable(error) from error
         if method is None:
-            found = ", ".join(sorted(self.program.method_names)) or "none"
-            raise ModelError(f"{self.name}: {path} has no method {METHOD!r}, found: {found}")
+            methods = ", ".join(sorted(self.program.method_names)) or "none"
+            raise ModelError(f"{self.name}: {path} has no method {METHOD!r}, found: {methods}")
         self.method = method
         self.plan = self._plan()
         self._inputs = self._ports()
@@ -82,13 +82,13 @@ class ExecuTorchModel(RuntimeModel):
                 raise ModelError(
                     f"{self.name}: the input {index} of {self.file} is not a tensor, expected tensors only"
                 )
-            told = metadata.input_tensor_meta(index)
+            tensor = metadata.input_tensor_meta(index)
             dynamic = int(value.shape_dynamism) != _STATIC
             ports.append(
                 Port(
                     name=f"input_{index}",
-                    dtype=_TYPES.get(int(told.dtype()), ""),
-                    shape=tuple(None if dynamic else int(size) for size in told.sizes()),
+                    dtype=_TYPES.get(int(tensor.dtype()), ""),
+                    shape=tuple(None if dynamic else int(size) for size in tensor.sizes()),
                 )
             )
         return ports
@@ -126,12 +126,12 @@ class ExecuTorchModel(RuntimeModel):
             JSON types: `delegated` counts the parts that each delegate runs, `portable` the calls of each other
             operator, and `share` says both in words.
         """
-        steps = [one.instr_args for chain in self.plan.chains for one in chain.instructions]
+        steps = [instruction.instr_args for chain in self.plan.chains for instruction in chain.instructions]
         delegated = collections.Counter(
-            self.plan.delegates[one.delegate_index].id for one in steps if hasattr(one, "delegate_index")
+            self.plan.delegates[step.delegate_index].id for step in steps if hasattr(step, "delegate_index")
         )
         portable = collections.Counter(
-            self.plan.operators[one.op_index].name for one in steps if hasattr(one, "op_index")
+            self.plan.operators[step.op_index].name for step in steps if hasattr(step, "op_index")
         )
         calls = delegated.total() + portable.total()
         note = "" if delegated else ": portable kernels are slow. Lower it with XnnpackPartitioner"

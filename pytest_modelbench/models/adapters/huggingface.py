@@ -80,11 +80,11 @@ def load_pretrained(source: str, loading: Loading) -> Model:
                 f"{loading.name}: the configuration of {name} names no class of transformers ({classes}). "
                 "Load it in a factory: AutoModelFor....from_pretrained(...)"
             )
-        module, told = getattr(transformers, classes[0]).from_pretrained(name, output_loading_info=True, **keywords)
+        module, info = getattr(transformers, classes[0]).from_pretrained(name, output_loading_info=True, **keywords)
     except (OSError, ValueError, ImportError) as error:
         first = message_of(error)
         raise ModelError(f"{loading.name}: {source} cannot be loaded by transformers: {first}") from error
-    absent = sorted(map(str, [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]))
+    absent = sorted(map(str, [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]))
     if absent:
         raise ModelError(
             f"{loading.name}: {source} lacks weights of {classes[0]}, which would be random: {', '.join(absent[:3])}"

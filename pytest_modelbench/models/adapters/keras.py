@@ -129,13 +129,13 @@ class KerasModel(TorchModel):
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Explain how Keras takes several inputs."""
-        told = super().failure(inputs, error)
+        failure = super().failure(inputs, error)
         if isinstance(inputs, dict | tuple) and isinstance(error, TypeError) and "argument" in str(error):
             return self._blamed(
-                f"{told}. A Keras model gets all inputs as one argument: write call(self, inputs), where inputs is "
-                f"the data's {type(inputs).__name__}"
+                f"{failure}. A Keras model gets all inputs as one argument: write call(self, inputs), where inputs "
+                f"is the data's {type(inputs).__name__}"
             )
-        return told
+        return failure
 
     def _weights(self) -> Weights:
         """Return the weights as torch lays them out: outputs first. Seeds of random layers are not weights."""
@@ -183,9 +183,9 @@ def imported(name: str) -> Any:
         ModelError: Keras is not installed, or runs on another backend.
     """
     if "keras" not in sys.modules:
-        found = os.environ.setdefault(_VARIABLE, BACKEND)
-        if found != BACKEND:
-            raise _other_backend(name, found)
+        backend = os.environ.setdefault(_VARIABLE, BACKEND)
+        if backend != BACKEND:
+            raise _other_backend(name, backend)
     try:
         keras = importlib.import_module("keras")
         backend = keras.backend.backend()
@@ -226,14 +226,14 @@ def load_keras(path: str, loading: Loading) -> Model:
 
 def layers_of(module: Any) -> list[Any]:
     """Return a Keras model and all layers inside, in the order of its configuration."""
-    found: dict[int, Any] = {}
+    layers: dict[int, Any] = {}
     waiting = [module]
     while waiting:
         layer = waiting.pop(0)
-        if id(layer) not in found:
-            found[id(layer)] = layer
+        if id(layer) not in layers:
+            layers[id(layer)] = layer
             waiting += list(layer._layers)  # noqa: SLF001 - `layers` of a model leaves out those of its layers
-    return list(found.values())
+    return list(layers.values())
 
 
 def configuration(module: Any) -> str:
@@ -249,14 +249,14 @@ def configuration(module: Any) -> str:
     """
     layers = layers_of(module)
     with _quiet():
-        told = [sys.modules["keras"].saving.serialize_keras_object(layer) for layer in layers]
-    text = json.dumps(_pruned(told), sort_keys=True)
+        configs = [sys.modules["keras"].saving.serialize_keras_object(layer) for layer in layers]
+    text = json.dumps(_pruned(configs), sort_keys=True)
     places = {
         layer.name: f"{_snake(type(layer).__name__)}#{i}"
         for i, layer in enumerate(layers)
         if re.fullmatch(rf"{re.escape(_snake(type(layer).__name__))}(_\d+)?", layer.name)
     }
-    return _QUOTED.sub(lambda found: f'"{places.get(found[1], found[1])}"', text)
+    return _QUOTED.sub(lambda match: f'"{places.get(match[1], match[1])}"', text)
 
 
 def _pruned(value: Any) -> Any:
@@ -267,9 +267,9 @@ def _pruned(value: Any) -> Any:
 
 def _snake(name: str) -> str:
     """Return a class's name as Keras makes names of layers from it: `Conv2D` gives `conv2d`."""
-    found = re.sub(r"\W+", "", name)
-    found = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", found)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", found).lower()
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 @contextlib.contextmanager
@@ -294,8 +294,9 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _other_backend(name: str, found: str) -> ModelError:
+def _other_backend(name: str, backend: str) -> ModelError:
     return ModelError(
-        f"{name} is a Keras model, and Keras runs on the backend {found!r}; expected 'torch'. Set {_VARIABLE}=torch "
-        "before Keras is imported, or give the SavedModel or ONNX file that model.export(...) writes"
+        f"{name} is a Keras model, and Keras runs on the backend {backend!r}; expected 'torch'. Set "
+        f"{_VARIABLE}=torch before Keras is imported, or give the SavedModel or ONNX file that "
+        "model.export(...) writes"
     )

@@ -89,8 +89,8 @@ class LiteRtModel(RuntimeModel):
         try:
             self.interpreter = _interpreter(path, self.threads)
             named = self._signature()
-            self.tensors = [_tensor(one, named) for one in self.interpreter.get_input_details()]
-            self.outputs = [_tensor(one, named) for one in self.interpreter.get_output_details()]
+            self.tensors = [_tensor(details, named) for details in self.interpreter.get_input_details()]
+            self.outputs = [_tensor(details, named) for details in self.interpreter.get_output_details()]
         except (RuntimeError, ValueError) as error:
             raise self.unreadable(error) from error
         self._running = threading.Lock()
@@ -99,20 +99,21 @@ class LiteRtModel(RuntimeModel):
     def _signature(self) -> dict[int, str]:
         """Return the names of inputs and outputs in the file's signature by their index."""
         own = {
-            one["index"] for one in (*self.interpreter.get_input_details(), *self.interpreter.get_output_details())
+            details["index"]
+            for details in (*self.interpreter.get_input_details(), *self.interpreter.get_output_details())
         }
         for key in self.interpreter.get_signature_list():
             runner = self.interpreter.get_signature_runner(key)
-            found = {**runner.get_input_details(), **runner.get_output_details()}
-            if own == {one["index"] for one in found.values()}:
-                return {one["index"]: name for name, one in found.items()}
+            signature = {**runner.get_input_details(), **runner.get_output_details()}
+            if own == {details["index"] for details in signature.values()}:
+                return {details["index"]: name for name, details in signature.items()}
         return {}
 
     def inputs(self) -> Sequence[Port]:
         """Return the inputs; those that are quantised take any type of number."""
         return [
-            Port(name=one.name, dtype="" if one.quantised else np.dtype(one.dtype).name, shape=one.shape)
-            for one in self.tensors
+            Port(name=tensor.name, dtype="" if tensor.quantised else np.dtype(tensor.dtype).name, shape=tensor.shape)
+            for tensor in self.tensors
         ]
 
     def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
@@ -121,12 +122,12 @@ class LiteRtModel(RuntimeModel):
         Raises:
             ModelError: an input has another shape than the file takes.
         """
-        arrays = [self._stored(one, feeds[one.name]) for one in self.tensors]
+        arrays = [self._stored(tensor, feeds[tensor.name]) for tensor in self.tensors]
         for port, array in zip(self.inputs(), arrays, strict=True):
             self.check_shape(port, array.shape, "a batch of any size")
         shapes = tuple(array.shape for array in arrays)
         interpreter, running = self.interpreter, self._running
-        indices, outputs = [one.index for one in self.tensors], self.outputs
+        indices, outputs = [tensor.index for tensor in self.tensors], self.outputs
 
         def call() -> Arrays:
             with running:
@@ -135,8 +136,8 @@ class LiteRtModel(RuntimeModel):
                 for index, array in zip(indices, arrays, strict=True):
                     interpreter.set_tensor(index, array)
                 interpreter.invoke()
-                found = {one.name: interpreter.get_tensor(one.index) for one in outputs}
-            return {one.name: one.real(found[one.name]) for one in outputs}
+                raw = {tensor.name: interpreter.get_tensor(tensor.index) for tensor in outputs}
+            return {tensor.name: tensor.real(raw[tensor.name]) for tensor in outputs}
 
         return call
 
@@ -199,8 +200,10 @@ class LiteRtModel(RuntimeModel):
 
     def describe(self) -> dict[str, Any]:
         """Return which inputs and outputs are quantised too."""
-        found = {one.name: str(one.quantised) for one in (*self.tensors, *self.outputs) if one.quantised}
-        return {**super().describe(), **({"quantised": found} if found else {})}
+        quantised = {
+            tensor.name: str(tensor.quantised) for tensor in (*self.tensors, *self.outputs) if tensor.quantised
+        }
+        return {**super().describe(), **({"quantised": quantised} if quantised else {})}
 
 
 def load_litert(path: str, loading: Loading) -> Model:
@@ -234,13 +237,13 @@ def _interpreter(path: Path, threads: int) -> Any:
 def _tensor(details: dict[str, Any], named: dict[int, str]) -> Tensor:
     scale, zero_point = details["quantization"]
     dtype = np.dtype(details["dtype"])
-    known = scale and dtype.kind in "iu"
+    quantised = scale and dtype.kind in "iu"
     return Tensor(
         name=named.get(details["index"], details["name"]),
         index=details["index"],
         dtype=dtype,
         shape=tuple(None if size < 0 else int(size) for size in details["shape_signature"]),
-        quantised=Quantised(dtype, float(scale), int(zero_point)) if known else None,
+        quantised=Quantised(dtype, float(scale), int(zero_point)) if quantised else None,
     )
 
 
@@ -252,14 +255,14 @@ def _content(file: Path) -> Any:
 
 def _constants(content: Any) -> list[tuple[str, npt.NDArray[Any]]]:
     """Return the tensors that the file holds, by name; packed integers of 4 bits as their bytes."""
-    found = []
+    constants = []
     for graph in content.subgraphs:
         for tensor in graph.tensors:
             data = content.buffers[tensor.buffer].data
             if data is not None and len(data):
                 name, kind = _type_name(tensor.type), np.asarray(data, dtype=np.uint8)
-                found.append((name, kind.view(name) if name in np.sctypeDict else kind))
-    return found
+                constants.append((name, kind.view(name) if name in np.sctypeDict else kind))
+    return constants
 
 
 def _type_name(kind: int) -> str:

@@ -50,7 +50,7 @@ def precision_of(path: Path, optimise: Optimise) -> dict[str, Any]:
             return {"unknown": f"ONNX Runtime cannot write the graph that it runs: {cause_of(error)}"}
     stored = _stored(onnx.load(str(path), load_external_data=False).graph)
     weights = {tensor.name: _type_name(tensor.data_type) for tensor in graph.initializer}
-    computed = collections.Counter(found for node in graph.node if (found := _computed_in(node, weights)) is not None)
+    computed = collections.Counter(dtype for node in graph.node if (dtype := _computed_in(node, weights)) is not None)
     casts = sum(_is_float_cast(node) for node in graph.node)
     return {
         "computes_in": dict(computed),

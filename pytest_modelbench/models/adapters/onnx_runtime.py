@@ -216,12 +216,12 @@ def load_onnx(path: str, loading: Loading) -> Model:
 
 def external_files(model: onnx.ModelProto) -> list[str]:
     """Return the names of the files that hold weights of an ONNX model, relative to its folder, each once."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for tensor in onnx.external_data_helper._get_all_tensors(model):  # noqa: SLF001 - also those in attributes
         for entry in tensor.external_data:
             if entry.key == "location":
-                found[entry.value] = None
-    return list(found)
+                names[entry.value] = None
+    return list(names)
 
 
 def _element(text: str) -> str:

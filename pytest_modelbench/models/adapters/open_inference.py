@@ -70,15 +70,15 @@ def metadata_of(model: Reply, server: Reply) -> Metadata:
     Raises:
         CallError: it is something else than the protocol says.
     """
-    told, about = _object(model.body), _object(server.body)
+    metadata, about = _object(model.body), _object(server.body)
     try:
         return Metadata(
-            inputs=tuple(_port(port) for port in told["inputs"]),
-            outputs=tuple(_port(port) for port in told["outputs"]),
-            versions=tuple(map(str, told.get("versions") or ())),
+            inputs=tuple(_port(port) for port in metadata["inputs"]),
+            outputs=tuple(_port(port) for port in metadata["outputs"]),
+            versions=tuple(map(str, metadata.get("versions") or ())),
             server=f"{about.get('name', '')} {about.get('version', '')}".strip(),
             extensions=frozenset(about.get("extensions") or ()),
-            name=str(told.get("name") or ""),
+            name=str(metadata.get("name") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         body = as_text(model.body)
@@ -99,13 +99,13 @@ def encoded(tensors: Tensors, metadata: Metadata, number: str) -> tuple[bytes, d
     parts: list[bytes] = []
     inputs = []
     for name, array in tensors.items():
-        told: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": _NAMES[_plain(array)]}
+        entry: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": _NAMES[_plain(array)]}
         if metadata.binary:
             parts.append(_raw(array))
-            told["parameters"] = {"binary_data_size": len(parts[-1])}
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
         else:
-            told["data"] = [_text(value) for value in array.ravel().tolist()]
-        inputs.append(told)
+            entry["data"] = [_text(value) for value in array.ravel().tolist()]
+        inputs.append(entry)
     request: dict[str, Any] = {"id": number, "inputs": inputs}
     if metadata.binary:
         request["outputs"] = [{"name": port.name, "parameters": {"binary_data": True}} for port in metadata.outputs]
@@ -129,37 +129,37 @@ def decoded(reply: Reply, number: str, metadata: Metadata) -> Tensors:
     if size and not size.isdecimal():
         raise CallError(f"the response has the header {LENGTH}: {size}, expected a number of bytes")
     head, rest = (reply.body[: int(size)], reply.body[int(size) :]) if size else (reply.body, b"")
-    told = _object(head)
-    if "error" in told:
-        raise CallError(str(told["error"]))
-    if told.get("id") not in (number, None, ""):
-        raise CallError(f"the response is that of request {told['id']!r}, and this is {number!r}")
+    response = _object(head)
+    if "error" in response:
+        raise CallError(str(response["error"]))
+    if response.get("id") not in (number, None, ""):
+        raise CallError(f"the response is that of request {response['id']!r}, and this is {number!r}")
     try:
-        found = {}
-        for output in told["outputs"]:
-            found[output["name"]], rest = _output(output, rest)
+        outputs = {}
+        for output in response["outputs"]:
+            outputs[output["name"]], rest = _output(output, rest)
     except (KeyError, TypeError, ValueError) as error:
         raise CallError(f"the response is not that of the Open Inference Protocol: {as_text(head)}") from error
     if rest:
         raise CallError(f"the response has {len(rest)} bytes more than its outputs")
-    model = told.get("model_name")
+    model = response.get("model_name")
     if model and metadata.name and model != metadata.name:
         raise CallError(f"the response is that of the model {model!r}, and {metadata.name!r} was asked")
-    _check_outputs(found, metadata.outputs)
-    return found
+    _check_outputs(outputs, metadata.outputs)
+    return outputs
 
 
-def _check_outputs(found: Tensors, ports: Sequence[Port]) -> None:
+def _check_outputs(outputs: Tensors, ports: Sequence[Port]) -> None:
     """Check that a response has the outputs that the metadata state.
 
     Raises:
         CallError: one is missing or unknown, or has another type or shape.
     """
-    told = ", ".join(map(str, ports))
-    if set(found) != {port.name for port in ports}:
-        raise CallError(f"the response has the outputs {', '.join(found) or 'none'}; the metadata state {told}")
+    stated = ", ".join(map(str, ports))
+    if set(outputs) != {port.name for port in ports}:
+        raise CallError(f"the response has the outputs {', '.join(outputs) or 'none'}; the metadata state {stated}")
     for port in ports:
-        array = found[port.name]
+        array = outputs[port.name]
         if _plain(array) != port.dtype or not fits(array.shape, port.shape):
             raise CallError(
                 f"the output {port.name!r} is {array.dtype} of shape {array.shape}; the metadata state {port}"
@@ -173,23 +173,23 @@ def fits(shape: Sequence[int], wanted: Sequence[int | None] | None) -> bool:
     return len(shape) == len(wanted) and all(of is None or size == of for size, of in zip(shape, wanted, strict=True))
 
 
-def _output(told: Mapping[str, Any], rest: bytes) -> tuple[npt.NDArray[Any], bytes]:
-    dtype, shape = np.dtype(TYPES[told["datatype"]]), tuple(told["shape"])
-    size = (told.get("parameters") or {}).get("binary_data_size")
+def _output(output: Mapping[str, Any], rest: bytes) -> tuple[npt.NDArray[Any], bytes]:
+    dtype, shape = np.dtype(TYPES[output["datatype"]]), tuple(output["shape"])
+    size = (output.get("parameters") or {}).get("binary_data_size")
     if size is None:
-        return np.asarray(told["data"], dtype=dtype).reshape(shape), rest
+        return np.asarray(output["data"], dtype=dtype).reshape(shape), rest
     if len(rest) < size:
-        raise CallError(f"the output {told['name']!r} was cut off: {len(rest)} of {size} bytes")
+        raise CallError(f"the output {output['name']!r} was cut off: {len(rest)} of {size} bytes")
     raw = rest[:size]
     array = _texts(raw) if dtype.kind == "O" else np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype)
     return array.reshape(shape), rest[size:]
 
 
-def _port(told: Mapping[str, Any]) -> Port:
-    sizes = tuple(None if int(size) < 0 else int(size) for size in told["shape"])
-    if told["datatype"] not in TYPES:
-        raise CallError(f"{told['name']!r} has the type {told['datatype']}; known are {', '.join(TYPES)}")
-    return Port(name=str(told["name"]), dtype=TYPES[told["datatype"]], shape=sizes)
+def _port(tensor: Mapping[str, Any]) -> Port:
+    sizes = tuple(None if int(size) < 0 else int(size) for size in tensor["shape"])
+    if tensor["datatype"] not in TYPES:
+        raise CallError(f"{tensor['name']!r} has the type {tensor['datatype']}; known are {', '.join(TYPES)}")
+    return Port(name=str(tensor["name"]), dtype=TYPES[tensor["datatype"]], shape=sizes)
 
 
 def _plain(array: npt.NDArray[Any]) -> str:
@@ -205,12 +205,12 @@ def _raw(array: npt.NDArray[Any]) -> bytes:
 
 
 def _texts(raw: bytes) -> npt.NDArray[Any]:
-    found, at = [], 0
+    texts, at = [], 0
     while at < len(raw):
         size = int.from_bytes(raw[at : at + 4], "little")
-        found.append(raw[at + 4 : at + 4 + size].decode())
+        texts.append(raw[at + 4 : at + 4 + size].decode())
         at += 4 + size
-    return np.array(found, dtype=object)
+    return np.array(texts, dtype=object)
 
 
 def _text(value: Any) -> Any:
@@ -224,10 +224,10 @@ def _object(body: bytes) -> dict[str, Any]:
         raise ValueError(constant)
 
     try:
-        found = json.loads(body, parse_constant=refuse)
+        content = json.loads(body, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         reason = f"{error} is not JSON" if str(error) in {"NaN", "Infinity", "-Infinity"} else "it is not JSON"
         raise CallError(f"the response cannot be read, {reason}: {as_text(body)}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise CallError(f"the response is not a JSON object: {as_text(body)}")
-    return found
+    return content

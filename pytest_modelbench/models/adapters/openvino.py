@@ -115,8 +115,8 @@ class OpenVinoModel(RuntimeModel):
             request = getattr(own, "request", None)
             if request is None:
                 request = own.request = create()
-            found = request.infer(arrays, share_inputs=True, share_outputs=False)
-            return dict(zip(names, found.to_tuple(), strict=True))
+            outputs = request.infer(arrays, share_inputs=True, share_outputs=False)
+            return dict(zip(names, outputs.to_tuple(), strict=True))
 
         return call
 
@@ -130,11 +130,11 @@ class OpenVinoModel(RuntimeModel):
     def count_parameters(self) -> ParameterCount:
         """Count the constants of the file as stored: a converter may have folded layers into others."""
         constants = _constants(self._read())
-        floating = [one for one in constants if _is_weight(one)]
-        total = sum(_size(one) for one in floating)
+        floating = [constant for constant in constants if _is_weight(constant)]
+        total = sum(_size(constant) for constant in floating)
         return ParameterCount(
             total=total,
-            nonzero=sum(_nonzero(one) for one in floating),
+            nonzero=sum(_nonzero(constant) for constant in floating),
             buffers=sum(map(_size, constants)) - total,
             stored=True,
         )
@@ -164,10 +164,10 @@ class OpenVinoModel(RuntimeModel):
         """Count operators by the type they are computed in; the narrow type of weights alone is not that."""
         executed = self.compiled_model.get_runtime_model().get_ops()
         layers = [(_told(node, "layerType"), _told(node, "runtimePrecision")) for node in executed]
-        computing = [one for layer, one in layers if layer in _WITH_WEIGHTS]
-        computing = computing or [one for layer, one in layers if layer not in _NOT_COMPUTING]
-        types = [_TYPES.get(one, one) for one in computing]
-        return collections.Counter(hint if one in {"float16", "bfloat16"} else one for one in types)
+        computing = [precision for layer, precision in layers if layer in _WITH_WEIGHTS]
+        computing = computing or [precision for layer, precision in layers if layer not in _NOT_COMPUTING]
+        types = [_TYPES.get(precision, precision) for precision in computing]
+        return collections.Counter(hint if kind in {"float16", "bfloat16"} else kind for kind in types)
 
     def unreadable(self, error: BaseException) -> ModelError:
         """Return the error for a file that OpenVINO refuses, without the places in its source code."""
@@ -206,7 +206,7 @@ def _check_weights(file: Path, name: str) -> None:
     """
     try:
         tree = ET.parse(file)  # noqa: S314 - expat limits how far entities expand
-        parts = [one.attrib for one in tree.iter("data") if {"offset", "size"} <= one.attrib.keys()]
+        parts = [element.attrib for element in tree.iter("data") if {"offset", "size"} <= element.attrib.keys()]
         needed = max((int(part["offset"]) + int(part["size"]) for part in parts), default=0)
     except (ET.ParseError, ValueError) as error:
         raise ModelError(f"{name}: {file} cannot be read as OpenVINO: {cause_of(error)}") from error
@@ -215,10 +215,10 @@ def _check_weights(file: Path, name: str) -> None:
         raise ModelError(
             f"{name}: {file} keeps its weights in {weights.name}, and there is no such file beside it. Copy it there"
         )
-    found = weights.stat().st_size if weights.is_file() else 0
-    if not needed <= found < needed + _PADDING_BYTES:
+    size = weights.stat().st_size if weights.is_file() else 0
+    if not needed <= size < needed + _PADDING_BYTES:
         raise ModelError(
-            f"{name}: {file} reads {needed} bytes of weights, and {weights.name} has {found}: it belongs to another "
+            f"{name}: {file} reads {needed} bytes of weights, and {weights.name} has {size}: it belongs to another "
             "model, or is damaged. Copy both files of one model"
         )
 
@@ -230,11 +230,11 @@ def _refuse_quantised(model: OpenVinoModel) -> None:
         ModelError: one of them is an integer of 8 bits.
     """
     ports = [*model.inputs(), *(_port(port, "output") for port in model.compiled_model.outputs)]
-    found = [str(port) for port in ports if port.dtype in {"int8", "uint8"}]
-    if found:
+    quantised = [str(port) for port in ports if port.dtype in {"int8", "uint8"}]
+    if quantised:
         raise ModelError(
-            f"{model.name}: {model.file} has quantised inputs or outputs ({', '.join(found)}), and OpenVINO does not "
-            "report their scales. Install LiteRT: pip install 'pytest-modelbench[litert]'"
+            f"{model.name}: {model.file} has quantised inputs or outputs ({', '.join(quantised)}), and OpenVINO does "
+            "not report their scales. Install LiteRT: pip install 'pytest-modelbench[litert]'"
         )
 
 
@@ -244,7 +244,7 @@ def _name(port: Any, otherwise: str) -> str:
 
 def _port(port: Any, otherwise: str) -> Port:
     rank = port.get_partial_shape()
-    shape = None if rank.rank.is_dynamic else tuple(None if one.is_dynamic else one.get_length() for one in rank)
+    shape = None if rank.rank.is_dynamic else tuple(None if size.is_dynamic else size.get_length() for size in rank)
     kind = port.get_element_type()
     return Port(
         name=_name(port, otherwise),
@@ -287,8 +287,8 @@ def _nonzero(constant: Any) -> int:
 
 
 def _told(node: Any, key: str) -> str:
-    told = node.get_rt_info()
-    return str(told[key].astype(str)) if key in told else ""
+    info = node.get_rt_info()
+    return str(info[key].astype(str)) if key in info else ""
 
 
 def _stored_note(stored: str, computed: Sequence[str], file: Path) -> str:

@@ -54,8 +54,8 @@ class Feeds:
             ModelError: the names or their number are others, or a type cannot be cast without loss.
         """
         ports = {port.name: port for port in self.ports}
-        given = self._by_name(inputs, list(ports))
-        return {name: self._cast(ports[name], as_array(given[name])) for name in ports}
+        by_name = self._by_name(inputs, list(ports))
+        return {name: self._cast(ports[name], as_array(by_name[name])) for name in ports}
 
     def _by_name(self, inputs: Any, names: Sequence[str]) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
@@ -103,5 +103,5 @@ class Feeds:
 
 def _listed(what: str, names: Iterable[str], others: Iterable[str]) -> str:
     """Name those of some names that are not among others; "" where all are."""
-    found = [repr(name) for name in names if name not in set(others)]
-    return f"{what} {', '.join(found)}" if found else ""
+    quoted = [repr(name) for name in names if name not in set(others)]
+    return f"{what} {', '.join(quoted)}" if quoted else ""

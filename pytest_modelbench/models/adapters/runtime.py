@@ -85,14 +85,14 @@ class RuntimeModel(Model):
         wanted = port.shape
         if wanted is None or (
             len(wanted) == len(shape)
-            and all(size in {None, found} for size, found in zip(wanted, shape, strict=True))
+            and all(expected in {None, size} for expected, size in zip(wanted, shape, strict=True))
         ):
             return
-        found = "x".join(map(str, shape))
+        sizes = "x".join(map(str, shape))
         if not shape or shape[1:] != wanted[1:]:
-            raise ModelError(f"{self.name}: found an input of shape {found}, the file {self.file.name} takes {port}")
+            raise ModelError(f"{self.name}: found an input of shape {sizes}, the file {self.file.name} takes {port}")
         raise ModelError(
-            f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {found}. Export "
+            f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {sizes}. Export "
             f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) with a multiple of {wanted[0]} "
             f"samples, and batch_size={wanted[0]} (parity: batch_sizes=[{wanted[0]}]) in the gate"
         )

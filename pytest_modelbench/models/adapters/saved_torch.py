@@ -102,7 +102,7 @@ def load_pickled_torch(path: str, loading: Loading) -> Model:
         ModelError: it holds weights only, pickles are not allowed, or torch cannot read it.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         refuse_pickle(
             path,
@@ -110,17 +110,17 @@ def load_pickled_torch(path: str, loading: Loading) -> Model:
             loading,
             "Save the model by torch.export.save or its state_dict as safetensors with module:factory@weights",
         )
-        found = _unpickled(path, loading)
+        content = _unpickled(path, loading)
     except (RuntimeError, EOFError, ValueError) as error:
         raise _unreadable(path, "by torch.save", loading, error) from error
-    if isinstance(found, nn.Module):
-        return FileModel(found, loading, Path(path), "module by torch.save")
-    if isinstance(found, Mapping):
+    if isinstance(content, nn.Module):
+        return FileModel(content, loading, Path(path), "module by torch.save")
+    if isinstance(content, Mapping):
         raise ModelError(
             f"{loading.name}: {path} holds weights only. Name what they are for as well: "
             f"module:factory@{Path(path).name}"
         )
-    raise ModelError(f"{loading.name}: {path} holds a {type(found).__name__}, expected a torch.nn.Module")
+    raise ModelError(f"{loading.name}: {path} holds a {type(content).__name__}, expected a torch.nn.Module")
 
 
 def _unpickled(path: str, loading: Loading) -> Any:
@@ -145,14 +145,14 @@ def load_weights(made: Any, path: Path, loading: Loading) -> Model:
     if not loading.alone:
         made = copy.deepcopy(made)  # the factory may give the same module to another role
     try:
-        found = made.load_state_dict(state, strict=False)
+        incompatible = made.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes that differ
         first = str(error).splitlines()[1:2] or [str(error)]
         raise ModelError(f"{loading.name}: the weights in {path} do not fit the module:{_tight(first[0])}") from error
-    missing = [key for key in found.missing_keys if not _aliases(made, key) & state.keys()]
+    missing = [key for key in incompatible.missing_keys if not _aliases(made, key) & state.keys()]
     problems = [
         f" {what}: {', '.join(keys[:_SHOWN_KEYS])}{' ...' if len(keys) > _SHOWN_KEYS else ''} ({len(keys)})"
-        for what, keys in (("missing", missing), ("unexpected", found.unexpected_keys))
+        for what, keys in (("missing", missing), ("unexpected", incompatible.unexpected_keys))
         if keys
     ]
     if problems:
@@ -184,7 +184,7 @@ def _state_of(path: Path, loading: Loading) -> dict[str, Any]:
                 return load_file(path)
             except SafetensorError as error:
                 raise _unreadable(str(path), "safetensors", loading, error) from error
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{loading.name}: {path} holds more than weights (torch.load refuses it with weights_only=True). "
@@ -192,9 +192,9 @@ def _state_of(path: Path, loading: Loading) -> dict[str, Any]:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise _unreadable(str(path), "a state_dict", loading, error) from error
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{loading.name}: {path} holds a {type(found).__name__}, expected a state_dict")
-    return dict(found)
+    if not isinstance(state, Mapping):
+        raise ModelError(f"{loading.name}: {path} holds a {type(state).__name__}, expected a state_dict")
+    return dict(state)
 
 
 def _unreadable(path: str, what: str, loading: Loading, error: BaseException) -> ModelError:

@@ -72,8 +72,8 @@ class SklearnModel(Model):
 
     def weights_hash(self) -> str | None:
         """Hash the estimator with everything that was fitted, or return None."""
-        found = self.fingerprint()
-        return None if ":object-" in found else found
+        fingerprint = self.fingerprint()
+        return None if ":object-" in fingerprint else fingerprint
 
     def artefact(self) -> Artefact:
         """Return the size of the file it came from, or of the estimator as joblib dumps it, uncompressed."""
@@ -125,7 +125,7 @@ def load_pickle(path: str, loading: Loading) -> Model:
     """
     refuse_pickle(path, "a pickle", loading, "Save the estimator by skops.io.dump")
     try:
-        found = joblib.load(path)
+        estimator = joblib.load(path)
     except Exception as error:  # unpickling runs foreign code
         raise ModelError(f"{loading.name}: {path} cannot be unpickled: {cause_of(error)}") from error
-    return SklearnModel(found, loading.name, Path(path))
+    return SklearnModel(estimator, loading.name, Path(path))

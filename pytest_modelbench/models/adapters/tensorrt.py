@@ -132,15 +132,15 @@ class EngineModel(RuntimeModel):
         return engine
 
     def _type(self, name: str) -> torch.dtype:
-        found = self.engine.get_tensor_dtype(name).name
-        if found not in _TYPES:
-            raise ModelError(f"{self.name}: {self.file} has the type {found} for {name!r}, which torch does not have")
+        kind = self.engine.get_tensor_dtype(name).name
+        if kind not in _TYPES:
+            raise ModelError(f"{self.name}: {self.file} has the type {kind} for {name!r}, which torch does not have")
         if self.engine.is_shape_inference_io(name):
             raise ModelError(
                 f"{self.name}: {self.file} has the shape tensor {name!r}, whose values are sizes. Build the engine "
                 "from a model whose sizes come from the shapes of its inputs"
             )
-        return _TYPES[found]
+        return _TYPES[kind]
 
     def _port(self, name: str) -> Port:
         kind = torch.float32 if self._types[name] in _NOT_IN_NUMPY else self._types[name]
@@ -234,10 +234,10 @@ class EngineModel(RuntimeModel):
         inspector = self.engine.create_engine_inspector()
         inspector.execution_context = self.context  # else layers of dynamic shapes have no type
         layers = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON)).get("Layers", [])
-        found = Counter(kind for layer in layers if isinstance(layer, dict) for kind in _kinds(layer))
-        if layers and not found:
+        counts = Counter(kind for layer in layers if isinstance(layer, dict) for kind in _kinds(layer))
+        if layers and not counts:
             return {"layers": "not in the engine: build it with trtexec --profilingVerbosity=detailed"}
-        return {"layers": dict(found.most_common())}
+        return {"layers": dict(counts.most_common())}
 
     def count_parameters(self) -> ParameterCount:
         """Refuse: an engine does not list its weights.

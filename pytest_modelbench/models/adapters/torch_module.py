@@ -56,14 +56,14 @@ class TorchModel(Model):
             except (RuntimeError, AssertionError, NotImplementedError) as error:
                 first_line = message_of(error)
                 raise ModelError(f"{name} cannot be moved to device {device!r}: {first_line}") from error
-        tensors = [one for one in (*module.parameters(), *module.buffers()) if not nn.parameter.is_lazy(one)]
+        tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if not nn.parameter.is_lazy(tensor)]
         real = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
         self.device = torch.device(device) if device else (real or [torch.device("cpu")])[0]
         self.computes_here = self.device.type == "cpu"
         floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point() and tensor.element_size() > 1]
         self.dtype = floating[0] if floating else torch.float32
-        known = any(one.is_floating_point() for one in module.parameters())
-        self._computes_in = self.dtype if known else None  # buffers alone may be unpacked into another type
+        has_floats = any(parameter.is_floating_point() for parameter in module.parameters())
+        self._computes_in = self.dtype if has_floats else None  # buffers alone may be unpacked into another type
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -121,9 +121,9 @@ class TorchModel(Model):
 
     def failure(self, inputs: Any, error: BaseException) -> ModelError:
         """Explain what an exported program's shapes or the type of the inputs have to do with it."""
-        told = super().failure(inputs, error)
+        failure = super().failure(inputs, error)
         hint = self._hint(inputs, message_of(error)) if isinstance(error, Exception) else ""
-        return self._blamed(f"{told}. {hint}") if hint else told
+        return self._blamed(f"{failure}. {hint}") if hint else failure
 
     def _hint(self, inputs: Any, message: str) -> str:
         if isinstance(self.module, torch.fx.GraphModule) and ("shape" in message or "Guard failed" in message):
@@ -132,8 +132,8 @@ class TorchModel(Model):
                 "dynamic_shapes={...} for the batch dimension, or write EvalData(..., batch_size=N) and batch_size=N"
             )
         types = {str(getattr(leaf, "dtype", "no type")).removeprefix("torch.") for leaf in leaves(inputs)}
-        told = any(word in message for word in ("dtype", "scalar type", "type ("))
-        if told and (types <= _WHOLE or self._computes_in is None):
+        about_types = any(word in message for word in ("dtype", "scalar type", "type ("))
+        if about_types and (types <= _WHOLE or self._computes_in is None):
             name = _name_of(self.dtype)
             return (
                 f"The inputs are {' and '.join(sorted(types))}, and the model computes in {name}: convert them, or "
@@ -272,17 +272,17 @@ class TorchModel(Model):
         state = _deployed(saved)
         added = [held for held in weights.outside() if not held.saved]
         state |= {f"{held.name} ({number})": _separate(held.tensor) for number, held in enumerate(added)}
-        told = f", with weights that it lacks: {_listed([held.name for held in added])}" if added else ""
+        note = f", with weights that it lacks: {_listed([held.name for held in added])}" if added else ""
         with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as folder:
             path = Path(folder) / "model"
             if all(_is_plain(value) for value in state.values()):
                 from safetensors.torch import save_file
 
                 save_file(state, str(path))
-                method = f"state_dict as safetensors{told}"
+                method = f"state_dict as safetensors{note}"
             else:
                 torch.save(state, path)
-                method = f"state_dict by torch.save (it holds packed weights){told}"
+                method = f"state_dict by torch.save (it holds packed weights){note}"
             return Artefact(size_bytes=path.stat().st_size, method=method)
 
     def describe(self) -> dict[str, Any]:
@@ -317,7 +317,7 @@ class CompiledModel(TorchModel):
 
 def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state_dict without other names of the same tensor, and of a view only what it shows."""
-    found: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     seen, storages = set(), set()
     for key, value in state.items():
         if _is_plain(value) and value.numel() and value.device.type != "meta":
@@ -326,12 +326,12 @@ def _deployed(state: Mapping[str, Any]) -> dict[str, Any]:
             if same in seen:
                 continue
             whole = storage.nbytes() == value.numel() * value.element_size() and value.is_contiguous()
-            found[key] = value if whole and storage.data_ptr() not in storages else value.contiguous().clone()
+            kept[key] = value if whole and storage.data_ptr() not in storages else value.contiguous().clone()
             seen.add(same)
             storages.add(storage.data_ptr())
         else:
-            found[key] = value
-    return found
+            kept[key] = value
+    return kept
 
 
 def _name_of(dtype: torch.dtype) -> str:

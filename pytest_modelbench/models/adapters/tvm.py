@@ -80,9 +80,9 @@ class TvmModel(RuntimeModel):
         except (RuntimeError, ValueError, OSError, AttributeError, TypeError) as error:
             raise self.unreadable(error) from error
 
-    def _ports(self, told: str) -> Iterator[Port]:
+    def _ports(self, stats: str) -> Iterator[Port]:
         """Yield the inputs of `main`, by the annotations that TVM checks them against."""
-        annotations = {int(index): annotation for index, _, annotation in _PARAMETER.findall(told)}
+        annotations = {int(index): annotation for index, _, annotation in _PARAMETER.findall(stats)}
         ask = self.machine.module
         for i in range(ask["get_function_arity"](MAIN)):
             yield self._port(str(ask["get_function_param_name"](MAIN, i)), annotations.get(i, ""))
