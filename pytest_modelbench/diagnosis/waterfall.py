@@ -337,5 +337,5 @@ def _centre(values: Sequence[float]) -> float:
 
 
 def _centre_or_none(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _centre(known) if known else None
+    times = [value for value in values if value is not None]
+    return _centre(times) if times else None

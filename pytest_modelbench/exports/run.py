@@ -319,23 +319,23 @@ class _Trial:
 
     def size(self) -> Seen:
         """Weigh all files of the format, where a limit is given."""
-        most, found = self.options.size, self._bytes
-        numbers = {"bytes": found, "limit": most}
+        most, size = self.options.size, self._bytes
+        numbers = {"bytes": size, "limit": most}
         if most is None:
             return Seen(status=Status.SKIP, evidence="no size= is given", numbers=numbers)
-        if found > most:
-            raise NotReadyError(f"{humanise(found, 'B')} > {humanise(most, 'B')}", _TOO_LARGE, numbers)
-        return Seen(evidence=f"{humanise(found, 'B')} <= {humanise(most, 'B')}", numbers=numbers)
+        if size > most:
+            raise NotReadyError(f"{humanise(size, 'B')} > {humanise(most, 'B')}", _TOO_LARGE, numbers)
+        return Seen(evidence=f"{humanise(size, 'B')} <= {humanise(most, 'B')}", numbers=numbers)
 
     def speed(self) -> Seen:
         """Time the file and its source by turns, where a limit is given; what noise decides is left open."""
         least = self.options.speed
         if least is None:
             return Seen(status=Status.SKIP, evidence="no speed= is given")
-        found = speedup(self.model, self._loaded, self.batches[0], self.beat)
-        low, high = found.low or 0.0, math.inf if found.high is None else found.high
-        words = f"{found.value:.3g}x as fast as the source ({low:.3g}x to {high:.3g}x)"
-        numbers = {"speedup": found.value, "low": found.low, "high": found.high, "limit": least}
+        gain = speedup(self.model, self._loaded, self.batches[0], self.beat)
+        low, high = gain.low or 0.0, math.inf if gain.high is None else gain.high
+        words = f"{gain.value:.3g}x as fast as the source ({low:.3g}x to {high:.3g}x)"
+        numbers = {"speedup": gain.value, "low": gain.low, "high": gain.high, "limit": least}
         if low >= least:
             return Seen(evidence=f"{words}, >= {least:g}x", numbers=numbers)
         if high < least:

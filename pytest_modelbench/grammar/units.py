@@ -209,9 +209,15 @@ def humanise(value: float, unit: str, digits: int = 3) -> str:
 
 
 def with_unit(number: str, unit: str) -> str:
-    """Put a unit behind a formatted number; `samples/s` is shortened to `/s`."""
+    """Put a unit behind a formatted number; `samples/s` is shortened to `/s`, and one of something is singular.
+
+    >>> with_unit("1", "formats"), with_unit("2", "formats")
+    ('1 format', '2 formats')
+    """
     if unit == "samples/s":
         return f"{number}/s"
+    if number == "1" and unit == "formats":
+        unit = "format"
     return number + ("" if unit in {"", "%", "x"} else " ") + unit
 
 

@@ -159,7 +159,7 @@ def _evidence(limit: Mapping[str, Any], gate: Gate) -> str:
         return ""
     if limit["unit"] == "tier":
         return str(student["method"]).partition(":")[0]
-    own = str(limit["text"])[0] in "<>="  # the student's own value, which is in its column already
+    own = str(limit["text"]).startswith(("<", ">", "=", "includes"))  # the student's value, in its column already
     judged = marked(format_judged(limit["value"], limit["unit"]), student["provenance"])
     return _sampled(limit, student, [] if own else [judged])
 
