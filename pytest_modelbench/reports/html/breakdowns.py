@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,14 @@ class Plan:
     unit: str
     zero: bool = False
 
+    @property
+    def paired(self) -> bool:
+        """Whether rows have a value of each model."""
+        return self.kind in {"fairness", "energy"}
 
+
+Made = tuple[PlotRow, list[str]]
+"""A row of a plot, and that of its table."""
 _FAIRNESS = ("demographic_parity", "equalized_odds", "equal_opportunity", "group_accuracy", "group_loss")
 _PLANS = {
     "class_drop": Plan(kind="classes", what="class", title="What each class has lost", unit="pp", zero=True),
@@ -39,7 +46,6 @@ _PLANS = {
     "sqnr": Plan(kind="layers", what="layer", title="Signal-to-noise ratio of each layer", unit="dB"),
     "denormal_share": Plan(kind="layers", what="layer", title="Subnormal numbers of each layer", unit="%"),
     "energy_per_1k": Plan(kind="energy", what="component", title="Energy by component, 1,000 samples", unit="Wh"),
-    "negative_flip_rate": Plan(kind="classes", what="class", title="Newly wrong samples of each class", unit="%"),
 }
 _RATES = {"demographic_parity": "selection", "equal_opportunity": "tpr", "group_accuracy": "accuracy"}
 _NAMES = {
@@ -62,7 +68,7 @@ def breakdown_figures(gate: Mapping[str, Any]) -> list[Figure]:
     plan = _PLANS.get(kpi)
     if plan is None:
         return []
-    made = [_single(row, plan) if "value" in row else _pair(row, plan, lambda role: role) for row in rows]
+    made = [_pair(row, plan) if plan.paired else _single(row, plan) for row in rows]
     return _figure(plan, kpi, made)
 
 
@@ -88,7 +94,7 @@ def _flat(row: Row) -> dict[str, str]:
     return flat
 
 
-def _single(row: Row, plan: Plan) -> tuple[PlotRow, list[str]] | None:
+def _single(row: Row, plan: Plan) -> Made | None:
     """Return a row with one value, which is the student's, and its interval."""
     value = number(row.get("value"))
     if value is None:
@@ -107,26 +113,26 @@ def _or_inf(end: float | None, sign: int) -> float:
     return sign * float("inf") if end is None else end
 
 
-def _pair(row: Row, plan: Plan, value_of: Callable[[str], Any]) -> tuple[PlotRow, list[str]] | None:
-    """Return a row with the teacher's and the student's value; `value_of` names the field that has it."""
+def _pair(row: Row, plan: Plan, *path: str) -> Made | None:
+    """Return a row with the teacher's and the student's value, which is at the end of a path of names."""
     name, size = text(row["name"]), number(row.get("n"))
     dots, texts = [], []
     for role, (shape, look) in ROLES:
-        value = number(_inside(row, value_of(role)))
+        value = number(_inside(row, role, *path))
         value = None if value is None else (100 if plan.unit == "%" else 1) * value
         shown = "-" if value is None else format_judged(value, plan.unit)
         texts.append(shown)
         if value is not None:
             dots.append(Dot(value=value, shape=shape, look=look, title=f"{name}, {role}: {shown}"))
-    if not dots:
+    if texts[-1] == "-":
         return None
     return PlotRow(name=name, right=texts[-1], dots=dots), [name, "" if size is None else f"{size:,.0f}", *texts]
 
 
-def _inside(row: Row, path: Any) -> Any:
+def _inside(row: Row, *path: str) -> Any:
     """Return what is at the end of a path of names in a row."""
     value: Any = row
-    for name in path if isinstance(path, tuple) else (path,):
+    for name in path:
         value = table(value).get(name)
     return value
 
@@ -148,22 +154,15 @@ def _fairness(kpi: str, rows: Sequence[Row]) -> list[Figure]:
     return figures
 
 
-def _of_group(row: Row, rate: str, plan: Plan) -> list[tuple[PlotRow, list[str]] | None]:
+def _of_group(row: Row, rate: str, plan: Plan) -> list[Made | None]:
     """Return the rows of a group: one, or one for each class where its rates are by class."""
     by_class = table(table(row.get("student")).get(rate))
     if not by_class:
-        return [_pair(row, plan, lambda role: (role, rate))]
-    return [
-        _pair(
-            {**row, "name": f"{text(row['name'])}, class {label}"},
-            plan,
-            lambda role, label=label: (role, rate, label),
-        )
-        for label in by_class
-    ]
+        return [_pair(row, plan, rate)]
+    return [_pair({**row, "name": f"{text(row['name'])}, class {label}"}, plan, rate, label) for label in by_class]
 
 
-def _figure(plan: Plan, kpi: str, made: Sequence[tuple[PlotRow, list[str]] | None]) -> list[Figure]:
+def _figure(plan: Plan, kpi: str, made: Sequence[Made | None]) -> list[Figure]:
     kept = [row for row in made if row is not None]
     if not kept:
         return []
@@ -172,32 +171,30 @@ def _figure(plan: Plan, kpi: str, made: Sequence[tuple[PlotRow, list[str]] | Non
     axis = even_axis([*values, 0.0] if plan.zero or plan.kind == "energy" else values, *span_of(rows))
     shapes, height = draw_rows(rows, axis, plan.unit, line_at=0.0 if plan.zero else None)
     looks = {dot.look for row in rows for dot in row.dots}
-    pairs = "teacher" in looks
     left = len(kept) - len(rows)
-    first = "Class" if plan.what == "class" else plan.what.capitalize()
     return [
         Figure(
             kind=plan.kind,
             title=f"{plan.title} ({kpi})",
-            summary=_summary(plan, kept, pairs=pairs),
+            summary=_summary(plan, kept),
             height=height,
             shapes=shapes,
             legend=[Key(*look, role) for role, look in ROLES if look[1] in looks],
             note=f"{left:,} more rows are only in the table." if left else "",
             table=table_of(
-                (first, "n", *(("Teacher", "Student") if len(kept[0][1]) == 4 and pairs else ("Value", "Interval"))),
+                (plan.what.capitalize(), "n", *(("Teacher", "Student") if plan.paired else ("Value", "Interval"))),
                 [texts for _, texts in kept],
             ),
         )
     ]
 
 
-def _summary(plan: Plan, kept: Sequence[tuple[PlotRow, list[str]]], *, pairs: bool) -> str:
+def _summary(plan: Plan, kept: Sequence[Made]) -> str:
     rows = [row for row, _ in kept]
     least = min(rows, key=lambda row: row.dots[-1].value)
     most = max(rows, key=lambda row: row.dots[-1].value)
     many = f"{len(rows)} {plan.what}{'es' if plan.what == 'class' else 's'}" if len(rows) != 1 else f"1 {plan.what}"
-    who = "The student is lowest" if pairs else "Lowest"
+    who = "The student is lowest" if plan.paired else "Lowest"
     lost = " A positive number is a loss against the teacher." if plan.unit == "pp" else ""
     ends = [f"{clipped(row.name, 60)} ({row.right})" for row in (least, most)]
     return f"{many}. {who} at {ends[0]} and highest at {ends[1]}.{lost}"

@@ -29,7 +29,7 @@ def reliability(gate: Mapping[str, Any]) -> Figure | None:
     most = max(n for _, _, n in points)
     shapes: list[Shape] = [*frame(across, up, "%"), Line(across.at(low), up.at(low), RIGHT, up.at(100.0), "limit")]
     for role, (shape, look) in ROLES:
-        shapes.append(Curve([(across.at(x), up.at(y)) for x, y, _ in bins[role]] or [(0, 0)], f"curve {look}"))
+        shapes.append(Curve([(across.at(x), up.at(y)) for x, y, _ in bins[role]] or [(0, 0)], f"curve thin {look}"))
         shapes += [
             Mark(across.at(x), up.at(y), shape, look, _title(role, x, y, n), 2.5 + 4.5 * math.sqrt(n / most))
             for x, y, n in bins[role]

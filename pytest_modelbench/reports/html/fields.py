@@ -51,6 +51,13 @@ def key_of(gate: Row) -> str:
     return json.dumps([gate["student"], gate.get("suite", ""), gate["kpi"], gate.get("options", {})], sort_keys=True)
 
 
+def batch_size(gate: Row) -> float:
+    """Return the batch size that a gate was measured at; 1 where it has none, 0 for the best of a sweep."""
+    options = table(gate.get("options"))
+    size = options.get("batch_size", 1)
+    return number(size) or 0.0
+
+
 def distinct(gates: Sequence[Row]) -> list[Row]:
     """Return one gate of each question, the first that has a value."""
     by_key: dict[str, Row] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pytest_modelbench.errors import visible
 
-WIDTH = 440.0
+WIDTH = 400.0
 LETTER = 6.6
 """The width of a letter of the drawings' text, about."""
 MOST_TABLE_ROWS = 100
@@ -123,6 +123,11 @@ class Figure:
     legend: Sequence[Key] = field(default_factory=tuple)
     note: str = ""
 
+    @property
+    def width(self) -> float:
+        """The width of the drawing."""
+        return WIDTH
+
 
 SHAPES: dict[str, Sequence[tuple[float, float]]] = {
     "circle": [
@@ -164,6 +169,11 @@ def clipped(text: object, most: int) -> str:
     """
     shown = visible(" ".join(str(text).split()))
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def series_of(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the shape and the colour of each student, the same in every plot of a page."""
+    return {name: SERIES[place % len(SERIES)] for place, name in enumerate(dict.fromkeys(names))}
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -76,6 +76,7 @@ def _failure(report: Mapping[str, Any], gate: Mapping[str, Any]) -> Failure:
         limits=[
             f"limit {limit['text']}, found {judged_value(limit, gate)} {interval_text(limit)}".strip()
             for limit in limits
+            if limit["text"] not in gate["reason"]
         ],
         reason=clipped(gate["reason"], _LONGEST_REASON),
         samples=", ".join(samples),
@@ -114,9 +115,13 @@ def _rows(gate: Mapping[str, Any]) -> Iterator[LimitRow]:
 
 
 def _why(limit: Mapping[str, Any], gate: Mapping[str, Any]) -> str:
-    if limit["verdict"] == Verdict.PASS.value:
-        return "weak: the interval crosses the limit" if limit.get("weak") else ""
-    return text(limit["reason"] or gate["reason"])
+    """Say why a limit has no value, or that noise may have decided it; a value and its limit say the rest."""
+    if limit["value"] is None:
+        return "" if limit["verdict"] == Verdict.PASS.value else text(limit["reason"] or gate["reason"])
+    if limit.get("weak"):
+        needed = f", about {limit['needed_n']:,.0f} samples would settle it" if limit["needed_n"] else ""
+        return f"weak: the interval crosses the limit{needed}"
+    return text(limit["reason"]) if limit["verdict"] == Verdict.INCONCLUSIVE.value else ""
 
 
 def _row(gate: Mapping[str, Any], verdict: str, limit: str, value: str, interval: str, reason: str) -> LimitRow:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modelbench.reports.causes import WORDS
 from pytest_modelbench.reports.html.axes import margin_axis
-from pytest_modelbench.reports.html.fields import finite, key_of, number
+from pytest_modelbench.reports.html.fields import batch_size, finite, key_of, number
 from pytest_modelbench.reports.html.figures import Figure, Key, table_of
 from pytest_modelbench.reports.html.limit_lines import LimitLine, limit_line
 from pytest_modelbench.reports.html.row_plot import MOST_ROWS, Dot, PlotRow, draw_rows, span_of, values_of
@@ -69,8 +69,8 @@ def distinct_limits(gates: Sequence[Mapping[str, Any]]) -> list[Judged]:
 
 def kpi_with_options(gate: Mapping[str, Any]) -> str:
     """Return a KPI's name with the batch size that it was measured at, if that is not 1."""
-    size = gate.get("options", {}).get("batch_size")
-    return str(gate["kpi"]) if size in {None, 1} else f"{gate['kpi']} b{size}"
+    size = batch_size(gate)
+    return f"{gate['kpi']} b{size:.0f}" if size > 1 else str(gate["kpi"])
 
 
 def _nearest(limit: Mapping[str, Any], line: LimitLine) -> float:

@@ -10,14 +10,15 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.errors import visible
+from pytest_modelbench.grammar.formats import format_judged, marked
 from pytest_modelbench.reports.causes import WORDS, advice_lines
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
-from pytest_modelbench.reports.html.fields import table, tables, text
+from pytest_modelbench.reports.html.fields import number, table, tables, text
 from pytest_modelbench.reports.html.figures import Table, clipped, table_of
 from pytest_modelbench.reports.html.gate_rows import failures, limit_rows
-from pytest_modelbench.reports.html.pareto import tradeoff_figure
+from pytest_modelbench.reports.html.pareto import tradeoff_figures
 from pytest_modelbench.reports.html.students import student_parts
-from pytest_modelbench.reports.limit_texts import counts_text, needs_attention, passed, reading_text
+from pytest_modelbench.reports.limit_texts import counts_text, needs_attention, passed
 from pytest_modelbench.store.recognising import HTML_HEAD
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def html(report: Mapping[str, Any]) -> str:
         advice=list(advice_lines(report)),
         rows=rows,
         left_out=left_out,
-        tradeoff=tradeoff_figure(report),
+        tradeoff=tradeoff_figures(report),
         distillation=_distillation(report),
         students=parts,
         more_students=more_students,
@@ -95,7 +96,7 @@ def _failed_tests(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     failed = [
         (text(test.get("outcome")), text(test.get("nodeid")))
         for test in tables(report.get("tests"))
-        if test.get("outcome") in {"failed", "error"} and test.get("nodeid") not in explained
+        if text(test.get("outcome")) in {"failed", "error"} and text(test.get("nodeid")) not in explained
     ]
     more = len(failed) - MOST_TESTS
     return [*failed[:MOST_TESTS], *([("", f"and {more:,} more")] if more > 0 else [])]
@@ -123,7 +124,8 @@ def _reading(cell: Any) -> str:
     cell = table(cell)
     if "text" in cell:
         return text(cell["text"])
-    return reading_text({"provenance": "", **cell}) if {"value", "unit"} <= set(cell) else "-"
+    value, unit = number(cell.get("value")), text(cell.get("unit"))
+    return "-" if value is None else marked(format_judged(value, unit), text(cell.get("provenance")))
 
 
 def _diagnosis(report: Mapping[str, Any]) -> Iterator[str]:
@@ -131,7 +133,8 @@ def _diagnosis(report: Mapping[str, Any]) -> Iterator[str]:
     for finding in report["diagnosis"]:
         if "finding" in finding:
             yield f"{text(finding.get('text'))}: {text(finding.get('remedy'))}"
-    yield from (line.strip() for line in diagnosis_lines(report))
+    drawn = [{**diagnosis, "waterfall": None} for diagnosis in report["diagnosis"]]  # which is a plot here
+    yield from (line.strip() for line in diagnosis_lines({"diagnosis": drawn}))
 
 
 def _surroundings(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

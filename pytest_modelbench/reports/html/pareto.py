@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_modelbench.grammar.formats import format_judged
 from pytest_modelbench.reports.causes import some
 from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis
 from pytest_modelbench.reports.html.calibration import frame
-from pytest_modelbench.reports.html.fields import Row, number, table, tables, text
+from pytest_modelbench.reports.html.fields import Row, batch_size, number, table, tables, text
 from pytest_modelbench.reports.html.figures import (
-    SERIES,
     TEACHER,
     WIDTH,
     Area,
@@ -22,35 +21,85 @@ from pytest_modelbench.reports.html.figures import (
     Mark,
     Table,
     clipped,
+    series_of,
     table_of,
 )
 from pytest_modelbench.reports.html.limit_lines import LimitLine, in_kpi_terms
 from pytest_modelbench.reports.html.row_plot import Shape
+from pytest_modelbench.reports.tradeoff import AXES
 
 TOP, BOTTOM, LEFT, RIGHT = 20.0, 260.0, 52.0, WIDTH - 14.0
 MOST_STUDENTS, MOST_KEYS, MOST_NAMED = 30, 12, 8
 """Students that are drawn, that are in the legend, and whose names are beside their marks."""
-Point = tuple[str, float, float, bool]
-"""A student's name, its value on either axis, and whether it is Pareto-optimal."""
 
 
-def tradeoff_figure(report: Mapping[str, Any]) -> Figure | None:
-    """Plot two of the trade-off's axes: quality and latency, or others where one of these is missing."""
+class Point(NamedTuple):
+    """A student's name, its value on either axis, and whether it is Pareto-optimal."""
+
+    name: str
+    x: float
+    y: float
+    pareto: bool
+
+
+def tradeoff_figures(report: Mapping[str, Any]) -> list[Figure]:
+    """Plot quality over latency, and the report's trade-off where it has no such axes.
+
+    Args:
+        report: the JSON report. Its `tradeoff` has the Pareto-optimal students on the axes that all students have. If
+            these lack quality or latency, or there is one student only, that plot is made of the gates.
+    """
     tradeoff = table(report.get("tradeoff"))
+    names = {text(axis.get("name")) for axis in tables(tradeoff.get("axes"))}
+    made = [] if {"quality", "latency"} <= names else [_figure(report, _from_gates(report["gates"]))]
+    return [figure for figure in (*made, _figure(report, tradeoff)) if figure is not None]
+
+
+def _from_gates(gates: Sequence[Mapping[str, Any]]) -> Row:
+    """Return what `reports.tradeoff` would, of quality and latency and of the students that have both."""
+    kept: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for gate in gates:
+        reading = gate["readings"]["student"]
+        if reading and number(reading["value"]) is not None and batch_size(gate) == 1:
+            kept.setdefault((gate["student"], gate["kpi"]), gate)
+    students = list(dict.fromkeys(student for student, _ in kept))
+    axes = []
+    for name, kpis, better in AXES[:2]:
+        kpi = max(kpis, key=lambda kpi: sum((student, kpi) in kept for student in students))
+        students = [student for student in students if (student, kpi) in kept]
+        axes.append({"name": name, "kpi": kpi, "better": better})
+    if not students or len({text(gate.get("suite")) for gate in gates}) > 1:
+        return {}
+    for axis in axes:
+        axis["unit"] = kept[students[0], axis["kpi"]]["readings"]["student"]["unit"]
+    rows = [[_values(kept[student, axis["kpi"]]["readings"]) for axis in axes] for student in students]
+    return {
+        "axes": axes,
+        "students": [{"student": name, "values": row} for name, row in zip(students, rows, strict=True)],
+    }
+
+
+def _values(readings: Mapping[str, Any]) -> Row:
+    return {role: readings[role]["value"] if readings[role] else None for role in ("student", "teacher")}
+
+
+def _figure(report: Mapping[str, Any], tradeoff: Row) -> Figure | None:
     axes, students = tables(tradeoff.get("axes")), tables(tradeoff.get("students"))
     if len(axes) < 2 or not all(isinstance(student.get("values"), list) for student in students):
         return None
     first, second = _chosen([text(axis.get("name")) for axis in axes])
     kpis, units = ([text(axes[at].get(field)) for at in (first, second)] for field in ("kpi", "unit"))
     points = [point for student in students[:MOST_STUDENTS] if (point := _point(student, first, second)) is not None]
-    if not points or min(x for _, x, _, _ in points) <= 0:
+    if not points or min(point.x for point in points) <= 0:
         return None
     teacher, corner = _teacher(students, first, second), (_strictest(report, kpis[0]), _strictest(report, kpis[1]))
-    xs, ys = ([point[at] for point in points] + ([teacher[at - 1]] if teacher else []) for at in (1, 2))
+    xs = [point.x for point in points] + ([teacher[0]] if teacher else [])
+    ys = [point.y for point in points] + ([teacher[1]] if teacher else [])
     across = log_axis([*xs, *_worth_showing(corner[0], xs)], LEFT, RIGHT)
     up = even_axis([*ys, *_worth_showing(corner[1], ys)], BOTTOM, TOP, pad=0.12)
     area = _corner(*corner, across, up)
-    keys = [Key(*SERIES[at % len(SERIES)], point[0]) for at, point in enumerate(points[:MOST_KEYS])]
+    series = series_of([gate["student"] for gate in report["gates"]] + [point.name for point in points])
+    keys = [Key(*series[point.name], point.name) for point in points[:MOST_KEYS]]
     more = len(students) - MOST_STUDENTS
     return Figure(
         kind="tradeoff",
@@ -61,7 +110,8 @@ def tradeoff_figure(report: Mapping[str, Any]) -> Figure | None:
             *area,
             *frame(across, up, units[0], units[1]),
             *_front(points, text(axes[first].get("better")), across, up),
-            *_marks(points, teacher, across, up, (units[0], units[1])),
+            *_marks(points, series, across, up, (units[0], units[1])),
+            *_teacher_mark(teacher, across, up, (units[0], units[1])),
             Label(LEFT, 12, kpis[1], "start", "tick"),
             Label(RIGHT, BOTTOM + 32, f"{kpis[0]}, logarithmic", "end", "tick"),
         ],
@@ -87,7 +137,9 @@ def _point(student: Row, first: int, second: int) -> Point | None:
     if max(first, second) >= len(values):
         return None
     x, y = (number(table(values[at]).get("student")) for at in (first, second))
-    return None if x is None or y is None else (text(student.get("student")), x, y, student.get("pareto") is True)
+    if x is None or y is None:
+        return None
+    return Point(text(student.get("student")), x, y, student.get("pareto") is True)
 
 
 def _teacher(students: Sequence[Row], first: int, second: int) -> tuple[float, float] | None:
@@ -106,7 +158,7 @@ def _strictest(report: Mapping[str, Any], kpi: str) -> LimitLine | None:
     lines = [
         line
         for gate in report["gates"]
-        if gate["kpi"] == kpi and gate.get("options", {}).get("batch_size") in {None, 1}
+        if gate["kpi"] == kpi and batch_size(gate) == 1
         for limit in gate["limits"]
         if (line := in_kpi_terms(limit, gate)) is not None
     ]
@@ -143,15 +195,23 @@ def _front(points: Sequence[Point], better: str, across: Axis, up: Axis) -> list
     return [Curve([(across.at(x), up.at(y)) for x, y in best], "curve front", "Pareto-optimal students")]
 
 
+def _teacher_mark(teacher: tuple[float, float] | None, across: Axis, up: Axis, units: tuple[str, str]) -> list[Shape]:
+    if teacher is None:
+        return []
+    title = f"teacher: {format_judged(teacher[1], units[1])}, {format_judged(teacher[0], units[0])}"
+    return [Mark(across.at(teacher[0]), up.at(teacher[1]), *TEACHER, title, 6.5)]
+
+
 def _marks(
-    points: Sequence[Point], teacher: tuple[float, float] | None, across: Axis, up: Axis, units: tuple[str, str]
+    points: Sequence[Point],
+    series: Mapping[str, tuple[str, str]],
+    across: Axis,
+    up: Axis,
+    units: tuple[str, str],
 ) -> list[Shape]:
     shapes: list[Shape] = []
-    if teacher:
-        title = f"teacher: {format_judged(teacher[1], units[1])}, {format_judged(teacher[0], units[0])}"
-        shapes.append(Mark(across.at(teacher[0]), up.at(teacher[1]), *TEACHER, title, 6.5))
-    for at, (name, x, y, pareto) in enumerate(points):
-        shape, look = SERIES[at % len(SERIES)]
+    for name, x, y, pareto in points:
+        shape, look = series[name]
         title = f"{name}: {format_judged(y, units[1])}, {format_judged(x, units[0])}"
         shapes.append(
             Mark(across.at(x), up.at(y), shape, look, f"{title}{', Pareto-optimal' if pareto else ''}", 6.5)
@@ -164,14 +224,16 @@ def _marks(
 
 def _summary(points: Sequence[Point], *, shaded: bool) -> str:
     best = [clipped(name, 40) for name, _, _, pareto in points if pareto]
-    corner = " In the shaded corner both limits hold." if shaded else ""
-    return (
-        f"{len(points)} students. Pareto-optimal, so that no other student is better in everything: "
-        f"{some(best, 8) or 'none'}.{corner}"
-    )
+    sentences = [f"{len(points)} student{'s' * (len(points) != 1)}"]
+    if best:
+        sentences.append(f"Pareto-optimal, so that no other one is better in everything: {some(best, 8)}")
+    if shaded:
+        sentences.append("In the shaded corner both limits hold")
+    return f"{'. '.join(sentences)}."
 
 
 def _table(axes: Sequence[Row], students: Sequence[Row]) -> Table:
+    judged = any("pareto" in student for student in students)
     rows = []
     for student in students:
         cells = [table(value) for value in student["values"][: len(axes)]]
@@ -179,5 +241,7 @@ def _table(axes: Sequence[Row], students: Sequence[Row]) -> Table:
             "-" if (value := number(cell.get("student"))) is None else format_judged(value, text(axis.get("unit")))
             for axis, cell in zip(axes, cells, strict=False)
         ]
-        rows.append([text(student.get("student")), *shown, "yes" if student.get("pareto") is True else "no"])
-    return table_of(("Student", *(text(axis.get("kpi")) for axis in axes), "Pareto-optimal"), rows)
+        best = ["yes" if student.get("pareto") is True else "no"] if judged else []
+        rows.append([text(student.get("student")), *shown, *best])
+    heads = [text(axis.get("kpi")) for axis in axes]
+    return table_of(("Student", *heads, *(["Pareto-optimal"] if judged else [])), rows)

@@ -67,7 +67,7 @@ def draw_rows(
     """
     rows = rows[:MOST_ROWS]
     stacked = _stacked(rows)
-    step, top = (36.0 if stacked else 22.0), 8.0
+    step, top = (40.0 if stacked else 22.0), 8.0
     bottom = top + step * len(rows)
     shapes: list[Shape] = [Line(axis.at(tick), top, axis.at(tick), bottom, "grid") for tick in axis.ticks]
     if line_at is not None and axis.holds(line_at):
@@ -92,7 +92,7 @@ def axis_labels(axis: Axis, texts: Sequence[str], y: float) -> list[Shape]:
 
 
 def _row(row: PlotRow, axis: Axis, top: float, *, stacked: bool) -> list[Shape]:
-    y, baseline = (top + 25, top + 13) if stacked else (top + 11, top + 15)
+    y, baseline = (top + 24, top + 13) if stacked else (top + 11, top + 15)
     most = int((WIDTH - 2 * _EDGE) / LETTER) - (width_of(row.right) + 2 if row.right else 0) if stacked else SHORT
     shapes: list[Shape] = [Label(_EDGE, baseline, clipped(row.name, max(most, 8)))]
     if row.right:

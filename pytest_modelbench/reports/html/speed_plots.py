@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Any
 
 from pytest_modelbench.grammar.formats import format_interval, format_judged
 from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis
 from pytest_modelbench.reports.html.breakdowns import ROLES
 from pytest_modelbench.reports.html.calibration import frame
-from pytest_modelbench.reports.html.fields import Row, finite, number, numbers, table, text
+from pytest_modelbench.reports.html.fields import Row, batch_size, finite, number, numbers, table, text
 from pytest_modelbench.reports.html.figures import (
     STUDENT,
     WIDTH,
@@ -66,8 +67,8 @@ def distribution(timing: Row, gates: Sequence[Mapping[str, Any]]) -> Figure | No
     return Figure(
         kind="distribution",
         title=f"Time of a call, {text(timing.get('setup'))}",
-        summary=f"{'; '.join(_quantiles_text(role, times) for role, times in quantiles.items())}. Marks are at p50 and "
-        "p99. The time axis is logarithmic.",
+        summary=f"{'; '.join(starmap(_quantiles_text, quantiles.items()))}. Marks are at p50 and p99. The time "
+        "axis is logarithmic.",
         height=BOTTOM + 26,
         shapes=shapes,
         legend=[Key(*look, role) for role, look in ROLES if role in quantiles],
@@ -89,7 +90,7 @@ def _quantiles_text(role: str, times: Sequence[float]) -> str:
 
 
 def _limits(timing: Row, gates: Sequence[Mapping[str, Any]]) -> Limits:
-    """Return the limits on percentiles of a measurement: the percentile, the time (ms) and the limit's words."""
+    """Return the limits on percentiles: each one's percentile, its time (ms) and its words."""
     limits: Limits = []
     own = [gate for gate in gates if _is_of(gate, timing)]
     for gate, limit in distinct_limits(own):
@@ -103,12 +104,10 @@ def _limits(timing: Row, gates: Sequence[Mapping[str, Any]]) -> Limits:
 
 def _is_of(gate: Mapping[str, Any], timing: Row) -> bool:
     """Whether a gate was judged by a timed measurement of these options."""
-    options = gate.get("options", {})
+    options = table(gate.get("options"))
     compiled = ", compiled" in text(timing.get("setup"))
-    suite = gate.get("suite") in {None, "", timing.get("suite")}
-    return (
-        suite and options.get("batch_size") == timing.get("batch_size") and bool(options.get("compile")) == compiled
-    )
+    suite = text(gate.get("suite")) in {"", text(timing.get("suite"))}
+    return suite and batch_size(gate) == number(timing.get("batch_size")) and bool(options.get("compile")) == compiled
 
 
 def _limit_shapes(limits: Limits, across: Axis, up: Axis) -> list[Shape]:

@@ -20,7 +20,7 @@ from pytest_modelbench.results import Verdict
 
 MOST_STUDENTS = 10
 """Students with plots."""
-MOST_PLOTS = 7
+MOST_PLOTS = 8
 """Plots of a student; the numbers of the others are in tables."""
 MOST_TABLES = 20
 _ORDER = (
