@@ -32,12 +32,12 @@ def energy_per_1k(question: Question, measurements: Measurements) -> Iterator[Ev
 
 
 def _by_component(measurement: EnergyMeasurement, evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """Yield each component's watt-hours of 1,000 samples for both models, and what its numbers are worth."""
+    """Yield the watt-hours of 1,000 samples of each component that counts, for both models, and its provenance."""
     roles = ("student", "teacher") if evidence.teacher is not None else ("student",)
     rounds = evidence.student.n or len(measurement.idle)
-    for component in measurement.components:
+    for component in filter(lambda component: component.counts, measurement.components):
         yield {
-            "name": component.name if component.counts else f"{component.name} (left out)",
+            "name": component.name,
             "provenance": component.provenance,
             **{
                 role: measurement.component_above_idle(role, component, rounds) * 1e3 / _JOULES_PER_WH
