@@ -69,7 +69,7 @@ def plain(text: object) -> str:
 
 
 def code(text: str) -> str:
-    """Return a code span of a text, whatever backticks it has.
+    """Return a code span of a text, which may have backticks.
 
     >>> code("a `b`")
     '`` a `b` ``'
