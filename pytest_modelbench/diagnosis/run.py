@@ -82,8 +82,7 @@ def diagnose(student: Model, teacher: Model | None, inputs: Any, asked: Asked = 
 
 def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked) -> Diagnosis:
     with student.running():
-        call = student.bind(inputs)
-        call()
+        call = _first_call(student, inputs)
         asked.beat()
         watch = _stopwatch(student, call, asked)
         subject = Subject(student=student, teacher=teacher, inputs=inputs, call=call, watch=watch, beat=asked.beat)
@@ -98,6 +97,20 @@ def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked)
     return Diagnosis(
         student=student.name, reason=reason, time_ratio=ratio, waterfall=steps, no_waterfall=why_none, **vars(ranked)
     )
+
+
+def _first_call(student: Model, inputs: Any) -> Callable[[], Any]:
+    """Run the student once, and return its call.
+
+    Raises:
+        ModelError: the student raised.
+    """
+    try:
+        call = student.bind(inputs)
+        call()
+    except BaseException as error:
+        raise student.failure(inputs, error) from error
+    return call
 
 
 def _waterfall(subject: Subject, watch: BlockStopwatch, asked: Asked) -> tuple[Waterfall | None, str]:

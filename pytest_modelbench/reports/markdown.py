@@ -63,7 +63,7 @@ def plain(text: object) -> str:
 
 
 def code(text: str) -> str:
-    """Return a code span of a text, whatever backticks it has.
+    """Return a code span of a text, also of one with backticks.
 
     >>> code("a `b`")
     '`` a `b` ``'
