@@ -225,7 +225,7 @@ class _TimedModule:
             for path, layer in self._layers.items():
                 own = vars(layer).get(CALL)
                 setattr(layer, CALL, self._timed(path, getattr(layer, CALL)))
-                stack.callback(_put_back, layer, own)
+                stack.callback(put_back, layer, own)
             yield
 
     def _timed(self, path: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -247,8 +247,8 @@ class _TimedModule:
         return timed
 
 
-def _put_back(layer: nn.Module, own: Any) -> None:
-    """Undo the wrapping; `own` is what the instance itself had, or None."""
+def put_back(layer: nn.Module, own: Any) -> None:
+    """Undo the wrapping of a layer's call; `own` is what the instance itself had, or None."""
     if own is None:
         delattr(layer, CALL)
     else:

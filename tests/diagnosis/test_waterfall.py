@@ -124,7 +124,7 @@ def test_parametrised_layers_are_whole() -> None:
     assert sorted(layers_of(module)) == ["0", "1"]
 
 
-@pytest.mark.filterwarnings("ignore:.*is deprecated")
+@pytest.mark.filterwarnings("ignore")  # torch has deprecated its quantised tensors
 def test_quantised_layers_are_whole() -> None:
     """What packs the weights of a quantised layer is not called: the layer is timed."""
     student = torch.ao.quantization.quantize_dynamic(perceptron(8, 8, 4), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
