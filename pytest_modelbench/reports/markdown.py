@@ -69,7 +69,7 @@ def plain(text: object) -> str:
 
 
 def code(text: str) -> str:
-    """Return a code span of a text, which may have backticks.
+    """Return a code span of a text, also of one with backticks.
 
     >>> code("a `b`")
     '`` a `b` ``'
