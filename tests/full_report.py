@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 def reading(value: float | None, unit: str, *, half: float | None = None, provenance: str = "measured") -> Json:
-    ends = {"ci_low": None, "ci_high": None}
+    ends: Json = {"ci_low": None, "ci_high": None}
     if half is not None and value is not None:
         ends = {"ci_low": value - half, "ci_high": value + half}
     return {

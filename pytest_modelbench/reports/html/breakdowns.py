@@ -180,7 +180,7 @@ def _figure(plan: Plan, kpi: str, made: Sequence[Made | None]) -> list[Figure]:
             height=height,
             shapes=shapes,
             legend=[Key(*look, role) for role, look in ROLES if look[1] in looks],
-            note=f"{left:,} more rows are only in the table." if left else "",
+            note=f"Rows in the table only: {left:,}." if left else "",
             table=table_of(
                 (plan.what.capitalize(), "n", *(("Teacher", "Student") if plan.paired else ("Value", "Interval"))),
                 [texts for _, texts in kept],

@@ -81,7 +81,9 @@ def frame(across: Axis, up: Axis, unit: str, unit_up: str | None = None) -> list
 def _point(row: Row, role: str) -> tuple[float, float, int] | None:
     cell = table(row.get(role))
     n, confidence, accuracy = (number(cell.get(name)) for name in ("n", "confidence", "accuracy"))
-    return (confidence, accuracy, int(n)) if n and confidence is not None and accuracy is not None else None
+    if n is None or n < 1 or confidence is None or accuracy is None:
+        return None
+    return confidence, accuracy, int(n)
 
 
 def _title(role: str, confidence: float, accuracy: float, n: int) -> str:

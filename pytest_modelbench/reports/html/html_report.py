@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import UsageMistake
-from pytest_modelbench.reports.html.page import html
 from pytest_modelbench.reports.html.stored import why_not_shown
 from pytest_modelbench.reports.report import Ending, Report
 from pytest_modelbench.store.baseline import read_report
@@ -22,6 +21,8 @@ def write_html(report: Mapping[str, Any], path: Path) -> None:
     Raises:
         OSError: it cannot be written, or something else is there.
     """
+    from pytest_modelbench.reports.html.page import html  # a session without a page need not load its plots
+
     page = html(report).encode("utf-8", "backslashreplace")
     with replacing(path, HTML.name, is_html) as temporary, temporary.open("wb") as file:
         file.write(page)

@@ -41,8 +41,8 @@ def margins(gates: Sequence[Mapping[str, Any]]) -> Figure | None:
     return Figure(
         kind="margins",
         title="Margins: how far each limit is from being missed",
-        summary=f"{len(drawn)} limits, {missed} of them not held. The vertical line is the limit; right of it the "
-        "limit holds. The scale is the distance as a share of the limit, even up to 1% and logarithmic beyond it.",
+        summary=f"Not held: {missed} of {len(drawn)} limits. The vertical line is the limit; right of it the limit "
+        "holds. The scale is the distance as a share of the limit, even up to 1% and logarithmic beyond it.",
         height=height,
         shapes=shapes,
         legend=_legend([limit for _, limit, _ in drawn]),
@@ -112,9 +112,8 @@ def _legend(limits: Sequence[Mapping[str, Any]]) -> list[Key]:
 
 
 def _note(undrawn: int, others: int) -> str:
-    parts = [f"{undrawn:,} limits with more room are only in the table."] if undrawn else []
+    parts = [f"In the table only, with more room: {undrawn:,}."] if undrawn else []
     if others:
-        parts.append(
-            f"{others:,} limits at 0, on a set, on equality or without a value are in the table of limits only."
-        )
+        are = "limits" if others > 1 else "limit"
+        parts.append(f"In the table of limits only: {others:,} {are} at 0, on a set, on equality or without a value.")
     return " ".join(parts)

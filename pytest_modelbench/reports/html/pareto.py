@@ -116,7 +116,7 @@ def _figure(report: Mapping[str, Any], tradeoff: Row) -> Figure | None:
             Label(RIGHT, BOTTOM + 32, f"{kpis[0]}, logarithmic", "end", "tick"),
         ],
         legend=[*keys, *([Key(*TEACHER, "teacher")] if teacher else [])],
-        note=f"{more:,} more students are only in the table." if more > 0 else "",
+        note=f"Students in the table only: {more:,}." if more > 0 else "",
         table=_table(axes, students),
     )
 

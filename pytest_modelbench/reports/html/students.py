@@ -65,7 +65,7 @@ def _part(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, Any
         ),
         figures=shown,
         tables=all_tables[:MOST_TABLES],
-        note=f"{left:,} more tables are only in the JSON report." if left > 0 else "",
+        note=f"Tables in the JSON report only: {left:,}." if left > 0 else "",
     )
 
 

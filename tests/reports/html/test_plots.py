@@ -164,7 +164,7 @@ def test_margins() -> None:
     assert min(interval.x1, interval.x2) < line.x1 < max(interval.x1, interval.x2)
     assert [row[2] for row in figure.table.rows][:2] == ["FAIL", "INCONCLUSIVE"]
     assert "FAIL 4 pp" in texts(figure)
-    assert figure.note == "1 limits at 0, on a set, on equality or without a value are in the table of limits only."
+    assert figure.note == "In the table of limits only: 1 limit at 0, on a set, on equality or without a value."
 
 
 def test_many_limits() -> None:
@@ -174,7 +174,7 @@ def test_many_limits() -> None:
     assert figure is not None
     assert len(marks(figure)) == MOST_ROWS
     assert marks(figure)[0].title.startswith("k59")
-    assert figure.note == "30 limits with more room are only in the table."
+    assert figure.note == "In the table only, with more room: 30."
     assert margins([gate("k")]) is None
 
 
