@@ -69,10 +69,11 @@ class Finder:
     def _miss_those_of_the_controller(self) -> None:
         """Fail a worker's part of the session for each package that only the controller has."""
         wanted = getattr(self.config, "workerinput", {})
+        worker = wanted.get("workerid")
         for origin in wanted.get(_LOADED, []):
             if origin not in self.loaded:
                 self.failures.append(
-                    f"{origin} is installed where pytest was started, and not in the worker {wanted.get('workerid')}. "
+                    f"{origin} is installed where pytest was started, and not in the worker {worker}. "
                     "Install it in every environment that --tx names"
                 )
 
