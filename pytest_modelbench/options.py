@@ -131,6 +131,13 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_html",
+        "write the report to PATH as one HTML file with plots, which needs no network and no script",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
         "modelbench_deploy",
         "formats that every student is exported to and also judged in, separated by commas, such as onnx,openvino; "
         "the exported student int8 is int8@onnx",

@@ -10,6 +10,8 @@ TEXT = "contract.json"
 """The part of a contract that says what the others are."""
 MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
+HTML_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench -->"
+"""The first two lines of an HTML report."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
@@ -28,6 +30,11 @@ def is_benchmarks(path: Path) -> bool:
 def is_markdown(path: Path) -> bool:
     """Whether a file is a Markdown report."""
     return _head_of(path).startswith(MARKDOWN_HEAD)
+
+
+def is_html(path: Path) -> bool:
+    """Whether a file is an HTML report."""
+    return _head_of(path).startswith(HTML_HEAD)
 
 
 def is_contract(path: Path) -> bool:
