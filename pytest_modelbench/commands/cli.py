@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pytest_modelbench.commands.diagnose import add_diagnose
+from pytest_modelbench.commands.history import add_history
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates.extensions import Extensions
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
     add_diagnose(commands)
+    add_history(commands, _percent)
     args = parser.parse_args(arguments)
     if args.command == "init":
         return write_template(args.template, args.folder)
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose})[args.command](args)
+            return (does | {"diagnose": _diagnose, "history": _history})[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -198,6 +200,12 @@ def _steps(diagnosis: Mapping[str, Any]) -> list[str]:
     from pytest_modelbench.reports.waterfall import waterfall_table
 
     return waterfall_table(diagnosis["waterfall"]) if diagnosis["waterfall"] else []
+
+
+def _history(args: argparse.Namespace) -> int:
+    from pytest_modelbench.commands.history import run_history
+
+    return run_history(args, _say, _look(), getattr(sys.stdout, "encoding", None))
 
 
 def templates() -> dict[str, Path]:

@@ -10,8 +10,11 @@ TEXT = "contract.json"
 """The part of a contract that says what the others are."""
 MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
+HISTORY_KEY = "modelbench_history"
+"""The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
+_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
 
 
@@ -28,6 +31,22 @@ def is_benchmarks(path: Path) -> bool:
 def is_markdown(path: Path) -> bool:
     """Whether a file is a Markdown report."""
     return _head_of(path).startswith(MARKDOWN_HEAD)
+
+
+def is_history(path: Path) -> bool:
+    """Whether a file is a history, even if the writer of its first line was ended."""
+    return starts_history(_head_of(path).partition("\n")[0])
+
+
+def starts_history(line: str) -> bool:
+    """Whether a line is one of a history, or its beginning."""
+    start = f'{{"{HISTORY_KEY}": '
+    return line.startswith(start) or (bool(line) and start.startswith(line))
+
+
+def is_history_page(path: Path) -> bool:
+    """Whether a file is the HTML page of a history."""
+    return _PAGE.search(_head_of(path)) is not None
 
 
 def is_contract(path: Path) -> bool:
