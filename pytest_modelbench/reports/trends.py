@@ -256,11 +256,11 @@ def _other_machine(runs: Sequence[Run], at: int) -> str:
 
 def _decay(trend: Trend, asked: Asked, false_alarms: float, start: int) -> Iterator[Finding]:
     """Yield the decay over the last runs, if it is larger than asked and more than noise."""
-    values = trend.values[start:][-asked.over :]
-    if asked.drift is None or len(values) < max(asked.over, LEAST_RUNS) or not trend.relative:
+    values = trend.values[start:]
+    if asked.drift is None or len(values) < asked.over or not trend.relative:
         return
-    drift = drift_of(values, false_alarms=false_alarms)
-    runs = [point.run for point in trend.points[-len(values) :]]
+    drift = drift_of(values, asked.over, false_alarms=false_alarms)
+    runs = [point.run for point in trend.points[-asked.over :]]
     decay = Finding(
         trend=trend, before=runs[0], after=runs[-1], rise=trend.rise(drift.total), kind="decay",
         first=runs[0], last=runs[-1],

@@ -29,7 +29,7 @@ from scipy.special import ndtri, stdtr
 Floats = npt.NDArray[np.float64]
 LOOKS = 1000
 """Independent tests that looking after each of 200 runs amounts to; calibrated for the worst of three noises."""
-DRIFT_LOOKS = 100
+DRIFT_LOOKS = 300
 """The same for tests of a drift, whose windows overlap."""
 WINDOWS = ((1, 8), (9, 32))
 """Ranges of tested window lengths, in runs. The noise is estimated without the newest runs of each range."""
@@ -38,6 +38,7 @@ LEAST_RUNS = 10
 LEAST_CONSTANT = 3
 CLIP, CLIP_CLEAN, OUTLIER, CLEAN_RUNS = 2.25, 3.0, 4.0, 60
 _MOST_PHI = 0.9
+_BOUND = 4.0
 _LIKELY = 3.0
 _EFFICIENCY = 0.95
 """Of the median slope under normal noise, relative to least squares: 3 / pi."""
@@ -130,25 +131,33 @@ def change_points(
     return [change for change in _redated(runs, raised) if abs(change.shift) >= least]
 
 
-def drift_of(values: Sequence[float], *, false_alarms: float = 0.01) -> Drift:
-    """Return the drift of runs as the median slope of all pairs (Theil and Sen), times their number less one.
+def drift_of(values: Sequence[float], over: int, *, false_alarms: float = 0.01) -> Drift:
+    """Return the drift of the last runs: the median slope of all their pairs (Theil and Sen), times the runs between.
+
+    The noise is that of all runs about such slopes, one for each `over` of them.
 
     Args:
-        values: one for each run, in their order, at least 3.
+        values: one for each run, in their order, at least `over`.
+        over: how many of the last runs, at least 3.
         false_alarms: chance that it is called sure in 200 runs without a drift, with a test after each.
 
-    >>> drift_of([0.0, 1.0, 2.0, 3.0]).total
+    >>> drift_of([5.0, 0.0, 1.0, 2.0, 3.0], over=4).total
     3.0
     """
     runs = np.asarray(values, dtype=np.float64)
-    n = len(runs)
-    later, earlier = np.triu_indices(n, 1)[::-1]
-    slope = float(np.median((runs[later] - runs[earlier]) / (later - earlier)))
-    noise = noise_of([runs - slope * np.arange(n)])
-    error = noise.scale / (1 - noise.phi) * math.sqrt(12 / n) / math.sqrt(_EFFICIENCY)
-    total = slope * (n - 1)
-    z = -ndtri(stdtr(max(0.8 * n - 2, 3), -abs(total) / error)) if error else math.inf
+    ends = range(len(runs), over - 1, -over)
+    slopes = [_slope(runs[end - over : end]) for end in ends]
+    rests = [runs[end - over : end] - slope * np.arange(over) for end, slope in zip(ends, slopes, strict=True)]
+    noise = noise_of(rests, fitted=2)
+    error = noise.scale / (1 - noise.phi) * math.sqrt(12 / over / _EFFICIENCY)
+    total = slopes[0] * (over - 1)
+    z = -ndtri(stdtr(max(0.8 * noise.n - 2 * len(rests), 3), -abs(total) / error)) if error else math.inf
     return Drift(total=total, surely_moved=bool(total and z > -ndtri(false_alarms / DRIFT_LOOKS)))
+
+
+def _slope(runs: Floats) -> float:
+    later, earlier = np.triu_indices(len(runs), 1)[::-1]
+    return float(np.median((runs[later] - runs[earlier]) / (later - earlier)))
 
 
 def _weights(n: int, errors: Sequence[float] | None) -> Floats:
@@ -191,11 +200,12 @@ def _extreme(runs: Floats, weights: Floats, settled: Sequence[Floats]) -> _Windo
     return most
 
 
-def noise_of(segments: Sequence[Floats]) -> Noise:
+def noise_of(segments: Sequence[Floats], fitted: int = 1) -> Noise:
     """Return the noise of runs about the levels of their segments.
 
     Args:
         segments: runs without a change within each.
+        fitted: parameters that were fitted to each: its level, and a slope that was taken out before.
 
     >>> noise_of([np.array([1.0, 1.0, 1.0])]).scale
     0.0
@@ -211,11 +221,11 @@ def noise_of(segments: Sequence[Floats]) -> Noise:
         clipped = clipped - clipped.mean()
         products += float(clipped[1:] @ clipped[:-1])
         squares += float(clipped @ clipped)
-    phi = _cautious(products / squares, n) if squares else 0.0
+    phi = _cautious(products / squares, n, len(segments), fitted) if squares else 0.0
     rest = np.concatenate([_innovations(deviation, phi, 0.0) for deviation in deviations])
     narrow = _spread(rest)
     clipped = np.clip(rest, -CLIP * narrow, CLIP * narrow)
-    scale = math.sqrt(float(clipped @ clipped) / max(n - len(segments), 1) / _CLIPPED)
+    scale = math.sqrt(float(clipped @ clipped) / max(n - fitted * len(segments), 1) / _CLIPPED)
     return Noise(scale=scale, phi=phi, n=n, clean=bool(np.abs(rest).max() < OUTLIER * scale))
 
 
@@ -224,9 +234,9 @@ def _spread(deviations: Floats) -> float:
     return float(1.4826 * np.median(np.abs(deviations)) or np.sqrt(np.mean(deviations**2)))
 
 
-def _cautious(phi: float, n: int) -> float:
+def _cautious(phi: float, n: int, segments: int, fitted: int) -> float:
     """Return a coefficient without its bias, one standard error larger where it is not near 0; in 0 .. 0.9."""
-    phi += (1 + 3 * max(phi, 0.0)) / n
+    phi += (fitted + (fitted + 2) * max(phi, 0.0)) * segments / n
     error = math.sqrt(max(1 - phi**2, 0.05) / n)
     return min(max(phi + error * min(max(phi, 0.0) / 0.3, 1.0), 0.0), _MOST_PHI)
 
@@ -269,7 +279,7 @@ def _split(runs: Floats, guess: int, spread: float, least: int = 1) -> tuple[int
 
 
 def _bounded(deviations: Floats) -> Floats:
-    costs: Floats = np.minimum(np.abs(deviations), 2.0) ** 2 / 2
+    costs: Floats = np.minimum(np.abs(deviations), _BOUND) ** 2 / 2
     return costs
 
 

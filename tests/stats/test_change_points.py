@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -137,14 +137,15 @@ def test_share_kept_is_the_variance_of_a_clipped_normal() -> None:
 def test_drift() -> None:
     """A decay larger than noise is sure, one within noise is not, and single outliers move nothing."""
     slow = np.linspace(0.0, 0.1, 50)
-    assert drift_of(noise(1, 50) + slow).surely_moved
-    assert not drift_of(noise(1, 50)).surely_moved
-    assert not drift_of(np.zeros(50)).surely_moved
+    assert drift_of(noise(1, 50) + slow, 50).surely_moved
+    assert not drift_of(noise(1, 50), 50).surely_moved
+    assert not drift_of(np.zeros(50), 50).surely_moved
     outliers = noise(2, 50, 0.001)
     outliers[-3:] += 5.0
-    assert abs(drift_of(outliers).total) < 0.01
+    assert abs(drift_of(outliers, 50).total) < 0.01
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), max_size=60), st.floats(1e-6, 1.0))
 def test_any_values_are_answered(values: list[float], false_alarms: float) -> None:
     """Changes are in order, within the history, and inside the range that the data support."""
@@ -155,6 +156,7 @@ def test_any_values_are_answered(values: list[float], false_alarms: float) -> No
     assert all(change.at <= change.seen for change in changes)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 50), st.floats(0.001, 1000.0), st.floats(-1000.0, 1000.0))
 def test_unit_and_level_do_not_matter(seed: int, factor: float, level: float) -> None:
     """The same runs in another unit have the same changes."""
