@@ -39,6 +39,8 @@ STEPS = (0.02, 0.05, 0.10)
 RAMP, RAMP_RUNS = 0.05, 50
 LIMIT, DRIFT = 0.05, 0.03
 PERMUTATIONS = 199
+DRIFTS = 50
+"""Histories for tests of a drift, which take longer."""
 
 
 class Seen(NamedTuple):
@@ -135,11 +137,9 @@ def segments_worse(runs: Floats, starts: list[int]) -> list[Seen]:
 
 def pelt(runs: Floats) -> list[Seen]:
     """Look once."""
-    import ruptures
-
     variance = float(np.var(np.diff(runs)) / 2)
     penalty = 3 * math.log(len(runs)) * variance
-    ends = ruptures.Pelt(model="l2", min_size=2, jump=1).fit(runs).predict(pen=penalty)
+    ends = importlib.import_module("ruptures").Pelt(model="l2", min_size=2, jump=1).fit(runs).predict(pen=penalty)
     return segments_worse(runs, [0, *ends[:-1]])
 
 
@@ -160,9 +160,7 @@ def asv_steps() -> Any:
     package = types.ModuleType("asv")
     package.__path__ = list((spec.submodule_search_locations if spec else None) or [])
     sys.modules["asv"] = package
-    from asv.step_detect import detect_steps
-
-    return detect_steps
+    return importlib.import_module("asv.step_detect").detect_steps
 
 
 EVERY_RUN: dict[str, Detector] = {"pytest-modelbench": plugin, "threshold of 5%": threshold}
@@ -200,8 +198,10 @@ def false_alarm_rows(count: int) -> Iterator[str]:
             looks = "every run" if name in EVERY_RUN else "at the end"
             yield f"| {kind} | {name} | {looks} | {alarmed} of {count} ({alarmed / count:.1%}) |"
         for over in (20, 50):
-            alarmed = sum(any(_drifts(runs, end, over) for end in range(over, RUNS + 1)) for runs in histories[:100])
-            share = f"{alarmed} of {len(histories[:100])}"
+            alarmed = sum(
+                any(_drifts(runs, end, over) for end in range(over, RUNS + 1)) for runs in histories[:DRIFTS]
+            )
+            share = f"{alarmed} of {len(histories[:DRIFTS])}"
             yield f"| {kind} | pytest-modelbench --drift 3% --over {over} | every run | {share} |"
 
 
@@ -246,6 +246,7 @@ def drift_rows(count: int) -> Iterator[str]:
     """Yield what finds a ramp of 5% over 50 runs by its end, and the median run of it after which."""
     for kind, noise in NOISES.items():
         steps, drifts = list[float](), dict[int, list[float]]({20: [], 50: []})
+        count = min(count, DRIFTS)
         for seed in range(count):
             rng = np.random.default_rng([3, seed])
             runs, at = noise(rng), 100

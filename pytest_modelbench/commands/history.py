@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_modelbench.store.history import History
 
 Say = Callable[[str], None]
-_COMMIT = range(4, 65)
 
 
 def add_history(
@@ -138,11 +137,11 @@ def _plot(output: Path, history: History, of: list[Trend], found: list[Finding],
 
 def _explain(args: argparse.Namespace, say: Say) -> int:
     """Add the reason, after a look at whether the history has the commit."""
-    from pytest_modelbench.store.history import append, read_history
+    from pytest_modelbench.store.history import LEAST_HASH, append, read_history
 
     history = read_history(args.path)
     commit, reason = args.commit.strip().lower(), args.reason.strip()
-    if len(commit) not in _COMMIT or not any((run.commit or "").startswith(commit) for run in history.runs):
+    if len(commit) < LEAST_HASH or not any((run.commit or "").startswith(commit) for run in history.runs):
         known = ", ".join(dict.fromkeys(run.commit[:12] for run in history.runs[-3:] if run.commit)) or "none"
         raise UsageMistake(f"{args.path} has no run of the commit {shown(args.commit)}. Its last commits: {known}")
     if not reason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from pytest_modelbench.errors import visible
@@ -14,6 +16,7 @@ from pytest_modelbench.store.history import History, Run
 COLUMNS = ("KPI", "Student", "Compared", "Runs", "Trend", "First", "Last", "Changes")
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 40
+_HASH = re.compile(r"[0-9A-Za-z]{4,64}")
 
 
 def sparkline(values: Sequence[float], most: int = SHOWN) -> str:
@@ -113,14 +116,17 @@ def _content(point: Point) -> str | None:
 
 
 def _advice(history: History, finding: Finding) -> Iterator[str]:
-    good, bad = finding.first.commit, finding.last.commit
+    good, bad, first = (_short(run.commit) for run in (finding.first, finding.last, finding.after))
     if good and bad and good != bad:
-        yield f"  find the commit:  git bisect start {bad[:12]} {good[:12]}  (see docs/history.md)"
-    if finding.after.commit:
-        yield (
-            f"  if it is meant:   python -m pytest_modelbench history explain {visible(history.path)} "
-            f"{finding.after.commit[:12]} 'REASON'"
-        )
+        yield f"  find the commit:  git bisect start {bad} {good}  (see docs/history.md)"
+    if first:
+        path = shlex.quote(visible(history.path))
+        yield f"  if it is meant:   python -m pytest_modelbench history explain {path} {first} 'REASON'"
+
+
+def _short(commit: str | None) -> str:
+    """Return the start of a hash, as a shell may read it; empty for anything else."""
+    return commit[:12] if commit and _HASH.fullmatch(commit) else ""
 
 
 def _row(trend: Trend, found: Sequence[Finding], *, bars: bool) -> tuple[str, ...]:

@@ -202,11 +202,17 @@ def _error(point: Point) -> float:
 
 
 def findings(history: History, of: Sequence[Trend], asked: Asked) -> Iterator[Finding]:
-    """Yield the changes and the decay of trends. The chance of a false alarm is shared among the trends."""
+    """Yield the changes and the decay of trends. Noisy trends that go on share the chance of a false alarm."""
+    recent = {run.number for run in history.runs[-asked.last :]}
+    noisy = [trend for trend in of if trend.points[-1].run.number in recent and len(set(trend.values)) > 1]
+    share = asked.false_alarms / max(len(noisy), 1)
     for trend in of:
-        share = asked.false_alarms / len(of)
         changes = change_points(trend.values, trend.errors, false_alarms=share)
-        rows = [_change(trend, change, history) for change in changes]
+        ends = [0, *(change.at for change in changes), len(trend.points)]
+        rows = [
+            _change(trend, change, history, slice(start, end))
+            for change, start, end in zip(changes, ends, ends[2:], strict=False)
+        ]
         yield from (row for row in rows if abs(row.rise) >= asked.least or not trend.relative)
         if asked.drift is not None:
             known = [change.at for change, row in zip(changes, rows, strict=True) if row.explained]
@@ -221,7 +227,8 @@ def alarms(history: History, found: Sequence[Finding], asked: Asked) -> list[Fin
     ]
 
 
-def _change(trend: Trend, change: Change, history: History) -> Finding:
+def _change(trend: Trend, change: Change, history: History, near: slice) -> Finding:
+    """Return a change in words of runs; `near` are the runs between the changes before and after it."""
     runs = [point.run for point in trend.points]
     first, last = runs[max(change.first - 1, 0)], runs[change.last]
     return Finding(
@@ -230,7 +237,7 @@ def _change(trend: Trend, change: Change, history: History) -> Finding:
         after=runs[change.at],
         rise=trend.rise(change.shift),
         explained=_explained(runs[change.first : change.last + 1], trend, history.explanations)
-        or _other_machine(runs, change.at),
+        or _other_machine(runs[near.start : change.at], runs[change.at : near.stop]),
         first=first,
         last=last,
     )
@@ -246,9 +253,9 @@ def _explained(runs: Sequence[Run], trend: Trend, explanations: Sequence[Explana
     return ""
 
 
-def _other_machine(runs: Sequence[Run], at: int) -> str:
+def _other_machine(*parts: Sequence[Run]) -> str:
     """Say that no run before a change was on the machine of those after it; empty where one was."""
-    before, after = ({machine_of(run) for run in part} for part in (runs[:at], runs[at:]))
+    before, after = ({machine_of(run) for run in part} for part in parts)
     if before & after:
         return ""
     return f"the machine changed too ({', '.join(sorted(before))}; then {', '.join(sorted(after))})"

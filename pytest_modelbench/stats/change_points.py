@@ -3,8 +3,8 @@
 After each run the newest 1 to 32 runs are compared with the runs before them, back to the last change point. Three
 measures keep that honest where runs are not independent normal values:
 
-- **Robust**: deviations are clipped at 2.25 standard deviations, so that four runs in a row are needed and no single
-  disturbed run raises an alarm. A history of 60 runs without any outlier is clipped at 3 only.
+- **Robust**: deviations are clipped at 2.25 standard deviations, so that about five runs in a row are needed and no
+  single disturbed run raises an alarm. A history of 60 runs without any outlier is clipped at 3 only: three runs do.
 - **Autocorrelated noise** is whitened as a process of first order, whose coefficient is estimated with its bias
   corrected and one standard error added.
 - **Noise from before**: scale and coefficient come from runs that end before the tested window begins where the
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtr
 
 Floats = npt.NDArray[np.float64]
+Values = Sequence[float] | Floats
 LOOKS = 1000
 """Independent tests that looking after each of 200 runs amounts to; calibrated for the worst of three noises."""
 DRIFT_LOOKS = 300
@@ -34,8 +35,8 @@ DRIFT_LOOKS = 300
 WINDOWS = ((1, 8), (9, 32))
 """Ranges of tested window lengths, in runs. The noise is estimated without the newest runs of each range."""
 LEAST_RUNS = 10
-"""Runs before the first test of a noisy history. A constant one needs `LEAST_CONSTANT`."""
-LEAST_CONSTANT = 3
+"""Runs before the first test of noisy values; constant ones, and any after a change, need fewer."""
+LEAST_CONSTANT, LEAST_AFTER = 5, 3
 CLIP, CLIP_CLEAN, OUTLIER, CLEAN_RUNS = 2.25, 3.0, 4.0, 60
 _MOST_PHI = 0.9
 _BOUND = 4.0
@@ -96,8 +97,8 @@ class _Window:
 
 
 def change_points(
-    values: Sequence[float],
-    errors: Sequence[float] | None = None,
+    values: Values,
+    errors: Values | None = None,
     *,
     false_alarms: float = 0.01,
     least: float = 0.0,
@@ -110,15 +111,15 @@ def change_points(
         false_alarms: chance of an alarm for worse values in 200 runs without a change.
         least: smaller shifts are left out.
 
-    >>> [change.at for change in change_points([1.0, 1.0, 1.0, 1.0, 1.2, 1.2])]
-    [4]
+    >>> [change.at for change in change_points([1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 1.2])]
+    [5]
     """
     runs = np.asarray(values, dtype=np.float64)
     weights = _weights(len(runs), errors)
     threshold = float(-ndtri(false_alarms / LOOKS))
     raised: list[tuple[int, int, float]] = []
     start, settled = 0, list[Floats]()
-    look = LEAST_CONSTANT
+    look = 1
     while look < len(runs):
         look += 1
         window = _extreme(runs[start:look], weights[start:look], settled)
@@ -127,11 +128,11 @@ def change_points(
         at = start + _split(runs[start:look], look - start - window.runs, window.spread)[1]
         raised.append((at, look - 1, window.spread))
         settled.append(runs[start:at])
-        start, look = at, max(look, at + LEAST_CONSTANT)
+        start, look = at, max(look, at + LEAST_AFTER)
     return [change for change in _redated(runs, raised) if abs(change.shift) >= least]
 
 
-def drift_of(values: Sequence[float], over: int, *, false_alarms: float = 0.01) -> Drift:
+def drift_of(values: Values, over: int, *, false_alarms: float = 0.01) -> Drift:
     """Return the drift of the last runs: the median slope of all their pairs (Theil and Sen), times the runs between.
 
     The noise is that of all runs about such slopes, one for each `over` of them.
@@ -160,7 +161,7 @@ def _slope(runs: Floats) -> float:
     return float(np.median((runs[later] - runs[earlier]) / (later - earlier)))
 
 
-def _weights(n: int, errors: Sequence[float] | None) -> Floats:
+def _weights(n: int, errors: Values | None) -> Floats:
     """Return how much of a run's deviation counts: the typical error over its own, at most 1."""
     if errors is None:
         return np.ones(n)
@@ -176,7 +177,8 @@ def _extreme(runs: Floats, weights: Floats, settled: Sequence[Floats]) -> _Windo
     """Return the window of the newest runs that differs most from the runs before it."""
     most = _Window()
     for shortest, longest in WINDOWS:
-        least = LEAST_CONSTANT if settled or np.ptp(runs[:-1]) == 0 else LEAST_RUNS
+        first = LEAST_CONSTANT if np.ptp(runs[:-1]) == 0 else LEAST_RUNS
+        least = LEAST_AFTER if settled else first
         if len(runs) - least < shortest:
             break
         base = runs[: max(least, len(runs) // 2, len(runs) - longest)]

@@ -30,6 +30,8 @@ SCHEMA = 1
 """Of a line: within it fields may be added, and none is renamed."""
 MOST_BYTES = 512 * 2**20
 LOCK_S = 10.0
+LEAST_HASH = 4
+"""Characters of a hash that name a commit."""
 WRITE_ONE = "Write one with --modelbench-history=PATH"
 _STEP_S = 0.05
 
@@ -104,7 +106,7 @@ def append(path: Path, content: Mapping[str, Any]) -> None:
             size = os.fstat(handle).st_size
             if size and not is_history(path):
                 raise OSError(errno.EEXIST, "it is not a history of pytest-modelbench")
-            cut = size and os.pread(handle, 1, size - 1) != b"\n"
+            cut = bool(size) and _last_byte(handle) != b"\n"
             line = (("\n" if cut else "") + text + "\n").encode()
             written = os.write(handle, line)
             if written < len(line):
@@ -113,6 +115,11 @@ def append(path: Path, content: Mapping[str, Any]) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _last_byte(handle: int) -> bytes:
+    os.lseek(handle, -1, os.SEEK_END)
+    return os.read(handle, 1)
 
 
 @contextlib.contextmanager
@@ -241,4 +248,4 @@ _RUN: Form = {
     "gates": are(lambda gate: has(gate, _GATE, {"model": maybe(is_text), "provenance": is_text})),
 }
 _MAYBE: Form = {"complete": is_flag, "dirty": maybe(is_flag)}
-_EXPLANATION: Form = {"explains": is_text, "reason": is_text}
+_EXPLANATION: Form = {"explains": lambda value: is_text(value) and len(value) >= LEAST_HASH, "reason": is_text}

@@ -117,6 +117,15 @@ def test_show(worse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "\\u2581" not in shown.getvalue().decode("ascii")
 
 
+def test_hostile_commit_is_in_no_command(worse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed to be pasted has no shell syntax of the file."""
+    worse.write_text(worse.read_text().replace("0000030" + 33 * "c", "$(reboot)"))
+    assert main(["history", "check", "h.jsonl"]) == 1
+    text = capsys.readouterr().out
+    assert "git bisect" not in text
+    assert "history explain" not in text
+
+
 class Page(HTMLParser):
     """Tags, attributes and texts of a page."""
 
@@ -258,7 +267,7 @@ def git(*words: str, **more: Any) -> str:
         "commit.gpgsign=false",
     ]
     finished = subprocess.run(["git", *settings, *words], check=True, capture_output=True, text=True, **more)
-    return finished.stdout.strip()
+    return str(finished.stdout.strip())
 
 
 @pytest.mark.slow

@@ -113,6 +113,17 @@ def test_ratio_that_changed_with_the_machine_is_no_alarm(tmp_path: Path) -> None
     assert "the machine changed too (Quick 9000, 8 CPUs; then Slow 1, 2 CPUs)" in sentence(finding)
 
 
+def test_machine_that_came_back(tmp_path: Path) -> None:
+    """Only the runs next to a change say whether the machine changed with it."""
+    runs = [
+        line(i, gate(v * (1.1 if 30 <= i < 60 else 1.0), better="higher"), machine=OTHER if 30 <= i < 60 else MACHINE)
+        for i, v in enumerate(noisy(80, seed=1))
+    ]
+    history = history_of(tmp_path, runs)
+    assert [bool(finding.explained) for finding in found_in(history)] == [True, True]
+    assert alarmed(history) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -237,6 +248,7 @@ def test_many_trends_share_the_false_alarms(tmp_path: Path) -> None:
     values = stepped(50, 60, 1.03, seed=1)
     one = history_of(tmp_path, (line(i, gate(v)) for i, v in enumerate(values)))
     assert len(alarmed(one)) == 1
-    crowd = [counted(1.0, kpi=f"k{k}") for k in range(3000)]
-    lines = (line(i, gate(v), *(crowd if i == 0 else ())) for i, v in enumerate(values))
-    assert alarmed(history_of(tmp_path, lines)) == []
+    for others, alarm in ((3.0, False), (1.0, True)):
+        crowd = {i: [counted(value, kpi=f"k{k}") for k in range(3000)] for i, value in ((58, 1.0), (59, others))}
+        lines = (line(i, gate(v), *crowd.get(i, ())) for i, v in enumerate(values))
+        assert bool(alarmed(history_of(tmp_path, lines))) is alarm, "constant ones cannot raise a false alarm"

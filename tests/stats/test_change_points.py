@@ -90,11 +90,12 @@ def test_less_exact_runs_count_less() -> None:
 
 
 def test_constant_values_change_at_once() -> None:
-    """A count that was the same three times and now is another one is a change, in its first run."""
-    (change,) = change_points([5.0, 5.0, 5.0, 6.0])
-    assert (change.at, change.first, change.last, change.seen, change.shift) == (3, 3, 3, 3, 1.0)
-    assert change_points([5.0, 5.0, 5.0, 6.0], least=2.0) == []
-    assert [c.at for c in change_points([5.0] * 4 + [6.0] * 4 + [5.0] * 2)] == [4, 8]
+    """A count that was the same five times and now is another one is a change, in its first run."""
+    (change,) = change_points([5.0] * 5 + [6.0])
+    assert (change.at, change.first, change.last, change.seen, change.shift) == (5, 5, 5, 5, 1.0)
+    assert change_points([5.0] * 4 + [6.0]) == []
+    assert change_points([5.0] * 5 + [6.0], least=2.0) == []
+    assert [c.at for c in change_points([5.0] * 6 + [6.0] * 4 + [5.0] * 2)] == [6, 10]
 
 
 def test_few_values_that_are_not_constant() -> None:
