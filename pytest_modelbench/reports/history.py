@@ -15,7 +15,8 @@ from pytest_modelbench.store.history import History, Run
 
 COLUMNS = ("KPI", "Student", "Compared", "Runs", "Trend", "First", "Last", "Changes")
 BARS = "▁▂▃▄▅▆▇█"
-SHOWN = 40
+SHOWN, SHOWN_NARROW, WIDE = 40, 20, 110
+"""Bars of a trend in a terminal of at least 110 columns, and in a narrower one."""
 _HASH = re.compile(r"[0-9A-Za-z]{4,64}")
 
 
@@ -35,7 +36,8 @@ def show_history(
     history: History, of: Sequence[Trend], found: Sequence[Finding], *, width: int, colour: bool, bars: bool
 ) -> str:
     """Return what `history show` prints: a table of trends, the changes of each, and notes on the file."""
-    rows = [_row(trend, [finding for finding in found if finding.trend is trend], bars=bars) for trend in of]
+    most = (SHOWN if width >= WIDE else SHOWN_NARROW) if bars else 0
+    rows = [_row(trend, [finding for finding in found if finding.trend is trend], most) for trend in of]
     lines = [
         f"{visible(history.path)}: {_runs(len(history.runs))}, {_span(history.runs)}",
         render_table(COLUMNS, rows, width=width, colour=colour),
@@ -129,10 +131,10 @@ def _short(commit: str | None) -> str:
     return commit[:12] if commit and _HASH.fullmatch(commit) else ""
 
 
-def _row(trend: Trend, found: Sequence[Finding], *, bars: bool) -> tuple[str, ...]:
+def _row(trend: Trend, found: Sequence[Finding], most: int) -> tuple[str, ...]:
     values = [point.compared for point in trend.points]
     changes = ", ".join(f"{'+' if finding.rise > 0 else '-'}{_size(finding)}" for finding in found)
-    shown = sparkline(values) if bars else ""
+    shown = sparkline(values, most) if most else ""
     return (
         trend.kpi, trend.student, trend.basis, str(len(values)), shown,
         value_text(trend, values[0]), value_text(trend, values[-1]), changes,

@@ -12,10 +12,13 @@ from pytest_modelbench.store.history import History
 
 GENERATOR = "pytest-modelbench history"
 WIDTH, HEIGHT, EDGE = 480.0, 80.0, 6.0
+LABEL = 60.0
+"""Units of length for the scale at the right."""
 _STYLE = (
     "body{font:14px sans-serif;max-width:60em;margin:2em auto;color-scheme:light dark}svg{width:100%;height:auto}"
     "polyline{fill:none;stroke:#0072b2;stroke-width:1.2}circle{fill:#0072b2}.worse{stroke:#d55e00;fill:#d55e00}"
-    ".better{stroke:#009e73;fill:#009e73}line{stroke-dasharray:4 3}polygon{fill:#0072b2;opacity:.18;stroke:none}"
+    ".better{stroke:#009e73;fill:#009e73}line{stroke-dasharray:4 3}text{font-size:9px;fill:currentColor}"
+    "polygon{fill:#0072b2;opacity:.18;stroke:none}"
 )
 Element = ET.Element
 
@@ -46,7 +49,7 @@ def page(history: History, of: Sequence[Trend], found: Sequence[Finding]) -> str
 
 def chart(trend: Trend, found: Sequence[Finding]) -> Element:
     """Return a trend as SVG: a mark with a tooltip for each run, the intervals, a line for each change."""
-    svg = Element("svg", viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img")
+    svg = Element("svg", viewBox=f"0 0 {WIDTH + LABEL:g} {HEIGHT:g}", role="img")
     _add(svg, "title", trend.name)
     values = [point.compared for point in trend.points]
     ends = [end for point in trend.points for end in (point.low, point.high) if end is not None]
@@ -71,6 +74,9 @@ def chart(trend: Trend, found: Sequence[Finding]) -> Element:
         place = at(i, point.compared)
         dot = ET.SubElement(svg, "circle", cx=f"{place[0]}", cy=f"{place[1]}", r="1.8")
         _add(dot, "title", f"{point.run.name}, {point.run.content['time'][:16]}: {value_text(trend, point.compared)}")
+    for value in dict.fromkeys((high, low)):
+        label = ET.SubElement(svg, "text", x=f"{WIDTH - EDGE + 4:g}", y=f"{at(0, value)[1] + 3:g}")
+        label.text = value_text(trend, value)
     return svg
 
 

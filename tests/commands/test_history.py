@@ -110,6 +110,9 @@ def test_show(worse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     rows = {row.split()[0]: row for row in reversed(text.splitlines()) if row}
     assert re.search(r"ratio to the teacher +40 +[▁▂▃▄▅▆▇█]{40} +0\.\d+x +0\.4\d+x +\+\d", rows["latency_p50"]), text
     assert re.search(r"value +40 +▁{40} +5 +5$", rows["parameters"]), text
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["history", "show", "h.jsonl"]) == 0
+    assert re.search("(?<![▁▂▃▄▅▆▇█])▁{20}(?![▁▂▃▄▅▆▇█])", capsys.readouterr().out)
     shown = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
     assert main(["history", "show", "h.jsonl"]) == 0
@@ -151,6 +154,7 @@ def test_plot(worse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert page.tags.count("svg") == 2
     assert page.tags.count("circle") == 80
     assert page.tags.count("line") == 1
+    assert re.findall("<text[^>]*>([^<]*)</text>", text)[-2:] == ["5.05", "4.95"], "the scale: ends of the intervals"
     assert "script" not in page.tags
     assert page.addresses == []
     assert "http" not in text

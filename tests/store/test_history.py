@@ -71,6 +71,21 @@ def test_writer_waits_for_the_one_that_holds_the_file(tmp_path: Path, monkeypatc
     assert len(read_history(path).runs) == 2
 
 
+def test_killed_writer_holds_nothing(tmp_path: Path) -> None:
+    """A process that is killed while it adds lines leaves whole lines, and the next writer need not wait."""
+    path = tmp_path / "h.jsonl"
+    writer = multiprocessing.get_context("spawn").Process(target=added, args=(str(path), "a", 100_000))
+    writer.start()
+    while not path.exists() or path.stat().st_size < 200_000:
+        assert writer.is_alive()
+    writer.kill()
+    writer.join()
+    append(path, line(0, branch="next"))
+    runs = read_history(path).runs
+    assert len(runs) > 5
+    assert [run.content["branch"] for run in runs] == ["a" * 20_000] * (len(runs) - 1) + ["next"]
+
+
 @pytest.mark.parametrize("kept", [1, 20, 60, 300])
 def test_part_of_a_line_is_left_out_and_ended(tmp_path: Path, kept: int) -> None:
     """A writer that was killed costs its own run, also in the middle of a file and on its first line."""
