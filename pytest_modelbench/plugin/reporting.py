@@ -129,6 +129,7 @@ class Reporting:
             complete=self.record.complete(int(session.exitstatus)),
             report=self._report,
             contract=self.state.session.recorder,
+            folder=self.config.rootpath,
         )
         session.exitstatus = self.files.finish(ending)
         self.exits.status = int(session.exitstatus)
