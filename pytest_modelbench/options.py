@@ -138,6 +138,12 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_history",
+        "add a line for this run to PATH (JSON lines), for python -m pytest_modelbench history",
+        "PATH",
+        once=True,
+    ),
+    Option(
         "modelbench_deploy",
         "formats that every student is exported to and also judged in, separated by commas, such as onnx,openvino; "
         "the exported student int8 is int8@onnx",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pytest_modelbench.commands.diagnose import add_diagnose
+from pytest_modelbench.commands.history import add_history
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates.extensions import Extensions
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--html", type=Path, required=True, metavar="PATH", help="replaces an earlier HTML report only"
     )
     add_diagnose(commands)
+    add_history(commands, _percent)
     args = parser.parse_args(arguments)
     if args.command == "init":
         return write_template(args.template, args.folder)
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose, "report": _report})[args.command](args)
+            return (does | {"diagnose": _diagnose, "history": _history, "report": _report})[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -215,6 +217,12 @@ def _steps(diagnosis: Mapping[str, Any]) -> list[str]:
     from pytest_modelbench.reports.waterfall import waterfall_table
 
     return waterfall_table(diagnosis["waterfall"]) if diagnosis["waterfall"] else []
+
+
+def _history(args: argparse.Namespace) -> int:
+    from pytest_modelbench.commands.history import run_history
+
+    return run_history(args, _say, _look(), getattr(sys.stdout, "encoding", None))
 
 
 def templates() -> dict[str, Path]:

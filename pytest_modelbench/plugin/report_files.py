@@ -36,7 +36,7 @@ class Wanted:
         """Why it cannot be written there, or would destroy something; None where it may be written."""
         if self.given.endswith(("/", os.sep)):
             return f"it is a folder. Write the path of a file in it, such as {self.given}report.json"
-        return why_not(self.path, self.report.name, self.report.ours)
+        return why_not(self.path, self.report.name, self.report.ours, appends=self.report.appends)
 
 
 def wanted_files(settings: Settings, folder: Path) -> list[Wanted]:

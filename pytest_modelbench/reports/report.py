@@ -26,6 +26,8 @@ class ContractWriter(Protocol):
 class Ending:
     """A session at its end, as reports see it.
 
+    `folder` is the root of the tests.
+
     `complete` says whether the run came to its end. `report` returns the JSON report for an exit status; `contract`
     records one, where it was asked for.
     """
@@ -36,6 +38,7 @@ class Ending:
     complete: bool
     report: Callable[[int], Mapping[str, Any]]
     contract: ContractWriter | None = None
+    folder: Path = Path()
 
     @cached_property
     def told(self) -> Mapping[str, Any]:
@@ -55,6 +58,7 @@ class Report:
         write: writes it whole or not at all. It returns why nothing was written, or what the summary says in its own
             words; None where the path is all there is to say, and "" for nothing.
         as_it_runs: whether the JSON report so far is kept at its path while the session runs.
+        appends: whether it adds to an earlier file instead of replacing it.
     """
 
     name: str
@@ -63,3 +67,4 @@ class Report:
     ours: Recognise
     write: Callable[[Ending, Path], str | None]
     as_it_runs: bool = False
+    appends: bool = False

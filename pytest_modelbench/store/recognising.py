@@ -12,8 +12,11 @@ MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
 HTML_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench -->"
 """The first two lines of an HTML report."""
+HISTORY_KEY = "modelbench_history"
+"""The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
+_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
 
 
@@ -35,6 +38,22 @@ def is_markdown(path: Path) -> bool:
 def is_html(path: Path) -> bool:
     """Whether a file is an HTML report."""
     return _head_of(path).startswith(HTML_HEAD)
+
+
+def is_history(path: Path) -> bool:
+    """Whether a file is a history, even if the writer of its first line was ended."""
+    return starts_history(_head_of(path).partition("\n")[0])
+
+
+def starts_history(line: str) -> bool:
+    """Whether a line is one of a history, or its beginning."""
+    start = f'{{"{HISTORY_KEY}": '
+    return line.startswith(start) or (bool(line) and start.startswith(line))
+
+
+def is_history_page(path: Path) -> bool:
+    """Whether a file is the HTML page of a history."""
+    return _PAGE.search(_head_of(path)) is not None
 
 
 def is_contract(path: Path) -> bool:

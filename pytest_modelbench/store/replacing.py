@@ -37,16 +37,17 @@ def is_stream(path: Path) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
-def why_not(path: Path, what: str, ours: Recognise) -> str | None:
+def why_not(path: Path, what: str, ours: Recognise, *, appends: bool = False) -> str | None:
     """Say why a file must not be written there: what was found, and what to write instead; None where it may.
 
     Args:
         path: as given, with its links.
         what: the kind of file, such as "JSON report".
-        ours: recognises one that may be replaced.
+        ours: recognises one that may be replaced, or added to.
+        appends: whether an earlier one is added to and read again, so that it must be a regular file.
     """
     try:
-        return _found_amiss(path, what, ours)
+        return _unfit_to_append(path) or _found_amiss(path, what, ours) if appends else _found_amiss(path, what, ours)
     except OSError as error:
         return error.strerror or str(error)
     except ValueError as error:  # a NUL in the path
@@ -67,6 +68,14 @@ def _found_amiss(path: Path, what: str, ours: Recognise) -> str | None:
         article = "an" if what.startswith("HTML") else "a"
         return f"it exists and is not {article} {what} of pytest-modelbench. Write another path, or remove it first"
     return None if is_stream(path) else _folder_amiss(Path(os.path.realpath(path)).parent)
+
+
+def _unfit_to_append(path: Path) -> str | None:
+    if is_stream(path):
+        return "it is a device or a FIFO, and what is added to must be read again. Write the path of a file"
+    if path.is_file() and not os.access(path, os.W_OK):
+        return "the file cannot be written to (permission denied)"
+    return None
 
 
 def _folder_amiss(folder: Path) -> str | None:
