@@ -26,7 +26,7 @@ def test_speed(): ...
 
 def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
     """Return all samples by metric, read by the strict parser of OpenMetrics."""
-    families = list(text_string_to_metric_families(text))
+    families = list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
     return {family.name: [(sample.labels, sample.value) for sample in family.samples] for family in families}
 
 
