@@ -8,7 +8,8 @@ from pytest_modelbench.reports.history_line import HISTORY
 from pytest_modelbench.reports.html.html_report import HTML
 from pytest_modelbench.reports.json_report import BASELINE, JSON
 from pytest_modelbench.reports.markdown import MARKDOWN
+from pytest_modelbench.reports.openmetrics import OPENMETRICS
 from pytest_modelbench.reports.report import Report
 
-REPORTS: tuple[Report, ...] = (CONTRACT, JSON, BASELINE, BENCHMARKS, MARKDOWN, HTML, HISTORY)
+REPORTS: tuple[Report, ...] = (CONTRACT, JSON, BASELINE, BENCHMARKS, MARKDOWN, HTML, OPENMETRICS, HISTORY)
 """In the order in which they are written."""
