@@ -202,7 +202,10 @@ def load_onnx(path: str, loading: Loading) -> Model:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf raises types of its own
-        raise ModelError(f"{loading.name}: {path} cannot be read as ONNX: {cause_of(error)}") from error
+        raise ModelError(
+            f"{loading.name}: {path} cannot be read as ONNX: {cause_of(error)}. It is damaged or cut off, or another "
+            "kind of file. Export or copy it once more"
+        ) from error
     if not model.graph.node and not model.graph.output:
         raise ModelError(f"{loading.name}: {path} is not an ONNX model: it has no operators and no outputs")
     missing = [name for name in external_files(model) if not (Path(path).parent / name).is_file()]

@@ -143,7 +143,10 @@ class RuntimeModel(Model):
 
     def unreadable(self, error: BaseException) -> ModelError:
         """Return the error for a file that the runtime refuses."""
-        return ModelError(f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {cause_of(error)}")
+        return ModelError(
+            f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {cause_of(error)}. It is damaged or cut "
+            f"off, or was written for another version of {self.runtime}. Export it once more"
+        )
 
 
 def threads_for(loading: Loading) -> int:
