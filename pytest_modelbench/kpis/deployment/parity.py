@@ -87,6 +87,8 @@ def _notes(question: Question, measurement: ParityMeasurement, worst: Parity) ->
         yield "outputs were compared by position: one side has no names"
     for name, cast in measurement.casts.items():
         yield f"input {name!r} was cast: {cast}"
+    if measurement.padding:
+        yield f"{measurement.padding}, the size that the file takes"
 
 
 def _rows(measurement: ParityMeasurement) -> Iterator[dict[str, Any]]:
