@@ -314,7 +314,7 @@ def _array(value: Any) -> Any:
     """Return nested lists as an array; `null` is NaN, as which some servers write it.
 
     Raises:
-        TypeError: it is no list, or holds something else than numbers, truth values and strings.
+        TypeError: it is not a list, or holds something else than numbers, truth values and strings.
         ValueError: inner lists have different lengths.
     """
     if not isinstance(value, list):
