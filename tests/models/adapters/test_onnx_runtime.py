@@ -118,6 +118,25 @@ def test_external_weights_are_part_of_the_model(tmp_path: Path) -> None:
     refused(path, "keeps its weights in weights.bin, and there is no such file")
 
 
+@pytest.mark.parametrize(("more", "is_right"), [(-1, False), (0, True), (4096, True), (4097, False)])
+def test_a_file_of_weights_of_another_length_is_refused(tmp_path: Path, more: int, is_right: bool) -> None:
+    """The message names both files and their sizes; a longer file may be shared with another model beside this one."""
+    path = write(tmp_path / "model.onnx", external=True)
+    weights = tmp_path / "weights.bin"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:more] if more < 0 else whole + bytes(more))
+    if is_right:
+        assert load(path)(INPUTS)["logits"].shape == (2, 3)
+        return
+    size = len(whole) + more
+    refused(
+        path, rf"model.onnx reads {len(whole)} bytes of weights, and weights.bin has {size}: it belongs to another"
+    )
+    write(tmp_path / "decoder.onnx")
+    if more > 0:
+        assert load(path)(INPUTS)["logits"].shape == (2, 3)
+
+
 def test_refused_files(tmp_path: Path) -> None:
     """Each says what is wrong with the file."""
     whole = write(tmp_path / "model.onnx").read_bytes()
