@@ -102,8 +102,8 @@ DENSE_ZEROS = (
     "Only an engine that is built with sparsity on a GPU uses them"
 )
 ANOTHER_MODEL = (
-    "Compare the file, and a file of weights beside it, with those that were exported from the source; and check that "
-    "both models get their inputs in the same order and layout"
+    "Compare the file, and a file of weights beside it, with those that were exported from the source; and check "
+    "that both models get their inputs in the same order and layout"
 )
 _OURS = str(Path(__file__).parents[1])
 _NOISE = ("Failed to export the model", "# ⬇", "Failed to ", "(Refer to the full stack trace", "An error occurred")
