@@ -262,4 +262,3 @@ def test_explained_change_is_no_decay(tmp_path: Path) -> None:
     assert both == {"change", "decay"}
     explained = history_of(tmp_path, [*runs, {"explains": line(30)["commit"], "reason": "more layers"}])
     assert {finding.kind for finding in found_in(explained, drift=0.03, over=60)} == {"change"}
-    assert {finding.kind for finding in alarmed(explained, drift=0.03, over=20)} == {"decay"}
