@@ -131,6 +131,20 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_html",
+        "write the report to PATH as one HTML file with plots, which needs no network and no script",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
+        "modelbench_openmetrics",
+        "write values and verdicts to PATH as OpenMetrics text, for Prometheus and GitLab",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
         "modelbench_history",
         "add a line for this run to PATH (JSON lines), for python -m pytest_modelbench history",
         "PATH",

@@ -163,13 +163,13 @@ class Member:
     """Whether a name is in the set that a KPI counts.
 
     `reason` says why it is not. `untried`: it cannot be known here, such as without the runtime of a format.
-    `undecided`: noise decides whether it is in the set.
+    `inconclusive`: noise decides whether it is in the set.
     """
 
     included: bool
     reason: str = ""
     untried: bool = False
-    undecided: bool = False
+    inconclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,11 +39,14 @@ def installed_modules_stay(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the runs that tests start keep their order, and not wait for hypothesis, which none of them needs.
 
-    pytest-randomly is installed for the tests that ask for it.
+    pytest-randomly is installed for the tests that ask for it. A run of these tests on GitHub adds nothing of theirs to
+    its own summary.
     """
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which removes the variable
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:hypothesispytest")
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

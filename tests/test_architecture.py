@@ -75,6 +75,7 @@ HEAVY = {
     "joblib",
     "safetensors",
     "psutil",
+    "jinja2",
 }
 
 

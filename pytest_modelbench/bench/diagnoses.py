@@ -153,11 +153,10 @@ def _reason(suspect: Suspect, result: GateResult) -> str:
         return "--modelbench-diagnose=always"
     if suspect.teacher is None:
         return ""
-    from pytest_modelbench.diagnosis.promise import broken_promise, shrinkage
+    from pytest_modelbench.diagnosis.promise import why_too_slow
 
     with suspect.asking.watched(f"{suspect.student.name} or its teacher, whose sizes are counted"):
-        shares = shrinkage(suspect.student, suspect.teacher, suspect.inputs)
-    return broken_promise(shares, suspect.time_ratio)
+        return why_too_slow(suspect.student, suspect.teacher, suspect.inputs, suspect.time_ratio)
 
 
 def _diagnosed(suspect: Suspect, tell: Tell) -> Diagnosis:

@@ -23,7 +23,7 @@ def included(limit: Limit, evidence: Evidence) -> Estimate:
         raise MeasurementError(f"{limit} cannot be judged: {'; '.join(untried)}")
     members = [evidence.members[name] for name in limit.names]
     sure = float(sum(member.included for member in members))
-    return Estimate(value=sure, low=sure, high=sure + sum(member.undecided for member in members))
+    return Estimate(value=sure, low=sure, high=sure + sum(member.inconclusive for member in members))
 
 
 def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> LimitResult:
@@ -38,6 +38,6 @@ def with_reasons(result: LimitResult, limit: Limit, evidence: Evidence) -> Limit
     lacking = [evidence.members[name].reason for name in names if not evidence.members[name].included]
     if result.verdict is Verdict.PASS:
         return replace(result, reason=f"{limit} holds") if limit.names else result
-    word = "is undecided" if result.verdict is Verdict.INCONCLUSIVE else "does not hold"
+    word = "is inconclusive" if result.verdict is Verdict.INCONCLUSIVE else "does not hold"
     summary = f"{limit} {word}: {len(names) - len(lacking)} of {len(names)}"
     return replace(result, reason="; ".join([summary if limit.names else result.reason, *lacking]))

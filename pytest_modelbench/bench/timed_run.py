@@ -24,12 +24,17 @@ from pytest_modelbench.probes.timing.engine import Progress, TimingMeasurement, 
 from pytest_modelbench.probes.timing.processes import TimingRequest, enough_for_child, measure_in_processes
 from pytest_modelbench.probes.timing.sweep import Curve, sweep_batch_sizes
 from pytest_modelbench.probes.wire import pack_timing, write_arrays
+from pytest_modelbench.results import Estimate
 from pytest_modelbench.settings import Settings
 from pytest_modelbench.stats.clustered import compare_medians
-from pytest_modelbench.stats.intervals import percentile_interval
+from pytest_modelbench.stats.intervals import FloatArray, percentile_interval
 from pytest_modelbench.stats.sequential import spent_alpha
 
 BATCHES_IN_SWEEP = 2
+MOST_ROUNDS = 300
+"""Ratios of rounds in a report."""
+SHARES = np.linspace(0, 1, 101)
+"""The quantiles in a report."""
 
 Decided = Callable[[TimingMeasurement], bool]
 
@@ -213,15 +218,63 @@ def resolution(measurement: TimingMeasurement) -> float:
     With a teacher it is the half-width of the interval of the ratio at the last look, at 95% a side; without one that
     of the student's own median.
     """
-    alpha, last = spent_alpha(1 - DEFAULT_CONFIDENCE, len(measurement.looks)), len(measurement.looks) - 1
-    student = measurement.until(last, "student", tail=False)
-    if "teacher" in measurement.series:
-        estimate = compare_medians(student, measurement.until(last, "teacher", tail=False), alpha).ratio
-    else:
-        estimate, _ = percentile_interval([np.concatenate(rounds) for rounds in student], 0.5, alpha)
-    if estimate is None or estimate.low is None or estimate.high is None:
+    estimate = median_ratio(measurement)
+    if estimate is None:
+        student = measurement.until(len(measurement.looks) - 1, "student", tail=False)
+        estimate, _ = percentile_interval([np.concatenate(rounds) for rounds in student], 0.5, _alpha(measurement))
+    if estimate.low is None or estimate.high is None:
         return math.inf
     return (estimate.high - estimate.low) / 2 / estimate.value + measurement.floor
+
+
+def _alpha(measurement: TimingMeasurement) -> float:
+    return spent_alpha(1 - DEFAULT_CONFIDENCE, len(measurement.looks))
+
+
+def median_ratio(measurement: TimingMeasurement) -> Estimate | None:
+    """Return the student's median time over the teacher's at the last look, at 95% a side; None without a teacher."""
+    if "teacher" not in measurement.series:
+        return None
+    last = len(measurement.looks) - 1
+    student, teacher = (measurement.until(last, role, tail=False) for role in ("student", "teacher"))
+    return compare_medians(student, teacher, _alpha(measurement)).ratio
+
+
+def drawing_of(measurement: TimingMeasurement) -> dict[str, Any]:
+    """Return what a plot of a measurement needs, in a few hundred numbers of six digits.
+
+    Returns:
+        `quantiles`: by role, the times of a call (ms) that 0%, 1% and so on to 100% of all calls stay within;
+        `round_ratios` and `median_ratio`, where there is a teacher: the student's median time over the teacher's in
+        each round, in the order of time (medians of neighbouring rounds where there are more than `MOST_ROUNDS`), and
+        over all of them with its interval.
+    """
+    drawing: dict[str, Any] = {
+        "quantiles": {
+            role: _six_digits(
+                np.quantile(np.concatenate([calls for rounds in series for calls in rounds]), SHARES) / 1e6
+            )
+            for role, series in measurement.series.items()
+            if role != "workload"
+        }
+    }
+    ratio = median_ratio(measurement)
+    if ratio is None:
+        return drawing
+    pairs = zip(
+        (calls for rounds in measurement.calm["student"] for calls in rounds),
+        (calls for rounds in measurement.calm["teacher"] for calls in rounds),
+        strict=True,
+    )
+    ratios = np.array([np.median(student) / np.median(teacher) for student, teacher in pairs])
+    if len(ratios) > MOST_ROUNDS:
+        ratios = np.array([np.median(part) for part in np.array_split(ratios, MOST_ROUNDS)])
+    interval = {"value": ratio.value, "ci_low": ratio.low, "ci_high": ratio.high}
+    return {**drawing, "round_ratios": _six_digits(ratios), "median_ratio": interval}
+
+
+def _six_digits(values: FloatArray) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
 
 
 def timing_note(measurement: TimingMeasurement, plan: ItemPlan, setup: TimingSetup) -> dict[str, Any]:
@@ -237,5 +290,6 @@ def timing_note(measurement: TimingMeasurement, plan: ItemPlan, setup: TimingSet
         "looks": list(measurement.looks),
         "elapsed_s": measurement.elapsed_s[-1],
         "budget_exhausted": measurement.exhausted,
+        **drawing_of(measurement),
         **measurement.settings,
     }

@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     thresholds.add_argument(
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
+    report = commands.add_parser("report", help="write a JSON report as an HTML file with plots")
+    report.add_argument("report", type=Path, metavar="REPORT.json")
+    report.add_argument(
+        "--html", type=Path, required=True, metavar="PATH", help="replaces an earlier HTML report only"
+    )
     add_diagnose(commands)
     add_history(commands, _percent)
     args = parser.parse_args(arguments)
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose, "history": _history})[args.command](args)
+            return (does | {"diagnose": _diagnose, "history": _history, "report": _report})[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -157,6 +162,18 @@ def _check(args: argparse.Namespace) -> int:
     why = why_not_passed(read_report(args.report))
     print(f"{args.report}: {why or 'every gate that was collected was run, and pytest found no failure'}")
     return 1 if why else 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    """Write a JSON report in another form."""
+    from pytest_modelbench.reports.html.html_report import convert
+
+    try:
+        convert(args.report, args.html)
+    except OSError as error:
+        return _complain(f"--html: cannot write {args.html}: {error.strerror or error}")
+    _say(f"wrote {args.html}")
+    return 0
 
 
 def _thresholds(args: argparse.Namespace) -> int:

@@ -76,6 +76,16 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         needs_module=False,
     ),
     Hypothesis(
+        cause="preprocessing_in_forward",
+        title="inputs prepared inside of forward",
+        test="preprocessing:preprocessing_in_forward",
+    ),
+    Hypothesis(
+        cause="synchronisation",
+        title="the processor waits for the GPU",
+        test="waiting:synchronisation",
+    ),
+    Hypothesis(
         cause="dispatch_bound",
         title="many small operators",
         test="dispatch_bound:dispatch_bound",

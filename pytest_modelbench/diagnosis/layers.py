@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,13 @@ class LayerCall:
 def weighted_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Return the innermost modules that hold weights, by path: parameters, matrices in buffers, or packed ones."""
     holders = {path: part for path, part in module.named_modules() if path and _holds_weights(part)}
-    return {path: part for path, part in holders.items() if not _has_inner(path, part, holders)}
+    wholes = {path for path, part in holders.items() if _is_whole(part)}
+    return {
+        path: part
+        for path, part in holders.items()
+        if not any(path.startswith(f"{whole}.") for whole in wholes)
+        and (path in wholes or not any(other.startswith(f"{path}.") for other in holders))
+    }
 
 
 def _holds_weights(part: nn.Module) -> bool:
@@ -37,10 +43,10 @@ def _holds_weights(part: nn.Module) -> bool:
     return bool(own) or hasattr(part, "parametrizations") or hasattr(part, "_packed_params")
 
 
-def _has_inner(path: str, part: nn.Module, paths: Collection[str]) -> bool:
-    """Whether layers inside of a module hold its weights; what attention and parametrisations hold is theirs."""
-    whole = isinstance(part, nn.MultiheadAttention) or hasattr(part, "parametrizations")
-    return not whole and any(other.startswith(f"{path}.") and "parametrizations" not in other for other in paths)
+def _is_whole(part: nn.Module) -> bool:
+    """Whether modules inside of a layer are not called by themselves: attention, parametrisations, packed weights."""
+    packed = isinstance(getattr(part, "_packed_params", None), nn.Module)
+    return packed or isinstance(part, nn.MultiheadAttention) or hasattr(part, "parametrizations")
 
 
 def parameters_of(layer: nn.Module) -> int:

@@ -15,6 +15,20 @@ KEPT = 0.5
 """A student is as fast as promised if its time shrinks by at least this share of what its size shrinks by."""
 
 
+def why_too_slow(student: Model, teacher: Model, inputs: Any, time_ratio: Estimate | None) -> str:
+    """Return how the student breaks its promise; "" if it does not.
+
+    The sizes of a student that surely takes at most half of the teacher's time are not counted: none promises more.
+    """
+    if time_ratio is None or _most(time_ratio) <= 1.0 - KEPT:
+        return ""
+    return broken_promise(shrinkage(student, teacher, inputs), time_ratio)
+
+
+def _most(ratio: Estimate) -> float:
+    return ratio.value if ratio.high is None else ratio.high
+
+
 def shrinkage(student: Model, teacher: Model, inputs: Any = None) -> dict[str, float]:
     """Return the student's sizes as shares of the teacher's: of parameters, non-zero ones, bytes, and FLOPs.
 
@@ -60,7 +74,6 @@ def broken_promise(shares: Mapping[str, float], time_ratio: Estimate | None) -> 
     name = min(shares, key=shares.__getitem__, default="")
     if not name or time_ratio is None or shares[name] > SMALLER:
         return ""
-    promised, high = shares[name], time_ratio.value if time_ratio.high is None else time_ratio.high
-    if high <= 1.0 - KEPT * (1.0 - promised):
+    if _most(time_ratio) <= 1.0 - KEPT * (1.0 - shares[name]):
         return ""
-    return f"{name} are {promised:.0%} of the teacher's"
+    return f"{name} are {shares[name]:.0%} of the teacher's"

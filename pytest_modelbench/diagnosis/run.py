@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
 from pytest_modelbench.diagnosis.finding import Diagnosis, Finding
-from pytest_modelbench.diagnosis.promise import broken_promise, shrinkage
+from pytest_modelbench.diagnosis.promise import why_too_slow
 from pytest_modelbench.diagnosis.ranking import rank
 from pytest_modelbench.diagnosis.stopwatch import BlockStopwatch
 from pytest_modelbench.diagnosis.subject import Hypothesis, Subject
@@ -39,7 +39,7 @@ class Asked:
 
     Attributes:
         budget_s: seconds that it may take.
-        reason: why the student is diagnosed; "" to diagnose it only if it breaks its promise (`broken_promise`).
+        reason: why the student is diagnosed; "" to diagnose it only if it breaks its promise (`why_too_slow`).
         only: names of the hypotheses to test; None for all.
         time_ratio: the student's time over the teacher's, if it is known.
         beat: called after each call of a model.
@@ -82,8 +82,7 @@ def diagnose(student: Model, teacher: Model | None, inputs: Any, asked: Asked = 
 
 def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked) -> Diagnosis:
     with student.running():
-        call = student.bind(inputs)
-        call()
+        call = _first_call(student, inputs)
         asked.beat()
         watch = _stopwatch(student, call, asked)
         subject = Subject(student=student, teacher=teacher, inputs=inputs, call=call, watch=watch, beat=asked.beat)
@@ -98,6 +97,20 @@ def _diagnosed(student: Model, teacher: Model | None, inputs: Any, asked: Asked)
     return Diagnosis(
         student=student.name, reason=reason, time_ratio=ratio, waterfall=steps, no_waterfall=why_none, **vars(ranked)
     )
+
+
+def _first_call(student: Model, inputs: Any) -> Callable[[], Any]:
+    """Run the student once, and return its call.
+
+    Raises:
+        ModelError: the student raised.
+    """
+    try:
+        call = student.bind(inputs)
+        call()
+    except BaseException as error:
+        raise student.failure(inputs, error) from error
+    return call
 
 
 def _waterfall(subject: Subject, watch: BlockStopwatch, asked: Asked) -> tuple[Waterfall | None, str]:
@@ -148,7 +161,7 @@ def _works_elsewhere(call: Callable[[], Any]) -> bool:
 def _promise(subject: Subject, ratio: Estimate | None) -> str:
     if subject.teacher is None:
         return ""
-    return broken_promise(shrinkage(subject.student, subject.teacher, subject.inputs), ratio)
+    return why_too_slow(subject.student, subject.teacher, subject.inputs, ratio)
 
 
 def _time_ratio(subject: Subject) -> Estimate | None:

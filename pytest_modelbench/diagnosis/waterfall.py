@@ -225,7 +225,7 @@ class _TimedModule:
             for path, layer in self._layers.items():
                 own = vars(layer).get(CALL)
                 setattr(layer, CALL, self._timed(path, getattr(layer, CALL)))
-                stack.callback(_put_back, layer, own)
+                stack.callback(put_back, layer, own)
             yield
 
     def _timed(self, path: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -247,8 +247,8 @@ class _TimedModule:
         return timed
 
 
-def _put_back(layer: nn.Module, own: Any) -> None:
-    """Undo the wrapping; `own` is what the instance itself had, or None."""
+def put_back(layer: nn.Module, own: Any) -> None:
+    """Undo the wrapping of a layer's call; `own` is what the instance itself had, or None."""
     if own is None:
         delattr(layer, CALL)
     else:
@@ -289,7 +289,7 @@ def _rounds(timed: Mapping[str, _TimedModule], budget_s: float, beat: Callable[[
 
 
 def _waterfall(rounds: Sequence[_Round], modules: Mapping[str, nn.Module], clock: str) -> Waterfall:
-    names = {role: {path: type(part).__name__ for path, part in layers_of(modules[role]).items()} for role in modules}
+    names = {role: {path: _class_of(part) for path, part in layers_of(modules[role]).items()} for role in modules}
     paths = {path: None for role in names for turn in rounds for path in turn.layers[role]}
     changes = [_change(path, rounds, _kinds(path, names)) for path in paths]
     changes.append(_between(rounds))
@@ -325,6 +325,11 @@ def _between(rounds: Sequence[_Round]) -> LayerChange:
         student_ms=_centre(student),
         change_ms=centre_interval([after - before for before, after in zip(teacher, student, strict=True)], ONE_SIDE),
     )
+
+
+def _class_of(part: nn.Module) -> str:
+    """Return the name that torch prints of a module: quantised layers have others than their classes."""
+    return str(part._get_name())  # type: ignore[no-untyped-call] # noqa: SLF001 - what `repr` of a module calls
 
 
 def _kinds(path: str, names: Mapping[str, Mapping[str, str]]) -> str:

@@ -15,10 +15,8 @@ with warnings.catch_warnings():
 
 
 def export(source: Source, folder: Path) -> Path:
-    """Write a `.pte` file; its memory is planned for the greatest batch size that is asked for."""
+    """Write a `.pte` file; its memory is planned for the greatest sizes that are asked for."""
     path = folder / "model.pte"
-    lowered = to_edge_transform_and_lower(
-        program_of(source, most=source.most_rows), partitioner=[XnnpackPartitioner()]
-    )
+    lowered = to_edge_transform_and_lower(program_of(source, bounded=True), partitioner=[XnnpackPartitioner()])
     path.write_bytes(lowered.to_executorch().buffer)
     return path

@@ -328,7 +328,7 @@ class _Trial:
         return Seen(evidence=f"{humanise(size, 'B')} <= {humanise(most, 'B')}", numbers=numbers)
 
     def speed(self) -> Seen:
-        """Time the file and its source by turns, where a limit is given; what noise decides is left open."""
+        """Time the file and its source by turns, where a limit is given; what noise decides is inconclusive."""
         least = self.options.speed
         if least is None:
             return Seen(status=Status.SKIP, evidence="no speed= is given")
@@ -340,7 +340,7 @@ class _Trial:
             return Seen(evidence=f"{words}, >= {least:g}x", numbers=numbers)
         if high < least:
             raise NotReadyError(f"{words}, < {least:g}x", _TOO_SLOW, numbers)
-        raise NotReadyError(f"{words}, around {least:g}x", _TOO_NOISY, numbers, status=Status.OPEN)
+        raise NotReadyError(f"{words}, around {least:g}x", _TOO_NOISY, numbers, status=Status.INCONCLUSIVE)
 
     def _asked(self, model: Model, batches: Sequence[Any]) -> list[Any]:
         """Return a model's outputs for some batches, as trees of copied arrays that later calls do not change."""

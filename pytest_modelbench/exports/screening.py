@@ -34,7 +34,7 @@ def screened(
     names = _input_names(path)
     inputs = [_named(names, batch) for batch in batches[:MOST_SAMPLES]]
     write_samples(folder, inputs, [_outputs(answer) for answer in reference[:MOST_SAMPLES]])
-    lines = commands(path, inputs[0], source.most_rows)
+    lines = commands(path, inputs[0], dict(zip(names, source.ranges.values(), strict=True)))
     (folder / SCRIPT).write_text("".join(f"{line}\n" for line in ("#!/bin/sh", "set -e", *lines)), encoding="utf-8")
     summary = "; ".join(findings) or f"nothing in the operator list of TensorRT {LIST_VERSION} speaks against it"
     evidence = f"TensorRT is not installed, and needs an NVIDIA GPU. Screened only, which is not a pass: {summary}"

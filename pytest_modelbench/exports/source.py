@@ -23,6 +23,14 @@ HALF = frozenset({"fp16"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class SizeRange:
+    """The least and the greatest shape of one input."""
+
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A model with all that exporters need of it.
 
@@ -35,7 +43,8 @@ class Source:
         dynamic: the dimensions that may vary, by the name or position of each input; empty for a fixed file.
         outputs: the names of the module's outputs if it returns a mapping; empty for arrays and tuples.
         nested: whether the module takes all inputs as one argument, as those of Keras do.
-        most_rows: the greatest batch size that is asked for.
+        ranges: the least and the greatest size of each dimension of each input, over the batch sizes that are asked
+            for and all batches.
         opset: of ONNX; None for the exporter's own.
     """
 
@@ -47,7 +56,7 @@ class Source:
     dynamic: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     nested: bool = False
-    most_rows: int = 1
+    ranges: Mapping[str, SizeRange] = field(default_factory=dict)
     opset: int | None = None
 
     def shapes(self, of: Any) -> tuple[Any, ...] | dict[str, Any] | None:
@@ -101,6 +110,29 @@ def by_input(batch: Any) -> dict[str, Any]:
     return {str(i): value for i, value in enumerate(batch if isinstance(batch, tuple) else (batch,))}
 
 
+def size_ranges(batches: Sequence[Any], batch_sizes: Sequence[int]) -> dict[str, SizeRange]:
+    """Return the least and the greatest size of each dimension of each input; nested ones are their first leaf.
+
+    Args:
+        batches: of inputs.
+        batch_sizes: that a file must take; the first dimension starts at 1.
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for batch in batches:
+        for name, value in by_input(batch).items():
+            shapes.setdefault(name, []).append(tuple(np.shape(leaves(value)[0])))
+    rows_asked = max(*batch_sizes, LEAST_ROWS)
+    return {
+        name: SizeRange(
+            least=tuple(1 if at == 0 else min(sizes) for at, sizes in enumerate(zip(*of, strict=False))),
+            most=tuple(
+                max(*sizes, rows_asked) if at == 0 else max(sizes) for at, sizes in enumerate(zip(*of, strict=False))
+            ),
+        )
+        for name, of in shapes.items()
+    }
+
+
 def varying(batches: Sequence[Any], options: ExportOptions) -> dict[str, tuple[int, ...]]:
     """Return the dimensions of each input that may vary: those stated, else the first and those that differ.
 
@@ -142,7 +174,7 @@ def source_of(model: Model, batches: Sequence[Any], target: Target, options: Exp
     """
     least = 1 if target.variant == "fixed" else LEAST_ROWS
     example = rows_of(batches[0], max(least, rows(batches[0])))
-    most = max(*options.batch_sizes, *(rows(batch) for batch in batches), LEAST_ROWS)
+    ranges = size_ranges(batches, options.batch_sizes)
     dynamic = {} if target.variant == "fixed" else varying(batches, options)
     if model.kind == "sklearn":
         return Source(
@@ -150,7 +182,7 @@ def source_of(model: Model, batches: Sequence[Any], target: Target, options: Exp
             module=getattr(model, "estimator", None),
             example=example,
             dynamic=dynamic,
-            most_rows=most,
+            ranges=ranges,
             opset=options.opset,
         )
     copy = _copied(model, half=target.variant in HALF)
@@ -165,7 +197,7 @@ def source_of(model: Model, batches: Sequence[Any], target: Target, options: Exp
         dynamic=dynamic,
         outputs=tuple(map(str, _present(answer))) if isinstance(answer, Mapping) else (),
         nested=nested,
-        most_rows=most,
+        ranges=ranges,
         opset=options.opset,
     )
 

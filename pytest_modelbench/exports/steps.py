@@ -15,17 +15,18 @@ REQUIRED = ("install", "export", "check", "load", "run", "parity", "dynamic_batc
 class Status(StrEnum):
     """What a step came to.
 
-    `error` means that it could not be tried, such as for a runtime that is not installed; `open` that noise decides.
+    `error` means that it could not be tried, such as for a runtime that is not installed; `inconclusive` that noise
+    decides.
     """
 
     PASS = "pass"  # noqa: S105 - a status, not a password
     FAIL = "fail"
     SKIP = "skip"
     ERROR = "error"
-    OPEN = "open"
+    INCONCLUSIVE = "inconclusive"
 
 
-STOPPING = frozenset({Status.FAIL, Status.ERROR, Status.OPEN})
+STOPPING = frozenset({Status.FAIL, Status.ERROR, Status.INCONCLUSIVE})
 """After such a step no other one is taken."""
 
 

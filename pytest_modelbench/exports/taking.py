@@ -20,7 +20,7 @@ class NotReadyError(Exception):
         evidence: what was seen.
         remedy: what to do about it; "" for nothing.
         numbers: measured values by name.
-        status: `error` for a step that could not be tried, `open` for one that noise decides.
+        status: `error` for a step that could not be tried, `inconclusive` for one that noise decides.
     """
 
     def __init__(

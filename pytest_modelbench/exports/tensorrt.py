@@ -8,13 +8,15 @@ from __future__ import annotations
 import collections
 import functools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+
+from pytest_modelbench.exports.source import SizeRange
 
 LIST_VERSION = "10.0"
 """The version of TensorRT that `tensorrt_operators.txt` is of."""
@@ -100,34 +102,37 @@ def _zero_points(model: onnx.ModelProto) -> Iterator[str]:
         )
 
 
-def commands(path: Path, inputs: Arrays, largest: int, engine: Path | None = None) -> list[str]:
+def commands(path: Path, inputs: Arrays, ranges: Mapping[str, SizeRange], engine: Path | None = None) -> list[str]:
     """Return the commands that build and compare an engine on a machine with a GPU.
 
     Args:
         path: of the ONNX file.
         inputs: one batch by input names; its shapes become the usual ones of the engine.
-        largest: the largest batch size that the engine must take.
+        ranges: the least and the greatest sizes that the engine must take, by input names.
         engine: where the engine is written; beside the ONNX file by default.
     """
     engine = engine or path.with_suffix(".engine")
 
-    def shapes(rows: int | None) -> str:
-        sizes = {name: array.shape if rows is None else (rows, *array.shape[1:]) for name, array in inputs.items()}
-        return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in sizes.items())
+    def shapes(of: Callable[[str], Sequence[int]]) -> str:
+        return ",".join(f"{name}:{'x'.join(map(str, of(name)))}" for name in inputs)
 
-    dynamic = [f"--minShapes={shapes(1)}", f"--optShapes={shapes(None)}", f"--maxShapes={shapes(largest)}"]
-    polygraphy = [f"--trt-{which}-shapes" for which in ("min", "opt", "max")]
-    ranges = [
+    least, usual, most = (
+        shapes(lambda name: ranges[name].least),
+        shapes(lambda name: inputs[name].shape),
+        shapes(lambda name: ranges[name].most),
+    )
+    dynamic = [f"--minShapes={least}", f"--optShapes={usual}", f"--maxShapes={most}"]
+    bounds = [
         part
-        for option, rows in zip(polygraphy, (1, None, largest), strict=True)
-        for part in (option, *(_polygraphy_shape(entry) for entry in shapes(rows).split(",")))
+        for which, listed in (("min", least), ("opt", usual), ("max", most))
+        for part in (f"--trt-{which}-shapes", *(_polygraphy_shape(entry) for entry in listed.split(",")))
     ]
     return [
         shlex.join(["trtexec", f"--onnx={path}", *dynamic, "--stronglyTyped", f"--saveEngine={engine}"]),
         shlex.join(
             [
                 *("polygraphy", "run", str(path), "--trt", "--onnxrt", "--strongly-typed"),
-                *(*ranges, "--data-loader-script", str(path.with_name("inputs.py"))),
+                *(*bounds, "--data-loader-script", str(path.with_name("inputs.py"))),
             ]
         ),
     ]

@@ -45,11 +45,9 @@ def export(source: Source, folder: Path) -> Path:
 def _profile(builder: Any, network: Any, source: Source) -> Any:
     """Return the range of shapes that the engine takes: sizes that may vary start at one."""
     profile = builder.create_optimization_profile()
-    usual = [tuple(as_array(value).shape) for value in by_input(source.example).values()]
-    for i in range(network.num_inputs):
+    usual = {name: tuple(as_array(value).shape) for name, value in by_input(source.example).items()}
+    for i, (name, shape) in zip(range(network.num_inputs), usual.items(), strict=True):
         port = network.get_input(i)
-        shape = usual[i]
         least = tuple(1 if size < 0 else size for size in port.shape)
-        most = tuple(max(size, source.most_rows) if at == 0 else size for at, size in enumerate(shape))
-        profile.set_shape(port.name, least, shape, most)
+        profile.set_shape(port.name, least, shape, source.ranges[name].most)
     return profile

@@ -10,18 +10,23 @@ import torch
 from pytest_modelbench.exports.source import Source
 
 
-def program_of(source: Source, *, most: int | None = None) -> Any:
+def program_of(source: Source, *, bounded: bool = False) -> Any:
     """Return the module as `torch.export.ExportedProgram`, with sizes that may vary by `Dim.DYNAMIC`.
 
     torch raises an error for a size that was to vary and became a constant; `Dim.AUTO` would accept it.
 
     Args:
         source: what is exported.
-        most: the greatest size of a dimension that may vary, for runtimes that plan their memory; None for any.
+        bounded: whether sizes that may vary have the greatest one of the data as their bound, for runtimes that plan
+            their memory.
     """
-    dim = torch.export.Dim.DYNAMIC if most is None else torch.export.Dim.DYNAMIC(max=most)
+
+    def dimension(name: str, at: int) -> Any:
+        most = source.ranges[name].most[at]
+        return torch.export.Dim.DYNAMIC(max=most) if bounded else torch.export.Dim.DYNAMIC
+
     return torch.export.export(
-        source.module, source.args, dict(source.kwargs), dynamic_shapes=source.shapes(lambda _name, _at: dim)
+        source.module, source.args, dict(source.kwargs), dynamic_shapes=source.shapes(dimension)
     )
 
 

@@ -224,7 +224,7 @@ class _Reader:
                     self.mistake(path, f'{key} has no model. Write {key} = {{model = "module:factory", ...}}')
                     continue
                 plain = value["model"]
-                deploy = self.deploy((*path, "deploy"), value.get("deploy", []))
+                deploy = self.deploy((*path, "deploy"), value["deploy"]) if "deploy" in value else ()
                 if not isinstance(plain, str):
                     self.mistake((*path, "model"), f"model of {key} is {_kind(plain)}, expected a string")
                     continue
@@ -233,12 +233,17 @@ class _Reader:
         return students
 
     def deploy(self, path: Path, value: Any) -> tuple[str, ...]:
-        """Read the formats that a student is deployed in."""
-        if not isinstance(value, list) or not all(isinstance(target, str) for target in value):
-            self.mistake(path, f'deploy is {_kind(value)}, expected an array of strings, such as ["onnx"]')
+        """Read the formats that a student is deployed in: an array, or a string with commas."""
+        names = value.split(",") if isinstance(value, str) else value
+        if (
+            not isinstance(names, list)
+            or not names
+            or not all(isinstance(name, str) and name.strip() for name in names)
+        ):
+            self.mistake(path, f'deploy is {_kind(value)}, expected an array of formats, such as ["onnx"]')
             return ()
         targets = []
-        for target in value:
+        for target in names:
             try:
                 targets.append(str(parse_target(target)))
             except UsageMistake as mistake:
@@ -277,6 +282,7 @@ class _Reader:
     def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
         run = self.table(table, "run")
         self.check_names(run, tuple(RUN_KEYS), ("run",), "key")
+        run = {key: _joined(value) if key == "deploy" else value for key, value in run.items()}
         return {RUN_KEYS[key].name: value for key, value in run.items() if key in RUN_KEYS and self.fits(key, value)}
 
     def fits(self, key: str, value: Any) -> bool:
@@ -330,6 +336,12 @@ class _Reader:
             self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a string: the name of a KPI")
             return None
         return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
+
+
+def _joined(value: Any) -> Any:
+    """Return an array of strings as one string with commas, as the command line has it; anything else as it is."""
+    texts = isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    return ",".join(value) if texts else value
 
 
 def _kind(value: Any) -> str:

@@ -23,6 +23,13 @@ _SPEC_TEXT = {
     "description": "module:factory or file.py:factory, either with @weights; or a saved model: a .pt2, TorchScript "
     "or skops file, a folder of save_pretrained(), hf://organisation/name",
 }
+_FORMATS: dict[str, Any] = {
+    "type": ["array", "string"],
+    "items": {"type": "string", "pattern": TARGET},
+    "minItems": 1,
+    "minLength": 1,
+    "examples": [["onnx", "openvino"], "onnx,openvino"],
+}
 _STUDENT = {
     "oneOf": [
         _SPEC,
@@ -33,10 +40,8 @@ _STUDENT = {
             "properties": {
                 "model": _SPEC,
                 "deploy": {
-                    "type": "array",
-                    "items": {"type": "string", "pattern": TARGET},
+                    **_FORMATS,
                     "description": "Formats that the student is also judged in, by the exported file",
-                    "examples": [["onnx", "openvino"]],
                 },
             },
         },
@@ -136,6 +141,8 @@ def _setting(option: Option) -> dict[str, Any]:
         return {"enum": list(values.choices), "description": option.help}
     if isinstance(values, Number):
         return {**schema_of(values), "description": option.help}
+    if option.metavar == "FORMATS":
+        return {**_FORMATS, "description": option.help}
     percent = {"pattern": r"^\d+(\.\d+)?\s*%$"} if option.metavar == "PERCENT" else {}
     return {"type": "string", **percent, "description": option.help}
 

@@ -83,6 +83,10 @@ class Weights:
         """Return the tensors that the module holds for sure: what is registered, and weights found so far."""
         return [*self.module.parameters(), *self.module.buffers(), *(held.tensor for held in self.outside())]
 
+    def packed_bytes(self) -> int:
+        """Return the least bytes that the packed weights of quantised modules take, which no tensor shows."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._packed)
+
     def count(self) -> ParameterCount:
         """Count parameters once where shared, packed weights in full, masked weights by what is left.
 

@@ -21,6 +21,7 @@ from pytest_modelbench.reports.layout import encodable
 from pytest_modelbench.reports.terminal import render_catalogue
 
 _FAILURES = "modelbench_failures_of_hooks"
+_LOADED = "modelbench_loaded_packages"
 FINDER: pytest.StashKey[Finder] = pytest.StashKey()
 
 
@@ -41,7 +42,10 @@ class Finder:
         self._asked: set[tuple[int, str]] = set()
         self.failures: list[str] = []
         self.added: list[str] = []
+        self.loaded: list[str] = []
+        """Packages whose entry points are loaded."""
         self._load_entry_points()
+        self._miss_those_of_the_controller()
         self._ask_all()
 
     def _load_entry_points(self) -> None:
@@ -49,12 +53,29 @@ class Finder:
             try:
                 module = load()
                 self._origins[id(module)] = origin
+                self.loaded.append(origin)
                 if not self.config.pluginmanager.is_registered(module):
                     self.config.pluginmanager.register(module, origin)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - the code of others may raise anything, SystemExit included
                 self._tell(cannot_load(origin, error))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let a worker know which packages the controller has."""
+        node.workerinput[_LOADED] = list(self.loaded)
+
+    def _miss_those_of_the_controller(self) -> None:
+        """Fail a worker's part of the session for each package that only the controller has."""
+        wanted = getattr(self.config, "workerinput", {})
+        worker = wanted.get("workerid")
+        for origin in wanted.get(_LOADED, []):
+            if origin not in self.loaded:
+                self.failures.append(
+                    f"{origin} is installed where pytest was started, and not in the worker {worker}. "
+                    "Install it in every environment that --tx names"
+                )
 
     def _ask_all(self) -> None:
         for hook in ADDING:

@@ -22,7 +22,7 @@ from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_nam
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.plugin.state import SessionState
-from pytest_modelbench.plugin.summary import show_plan, show_summary, show_written
+from pytest_modelbench.plugin.summary import show_on_github, show_plan, show_summary, show_written
 from pytest_modelbench.probes.machine import environment
 from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record
@@ -94,6 +94,8 @@ class Reporting:
         worker = getattr(report, "worker_id", None)
         self.record.hear(report.nodeid, vars(report).get(RIDER, []), None if worker == "master" else worker)
         self.record.finish_phase(report.nodeid, outcome_of(report), report.duration)
+        file, line, _ = report.location
+        self.record.describe_test(report.nodeid, {"file": file, "line": None if line is None else line + 1})
         self.record.describe_test(report.nodeid, vars(report).get(CASE_RIDER, {}))
         if report.when == "teardown" and self._writes() and not self.config.pluginmanager.hasplugin("dsession"):
             self.files.save_so_far()  # a controller outlives its workers
@@ -160,6 +162,7 @@ class Reporting:
             warnings=[*same_names(report["models"]["students"]), *unlocked],
         )
         show_written(terminalreporter, [*self.files.written, *self.config.stash[FINDER].told()])
+        show_on_github(terminalreporter, report)
 
 
 def session_data(

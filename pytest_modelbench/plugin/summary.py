@@ -86,3 +86,12 @@ def show_written(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> Non
     terminal = Terminal(reporter)
     for line in lines:
         terminal.line(line, red=line.startswith("ERROR"))
+
+
+def show_on_github(reporter: pytest.TerminalReporter, report: Mapping[str, Any]) -> None:
+    """Write annotations for GitHub Actions, and add to the summary of its step, where it runs the tests."""
+    from pytest_modelbench.reports.github import append_step_summary, of_environment, workflow_commands
+
+    runs, summary = of_environment()
+    lines = [append_step_summary(report, summary)] if summary is not None else []
+    show_written(reporter, [*lines, *(workflow_commands(report) if runs else ())])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.errors import visible
-from pytest_modelbench.grammar.formats import format_interval, format_judged, marked
 from pytest_modelbench.reports.causes import QUIET, WORDS, advice_lines
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
+from pytest_modelbench.reports.limit_texts import (
+    counts_text,
+    failures_first,
+    interval_text,
+    judged_value,
+    needs_attention,
+    passed,
+    reading_text,
+    rerun_command,
+)
 from pytest_modelbench.reports.report import Ending, Report
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.store.recognising import MARKDOWN_HEAD, is_markdown
@@ -22,7 +29,6 @@ from pytest_modelbench.store.replacing import replacing
 MOST_CHARACTERS = 60_000
 """A comment on GitHub has at most 65,536 characters."""
 MOST_FAILURES = 20
-_BAD = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NO_BASELINE, Verdict.NOT_APPLICABLE)
 _MARKUP = re.compile(r"[\\`*\[\]<|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINKED = re.compile(r"([@#])(?=\w)")
 """What GitHub makes a mention of a person or a link to an issue, whatever the markup around it."""
@@ -63,7 +69,7 @@ def plain(text: object) -> str:
 
 
 def code(text: str) -> str:
-    """Return a code span of a text, whatever backticks it has.
+    """Return a code span of a text, also of one with backticks.
 
     >>> code("a `b`")
     '`` a `b` ``'
@@ -77,26 +83,17 @@ def code(text: str) -> str:
 
 
 def _headline(report: Mapping[str, Any]) -> str:
-    counts = {Verdict(name): count for name, count in report["summary"].items() if count}
-    total = sum(counts.values())
-    bad = report["exit_status"] not in {0, 5} or not report["complete"]
-    listed = ", ".join(f"{count:,} {WORDS[verdict][0]}" for verdict, count in counts.items()) or "no gate was judged"
-    return f"### pytest-modelbench: {'FAIL' if bad else 'PASS'}\n\n{total:,} gate{'s' * (total != 1)}: {listed}\n"
+    return f"### pytest-modelbench: {'PASS' if passed(report) else 'FAIL'}\n\n{counts_text(report, WORDS)}\n"
 
 
 def _bad_gates(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each limit that did not hold: limit, value and interval; then the command that reruns them."""
-    command = report.get("command") or "pytest --modelbench"
-    order = {verdict.value: at for at, verdict in enumerate(_BAD)}
-    gates = sorted(
-        (gate for gate in report["gates"] if gate["verdict"] in order), key=lambda gate: order[gate["verdict"]]
-    )
+    gates = failures_first([gate for gate in report["gates"] if needs_attention(gate["verdict"])])
     for gate in gates[:MOST_FAILURES]:
-        limits = [limit for limit in gate["limits"] if limit["verdict"] in order] or [None]
+        limits = [limit for limit in gate["limits"] if needs_attention(limit["verdict"])] or [None]
         for limit in limits:
             yield f"- {_in_short(gate, limit)}"
-        again = f"{command} {shlex.quote(gate['nodeid'])}"
-        yield f"  {code(again)}"
+        yield f"  {code(rerun_command(report, gate))}"
     if len(gates) > MOST_FAILURES:
         yield f"- and {len(gates) - MOST_FAILURES:,} more: see All gates"
 
@@ -110,18 +107,7 @@ def _in_short(gate: Mapping[str, Any], limit: Mapping[str, Any] | None) -> str:
 
 
 def _judged(limit: Mapping[str, Any], gate: Mapping[str, Any]) -> str:
-    student = gate["readings"]["student"]
-    value = format_judged(limit["value"], limit["unit"])
-    interval = _interval(limit)
-    return marked(value, student["provenance"] if student else "measured") + (f" {interval}" if interval else "")
-
-
-def _interval(limit: Mapping[str, Any]) -> str:
-    """Return an interval with its unit; empty for an exact value."""
-    low, high = limit["ci_low"], limit["ci_high"]
-    if (low is None and high is None) or low == high == limit["value"]:
-        return ""
-    return format_interval(-math.inf if low is None else low, math.inf if high is None else high, limit["unit"])
+    return f"{judged_value(limit, gate)} {interval_text(limit)}".strip()
 
 
 def _wrong_with_the_run(report: Mapping[str, Any]) -> Iterator[str]:
@@ -149,10 +135,9 @@ def _tables(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _rows(gate: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     readings = (gate["readings"]["teacher"], gate["readings"]["student"])
-    head = (plain(gate["kpi"]), *(plain(_reading(reading)) for reading in readings))
+    head = (plain(gate["kpi"]), *(plain(reading_text(reading)) for reading in readings))
     for limit in gate["limits"]:
-        judged = "" if limit["value"] is None else _judged(limit, gate)
-        yield (*head, plain(limit["text"]), WORDS[Verdict(limit["verdict"])][0], plain(judged))
+        yield (*head, plain(limit["text"]), WORDS[Verdict(limit["verdict"])][0], plain(_judged(limit, gate)))
     if not gate["limits"]:
         targets = plain(", ".join(gate["targets"]))
         yield (*head, targets, WORDS[Verdict(gate["verdict"])][0], _quietly(gate))
@@ -160,14 +145,6 @@ def _rows(gate: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 def _quietly(gate: Mapping[str, Any]) -> str:
     return "" if gate["verdict"] in QUIET else plain(gate["reason"])
-
-
-def _reading(reading: Mapping[str, Any] | None) -> str:
-    if reading is None:
-        return "-"
-    if reading["value"] is None:
-        return "nan"
-    return marked(format_judged(reading["value"], reading["unit"]), reading["provenance"])
 
 
 def _diagnosis(report: Mapping[str, Any]) -> Iterator[str]:

@@ -52,8 +52,8 @@ class Record:
         if outcome != "passed" and test["outcome"] not in {"failed", "error"}:
             test["outcome"] = outcome
 
-    def describe_test(self, nodeid: str, facts: Mapping[str, str]) -> None:
-        """Take what else is known of an item: the edge case it ran, and for which student."""
+    def describe_test(self, nodeid: str, facts: Mapping[str, Any]) -> None:
+        """Take what else is known of an item: where it is, the edge case it ran, and for which student."""
         self.tests[nodeid].update(facts)
 
     def edge_cases(self) -> int:

@@ -10,6 +10,10 @@ TEXT = "contract.json"
 """The part of a contract that says what the others are."""
 MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
+HTML_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench -->"
+"""The first two lines of an HTML report."""
+METRICS_HEAD = "# TYPE modelbench_kpi gauge"
+"""The first line of an OpenMetrics file, which may have no comments of its own."""
 HISTORY_KEY = "modelbench_history"
 """The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
@@ -31,6 +35,16 @@ def is_benchmarks(path: Path) -> bool:
 def is_markdown(path: Path) -> bool:
     """Whether a file is a Markdown report."""
     return _head_of(path).startswith(MARKDOWN_HEAD)
+
+
+def is_metrics(path: Path) -> bool:
+    """Whether a file is an OpenMetrics file."""
+    return _head_of(path).startswith(METRICS_HEAD)
+
+
+def is_html(path: Path) -> bool:
+    """Whether a file is an HTML report."""
+    return _head_of(path).startswith(HTML_HEAD)
 
 
 def is_history(path: Path) -> bool:

@@ -65,7 +65,8 @@ def _found_amiss(path: Path, what: str, ours: Recognise) -> str | None:
     if mode in _OTHERS:
         return f"it is {_OTHERS[mode]}. Write the path of a file"
     if mode == stat.S_IFREG and status.st_size and not ours(path):
-        return f"it exists and is not a {what} of pytest-modelbench. Write another path, or remove it first"
+        article = "an" if what.startswith("HTML") else "a"
+        return f"it exists and is not {article} {what} of pytest-modelbench. Write another path, or remove it first"
     return None if is_stream(path) else _folder_amiss(Path(os.path.realpath(path)).parent)
 
 

@@ -74,3 +74,21 @@ def test_compiled_module_is_not_looked_into() -> None:
         subject.student.module = student  # type: ignore[attr-defined]
         with pytest.raises(NotApplicable, match=r"compiled by torch\.compile"):
             hooks_left(subject)
+
+
+def test_hooks_of_all_modules_are_found_and_put_back() -> None:
+    """`register_module_forward_hook` reaches every module, also copies: it is taken away while the variant runs."""
+    seen: list[str] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda layer, _given, _output: seen.append(str(layer)))
+    try:
+        with diagnosed(perceptron(32, 32), BATCH, Written([0.5])) as subject:
+            finding = hooks_left(subject)
+            seen.clear()
+            subject.watch.variants[0]()  # type: ignore[attr-defined]
+            assert not seen
+            subject.call()
+            assert seen
+    finally:
+        handle.remove()
+    assert finding is not None
+    assert finding.evidence["modules"] == ["every module"]

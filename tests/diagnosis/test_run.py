@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modelbench.diagnosis import run
 from pytest_modelbench.diagnosis.finding import Diagnosis, Finding
-from pytest_modelbench.diagnosis.promise import broken_promise, shrinkage
+from pytest_modelbench.diagnosis.promise import broken_promise, shrinkage, why_too_slow
 from pytest_modelbench.diagnosis.ranking import rank
 from pytest_modelbench.diagnosis.run import Asked, diagnose
 from pytest_modelbench.diagnosis.subject import Hypothesis, Subject
@@ -148,7 +148,8 @@ def test_student_that_cannot_run_is_not_diagnosed() -> None:
         raise RuntimeError("no such layer")
 
     student, teacher = pair(1e7, outputs=broken)
-    assert diagnose(student, teacher, [1.0]).reason == "not diagnosed: RuntimeError: no such layer"
+    reason = diagnose(student, teacher, [1.0]).reason
+    assert reason == "not diagnosed: small raised RuntimeError on inputs of shape [1 items]: no such layer"
 
 
 def test_spent_budget_skips_the_rest(hypotheses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +282,24 @@ def test_evidence_without_a_timed_counterfactual_is_not_a_cause() -> None:
         ("evident", "nothing could be timed beside the student")
     ]
     assert (ranked.causes, ranked.refuted) == ((), ())
+
+
+def test_fast_students_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No size promises more than half of the time, and counting FLOPs would load half of torch."""
+    student, teacher = pair(1e6)
+    counted: list[str] = []
+    count = FakeModel.count_parameters
+
+    def counting(model: FakeModel) -> Any:
+        counted.append(model.name)
+        return count(model)
+
+    monkeypatch.setattr(FakeModel, "count_parameters", counting)
+    assert why_too_slow(student, teacher, [1.0], Estimate(value=0.4, low=0.3, high=0.5)) == ""
+    assert not counted
+    reason = why_too_slow(student, teacher, [1.0], Estimate(value=0.9, low=0.8, high=1.0))
+    assert reason == "parameters are 10% of the teacher's"
+    assert counted
 
 
 @pytest.mark.parametrize(

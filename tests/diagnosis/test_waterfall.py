@@ -124,6 +124,16 @@ def test_parametrised_layers_are_whole() -> None:
     assert sorted(layers_of(module)) == ["0", "1"]
 
 
+@pytest.mark.filterwarnings("ignore")  # torch has deprecated its quantised tensors
+def test_quantised_layers_are_whole() -> None:
+    """What packs the weights of a quantised layer is not called: the layer is timed."""
+    student = torch.ao.quantization.quantize_dynamic(perceptron(8, 8, 4), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    assert sorted(layers_of(student)) == ["0", "1", "2"]
+    changes = by_path(steps(perceptron(8, 8, 4), student, torch.zeros(2, 8)))
+    assert changes["0"].layer == "Linear to DynamicQuantizedLinear"
+    assert changes["0"].student_ms is not None
+
+
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(
     ("student", "reason"),

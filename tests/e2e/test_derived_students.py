@@ -274,7 +274,7 @@ int8 = {model = "nets:int8", deploy = ["onxx"]}
 tiny = {deploy = "onnx"}
 other = {model = "nets:int8", deploi = ["onnx"]}
 [run]
-deploy = ["onnx"]
+deploy = 3
 [kpi]
 parameters = []
 """
@@ -297,7 +297,7 @@ def test_nothing(): ...
             "*modelbench.toml:3: deploy: 'onxx' is not a format that a model can be exported to. Did you mean 'onnx'?",
             '*modelbench.toml:4: tiny has no model. Write tiny = {model = "module:factory", ...}',
             "*modelbench.toml:5: unknown key 'deploi' in [[]models.students.other[]]; did you mean 'deploy'?",
-            "*modelbench.toml:7: [[]run[]] deploy: found [[]'onnx'[]], expected a string of formats, separated by commas*",
+            "*modelbench.toml:7: [[]run[]] deploy: found 3, expected a string of formats, separated by commas*",
             "*test_sla.py::test_parameters: modelbench_deploy: 'openvinno' is not a format*Did you mean 'openvino'?",
             "*test_sla.py::test_nothing: modelbench_deploy: this test has no student. *",
         ]

@@ -115,6 +115,26 @@ def test_parallel_workers_know_it(pytester: pytest.Pytester, monkeypatch: pytest
     assert finished.stdout.str().count("acme: 2 gates were reported") == 1
 
 
+def test_a_worker_without_it_fails_the_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that only the controller has is named with the worker: its KPIs would be judged by nobody."""
+    install(pytester, monkeypatch)
+    pytester.makeconftest(FAKES)
+    pytester.makepyfile(
+        lacking="""
+        import os, sys
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            sys.path[:] = [path for path in sys.path if not path.endswith("/site")]
+        """,
+        test_sla='import pytest\n@pytest.mark.kpi("parameters", "<= 1 M")\ndef test_size(): ...\n',
+    )
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path), prepend=":")
+    result = pytester.runpytest_subprocess("--modelbench", "-n", "1", "-p", "lacking")
+    result.stdout.fnmatch_lines(
+        ["*ERROR: acme-modelbench (entry point *) is installed where pytest was started, and not in the worker gw0.*"]
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
 def test_no_session_without_gates_loads_it(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point that cannot be imported harms no run without `--modelbench`, and is a mistake of one with it."""
     install(pytester, monkeypatch, "acme_modelbench.nowhere")

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from exporting import Branching, Export, Lstm, Pair, Sized, assert_ready, floats, mlp
+from exporting import Attention, Branching, Export, Lstm, Pair, Sized, assert_ready, floats, mlp
 
 from pytest_modelbench.exports.steps import Status
 
@@ -69,6 +70,21 @@ def test_executorch(export: Export) -> None:
     """A program with XNNPACK takes all batch sizes up to the greatest that is asked for."""
     pytest.importorskip("executorch.exir")
     assert_ready(export(mlp(), "executorch", BATCHES))
+
+
+@pytest.mark.slow
+def test_executorch_has_no_names(export: Export) -> None:
+    """Named inputs go by their order, and named outputs too; lengths that differ are planned for."""
+    pytest.importorskip("executorch.exir")
+    batches = [
+        {"ids": np.arange(4 * length).reshape(4, length) % 50, "mask": np.ones((4, length), dtype=np.float32)}
+        for length in (5, 9, 7)
+    ]
+    exported = export(Attention(), "executorch", batches)
+    assert_ready(exported)
+    parity = exported.step("parity")
+    assert parity is not None
+    assert parity.numbers["by_position"]
 
 
 @pytest.mark.slow

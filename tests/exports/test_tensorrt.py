@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime import quantization
 
+from pytest_modelbench.exports.source import SizeRange
 from pytest_modelbench.exports.tensorrt import commands, operators, screen, write_samples
 
 WEIGHTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(8, 4)
@@ -97,13 +98,14 @@ def test_quantised_files(tmp_path: Path) -> None:
 
 
 def test_commands_have_the_real_shapes(tmp_path: Path) -> None:
-    """From one row to the largest batch, with the batch of the data as the usual one."""
-    built, compared = commands(tmp_path / "a model.onnx", {"x": np.zeros((16, 3, 8))}, largest=64)
+    """From one row to the largest batch, with the batch of the data as the usual one; lengths that differ too."""
+    ranges = {"x": SizeRange(least=(1, 3, 5), most=(64, 3, 9))}
+    built, compared = commands(tmp_path / "a model.onnx", {"x": np.zeros((16, 3, 8))}, ranges)
     assert built == (
-        f"trtexec '--onnx={tmp_path}/a model.onnx' --minShapes=x:1x3x8 --optShapes=x:16x3x8 --maxShapes=x:64x3x8 "
+        f"trtexec '--onnx={tmp_path}/a model.onnx' --minShapes=x:1x3x5 --optShapes=x:16x3x8 --maxShapes=x:64x3x9 "
         f"--stronglyTyped '--saveEngine={tmp_path}/a model.engine'"
     )
-    assert "--trt-max-shapes 'x:[64,3,8]' --data-loader-script" in compared
+    assert "--trt-max-shapes 'x:[64,3,9]' --data-loader-script" in compared
 
 
 def test_samples_are_written_for_the_other_machine(tmp_path: Path) -> None:

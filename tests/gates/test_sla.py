@@ -127,6 +127,33 @@ def test_mistakes_come_in_the_order_of_the_file() -> None:
     assert [mistake.split(": ")[0] for mistake in mistakes] == ["m.toml:2", "m.toml:4", "m.toml:6", "m.toml:7"]
 
 
+@pytest.mark.parametrize("formats", ['["onnx", "openvino", "onnx"]', '"onnx, openvino"'])
+def test_formats_are_an_array_or_a_string(formats: str) -> None:
+    """Both mean the same for a student and for the whole file; a format that is named twice counts once."""
+    text = f"""
+[models.students.small]
+model = "shop:load"
+deploy = {formats}
+[run]
+deploy = {formats}
+[kpi]
+parameters = "<= 10"
+"""
+    sla, mistakes, _ = read_sla(text, "modelbench.toml", "/home")
+    assert not mistakes
+    assert [student.deploy for student in sla.named["student_model"]] == [("onnx", "openvino")]
+    assert sla.run["modelbench_deploy"].replace(" ", "").startswith("onnx,openvino")
+
+
+@pytest.mark.parametrize("formats", ["[]", '[""]', '""', "[1]"])
+def test_formats_that_name_nothing_are_a_mistake(formats: str) -> None:
+    """An empty array would deploy nothing, silently."""
+    text = f'[models.students.small]\nmodel = "shop:load"\ndeploy = {formats}\n[kpi]\nparameters = "<= 10"\n'
+    _, (mistake,), _ = read_sla(text, "modelbench.toml", "/home")
+    assert mistake.startswith("modelbench.toml:3: deploy is ")
+    assert mistake.endswith('expected an array of formats, such as ["onnx"]')
+
+
 def test_schema_file_is_what_the_code_says() -> None:
     """The shipped file is generated: `python docs/generate.py`."""
     shipped = Path(pytest_modelbench.__file__).parent / "modelbench.schema.json"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.diagnosis.counterfactual import call_of, copied, timed, torch_module
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def hooks_left(subject: Subject) -> Finding | None:
-    """Time the student without its forward hooks; None if it has none but those that make its weights."""
+    """Time the student without its forward hooks and those of all modules; None if it has none of either.
+
+    Hooks that make its weights do not count.
+    """
     module = torch_module(subject)
     hooks = [(path, hook) for path, part in module.named_modules() for _, hook in _hooks(part)]
+    hooks += [("every module", hook) for registered in _of_all_modules() for hook in registered.values()]
     if not hooks:
         return None
     names = sorted({getattr(hook, "__qualname__", type(hook).__qualname__) for _, hook in hooks})
@@ -28,7 +33,33 @@ def hooks_left(subject: Subject) -> Finding | None:
         remedy="Remove the hooks: keep the handle that register_forward_hook returns, and call its remove()",
         explains=("dispatch_bound", "memory_bound"),
     )
-    return timed(subject, finding, call_of(subject, _without(copied(subject))))
+    bare = call_of(subject, _without(copied(subject)))
+
+    def without() -> Any:
+        with _nothing_registered():
+            return bare()
+
+    return timed(subject, finding, without if any(_of_all_modules()) else bare)
+
+
+def _of_all_modules() -> list[dict[int, Callable[..., Any]]]:
+    """Return what torch calls for every module, such as by register_module_forward_hook."""
+    from torch.nn.modules import module
+
+    return [module._global_forward_pre_hooks, module._global_forward_hooks]  # noqa: SLF001 - torch lists them nowhere
+
+
+@contextlib.contextmanager
+def _nothing_registered() -> Iterator[None]:
+    """Take the hooks of all modules away, and put them back."""
+    kept = [dict(registered) for registered in _of_all_modules()]
+    try:
+        for registered in _of_all_modules():
+            registered.clear()
+        yield
+    finally:
+        for registered, hooks in zip(_of_all_modules(), kept, strict=True):
+            registered.update(hooks)
 
 
 def _without(module: nn.Module) -> nn.Module:

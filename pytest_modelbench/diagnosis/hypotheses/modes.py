@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,18 @@ def autograd_left_on(subject: Subject) -> Finding | None:
 
 
 def debug_settings(subject: Subject) -> Finding | None:
-    """Time the student without anomaly detection and deterministic algorithms; None if both are off."""
+    """Time the student without anomaly detection and deterministic algorithms; None if both are off.
+
+    CUDA_LAUNCH_BLOCKING makes the processor wait for each kernel of a GPU, and holds for the whole process.
+    """
     settings = _debugging() if "torch" in sys.modules else {}
+    if _is_blocking(subject):
+        return Finding(
+            cause="debug_settings",
+            text="CUDA_LAUNCH_BLOCKING=1: the processor waits for each kernel of the GPU",
+            evidence={"settings": ["CUDA_LAUNCH_BLOCKING", *settings]},
+            remedy="Start the process without CUDA_LAUNCH_BLOCKING, and time it again",
+        ).because("CUDA_LAUNCH_BLOCKING holds for the whole process and cannot be turned off in it")
     if not settings:
         return None
     finding = Finding(
@@ -84,6 +95,11 @@ def debug_settings(subject: Subject) -> Finding | None:
             return subject.call()
 
     return timed(subject, finding, without)
+
+
+def _is_blocking(subject: Subject) -> bool:
+    device = getattr(getattr(subject.student, "device", None), "type", "cpu")
+    return device == "cuda" and os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in {"", "0"}
 
 
 def _training(subject: Subject, module: nn.Module) -> list[str]:

@@ -16,7 +16,7 @@ def ready_formats(question: Question, measurements: Measurements) -> Iterator[Ev
     exports = measurements.of(EXPORT, "student")
     ready = [export.target for export in exports if export.ready]
     members = {export.target: _member(export) for export in exports}
-    at_most = len(ready) + sum(member.undecided for member in members.values())
+    at_most = len(ready) + sum(member.inconclusive for member in members.values())
     yield Evidence(
         student=Reading(
             estimate=Estimate(value=float(len(ready)), low=float(len(ready)), high=float(at_most)),
@@ -36,7 +36,7 @@ def _member(export: Exported) -> Member:
         included=export.ready,
         reason="" if export.ready else _why_not(export),
         untried=step is not None and step.status is Status.ERROR,
-        undecided=step is not None and step.status is Status.OPEN,
+        inconclusive=step is not None and step.status is Status.INCONCLUSIVE,
     )
 
 
@@ -54,7 +54,7 @@ def _why_not(export: Exported) -> str:
     if step is None:
         return f"{export.target} is not ready: a required step was not taken"
     remedy = f". {step.remedy}" if step.remedy else ""
-    words = {Status.ERROR: "could not be tried", Status.OPEN: "is undecided"}
+    words = {Status.ERROR: "could not be tried", Status.INCONCLUSIVE: "is inconclusive"}
     return f"{export.target} {words.get(step.status, 'is not ready')}: {step.name}: {step.evidence}{remedy}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,24 @@ def energy_per_1k(question: Question, measurements: Measurements) -> Iterator[Ev
     def values(measurement: EnergyMeasurement, role: str, rounds: int) -> FloatArray:
         return measurement.above_idle(role, rounds) * 1e3 / _JOULES_PER_WH
 
-    yield from _looks(question, measurements.energy(), values)
+    measurement = measurements.energy()
+    for evidence in _looks(question, measurement, values):
+        yield replace(evidence, breakdown=tuple(_by_component(measurement, evidence)))
+
+
+def _by_component(measurement: EnergyMeasurement, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the watt-hours of 1,000 samples of each component that counts, for both models, and its provenance."""
+    roles = ("student", "teacher") if evidence.teacher is not None else ("student",)
+    rounds = evidence.student.n or len(measurement.idle)
+    for component in filter(lambda component: component.counts, measurement.components):
+        yield {
+            "name": component.name,
+            "provenance": component.provenance,
+            **{
+                role: measurement.component_above_idle(role, component, rounds) * 1e3 / _JOULES_PER_WH
+                for role in roles
+            },
+        }
 
 
 def power(question: Question, measurements: Measurements) -> Iterator[Evidence]:

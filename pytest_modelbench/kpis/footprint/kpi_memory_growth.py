@@ -39,7 +39,7 @@ def memory_growth(question: Question, measurements: Measurements) -> Iterator[Ev
 
 
 def growth_of(growth: Growth) -> Estimate:
-    """Return the bytes for 1,000 calls with their 95% interval; memory that was given back is no growth.
+    """Return the bytes for 1,000 calls with their 95% interval; memory that was given back counts as 0.
 
     Growth that happens once, such as a cache that is filled, moves one window and not the centre of all.
     """

@@ -31,7 +31,8 @@ _STATIC = 0
 class ExecuTorchModel(RuntimeModel):
     """The method `forward` of an ExecuTorch program.
 
-    Inputs and outputs of a program have an order and no names: they are called `input_0`, `output_0` and so on. The
+    Inputs and outputs of a program have an order and no names: inputs that the data name are matched by their order,
+    and several outputs are a tuple. The
     runtime has one pool of threads for the whole process, whose size is that of its own default.
 
     Args:
@@ -44,6 +45,7 @@ class ExecuTorchModel(RuntimeModel):
 
     kind = "executorch"
     runtime = "ExecuTorch"
+    names_inputs = False
     libraries = ("torch", "executorch.runtime")
 
     def __init__(self, path: Path, loading: Loading) -> None:
@@ -97,7 +99,7 @@ class ExecuTorchModel(RuntimeModel):
         """Return the inputs; the dimensions of those that are not static are open up to the exported limits."""
         return self._inputs
 
-    def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
+    def prepared(self, feeds: Arrays) -> Callable[[], Any]:
         """Return an execution on the feeds; its outputs are copies.
 
         Raises:
@@ -109,8 +111,9 @@ class ExecuTorchModel(RuntimeModel):
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             tensors, execute = [torch.from_numpy(array) for array in feeds.values()], self.method.execute
 
-        def call() -> Arrays:
-            return {f"output_{index}": _array(value) for index, value in enumerate(execute(tensors))}
+        def call() -> Any:
+            outputs = tuple(map(_array, execute(tensors)))
+            return outputs[0] if len(outputs) == 1 else outputs
 
         return call
 

@@ -40,15 +40,19 @@ class Feeds:
         what: whose inputs they are, such as "the file model.onnx".
         ports: the inputs that it takes, in its order.
         casts: gets the types of inputs that were changed, by the input's name.
+        named: whether the names of the ports are the file's own; without, a mapping is matched by order too.
     """
 
-    def __init__(self, name: str, what: str, ports: Sequence[Port], casts: dict[str, str]) -> None:
-        self.name, self.what, self.ports, self.casts = name, what, ports, casts
+    def __init__(
+        self, name: str, what: str, ports: Sequence[Port], casts: dict[str, str], *, named: bool = True
+    ) -> None:
+        self.name, self.what, self.ports, self.casts, self.named = name, what, ports, casts, named
 
     def of(self, inputs: Any) -> dict[str, npt.NDArray[Any]]:
         """Return a batch as arrays by the names and with the types of the ports.
 
-        A mapping is matched by name; one array, or a tuple of as many as there are ports, by order.
+        A mapping is matched by name, or by order where the file has no names; one array, or a tuple of as many as
+        there are ports, by order.
 
         Raises:
             ModelError: the names or their number are others, or a type cannot be cast without loss.
@@ -61,6 +65,8 @@ class Feeds:
         if isinstance(inputs, Mapping):
             if set(inputs) == set(names):
                 return dict(inputs)
+            if not self.named and len(inputs) == len(names):
+                return dict(zip(names, inputs.values(), strict=True))
             problems = filter(None, (_listed("lack", names, inputs), _listed("have", inputs, names)))
             raise ModelError(
                 f"{self.name}: the inputs {' and '.join(problems)}; {self.what} takes "

@@ -36,6 +36,8 @@ class RuntimeModel(Model):
     computes_here = True
     runtime: ClassVar[str] = ""
     """The runtime in words, for messages."""
+    names_inputs: ClassVar[bool] = True
+    """Whether its files have names of inputs; without, the data's are matched by order."""
 
     def __init__(self, path: Path, loading: Loading) -> None:
         super().__init__(loading.name)
@@ -49,8 +51,11 @@ class RuntimeModel(Model):
         """Return the inputs that the file has, in its order."""
 
     @abstractmethod
-    def prepared(self, feeds: Arrays) -> Callable[[], Arrays]:
-        """Return a call that runs the model on arrays of the right names and types and returns new arrays by name."""
+    def prepared(self, feeds: Arrays) -> Callable[[], Any]:
+        """Return a call that runs the model on arrays of the right names and types.
+
+        It returns new arrays by name, or in a tuple where the file has no names of outputs.
+        """
 
     def files(self) -> list[Path]:
         """Return all files that the model consists of, the one that names the others first."""
@@ -74,7 +79,8 @@ class RuntimeModel(Model):
         Raises:
             ModelError: see `bind`.
         """
-        return Feeds(self.name, f"the file {self.file.name}", self.inputs(), self.casts).of(inputs)
+        what = f"the file {self.file.name}"
+        return Feeds(self.name, what, self.inputs(), self.casts, named=self.names_inputs).of(inputs)
 
     def check_shape(self, port: Port, shape: tuple[int, ...], exported: str) -> None:
         """Refuse an input of another shape than the file takes; `exported` says how to export a dynamic one.

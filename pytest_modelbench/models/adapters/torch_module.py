@@ -157,13 +157,16 @@ class TorchModel(Model):
         return TorchModel(with_sparse_kernels(self.module), self.name)
 
     def weight_bytes(self, device: str = "cpu") -> int:
-        """Return the bytes of its tensors on a kind of device, shared ones once."""
+        """Return the bytes of its tensors on a kind of device, shared ones once; packed weights are on the CPU."""
+        packed = 0
         try:
-            tensors = self._weights().tensors()
+            weights = self._weights()
+            tensors = weights.tensors()
+            packed = weights.packed_bytes() if device == "cpu" else 0
         except MeasurementError:  # packed weights that cannot be opened
             tensors = [*self.module.parameters(), *self.module.buffers()]
         there = [t.untyped_storage() for t in tensors if _is_plain(t) and t.device.type == device]
-        return sum({storage.data_ptr(): storage.nbytes() for storage in there}.values())
+        return packed + sum({storage.data_ptr(): storage.nbytes() for storage in there}.values())
 
     def copied_module(self) -> nn.Module | None:
         """Return a deep copy of the module, or None as for `replicate`."""

@@ -85,6 +85,17 @@ class EnergyMeasurement:
             )
         return joules
 
+    def component_above_idle(self, role: str, component: Component, rounds: int) -> float:
+        """Return one component's joules for a sample above idle, the mean of some rounds; it may be below 0."""
+        name = component.name
+        rows = zip(self.windows[role][:rounds], self.idle[:rounds], strict=True)
+        joules = [
+            (window.joules.get(name, 0.0) - idle.joules.get(name, 0.0) / idle.seconds * window.seconds)
+            / window.samples
+            for window, idle in rows
+        ]
+        return sum(joules) / len(joules)
+
     def watts(self, role: str, rounds: int) -> FloatArray:
         """Return each round's power above idle while the model ran."""
         windows = self.windows[role][:rounds]

@@ -76,20 +76,20 @@ def test_all_names_must_be_ready() -> None:
     assert failed.reason == ("includes onnx, tvm does not hold: 1 of 2; tvm is not ready: load: it broke. Mend it")
 
 
-def test_noise_leaves_a_limit_undecided() -> None:
+def test_noise_leaves_a_limit_inconclusive() -> None:
     """A format whose speed-up is around its limit is neither ready nor not."""
     close = Exported(
         target="tvm",
         steps=(
             *ready("tvm").steps,
-            Step(name="speed", status=Status.OPEN, evidence="1.5x, around 1.5x", remedy="Repeat it"),
+            Step(name="speed", status=Status.INCONCLUSIVE, evidence="1.5x, around 1.5x", remedy="Repeat it"),
         ),
     )
     verdict = judged("includes onnx, tvm", ready("onnx"), close)
     assert verdict.verdict is Verdict.INCONCLUSIVE
     assert (
         verdict.reason
-        == "includes onnx, tvm is undecided: 1 of 2; tvm is undecided: speed: 1.5x, around 1.5x. Repeat it"
+        == "includes onnx, tvm is inconclusive: 1 of 2; tvm is inconclusive: speed: 1.5x, around 1.5x. Repeat it"
     )
     assert judged(">= 2", ready("onnx"), close).verdict is Verdict.INCONCLUSIVE
     assert judged(">= 1", ready("onnx"), close).verdict is Verdict.PASS

@@ -76,6 +76,14 @@ def test_energy_of_a_sample_above_idle() -> None:
     assert found.provenance == "measured"
 
 
+def test_energy_by_component() -> None:
+    """The parts add up to the whole, and a constant part has nothing above idle."""
+    found, _ = measured({"teacher": 30, "student": 15})
+    assert found.component_above_idle("teacher", MEASURED, 3) == pytest.approx(0.3)
+    assert found.component_above_idle("student", MEASURED, 2) == pytest.approx(0.06)
+    assert found.component_above_idle("student", CONSTANT, 3) == pytest.approx(0.0)
+
+
 def test_windows_of_slow_models_begin_with_other_batches() -> None:
     """A model that answers twice in a window is asked for other inputs in each, and both models for the same."""
     clock, seen = FakeClock(), dict[str, list[int]](student=[], teacher=[])
@@ -249,6 +257,13 @@ def test_gates_of_measured_energy(judge: Judge) -> None:
     assert readings["teacher"]["value"] == pytest.approx(1.0)
     assert readings["student"]["provenance"] == "measured"
     assert "RAM constant (a fake), left out" in readings["student"]["method"]
+    (processor,) = finished.gate("energy_per_1k")["breakdown"]
+    assert processor == {
+        "name": "CPU",
+        "provenance": "measured",
+        "student": pytest.approx(0.1),
+        "teacher": pytest.approx(1.0),
+    }
     carbon = finished.gate("carbon_per_1m")["readings"]["student"]
     assert carbon["value"] == pytest.approx(0.04)
     assert "grid of --modelbench-grid-intensity, 400 g/kWh" in carbon["method"]
