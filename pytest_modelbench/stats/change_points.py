@@ -29,9 +29,8 @@ from scipy.special import ndtri, stdtr
 Floats = npt.NDArray[np.float64]
 Values = Sequence[float] | Floats
 LOOKS = 1000
-"""Independent tests that looking after each of 200 runs amounts to; calibrated for the worst of three noises."""
-DRIFT_LOOKS = 300
-"""The same for tests of a drift, whose windows overlap."""
+"""Independent tests that looking after each of 200 runs amounts to, for steps and for drifts: calibrated for the
+worst of three noises."""
 WINDOWS = ((1, 8), (9, 32))
 """Ranges of tested window lengths, in runs. The noise is estimated without the newest runs of each range."""
 LEAST_RUNS = 10
@@ -153,7 +152,7 @@ def drift_of(values: Values, over: int, *, false_alarms: float = 0.01) -> Drift:
     error = noise.scale / (1 - noise.phi) * math.sqrt(12 / over / _EFFICIENCY)
     total = slopes[0] * (over - 1)
     z = -ndtri(stdtr(max(0.8 * noise.n - 2 * len(rests), 3), -abs(total) / error)) if error else math.inf
-    return Drift(total=total, surely_moved=bool(total and z > -ndtri(false_alarms / DRIFT_LOOKS)))
+    return Drift(total=total, surely_moved=bool(total and z > -ndtri(false_alarms / LOOKS)))
 
 
 def _slope(runs: Floats) -> float:

@@ -252,3 +252,13 @@ def test_many_trends_share_the_false_alarms(tmp_path: Path) -> None:
         crowd = {i: [counted(value, kpi=f"k{k}") for k in range(3000)] for i, value in ((58, 1.0), (59, others))}
         lines = (line(i, gate(v), *crowd.get(i, ())) for i, v in enumerate(values))
         assert bool(alarmed(history_of(tmp_path, lines))) is alarm, "constant ones cannot raise a false alarm"
+
+
+def test_explained_change_is_no_decay(tmp_path: Path) -> None:
+    """A decay is looked for in the runs after it."""
+    ratios = [v * 1.002**i * (1.06 if i >= 30 else 1.0) for i, v in enumerate(noisy(60, 0.005))]
+    runs = [line(i, gate(v)) for i, v in enumerate(ratios)]
+    both = {finding.kind for finding in found_in(history_of(tmp_path, runs), drift=0.03, over=60)}
+    assert both == {"change", "decay"}
+    explained = history_of(tmp_path, [*runs, {"explains": line(30)["commit"], "reason": "more layers"}])
+    assert {finding.kind for finding in found_in(explained, drift=0.03, over=60)} == {"change"}

@@ -163,3 +163,20 @@ def test_unit_and_level_do_not_matter(seed: int, factor: float, level: float) ->
     """The same runs in another unit have the same changes."""
     runs = stepped(seed, 80, 0.1)
     assert [c.at for c in change_points(runs * factor + level)] == [c.at for c in change_points(runs)]
+
+
+def test_coefficient_of_short_segments_is_not_too_small() -> None:
+    """What a level and a slope of each take away is given back: an autocorrelation of 0.6 from 20 runs a segment."""
+    slopes = [np.polyval(np.polyfit(range(20), part, 1), range(20)) for part in _parts()]
+    rests = [part - slope for part, slope in zip(_parts(), slopes, strict=True)]
+    assert noise_of(rests, fitted=2).phi == pytest.approx(0.6, abs=0.1)
+
+
+def _parts() -> list[Floats]:
+    return list(autocorrelated(8, 600, 0.6).reshape(30, 20))
+
+
+def test_correlated_noise_is_no_drift() -> None:
+    """Runs that follow each other look like a drift: of 40 histories, one at most is called so by a lax test."""
+    moved = [drift_of(autocorrelated(seed, 100, 0.6), 50, false_alarms=1.0).surely_moved for seed in range(40)]
+    assert sum(moved) <= 1
