@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from exporting import Attention, Branching, Export, Lstm, Pair, Sized, assert_ready, floats, mlp
 
+from pytest_modelbench.exports.parity import compare
 from pytest_modelbench.exports.steps import Status
 
 BATCHES = [floats(4, 8), floats(4, 8, seed=1), floats(3, 8, seed=2)]
@@ -31,6 +33,28 @@ def test_size_that_became_a_constant(export: Export) -> None:
     assert "Constraints violated" in step.evidence
     assert "':fixed'" in step.remedy
     assert_ready(export(Sized(), "torch_export:fixed", BATCHES))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_reference_of_a_quantised_module_is_itself(export: Export) -> None:
+    """A file that computes as its int8 module does has a parity of 0, however far int8 is from float32."""
+    pytest.importorskip("torchao", reason="needs torchao")
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    module, inputs = mlp().eval(), torch.from_numpy(BATCHES[0])
+    program = torch.export.export(module, (inputs,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    settings = x86.get_default_x86_inductor_quantization_config()
+    prepared = prepare_pt2e(program.module(), x86.X86InductorQuantizer().set_global(settings))
+    prepared(inputs)
+    quantised = convert_pt2e(prepared)
+    assert compare(module(inputs).detach(), quantised(inputs).detach(), rows=4).value > 1e-2
+    exported = export(quantised, "torch_export", BATCHES)
+    assert_ready(exported)
+    step = exported.step("parity")
+    assert step is not None
+    assert step.numbers["value"] < 1e-5
 
 
 @pytest.mark.slow
