@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from servers import InferenceServer, served
@@ -63,3 +65,28 @@ def test_another_host_is_a_mistake_before_anything_is_sent(pytester: pytest.Pyte
         [f"*--modelbench-student: '{spec}': {host} is not this machine, and nothing was sent to it.*"]
     )
     assert "a packet was sent" not in str(finished.stdout) + str(finished.stderr)
+
+
+def test_a_page_in_the_place_of_outputs_is_an_error_of_each_gate(pytester: pytest.Pytester) -> None:
+    """Exit code 1 and one message with the URL, the status and what came; no traceback."""
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        headers = [(b"content-type", b"text/html"), (b"content-length", b"19")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<html>log in</html>"})
+
+    pytester.makeconftest(FAKES.replace("cost_ns=1e6, clock=CLOCK, ", ""))
+    pytester.makepyfile(test_sla=SUITE)
+    with served(page) as place:
+        finished = pytester.runpytest_inprocess(
+            "--modelbench", f"--modelbench-student=rest://{place}/predict", "--modelbench-budget=2",
+            "-p", "no:cacheprovider",
+        )  # fmt: skip
+    assert finished.ret == pytest.ExitCode.TESTS_FAILED
+    text = str(finished.stdout) + str(finished.stderr)
+    assert "INTERNALERROR" not in text
+    assert "Traceback" not in text
+    finished.stdout.fnmatch_lines(
+        [f"*student at http://{place}/predict: *status 200, content type text/html, body <html>log in*"]
+    )
