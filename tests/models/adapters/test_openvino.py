@@ -152,6 +152,6 @@ def test_smaller_batches_are_padded(tmp_path: Path) -> None:
     x.output(0).set_names({"x"})
     openvino.save_model(openvino.Model([openvino.opset13.tanh(x)], [x]), tmp_path / "fixed.xml")
     model = load(tmp_path / "fixed.xml")
-    (outputs,) = model(INPUTS).values()
-    assert np.allclose(outputs, np.tanh(INPUTS), atol=1e-6)
+    (answer,) = model(INPUTS).values()
+    assert np.allclose(answer, np.tanh(INPUTS), atol=1e-6)
     assert model.describe()["padding"] == {"note": "batches are padded to 4", "smallest": 2}
