@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped, unused-ignore]
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated
