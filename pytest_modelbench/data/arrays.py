@@ -261,7 +261,10 @@ def select_output(output: Any, select: str | int | None, model: str) -> Any:
             chosen = keys[chosen]
         if chosen in output:
             return select_output(output[chosen], None, model) if is_tree(output[chosen]) else output[chosen]
-        raise _no_head(model, f"a mapping with {', '.join(map(repr, keys))}", select, repr(keys[0]) if keys else "0")
+        of_skl2onnx = tuple(keys) in _OF_SKL2ONNX  # a position fits the estimator's bare array too
+        example = "1" if of_skl2onnx else repr(keys[0]) if keys else "0"
+        note = _ZIPMAP if of_skl2onnx else ""
+        raise _no_head(model, f"a mapping with {', '.join(map(repr, keys))}", select, example, note)
     if isinstance(output, tuple):
         chosen = 0 if select is None and len(output) == 1 else select
         if isinstance(chosen, int) and -len(output) <= chosen < len(output):
@@ -291,6 +294,14 @@ def _has_shape(output: Any) -> bool:
     return is_tensor(output) or hasattr(output, "shape")  # a nested tensor raises when it is asked for
 
 
-def _no_head(model: str, output: str, select: str | int | None, example: str) -> ModelError:
+_OF_SKL2ONNX = (("output_label", "output_probability"), ("label", "probabilities"))
+"""The outputs of a classifier that skl2onnx exports, with and without its operator ZipMap."""
+_ZIPMAP = (
+    " for the probabilities (parity: outputs=['NAME']). To get them as one array, export with "
+    "options={id(model): {'zipmap': False}}"
+)
+
+
+def _no_head(model: str, output: str, select: str | int | None, example: str, note: str = "") -> ModelError:
     wanted = f"which has no head {select!r}" if select is not None else "and none was selected"
-    return ModelError(f"{model} returned {output}, {wanted}. Write EvalData(..., select={example})")
+    return ModelError(f"{model} returned {output}, {wanted}. Write EvalData(..., select={example}){note}")

@@ -72,7 +72,7 @@ def pair(reference: Any, candidate: Any) -> Paired:
         broken = _unpaired(names, others)
         matched = [(name, name, name) for name in names if name in theirs]
     else:
-        broken = _count(names, others)
+        broken = _count(names, others) + _alone(list(ours.values()), theirs)
         labels = others if _has_names(candidate) and not _has_names(reference) else names
         matched = list(zip(labels, names, others, strict=False))
     pairs = tuple(Pair(name=label, reference=ours[name], candidate=theirs[other]) for label, name, other in matched)
@@ -165,6 +165,14 @@ def _count(names: Sequence[str], others: Sequence[str]) -> str:
     if len(others) < len(names):
         return f"the output {names[len(others)]!r} is missing: {counts}"
     return f"there is an extra output {others[len(names)]!r}: {counts}"
+
+
+def _alone(ours: Sequence[Array], theirs: Mapping[str, Array]) -> str:
+    """Say how to compare the only output of the reference, if one of several of the candidate's has its form."""
+    if len(ours) != 1 or len(theirs) < 2:
+        return ""
+    fits = [name for name, array in theirs.items() if not Pair(name="", reference=ours[0], candidate=array).mismatch]
+    return f". To compare it alone, write outputs=[{fits[0]!r}]" if len(fits) == 1 else ""
 
 
 def _listed(names: Sequence[str]) -> str:

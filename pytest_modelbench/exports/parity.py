@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.exports.pairing import Array, Pair, Paired, pair, rows_of
+from pytest_modelbench.exports.unrelated import unrelated
 
 EXPECTED = (("float32", 1e-5), ("float16", 2e-3), ("bfloat16", 2e-2), ("int8", 5e-2))
 """Number types, each with the greatest parity that its rounding explains."""
@@ -83,6 +84,7 @@ class Parity:
         samples: how many samples were compared.
         by_position: whether several outputs were paired by their order, because one side has no names.
         mislabelled: which outputs hold the values of another one; "" if none does.
+        unrelated: that an output is that of another model; "" if it is not, or cannot be known.
         outputs: the same for each output.
         compared: the outputs themselves, from which parts are joined.
     """
@@ -100,6 +102,7 @@ class Parity:
     samples: int = 0
     by_position: bool = False
     mislabelled: str = ""
+    unrelated: str = ""
     outputs: tuple[OutputParity, ...] = ()
     compared: tuple[Compared, ...] = field(default=(), repr=False, compare=False)
 
@@ -198,6 +201,9 @@ def _parity(compared: Sequence[Compared]) -> Parity:
             outputs=tuple(outputs),
         )
     worst = max(outputs, key=lambda output: output.value)
+    mislabelled = _mislabelled(compared) if worst.value > _NEAR else ""
+    at = outputs.index(worst)
+    alien = worst.value > EXPECTED[-1][1] and not mislabelled
     agreements = [output.argmax_agreement for output in outputs if output.argmax_agreement is not None]
     return whole(
         value=worst.value,
@@ -208,7 +214,8 @@ def _parity(compared: Sequence[Compared]) -> Parity:
         atol=max(output.atol for output in outputs),
         argmax_agreement=min(agreements, default=None),
         elements=elements,
-        mislabelled=_mislabelled(compared) if worst.value > _NEAR else "",
+        mislabelled=mislabelled,
+        unrelated=unrelated([pairing.pairs[at] for pairing in paired]) if alien else "",
         outputs=tuple(outputs),
     )
 

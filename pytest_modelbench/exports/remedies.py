@@ -101,6 +101,10 @@ DENSE_ZEROS = (
     "The zeros of 2:4 sparsity are stored and computed as dense: neither the file nor a call gets smaller by them. "
     "Only an engine that is built with sparsity on a GPU uses them"
 )
+ANOTHER_MODEL = (
+    "Compare the file, and a file of weights beside it, with those that were exported from the source; and check "
+    "that both models get their inputs in the same order and layout"
+)
 _OURS = str(Path(__file__).parents[1])
 _NOISE = ("Failed to export the model", "# ⬇", "Failed to ", "(Refer to the full stack trace", "An error occurred")
 _PLACE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\w+)')

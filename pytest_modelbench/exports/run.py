@@ -203,7 +203,7 @@ class _Trial:
         provider = (("provider", self.target.provider),) if self.target.provider else ()
         self.deployed = adapt(
             SavedModel(str(self.file), options=provider, trusted=True),
-            Loading(name=f"{self.model.name}@{self.target}", threads=_threads()),
+            Loading(name=f"{self.model.name}@{self.target}", threads=_threads(), pads=self.target.variant == "fixed"),
         )
         description = self.deployed.describe()
         shown = {key: description[key] for key in ("provider", "threads", "precision") if description.get(key)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -155,16 +156,42 @@ def format_of(path: Path, name: str, formats: str) -> SavedFormat:
         raise ModelError(f"{name}: {path} is empty (0 bytes)")
     if _is_archive(path):
         return _of_archive(path, name, formats)
+    refuse_stand_in(path, name)
     if path.suffix == ".safetensors":
         raise ModelError(
             f"{name}: {path} holds weights only. Name what they are for as well: module:factory@{path.name}"
         )
-    with path.open("rb") as file:
-        start = file.read(_START)
+    start = start_of(path)
     for format_name, fits in _FILES:
         if fits(start, path.suffix):
             return FORMATS[format_name]
     raise ModelError(f"{name}: {path} has an unknown format. Known are {formats}")
+
+
+def start_of(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(_START)
+
+
+def refuse_stand_in(path: Path, name: str) -> None:
+    """Refuse a file that came in a model's place: a pointer of Git LFS, or a web page.
+
+    Args:
+        path: of the file.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: it is one of them; the message says how to get the file itself.
+    """
+    start = start_of(path)
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError(
+            f"{name}: {path} is a pointer of Git LFS, not the model. Fetch the model: git lfs pull "
+            f"--include={path.name}"
+        )
+    if re.match(rb"\s*<(!doctype\s+)?html", start, re.IGNORECASE):
+        raise ModelError(f"{name}: {path} is a web page, not a model: its download failed. Download it once more")
 
 
 def _is_archive(path: Path) -> bool:

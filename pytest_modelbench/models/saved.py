@@ -71,7 +71,8 @@ class Loading:
 
     `alone` says that this process builds no other model, so that what a factory made can be filled as it is.
     `threads` is how many threads a runtime gets for one call; None for as many as torch uses. `options` are those of
-    `SavedModel`. `endpoints` are the hosts, apart from this machine, that requests may be sent to.
+    `SavedModel`. `endpoints` are the hosts, apart from this machine, that requests may be sent to. `pads` says
+    whether smaller batches may be padded to the one size that a file takes.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Loading:
     threads: int | None = None
     options: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[str, ...] = ()
+    pads: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,6 +60,9 @@ _OURS = str(Path(__file__).parents[1])
 
 
 def _is_foreign(filename: str) -> bool:
+    """Whether a file is ours, a library's or Python's own; libraries may be in several folders, also of the user."""
+    if {"site-packages", "dist-packages"} & set(Path(filename).parts):
+        return True
     folders = [_OURS, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))]
     return filename.startswith(("<", *folders))
 

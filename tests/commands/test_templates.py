@@ -27,6 +27,8 @@ def test_template_is_judged_as_it_is(pytester: pytest.Pytester, name: str) -> No
     assert {gate["verdict"] for gate in report["gates"]} == {"pass"}
     conftest, toml = ((pytester.path / "fresh" / file).read_text() for file in ("conftest.py", "modelbench.toml"))
     assert conftest.count("REPLACE") == 4
+    judged = {gate["kpi"] for gate in report["gates"]}
+    assert name != "exported_student" or {"export", "parity"} <= judged  # that it can be exported, and as what
     jsonschema.validate(tomllib.loads(toml), sla_schema())
 
 

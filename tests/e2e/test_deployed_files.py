@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from suites import Judge
 
@@ -82,3 +85,54 @@ def test_a_file_is_judged_against_its_teacher(
     assert told["precision"]["computes_in"] == {"float32": 2}
     assert finished.gate("parameters")["readings"]["student"]["value"] == 16 * 32 + 32 + 32 * 4 + 4
     assert finished.gate("agreement")["readings"]["student"]["value"] == 100
+
+
+DAMAGED = """
+import numpy as np, pytest
+from pathlib import Path
+from pytest_modelbench import EvalData
+
+@pytest.fixture(scope="session")
+def teacher_model():
+    return lambda batch: np.asarray(batch)[:, :4]
+
+@pytest.fixture(scope="session", params=PARAMS)
+def student_model(request):
+    return Path(__file__).parent / request.param
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(np.ones((8, 16), dtype=np.float32), np.zeros(8, dtype=int), task="multiclass", outputs="logits")
+"""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["fixture", "option"])
+def test_damaged_files_are_one_message_each(judge: Judge, pytester: pytest.Pytester, named: bool) -> None:
+    """However a student is named: the file, the runtime and what to do, without the runtime's own frames."""
+    write(pytester, "xml")
+    whole, graph = Path("student.onnx").read_bytes(), Path("student.xml").read_text()
+    Path("cut.onnx").write_bytes(whole[: len(whole) // 2])
+    Path("operator.onnx").write_bytes(whole.replace(b"Gemm", b"Gemx").replace(b"Relu", b"Relx"))
+    Path("operator.xml").write_text(graph.replace('type="MatMul"', 'type="MatMux"'))
+    shutil.copy("student.bin", "operator.bin")
+    Path("noise.tflite").write_bytes(b"\x1c\0\0\0TFL3" + b"\xff" * 500)
+    Path("noise.pte").write_bytes(b"\x1c\0\0\0ET12" + b"\xff" * 500)
+    files = {
+        "cut.onnx": "cannot be read as ONNX: *. It is damaged or cut off, or another kind of file. *",
+        "operator.onnx": "cannot be loaded by ONNX Runtime: *Gemx*",
+        "operator.xml": "cannot be loaded by OpenVINO: *MatMux*",
+        "noise.tflite": "cannot be loaded by LiteRT: *. It is damaged or cut off, or was written for another version *",
+        "noise.pte": "cannot be loaded by ExecuTorch: *. It is damaged or cut off, or was written for another *",
+    }
+    options = [f"--modelbench-student={name.replace('.', '_')}={name}" for name in files] if named else []
+    finished = judge(
+        'import pytest\n@pytest.mark.kpi("agreement", ">= 1%")\ndef test_it(): ...\n',
+        *options,
+        fakes=DAMAGED.replace("PARAMS", repr(list(files))),
+    )
+    assert finished.result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "Traceback" not in finished.text
+    assert "INTERNALERROR" not in finished.text
+    for name, words in files.items():
+        label = name.replace(".", "_") if named else "*"
+        finished.result.stdout.fnmatch_lines([f"{label}: *{name} {words}"])

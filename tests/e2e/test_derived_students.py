@@ -170,6 +170,25 @@ nonfinite_outputs = "<= 0"
     assert list((pytester.path / "kept" / "int8" / "onnx").glob("*.onnx"))
 
 
+def test_a_file_of_one_batch_size_takes_smaller_batches_padded(judge: Judge) -> None:
+    """The last batch of the data, and single samples, are answered as by the module; the report and parity say so."""
+    tests = """
+import pytest
+
+@pytest.mark.modelbench_deploy("onnx:fixed")
+@pytest.mark.kpi("parity", "<= 1e-4")
+@pytest.mark.kpi("agreement", ">= 1%")
+def test_outputs(student): ...
+"""
+    fakes = ALONE.replace("EvalData(inputs, targets, slices", "EvalData(inputs, targets, batch_size=64, slices")
+    finished = judge(tests, "-k", "onnx", fakes=fakes)
+    assert finished.result.ret == 0, finished.text
+    assert set(finished.verdicts.values()) == {"pass"}
+    notes = finished.report["models"]["students"]["student@onnx:fixed"]
+    assert notes["padding"]["note"] == "batches are padded to 64"
+    assert "batches are padded to 64, the size that the file takes" in finished.gate("parity")["notes"]
+
+
 def test_markers_deploy_some_tests(judge: Judge) -> None:
     """Students of a fixture's parameters keep their ids; a test without the marker has no others."""
     tests = """

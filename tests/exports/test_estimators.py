@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import skl2onnx
 from exporting import Export, assert_ready
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -14,7 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from pytest_modelbench.data.arrays import select_output
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.exports.pairing import chosen
+from pytest_modelbench.exports.parity import compare
 from pytest_modelbench.exports.steps import Status
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 6))
@@ -56,3 +64,23 @@ def test_estimators_have_one_format(export: Export) -> None:
     assert step is not None
     assert step.status is Status.FAIL
     assert "exported to onnx only" in step.evidence
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_a_file_that_skl2onnx_wrote_by_default(tmp_path: Path, zipmap: bool) -> None:
+    """Labels and a list of maps: the messages name the output to judge and to compare, and both then work."""
+    inputs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    model = LogisticRegression().fit(inputs, inputs[:, :3].argmax(1))
+    options = {} if zipmap else {"options": {id(model): {"zipmap": False}}}
+    path = tmp_path / "model.onnx"
+    path.write_bytes(skl2onnx.to_onnx(model, inputs[:1], **options).SerializeToString())
+    outputs = adapt(str(path), Loading(name="student"))(inputs)
+    name = "output_probability" if zipmap else "probabilities"
+    words = r"none was selected. Write EvalData\(..., select=1\) for the probabilities .*outputs=.*'zipmap': False"
+    with pytest.raises(ModelError, match=words):
+        select_output(outputs, None, "student")
+    expected = model.predict_proba(inputs)
+    assert np.allclose(select_output(outputs, 1, "student"), expected, atol=1e-6)
+    broken = compare(expected, outputs, rows=64).broken
+    assert broken.endswith(f"To compare it alone, write outputs=[{name!r}]")
+    assert compare(expected, chosen(outputs, [name], "student"), rows=64).value < 1e-5

@@ -57,7 +57,10 @@ BROKEN = {
     "4: an extra output beside one bare array": (
         LOGITS,
         TWO,
-        "there is an extra output 'aux': found 2 ('logits', 'aux'), expected 1 ('output')",
+        (
+            "there is an extra output 'aux': found 2 ('logits', 'aux'), expected 1 ('output'). To compare it alone, write "
+            "outputs=['logits']"
+        ),
     ),
     "5: renamed outputs, where Polygraphy compares by index, or takes 'logits' for a part of 'aux_logits'": (
         {"logits": LOGITS},

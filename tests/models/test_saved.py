@@ -201,6 +201,18 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
     refused(tmp_path / "broken.pkl", "cannot be unpickled", allow_pickle=True)
 
 
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.pt2", "m.safetensors", "m.pkl"])
+def test_what_came_in_the_place_of_a_model_is_told(tmp_path: Path, name: str) -> None:
+    """A pointer of Git LFS and a web page are no damaged models: the message says how to get the model, as for weights."""
+    path = tmp_path / name
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n")
+    refused(path, f"{name} is a pointer of Git LFS, not the model. Fetch the model: git lfs pull --include={name}")
+    with pytest.raises(ModelError, match="is a pointer of Git LFS"):
+        adapt(Filled(net(), path), Loading(name="student"))
+    path.write_text("\n<!DOCTYPE html>\n<html><body>404</body></html>")
+    refused(path, f"{name} is a web page, not a model: its download failed")
+
+
 def test_path_object_and_text_are_alike(tmp_path: Path) -> None:
     """A fixture may return either."""
     write_exported(tmp_path / "model.pt2")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.exports.parity import Parity
+from pytest_modelbench.exports.remedies import ANOTHER_MODEL
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.deployed import ParityMeasurement
 from pytest_modelbench.probes.kinds import PARITY
@@ -81,12 +82,16 @@ def _notes(question: Question, measurement: ParityMeasurement, worst: Parity) ->
         yield f"{worst.as_words()}, output {worst.worst_output!r}"
     if worst.mislabelled and not worst.broken:
         yield f"{worst.mislabelled}. Export with output_names in the order of the model's outputs"
+    if worst.unrelated:
+        yield f"{worst.unrelated}. {ANOTHER_MODEL}"
     if outputs := question.options["outputs"]:
         yield f"compared outputs only: {outputs if isinstance(outputs, str) else ', '.join(outputs)}"
     if worst.by_position:
         yield "outputs were compared by position: one side has no names"
     for name, cast in measurement.casts.items():
         yield f"input {name!r} was cast: {cast}"
+    if measurement.padding:
+        yield f"{measurement.padding}, the size that the file takes"
 
 
 def _rows(measurement: ParityMeasurement) -> Iterator[dict[str, Any]]:

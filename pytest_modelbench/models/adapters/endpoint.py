@@ -118,20 +118,32 @@ class RestModel(EndpointModel):
     def encoded(self, inputs: Any) -> Callable[[], Any]:
         """Make the body by `encode`."""
         host, headers = f"{self.host}:{self.port}", {"Content-Type": "application/json", **self.endpoint.headers}
-        body = _as_bytes(self._by(self.endpoint.encode or _plain_request, inputs, "encode"))
-        request, decode = request_bytes("POST", host, self.path or "/", body, headers), self.endpoint.decode
+        request = request_bytes("POST", host, self.path or "/", self._body(inputs), headers)
 
         def call() -> Any:
-            return self._by(decode or _plain_response, self.answered(request).body, "decode")
+            return self._outputs(self.answered(request))
 
         return call
 
-    def _by(self, function: Callable[[Any], Any], value: Any, name: str) -> Any:
+    def _body(self, inputs: Any) -> bytes:
         try:
-            return function(value)
+            return _as_bytes((self.endpoint.encode or _plain_request)(inputs))
         except Exception as error:
-            what = f"the response {as_text(value)!r}" if isinstance(value, bytes) else "the inputs"
-            raise self._blamed(f"{self.name} at {self.url}: {name}= cannot read {what}: {cause_of(error)}") from error
+            cause = cause_of(error)
+            raise self._blamed(f"{self.name} at {self.url}: encode= cannot read the inputs: {cause}") from error
+
+    def _outputs(self, reply: Reply) -> Any:
+        decode = self.endpoint.decode
+        try:
+            return decode(reply.body) if decode else plain_outputs(reply)
+        except CallError as error:
+            raise self.failed(error) from error
+        except Exception as error:
+            text, kind = as_text(reply.body), reply.headers.get("content-type", "none")
+            raise self._blamed(
+                f"{self.name} at {self.url}: decode= cannot read the response {text!r} (status {reply.status}, "
+                f"content type {kind}): {cause_of(error)}"
+            ) from error
 
     def replicate(self) -> Model:
         """Open another connection to the same server."""
@@ -268,20 +280,47 @@ def _plain_request(inputs: Any) -> Any:
     return {"inputs": map_tree(lambda leaf: as_array(leaf).tolist(), inputs)}
 
 
-def _plain_response(body: bytes) -> Any:
-    outputs = _json(body)["outputs"]
-    if isinstance(outputs, Mapping):
-        return {name: np.asarray(value) for name, value in outputs.items()}
-    return np.asarray(outputs)
+def plain_outputs(reply: Reply) -> Any:
+    """Return the array in `"outputs"` of a JSON object, or a mapping of arrays; NaN and Infinity are values.
+
+    Raises:
+        CallError: the response is something else; the text says what came.
+    """
+
+    def unlike(reason: str) -> CallError:
+        return CallError(
+            f'{reason}; expected {{"outputs": nested lists}} as JSON, or RestEndpoint(decode=...) for another form: '
+            f"{reply}"
+        )
+
+    if not reply.body.strip():
+        raise unlike("the response is empty")
+    try:
+        content = json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise unlike("the response is not JSON") from error
+    if not isinstance(content, Mapping) or "outputs" not in content:
+        raise unlike('the response has no "outputs"')
+    outputs = content["outputs"]
+    try:
+        if isinstance(outputs, Mapping) and outputs:
+            return {name: _array(value) for name, value in outputs.items()}
+        return _array(outputs)
+    except (TypeError, ValueError) as error:
+        raise unlike('"outputs" are not arrays of numbers or strings') from error
 
 
-def _json(body: bytes) -> Any:
-    """Read JSON, which has no NaN."""
+def _array(value: Any) -> Any:
+    """Return nested lists as an array; `null` is NaN, as which some servers write it.
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    return json.loads(body, parse_constant=refuse)
+    Raises:
+        TypeError: it is not a list, or holds something else than numbers, truth values and strings.
+        ValueError: inner lists have different lengths.
+    """
+    if not isinstance(value, list):
+        raise TypeError(type(value).__name__)
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "O" else array
 
 
 def _as_bytes(body: Any) -> bytes:

@@ -31,6 +31,12 @@ class Reply:
 
     headers: Mapping[str, str]
     body: bytes
+    status: int = 200
+
+    def __str__(self) -> str:
+        """Return status, content type and the start of the body, for messages."""
+        kind = self.headers.get("content-type", "none")
+        return f"status {self.status}, content type {kind}, body {as_text(self.body)}"
 
 
 def request_bytes(
@@ -129,8 +135,11 @@ class Connection:
             self.close()
         headers = {name.lower(): value for name, value in response.getheaders()}
         if response.status != http.client.OK:
-            raise CallError(f"status {response.status} {response.reason}: {as_text(body)}")
-        return Reply(headers=headers, body=body)
+            kind, moved = headers.get("content-type"), headers.get("location")
+            notes = [f"content type {kind}"] * bool(kind) + [f"redirected to {moved}, not followed"] * bool(moved)
+            noted = f" ({', '.join(notes)})" if notes else ""
+            raise CallError(f"status {response.status} {response.reason}{noted}: {as_text(body)}")
+        return Reply(headers=headers, body=body, status=response.status)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -27,6 +27,8 @@ _TYPES = {
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }  # fmt: skip
 
+_PADDING_BYTES = 4096
+"""By how much a file of weights may be longer than what the graph reads of it."""
 _RAISED_BY = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])", re.DOTALL)
 """What ONNX Runtime writes before its reasons: its error's number, and a function of its source code."""
 
@@ -202,7 +204,10 @@ def load_onnx(path: str, loading: Loading) -> Model:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf raises types of its own
-        raise ModelError(f"{loading.name}: {path} cannot be read as ONNX: {cause_of(error)}") from error
+        raise ModelError(
+            f"{loading.name}: {path} cannot be read as ONNX: {cause_of(error)}. It is damaged or cut off, or another "
+            "kind of file. Export or copy it once more"
+        ) from error
     if not model.graph.node and not model.graph.output:
         raise ModelError(f"{loading.name}: {path} is not an ONNX model: it has no operators and no outputs")
     missing = [name for name in external_files(model) if not (Path(path).parent / name).is_file()]
@@ -211,6 +216,7 @@ def load_onnx(path: str, loading: Loading) -> Model:
             f"{loading.name}: {path} keeps its weights in {', '.join(missing)}, and there is no such file beside it. "
             "Copy it there, or export with external_data=False"
         )
+    _check_external(model, Path(path), loading.name)
     return OnnxModel(Path(path), loading)
 
 
@@ -222,6 +228,34 @@ def external_files(model: onnx.ModelProto) -> list[str]:
             if entry.key == "location":
                 names[entry.value] = None
     return list(names)
+
+
+def _check_external(model: onnx.ModelProto, path: Path, name: str) -> None:
+    """Compare how much a model reads of each file of weights with the file's size.
+
+    A longer file passes if another ONNX file is in the folder: exporters share one file of weights among several.
+
+    Raises:
+        ModelError: a file is shorter, or longer than what is read of it.
+    """
+    ends: dict[str, int] = {}
+    without_length = set()
+    for tensor in onnx.external_data_helper._get_all_tensors(model):  # noqa: SLF001 - also those in attributes
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        if "location" in entries:
+            location, end = entries["location"], int(entries.get("offset", 0)) + int(entries.get("length", 0))
+            ends[location] = max(end, ends.get(location, 0))
+            if "length" not in entries:
+                without_length.add(location)
+    shares = len(list(path.parent.glob("*.onnx"))) > 1
+    for location, end in ends.items():
+        size = (path.parent / location).stat().st_size
+        longer = size > end + _PADDING_BYTES and location not in without_length and not shares
+        if size < end or longer:
+            raise ModelError(
+                f"{name}: {path} reads {end} bytes of weights, and {location} has {size}: it belongs to another "
+                "model, or is damaged. Copy both files of one model"
+            )
 
 
 def _element(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.models.adapters.http_calls import CallError, Reply, as_text
+from pytest_modelbench.models.adapters.http_calls import CallError, Reply
 from pytest_modelbench.models.adapters.ports import Port
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -70,7 +70,7 @@ def metadata_of(model: Reply, server: Reply) -> Metadata:
     Raises:
         CallError: it is something else than the protocol says.
     """
-    metadata, about = _object(model.body), _object(server.body)
+    metadata, about = _object(model.body, model), _object(server.body, server)
     try:
         return Metadata(
             inputs=tuple(_port(port) for port in metadata["inputs"]),
@@ -81,8 +81,7 @@ def metadata_of(model: Reply, server: Reply) -> Metadata:
             name=str(metadata.get("name") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
-        body = as_text(model.body)
-        raise CallError(f"the metadata are not those of the Open Inference Protocol: {body}") from error
+        raise CallError(f"the metadata are not those of the Open Inference Protocol: {model}") from error
 
 
 def encoded(tensors: Tensors, metadata: Metadata, number: str) -> tuple[bytes, dict[str, str]]:
@@ -129,7 +128,7 @@ def decoded(reply: Reply, number: str, metadata: Metadata) -> Tensors:
     if size and not size.isdecimal():
         raise CallError(f"the response has the header {LENGTH}: {size}, expected a number of bytes")
     head, rest = (reply.body[: int(size)], reply.body[int(size) :]) if size else (reply.body, b"")
-    response = _object(head)
+    response = _object(head, reply)
     if "error" in response:
         raise CallError(str(response["error"]))
     if response.get("id") not in (number, None, ""):
@@ -139,7 +138,7 @@ def decoded(reply: Reply, number: str, metadata: Metadata) -> Tensors:
         for output in response["outputs"]:
             outputs[output["name"]], rest = _output(output, rest)
     except (KeyError, TypeError, ValueError) as error:
-        raise CallError(f"the response is not that of the Open Inference Protocol: {as_text(head)}") from error
+        raise CallError(f"the response is not that of the Open Inference Protocol: {reply}") from error
     if rest:
         raise CallError(f"the response has {len(rest)} bytes more than its outputs")
     model = response.get("model_name")
@@ -217,17 +216,12 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object, which has no NaN."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
+def _object(body: bytes, reply: Reply) -> dict[str, Any]:
+    """Read the JSON object of a response; NaN and Infinity are values, for a server may write them so."""
     try:
-        content = json.loads(body, parse_constant=refuse)
+        content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        reason = f"{error} is not JSON" if str(error) in {"NaN", "Infinity", "-Infinity"} else "it is not JSON"
-        raise CallError(f"the response cannot be read, {reason}: {as_text(body)}") from error
+        raise CallError(f"the response cannot be read, it is not JSON: {reply}") from error
     if not isinstance(content, dict):
-        raise CallError(f"the response is not a JSON object: {as_text(body)}")
+        raise CallError(f"the response is not a JSON object: {reply}")
     return content

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from pytest_modelbench.errors import ModelError, cause_of
+from pytest_modelbench.models.adapters.padding import cut_back, padded, size_to_pad_to
 from pytest_modelbench.models.adapters.ports import Feeds, Port
 from pytest_modelbench.models.base import Artefact, Model
 from pytest_modelbench.models.saved import Loading
@@ -25,12 +26,13 @@ class RuntimeModel(Model):
 
     Inputs are matched by name if they are a mapping, and by order if they are one array or a tuple. They are cast to
     the types of the file before a call is timed, and the report states each cast. Outputs are a mapping by name, of
-    arrays that belong to the caller.
+    arrays that belong to the caller. If the file takes one batch size only, smaller batches are padded to it.
 
     Attributes:
         loading: how it was loaded: name, device, threads, options.
         threads: how many threads one call uses.
         casts: the types of inputs that were changed, by the input's name, such as "float64 -> float32".
+        padding: to which batch size smaller batches were padded, and the smallest of them; empty if none was.
     """
 
     computes_here = True
@@ -45,6 +47,7 @@ class RuntimeModel(Model):
         self.loading = loading
         self.threads = threads_for(loading)
         self.casts: dict[str, str] = {}
+        self.padding: dict[str, Any] = {}
 
     @abstractmethod
     def inputs(self) -> Sequence[Port]:
@@ -66,12 +69,33 @@ class RuntimeModel(Model):
         return {}
 
     def bind(self, inputs: Any) -> Callable[[], Any]:
-        """Name and cast the inputs, outside of the timed path.
+        """Name, cast and pad the inputs, outside of the timed path.
 
         Raises:
-            ModelError: their names or their number are not the file's, or a type cannot be cast.
+            ModelError: their names, number or shapes are not the file's, or a type cannot be cast.
         """
-        return self.prepared(self.feeds(inputs))
+        feeds = self.feeds(inputs)
+        size = size_to_pad_to(self.inputs(), feeds) if self.loading.pads else None
+        return self.prepared(feeds) if size is None else self._padded(feeds, size)
+
+    def _padded(self, feeds: Arrays, size: int) -> Callable[[], Any]:
+        """Return a call on a batch that is padded to `size` rows; its outputs are those of the batch alone."""
+        count = len(next(iter(feeds.values())))
+        call = self.prepared({name: padded(array, size) for name, array in feeds.items()})
+        self.padding["note"] = f"batches are padded to {size}"
+        self.padding["smallest"] = min(count, self.padding.get("smallest", count))
+
+        def call_and_cut() -> Any:
+            outputs = call()
+            try:
+                return cut_back(outputs, size, count)
+            except ValueError as error:
+                raise self._blamed(
+                    f"{self.name}: the file {self.file.name} takes only batch {size}, and a batch of {count} cannot "
+                    f"be padded: {error}. Export it with a dynamic batch, or give batches of {size} samples each"
+                ) from error
+
+        return call_and_cut
 
     def feeds(self, inputs: Any) -> dict[str, npt.NDArray[Any]]:
         """Return a batch as arrays by the names and with the types of the file's inputs.
@@ -99,8 +123,8 @@ class RuntimeModel(Model):
             raise ModelError(f"{self.name}: found an input of shape {sizes}, the file {self.file.name} takes {port}")
         raise ModelError(
             f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {sizes}. Export "
-            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}) with a multiple of {wanted[0]} "
-            f"samples, and batch_size={wanted[0]} (parity: batch_sizes=[{wanted[0]}]) in the gate"
+            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}), and batch_size={wanted[0]} "
+            f"(parity: batch_sizes=[{wanted[0]}]) in the gate"
         )
 
     def replicate(self) -> Model | None:
@@ -137,13 +161,17 @@ class RuntimeModel(Model):
             "file": self.file.name,
             "threads": self.threads,
             "precision": self.precision(),
-            "casts": self.casts,  # filled by later calls
+            "casts": self.casts,  # filled by later calls, as is what follows
+            "padding": self.padding,
             **({"options": dict(self.loading.options)} if self.loading.options else {}),
         }
 
     def unreadable(self, error: BaseException) -> ModelError:
         """Return the error for a file that the runtime refuses."""
-        return ModelError(f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {cause_of(error)}")
+        return ModelError(
+            f"{self.name}: {self.file} cannot be loaded by {self.runtime}: {cause_of(error)}. It is damaged or cut "
+            f"off, or was written for another version of {self.runtime}. Export it once more"
+        )
 
 
 def threads_for(loading: Loading) -> int:

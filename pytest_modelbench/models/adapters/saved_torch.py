@@ -19,6 +19,7 @@ from torch import nn
 from pytest_modelbench.errors import ModelError, cause_of
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Artefact, Model
+from pytest_modelbench.models.formats import refuse_stand_in
 from pytest_modelbench.models.saved import Loading, refuse_pickle
 
 _SHOWN_KEYS = 3
@@ -141,6 +142,7 @@ def load_weights(made: Any, path: Path, loading: Loading) -> Model:
             f"{loading.name}: {path.name} holds weights, and the factory made a {type(made).__name__}; "
             "expected a torch.nn.Module"
         )
+    refuse_stand_in(path, loading.name)
     state = _state_of(path, loading)
     if not loading.alone:
         made = copy.deepcopy(made)  # the factory may give the same module to another role

@@ -25,6 +25,7 @@ class ParityMeasurement:
         reference: what the source is, in words, such as "Sequential in float32".
         precision: in which number types the student computes; empty if its runtime does not tell.
         casts: the inputs that were cast for the student, such as "float64 -> float32", by name.
+        padding: how smaller batches were padded to the size that the file takes; empty if none was.
         ids: of the samples, in their order.
     """
 
@@ -33,6 +34,7 @@ class ParityMeasurement:
     reference: str = ""
     precision: Mapping[str, Any] = field(default_factory=dict)
     casts: Mapping[str, str] = field(default_factory=dict)
+    padding: str = ""
     ids: Sequence[Any] = ()
 
 
@@ -88,6 +90,7 @@ def measure_parity(
         reference=_reference(source),
         precision=description.get("precision") or {},
         casts=dict(description.get("casts") or {}),
+        padding=str((description.get("padding") or {}).get("note", "")),
         ids=list(first.ids),
     )
 

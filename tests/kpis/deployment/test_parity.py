@@ -126,6 +126,16 @@ def test_limits_that_compare_with_the_teacher_are_mistakes(limit: str) -> None:
         read_gate(("parameters", "<= 50%"), {})
 
 
+def test_the_outputs_of_another_model_are_named() -> None:
+    """A file of weights that fits and is another model's gives such outputs; the note says what to compare."""
+    noise = np.random.default_rng(1).normal(size=STUDENT.shape)
+    _, found = judge(table(noise), table(np.random.default_rng(2).normal(size=STUDENT.shape)), "<= 1e-4")
+    assert found is not None
+    (note,) = [note for note in found.notes if "another model" in note]
+    assert note.startswith("the outputs 'output' are those of another model: their argmax agrees in ")
+    assert "a file of weights beside it" in note
+
+
 def test_a_broken_rule_fails_with_its_words() -> None:
     """A missing output is no number: the limit does not hold, and the note says why."""
     result, found = judge(heads(logits=STUDENT), heads(logits=STUDENT, aux=STUDENT[:, :2]), "<= 1e-4")

@@ -122,8 +122,11 @@ def test_unknown_model(server: tuple[str, bool]) -> None:
         ((None,), "the connection broke: RemoteDisconnected"),
         ((reply(b"slow down", "429 Too Many Requests"),), "status 429 Too Many Requests: slow down"),
         ((reply(b"busy", "503 Service Unavailable"),), "status 503 Service Unavailable: busy"),
-        ((reply(b"<html><p>Hello"),), "cannot be read, it is not JSON: <html><p>Hello"),
-        ((reply(b'{"outputs": [{"data": [NaN]}]}'),), "NaN is not JSON"),
+        (
+            (reply(b"<html><p>Hello"),),
+            "cannot be read, it is not JSON: status 200, content type none, body <html><p>Hello",
+        ),
+        ((reply(b'{"outputs": [{"data": [NaN]}]}'),), "not that of the Open Inference Protocol: status 200"),
         ((reply(b'{"error": "out of memory"}'),), "out of memory"),
         ((answer(0),), "the response is that of request '0000000000000000', and this is '0000000000000001'"),
         ((reply(b'{"id": ""}'),), "is not that of the Open Inference Protocol"),

@@ -45,6 +45,8 @@ class FaultServer:
     def __init__(self, fault: Fault, metadata: Mapping[str, Any] = METADATA) -> None:
         self.fault, self.metadata = fault, metadata
         self.inferences = self.connections = 0
+        self.rest = b""
+        """The whole response to every request but inferences, if it is not the protocol's."""
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
 
@@ -67,6 +69,9 @@ class FaultServer:
                     self.inferences += 1
                     self.fault(connection, json.loads(body)["id"])
                 else:
+                    if self.rest:
+                        connection.sendall(self.rest)
+                        continue
                     told = {b"/v2": {"name": "faulty", "version": "1"}, b"/v2/models/digits": self.metadata}
                     connection.sendall(http(json.dumps(told.get(path, {})).encode()))
 
@@ -109,9 +114,6 @@ def cuts_off(connection: socket.socket, number: str) -> None:
         pytest.param(sends(lambda _: http(b"slow down", "429 Too Many Requests")), "429 .*slow down", id="429"),
         pytest.param(sends(lambda _: http(b"warming up", "503 Unavailable")), "503 .*warming up", id="503"),
         pytest.param(sends(lambda _: http(b"<html>login</html>")), "not JSON.*<html>login", id="html"),
-        pytest.param(
-            sends(lambda n: http(answer(n, output={"data": [float("nan")] * 6}))), "NaN is not JSON", id="nan"
-        ),
         pytest.param(sends(lambda _: http(answer("0" * 16))), "response is that of request", id="another request"),
         pytest.param(sends(lambda n: http(answer(n, id=["a"]))), "response is that of request", id="no id at all"),
         pytest.param(sends(lambda n: http(answer(n, model_name="cats"))), "model 'cats'", id="another model"),
@@ -134,6 +136,85 @@ def test_fault(fault: Fault, words: str) -> None:
         assert server.address in str(error.value)
         assert str(error.value).startswith("student")
         assert server.inferences == 1
+
+
+@pytest.mark.parametrize("written", ["NaN", "null"])
+@pytest.mark.parametrize("scheme", ["kserve", "rest"])
+def test_nan_is_an_output(scheme: str, written: str) -> None:
+    """A model whose outputs are not finite reaches `nonfinite_outputs`, however its server writes NaN."""
+    data = [[1.0, float("nan"), float("inf")]] * 2
+
+    def text(body: Any) -> bytes:
+        return json.dumps(body).replace("NaN", written).encode()
+
+    def fault(connection: socket.socket, number: str) -> None:
+        connection.sendall(http(text(json.loads(answer(number, output={"data": data[0] * 2})))))
+
+    server = faulty(fault) if scheme == "kserve" else answering(http(text({"outputs": data})))
+    with server as served:
+        model = adapt(f"{scheme}://{served.address}/digits", Loading(name="student"))
+        outputs = model(INPUTS)
+    array = outputs["logits"] if scheme == "kserve" else outputs
+    np.testing.assert_array_equal(array, data)
+    assert array.dtype.kind == "f"
+
+
+@contextlib.contextmanager
+def answering(whole: bytes) -> Iterator[FaultServer]:
+    """Send one response, as it is, to each request."""
+    server = FaultServer(lambda *_: None)
+    server.rest = whole
+    threading.Thread(target=server.serve, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.listening.close()
+
+
+@pytest.mark.parametrize(
+    ("whole", "words"),
+    [
+        pytest.param(
+            http(b"<html>log in</html>", "200 OK\r\nContent-Type: text/html"),
+            "the response is not JSON.*status 200, content type text/html, body <html>log in",
+            id="html",
+        ),
+        pytest.param(http(b""), "the response is empty.*status 200, content type none, body nothing", id="empty"),
+        pytest.param(
+            http(b"<a>", "302 Found\r\nLocation: /login\r\nContent-Type: text/html"),
+            r"status 302 Found \(content type text/html, redirected to /login, not followed\): <a>",
+            id="redirect",
+        ),
+        pytest.param(
+            http(b'{"scores": [1]}'), r'has no "outputs".*RestEndpoint\(decode=.*{"scores": \[1\]}', id="key"
+        ),
+        pytest.param(http(b"[1, 2]"), r'has no "outputs".*\[1, 2\]', id="list"),
+        pytest.param(http(b'{"outputs": [[1, 2], [3]]}'), r"not arrays of numbers.*\[3\]", id="ragged"),
+        pytest.param(http(b'{"outputs": [{"label": "a"}]}'), "not arrays of numbers.*label", id="objects"),
+        pytest.param(http(b'{"outputs": 3}'), "not arrays of numbers.*status 200", id="number"),
+        pytest.param(http(b'{"outputs": {}}'), "not arrays of numbers.*status 200", id="nothing"),
+    ],
+)
+def test_a_plain_endpoint_says_what_came(whole: bytes, words: str) -> None:
+    """The message names the URL, the status, the content type and how the body starts; the user wrote no decode=."""
+    with answering(whole) as server:
+        model = adapt(f"rest://{server.address}/digits", Loading(name="student"))
+        with pytest.raises(ModelError, match=words) as error:
+            model(INPUTS)
+    assert f"student at http://{server.address}/digits: " in str(error.value)
+    assert "decode= cannot" not in str(error.value)
+
+
+def test_functions_of_the_user_are_named_with_what_came() -> None:
+    """A `decode` that raises gets the blame with status and content type; inputs that JSON cannot hold are encode's."""
+    with answering(http(b"{}", "200 OK\r\nContent-Type: text/json")) as server:
+        url = f"http://{server.address}/digits"
+        endpoint = RestEndpoint(url=url, decode=lambda body: json.loads(body)["scores"])
+        words = r"decode= cannot read the response '{}' \(status 200, content type text/json\): KeyError"
+        with pytest.raises(ModelError, match=words):
+            adapt(endpoint, Loading(name="student"))(INPUTS)
+        with pytest.raises(ModelError, match=f"{url}: encode= cannot read the inputs: ValueError.*JSON"):
+            adapt(RestEndpoint(url=url), Loading(name="student"))(np.full((2, 8), np.nan))
 
 
 def test_silence_and_dripping_end_at_the_timeout() -> None:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated
 
 from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.adapters.litert import LiteRtModel, Quantised
@@ -108,3 +110,21 @@ def test_refused(tmp_path: Path) -> None:
     cut.write_bytes((FILES / "dense.tflite").read_bytes()[:400])
     with pytest.raises(ModelError, match="cut.tflite cannot be loaded by LiteRT"):
         adapt(str(cut), Loading(name="student"))
+
+
+def test_smaller_batches_are_padded(tmp_path: Path) -> None:
+    """A file for five samples takes two; the outputs are those of the two, and the description states it."""
+    content = schema_py_generated.ModelT.InitFromPackedBuf((FILES / "dense_fixed.tflite").read_bytes(), 0)
+    for tensor in content.subgraphs[0].tensors:
+        if list(tensor.shape)[:1] == [1]:
+            tensor.shape = [5, *tensor.shape[1:]]
+            tensor.shapeSignature = None
+    builder = flatbuffers.Builder(0)
+    builder.Finish(content.Pack(builder), b"TFL3")
+    (tmp_path / "five.tflite").write_bytes(builder.Output())
+    model = adapt(str(tmp_path / "five.tflite"), Loading(name="student"))
+    outputs = model(INPUTS)
+    assert np.allclose(outputs["Identity"], EXPECTED, atol=1e-6)
+    assert model.describe()["padding"] == {"note": "batches are padded to 5", "smallest": 2}
+    with pytest.raises(ModelError, match="takes only batch 5: x .*found 6x4"):
+        model(np.ones((6, 4)))

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,25 @@ def test_external_weights_are_part_of_the_model(tmp_path: Path) -> None:
     refused(path, "keeps its weights in weights.bin, and there is no such file")
 
 
+@pytest.mark.parametrize(("more", "is_right"), [(-1, False), (0, True), (4096, True), (4097, False)])
+def test_a_file_of_weights_of_another_length_is_refused(tmp_path: Path, more: int, is_right: bool) -> None:
+    """The message names both files and their sizes; a longer file may be shared with another model beside this one."""
+    path = write(tmp_path / "model.onnx", external=True)
+    weights = tmp_path / "weights.bin"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:more] if more < 0 else whole + bytes(more))
+    if is_right:
+        assert load(path)(INPUTS)["logits"].shape == (2, 3)
+        return
+    size = len(whole) + more
+    refused(
+        path, rf"model.onnx reads {len(whole)} bytes of weights, and weights.bin has {size}: it belongs to another"
+    )
+    write(tmp_path / "decoder.onnx")
+    if more > 0:
+        assert load(path)(INPUTS)["logits"].shape == (2, 3)
+
+
 def test_refused_files(tmp_path: Path) -> None:
     """Each says what is wrong with the file."""
     whole = write(tmp_path / "model.onnx").read_bytes()
@@ -191,25 +211,64 @@ def test_probabilities_by_label_become_columns(tmp_path: Path) -> None:
     assert np.array_equal(outputs["probabilities"], [[0.25, 0.75]])
 
 
-@pytest.mark.parametrize("batch", [1, 4])
-def test_a_fixed_batch_is_told(tmp_path: Path, batch: int) -> None:
-    """The error names the batch size that the file takes and what to write, before the runtime is called."""
+def write_fixed(path: Path, batch: int, operator: str = "Identity", output: Sequence[int] | None = None) -> Path:
+    shape = [batch, 8] if output is None else output
     graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["y"])],
+        [helper.make_node(operator, ["x"], ["y"])],
         "net",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
     )
-    onnx.save(
-        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]), tmp_path / "m.onnx"
-    )
-    model = load(tmp_path / "m.onnx")
-    assert model(np.ones((batch, 8)))["y"].shape == (batch, 8)
-    words = rf"takes only batch {batch}: x \(float32, {batch}x8\), found 2x8\. Export .*with a multiple of {batch} "
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]), path)
+    return path
+
+
+def test_a_larger_batch_than_a_fixed_one_is_an_error(tmp_path: Path) -> None:
+    """It names both sizes and what to write, before the runtime is called; so does a row of another shape."""
+    model = load(write_fixed(tmp_path / "m.onnx", 2))
+    words = r"takes only batch 2: x \(float32, 2x8\), found 3x8\. Export .*EvalData\(\.\.\., batch_size=2\)"
     with pytest.raises(ModelError, match=words):
-        model(INPUTS)
-    with pytest.raises(ModelError, match=rf"found an input of shape {batch}x3, .* takes x \(float32, {batch}x8\)"):
-        model(np.ones((batch, 3)))
+        model(np.ones((3, 8)))
+    for rows in (1, 2):
+        with pytest.raises(ModelError, match=rf"found an input of shape {rows}x3, .* takes x \(float32, 2x8\)"):
+            model(np.ones((rows, 3)))
+    with pytest.raises(ModelError, match="takes only batch 2: .*found 0x8"):
+        model(np.ones((0, 8)))
+
+
+def test_smaller_batches_are_padded_to_a_fixed_one(tmp_path: Path) -> None:
+    """Their outputs are those of the rows that were asked for, and the description states it; nothing else is padded."""
+    model = load(write_fixed(tmp_path / "m.onnx", 4))
+    rows = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    assert model.describe()["padding"] == {}
+    np.testing.assert_array_equal(model(rows)["y"], rows)
+    description = model.describe()
+    assert description["padding"] == {}
+    for count in (3, 1, 2):
+        np.testing.assert_array_equal(model(rows[:count])["y"], rows[:count])
+    assert description["padding"] == {"note": "batches are padded to 4", "smallest": 1}
+    copy = model.replicate()
+    assert copy is not None
+    np.testing.assert_array_equal(copy(rows[:1])["y"], rows[:1])
+
+
+@pytest.mark.parametrize(("operator", "output"), [("ReduceSum", []), ("Transpose", [8, 4])])
+def test_outputs_without_a_row_for_each_sample_are_not_padded(
+    tmp_path: Path, operator: str, output: Sequence[int]
+) -> None:
+    """A sum over the batch would count the padding: the message names the output and its shape."""
+    path = write_fixed(tmp_path / "m.onnx", 4, operator, [1, 1] if operator == "ReduceSum" else output)
+    assert load(path)(np.ones((4, 8)))["y"].shape in {(1, 1), (8, 4)}
+    words = r"takes only batch 4, and a batch of 3 cannot be padded: the output 'y' has shape \(\d, \d\), not 4 rows"
+    with pytest.raises(ModelError, match=words):
+        load(path)(np.ones((3, 8)))
+
+
+def test_padding_can_be_refused(tmp_path: Path) -> None:
+    """The step `dynamic_batch` of an export asks whether the file itself takes other sizes."""
+    model = adapt(str(write_fixed(tmp_path / "m.onnx", 4)), Loading(name="student", pads=False))
+    with pytest.raises(ModelError, match="takes only batch 4: .*found 3x8"):
+        model(np.ones((3, 8)))
 
 
 def test_reasons_of_the_runtime_are_told_without_its_source(tmp_path: Path) -> None:

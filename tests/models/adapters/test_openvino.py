@@ -131,12 +131,27 @@ def test_a_tflite_file_in_openvino() -> None:
 
 
 def test_a_fixed_batch_is_told(tmp_path: Path) -> None:
-    """The error names the batch size that the file takes and what to write."""
+    """A smaller batch is padded; the error for a larger one names the size that the file takes and what to write."""
     path = write(tmp_path / "model.xml")
     net = openvino.Core().read_model(path)
     net.reshape([2, 8])
     openvino.save_model(net, tmp_path / "fixed.xml")
     model = load(tmp_path / "fixed.xml")
     assert model(INPUTS)["logits"].shape == (2, 3)
-    with pytest.raises(ModelError, match=r"takes only batch 2: x \(float32, 2x8\), found 1x8\. Export"):
+    with pytest.raises(
+        ModelError, match=r"batch of 1 cannot be padded: the output 'total' has shape \(\), not 2 rows"
+    ):
         model(INPUTS[:1])
+    with pytest.raises(ModelError, match=r"takes only batch 2: x \(float32, 2x8\), found 4x8\. Export"):
+        model(np.concatenate([INPUTS, INPUTS]))
+
+
+def test_smaller_batches_are_padded(tmp_path: Path) -> None:
+    """The outputs are those of the rows that were asked for, and the description states it."""
+    x = openvino.opset13.parameter([4, 8], np.float32, name="x")
+    x.output(0).set_names({"x"})
+    openvino.save_model(openvino.Model([openvino.opset13.tanh(x)], [x]), tmp_path / "fixed.xml")
+    model = load(tmp_path / "fixed.xml")
+    (answer,) = model(INPUTS).values()
+    assert np.allclose(answer, np.tanh(INPUTS), atol=1e-6)
+    assert model.describe()["padding"] == {"note": "batches are padded to 4", "smallest": 2}

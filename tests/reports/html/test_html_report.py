@@ -143,12 +143,12 @@ def test_files_that_cannot_be_read_or_written(source: Path, capsys: pytest.Captu
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is one line too."""
-    folder = source.parent / "closed"
-    folder.mkdir(mode=0o500)
-    assert main(["report", str(source), "--html", str(folder / "r.html")]) == 2
+def test_a_folder_without_permission(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one line too; root may write everywhere, so what the system answers is written."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main(["report", str(source), "--html", str(source.with_name("r.html"))]) == 2
     assert "permission denied" in capsys.readouterr().err
 
 

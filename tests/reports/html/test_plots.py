@@ -13,12 +13,14 @@ from pytest_modelbench.grammar.limits import bind_limit, parse_limit
 from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis, margin_axis, tick_texts
 from pytest_modelbench.reports.html.breakdowns import breakdown_figures, breakdown_table
 from pytest_modelbench.reports.html.calibration import reliability
+from pytest_modelbench.reports.html.fields import distinct
 from pytest_modelbench.reports.html.figures import SHAPES, Area, Curve, Figure, Label, Line, Mark, series_of
 from pytest_modelbench.reports.html.limit_lines import in_kpi_terms, limit_line
 from pytest_modelbench.reports.html.margins import margins
 from pytest_modelbench.reports.html.pareto import tradeoff_figures
 from pytest_modelbench.reports.html.row_plot import MOST_ROWS
 from pytest_modelbench.reports.html.speed_plots import distribution, round_ratios
+from pytest_modelbench.reports.html.students import student_parts
 from pytest_modelbench.reports.html.waterfall_plot import waterfall_figure
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-9)
@@ -167,6 +169,22 @@ def test_margins() -> None:
     assert figure.note == "In the table of limits only: 1 limit at 0, on a set, on equality or without a value."
 
 
+@pytest.mark.parametrize(("text", "verdict"), [("<= 10", "left"), (">= 2", "right")])
+def test_an_open_interval(text: str, verdict: str) -> None:
+    """A value without an upper end may be as bad as can be where the limit is from above, and as good otherwise."""
+    half_open = {**limit(text, "pass", 5.0, "", threshold=float(text[3:])), "ci_low": 4.0, "ci_high": None}
+    figure = margins([gate("k", half_open)])
+    assert figure is not None
+    (mark,) = marks(figure)
+    (interval,) = [
+        shape
+        for shape in figure.shapes
+        if isinstance(shape, Line) and shape.look == "interval good" and shape.y1 == shape.y2
+    ]
+    least, most = sorted((interval.x1, interval.x2))
+    assert (mark.x - least > 5 * (most - mark.x)) == (verdict == "left")
+
+
 def test_many_limits() -> None:
     """The nearest ones are drawn, and the note counts the others."""
     many = [gate(f"k{at}", limit("<= 10", "pass", 5.0 + at / 20, "", threshold=10.0)) for at in range(60)]
@@ -274,6 +292,7 @@ def test_rates_by_class() -> None:
 def test_tradeoff() -> None:
     """Faster is left, better is up; the corner holds the student that keeps both limits; Pareto students are joined."""
     report = full_report("small", "tiny", "bad")
+    report["gates"].append(gate("latency_p50", limit("<= 5 s", "pass", 0.1, "ms", threshold=5000.0), unit="ms"))
     for row, pareto in zip(report["tradeoff"]["students"], (True, True, False), strict=True):
         row["pareto"] = pareto
     (figure,) = tradeoff_figures(report)
@@ -334,6 +353,23 @@ def test_a_long_waterfall_is_cut() -> None:
     steps: list[Json] = of["waterfall"]["changes"] * 10
     figure = waterfall_figure({**of, "waterfall": {**of["waterfall"], "changes": steps}})
     assert figure is not None
-    assert "16 other steps" in texts(figure)
+    assert texts(figure)[texts(figure).index("16 other steps") + 1] == "-1.45 ms"
     assert len(figure.table.rows) == 30
     assert waterfall_figure({**of, "waterfall": None}) is None
+
+
+def test_one_gate_of_each_question() -> None:
+    """Several tests may ask the same; the one that has a value is drawn, and each batch size is another question."""
+    without = gate("k", readings={"student": None})
+    gates = distinct([without, gate("k"), gate("k", options={"batch_size": 64}), gate("k", student="other")])
+    assert [of["readings"]["student"] is not None for of in gates] == [True, True, True]
+
+
+def test_the_longest_measurement_of_a_setup_is_drawn() -> None:
+    """Where one student was timed twice the same way, with other settings."""
+    report = full_report("small")
+    short, long = ({**timing("small"), "rounds": rounds, "round_ratios": [0.5] * rounds} for rounds in (3, 9))
+    for timings in ([short, long], [long, short]):
+        (part,), _ = student_parts({**report, "timings": timings})
+        (figure,) = [figure for figure in part.figures if figure.kind == "rounds"]
+        assert len(figure.table.rows) == 9
