@@ -23,6 +23,8 @@ FALSE_ALARMS = 0.01
 LEAST = 0.01
 LAST_RUNS = 20
 _SIDE = NormalDist().inv_cdf(0.95)
+_MOST_LOG = 700.0
+"""A logarithm whose exponential is finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ class Trend:
 
     def rise(self, shift: float) -> float:
         """Return how far a shift of `values` raises the value: a fraction of a positive value, else in its unit."""
-        return math.expm1(shift) if self.relative else shift
+        return math.expm1(min(shift, _MOST_LOG)) if self.relative else shift
 
 
 @dataclass(frozen=True, kw_only=True)

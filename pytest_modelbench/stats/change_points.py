@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +114,8 @@ def change_points(
     [5]
     """
     runs = np.asarray(values, dtype=np.float64)
+    unit = _unit(runs)
+    runs = runs / unit
     weights = _weights(len(runs), errors)
     threshold = float(-ndtri(false_alarms / LOOKS))
     raised: list[tuple[int, int, float]] = []
@@ -128,7 +130,13 @@ def change_points(
         raised.append((at, look - 1, window.spread))
         settled.append(runs[start:at])
         start, look = at, max(look, at + LEAST_AFTER)
-    return [change for change in _redated(runs, raised) if abs(change.shift) >= least]
+    changes = [replace(change, shift=change.shift * unit) for change in _redated(runs, raised)]
+    return [change for change in changes if abs(change.shift) >= least]
+
+
+def _unit(runs: Floats) -> float:
+    """Return a power of two near the largest value: no square of a value overflows, and nothing is rounded."""
+    return math.ldexp(1.0, min(math.frexp(float(np.abs(runs).max(initial=0.0)))[1], 1023))
 
 
 def drift_of(values: Values, over: int, *, false_alarms: float = 0.01) -> Drift:

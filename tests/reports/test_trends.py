@@ -262,3 +262,18 @@ def test_explained_change_is_no_decay(tmp_path: Path) -> None:
     assert both == {"change", "decay"}
     explained = history_of(tmp_path, [*runs, {"explains": line(30)["commit"], "reason": "more layers"}])
     assert {finding.kind for finding in found_in(explained, drift=0.03, over=60)} == {"change"}
+
+
+def test_absurd_values_are_answered(tmp_path: Path) -> None:
+    """A file may have been edited: no number that JSON holds is too large or too small."""
+    values = [1e-300, 1e299, 1e-300, 5e-324] * 10
+    runs = [
+        line(i, counted(v), counted(v * (-1) ** i, kpi="z"), gate(1.0) | {"kpi": "r"}) for i, v in enumerate(values)
+    ]
+    history = history_of(tmp_path, runs)
+    assert len(trends(history)) == 3
+    for finding in found_in(history, drift=0.03, over=10):
+        assert sentence(finding)
+    steep = [line(i, counted(1e-300 if i < 20 else 1e299)) for i in range(40)]
+    (finding,) = alarmed(history_of(tmp_path, steep))
+    assert finding.rise > 1e299
