@@ -81,7 +81,7 @@ class Deployments:
         if not exported.ready or exported.file is None:
             raise ModelError(f"{plan.student}: {not_ready(source, exported)}")
         provider = (("provider", target.provider),) if target.provider else ()
-        return SavedModel(str(exported.file), provider, trusted=True)
+        return SavedModel(str(exported.file), provider, trusted=True, pads=target.variant == "fixed")
 
     def _exported(self, role: str, candidate: Any, name: str, target: Target, options: ExportOptions) -> Exported:
         bench, plan, settings = self._bench, self._plan, self._plan.settings

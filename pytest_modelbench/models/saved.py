@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.models.base import Model
 
 HUB = "hf://"
+PAD = "pad=yes"
 _ADAPTERS = "pytest_modelbench.models.adapters"
 
 
@@ -32,11 +33,13 @@ class SavedModel:
         path: of the file or folder.
         options: how its runtime runs it, such as `{"provider": "CUDAExecutionProvider"}`, as pairs.
         trusted: whether this session made the file itself, so that it may hold code.
+        pads: whether smaller batches are padded to the one size that the file takes.
     """
 
     path: str
     options: tuple[tuple[str, str], ...] = ()
     trusted: bool = False
+    pads: bool = False
 
     @classmethod
     def parse(cls, text: str) -> SavedModel:
@@ -48,13 +51,14 @@ class SavedModel:
         path, mark, options = text.partition("?")
         if not mark or is_there(Path(text)):
             return cls(text)
-        return cls(
-            path, tuple((name, value) for name, _, value in (pair.partition("=") for pair in options.split("&")))
-        )
+        pairs = [pair for pair in options.split("&") if pair != PAD]
+        named = tuple((name, value) for name, _, value in (pair.partition("=") for pair in pairs))
+        return cls(path, named, pads=PAD in options.split("&"))
 
     def __str__(self) -> str:
         """Return what `parse` reads."""
-        return self.path + "?" * bool(self.options) + "&".join(f"{name}={value}" for name, value in self.options)
+        pairs = [*(f"{name}={value}" for name, value in self.options), *[PAD] * self.pads]
+        return self.path + "?" * bool(pairs) + "&".join(pairs)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Loading:
     threads: int | None = None
     options: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[str, ...] = ()
-    pads: bool = True
+    pads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,8 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     saved_format = format_of(path, loading.name, known_formats())
     _check_options(saved_format, saved, loading)
     allowed = loading.allow_pickle or saved.trusted
-    return _load(saved_format, str(path), replace(loading, options=saved.options, allow_pickle=allowed))
+    pads = loading.pads or saved.pads
+    return _load(saved_format, str(path), replace(loading, options=saved.options, allow_pickle=allowed, pads=pads))
 
 
 def _load_by_extension(name: str, form: FileFormat, path: Path, loading: Loading) -> Model:

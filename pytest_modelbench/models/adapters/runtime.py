@@ -123,8 +123,9 @@ class RuntimeModel(Model):
             raise ModelError(f"{self.name}: found an input of shape {sizes}, the file {self.file.name} takes {port}")
         raise ModelError(
             f"{self.name}: the file {self.file.name} takes only batch {wanted[0]}: {port}, found {sizes}. Export "
-            f"it with {exported}, or write EvalData(..., batch_size={wanted[0]}), and batch_size={wanted[0]} "
-            f"(parity: batch_sizes=[{wanted[0]}]) in the gate"
+            f"it with {exported}; or write EvalData(..., batch_size={wanted[0]}), and batch_size={wanted[0]} "
+            f"(parity: batch_sizes=[{wanted[0]}]) in the gate; or write '{self.file.name}?pad=yes', so that smaller "
+            "batches are padded"
         )
 
     def replicate(self) -> Model | None:

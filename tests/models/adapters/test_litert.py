@@ -122,7 +122,7 @@ def test_smaller_batches_are_padded(tmp_path: Path) -> None:
     builder = flatbuffers.Builder(0)
     builder.Finish(content.Pack(builder), b"TFL3")
     (tmp_path / "five.tflite").write_bytes(builder.Output())
-    model = adapt(str(tmp_path / "five.tflite"), Loading(name="student"))
+    model = adapt(str(tmp_path / "five.tflite"), Loading(name="student", pads=True))
     outputs = model(INPUTS)
     assert np.allclose(outputs["Identity"], EXPECTED, atol=1e-6)
     assert model.describe()["padding"] == {"note": "batches are padded to 5", "smallest": 2}

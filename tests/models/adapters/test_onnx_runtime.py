@@ -20,7 +20,7 @@ from pytest_modelbench.errors import ModelError, NotApplicable
 from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel
 from pytest_modelbench.models.adapters.runtime import threads_for
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, SavedModel
 
 WEIGHTS = np.arange(24, dtype=np.float32).reshape(8, 3) / 10
 INPUTS = np.linspace(-1, 1, 16, dtype=np.float32).reshape(2, 8)
@@ -168,7 +168,7 @@ def test_no_thread_spins_after_a_call(tmp_path: Path) -> None:
 import time, numpy as np, onnxruntime
 from pathlib import Path
 from pytest_modelbench.models.adapters.onnx_runtime import OnnxModel, session_options
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, SavedModel
 
 def burnt(session, inputs):
     session.run(None, {{"x": inputs}})
@@ -238,7 +238,7 @@ def test_a_larger_batch_than_a_fixed_one_is_an_error(tmp_path: Path) -> None:
 
 def test_smaller_batches_are_padded_to_a_fixed_one(tmp_path: Path) -> None:
     """Their outputs are those of the rows that were asked for, and the description states it; nothing else is padded."""
-    model = load(write_fixed(tmp_path / "m.onnx", 4))
+    model = load(write_fixed(tmp_path / "m.onnx", 4), pads=True)
     rows = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
     assert model.describe()["padding"] == {}
     np.testing.assert_array_equal(model(rows)["y"], rows)
@@ -258,17 +258,23 @@ def test_outputs_without_a_row_for_each_sample_are_not_padded(
 ) -> None:
     """A sum over the batch would count the padding: the message names the output and its shape."""
     path = write_fixed(tmp_path / "m.onnx", 4, operator, [1, 1] if operator == "ReduceSum" else output)
-    assert load(path)(np.ones((4, 8)))["y"].shape in {(1, 1), (8, 4)}
+    assert load(path, pads=True)(np.ones((4, 8)))["y"].shape in {(1, 1), (8, 4)}
     words = r"takes only batch 4, and a batch of 3 cannot be padded: the output 'y' has shape \(\d, \d\), not 4 rows"
     with pytest.raises(ModelError, match=words):
+        load(path, pads=True)(np.ones((3, 8)))
+
+
+def test_padding_must_be_asked_for(tmp_path: Path) -> None:
+    """A file of one batch size has often lost its dynamic batch: only `?pad=yes` says that it is meant so."""
+    path = write_fixed(tmp_path / "m.onnx", 4)
+    with pytest.raises(ModelError, match=r"takes only batch 4: .*found 3x8\..* or write 'm.onnx\?pad=yes'"):
         load(path)(np.ones((3, 8)))
-
-
-def test_padding_can_be_refused(tmp_path: Path) -> None:
-    """The step `dynamic_batch` of an export asks whether the file itself takes other sizes."""
-    model = adapt(str(write_fixed(tmp_path / "m.onnx", 4)), Loading(name="student", pads=False))
-    with pytest.raises(ModelError, match="takes only batch 4: .*found 3x8"):
-        model(np.ones((3, 8)))
+    asked = adapt(SavedModel.parse(f"{path}?pad=yes"), Loading(name="student"))
+    assert asked(np.ones((3, 8)))["y"].shape == (3, 8)
+    assert (
+        str(SavedModel.parse("m.onnx?provider=CPUExecutionProvider&pad=yes"))
+        == "m.onnx?provider=CPUExecutionProvider&pad=yes"
+    )
 
 
 def test_reasons_of_the_runtime_are_told_without_its_source(tmp_path: Path) -> None:
