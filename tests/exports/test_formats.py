@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,23 @@ def test_openvino(export: Export, module: Any) -> None:
     pytest.importorskip("openvino")
     batches = [floats(4, 5, 8)] if isinstance(module, Lstm) else BATCHES
     assert_ready(export(module, "openvino", batches))
+
+
+@pytest.mark.slow
+def test_openvino_reports_nothing_and_forks_nothing(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of this process would run its exit functions: no conversion starts one."""
+    pytest.importorskip("openvino")
+    forks: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        forks.append(os.getpid())
+        return fork()
+
+    monkeypatch.setattr(os, "fork", counted)
+    assert_ready(export(mlp(), "openvino", BATCHES))
+    time.sleep(0.5)  # reports are sent by threads
+    assert not forks
 
 
 @pytest.mark.slow
