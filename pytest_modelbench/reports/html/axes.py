@@ -50,8 +50,8 @@ def even_axis(values: Sequence[float], start: float, end: float, *, pad: float =
         pad: the share of the span that is added on either side.
         most: labelled values, about.
 
-    >>> even_axis([0.0, 1.0], 0, 100, pad=0).ticks
-    [0.0, 0.25, 0.5, 0.75, 1.0]
+    >>> even_axis([0.0, 10.0], 0, 100, pad=0).ticks
+    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
     low, high = min(values), max(values)
     span = high - low or max(abs(high), 1e-12) * 0.2
@@ -88,7 +88,7 @@ def margin_axis(values: Sequence[float], start: float, end: float) -> Axis:
     """Return an axis of shares of a limit, on which 0 is always and small distances are as visible as large ones.
 
     >>> margin_axis([-0.05, 0.5], 0, 1).ticks
-    [-0.1, -0.01, 0.0, 0.01, 0.1]
+    [-0.01, 0.0, 0.01, 0.1]
     """
     least, most = min(*values, -0.02), max(*values, 0.02)
     low, high = 1.3 * max(least, -12.0), 1.3 * min(most, 12.0)
