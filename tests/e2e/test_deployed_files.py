@@ -129,6 +129,7 @@ def test_damaged_files_are_one_message_each(judge: Judge, pytester: pytest.Pytes
         'import pytest\n@pytest.mark.kpi("agreement", ">= 1%")\ndef test_it(): ...\n',
         *options,
         fakes=DAMAGED.replace("PARAMS", repr(list(files))),
+        process=True,  # libraries that other tests loaded here log to streams that are closed
     )
     assert finished.result.ret == pytest.ExitCode.TESTS_FAILED
     assert "Traceback" not in finished.text
