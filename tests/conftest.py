@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.pytester import SysModulesSnapshot
@@ -17,6 +22,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the files that time most apart: while one has the machine for itself, other workers would wait for it."""
     order = {"test_docs.py": 0, "acceptance": 2, "e2e": 3}
     items.sort(key=lambda item: order.get(item.path.name, order.get(item.path.parent.name, 1)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Let pytest-xdist learn that a worker has ended, also when a process that the worker started outlives it.
+
+    pytest-xdist waits for the end of the worker's pipe, which such a process holds open.
+    """
+    pipes = node.gateway._io
+    threading.Thread(target=end_heirs, args=(pipes.popen, pipes.infile.fileno()), daemon=True).start()
+
+
+def end_heirs(worker: Any, pipe: int) -> None:
+    """Wait for the worker's end; kill the processes that hold its `pipe`, and say so."""
+    status = worker.wait()
+    time.sleep(5)  # a worker that ends in order closes its pipe itself
+    try:
+        name = Path(f"/proc/self/fd/{pipe}").readlink()
+    except OSError:
+        return  # closed, or no Linux
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) != os.getpid() and name in open_files(process):
+            print(
+                f"\nworker {worker.pid} ended with {status}; killed {process.name}, which held its pipe",
+                file=sys.stderr,
+            )
+            os.kill(int(process.name), signal.SIGKILL)
+
+
+def open_files(process: Path) -> set[Path]:
+    """Return what a process holds open, as far as it may be read."""
+    try:
+        return {link.readlink() for link in (process / "fd").iterdir()}
+    except OSError:
+        return set()
 
 
 @pytest.fixture(autouse=True, scope="session")
