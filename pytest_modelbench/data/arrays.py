@@ -243,6 +243,19 @@ def number_parts(leaf: Any) -> list[npt.NDArray[Any]]:
     return [array] if array.dtype.kind in "fiu" else []
 
 
+def like(leaf: Any, values: npt.NDArray[Any]) -> Any:
+    """Return new values in the form of a leaf (tensor, array, series or list) with its dtype."""
+    if is_tensor(leaf):
+        return sys.modules["torch"].as_tensor(np.ascontiguousarray(values)).to(dtype=leaf.dtype, device=leaf.device)
+    if isinstance(leaf, list):
+        return values.tolist()
+    if hasattr(leaf, "iloc"):
+        return type(leaf)(values, index=leaf.index, dtype=leaf.dtype)
+    if hasattr(leaf, "to_numpy"):
+        return type(leaf)(leaf.name, values).cast(leaf.dtype)
+    return values.astype(leaf.dtype)
+
+
 def select_output(output: Any, select: str | int | None, model: str) -> Any:
     """Return the one array of a model's output that is judged.
 

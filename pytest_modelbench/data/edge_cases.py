@@ -14,6 +14,7 @@ from pytest_modelbench.data.arrays import (
     duplicate,
     is_tensor,
     leaves,
+    like,
     map_tree,
     number_parts,
     pick,
@@ -78,7 +79,7 @@ def input_range(data: EvalData) -> InputRange:
     kind, largest, total, count = "other", 0.0, 0.0, 0
     low, high, padding = np.iinfo(np.int64).max, 0, 0
     for batch in data.batches():
-        kind = _kind(batch.inputs) if count == 0 else kind
+        kind = kind_of(batch.inputs) if count == 0 else kind
         for values in _value_parts(batch.inputs, kind):
             finite = values[np.isfinite(values)]
             largest = max(largest, float(np.abs(finite).max(initial=0.0)))
@@ -135,7 +136,8 @@ def _check_applies(name: str, kind: str) -> None:
         raise NotApplicable(f"edge case {name!r} is for {needed}, and the inputs are {actual}")
 
 
-def _kind(inputs: Any) -> str:
+def kind_of(inputs: Any) -> str:
+    """Return what a batch holds: `floats`, `integers`, `tokens` (integer sequences) or `other`."""
     parts = [part for leaf in leaves(inputs) for part in number_parts(leaf)]
     if any(values.dtype.kind == "f" for values in parts):
         return "floats"
@@ -192,21 +194,6 @@ def _span(leaf: Any, values: Array) -> Span:
     return Span(kind="f", largest=float(info.max), subnormal=8 * float(info.smallest_subnormal))
 
 
-def _like(leaf: Any, values: Array) -> Any:
-    """Return new values in the form of a leaf (tensor, array, series or list) with its dtype."""
-    if is_tensor(leaf):
-        import torch
-
-        return torch.as_tensor(np.ascontiguousarray(values)).to(dtype=leaf.dtype, device=leaf.device)
-    if isinstance(leaf, list):
-        return values.tolist()
-    if hasattr(leaf, "iloc"):
-        return type(leaf)(values, index=leaf.index, dtype=leaf.dtype)
-    if hasattr(leaf, "to_numpy"):
-        return type(leaf)(leaf.name, values).cast(leaf.dtype)
-    return values.astype(leaf.dtype)
-
-
 def _changed(inputs: Any, kind: str, change: Callable[[Array, Span], Array]) -> Any:
     """Apply a change to the numbers of a batch, a frame's column by column; masks and texts stay."""
     if isinstance(inputs, Mapping):
@@ -225,7 +212,7 @@ def _changed(inputs: Any, kind: str, change: Callable[[Array, Span], Array]) -> 
             frame[column] = values
         return frame
     parts = number_parts(inputs)
-    return _like(inputs, change(parts[0], _span(inputs, parts[0]))) if parts else inputs
+    return like(inputs, change(parts[0], _span(inputs, parts[0]))) if parts else inputs
 
 
 def _filled(name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[np.intp]]:
@@ -314,9 +301,9 @@ def _longest(_name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray
     def fill(key: str, leaf: Any) -> Any:
         values = as_array(leaf)
         if _is_mask(key):
-            return _like(leaf, np.ones_like(values)) if "attention" in key else leaf
+            return like(leaf, np.ones_like(values)) if "attention" in key else leaf
         real = values[values != seen.padding_id]
-        return _like(leaf, np.where(values == seen.padding_id, real[0] if real.size else values, values))
+        return like(leaf, np.where(values == seen.padding_id, real[0] if real.size else values, values))
 
     named = {key: fill(str(key), leaf) for key, leaf in plain.items()} if isinstance(plain, Mapping) else None
     return named if named is not None else map_tree(lambda leaf: fill("", leaf), plain), np.full(rows(plain), -1)
@@ -326,7 +313,7 @@ def _padding(name: str, plain: Any, seen: InputRange) -> tuple[Any, npt.NDArray[
     filled, origin = _filled(name, plain, seen)
     if isinstance(filled, Mapping):
         filled = {
-            key: _like(leaf, np.zeros_like(as_array(leaf))) if "attention" in str(key) else leaf
+            key: like(leaf, np.zeros_like(as_array(leaf))) if "attention" in str(key) else leaf
             for key, leaf in filled.items()
         }
     return filled, origin

@@ -131,6 +131,7 @@ class EvalData:
         self._treatment = treatment_of(missing, bins)
         self._groupings: dict[tuple[Any, ...], Grouping] = {}
         self._fingerprint: str | None = None
+        self._grouped_by: EvalData | None = None
         self._form: str | None = None
         self._readings = Readings(in_memory=self.source.in_memory)
         self._serial = next(_serial)
@@ -227,9 +228,20 @@ class EvalData:
         Args:
             transform: takes the inputs of a batch (a copy) and returns as many others.
         """
+        return self.derived(MappedSource(self.source, transform, self._chunks))
+
+    def derived(self, source: Source, ids: Sequence[Any] | None = None) -> EvalData:
+        """Return data that are read in the same way from another source of the same samples, or of some of them.
+
+        Args:
+            source: gives the samples; groups stay those of the samples as they were.
+            ids: of the samples, if these are some.
+        """
         other = copy.copy(self)
-        other.source = MappedSource(self.source, transform, self._chunks)
-        other._readings = Readings(in_memory=False)  # noqa: SLF001 - a copy of this very class
+        other.source = source
+        other.ids = self.ids if ids is None else ids
+        other._grouped_by = self._grouped_by or self  # noqa: SLF001 - a copy of this very class
+        other._readings = Readings(in_memory=False)  # noqa: SLF001
         other._serial, other._fingerprint = next(_serial), None  # noqa: SLF001
         other._form = None  # noqa: SLF001
         return other
@@ -272,6 +284,8 @@ class EvalData:
 
     def _read(self, function: Callable[[Any], Any]) -> Any:
         """Apply a function to all inputs, batch by batch where they are not in memory."""
+        if self._grouped_by is not None:
+            return self._grouped_by._read(function)  # noqa: SLF001 - an object of this very class
         if self.source.in_memory:
             return as_values(function(self.inputs))
         return np.concatenate([as_values(function(batch.inputs)) for batch in self.batches()])

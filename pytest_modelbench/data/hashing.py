@@ -185,7 +185,12 @@ def hash_column(digest: Digest, column: Any, *, by_address: bool = True) -> None
 
 
 def _array_of(column: Any) -> npt.NDArray[Any]:
-    """Return an array in one piece, or the bytes of a tensor that numpy cannot hold (float8, lazily negated)."""
+    """Return an array in one piece, or the bytes of a tensor that numpy cannot hold (float8, lazily negated).
+
+    A column of texts may have missing values, which are objects of other types.
+    """
+    if hasattr(column, "to_numpy") and (objects := np.asarray(column.to_numpy())).dtype == object:
+        return objects
     try:
         return np.ascontiguousarray(as_array(column))
     except (TypeError, RuntimeError):
