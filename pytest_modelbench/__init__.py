@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.case_names import register_edge_case
+    from pytest_modelbench.data.corruptions.names import register_corruption
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.errors import (
@@ -47,6 +48,7 @@ __all__ = [
     "UsageMistake",
     "directional",
     "invariance",
+    "register_corruption",
     "register_edge_case",
 ]
 
@@ -61,6 +63,7 @@ _HOMES = {
     "RestEndpoint": "models.endpoints",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",
+    "register_corruption": "data.corruptions.names",
     "register_edge_case": "data.case_names",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 CHILD_OPTION = "--modelbench-child"
-SUITES = dict.fromkeys(("standard", "quality", "stability", "fairness", "efficiency", "footprint"))
+SUITES = dict.fromkeys(("standard", "quality", "stability", "fairness", "robustness", "efficiency", "footprint"))
 """The names of suites; others may bring more to a session."""
 """The ready-made suites."""
 

@@ -52,10 +52,11 @@ CIRCLES: frozenset[frozenset[str]] = frozenset()
 LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", "__main__"} | {
     f"{room}.{name}"
     for room, names in {
-        "data": "case_names treatment",
+        "data": "case_names corruptions.names treatment",
         "exports": "deployed options",
         "gates": "assignment gate keywords reading sla sharing suites toml_lines",
-        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows speed.rows stability.rows",
+        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows robustness.rows speed.rows "
+        "stability.rows",
         "plugin": "collection deploying fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()

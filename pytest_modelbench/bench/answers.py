@@ -13,10 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.bench.asking import Asking
-from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
+from pytest_modelbench.bench.shelf import Found, Job, Key, Tell, Wire
 from pytest_modelbench.data.arrays import take
+from pytest_modelbench.data.corruptions.applying import corrupted
+from pytest_modelbench.data.corruptions.fitting import Fit, fit
+from pytest_modelbench.data.corruptions.names import Cell, Corruption, cells_of
+from pytest_modelbench.data.corruptions.subset import subset
 from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
+from pytest_modelbench.probes.answers.corrupted import CorruptedAnswers, CorruptedPasses, answers_to
 from pytest_modelbench.probes.answers.meaning import Predictions, answers_of, interpret, same_answers
 from pytest_modelbench.probes.answers.predictions import Outputs, collect_outputs, samples_hash
 from pytest_modelbench.probes.answers.stability import (
@@ -72,7 +77,7 @@ class Answers:
         return Job(
             kind="outputs",
             same=(asking.hash_of(model), data.key, plan.settings.device),
-            run=(model.name, plan.home, plan.origin, plan.settings),
+            run=(model.name, plan.home, plan.origin, plan.settings, str(asking.gate.options.get("under", ""))),
             measure=measure,
             wire=OUTPUTS_WIRE,
             watched=asking.watched(f"{model.name}, or the data that it is given,"),
@@ -99,6 +104,44 @@ class Answers:
             return interpret(outputs, data)
 
         return self._of(model, ("transformed", identity(transform)), measure)
+
+    def corrupted(self, role: str) -> CorruptedPasses:
+        """Return a model's answers to corrupted inputs, each corruption and severity taken once for all gates.
+
+        Raises:
+            DataError: a corruption breaks its form, or the inputs are outside of the range.
+            DoesNotFit: no corruption fits the inputs, or their range is not known.
+        """
+        model, clean, plain, options = self._model(role), self.predictions(role), self._data(), self._options
+        seed, samples = self._asking.settings.seed, int(options["samples"])
+        limits = None if options["range"] is None else tuple(options["range"])
+        part = ("part of the samples", plain.key, samples, seed)
+        chosen = self._shelf.once(part, lambda: subset(len(clean), clean.targets, samples, seed))
+        named = options["corruptions"]
+        names = named if isinstance(named, str) else tuple(map(_corruption_key, named))
+        found = self._shelf.once(("fit", *part, names, limits), lambda: fit(plain, named, chosen, limits))
+        cells = cells_of(found.corruptions, options["severities"], range(seed, seed + int(options["seeds"])))
+        return CorruptedPasses(
+            cells=tuple(cells),
+            answers=tuple(self._under(model, clean, cell, (*part, limits), found, chosen) for cell in cells),
+            chosen=np.arange(len(clean)) if chosen is None else chosen,
+            notes=found.notes,
+        )
+
+    def _under(
+        self, model: Model, clean: Predictions, cell: Cell, part: Key, found: Fit, chosen: IntArray | None
+    ) -> CorruptedAnswers:
+        """Return a model's answers under one corruption."""
+        key = (*part, _corruption_key(cell.corruption), cell.severity, cell.seed)
+        data = self._shelf.once(("corrupted data", *key), lambda: corrupted(self._data(), cell, found, chosen))
+
+        def measure() -> CorruptedAnswers:
+            answers = answers_to(model, data, clean)
+            passes = self._notes.forward_passes
+            passes[model.name] = passes.get(model.name, 0) + answers.calls
+            return answers
+
+        return self._of(model, ("corrupted", *key), measure)
 
     def changed_samples(self, role: str) -> IntArray:
         """Return the positions of samples whose output a second run changes."""
@@ -197,3 +240,8 @@ class Answers:
             watched=asking.watched(model.name),
         )
         return self._shelf.take(job)
+
+
+def _corruption_key(corruption: Corruption) -> str:
+    """Return a text that is equal for equal corruptions; a custom one is its function alone."""
+    return corruption.stream if corruption.function is None else identity(corruption.function)

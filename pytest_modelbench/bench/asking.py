@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pytest_modelbench.bench.loaded import Loaded, Notes, loading_for
 from pytest_modelbench.bench.shelf import Shelf
+from pytest_modelbench.data.corruptions.names import Cell
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
@@ -21,7 +22,7 @@ from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
-from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.locate import build, locate
 from pytest_modelbench.models.named import NamedSpec, spec_key
 from pytest_modelbench.models.registry import adapt
@@ -242,8 +243,24 @@ class Asking:
         return self.bench.loaded.hash_of(model)
 
     def data(self) -> EvalData:
-        """Return the adapted evaluation data."""
-        return self.bench.loaded.eval_data(self.sources.data())
+        """Return the adapted evaluation data, corrupted if the gate is about a KPI under a corruption.
+
+        Raises:
+            DataError: they are nothing that can be read, or the corruption breaks its form.
+            DoesNotFit: the corruption does not fit them.
+        """
+        data = self.bench.loaded.eval_data(self.sources.data())
+        under: Cell | None = self.gate.options.get("under")
+        return data if under is None else self._corrupted(data, under, self.gate.options.get("range"))
+
+    def _corrupted(self, data: EvalData, under: Cell, limits: Sequence[float] | None) -> EvalData:
+        from pytest_modelbench.data.corruptions.applying import corrupted
+        from pytest_modelbench.data.corruptions.fitting import fit
+
+        cell, function = replace(under, seed=self.settings.seed), under.corruption.function
+        content = str(cell) if function is None else identity(function)
+        key = ("under", data.key, content, cell.severity, cell.seed, None if limits is None else tuple(limits))
+        return self.bench.shelf.once(key, lambda: corrupted(data, cell, fit(data, (cell.corruption,), limits=limits)))
 
     def draws(self) -> Draws:
         """Return what draws batches of the evaluation data, one for all measurements: they may have to be read."""

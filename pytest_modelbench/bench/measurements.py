@@ -39,7 +39,7 @@ class GateMeasurements:
         deciding = Deciding(asking, self._growing)
         answers, costs = Answers(asking), Costs(asking, deciding)
         before = Before(asking, lambda other: GateMeasurements(other, so_far))
-        self._costs, self._timings = costs, Timings(asking, deciding)
+        self._answers, self._costs, self._timings = answers, costs, Timings(asking, deciding)
         self.has, self.model, self.data = asking.has, asking.model, asking.data
         self.outputs, self.predictions, self.transformed = answers.outputs, answers.predictions, answers.transformed
         self.changed_samples, self.variants = answers.changed_samples, answers.variants
@@ -75,6 +75,7 @@ class GateMeasurements:
             kinds.OUTPUTS: self.outputs,
             kinds.PREDICTIONS: self.predictions,
             kinds.STABILITY: self.variants,
+            kinds.CORRUPTED: self._answers.corrupted,
             kinds.PARITY: lambda role: parity_measured(self.asking, role),
             kinds.PARAMETERS: self.parameters,
             kinds.ARTEFACT: self.artefact,

@@ -246,6 +246,12 @@ class EvalData:
         other._form = None  # noqa: SLF001
         return other
 
+    def read_as(self, task: str, outputs: str) -> EvalData:
+        """Return the same samples whose outputs mean what they meant before."""
+        other = copy.copy(self)
+        other.task, other.outputs = task, outputs
+        return other
+
     def _chunks(self, batch_size: int) -> Iterator[Chunk]:
         return ((batch.inputs, batch.targets) for batch in self.batches(batch_size))
 

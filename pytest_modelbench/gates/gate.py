@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_modelbench.data.corruptions.names import Cell, Corruption
 from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
@@ -69,7 +70,7 @@ class Gate:
     @property
     def from_predictions(self) -> bool:
         """Whether the recorded outputs of a teacher are all that is needed of it."""
-        return self.kpi.probe.one_pass and "transform" not in self.options
+        return self.kpi.probe.one_pass and not {"transform", "under"} & set(self.options)
 
     @property
     def setup(self) -> TimingSetup:
@@ -112,6 +113,10 @@ class Gate:
 def _told(value: Any) -> Any:
     if isinstance(value, NamedSpec):
         return value.spec
+    if isinstance(value, Corruption | Cell):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_told(one) for one in value]
     return name_of(value) if callable(value) else value
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modelbench.data.corruptions.names import EXPECTED, SEVERITIES, are_corruptions
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.exports.options import parity_of, size_of, speed_of
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
@@ -96,6 +97,17 @@ def _are_dimensions(value: Any) -> bool:
     )
 
 
+def _are_severities(value: Any) -> bool:
+    several = isinstance(value, list | tuple) and bool(value)
+    numbers = several and all(isinstance(one, int) and not isinstance(one, bool) for one in value)
+    return numbers and set(value) <= set(SEVERITIES) and len(set(value)) == len(value)
+
+
+def _is_range(value: Any) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return pair and all(map(math.isfinite, value)) and value[0] < value[1]
+
+
 def _tolerance(effect: str) -> Keyword:
     return Keyword(
         told=effect,
@@ -161,7 +173,38 @@ MEASURING: Mapping[str, Keyword] = {
     ),
     "min_n": _number("samples that a class, slice or group has at least", COUNT),
     "depth": _number("the depth of the tree that searches for a weak slice", COUNT),
-    "samples": _number("how many of the data's first samples are used", COUNT),
+    "samples": _number(
+        "how many samples are used: the data's first ones; under corruptions some of each class, in proportion", COUNT
+    ),
+    "corruptions": Keyword(
+        told="corruptions of the inputs: 'auto', a family such as 'images', names, or module:function",
+        schema={"type": ["string", "array"], "items": {"type": "string"}, "minLength": 1, "minItems": 1},
+        takes=are_corruptions,
+        expected=EXPECTED,
+    ),
+    "severities": Keyword(
+        told="how hard the corruptions are, from 1 to 5: the severities that are averaged",
+        schema={
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 5},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        takes=_are_severities,
+        expected="a list of different integers from 1 to 5, such as [1, 3, 5]",
+    ),
+    "range": Keyword(
+        told="the least and the greatest value that an input can have, for corruptions of images and series",
+        schema={"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        takes=_is_range,
+        expected="two finite numbers, the least and the greatest value of an input, such as [0, 255]",
+        unset="0 to 255 for bytes; 0 to 1 for floats that reach from 0 to 1; otherwise it must be stated",
+    ),
+    "seeds": _number(
+        "how often each corruption is drawn, with one seed after the other", Number(least=1, most=100, whole=True)
+    ),
+    "by": _choice("what the largest drop is searched over", ("corruption", "severity")),
+    "min_errors": _number("errors of the teacher under a corruption, below which it is left out", COUNT),
     "source": Keyword(
         told="the model that the student was made from: module:factory, file.py:factory or a saved model",
         schema={"type": "string"},
@@ -293,7 +336,18 @@ MEASURING: Mapping[str, Keyword] = {
 }
 """Keywords of the catalogue's KPIs, in the order of the documentation; each KPI says which ones it takes."""
 
-KEYWORDS: Mapping[str, Keyword] = {**MEASURING, **OWN}
+UNDER: Mapping[str, Keyword] = {
+    "under": Keyword(
+        told="judge the KPI on corrupted inputs: a corruption and its severity, such as 'gaussian_noise:3'",
+        schema={"type": "string", "pattern": ":[1-5]$"},
+        takes=lambda v: _is_text(v) and ":" in v,
+        expected="a string: a corruption and its severity from 1 to 5, such as 'gaussian_noise:3'",
+        unset="the data as they are",
+    ),
+}
+"""Keywords that every quality KPI of one forward pass takes beside its own options, with `range`."""
+
+KEYWORDS: Mapping[str, Keyword] = {**MEASURING, **UNDER, **OWN}
 PAGES: Mapping[str, str] = {
     "allow_reversed": "limits.md#limits-in-the-other-direction",
     "processes": "verdicts.md#times",
@@ -304,6 +358,9 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
+    **dict.fromkeys(
+        ("corruptions", "severities", "range", "seeds", "by", "min_errors", "under"), "robustness.md#options"
+    ),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.errors import LimitSyntaxError, UsageMistake, shown
@@ -46,6 +47,8 @@ def read_gate(
         _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {shown(name)}: {mistake}") from mistake
+    if "under" in checked:
+        kpi = replace(kpi, name=f"{kpi.name} under {checked['under']}")  # another quantity, beside the plain one
     stated = checked.pop("confidence", None)
     fallback = confidence if "confidence" in kpi.options else None
     return Gate(kpi=kpi, limits=limits, options=checked, confidence=stated if stated is not None else fallback)

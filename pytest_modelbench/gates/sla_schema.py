@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytest_modelbench.exports.options import VARIANTS
-from pytest_modelbench.gates.keywords import MEASURING, OWN, schema_of, toml_type
+from pytest_modelbench.gates.keywords import MEASURING, OWN, UNDER, schema_of, toml_type
 from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
 from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.kpis.catalogue import UNDER as UNDER_OPTIONS
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.options import OPTIONS, Option
 from pytest_modelbench.settings import typed
@@ -128,7 +129,7 @@ def _other_gate() -> dict[str, Any]:
         "properties": {
             "kpi": {"enum": list(CATALOGUE)},
             "limits": _LIMITS,
-            **{name: toml_type(name) for name in (*OWN, *MEASURING)},
+            **{name: toml_type(name) for name in (*OWN, *UNDER, *MEASURING)},
         },
         "additionalProperties": False,
         "oneOf": [{"required": ["kpi"]}, {"required": ["metric"]}],
@@ -148,9 +149,10 @@ def _setting(option: Option) -> dict[str, Any]:
 
 
 def _kpi(kpi: Kpi) -> dict[str, Any]:
+    names = ("allow_reversed", *kpi.options, *(UNDER_OPTIONS if kpi.corruptible else ()))
     table = {
         "type": "object",
-        "properties": {"limits": _LIMITS, **{name: toml_type(name) for name in ("allow_reversed", *kpi.options)}},
+        "properties": {"limits": _LIMITS, **{name: toml_type(name) for name in names}},
         "additionalProperties": False,
     }
     description = f"{kpi.definition} ({kpi.unit or 'no unit'}, {kpi.better} is better)"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_modelbench.gates.sla import KpiEntry
 from pytest_modelbench.kpis.fairness import rows as fairness
+from pytest_modelbench.kpis.robustness import rows as robustness
 
 NOTHING = ("== 0",)
 _QUALITY = (
@@ -17,11 +18,13 @@ _STABILITY = (
     *("nonfinite_outputs", "determinism", "shape_mismatches", "batch_invariance", "dtype_invariance"),
     *("memory_format_invariance", "headroom", "denormal_share", "sqnr"),
 )
+_ROBUSTNESS = tuple(kpi.name for kpi in robustness.KPIS)
 _FAIRNESS = tuple(kpi.name for kpi in fairness.KPIS)
 CONTENT: dict[str, tuple[str, ...]] = {
     "quality": _QUALITY,
     "stability": _STABILITY,
     "fairness": _FAIRNESS,
+    "robustness": _ROBUSTNESS,
     "efficiency": ("latency_p50", "latency_p90", "latency_p99", "throughput", "cold_start", "flops"),
     "footprint": ("parameters", "nonzero_parameters", "sparsity", "size_on_disk", "peak_memory", "hardware_tier"),
     "standard": (*_QUALITY, *_STABILITY, *_FAIRNESS, "latency_p50", "throughput", "parameters", "size_on_disk"),

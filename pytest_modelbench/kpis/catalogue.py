@@ -16,6 +16,7 @@ from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.robustness import rows as robustness
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
@@ -38,12 +39,22 @@ def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
 
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-FAMILIES = (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS, *deployment.KPIS)
+FAMILIES = (
+    *quality.KPIS,
+    *efficiency.KPIS,
+    *footprint.KPIS,
+    *reliability.KPIS,
+    *fairness.KPIS,
+    *deployment.KPIS,
+    *robustness.KPIS,
+)
 BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}
 """KPIs that others bring to a session (see `gates.extensions`)."""
 CATALOGUE: Mapping[str, Kpi] = ChainMap(EXTENSION_KPIS, BUILT_IN)
 _OWN = ("better", "unit", "metric")
+UNDER = ("under", "range")
+"""The options that a quality KPI takes to be judged on corrupted inputs."""
 _LONGEST_NAME, _LONGEST_UNIT = 100, 20
 
 
@@ -67,7 +78,8 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
             )
     else:
         kpi = _own_kpi(name, own)
-    unknown = [str(key) for key in options if key not in kpi.options]
+    more = UNDER if kpi.corruptible and "under" in options else ()
+    unknown = [str(key) for key in options if key not in kpi.options and key not in more]
     if unknown:
         near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
         nearest = f"; did you mean {near[0]}=?" if near else ""

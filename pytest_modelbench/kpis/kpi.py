@@ -128,6 +128,11 @@ class Kpi:
         return self.probe.needs_data
 
     @property
+    def corruptible(self) -> bool:
+        """Whether it can also be judged on corrupted inputs, which `under=` names."""
+        return self.probe.one_pass and self.pillar == "quality"
+
+    @property
     def tail(self) -> bool:
         """Whether it is about rare slow calls, so that no call may be left out."""
         return self.quantile is not None and self.quantile != MEDIAN

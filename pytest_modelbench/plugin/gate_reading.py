@@ -51,6 +51,7 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
         raise gate.with_traceback(None)
     kpi = _with_located_metric(gate.kpi, folder)
     options = _with_located_source(gate, _with_located_transform(gate, folder), folder)
+    options = _with_located_corruptions(gate, options, item)
     if kpi.needs_grid:
         from pytest_modelbench.probes.cost.carbon import grid
 
@@ -134,6 +135,37 @@ def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
     if not callable(function):
         raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
     return {**options, "transform": function}
+
+
+def _with_located_corruptions(gate: Gate, options: dict[str, Any], item: pytest.Item) -> dict[str, Any]:
+    """Return a gate's options with the corruptions that it names: built-in, registered above it, module:function.
+
+    Raises:
+        UsageMistake: there is no such corruption.
+    """
+    if not {"corruptions", "under"} & set(options):
+        return options
+    from pytest_modelbench.data.corruptions.names import cell_of, find, registered_in
+    from pytest_modelbench.models.locate import locate
+    from pytest_modelbench.models.named import NamedSpec
+    from pytest_modelbench.plugin.parametrisation import modules_of
+
+    def located(spec: str) -> Any:
+        function = locate(NamedSpec(spec=spec), item.path.parent, saved=False).target
+        if not callable(function):
+            raise UsageMistake(f"{spec!r} is not a function")
+        return function
+
+    try:
+        registered = {
+            name: function for module in modules_of(item) for name, function in registered_in(module).items()
+        }
+        if "under" in options:
+            return {**options, "under": cell_of(options["under"], registered, located)}
+        named = find(options["corruptions"], registered, located)
+        return {**options, "corruptions": named, "severities": tuple(options["severities"])}
+    except UsageMistake as mistake:
+        raise UsageMistake(f"kpi {gate.kpi.name.partition(' under ')[0]!r}: {mistake}") from mistake
 
 
 def _with_located_source(gate: Gate, options: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -54,12 +54,15 @@ def misplaced(item: pytest.Item, *, marked: bool) -> Iterator[str]:
 
 
 def marked_twice(item: pytest.Item) -> list[str]:
-    """Return the KPIs that two markers of one function, class or module name; a parameter's own marker may differ."""
+    """Return the KPIs that two markers of one function, class or module name; a parameter's own marker may differ.
+
+    A KPI on corrupted inputs (`under=`) is another quantity.
+    """
     parameters = getattr(getattr(item, "callspec", None), "marks", [])
-    seen: list[tuple[object, object]] = []
+    seen: list[tuple[object, ...]] = []
     twice = []
     for node, mark in item.iter_markers_with_node("kpi"):
-        key = (node, mark.args[:1])
+        key = (node, mark.args[:1], mark.kwargs.get("under"))
         if not mark.args or not isinstance(mark.args[0], str) or any(mark is other for other in parameters):
             continue
         if key in seen:

@@ -152,13 +152,21 @@ def cases_for(item: pytest.Item) -> dict[str, Callable[[Any], Any]]:
     from pytest_modelbench.data.case_names import EXTENSIONS, registered_in
 
     cases: dict[str, Callable[[Any], Any]] = dict(EXTENSIONS)
+    for module in modules_of(item):
+        cases |= registered_in(module)
+    return cases
+
+
+def modules_of(item: pytest.Item) -> Iterator[ModuleType]:
+    """Yield the modules that define something for an item: each conftest.py above it, then its own module."""
     plugins = [plugin for plugin in item.config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     files = {Path(getattr(plugin, "__file__", None) or ""): plugin for plugin in plugins}
-    for file in sorted(files, key=lambda path: len(path.parts)):  # the closest conftest.py wins
+    for file in sorted(files, key=lambda path: len(path.parts)):
         if file.name == "conftest.py" and file.parent in item.path.parents:
-            cases |= registered_in(files[file])
+            yield files[file]
     module = getattr(item, "module", None)
-    return cases | (registered_in(module) if isinstance(module, ModuleType) else {})
+    if isinstance(module, ModuleType):
+        yield module
 
 
 def parametrise_edge_case(metafunc: pytest.Metafunc) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+    from pytest_modelbench.probes.answers.corrupted import CorruptedPasses
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
@@ -71,6 +72,8 @@ class ProbeKind(Generic[Measurement]):
         counted: whether it is counted or recorded, at no cost that the plan would state.
         least_windows: how many windows of energy are taken under any budget.
         apart: the plan's note on a measurement with separate passes or processes; "" for the others.
+        cost: the function that tells from a gate's options what such a measurement comes to, for the plan, as
+            "module:function"; "" where `apart` says all.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
@@ -92,6 +95,7 @@ class ProbeKind(Generic[Measurement]):
     counted: bool = False
     least_windows: int = 0
     apart: str = ""
+    cost: str = ""
     take: str = ""
     pack: str = ""
     unpack: str = ""
@@ -103,6 +107,12 @@ class ProbeKind(Generic[Measurement]):
 OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True)
 PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True)
 STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True)
+CORRUPTED: ProbeKind[CorruptedPasses] = ProbeKind(
+    name="corrupted",
+    of_samples=True,
+    apart="a pass over the samples for each corruption and severity",
+    cost="pytest_modelbench.data.corruptions.names:cost_of",
+)
 PARITY: ProbeKind[ParityMeasurement] = ProbeKind(
     name="parity", of_samples=True, apart="a pass of the student and of its source for each batch size"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,15 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
     for (probe, student, _), gates in groups.items():
         models = _together(student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
-        yield f"{probe.name:8} {models}: {names} ({probe.apart})"
+        costs = dict.fromkeys(_cost(probe, gate) for gate in gates) if probe.cost else {}
+        yield f"{probe.name:8} {models}: {names} ({'; '.join([probe.apart, *costs])})"
+
+
+def _cost(probe: ProbeKind[Any], gate: Assignment) -> str:
+    """Return what a gate's options come to, in the words of its kind of measurement."""
+    module, _, name = probe.cost.partition(":")
+    told: str = getattr(importlib.import_module(module), name)(gate.options)
+    return told
 
 
 def _together(student: str, gates: Sequence[Assignment]) -> str:
@@ -159,7 +168,7 @@ def _together(student: str, gates: Sequence[Assignment]) -> str:
 def _passes(items: Sequence[Planned]) -> Iterator[str]:
     """Yield the forward passes over the evaluation data: one for each student, one for a teacher.
 
-    What a transform changes has passes of its own.
+    What a transform or a corruption changes has passes of its own.
     """
     groups: dict[tuple[str, tuple[str, ...], object, str], list[str]] = {}
     for item in items:
@@ -169,7 +178,9 @@ def _passes(items: Sequence[Planned]) -> Iterator[str]:
             shared = (item.home[0], item.home[2])
             others = [(role, shared) for role in gate.others if role != "workload"]
             for model, home in ((item.student, item.home), *others):
-                groups.setdefault((model, home, None, ""), []).append(gate.kpi.name)
+                under = gate.options.get("under")
+                harder = "" if under is None else f" under {under}"
+                groups.setdefault((model, home, under, harder), []).append(gate.kpi.name)
                 if "transform" in gate.options:
                     changed = f" as {gate.told_options['transform']} changes them"
                     groups.setdefault((model, home, gate.options["transform"], changed), []).append(gate.kpi.name)

@@ -76,14 +76,14 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
     with model.running():
         for batch in data.batches():
             inputs = batch.inputs if calls else duplicate(batch.inputs)  # the first call may write into a copy
-            output = _answer(model, inputs, first=not calls)
-            array = _rows_of(output, batch, model, data, first)
+            output = answer(model, inputs, first=not calls)
+            array = rows_of(output, batch, model, data, first)
             first = array[:1] if first is None else first
             recorded.append(array)
             targets.append(batch.targets)
             if data.ids is not None:
                 ids.extend(batch.ids)
-            bad = _nonfinite(array)
+            bad = nonfinite_values(array)
             nonfinite.append(bad)
             finite.append(_finite_rows(batch) if bad.any() else np.ones(len(array), dtype=bool))
             checksums.append(batch.checksum)
@@ -104,7 +104,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
     )
 
 
-def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
+def answer(model: Model, inputs: Any, *, first: bool) -> Any:
     """Return a model's output for a batch, and refuse a model that writes into it.
 
     Args:
@@ -181,7 +181,19 @@ class _Targets:
         return np.concatenate(self._parts) if self._parts else None
 
 
-def _rows_of(output: Any, batch: Batch, model: Model, data: EvalData, first: Array | None) -> Array:
+def rows_of(output: Any, batch: Batch, model: Model, data: EvalData, first: Array | None) -> Array:
+    """Return the array of an output that is judged, one row for each sample of the batch.
+
+    Args:
+        output: what the model returned.
+        batch: that it was given.
+        model: for messages.
+        data: which says the head that is judged.
+        first: a row of earlier outputs, whose shape this one must have.
+
+    Raises:
+        ModelError: another number of rows, or rows of another shape.
+    """
     selected = select_output(output, data.select, model.name)
     try:
         array = output_array(selected)
@@ -205,7 +217,8 @@ def _tail(array: Array) -> str:
     return ", ".join(map(str, array.shape[1:]))
 
 
-def _nonfinite(array: Array) -> npt.NDArray[np.int32]:
+def nonfinite_values(array: Array) -> npt.NDArray[np.int32]:
+    """Count the NaN and infinite values of each row."""
     if array.dtype.kind not in "fc":
         return np.zeros(len(array), dtype=np.int32)
     return np.asarray(np.sum(~np.isfinite(array.reshape(len(array), -1)), axis=1), dtype=np.int32)

@@ -214,7 +214,7 @@ def test_custom_corruptions_of_other_forms() -> None:
     frame = read(pd.DataFrame({"n": [1.5, 2.5]}), cell(lambda row, *_: row * 2))[0]
     assert frame["n"].tolist() == [3, 5]
     named = read({"a": np.arange(3.0), "b": IMAGES[:3]}, cell(lambda one, *_: {**one, "a": one["a"] + 0.5}))[0]
-    assert named["a"].tolist() == [0.5, 1.5, 2]
+    assert named["a"].tolist() == [0.5, 1.5, 2.5]
 
 
 def raising(*_: Any) -> Any:
