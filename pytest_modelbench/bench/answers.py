@@ -68,6 +68,7 @@ class Answers:
 
     def _outputs_job(self, model: Model) -> Job[Outputs]:
         asking, plan, data = self._asking, self._asking.plan, self._asking.data()
+        under = (str(asking.gate.options["under"]),) if "under" in asking.gate.options else ()
 
         def measure(_: Tell) -> Outputs:
             outputs = collect_outputs(model, data)
@@ -77,7 +78,7 @@ class Answers:
         return Job(
             kind="outputs",
             same=(asking.hash_of(model), data.key, plan.settings.device),
-            run=(model.name, plan.home, plan.origin, plan.settings, str(asking.gate.options.get("under", ""))),
+            run=(model.name, plan.home, plan.origin, plan.settings, *under),
             measure=measure,
             wire=OUTPUTS_WIRE,
             watched=asking.watched(f"{model.name}, or the data that it is given,"),

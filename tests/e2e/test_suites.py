@@ -265,7 +265,7 @@ def test_with_workers_and_in_fresh_processes(judge: Judge) -> None:
     [
         (
             ("--modelbench", "--modelbench-suite=qualty"),
-            "--modelbench-suite: found ['qualty'], expected one of standard, quality, stability, fairness, efficiency",
+            "--modelbench-suite: found ['qualty'], expected one of standard, quality, stability, fairness, robustness, efficiency",
         ),
         (("--modelbench-suite=quality",), "--modelbench-suite: nothing is judged without --modelbench. Add it"),
         (

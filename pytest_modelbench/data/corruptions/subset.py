@@ -24,7 +24,7 @@ def subset(n: int, targets: npt.NDArray[Any] | None, wanted: int, seed: int) -> 
         seed: of the draw.
 
     >>> subset(6, np.array([0, 0, 0, 0, 1, 1]), 3, seed=0).tolist()
-    [0, 2, 4]
+    [1, 2, 4]
     """
     if wanted >= n:
         return None

@@ -13,7 +13,7 @@ from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.by_sample import difference_by_sample, share_by_sample
 
 FloatArray = npt.NDArray[np.float64]
-METHOD = "mean of each sample, Agresti and Coull's interval by samples"
+METHOD = "mean of each sample, Wilson's interval for what the samples are worth"
 
 
 def corruption_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
