@@ -151,9 +151,12 @@ def _with_located_corruptions(gate: Gate, options: dict[str, Any], item: pytest.
     from pytest_modelbench.plugin.parametrisation import modules_of
 
     def located(spec: str) -> Any:
-        function = locate(NamedSpec(spec=spec), item.path.parent, saved=False).target
+        try:
+            function = locate(NamedSpec(spec=spec), item.path.parent, saved=False).target
+        except UsageMistake as mistake:
+            raise UsageMistake(f"corruption {mistake}") from mistake
         if not callable(function):
-            raise UsageMistake(f"{spec!r} is not a function")
+            raise UsageMistake(f"corruption {spec!r} is not a function")
         return function
 
     try:

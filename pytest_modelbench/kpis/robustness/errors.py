@@ -118,7 +118,8 @@ def _mean_ratio(question: Question, table: Table, errors: Mapping[str, FloatArra
     what = "errors" if question.kpi.statistic == "mce" else "errors beyond those on the data as they are"
     if not len(kept):
         raise DoesNotFit(
-            f"{question.kpi.name}: under no corruption the teacher makes {least} {what}: {', '.join(left_out[:10])}. "
+            f"{question.kpi.name}: the teacher makes fewer than {least} {what} under every corruption: "
+            f"{', '.join(left_out[:10])}. "
             "Take harder severities=, more samples=, or a smaller min_errors="
         )
     more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""

@@ -162,7 +162,7 @@ def test_a_corruption_without_errors_of_the_teacher_is_listed() -> None:
     found = read("mce", ("fog:3", "contrast:3"), wrong(100, [30, 5]), wrong(100, [20, 0]))
     assert found.student.value == pytest.approx(150)
     assert "too few errors of the teacher to judge: contrast (0)" in found.notes
-    with pytest.raises(MeasurementError, match="under no corruption the teacher makes 10 errors: fog \\(3\\)"):
+    with pytest.raises(MeasurementError, match="fewer than 10 errors under every corruption: fog \\(3\\)"):
         read("mce", ("fog:3",), wrong(100, [30]), wrong(100, [3]))
     with pytest.raises(MeasurementError, match="the teacher makes 3 errors under all corruptions, and 10 are needed"):
         read("corruption_error_ratio", ("fog:3",), wrong(100, [30]), wrong(100, [3]))

@@ -1,0 +1,279 @@
+"""Corruptions in real pytest runs: one pass for all KPIs, custom ones, students that cannot answer, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from suites import FAKES, Judge
+
+IMAGES = """
+from pytest_modelbench import register_corruption
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(120) % 3
+SHAPES = np.eye(3)[LABELS].repeat(12, 1).reshape(120, 1, 6, 6)
+PLAIN = np.clip(0.7 * RNG.random((120, 1, 6, 6)) + SHAPES * 0.25, 0, 1)
+PLAIN[0, 0, 0, 0], PLAIN[0, 0, 5, 5] = 1, 0
+
+def by_rows(batch):
+    '''Logits: the mean of each pair of rows.'''
+    return np.asarray(batch).reshape(len(batch), 3, 12).mean(axis=2) * 9
+
+def by_one_pixel(batch):
+    '''Logits: the first pixel of each pair of rows, which noise changes.'''
+    return np.asarray(batch).reshape(len(batch), 3, 12)[:, :, 0] * 9
+
+TEACHER, STUDENT = teacher(outputs=by_rows), student(outputs=by_one_pixel)
+
+@register_corruption("rain")
+def rain(image, severity, rng):
+    return np.where(rng.random(image.shape) < 0.1 * severity, 1.0, image)
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return EvalData(PLAIN, LABELS, batch_size=50)
+"""
+EVERY = """
+import pytest
+@pytest.mark.kpi("corruption_accuracy", "drop <= 90 pp")
+@pytest.mark.kpi("worst_corruption_accuracy", "drop <= 90 pp")
+@pytest.mark.kpi("corruption_drop", "<= 90 pp")
+@pytest.mark.kpi("mce", min_errors=1)
+@pytest.mark.kpi("relative_mce", min_errors=1)
+@pytest.mark.kpi("corruption_error_ratio", min_errors=1)
+@pytest.mark.kpi("corruption_invariance", ">= 1%")
+def test_all(): ...
+"""
+BY_RAIN = ', corruptions="rain", severities=[5]'
+
+
+def test_one_pass_of_each_corruption_serves_every_kpi(judge: Judge) -> None:
+    """Twelve corruptions that fit grey images at three severities are 36 passes of three batches, and one clean pass."""
+    finished = judge(EVERY, more=IMAGES)
+    assert finished.result.ret == 0, finished.text
+    models = finished.report["models"]
+    assert models["teacher"]["forward_passes"] == models["students"]["student"]["forward_passes"] == 3 * 37
+    accuracy = finished.gate("corruption_accuracy")
+    assert len(accuracy["breakdown"]) == 36
+    assert accuracy["readings"]["teacher"]["value"] > accuracy["readings"]["student"]["value"] + 5
+    assert "saturate left out: the inputs have no third colour channel" in accuracy["notes"]
+    assert "12 corruptions at severity 1, 3, 5, 120 samples, seed 0" in accuracy["readings"]["student"]["method"]
+
+
+def test_the_seed_is_part_of_the_data(judge: Judge) -> None:
+    """The same for one seed, whatever else runs; another for another (trap 16)."""
+    test = "import pytest\n@pytest.mark.kpi('corruption_accuracy', corruptions='gaussian_noise', range=(0, 3))\ndef test_a(): ..."
+
+    def value(*options: str) -> float:
+        return float(judge(test, *options, more=IMAGES).gate("corruption_accuracy")["readings"]["student"]["value"])
+
+    first = value()
+    assert value() == first
+    assert value("--modelbench-seed=1") != first
+
+
+def test_samples_and_seeds(judge: Judge) -> None:
+    """A part with each class in proportion, the same for both models; each seed is one more pass."""
+    finished = judge(
+        "import pytest\n"
+        "@pytest.mark.kpi('corruption_drop', '<= 90 pp', corruptions=['rain'], severities=(2,), samples=60, seeds=2)\n"
+        "def test_a(): ...",
+        more=IMAGES,
+    )
+    gate = finished.gate("corruption_drop")
+    assert "60 of 120 samples (each class in proportion), seed 0, 1" in gate["readings"]["student"]["method"]
+    assert gate["options"]["corruptions"] == ["rain"]
+    assert finished.report["models"]["students"]["student"]["forward_passes"] == 3 + 2 * 2
+
+
+def test_quality_under_a_corruption(judge: Judge) -> None:
+    """Any quality KPI, beside the same one on the data as they are; a custom corruption by its name or by its place."""
+    finished = judge(
+        """
+        import pytest
+        def bright(image, severity, rng): return image.clip(0.1 * severity)
+        @pytest.mark.kpi("f1", ">= 30%")
+        @pytest.mark.kpi("f1", ">= 90%", under="rain:5")
+        @pytest.mark.kpi("flips", "<= 99%", under="test_sla:bright:1")
+        @pytest.mark.kpi("mine", metric=lambda targets, labels: float((targets == labels).mean()), better="higher",
+                         unit="", under="gaussian_noise:5", range=(0, 1))
+        def test_both(): ...
+        """,
+        more=IMAGES,
+    )
+    verdicts = {gate["kpi"]: gate["verdict"] for gate in finished.report["gates"]}
+    assert verdicts == {
+        "f1": "pass", "f1 under rain:5": "fail", "flips under test_sla:bright:1": "pass",
+        "mine under gaussian_noise:5": "reported",
+    }  # fmt: skip
+    assert finished.gate("f1 under rain:5")["options"]["under"] == "rain:5"
+    assert "f1 under rain:5 of student: FAIL: >= 90% does not hold" in finished.text
+
+
+def test_in_a_file(judge: Judge, pytester: pytest.Pytester) -> None:
+    """modelbench.toml takes the same words, and registered corruptions of the conftest.py."""
+    (pytester.path / "modelbench.toml").write_text(
+        """
+        [kpi.corruption_drop]
+        limits = "<= 90 pp"
+        corruptions = ["rain", "contrast"]
+        severities = [1, 5]
+        [kpi.noisy]
+        kpi = "top1_accuracy"
+        limits = "drop <= 90 pp"
+        under = "rain:2"
+        """
+    )
+    finished = judge("", more=IMAGES)
+    assert finished.verdicts == {
+        "modelbench.toml::corruption_drop:corruption_drop": "pass",
+        "modelbench.toml::noisy:top1_accuracy under rain:2": "pass",
+    }
+
+
+def test_plan_shows_the_cost(judge: Judge) -> None:
+    """What is known before the data are read: the most that `auto` may come to, or the number of named ones."""
+    finished = judge(
+        EVERY + "@pytest.mark.kpi('f1', under='rain:3')\ndef test_more(): ...\n"
+        "@pytest.mark.kpi('mce', corruptions=['fog', 'rain'], severities=[5], samples=50, seeds=3)\ndef test_mce(): ...\n",
+        "--modelbench-plan",
+        more=IMAGES,
+    )
+    lines = finished.text
+    assert (
+        "corrupted student and teacher: corruption_accuracy, worst_corruption_accuracy, corruption_drop, mce" in lines
+    )
+    assert "up to 13 corruptions x 3 severities x 1,000 samples: up to 39,000 samples for each model" in lines
+    assert "2 corruptions x 1 severities x 3 seeds x 50 samples: 300 samples for each model" in lines
+    assert "pass     student over the evaluation data under rain:3: f1 under rain:3" in lines
+
+
+def test_suite(judge: Judge) -> None:
+    """Every KPI of robustness; what is for regression is left out; where no range is safe, all are, with the reason."""
+    finished = judge("", "--modelbench-suite=robustness", more=IMAGES)
+    assert finished.result.ret == 0, finished.text
+    assert finished.verdicts["conftest.py::mce:mce"] in {"reported", "not_applicable"}
+    assert finished.verdicts["conftest.py::corruption_drop:corruption_drop"] == "reported"
+    assert finished.verdicts["conftest.py::corruption_rmse_ratio:corruption_rmse_ratio"] == "not_applicable"
+
+
+def test_a_student_that_cannot_answer(judge: Judge) -> None:
+    """It raises for missing values, the teacher does not: these rows are wrong, told, and the gate fails (trap 25)."""
+    fragile = """
+        ROWS_OF = np.random.default_rng(0).normal(size=(200, 4)) + 3 * np.eye(4)[np.arange(200) % 4]
+        def plain(batch): return np.nan_to_num(np.asarray(batch))
+        def strict(batch):
+            if np.isnan(np.asarray(batch)).any():
+                raise ValueError("Input X contains NaN")
+            return np.asarray(batch)
+        TEACHER, STUDENT = teacher(outputs=plain), student(outputs=strict)
+        @pytest.fixture(scope="session")
+        def eval_data(): return EvalData(ROWS_OF, np.arange(200) % 4)
+    """
+    test = (
+        "import pytest\n@pytest.mark.kpi('corruption_accuracy', 'drop <= 20 pp', corruptions='missing_cells', "
+        "severities=[5])\ndef test_a(): ..."
+    )
+    finished = judge(test, more=__import__("textwrap").dedent(fragile))
+    gate = finished.gate("corruption_accuracy")
+    assert gate["verdict"] == "fail"
+    (note,) = [note for note in gate["notes"] if "no answer" in note]
+    assert note.startswith("the student gives no answer to 192 of 200 corrupted samples (missing_cells:5)")
+    assert note.endswith("Input X contains NaN")
+    assert gate["readings"]["teacher"]["value"] > 50
+    both = finished = judge(test, more=__import__("textwrap").dedent(fragile) + "TEACHER = teacher(outputs=strict)\n")
+    gate = both.gate("corruption_accuracy")
+    assert gate["verdict"] == "pass"  # only rows that the teacher answers are judged (trap 36)
+    assert any("not judged for either model" in note for note in gate["notes"])
+
+
+STUDENT = "\nSTUDENT = student(outputs=lambda batch: np.eye(10)[np.arange(len(batch)) % 10])\n"
+DATA = '\n@pytest.fixture(scope="session")\ndef eval_data(): return EvalData({}, TARGETS)\n'
+PIXELS = "(np.arange(200 * 64).reshape(200, 1, 8, 8) % 256)"
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "told"),
+    [
+        (
+            "", f"({PIXELS} - 128) / 60",
+            ("the inputs run from -2.133 to 2.117: which values can they have? Are they normalised? Write "
+            "range=(lo, hi), the least and the greatest value that an input can have"),
+        ),
+        (
+            ", range=(0, 1)", f"{PIXELS} * 1.0",
+            "range=(0, 1), and the inputs run from 0 to 255. Write the range that the model's inputs have",
+        ),
+        (
+            ", range=(0, 255)", f"{PIXELS} / 255",
+            "range=(0, 255), and the inputs run from 0 to 1: less than 2% of it. Write the inputs' own range",
+        ),
+        (
+            "", f"{PIXELS}[:, 0] / 255",
+            ("inputs of shape (200, 8, 8) may be images, series or a table. Write corruptions='images', 'series' or "
+            "'tabular'"),
+        ),
+        (
+            ", corruptions='images'", "INPUTS",
+            ("the corruptions are for images: (samples, height, width), with 1, 3 or 4 channels first or last; found "
+            "inputs of shape (200, 1)"),
+        ),
+        (
+            ", corruptions='shifted_time'", "INPUTS",
+            "corruption 'shifted_time' needs a column of dates, and the inputs have none",
+        ),
+        (
+            ", corruptions=lambda row, severity, rng: row.astype('float32')", "INPUTS",
+            ("corruption <lambda>:1 makes float32 of shape (1,) from float64 of shape (1,) (sample 0). A corrupted "
+            "sample keeps its shape and type: write .astype(image.dtype) at the end, or .to(image.dtype)"),
+        ),
+        (
+            ", corruptions=lambda row, severity, rng: 1 / 0", "INPUTS",
+            "corruption <lambda>:1 raised ZeroDivisionError: division by zero on sample 0",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_corrupted_is_told(judge: Judge, options: str, data: str, told: str) -> None:
+    """One message each, the gate an error, no traceback."""
+    finished = judge(
+        f"import pytest\n@pytest.mark.kpi('corruption_accuracy', '>= 50%'{options})\ndef test_a(): ...",
+        fakes=FAKES,
+        more=STUDENT + DATA.format(data),
+    )
+    gate = finished.gate("corruption_accuracy")
+    assert (gate["verdict"], gate["reason"]) == ("error", told)
+    assert "Traceback" not in finished.text
+
+
+def test_tokens_are_not_applicable(judge: Judge) -> None:
+    """No corruption of token ids means something (trap 24): the item is skipped with the reason."""
+    finished = judge(
+        "import pytest\n@pytest.mark.kpi('corruption_accuracy', '>= 50%')\ndef test_a(): ...",
+        more=STUDENT + DATA.format("np.ones((200, 16), dtype=np.int64)"),
+    )
+    gate = finished.gate("corruption_accuracy")
+    assert gate["verdict"] == "not_applicable"
+    assert "act before the tokenizer" in gate["reason"]
+
+
+def test_regression(judge: Judge) -> None:
+    """How many times more the student's error grows; the KPIs about labels say what to write instead."""
+    numbers = """
+TABLE = np.random.default_rng(0).normal(size=(200, 3))
+TRUTH = TABLE.sum(axis=1)
+NOISE = np.random.default_rng(1).normal(size=200) * 0.3
+TEACHER = teacher(outputs=lambda batch: np.asarray(batch).sum(axis=1) + 0.2)
+STUDENT = student(outputs=lambda batch: 3 * np.asarray(batch)[:, 0] * 0.9 + np.asarray(batch)[:, 1:].sum(axis=1) * 0.1)
+@pytest.fixture(scope="session")
+def eval_data(): return EvalData(TABLE, TRUTH, task="regression")
+"""
+    finished = judge(
+        "import pytest\n@pytest.mark.kpi('corruption_rmse_ratio', '<= 9x', corruptions='column_noise')\ndef test_a(): ...\n"
+        "@pytest.mark.kpi('corruption_accuracy', '>= 1%')\ndef test_b(): ...",
+        more=numbers,
+    )
+    gate = finished.gate("corruption_rmse_ratio")
+    assert gate["verdict"] == "pass"
+    assert gate["readings"]["student"]["value"] < 0.9  # the teacher's small error grows most
+    assert finished.gate("corruption_accuracy")["reason"].endswith(
+        "Write corruption_rmse_ratio, or a KPI such as kpi('rmse', 'increase <= 10%', under='column_noise:3')"
+    )
