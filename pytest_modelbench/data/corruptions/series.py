@@ -23,7 +23,8 @@ STRETCHES = 4
 
 def series_noise(series: Series, share: float, rng: np.random.Generator) -> Series:
     """Add normal noise: a share of each channel's standard deviation."""
-    return series + share * np.nanstd(series, axis=0) * rng.standard_normal(series.shape)
+    noise: Series = share * np.nanstd(series, axis=0) * rng.standard_normal(series.shape)
+    return series + noise
 
 
 def clipping(series: Series, quantile: float, _: np.random.Generator) -> Series:

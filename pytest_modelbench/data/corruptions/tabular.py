@@ -73,9 +73,9 @@ def blocks_of(columns: Mapping[Key, Column]) -> dict[Key, Column]:
     marked, names = dict(columns), list(columns)
     at = number = 0
     while at < len(names):
-        stop, total = at, 0
+        stop, total = at, np.zeros(len(columns[names[at]].seen))
         while stop < len(names) and _is_flag(columns[names[stop]]):
-            total = total + columns[names[stop]].seen.astype(float)
+            total += columns[names[stop]].seen.astype(float)
             stop += 1
             if np.all(total == 1) and stop - at > 1:
                 for name in names[at:stop]:

@@ -36,6 +36,7 @@ class Table:
         clean: by role, (samples,): whether it is right on the data as they are.
         predictions: by role, on the data as they are, of all samples.
         passes: by role.
+        of_targets: whether labels are compared with the targets; otherwise with those on the data as they are.
     """
 
     cells: Sequence[Cell]
@@ -44,6 +45,7 @@ class Table:
     clean: Mapping[str, Mask]
     predictions: Mapping[str, Predictions]
     passes: Mapping[str, CorruptedPasses]
+    of_targets: bool = True
 
     @property
     def chosen(self) -> IntArray:
@@ -110,6 +112,7 @@ def read_table(question: Question, measurements: Measurements, *, targets: bool 
         clean=clean,
         predictions=predictions,
         passes=passes,
+        of_targets=targets,
     )
 
 
@@ -168,7 +171,22 @@ def _percent(shares: FloatArray) -> float | None:
 
 def notes_of(table: Table) -> tuple[str, ...]:
     """Return what a reader should know of the measurement: what was left out, not answered, or does not grow."""
-    return (*table.passes["student"].notes, *_failures(table.passes), *_rising(table))
+    return (*table.passes["student"].notes, *_failures(table.passes), *_at_the_floor(table), *_rising(table))
+
+
+def _at_the_floor(table: Table) -> Iterator[str]:
+    """Name where the teacher is right no more often than one that always gives the commonest label."""
+    targets = table.predictions["student"].targets
+    if "teacher" not in table.right or not table.of_targets or targets is None or targets.ndim > 1:
+        return
+    floor = 100 * float(np.unique(targets[table.chosen].astype(str), return_counts=True)[1].max()) / len(table.chosen)
+    low = [row["name"] for row in breakdown(table) if row["teacher"] is not None and row["teacher"] <= floor]
+    if low:
+        more = f" and {len(low) - SHOWN} more" if len(low) > SHOWN else ""
+        yield (
+            f"the teacher is no better than always giving the commonest label ({floor:.1f}%) under "
+            f"{', '.join(low[:SHOWN])}{more}: no student can lose much there"
+        )
 
 
 def _failures(passes: Mapping[str, CorruptedPasses]) -> Iterator[str]:
@@ -190,6 +208,7 @@ def _failures(passes: Mapping[str, CorruptedPasses]) -> Iterator[str]:
 def _rising(table: Table) -> Iterator[str]:
     """Name the corruptions under which accuracy rises with the severity."""
     role = "teacher" if "teacher" in table.right else "student"
+    what = "accuracy" if table.of_targets else "share of unchanged labels"
     for name, columns in table.groups().items():
         severities = sorted({table.cells[column].severity for column in columns})
         shares = []
@@ -201,7 +220,7 @@ def _rising(table: Table) -> Iterator[str]:
         if len(rises) and np.nanmax(rises, initial=-np.inf) > RISES_PP:
             at = int(np.nanargmax(rises))
             yield (
-                f"{name}: the {role}'s accuracy rises from {shares[at]:.1f}% at severity {severities[at]} to "
+                f"{name}: the {role}'s {what} rises from {shares[at]:.1f}% at severity {severities[at]} to "
                 f"{shares[at + 1]:.1f}% at {severities[at + 1]}"
             )
 

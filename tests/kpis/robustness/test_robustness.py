@@ -199,6 +199,15 @@ def test_accuracy_that_rises_with_the_severity_is_noted() -> None:
     assert not any("rises" in note for note in falling.notes)
 
 
+def test_a_teacher_at_the_floor_is_noted() -> None:
+    """Nothing can be lost where it is right by chance only; with half of the labels each, that is 50%."""
+    found = read("corruption_drop", ("fog:5", "contrast:1"), wrong(N, [250, 10]), wrong(N, [240, 10]))
+    assert (
+        "the teacher is no better than always giving the commonest label (50.0%) under fog:5: no student can lose "
+        "much there"
+    ) in found.notes
+
+
 def test_no_answer_of_the_student_is_wrong() -> None:
     """And told, with what it raised; the teacher answers, so it counts (trap 25)."""
     silent = {"student": np.zeros((N, 4), dtype=bool)}
