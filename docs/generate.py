@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pytest_modelbench.gates.keywords import KEYWORDS, PAGES
+from pytest_modelbench.gates.keywords import KEYWORDS, PAGES, UNDER
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS
@@ -100,6 +100,8 @@ def _takers(name: str) -> str:
     takers = [kpi.name for kpi in CATALOGUE.values() if name in kpi.options]
     if name == "allow_reversed":
         return "all"
+    if name in UNDER:
+        return "every quality KPI of one forward pass"
     if not takers:
         return "custom KPIs"
     names = ", ".join(f"`{kpi}`" for kpi in takers[:MOST_TAKERS])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.case_names import register_edge_case
+    from pytest_modelbench.data.corruptions.case import CorruptedCase
     from pytest_modelbench.data.corruptions.names import register_corruption
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.data.evaldata import EvalData
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckFailure",
+    "CorruptedCase",
     "DataError",
     "Deployed",
     "EdgeCase",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CorruptedCase": "data.corruptions.case",
     "Deployed": "exports.deployed",
     "EdgeCase": "data.edge_cases",
     "EvalData": "data.evaldata",

@@ -15,6 +15,7 @@ import pytest
 from pytest_modelbench.options import CHILD_OPTION, OPTIONS
 from pytest_modelbench.plugin.fixtures import (
     _deployed_as,
+    corruption,
     diagnosis,
     edge_case,
     energy_meter,
@@ -38,6 +39,7 @@ from pytest_modelbench.plugin.stash import (
 
 __all__ = [
     "_deployed_as",
+    "corruption",
     "diagnosis",
     "edge_case",
     "energy_meter",
@@ -54,6 +56,10 @@ _KPI = "kpi(name, *limits, **keywords): judge one KPI of the student. See `pytes
 _EDGE_CASE = (
     "edge_case(*names): narrow the edge cases that the fixture edge_case runs a test for, to some by name, such as "
     "edge_case('zeros', 'huge'), or to those that fit the inputs: edge_case('numbers'), edge_case('tokens')."
+)
+_CORRUPTION = (
+    "corruption(*names): run a test once for each corruption of the evaluation inputs, such as "
+    "corruption('gaussian_noise:3', 'contrast:5'), or for all of a family: corruption('images:5')."
 )
 _DEPLOY = (
     "modelbench_deploy(*formats): run a test also on the files that the student is exported to, one for each format, "
@@ -99,7 +105,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; start a session where gates are to be judged."""
-    for marker in (_kpi_help(config), _EDGE_CASE, _DEPLOY):
+    for marker in (_kpi_help(config), _EDGE_CASE, _CORRUPTION, _DEPLOY):
         config.addinivalue_line("markers", marker)
     config.stash[MISTAKES] = []
     config.pluginmanager.register(placeholders(config), "modelbench-placeholders")
@@ -215,6 +221,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from pytest_modelbench.plugin.parametrisation import parametrise_edge_case
 
         parametrise_edge_case(metafunc)
+    if "corruption" in metafunc.fixturenames:
+        from pytest_modelbench.plugin.corrupted_cases import parametrise
+
+        parametrise(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -241,7 +251,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_ours(item: pytest.Item) -> bool:
     """Whether an item has one of our markers, or asks for one of our fixtures."""
     asks = OWN_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    return bool(asks) or any(mark.name in {"kpi", "edge_case"} for mark in item.iter_markers())
+    return bool(asks) or any(mark.name in {"kpi", "edge_case", "corruption"} for mark in item.iter_markers())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_modelbench.data.corruptions.case import CorruptedCase
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.plugin.diagnosis_fixture import Diagnoser
@@ -88,6 +89,14 @@ def edge_case(request: pytest.FixtureRequest) -> EdgeCase:
     from pytest_modelbench.plugin.sources import edge_case_of
 
     return edge_case_of(request)
+
+
+@pytest.fixture
+def corruption(request: pytest.FixtureRequest) -> CorruptedCase:
+    """Return the first batch of the evaluation data under a corruption: `.inputs`, `.plain`, `.targets`."""
+    from pytest_modelbench.plugin.corrupted_cases import corrupted_case_of
+
+    return corrupted_case_of(request)
 
 
 @pytest.fixture

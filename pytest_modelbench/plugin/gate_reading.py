@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,27 +146,15 @@ def _with_located_corruptions(gate: Gate, options: dict[str, Any], item: pytest.
     """
     if not {"corruptions", "under"} & set(options):
         return options
-    from pytest_modelbench.data.corruptions.names import cell_of, find, registered_in
-    from pytest_modelbench.models.locate import locate
-    from pytest_modelbench.models.named import NamedSpec
-    from pytest_modelbench.plugin.parametrisation import modules_of
+    from pytest_modelbench.data.corruptions.names import cell_of, find
+    from pytest_modelbench.plugin.corrupted_cases import located, registered_for
 
-    def located(spec: str) -> Any:
-        try:
-            function = locate(NamedSpec(spec=spec), item.path.parent, saved=False).target
-        except UsageMistake as mistake:
-            raise UsageMistake(f"corruption {mistake}") from mistake
-        if not callable(function):
-            raise UsageMistake(f"corruption {spec!r} is not a function")
-        return function
-
+    locate = functools.partial(located, folder=item.path.parent)
     try:
-        registered = {
-            name: function for module in modules_of(item) for name, function in registered_in(module).items()
-        }
+        registered = registered_for(item)
         if "under" in options:
-            return {**options, "under": cell_of(options["under"], registered, located)}
-        named = find(options["corruptions"], registered, located)
+            return {**options, "under": cell_of(options["under"], registered, locate, what="under=")}
+        named = find(options["corruptions"], registered, locate)
         return {**options, "corruptions": named, "severities": tuple(options["severities"])}
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {gate.kpi.name.partition(' under ')[0]!r}: {mistake}") from mistake

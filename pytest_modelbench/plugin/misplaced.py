@@ -14,7 +14,7 @@ LATE = (
     "the kpi marker does not belong to a test function, or was added after collection. "
     "Write it above the function, the class, or as pytestmark in the module"
 )
-NEEDS_MODELS = frozenset({"teacher", "student", "previous", "kpi", "edge_case"})
+NEEDS_MODELS = frozenset({"teacher", "student", "previous", "kpi", "edge_case", "corruption"})
 
 
 def misplaced(item: pytest.Item, *, marked: bool) -> Iterator[str]:
@@ -31,6 +31,11 @@ def misplaced(item: pytest.Item, *, marked: bool) -> Iterator[str]:
         yield (
             f"{place_of(item)}: the marker edge_case needs the fixture of that name. "
             "Write def test_edges(student, edge_case): student.check_finite(edge_case)"
+        )
+    if item.get_closest_marker("corruption") is not None and "corruption" not in names:
+        yield (
+            f"{place_of(item)}: the marker corruption needs the fixture of that name. "
+            "Write def test_noise(student, corruption): student.check_finite(corruption)"
         )
     if marked and "kpi" not in names:
         yield f"{place_of(item)}: {LATE}"

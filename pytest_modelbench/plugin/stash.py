@@ -20,6 +20,7 @@ _OTHERS = (
     "previous",
     "kpi",
     "edge_case",
+    "corruption",
     "memory_meter",
     "energy_meter",
     "profiler",

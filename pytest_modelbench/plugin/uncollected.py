@@ -12,7 +12,7 @@ import pytest
 
 from pytest_modelbench.plugin.fixture_lookup import place_of
 
-MARKERS = {"kpi": "kpi", "edgecase": "edge_case"}
+MARKERS = {"kpi": "kpi", "edgecase": "edge_case", "corruption": "corruption"}
 """Our markers, by what is left of a name without case, underscores and a plural's s."""
 
 

@@ -277,3 +277,68 @@ def eval_data(): return EvalData(TABLE, TRUTH, task="regression")
     assert finished.gate("corruption_accuracy")["reason"].endswith(
         "Write corruption_rmse_ratio, or a KPI such as kpi('rmse', 'increase <= 10%', under='column_noise:3')"
     )
+
+
+def test_fixture_gives_a_corrupted_batch(judge: Judge) -> None:
+    """One item for each corruption of the marker, with its severity in the id; what does not fit is skipped."""
+    finished = judge(
+        """
+        import numpy as np
+        import pytest
+        @pytest.mark.corruption("rain:5", "contrast", "saturate:1")
+        def test_inputs(student, corruption):
+            assert corruption.inputs.shape == corruption.plain.shape == (50, 1, 6, 6)
+            assert not np.array_equal(corruption.inputs, corruption.plain)
+            assert len(corruption.targets) == len(corruption.ids) == 50
+            student.check_finite(corruption)
+        @pytest.mark.corruption("images:2")
+        def test_family(student, corruption):
+            assert corruption.severity == 2
+        """,
+        more=IMAGES,
+    )
+    assert finished.result.ret == 0, finished.text
+    outcomes = {test["nodeid"].partition("::")[2]: test["outcome"] for test in finished.report["tests"]}
+    assert outcomes["test_inputs[rain:5]"] == outcomes["test_inputs[contrast:3]"] == "passed"
+    assert outcomes["test_inputs[saturate:1]"] == "skipped"
+    assert sum(name.startswith("test_family") for name in outcomes) == 13
+
+
+def test_fixture_names_what_broke(judge: Judge) -> None:
+    """A student that overflows under a corruption fails its check, with the corruption's name."""
+    finished = judge(
+        "import pytest\n@pytest.mark.corruption('rain:5')\ndef test_a(student, corruption): student.check_finite(corruption)",
+        more=IMAGES + "STUDENT = student(outputs=lambda batch: np.where(by_rows(batch) > 5, np.inf, 0.0))\n",
+    )
+    assert finished.result.ret == 1
+    assert "corruption 'rain:5' (custom, severity 5): " in finished.text
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        (
+            "",
+            "the fixture corruption needs the marker of that name. Write @pytest.mark.corruption('gaussian_noise:3'",
+        ),
+        ("@pytest.mark.corruption()", "the fixture corruption needs the marker of that name."),
+        ("@pytest.mark.corruption('fogg:3')", "there is no corruption 'fogg'; did you mean 'fog'?"),
+        ("@pytest.mark.corruption('fog:9')", "the marker corruption names 'fog:9': severities are from 1 to 5."),
+        (
+            "@pytest.mark.corruption(3)",
+            "the marker corruption names 3. Write @pytest.mark.corruption('gaussian_noise",
+        ),
+        ("@pytest.mark.corruption('math:nothing:2')", "corruption 'math:nothing': math has no attribute 'nothing'"),
+    ],
+)
+def test_a_wrong_marker_is_told(judge: Judge, marker: str, told: str) -> None:
+    """At collection, with the place; nothing runs."""
+    finished = judge(f"import pytest\n{marker}\ndef test_a(student, corruption): ...", more=IMAGES)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"test_sla.py::test_a: {told}" in str(finished.result.stderr)
+
+
+def test_a_marker_without_its_fixture_is_told(judge: Judge) -> None:
+    """It would do nothing."""
+    finished = judge("import pytest\n@pytest.mark.corruption('fog:3')\ndef test_a(student): ...", more=IMAGES)
+    assert "the marker corruption needs the fixture of that name" in str(finished.result.stderr)

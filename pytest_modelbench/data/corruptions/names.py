@@ -202,9 +202,18 @@ def _one(
 
 
 def cell_of(
-    text: str, registered: Mapping[str, Callable[..., Any]], locate: Callable[[str], Callable[..., Any]]
+    text: str,
+    registered: Mapping[str, Callable[..., Any]],
+    locate: Callable[[str], Callable[..., Any]],
+    what: str = "",
 ) -> Cell:
-    """Read `under=`: a corruption and its severity, such as 'gaussian_noise:3'.
+    """Read a corruption and its severity, such as 'gaussian_noise:3'.
+
+    Args:
+        text: as written.
+        registered: custom corruptions by name.
+        locate: imports 'module:function'.
+        what: where it is written, for messages, such as "under=".
 
     Raises:
         UsageMistake: no severity from 1 to 5, or no such corruption.
@@ -212,12 +221,12 @@ def cell_of(
     name, _, severity = text.rpartition(":")
     if not name or severity not in map(str, SEVERITIES):
         raise UsageMistake(
-            f"under={text!r}: expected a corruption and its severity from 1 to 5. Write under='gaussian_noise:3'"
+            f"{what}{text!r}: expected a corruption and its severity from 1 to 5. Write {what}'gaussian_noise:3'"
         )
     try:
         return Cell(corruption=_one(name, registered, locate), severity=int(severity))
     except UsageMistake as mistake:
-        raise UsageMistake(f"under={text!r}: {mistake}") from mistake
+        raise UsageMistake(f"{what}{text!r}: {mistake}" if what else str(mistake)) from mistake
 
 
 def cost_of(options: Mapping[str, Any]) -> str:
