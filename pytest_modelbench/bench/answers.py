@@ -19,7 +19,7 @@ from pytest_modelbench.data.corruptions.applying import corrupted
 from pytest_modelbench.data.corruptions.fitting import Fit, fit
 from pytest_modelbench.data.corruptions.names import Cell, Corruption, cells_of
 from pytest_modelbench.data.corruptions.subset import subset
-from pytest_modelbench.errors import DataError, ModelbenchError
+from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.probes.answers.corrupted import CorruptedAnswers, CorruptedPasses, answers_to
 from pytest_modelbench.probes.answers.meaning import Predictions, answers_of, interpret, same_answers
@@ -32,6 +32,7 @@ from pytest_modelbench.probes.answers.stability import (
     memory_format_variants,
     shape_mismatches,
 )
+from pytest_modelbench.probes.kinds import CORRUPTED
 from pytest_modelbench.probes.wire import pack_outputs, unpack_outputs
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Answers:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
         asking, data = self._asking, self._asking.data()
         if (contract := asking.contract_for(role)) is not None:
+            if asking.gate.kpi.probe is CORRUPTED or "under" in asking.gate.options:
+                raise NotApplicable(
+                    "it compares the answers to corrupted inputs sample by sample, and the contract has those of the "
+                    "teacher to the data as they are. Judge it where the teacher is"
+                )
             student = self.outputs("student")
             return self._shelf.once(("contract", data.key), lambda: contract.outputs_for(student, data))
         outputs = self._shelf.take(self._outputs_job(asking.model(role)))

@@ -13,7 +13,7 @@ from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
 from pytest_modelbench.gates.assignment import Assignment
-from pytest_modelbench.probes.kinds import EXPORT, PARITY
+from pytest_modelbench.probes.kinds import CORRUPTED, EXPORT, PARITY
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
@@ -54,7 +54,9 @@ class Recorder:
         data = self._data_of(taken, gate) if gate.kpi.needs_data else None
         if gate.kpi.paired:
             if not gate.from_predictions:
-                raise NotApplicable("it compares student and teacher layer by layer, which no contract can hold")
+                corrupted = gate.kpi.probe is CORRUPTED or "under" in gate.options
+                how = "under corruptions" if corrupted else "layer by layer"
+                raise NotApplicable(f"it compares student and teacher {how}, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
         judgement = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         reading = RecordedReading(

@@ -130,6 +130,29 @@ def test_in_a_file(judge: Judge, pytester: pytest.Pytester) -> None:
     }
 
 
+def test_with_a_contract(judge: Judge) -> None:
+    """Values are recorded and compared; what pairs answers to corrupted inputs needs the teacher, and says so."""
+    test = """
+        import pytest
+        @pytest.mark.kpi("corruption_accuracy", "drop <= 90 pp", corruptions="rain", severities=[5])
+        @pytest.mark.kpi("corruption_drop", "<= 90 pp", corruptions="rain", severities=[5])
+        @pytest.mark.kpi("f1", "drop <= 90 pp", under="rain:5")
+        @pytest.mark.kpi("flips", "<= 99%", under="rain:5")
+        def test_all(): ...
+    """
+    recorded = judge(test, "--modelbench-record-contract=teacher.mbc", more=IMAGES)
+    assert recorded.gate("corruption_drop")["reason"] == (
+        "it compares student and teacher under corruptions, which no contract can hold"
+    )
+    finished = judge(test, "--modelbench-contract=teacher.mbc", more=IMAGES)
+    verdicts = {gate["kpi"]: gate["verdict"] for gate in finished.report["gates"]}
+    assert verdicts == {
+        "corruption_accuracy": "pass", "corruption_drop": "not_applicable", "f1 under rain:5": "pass",
+        "flips under rain:5": "not_applicable",
+    }  # fmt: skip
+    assert "Judge it where the teacher is" in finished.gate("flips under rain:5")["reason"]
+
+
 def test_plan_shows_the_cost(judge: Judge) -> None:
     """What is known before the data are read: the most that `auto` may come to, or the number of named ones."""
     finished = judge(

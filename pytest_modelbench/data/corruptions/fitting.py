@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.arrays import as_array, is_sparse, is_tensor, leaves, number_parts, pick, rows, shapes
-from pytest_modelbench.data.corruptions.names import AUTO, BUILT_IN, Corruption
+from pytest_modelbench.data.corruptions.names import AUTO, Corruption, of_family
 from pytest_modelbench.data.corruptions.tabular import Column, Key, Values, blocks_of, column_of, lacking
 from pytest_modelbench.data.edge_cases import kind_of
 from pytest_modelbench.data.evaldata import EvalData
@@ -73,28 +73,23 @@ def fit(
 
     Raises:
         NotApplicable: the inputs are token ids.
-        DoesNotFit: nothing fits, or what the inputs are cannot be told; the message says what to write.
+        DoesNotFit: nothing fits, or the inputs may be of several families; the message says what to write.
         DataError: the stated range is not that of the inputs.
     """
     first = next(iter(data.batches())).inputs
-    whole = isinstance(named, str)
-    families = [family_of(first) if named == AUTO else str(named)] if whole else _families(named)
-    forms = {family: _forms(first, family) for family in families}
+    if isinstance(named, str):
+        named = of_family(family_of(first) if named == AUTO else named)
+    forms = {family: _forms(first, family) for family in dict.fromkeys(c.family for c in named) if family}
     seen = _seen(data, chosen)
-    known = {family: _known(family, forms[family], seen, limits) for family in families}
-    if not whole:
+    known = {family: _known(family, form, seen, limits) for family, form in forms.items()}
+    if len(forms) < len({corruption.family for corruption in named}):
         known[""] = _custom(first, seen, limits)
-    wanted = [Corruption(name=name) for name, i in BUILT_IN.items() if i.family == families[0]] if whole else named
-    left_out = {c.name: why for c in wanted if (why := _lacks(c, first, known))}
-    if left_out and (not whole or len(left_out) == len(wanted)):
-        name, why = next(iter(left_out.items()))
-        raise DoesNotFit(f"corruption {name!r} needs a {why}, and the inputs have none")
-    notes = tuple(f"{name} left out: the inputs have no {why}" for name, why in left_out.items())
-    return Fit(corruptions=tuple(c for c in wanted if c.name not in left_out), leaves=known, notes=notes)
-
-
-def _families(named: str | Sequence[Corruption]) -> list[str]:
-    return list(dict.fromkeys(c.family for c in named if isinstance(c, Corruption) and c.family))
+    lacking_of = {c: why for c in named if (why := _lacks(c, first, known))}
+    for corruption, why in lacking_of.items():
+        if not corruption.optional or len(lacking_of) == len(named):
+            raise DoesNotFit(f"corruption '{corruption}' needs a {why}, and the inputs have none")
+    notes = tuple(f"{corruption} left out: the inputs have no {why}" for corruption, why in lacking_of.items())
+    return Fit(corruptions=tuple(c for c in named if c not in lacking_of), leaves=known, notes=notes)
 
 
 def family_of(inputs: Any) -> str:

@@ -172,20 +172,23 @@ def plasma(size: int, decay: float, rng: np.random.Generator) -> Image:
         heights[half::step, ::step] = around(down)
         step, wobble = half, wobble / decay
     heights -= heights.min()
-    return heights / heights.max()
+    fractal: Image = heights / heights.max()
+    return fractal
 
 
 def brightness(image: Image, more: float, _: np.random.Generator) -> Image:
     """Add to the value of HSV (the largest channel); hue and saturation stay."""
     value = image.max(axis=2, keepdims=True)
     brighter = np.clip(value + more, 0, 1)
-    return np.where(value > 0, image * brighter / np.where(value > 0, value, 1), brighter)
+    changed: Image = np.where(value > 0, image * brighter / np.where(value > 0, value, 1), brighter)
+    return changed
 
 
 def contrast(image: Image, share: float, _: np.random.Generator) -> Image:
     """Keep a share of each channel's distance from its mean."""
     mean = image.mean(axis=(0, 1), keepdims=True)
-    return (image - mean) * share + mean
+    changed: Image = (image - mean) * share + mean
+    return changed
 
 
 def saturate(image: Image, factor_and_more: tuple[float, float], _: np.random.Generator) -> Image:
@@ -196,7 +199,8 @@ def saturate(image: Image, factor_and_more: tuple[float, float], _: np.random.Ge
     new = np.clip(saturation * factor + more, 0, 1)
     apart = np.divide(value - image, value * saturation, out=np.zeros_like(image), where=value * saturation > 0)
     red = np.broadcast_to(np.array([0.0, 1.0, 1.0]), image.shape)
-    return value - value * new * np.where(saturation > 0, apart, red)
+    changed: Image = value - value * new * np.where(saturation > 0, apart, red)
+    return changed
 
 
 def pixelate(image: Image, share: float, _: np.random.Generator) -> Image:
@@ -210,7 +214,7 @@ def pixelate(image: Image, share: float, _: np.random.Generator) -> Image:
         np.equal.outer(np.arange(count), index).astype(float) for count, index in zip(blocks, of, strict=True)
     )
     down, across = down / down.sum(axis=1, keepdims=True), across / across.sum(axis=1, keepdims=True)
-    small = np.einsum("ih,hwc,jw->ijc", down, image, across)
+    small: Image = np.einsum("ih,hwc,jw->ijc", down, image, across)
     return small[of[0]][:, of[1]]
 
 

@@ -78,6 +78,8 @@ class Corruption:
 
     name: str
     function: Callable[..., Any] | None = field(default=None, repr=False)
+    optional: bool = field(default=False, repr=False, compare=False)
+    """Whether a family named it, which leaves out what does not fit the inputs."""
 
     def __str__(self) -> str:
         return self.name
@@ -172,7 +174,7 @@ def find(
     corruptions: list[Corruption] = []
     for one in several:
         if isinstance(one, str) and one in FAMILIES:
-            corruptions += [Corruption(name=name) for name, info in BUILT_IN.items() if info.family == one]
+            corruptions += of_family(one)
         else:
             corruptions.append(_one(one, registered, locate))
     names = [corruption.name for corruption in corruptions]
@@ -180,6 +182,11 @@ def find(
     if twice is not None:
         raise UsageMistake(f"corruptions= names {twice!r} twice")
     return tuple(corruptions)
+
+
+def of_family(family: str) -> tuple[Corruption, ...]:
+    """Return all corruptions of a family."""
+    return tuple(Corruption(name=name, optional=True) for name, info in BUILT_IN.items() if info.family == family)
 
 
 def _one(

@@ -146,8 +146,8 @@ def check_inputs(passes: Mapping[str, CorruptedPasses]) -> None:
 
 def equal(labels: npt.NDArray[Any], expected: npt.NDArray[Any]) -> Mask:
     """Return for which samples all labels are equal."""
-    same = np.asarray(labels == expected)
-    return same if same.ndim == 1 else same.reshape(len(same), -1).all(axis=1)
+    same: Mask = np.asarray(labels == expected)
+    return same if same.ndim == 1 else np.all(same.reshape(len(same), -1), axis=1)
 
 
 def breakdown(table: Table) -> tuple[dict[str, Any], ...]:

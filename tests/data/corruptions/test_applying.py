@@ -12,7 +12,7 @@ import torch
 
 from pytest_modelbench.data.corruptions.applying import corrupted
 from pytest_modelbench.data.corruptions.fitting import Fit, fit
-from pytest_modelbench.data.corruptions.names import BUILT_IN, Cell, Corruption
+from pytest_modelbench.data.corruptions.names import BUILT_IN, Cell, Corruption, find
 from pytest_modelbench.data.corruptions.streams import stream
 from pytest_modelbench.data.corruptions.subset import subset
 from pytest_modelbench.data.evaldata import EvalData
@@ -184,6 +184,14 @@ def test_what_fits_nothing_is_told(inputs: Any, named: str, error: type[Exceptio
         auto(inputs, named)
 
 
+def test_a_family_beside_others_leaves_out_what_does_not_fit() -> None:
+    """Only what was named itself must fit."""
+    named = find(["images", rain], {}, lambda spec: rain)
+    assert not isinstance(named, str)
+    found = fit(EvalData(IMAGES), named)
+    assert [str(corruption) for corruption in found.corruptions] == [*NAMES, "rain"]
+
+
 def test_a_named_corruption_that_does_not_fit_is_told() -> None:
     """Of a family it would be left out; by name it is a mistake."""
     with pytest.raises(DoesNotFit, match="corruption 'saturate' needs a third colour channel"):
@@ -253,12 +261,13 @@ def test_missing_values_stay() -> None:
 def test_a_subset_has_every_class_in_proportion() -> None:
     """Largest remainders; the same for one seed, another for another; all where as many are wanted."""
     targets = np.array(["a"] * 700 + ["b"] * 200 + ["c"] * 100)
-    chosen = subset(1000, targets, 100, seed=3)
-    assert chosen is not None
+    chosen: Any = subset(1000, targets, 100, seed=3)
+    again: Any = subset(1000, targets, 100, seed=3)
+    other: Any = subset(1000, targets, 100, seed=4)
     assert np.unique(targets[chosen], return_counts=True)[1].tolist() == [70, 20, 10]
     assert np.array_equal(chosen, np.unique(chosen))
-    assert np.array_equal(chosen, subset(1000, targets, 100, seed=3))
-    assert not np.array_equal(chosen, subset(1000, targets, 100, seed=4))
+    assert np.array_equal(chosen, again)
+    assert not np.array_equal(chosen, other)
     assert subset(1000, targets, 1000, seed=3) is None
     assert len(subset(1000, np.linspace(0, 1, 1000), 10, seed=0)) == 10  # type: ignore[arg-type]
     assert len(subset(1000, None, 10, seed=0)) == 10  # type: ignore[arg-type]

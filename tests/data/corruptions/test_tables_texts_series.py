@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -23,7 +25,7 @@ DAY = np.datetime64("2024-01-01", "s") + RNG.integers(0, 10**7, ROWS).astype("ti
 FRAME = pd.DataFrame({"age": AGE, "rooms": RNG.integers(1, 7, ROWS), "city": CITY, "day": DAY, "price": AGE**2})
 
 
-def changed(frame: object, name: str, severity: int) -> object:
+def changed(frame: Any, name: str, severity: int) -> Any:
     data = EvalData(frame, np.zeros(ROWS), task="regression")
     cell = Cell(corruption=Corruption(name=name), severity=severity)
     return next(corrupted(data, cell, fit(data, (cell.corruption,))).batches(ROWS)).inputs
@@ -33,23 +35,23 @@ def changed(frame: object, name: str, severity: int) -> object:
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_keep_their_columns(name: str, library: str) -> None:
     """Columns, dtypes, rows and the frame itself stay; something changes."""
-    frame = FRAME if library == "pandas" else pl.from_pandas(FRAME)
+    frame: Any = FRAME if library == "pandas" else pl.from_pandas(FRAME)
     before = frame.copy() if library == "pandas" else frame.clone()
     after = changed(frame, name, 5)
-    assert list(after.columns) == list(frame.columns)  # type: ignore[attr-defined]
-    assert list(after.dtypes) == list(frame.dtypes)  # type: ignore[attr-defined]
+    assert list(after.columns) == list(frame.columns)
+    assert list(after.dtypes) == list(frame.dtypes)
     assert frame.equals(before)
-    assert not after.equals(frame)  # type: ignore[attr-defined]
+    assert not after.equals(frame)
 
 
 @pytest.mark.parametrize(("severity", "share"), [*enumerate((0.1, 0.2, 0.4, 0.6, 1.0), 1)])
 def test_column_noise_has_the_columns_scale(severity: int, share: float) -> None:
     """A share of each column's standard deviation, within the values that were seen: categories have none."""
     after = changed(FRAME, "column_noise", severity)
-    moved = (after["age"] - FRAME["age"])[(FRAME["age"] > 35) & (FRAME["age"] < 45)]  # type: ignore[index]
+    moved = (after["age"] - FRAME["age"])[(FRAME["age"] > 35) & (FRAME["age"] < 45)]
     assert moved.std() == pytest.approx(share * AGE.std(), rel=0.2)
-    assert after["age"].between(AGE.min(), AGE.max()).all()  # type: ignore[index]
-    assert after["rooms"].equals(FRAME["rooms"])  # type: ignore[index]
+    assert after["age"].between(AGE.min(), AGE.max()).all()
+    assert after["rooms"].equals(FRAME["rooms"])
 
 
 @pytest.mark.parametrize(("severity", "share"), [*enumerate((0.05, 0.1, 0.2, 0.35, 0.5), 1)])
@@ -57,39 +59,39 @@ def test_shares_of_cells(severity: int, share: float) -> None:
     """As many missing, shuffled and swapped cells as the severity says; those of other rows are values that were seen."""
     missing = changed(FRAME, "missing_cells", severity)
     for column in ("age", "city", "day"):
-        assert missing[column].isna().mean() == pytest.approx(share, abs=0.06)  # type: ignore[index]
-    assert not missing["rooms"].isna().any()  # type: ignore[index]
-    shuffled = changed(FRAME, "shuffled_cells", severity)["age"]  # type: ignore[index]
+        assert missing[column].isna().mean() == pytest.approx(share, abs=0.06)
+    assert not missing["rooms"].isna().any()
+    shuffled = changed(FRAME, "shuffled_cells", severity)["age"]
     assert (shuffled != FRAME["age"]).mean() == pytest.approx(share, abs=0.06)
     assert set(shuffled) <= set(AGE)
     swapped = changed(FRAME, "swapped_categories", severity)
-    assert (swapped["city"] != FRAME["city"]).mean() == pytest.approx(share * 2 / 3, abs=0.06)  # type: ignore[index]
-    assert swapped["age"].equals(FRAME["age"])  # type: ignore[index]
+    assert (swapped["city"] != FRAME["city"]).mean() == pytest.approx(share * 2 / 3, abs=0.06)
+    assert swapped["age"].equals(FRAME["age"])
 
 
 def test_one_hot_columns_stay_one_category() -> None:
     """Noise leaves them alone, and a swap moves all of them: each row still has exactly one 1 (trap 24)."""
     table = np.column_stack([AGE, COLOUR]).astype(np.float32)
     noisy, swapped = changed(table, "column_noise", 5), changed(table, "swapped_categories", 5)
-    assert np.array_equal(noisy[:, 1:], table[:, 1:])  # type: ignore[index]
-    assert np.array_equal(swapped[:, 1:].sum(axis=1), np.ones(ROWS))  # type: ignore[index]
-    assert 0.2 < np.mean((swapped[:, 1:] != table[:, 1:]).any(axis=1)) < 0.5  # type: ignore[index]
-    assert swapped.dtype == np.float32  # type: ignore[attr-defined]
+    assert np.array_equal(noisy[:, 1:], table[:, 1:])
+    assert np.array_equal(swapped[:, 1:].sum(axis=1), np.ones(ROWS))
+    assert 0.2 < np.mean((swapped[:, 1:] != table[:, 1:]).any(axis=1)) < 0.5
+    assert swapped.dtype == np.float32
 
 
 @pytest.mark.parametrize(("severity", "factor"), [*enumerate((1.8, 2.54, 10, 100, 1000), 1)])
 def test_one_number_of_each_row_is_in_another_unit(severity: int, factor: float) -> None:
     """Exactly one cell a row is multiplied, each column about as often."""
     after = changed(FRAME, "unit_slip", severity)
-    slipped = np.column_stack([after[name] / FRAME[name] for name in ("age", "price")])  # type: ignore[index]
+    slipped = np.column_stack([after[name] / FRAME[name] for name in ("age", "price")])
     assert np.sort(slipped, axis=1) == pytest.approx(np.tile([1, factor], (ROWS, 1)))
     assert 0.4 < np.mean(slipped[:, 0] > 1) < 0.6
 
 
 def test_levels_and_dates_by_hand() -> None:
     """Severity 5 leaves four levels of a number, and moves all dates of a row by a year one way."""
-    assert len(np.unique(changed(FRAME, "coarse_cells", 5)["age"])) == 4  # type: ignore[index]
-    moved = (changed(FRAME, "shifted_time", 5)["day"] - FRAME["day"]).dt.days  # type: ignore[index]
+    assert len(np.unique(changed(FRAME, "coarse_cells", 5)["age"])) == 4
+    moved = (changed(FRAME, "shifted_time", 5)["day"] - FRAME["day"]).dt.days
     assert set(moved) == {-365, 365}
 
 
