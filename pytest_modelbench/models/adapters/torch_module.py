@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import torch
 from torch import nn
@@ -140,6 +141,14 @@ class TorchModel(Model):
                 f"write EvalData(..., dtype={name!r})"
             )
         return ""
+
+    def pull_back(
+        self, inputs: Any, select: str | int | None, weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float64] | None:
+        """Return the gradient by the inputs; None where none comes back."""
+        from pytest_modelbench.models.adapters.torch_gradient import pull_back
+
+        return pull_back(self, inputs, select, weights)
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""

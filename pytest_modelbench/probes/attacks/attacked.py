@@ -1,0 +1,91 @@
+"""A model under attack: asked for margins by attacks of any kind, and for gradients by some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.arrays import output_array, select_output
+from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.probes.attacks.reading import ScoreReader, margin_weights, margins
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(kw_only=True)
+class Attacked:
+    """A model with what its outputs mean.
+
+    Attributes:
+        model: the model.
+        reader: reads its outputs.
+        select: the head that is judged.
+        batch_size: in how many samples at most it is asked.
+        beat: called after each call.
+        calls: how many samples were asked for, forwards and backwards.
+    """
+
+    model: Model
+    reader: ScoreReader
+    select: str | int | None
+    batch_size: int
+    beat: Callable[[], None]
+    calls: int = 0
+
+    def margins(self, inputs: Array, truth: IntArray) -> FloatArray:
+        """Return by how much each sample is lost; above 0 its label is not the true one.
+
+        Raises:
+            ModelError: the model raised.
+        """
+        parts = [self._margins(inputs[part], truth[part]) for part in self._parts(len(inputs))]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _margins(self, inputs: Array, truth: IntArray) -> FloatArray:
+        raw = output_array(select_output(self.model(inputs.copy()), self.select, self.model.name))
+        return margins(self._read(raw, len(inputs)), truth)
+
+    def _read(self, raw: Array, count: int) -> FloatArray:
+        self.beat()
+        self.calls += count
+        scores = self.reader.scores(raw)
+        if scores.shape != (count, len(self.reader.columns)):
+            raise ModelError(f"{self.model.name} returned outputs of shape {raw.shape} for {count} samples")
+        return scores
+
+    def margins_and_gradient(self, inputs: Array, truth: IntArray) -> tuple[FloatArray, FloatArray | None]:
+        """Return the margins, and their gradient by the inputs; None where none comes back.
+
+        Raises:
+            ModelError: the model raised.
+        """
+        known, gradients = [], []
+        for part in self._parts(len(inputs)):
+            at, of = inputs[part], truth[part]
+            apart: list[FloatArray] = []
+
+            def weights(raw: Array, count: int = len(at), of: IntArray = of, apart: list[FloatArray] = apart) -> Array:
+                scores = self._read(raw, count)
+                apart.append(margins(scores, of))
+                return self.reader.back(raw, margin_weights(scores, of))
+
+            try:
+                gradient = self.model.pull_back(at, self.select, weights)
+            except NotApplicable:
+                return self.margins(inputs, truth), None
+            known += apart
+            if gradient is None:
+                return self.margins(inputs, truth), None
+            self.beat()
+            gradients.append(gradient)
+        return np.concatenate(known), np.concatenate(gradients)
+
+    def _parts(self, count: int) -> list[slice]:
+        return [slice(start, start + self.batch_size) for start in range(0, count, self.batch_size)]
