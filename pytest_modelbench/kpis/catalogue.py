@@ -39,7 +39,15 @@ def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
 
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-FAMILIES = (*quality.KPIS, *adversarial.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS, *deployment.KPIS)
+FAMILIES = (
+    *quality.KPIS,
+    *adversarial.KPIS,
+    *efficiency.KPIS,
+    *footprint.KPIS,
+    *reliability.KPIS,
+    *fairness.KPIS,
+    *deployment.KPIS,
+)
 BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}
 """KPIs that others bring to a session (see `gates.extensions`)."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
-    from pytest_modelbench.probes.attacks.assault import Assault
     from pytest_modelbench.probes.cost.energy import EnergyMeasurement
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch

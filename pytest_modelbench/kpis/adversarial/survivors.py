@@ -18,6 +18,8 @@ from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
 
 KINDS: Mapping[str, Assaulting] = {kind.name: kind for kind in (FGSM, PGD, ROBUSTNESS, TRANSFER)}
+SHOWN = 2
+"""How many doubts a note states."""
 MUCH_BETTER = 0.05
 """A student that survives by this share more than its teacher is worth a second look."""
 
@@ -68,7 +70,7 @@ def _reading(question: Question, assault: Assault) -> Reading:
     bound = ""
     if assault.doubts:
         high = estimate.high if question.asked else estimate.value
-        estimate, bound = Estimate(value=estimate.value, low=0.0, high=high), "at most "
+        estimate, bound = Estimate(value=estimate.value, low=-math.inf, high=high), "at most "
     right = int(assault.right.sum())
     return Reading(
         estimate=estimate,
@@ -86,15 +88,17 @@ def _compared(question: Question, student: Assault, teacher: Assault) -> Compari
         return plain
     assert plain.difference is not None  # noqa: S101 - it always is
 
-    def opened(estimate: Estimate, least: float, most: float) -> Estimate:
+    def opened(estimate: Estimate) -> Estimate:
         low, high = (estimate.low, estimate.high) if question.asked else (estimate.value, estimate.value)
         return Estimate(
-            value=estimate.value, low=least if student.doubts else low, high=most if teacher.doubts else high
+            value=estimate.value,
+            low=-math.inf if student.doubts else low,
+            high=math.inf if teacher.doubts else high,
         )
 
     return Comparison(
-        ratio=plain.ratio and opened(plain.ratio, 0.0, math.inf),
-        difference=opened(plain.difference, -100.0, 100.0),
+        ratio=plain.ratio and opened(plain.ratio),
+        difference=opened(plain.difference),
         method=f"{plain.method}, open where a share is only an upper bound",
     )
 
@@ -106,7 +110,8 @@ def _notes(question: Question, assault: Assault) -> tuple[str, ...]:
     hint = ""
     if "surrogate" in question.options and question.options["surrogate"] is None:
         hint = ". Write surrogate='module:function', the model with a gradient that it was made from"
-    return (f"an upper bound: {'; '.join(assault.doubts)}{hint}",)
+    more = f"; {len(assault.doubts) - SHOWN} more checks fail" if len(assault.doubts) > SHOWN else ""
+    return (f"an upper bound: {'; '.join(assault.doubts[:SHOWN])}{more}{hint}",)
 
 
 def _lost(student: Assault, lost: npt.NDArray[np.bool_]) -> tuple[str, ...]:

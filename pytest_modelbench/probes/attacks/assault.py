@@ -24,7 +24,7 @@ from pytest_modelbench.probes.answers.meaning import interpret
 from pytest_modelbench.probes.answers.predictions import collect_outputs
 from pytest_modelbench.probes.attacks.attacked import Attacked
 from pytest_modelbench.probes.attacks.ball import Ball, ball_for
-from pytest_modelbench.probes.attacks.gradient import climb
+from pytest_modelbench.probes.attacks.gradient import climb, descended
 from pytest_modelbench.probes.attacks.guessing import noise, square
 from pytest_modelbench.probes.attacks.reading import reader_of
 from pytest_modelbench.probes.attacks.soundness import CHECKED, doubts_about
@@ -87,21 +87,25 @@ class _Fight:
 
     def lost_in(self, inputs: Array, truth: IntArray, block: int) -> dict[str, Mask]:
         """Return which samples of a block each attack loses, by examples that are inside the ball."""
-        return {name: self._checked(name, inputs, truth, attack()) for name, attack in self._attacks(inputs, truth, block)}
+        return {
+            name: self._checked(name, inputs, truth, attack()) for name, attack in self._attacks(inputs, truth, block)
+        }
 
     def _attacks(self, inputs: Array, truth: IntArray, block: int) -> list[tuple[str, Callable[[], Array]]]:
         steps, queries = int(self.options.get("steps", 1)), int(self.options.get("queries", 0))
         rng = np.random.default_rng([self.seed, block])
-        judge, parent, ball = self.judge, self.parent, self.ball
+        judge, parent, ball, targeted = self.judge, self.parent, self.ball, self.attacks == ALL
         attacks: dict[str, Callable[[], Array]] = {
-            "fgsm": lambda: climb(judge, judge, inputs, truth, ball, steps=1),
-            "pgd": lambda: climb(judge, judge, inputs, truth, ball, steps=steps),
+            "fgsm": lambda: climb(judge, judge, inputs, truth, ball, steps=1).inputs,
+            "pgd": lambda: descended(judge, judge, inputs, truth, ball, steps=steps, targeted=targeted),
             "noise": lambda: noise(judge, inputs, truth, ball, rng),
             "square": lambda: square(judge, inputs, truth, ball, rng, queries=queries),
         }
         if parent is not None:
-            attacks["surrogate"] = lambda: climb(judge, parent, inputs, truth, ball, steps=steps)
-            attacks["transfer"] = lambda: climb(parent, parent, inputs, truth, ball, steps=steps)
+            attacks["surrogate"] = lambda: descended(
+                judge, parent, inputs, truth, ball, steps=steps, targeted=targeted
+            )
+            attacks["transfer"] = lambda: descended(parent, parent, inputs, truth, ball, steps=steps)
         own = self.options.get("attack")
         if own is not None:
             attacks["attack"] = lambda: self._own(own, inputs, truth, block)
@@ -112,7 +116,9 @@ class _Fight:
         targets = self.judge.reader.columns[truth]
         bounds = (self.ball.low, self.ball.high)
         try:
-            moved = as_array(attack(self.judge.model, inputs.copy(), targets, self.ball.radius, bounds, self.seed + block))
+            moved = as_array(
+                attack(self.judge.model, inputs.copy(), targets, self.ball.radius, bounds, self.seed + block)
+            )
         except Exception as error:
             raise MeasurementError(f"attack= raised {cause_of(error)}") from error
         if moved.shape != inputs.shape:
@@ -211,7 +217,9 @@ def _ground(data: EvalData, samples: int, seed: int) -> _Ground:
         if batch.targets is None:
             raise DoesNotFit("attacks need targets, and the evaluation data have none")
         if isinstance(batch.inputs, dict | tuple) or not hasattr(batch.inputs, "shape"):
-            raise DoesNotFit("attacks change one array of floating-point inputs, and the data have several, or no array")
+            raise DoesNotFit(
+                "attacks change one array of floating-point inputs, and the data have several, or no array"
+            )
         rows = [row for row in range(len(batch.ids)) if start + row in wanted]
         if rows:
             array, labels = as_array(batch.inputs), as_array(batch.targets)
@@ -231,7 +239,9 @@ def _ground(data: EvalData, samples: int, seed: int) -> _Ground:
         classes=data.classes,
         batch_size=data.batch_size,
     )
-    return _Ground(inputs=stacked, targets=as_array(subset.targets), ids=tuple(ids[row] for row in chosen), data=subset)
+    return _Ground(
+        inputs=stacked, targets=as_array(subset.targets), ids=tuple(ids[row] for row in chosen), data=subset
+    )
 
 
 def _attacked(taking: Taking, model: Model, ground: _Ground) -> Attacked:

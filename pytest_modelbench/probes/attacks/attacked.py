@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.arrays import output_array, select_output
 from pytest_modelbench.errors import ModelError, NotApplicable
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.attacks.reading import ScoreReader, margin_weights, margins
+from pytest_modelbench.probes.attacks.reading import Loss, ScoreReader, margin_weights, margins
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -60,24 +61,28 @@ class Attacked:
             raise ModelError(f"{self.model.name} returned outputs of shape {raw.shape} for {count} samples")
         return scores
 
-    def margins_and_gradient(self, inputs: Array, truth: IntArray) -> tuple[FloatArray, FloatArray | None]:
-        """Return the margins, and their gradient by the inputs; None where none comes back.
+    def margins_and_gradient(
+        self, inputs: Array, truth: IntArray, loss: Loss = margin_weights, aims: IntArray | None = None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the margins, and the gradient of a loss by the inputs; None where none comes back.
+
+        Args:
+            inputs: (n, ...).
+            truth: the position of each true class.
+            loss: returns its gradient by the scores.
+            aims: the position of the class that each sample is to become, for losses that have one.
 
         Raises:
             ModelError: the model raised.
         """
         known, gradients = [], []
         for part in self._parts(len(inputs)):
-            at, of = inputs[part], truth[part]
+            at, of, aim = inputs[part], truth[part], None if aims is None else aims[part]
             apart: list[FloatArray] = []
 
-            def weights(raw: Array, count: int = len(at), of: IntArray = of, apart: list[FloatArray] = apart) -> Array:
-                scores = self._read(raw, count)
-                apart.append(margins(scores, of))
-                return self.reader.back(raw, margin_weights(scores, of))
-
+            pulled = functools.partial(self._weights, truth=of, aims=aim, loss=loss, apart=apart)
             try:
-                gradient = self.model.pull_back(at, self.select, weights)
+                gradient = self.model.pull_back(at, self.select, pulled)
             except NotApplicable:
                 return self.margins(inputs, truth), None
             known += apart
@@ -86,6 +91,23 @@ class Attacked:
             self.beat()
             gradients.append(gradient)
         return np.concatenate(known), np.concatenate(gradients)
+
+    def _weights(
+        self, raw: Array, *, truth: IntArray, aims: IntArray | None, loss: Loss, apart: list[FloatArray]
+    ) -> FloatArray:
+        scores = self._read(raw, len(truth))
+        apart.append(margins(scores, truth))
+        return self.reader.back(raw, loss(scores, truth, aims))
+
+    def runners_up(self, inputs: Array, truth: IntArray, count: int) -> IntArray:
+        """Return the positions of the other classes with the largest scores, (n, at most count), the largest first."""
+        raw = [
+            output_array(select_output(self.model(inputs[part].copy()), self.select, self.model.name))
+            for part in self._parts(len(inputs))
+        ]
+        scores = self._read(np.concatenate(raw), len(inputs))
+        scores[np.arange(len(scores)), truth] = -np.inf
+        return np.argsort(-scores, axis=1, kind="stable")[:, : min(count, scores.shape[1] - 1)]
 
     def _parts(self, count: int) -> list[slice]:
         return [slice(start, start + self.batch_size) for start in range(0, count, self.batch_size)]

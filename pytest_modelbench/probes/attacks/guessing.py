@@ -32,7 +32,7 @@ def noise(judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, rng: np.r
     return worst
 
 
-def square(  # noqa: PLR0913 - an attack's settings
+def square(
     judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, rng: np.random.Generator, *, queries: int
 ) -> Array:
     """Return inputs with squares (of tables: columns) moved to the edge of the ball where that raised the margin.
@@ -47,7 +47,9 @@ def square(  # noqa: PLR0913 - an attack's settings
     """
     worst, left = inputs.copy(), np.arange(len(inputs))
     reached = np.full(len(inputs), -np.inf)
-    left = _kept(judge, ball.project(inputs, inputs + ball.radius * _stripes(inputs, rng)), truth, worst, reached, left)
+    left = _kept(
+        judge, ball.project(inputs, inputs + ball.radius * _stripes(inputs, rng)), truth, worst, reached, left
+    )
     for query in range(1, queries):
         if not len(left):
             break
@@ -59,9 +61,7 @@ def square(  # noqa: PLR0913 - an attack's settings
     return worst
 
 
-def _kept(  # noqa: PLR0913 - the state of an attack
-    judge: Attacked, tried: Array, truth: IntArray, worst: Array, reached: Array, left: IntArray
-) -> IntArray:
+def _kept(judge: Attacked, tried: Array, truth: IntArray, worst: Array, reached: Array, left: IntArray) -> IntArray:
     """Keep what is worse than all before, and return which samples are not lost yet."""
     apart = judge.margins(tried, truth[left])
     better = apart > reached[left]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 from pytest_modelbench.errors import DoesNotFit
 from pytest_modelbench.probes.answers.meaning import Predictions
@@ -15,6 +16,8 @@ from pytest_modelbench.probes.answers.meaning import Predictions
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+Loss = Callable[[FloatArray, IntArray, IntArray | None], FloatArray]
+"""Returns a loss's gradient by the scores, for scores, true classes, and the classes that samples are to become."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +110,25 @@ def margins(scores: FloatArray, truth: IntArray) -> FloatArray:
     return np.where(lost, np.maximum(apart, tiny), np.minimum(apart, -tiny))
 
 
-def margin_weights(scores: FloatArray, truth: IntArray) -> FloatArray:
-    """Return the gradient of the margin by the scores: +1 for the largest other class, -1 for the true one."""
+def margin_weights(scores: FloatArray, truth: IntArray, aims: IntArray | None = None) -> FloatArray:
+    """Return the gradient of the margin by the scores: +1 for another class, -1 for the true one.
+
+    The other class is the aimed one, or without aims the one with the largest score.
+    """
     rows = np.arange(len(scores))
-    others = np.nan_to_num(scores, nan=-np.inf, neginf=-np.inf, posinf=np.inf).copy()
-    others[rows, truth] = -np.inf
+    if aims is None:
+        others = np.nan_to_num(scores, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
+        others[rows, truth] = -np.inf
+        aims = others.argmax(axis=1)
     weights = np.zeros_like(scores)
-    weights[rows, others.argmax(axis=1)] += 1
+    weights[rows, aims] += 1
     weights[rows, truth] -= 1
+    return weights
+
+
+def cross_entropy_weights(scores: FloatArray, truth: IntArray, aims: IntArray | None = None) -> FloatArray:
+    """Return the gradient of the cross entropy by the scores: the probabilities, less 1 for the true class."""
+    del aims  # it has none
+    weights: FloatArray = scipy.special.softmax(scores, axis=1)
+    weights[np.arange(len(scores)), truth] -= 1
     return weights

@@ -44,40 +44,42 @@ def doubts_about(
     if not len(truth):
         return []
     _, gradient = judge.margins_and_gradient(inputs, truth)
-    name = judge.model.name
     if gradient is None:
-        return [f"no gradient comes back from {name}"]
-    return [f"{name}: {doubt}" for doubt in _failed(judge, parent, inputs, truth, ball, gradient, seed)]
+        return [f"no gradient comes back from {judge.model.name}"]
+    return list(_failed(judge, parent, inputs, truth, ball, gradient, seed))
 
 
-def _failed(  # noqa: PLR0913 - what the checks look at
+def _failed(
     judge: Attacked, parent: Attacked | None, inputs: Array, truth: IntArray, ball: Ball, gradient: Array, seed: int
 ) -> Iterator[str]:
     rng = np.random.default_rng([seed, 0])
     flat = gradient.reshape(len(gradient), -1)
     blind = float((~np.isfinite(flat).all(axis=1) | (flat == 0).all(axis=1)).mean())
     if blind > _MOST_WITHOUT_GRADIENT:
-        yield f"the gradient of the margin is zero or not finite for {blind:.0%} of samples (rounding, or labels only?)"
+        yield (
+            f"the gradient of {judge.model.name} is zero or not finite for {blind:.0%} of samples (does it round, or "
+            "return labels only?)"
+        )
     direction = np.nan_to_num(gradient)
     uphill = judge.margins(ball.stepped(inputs, inputs, direction, _QUARTER), truth)
-    sideways = judge.margins(
-        ball.stepped(inputs, inputs, rng.choice([-1.0, 1.0], inputs.shape), _QUARTER), truth
-    )
+    sideways = judge.margins(ball.stepped(inputs, inputs, rng.choice([-1.0, 1.0], inputs.shape), _QUARTER), truth)
     better = float((uphill > sideways).mean())
     if better < _LEAST_UPHILL:
         yield f"a step along the gradient is no better than a random one for {1 - better:.0%} of samples"
-    freely = climb(judge, judge, inputs, truth, ball.whole(), steps=_STEPS)
+    freely = climb(judge, judge, inputs, truth, ball.whole(), steps=_STEPS).inputs
     left = float((judge.margins(freely, truth) <= 0).mean())
     if left > _MOST_LEFT:
         yield f"{left:.0%} of samples survive an attack that may change everything"
-    stepwise = judge.margins(climb(judge, judge, inputs, truth, ball, steps=_STEPS), truth) > 0
+    stepwise = judge.margins(climb(judge, judge, inputs, truth, ball, steps=_STEPS).inputs, truth) > 0
     others = {
-        "one step": climb(judge, judge, inputs, truth, ball, steps=1),
-        "random noise": noise(judge, inputs, truth, ball, rng),
-        "random squares": square(judge, inputs, truth, ball, rng, queries=_QUERIES),
+        "one step of it": climb(judge, judge, inputs, truth, ball, steps=1).inputs,
+        "noise": noise(judge, inputs, truth, ball, rng),
+        "the square attack": square(judge, inputs, truth, ball, rng, queries=_QUERIES),
     }
     if parent is not None:
-        others[f"the gradient of {parent.model.name}"] = climb(judge, parent, inputs, truth, ball, steps=_STEPS)
+        others[f"the gradient of {parent.model.name}"] = climb(
+            judge, parent, inputs, truth, ball, steps=_STEPS
+        ).inputs
     for what, moved in others.items():
         more = float(((judge.margins(moved, truth) > 0) & ~stepwise).mean())
         if more > _MORE:
