@@ -34,9 +34,9 @@ def plain(width: int = 6) -> nn.Module:
     optimiser = torch.optim.Adam(net.parameters(), 3e-3)
     inputs, labels = torch.tensor(digits()[0][:1200]), torch.tensor(digits()[1][:1200])
     for _ in range(12):
-        for batch in torch.randperm(1200).split(64):
+        for batch in torch.randperm(1200).reshape(-1, 60):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
+            nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return net.eval()
 

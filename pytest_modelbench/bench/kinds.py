@@ -35,7 +35,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         measured: Measurement = take(replace(taking, role=role, other=functools.partial(_other, asking)))
         return measured
 
-    content = (model.name, asking.hash_of(model), None if data is None else data.key)
+    content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))

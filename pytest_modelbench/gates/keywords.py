@@ -260,7 +260,7 @@ MEASURING: Mapping[str, Keyword] = {
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
     "eps": Keyword(
-        told="how far an attack may move each value of an input: '8/255' or '0.03' of the range, '8 levels', '0.1 sd'",
+        told="how far an attack may move each value of an input: '8/255' of the range, '8 levels' or '0.1 sd'",
         schema={"type": "string"},
         takes=_is_text,
         expected=RADIUS_EXPECTED,

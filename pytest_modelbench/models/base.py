@@ -189,9 +189,9 @@ class Model(ABC):
 
     def pull_back(
         self,
-        inputs: Any,
-        select: str | int | None,
-        weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+        inputs: Any,  # noqa: ARG002 - for models that have a gradient
+        select: str | int | None,  # noqa: ARG002
+        weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],  # noqa: ARG002
     ) -> npt.NDArray[np.float64] | None:
         """Return the gradient by the inputs of the sum of weights times outputs; None where none comes back.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
+    from pytest_modelbench.probes.attacks.outcome import Assault
     from pytest_modelbench.probes.cost.energy import EnergyMeasurement
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
@@ -140,10 +141,7 @@ RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
 )
 
 
-Assaulting = ProbeKind["Assault"]
-
-
-def _assault(name: str, passes: str) -> Assaulting:
+def _assault(name: str, passes: str) -> ProbeKind[Assault]:
     return ProbeKind(
         name=name,
         of_samples=True,

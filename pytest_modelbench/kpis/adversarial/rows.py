@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pytest_modelbench.kpis.kpi import ROOM, SHARE, Kpi
-from pytest_modelbench.probes.kinds import FGSM, PGD, ROBUSTNESS, TRANSFER, Assaulting
+from pytest_modelbench.probes.kinds import FGSM, PGD, ROBUSTNESS, TRANSFER, ProbeKind
 
 _ASKED = {"eps": None, "range": None, "samples": 500}
 _STEPS = {"steps": 40}
@@ -12,7 +15,13 @@ _PGD = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Atta
 
 
 def _survivors(
-    name: str, probe: Assaulting, definition: str, source: str, options: dict[str, object], *, paired: bool = False
+    name: str,
+    probe: ProbeKind[Any],
+    definition: str,
+    source: str,
+    options: Mapping[str, object],
+    *,
+    paired: bool = False,
 ) -> Kpi:
     return Kpi(
         name=name,
@@ -20,8 +29,8 @@ def _survivors(
         unit="%",
         better="higher",
         definition=definition,
-        method="attacks on samples= samples, each example asked for once more; Wilson interval, Tango's score interval "
-        "for the paired difference; an upper bound where the model hides its gradient",
+        method="attacks on samples= samples, each example asked for once more; Wilson interval, Tango's score "
+        "interval for the paired difference; an upper bound where the model hides its gradient",
         source=source,
         probe=probe,
         derive=f"{ROOM}.adversarial.survivors:survivors",
@@ -36,7 +45,8 @@ def _survivors(
 
 KPIS = (
     _survivors(
-        "fgsm_accuracy", FGSM, "share of samples that are right as they are and after one step of the gradient, of eps=",
+        "fgsm_accuracy", FGSM, "share of samples that are right as they are and after one step of eps= along the "
+        "gradient",
         "Goodfellow et al., Explaining and Harnessing Adversarial Examples (2015)",
         {"queries": 300, "surrogate": None},
     ),
@@ -45,14 +55,14 @@ KPIS = (
         "within eps=", _PGD, {**_STEPS, "queries": 300, "surrogate": None},
     ),
     _survivors(
-        "robust_accuracy", ROBUSTNESS, "share of samples that are right as they are and under every attack: one step, "
-        "steps= steps along the model's gradient and along that of surrogate=, noise, attack=, and squares where the "
-        "gradient is in doubt", "Carlini et al., On Evaluating Adversarial Robustness (2019)",
+        "robust_accuracy", ROBUSTNESS, "share of samples that are right as they are and under every attack: one "
+        "step, steps= steps along the model's gradient and along that of surrogate=, noise, attack=, and squares "
+        "where the gradient is in doubt", "Carlini et al., On Evaluating Adversarial Robustness (2019)",
         {**_STEPS, "queries": 300, "surrogate": None, "attack": None},
     ),
     _survivors(
-        "adversarial_transfer_accuracy", TRANSFER, "share of samples that the student gets right as they are and as the "
-        "attack on the teacher left them", "Papernot et al., Transferability in Machine Learning (2016)",
+        "adversarial_transfer_accuracy", TRANSFER, "share of samples that the student gets right as they are and as "
+        "the attack on the teacher left them", "Papernot et al., Transferability in Machine Learning (2016)",
         _STEPS, paired=True,
     ),
 )  # fmt: skip

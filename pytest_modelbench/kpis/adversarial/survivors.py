@@ -12,12 +12,13 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
-from pytest_modelbench.probes.attacks.assault import Assault, shortened
-from pytest_modelbench.probes.kinds import FGSM, PGD, ROBUSTNESS, TRANSFER, Assaulting
+from pytest_modelbench.probes.attacks.outcome import Assault
+from pytest_modelbench.probes.kinds import FGSM, PGD, ROBUSTNESS, TRANSFER, ProbeKind
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import share_interval
 
-KINDS: Mapping[str, Assaulting] = {kind.name: kind for kind in (FGSM, PGD, ROBUSTNESS, TRANSFER)}
+Mask = npt.NDArray[np.bool_]
+KINDS: Mapping[str, ProbeKind[Assault]] = {kind.name: kind for kind in (FGSM, PGD, ROBUSTNESS, TRANSFER)}
 SHOWN = 2
 """How many doubts a note states."""
 MUCH_BETTER = 0.05
@@ -38,29 +39,30 @@ def survivors(question: Question, measurements: Measurements) -> Iterator[Eviden
         return
     teacher = measurements.of(kind, "teacher")
     count = min(len(student.ids), len(teacher.ids))
-    student, teacher = shortened(student, count), shortened(teacher, count)
+    student, teacher = student.first(count), teacher.first(count)
     mine, its = student.surviving(), teacher.surviving()
     if question.anchored and its.mean() <= teacher.chance:
         raise MeasurementError(
-            f"eps={question.options['eps']!r} leaves the teacher {its.mean():.1%}, and a constant answer is right for "
-            f"{teacher.chance:.1%}: a drop from that says nothing. Write a smaller eps=, or allow_weak_teacher=True"
+            f"eps={question.options['eps']!r} leaves the teacher {its.mean():.1%}, and a constant answer is right "
+            f"for {teacher.chance:.1%}: a drop from that says nothing. Write a smaller eps=, or "
+            "allow_weak_teacher=True"
         )
-    better = (
-        (
-            f"the student survives more than its teacher by {100 * (mine.mean() - its.mean()):.1f} pp: does it hide its "
-            "gradient?",
-        )
-        if mine.mean() - its.mean() > MUCH_BETTER
-        else ()
-    )
     yield Evidence(
         student=_reading(question, student),
         teacher=_reading(question, teacher),
         comparison=_compared(question, student, teacher),
         sampled=question.asked or bool(student.doubts or teacher.doubts),
-        notes=(*_notes(question, student), *_notes(question, teacher), *better),
+        notes=(*_notes(question, student), *_notes(question, teacher), *_better(mine, its)),
         worst_samples=_lost(student, its & ~mine),
     )
+
+
+def _better(student: Mask, teacher: Mask) -> tuple[str, ...]:
+    """Say that a student survives much more than its teacher, which compression rarely brings."""
+    gained = float(student.mean() - teacher.mean())
+    if gained <= MUCH_BETTER:
+        return ()
+    return (f"the student survives more than its teacher by {100 * gained:.1f} pp: does it hide its gradient?",)
 
 
 def _reading(question: Question, assault: Assault) -> Reading:
@@ -114,5 +116,5 @@ def _notes(question: Question, assault: Assault) -> tuple[str, ...]:
     return (f"an upper bound: {'; '.join(assault.doubts[:SHOWN])}{more}{hint}",)
 
 
-def _lost(student: Assault, lost: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+def _lost(student: Assault, lost: Mask) -> tuple[str, ...]:
     return shown_ids(student.ids, np.flatnonzero(lost))

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pytest_modelbench.data.arrays import output_array, select_output
-
-if TYPE_CHECKING:
-    from pytest_modelbench.models.adapters.torch_module import TorchModel
+from pytest_modelbench.data.arrays import output_array
 
 Array = npt.NDArray[Any]
 
 
-def pull_back(
-    model: TorchModel, inputs: Any, select: str | int | None, weights: Callable[[Array], Array]
+def gradient_of(
+    call: Callable[[torch.Tensor], Any], inputs: torch.Tensor, weights: Callable[[Array], Array]
 ) -> npt.NDArray[np.float64] | None:
-    """Return the gradient by the inputs, in evaluation mode; None where the module detaches its outputs from them.
+    """Return the gradient by the inputs of the sum of weights times outputs; None where none comes back.
 
-    See `Model.pull_back`.
+    Args:
+        call: returns the outputs that are meant, for inputs.
+        inputs: on the module's device.
+        weights: returns the weights for outputs, in their shape.
     """
-    with model.running(), torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # operators without a gradient warn, and the gradient shows it
-        leaf = model.to_device(inputs).detach().clone().requires_grad_()
-        try:
-            output = select_output(model.applied(leaf)(), select, model.name)
-        except BaseException as error:
-            raise model.failure(inputs, error) from error
+        leaf = inputs.detach().clone().requires_grad_()
+        output = call(leaf)
         if not isinstance(output, torch.Tensor):
             return None
         by_output = torch.as_tensor(weights(output_array(output.detach()))).to(output)

@@ -18,8 +18,9 @@ import psutil
 import torch
 from torch import nn
 
-from pytest_modelbench.data.arrays import leaves, map_tree
+from pytest_modelbench.data.arrays import leaves, map_tree, select_output
 from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
+from pytest_modelbench.models.adapters.torch_gradient import gradient_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
 from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.reads import Reads, follow
@@ -146,9 +147,15 @@ class TorchModel(Model):
         self, inputs: Any, select: str | int | None, weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
     ) -> npt.NDArray[np.float64] | None:
         """Return the gradient by the inputs; None where none comes back."""
-        from pytest_modelbench.models.adapters.torch_gradient import pull_back
 
-        return pull_back(self, inputs, select, weights)
+        def call(prepared: torch.Tensor) -> Any:
+            try:
+                return select_output(self.applied(prepared)(), select, self.name)
+            except BaseException as error:
+                raise self.failure(inputs, error) from error
+
+        with self.running():
+            return gradient_of(call, self.to_device(inputs), weights)
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""

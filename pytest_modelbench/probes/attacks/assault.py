@@ -1,15 +1,16 @@
 """Attacks one model on a subset of the samples, and says whether what they leave is more than an upper bound.
 
-No attack proves that a model is robust: an example that was checked on the shipping model proves that a sample is lost,
-and a sample that no attack lost may still be. `Assault.doubts` says where the attacks themselves were too weak to tell.
+No attack proves that a model is robust: an example that was checked on the shipping model proves that a sample is
+lost, and a sample that no attack lost may still be. `Assault.doubts` says where attacks were too weak to tell.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pytest_modelbench.probes.attacks.attacked import Attacked
 from pytest_modelbench.probes.attacks.ball import Ball, ball_for
 from pytest_modelbench.probes.attacks.gradient import climb, descended
 from pytest_modelbench.probes.attacks.guessing import noise, square
+from pytest_modelbench.probes.attacks.outcome import Assault
 from pytest_modelbench.probes.attacks.reading import reader_of
 from pytest_modelbench.probes.attacks.soundness import CHECKED, doubts_about
 from pytest_modelbench.probes.kinds import Taking
@@ -35,32 +37,6 @@ IntArray = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 BLOCK = 100
 """How many samples are attacked before the clock is looked at."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assault:
-    """What attacks left of a model's right answers.
-
-    Attributes:
-        ids: of the attacked samples.
-        right: which of them the model gets right as they are.
-        lost: by attack, for which of them it found an input inside the ball with another answer.
-        doubts: why the share that survives is only an upper bound; none if the attacks passed all checks.
-        chance: the share that a constant answer gets right.
-        method: how they were attacked.
-    """
-
-    ids: tuple[Any, ...]
-    right: Mask
-    lost: Mapping[str, Mask]
-    doubts: tuple[str, ...]
-    chance: float
-    method: str
-
-    def surviving(self, *attacks: str) -> Mask:
-        """Return which samples are right as they are and under each of some attacks, all of them by default."""
-        gone = [self.lost[attack] for attack in attacks or self.lost]
-        return self.right & ~np.logical_or.reduce(gone) if gone else self.right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +102,16 @@ class _Fight:
         return moved.astype(inputs.dtype)
 
     def _checked(self, name: str, inputs: Array, truth: IntArray, moved: Array) -> Mask:
-        """Ask the shipping model once more for each example, in batches of one size; those outside are no examples."""
+        """Ask the shipping model once more for each example, in batches of one size.
+
+        Raises:
+            MeasurementError: the attack left the ball.
+        """
         inside = self.ball.holds(inputs, moved)
         if not inside.all():
             raise MeasurementError(
-                f"the attack {name} left the ball or the range for {int((~inside).sum())} of {len(inside)} samples, or "
-                "gave NaN: that is the attack's fault, not the model's"
+                f"the attack {name} left the ball or the range for {int((~inside).sum())} of {len(inside)} samples, "
+                "or gave NaN: that is the attack's fault, not the model's"
             )
         return np.asarray(self.judge.margins(moved, truth) > 0)
 
@@ -165,7 +145,8 @@ def assault(taking: Taking, attacks: tuple[str, ...]) -> Assault:
     margins = judge.margins(ground.inputs, truth)
     if not np.array_equal(margins, judge.margins(ground.inputs, truth)):
         raise MeasurementError(
-            f"{taking.model.name} does not answer twice alike: what survives an attack would be luck. Is dropout left on?"
+            f"{taking.model.name} does not answer twice alike: what survives an attack would be luck. Is dropout "
+            "left on?"
         )
     fight = _Fight(judge=judge, parent=parent, ball=ball, attacks=attacks, options=taking.options, seed=taking.seed)
     first = slice(0, min(CHECKED, len(truth)))
@@ -245,7 +226,11 @@ def _ground(data: EvalData, samples: int, seed: int) -> _Ground:
 
 
 def _attacked(taking: Taking, model: Model, ground: _Ground) -> Attacked:
-    predictions = interpret(collect_outputs(model, ground.data), ground.data)
+    data = ground.data
+    if model is not taking.model and taking.options.get("surrogate") is not None:
+        data = copy.copy(data)
+        data.outputs = None  # what the data state of the student's outputs need not hold for what it was made from
+    predictions = interpret(collect_outputs(model, data), data)
     return Attacked(
         model=model,
         reader=reader_of(predictions, ground.data.classes),
@@ -262,16 +247,6 @@ def _method(taking: Taking, radius: Radius, ball: Ball, judge: Attacked, lost: M
     return (
         f"attacks {', '.join(lost)} on the margin, eps {radius} (linf), {span}{steps}{queries}, batch size "
         f"{judge.batch_size}, seed {taking.seed}; each example is asked for once more"
-    )
-
-
-def shortened(assault: Assault, count: int) -> Assault:
-    """Return the same for the first samples only, to be paired with a model that fewer were attacked of."""
-    return replace(
-        assault,
-        ids=assault.ids[:count],
-        right=assault.right[:count],
-        lost={name: mask[:count] for name, mask in assault.lost.items()},
     )
 
 

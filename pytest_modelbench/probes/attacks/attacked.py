@@ -46,12 +46,12 @@ class Attacked:
         Raises:
             ModelError: the model raised.
         """
-        parts = [self._margins(inputs[part], truth[part]) for part in self._parts(len(inputs))]
+        parts = [margins(self._scores(inputs[part]), truth[part]) for part in self._parts(len(inputs))]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _margins(self, inputs: Array, truth: IntArray) -> FloatArray:
+    def _scores(self, inputs: Array) -> FloatArray:
         raw = output_array(select_output(self.model(inputs.copy()), self.select, self.model.name))
-        return margins(self._read(raw, len(inputs)), truth)
+        return self._read(raw, len(inputs))
 
     def _read(self, raw: Array, count: int) -> FloatArray:
         self.beat()
@@ -100,12 +100,8 @@ class Attacked:
         return self.reader.back(raw, loss(scores, truth, aims))
 
     def runners_up(self, inputs: Array, truth: IntArray, count: int) -> IntArray:
-        """Return the positions of the other classes with the largest scores, (n, at most count), the largest first."""
-        raw = [
-            output_array(select_output(self.model(inputs[part].copy()), self.select, self.model.name))
-            for part in self._parts(len(inputs))
-        ]
-        scores = self._read(np.concatenate(raw), len(inputs))
+        """Return the positions of the other classes with the largest scores, (n, at most count), largest first."""
+        scores = np.concatenate([self._scores(inputs[part]) for part in self._parts(len(inputs))])
         scores[np.arange(len(scores)), truth] = -np.inf
         return np.argsort(-scores, axis=1, kind="stable")[:, : min(count, scores.shape[1] - 1)]
 

@@ -73,8 +73,8 @@ def ball_for(inputs: Array, radius: Radius, limits: tuple[float, float] | None) 
 
     Raises:
         DoesNotFit: the inputs are no array of floating-point numbers.
-        DataError: the range is not stated and cannot be inferred safely, inputs lie outside of it, or the radius is no
-            attack on such inputs.
+        DataError: the range is not stated and cannot be inferred safely, inputs lie outside of it, or the radius is
+            no attack on such inputs.
     """
     if inputs.dtype.kind != "f":
         raise DoesNotFit(

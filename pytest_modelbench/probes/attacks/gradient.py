@@ -76,7 +76,7 @@ def descended(
     again = climb(judge, guide, inputs[left], truth[left], ball, steps=steps, loss=cross_entropy_weights)
     climbed = climbed.worse_of(again, left)
     if targeted:
-        aims = judge.runners_up(inputs, truth, RUNNERS_UP)
+        aims = guide.runners_up(inputs, truth, RUNNERS_UP)
         for aim in aims.T:
             left = climbed.left
             again = climb(judge, guide, inputs[left], truth[left], ball, steps=steps, aims=aim[left])

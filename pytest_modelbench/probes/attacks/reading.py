@@ -39,7 +39,7 @@ class ScoreReader:
     def scores(self, outputs: Array) -> FloatArray:
         """Return one score for each class."""
         if self.meaning == "labels":
-            return (outputs.reshape(len(outputs), -1) == self.columns[None, :]).astype(np.float64)
+            return np.asarray(outputs.reshape(len(outputs), -1) == self.columns[None, :], dtype=np.float64)
         values = outputs.reshape(len(outputs), -1).astype(np.float64)
         with np.errstate(divide="ignore"):
             if not self.single:
@@ -104,10 +104,11 @@ def margins(scores: FloatArray, truth: IntArray) -> FloatArray:
     others[rows, truth] = -np.inf
     with np.errstate(invalid="ignore"):
         apart = others.max(axis=1) - own
-    apart = np.where(np.isnan(apart), np.inf, apart)  # NaN answers are wrong
+    most = np.finfo(np.float64).max
+    apart = np.nan_to_num(apart, nan=most, posinf=most, neginf=-most)  # NaN answers are wrong
     lost = np.nan_to_num(scores, nan=-np.inf, neginf=-np.inf, posinf=np.inf).argmax(axis=1) != truth
     tiny = np.finfo(np.float64).tiny
-    return np.where(lost, np.maximum(apart, tiny), np.minimum(apart, -tiny))
+    return np.asarray(np.where(lost, np.maximum(apart, tiny), np.minimum(apart, -tiny)))
 
 
 def margin_weights(scores: FloatArray, truth: IntArray, aims: IntArray | None = None) -> FloatArray:
