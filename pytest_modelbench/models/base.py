@@ -202,7 +202,7 @@ class Model(ABC):
 
         Raises:
             NotApplicable: this kind of model has no gradient.
-            ModelError: the model raised.
+            Exception: what the model raised.
         """
         raise NotApplicable(f"{self.name} is a {self.kind}: gradients are defined for torch modules")
 

@@ -110,7 +110,7 @@ def _benchmarked(gate: Gate) -> Kpi:
 
 
 def _check_radius(gate: Gate) -> None:
-    """Refuse a gate that attacks and does not say how far, or in a way that nobody can mean.
+    """Refuse a gate that attacks and does not say how far, or not in a way that can be read.
 
     Raises:
         UsageMistake: saying what to write.

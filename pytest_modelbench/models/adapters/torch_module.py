@@ -147,15 +147,12 @@ class TorchModel(Model):
         self, inputs: Any, select: str | int | None, weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
     ) -> npt.NDArray[np.float64] | None:
         """Return the gradient by the inputs; None where none comes back."""
-
-        def call(prepared: torch.Tensor) -> Any:
-            try:
-                return select_output(self.applied(prepared)(), select, self.name)
-            except BaseException as error:
-                raise self.failure(inputs, error) from error
-
         with self.running():
-            return gradient_of(call, self.to_device(inputs), weights)
+            return gradient_of(
+                lambda prepared: select_output(self.applied(prepared)(), select, self.name),
+                self.to_device(inputs),
+                weights,
+            )
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""

@@ -85,6 +85,10 @@ class Attacked:
                 gradient = self.model.pull_back(at, self.select, pulled)
             except NotApplicable:
                 return self.margins(inputs, truth), None
+            except ModelError:
+                raise
+            except BaseException as error:
+                raise self.model.failure(at, error) from error
             known += apart
             if gradient is None:
                 return self.margins(inputs, truth), None

@@ -72,9 +72,9 @@ def ball_for(inputs: Array, radius: Radius, limits: tuple[float, float] | None) 
         limits: the least and the greatest value of an input; None where it is to be inferred.
 
     Raises:
-        DoesNotFit: the inputs are no array of floating-point numbers.
-        DataError: the range is not stated and cannot be inferred safely, inputs lie outside of it, or the radius is
-            no attack on such inputs.
+        DoesNotFit: the inputs are not an array of floating-point numbers.
+        DataError: the range is not stated and cannot be inferred safely, inputs lie outside of it, or the radius
+            is far too small for such inputs.
     """
     if inputs.dtype.kind != "f":
         raise DoesNotFit(
