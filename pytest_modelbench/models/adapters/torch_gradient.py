@@ -38,4 +38,5 @@ def gradient_of(
             (gradient,) = torch.autograd.grad(output, leaf, by_output, allow_unused=True)
         except RuntimeError:
             return None  # an operator that has no gradient
-    return None if gradient is None else gradient.double().cpu().numpy()
+    unknown: Any = gradient  # torch's annotation has no None
+    return None if unknown is None else gradient.double().cpu().numpy()
