@@ -296,7 +296,7 @@ MEASURING: Mapping[str, Keyword] = {
         expected="the name of a set, 'noise', 'shuffled', or a function that returns inputs",
         unset="all sets of the data, of which the worst is judged",
     ),
-    "score": _choice("the confidence by which sets are told apart", ("msp", "max_logit", "energy")),
+    "score": _choice("how confidence follows from the outputs", ("msp", "max_logit", "energy")),
     "at": _number(
         "the percentage of the data that the threshold accepts",
         Number(least=50, most=100, example="95"),

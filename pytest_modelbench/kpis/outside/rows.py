@@ -17,7 +17,7 @@ KPIS = (
         definition="probability that the model is more confident of a sample of the data than of one of ood=, ties "
         "by half; of several sets the least",
         method="one forward pass over each set; DeLong's variance, paired with the teacher's; Bonferroni over sets",
-        source="Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples (2017)",
+        source="Hendrycks and Gimpel, arXiv 1610.02136 (2017)",
         probe=OUTSIDE,
         derive=f"{ROOM}.outside.detection:auroc",
         bounds=SHARE,
@@ -33,7 +33,7 @@ KPIS = (
         "several sets the largest",
         method="one forward pass over each set; bootstrap of both sets of samples, paired with the teacher's; "
         "Bonferroni over sets",
-        source="Liang et al., Enhancing the Reliability of Out-of-distribution Image Detection (2018)",
+        source="Liang et al. (ODIN), arXiv 1706.02690 (2018)",
         probe=OUTSIDE,
         derive=f"{ROOM}.outside.detection:false_positives",
         bounds=SHARE,
