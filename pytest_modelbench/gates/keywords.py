@@ -6,117 +6,30 @@ One table, from which reading, the marker's help, the documentation and the JSON
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from pytest_modelbench.data.corruptions.names import EXPECTED, SEVERITIES, are_corruptions
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.exports.options import parity_of, size_of, speed_of
+from pytest_modelbench.gates.harder_inputs import HARDER, UNDER
+from pytest_modelbench.gates.keyword import (
+    AVERAGES,
+    COUNT,
+    DTYPES,
+    PROCESSES,
+    Keyword,
+    are_dimensions,
+    are_names,
+    choice,
+    class_of,
+    is_number,
+    is_text,
+    number,
+    schema_of,
+    tolerance,
+    truth,
+)
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
-
-AVERAGES = ("macro", "micro", "weighted", "binary")
-DTYPES = ("float16", "bfloat16", "float32", "float64")
-COUNT = Number(least=1, most=10_000_000, whole=True)
-PROCESSES = Number(least=1, most=1000, whole=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keyword:
-    """One keyword.
-
-    `told` describes its effect, in words that follow its name. `takes` and `expected` check a value and say what
-    is expected; `takes` is None if the reader of the keyword checks it. `schema` is its type in modelbench.toml.
-    `unset` describes the value that applies if it is left out and the KPI has no default for it.
-    """
-
-    told: str
-    schema: Mapping[str, Any] = field(default_factory=dict)
-    takes: Callable[[Any], bool] | None = None
-    expected: str = ""
-    unset: str = ""
-
-
-def schema_of(number: Number) -> dict[str, Any]:
-    """Return the JSON Schema of a number between two bounds."""
-    least = "exclusiveMinimum" if number.above else "minimum"
-    return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
-
-
-def _number(effect: str, number: Number, expected: str = "", unset: str = "") -> Keyword:
-    return Keyword(
-        told=effect, schema=schema_of(number), takes=number.fits, expected=expected or number.expected, unset=unset
-    )
-
-
-def _truth(effect: str) -> Keyword:
-    return Keyword(
-        told=effect, schema={"type": "boolean"}, takes=lambda v: isinstance(v, bool), expected="True or False"
-    )
-
-
-def _choice(effect: str, choices: tuple[str, ...], unset: str = "") -> Keyword:
-    return Keyword(
-        told=effect,
-        schema={"enum": list(choices)},
-        takes=lambda v: v in choices,
-        expected=f"one of {', '.join(choices)}",
-        unset=unset,
-    )
-
-
-def _class(effect: str, expected: str, unset: str) -> Keyword:
-    return Keyword(
-        told=effect,
-        schema={"type": ["string", "integer"]},
-        takes=lambda v: isinstance(v, str | int),
-        expected=expected,
-        unset=unset,
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _are_names(value: Any) -> bool:
-    several = isinstance(value, list | tuple)
-    return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
-
-
-def _are_dimensions(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str)
-        and isinstance(dims, list | tuple)
-        and all(isinstance(at, int) and not isinstance(at, bool) and at >= 0 for at in dims)
-        for name, dims in value.items()
-    )
-
-
-def _are_severities(value: Any) -> bool:
-    several = isinstance(value, list | tuple) and bool(value)
-    numbers = several and all(isinstance(one, int) and not isinstance(one, bool) for one in value)
-    return numbers and set(value) <= set(SEVERITIES) and len(set(value)) == len(value)
-
-
-def _is_range(value: Any) -> bool:
-    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
-    return pair and all(map(math.isfinite, value)) and value[0] < value[1]
-
-
-def _tolerance(effect: str) -> Keyword:
-    return Keyword(
-        told=effect,
-        schema={"type": "number", "minimum": 0},
-        takes=lambda v: _is_number(v) and 0 <= v < math.inf,
-        expected="a number of at least 0",
-        unset="0 if the other tolerance is stated, else neither",
-    )
-
 
 OWN: Mapping[str, Keyword] = {
     "better": Keyword(
@@ -133,7 +46,7 @@ OWN: Mapping[str, Keyword] = {
     "key": Keyword(
         told="the entry of a metric's result",
         schema={"type": "string"},
-        takes=_is_text,
+        takes=is_text,
         expected="a string: an entry of the metric's result",
         unset="the only entry, or the one of the KPI's name",
     ),
@@ -148,67 +61,38 @@ OWN: Mapping[str, Keyword] = {
 """Keywords of KPIs that the catalogue does not have."""
 
 MEASURING: Mapping[str, Keyword] = {
-    "allow_reversed": _truth("accept limits that a better student would break"),
-    "batch_size": _number("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
+    "allow_reversed": truth("accept limits that a better student would break"),
+    "batch_size": number("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
     "memory": Keyword(
         told="memory that larger batches may add to the process, such as '2 GB'",
         schema={"type": "string"},
         unset="half of what is available",
     ),
-    "processes": _number(
+    "processes": number(
         "fresh processes that repeat the comparison", PROCESSES, "an integer from 2 to 1,000, or 1 for none"
     ),
-    "confidence": _number(
+    "confidence": number(
         "the confidence of each side; makes a limit on quality a non-inferiority test",
         CONFIDENCE,
         unset="0.95 for timed KPIs; for quality none: the point on your data decides",
     ),
-    "average": _choice("average over classes, as in scikit-learn", AVERAGES),
-    "compile": _truth("time what torch.compile makes of the models"),
+    "average": choice("average over classes, as in scikit-learn", AVERAGES),
+    "compile": truth("time what torch.compile makes of the models"),
     "headroom": Keyword(
         told="factor on the peak memory",
         schema={"type": "number", "minimum": 1},
-        takes=lambda v: _is_number(v) and 1 <= v < 100,
+        takes=lambda v: is_number(v) and 1 <= v < 100,
         expected="a factor of at least 1, such as 1.2",
     ),
-    "min_n": _number("samples that a class, slice or group has at least", COUNT),
-    "depth": _number("the depth of the tree that searches for a weak slice", COUNT),
-    "samples": _number(
+    "min_n": number("samples that a class, slice or group has at least", COUNT),
+    "depth": number("the depth of the tree that searches for a weak slice", COUNT),
+    "samples": number(
         "how many samples are used: the data's first ones; under corruptions some of each class, in proportion", COUNT
     ),
-    "corruptions": Keyword(
-        told="corruptions of the inputs: 'auto', a family such as 'images', names, or module:function",
-        schema={"type": ["string", "array"], "items": {"type": "string"}, "minLength": 1, "minItems": 1},
-        takes=are_corruptions,
-        expected=EXPECTED,
-    ),
-    "severities": Keyword(
-        told="how hard the corruptions are, from 1 to 5: the severities that are averaged",
-        schema={
-            "type": "array",
-            "items": {"type": "integer", "minimum": 1, "maximum": 5},
-            "minItems": 1,
-            "uniqueItems": True,
-        },
-        takes=_are_severities,
-        expected="a list of different integers from 1 to 5, such as [1, 3, 5]",
-    ),
-    "range": Keyword(
-        told="the least and the greatest value that an input can have, for corruptions of images and series",
-        schema={"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
-        takes=_is_range,
-        expected="two finite numbers, the least and the greatest value of an input, such as [0, 255]",
-        unset="0 to 255 for bytes; 0 to 1 for floats that reach from 0 to 1; otherwise it must be stated",
-    ),
-    "seeds": _number(
-        "how often each corruption is drawn, with one seed after the other", Number(least=1, most=100, whole=True)
-    ),
-    "by": _choice("what the largest drop is searched over", ("corruption", "severity")),
-    "min_errors": _number("errors of the teacher under a corruption, below which it is left out", COUNT),
     "source": Keyword(
         told="the model that the student was made from: module:factory, file.py:factory or a saved model",
         schema={"type": "string"},
-        takes=lambda v: _is_text(v) and bool(v.strip()),
+        takes=lambda v: is_text(v) and bool(v.strip()),
         expected="a string: module:factory, file.py:factory or the path of a saved model",
         unset="the model that the session exported the student from",
     ),
@@ -222,27 +106,27 @@ MEASURING: Mapping[str, Keyword] = {
     "outputs": Keyword(
         told="the names of the outputs that are compared",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
-        takes=_are_names,
+        takes=are_names,
         expected="the name of an output, or a list of several",
         unset="all",
     ),
-    "atol": _tolerance(
+    "atol": tolerance(
         "the absolute tolerance of numpy.allclose; makes the value the share of elements outside of it"
     ),
-    "rtol": _tolerance(
+    "rtol": tolerance(
         "the relative tolerance of numpy.allclose; makes the value the share of elements outside of it"
     ),
     "feature": Keyword(
         told="the sensitive feature, or several for their intersections",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
-        takes=_are_names,
+        takes=are_names,
         expected="the name of a sensitive feature of the data, a list of several, or 'each'",
         unset="the only one of the data",
     ),
     "control": Keyword(
         told="the feature within whose values groups are compared",
         schema={"type": "string"},
-        takes=_is_text,
+        takes=is_text,
         expected="the name of a sensitive feature of the data",
         unset="none",
     ),
@@ -265,49 +149,50 @@ MEASURING: Mapping[str, Keyword] = {
         expected=BINS_EXPECTED,
         unset="what the data say",
     ),
-    "positive": _class(
+    "positive": class_of(
         "the class whose rates are compared",
         "a class: the one whose rate is compared",
         "the second of two; of several, each alone",
     ),
-    "output": _class(
+    "output": class_of(
         "the class whose probability is to move",
         "a class: the one whose probability is to move",
         "the second of two classes",
     ),
-    "dtype": _choice("the target number type", DTYPES),
+    "dtype": choice("the target number type", DTYPES),
     "transform": Keyword(
         told="module:function that changes the inputs of a batch",
         schema={"type": "string"},
-        takes=lambda v: callable(v) or (_is_text(v) and ":" in v),
+        takes=lambda v: callable(v) or (is_text(v) and ":" in v),
         expected="a function that takes a batch of inputs and returns another, or 'module:function'",
         unset="it must be stated",
     ),
     "tolerance": Keyword(
         told="how far a probability or value may move",
         schema={"type": "number", "minimum": 0},
-        takes=lambda v: _is_number(v) and 0 <= v < math.inf,
+        takes=lambda v: is_number(v) and 0 <= v < math.inf,
         expected="a number of at least 0",
         unset="labels are compared; `directional`: 0",
     ),
     "sign": Keyword(
         told="1 if the value may only rise, -1 if it may only fall",
         schema={"enum": [1, -1]},
-        takes=lambda v: _is_number(v) and v in {1, -1},
+        takes=lambda v: is_number(v) and v in {1, -1},
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
+    **HARDER,
     "formats": Keyword(
         told="formats to export the student to, such as ['onnx', 'openvino:f16']",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
-        takes=_are_names,
+        takes=are_names,
         expected="the name of a format, or a list of several",
         unset="those that `includes` names",
     ),
-    "opset": _number("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
+    "opset": number("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
     "dynamic": Keyword(
         told="dimensions of each input that may vary in an exported file, by the input's name or position",
         schema={"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}},
-        takes=_are_dimensions,
+        takes=are_dimensions,
         expected="a table of lists of integers, such as {'input_ids': [0, 1]}",
         unset="the first, and those in which the data's batches differ",
     ),
@@ -331,21 +216,10 @@ MEASURING: Mapping[str, Keyword] = {
         expected="a string such as '>= 1.5x'",
         unset="not timed",
     ),
-    "allow_estimated": _truth("let absolute limits judge estimates"),
-    "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
+    "allow_estimated": truth("let absolute limits judge estimates"),
+    "allow_weak_teacher": truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
 """Keywords of the catalogue's KPIs, in the order of the documentation; each KPI says which ones it takes."""
-
-UNDER: Mapping[str, Keyword] = {
-    "under": Keyword(
-        told="judge the KPI on corrupted inputs: a corruption and its severity, such as 'gaussian_noise:3'",
-        schema={"type": "string", "pattern": ":[1-5]$"},
-        takes=lambda v: _is_text(v) and ":" in v,
-        expected="a string: a corruption and its severity from 1 to 5, such as 'gaussian_noise:3'",
-        unset="the data as they are",
-    ),
-}
-"""Keywords that every quality KPI of one forward pass takes beside its own options, with `range`."""
 
 KEYWORDS: Mapping[str, Keyword] = {**MEASURING, **UNDER, **OWN}
 PAGES: Mapping[str, str] = {
@@ -358,10 +232,10 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("feature", "control", "positive", "missing", "bins"), "fairness.md#options"),
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
-    **dict.fromkeys(
-        ("corruptions", "severities", "range", "seeds", "by", "min_errors", "under"), "robustness.md#options"
-    ),
+    **dict.fromkeys(("corruptions", "severities", "seeds", "by", "min_errors", "under"), "robustness.md#options"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
+    **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

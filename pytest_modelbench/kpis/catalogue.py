@@ -12,10 +12,12 @@ from typing import Any
 from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.kpis.accuracy import rows as quality
+from pytest_modelbench.kpis.adversarial import rows as adversarial
 from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.robustness import rows as robustness
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
@@ -41,6 +43,8 @@ def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 FAMILIES = (
     *quality.KPIS,
+    *adversarial.KPIS,
+    *outside.KPIS,
     *efficiency.KPIS,
     *footprint.KPIS,
     *reliability.KPIS,
