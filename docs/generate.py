@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pytest_modelbench.gates.keywords import KEYWORDS, PAGES, UNDER
+from pytest_modelbench.gates.harder_inputs import UNDER
+from pytest_modelbench.gates.keywords import KEYWORDS, PAGES
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.kpis.catalogue import CATALOGUE, PILLARS
 from pytest_modelbench.options import OPTIONS

@@ -215,7 +215,8 @@ def pixelate(image: Image, share: float, _: np.random.Generator) -> Image:
     )
     down, across = down / down.sum(axis=1, keepdims=True), across / across.sum(axis=1, keepdims=True)
     small: Image = np.einsum("ih,hwc,jw->ijc", down, image, across)
-    return small[of[0]][:, of[1]]
+    blocky: Image = small[of[0]][:, of[1]]
+    return blocky
 
 
 IMAGES: Mapping[str, Callable[[Image, Any, np.random.Generator], Image]] = {
