@@ -33,13 +33,14 @@ from pytest_modelbench.probes.answers.stability import (
     shape_mismatches,
 )
 from pytest_modelbench.probes.kinds import CORRUPTED
-from pytest_modelbench.probes.wire import pack_outputs, unpack_outputs
+from pytest_modelbench.probes.wire import pack_corrupted, pack_outputs, unpack_corrupted, unpack_outputs
 
 if TYPE_CHECKING:
     from pytest_modelbench.probes.answers.layers import LayerRange
 
 IntArray = npt.NDArray[np.intp]
 OUTPUTS_WIRE = Wire(pack_outputs, unpack_outputs)
+CORRUPTED_WIRE = Wire(pack_corrupted, unpack_corrupted)
 
 
 class Answers:
@@ -142,13 +143,24 @@ class Answers:
         key = (*part, _corruption_key(cell.corruption), cell.severity, cell.seed)
         data = self._shelf.once(("corrupted data", *key), lambda: corrupted(self._data(), cell, found, chosen))
 
-        def measure() -> CorruptedAnswers:
+        def measure(_: Tell) -> CorruptedAnswers:
             answers = answers_to(model, data, clean)
             passes = self._notes.forward_passes
             passes[model.name] = passes.get(model.name, 0) + answers.calls
             return answers
 
-        return self._of(model, ("corrupted", *key), measure)
+        plan, asking = self._asking.plan, self._asking
+        where = (model.name, plan.home, plan.origin, plan.settings)
+        job = Job(
+            kind="corrupted",
+            same=(*key, model.name, asking.hash_of(model), asking.settings),
+            run=(str(cell), cell.seed, *part[2:], *where),
+            measure=measure,
+            wire=CORRUPTED_WIRE if cell.corruption.function is None else None,  # one name may mean two functions
+            watched=asking.watched(model.name),
+            shown=f"judging {model.name} under {cell}",
+        )
+        return self._shelf.take(job)
 
     def changed_samples(self, role: str) -> IntArray:
         """Return the positions of samples whose output a second run changes."""

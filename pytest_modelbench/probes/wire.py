@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_modelbench.probes.answers.corrupted import CorruptedAnswers
 from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.stats.intervals import FloatArray
@@ -94,6 +95,26 @@ def unpack_outputs(arrays: Mapping[str, Any]) -> Outputs:
         **content,
         calls=0,
     )
+
+
+def pack_corrupted(answers: CorruptedAnswers) -> Arrays:
+    """Return the answers under a corruption as arrays.
+
+    Raises:
+        TypeError: labels that are Python objects.
+    """
+    if answers.labels.dtype == object:
+        raise TypeError("arrays of Python objects cannot go to another process")
+    return {"labels": answers.labels, "answered": answers.answered} | _text(
+        checksums=answers.checksums, failure=answers.failure
+    )
+
+
+def unpack_corrupted(arrays: Mapping[str, Any]) -> CorruptedAnswers:
+    """Return what `pack_corrupted` packed; its passes were counted where they were made."""
+    content = json.loads(str(arrays["text"]))
+    content["checksums"] = tuple(content["checksums"])
+    return CorruptedAnswers(labels=arrays["labels"], answered=arrays["answered"], **content, calls=0)
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

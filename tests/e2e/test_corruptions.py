@@ -59,6 +59,45 @@ def test_one_pass_of_each_corruption_serves_every_kpi(judge: Judge) -> None:
     assert "12 corruptions at severity 1, 3, 5, 120 samples, seed 0" in accuracy["readings"]["student"]["method"]
 
 
+@pytest.mark.slow
+def test_workers_share_the_passes(judge: Judge) -> None:
+    """In a parallel run each corruption and severity is one pass of each model all the same."""
+    tests = "\n".join(
+        f"@pytest.mark.kpi('{kpi}', corruptions=['fog', 'contrast'])\ndef test_{kpi}(): ..."
+        for kpi in ("corruption_accuracy", "corruption_drop", "corruption_error_ratio", "corruption_invariance")
+    )
+    finished = judge(f"import pytest\n{tests}", "-n2", more=IMAGES)
+    assert set(finished.verdicts.values()) == {"reported"}, finished.text
+    models = finished.report["models"]
+    assert models["teacher"]["forward_passes"] == models["students"]["student"]["forward_passes"] == 3 * (1 + 6)
+
+
+def test_other_forms_of_data(judge: Judge) -> None:
+    """A DataLoader of tensors, and a list of texts for a model that takes strings."""
+    loader = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+@pytest.fixture(scope="session")
+def eval_data():
+    return DataLoader(TensorDataset(torch.as_tensor(PLAIN), torch.as_tensor(LABELS)), batch_size=32)
+"""
+    test = "import pytest\n@pytest.mark.kpi('corruption_drop', '<= 90 pp', severities=[5])\ndef test_a(): ..."
+    expected = judge(test, more=IMAGES).gate("corruption_drop")["readings"]["student"]["value"]
+    assert judge(test, more=IMAGES + loader).gate("corruption_drop")["readings"]["student"]["value"] == expected
+    texts = """
+WORDS = ["yes indeed, with pleasure", "no, not at all today"] * 60
+def exact(batch): return np.array([[text == WORDS[0], text == WORDS[1]] for text in batch]) * 5.0
+def first(batch): return np.array([["yes" in text, "no" in text] for text in batch]) * 5.0
+TEACHER, STUDENT = teacher(outputs=first), student(outputs=exact)
+@pytest.fixture(scope="session")
+def eval_data(): return EvalData(WORDS, np.arange(120) % 2)
+"""
+    gate = judge(test, more=texts).gate("corruption_drop")
+    assert len([row for row in gate["breakdown"] if ":" in row["name"]]) == 7
+    assert 30 < gate["readings"]["student"]["value"] < 60
+
+
 def test_the_seed_is_part_of_the_data(judge: Judge) -> None:
     """The same for one seed, whatever else runs; another for another (trap 16)."""
     test = "import pytest\n@pytest.mark.kpi('corruption_accuracy', corruptions='gaussian_noise', range=(0, 3))\ndef test_a(): ..."
