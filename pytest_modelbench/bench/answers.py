@@ -33,6 +33,7 @@ from pytest_modelbench.probes.answers.stability import (
     shape_mismatches,
 )
 from pytest_modelbench.probes.kinds import CORRUPTED
+from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.probes.wire import pack_corrupted, pack_outputs, unpack_corrupted, unpack_outputs
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Answers:
     ) -> CorruptedAnswers:
         """Return a model's answers under one corruption."""
         key = (*part, _corruption_key(cell.corruption), cell.severity, cell.seed)
-        data = self._shelf.once(("corrupted data", *key), lambda: corrupted(self._data(), cell, found, chosen))
+        data = self._shelf.once(("corrupted data", *key), lambda: corrupted(self._data(), cell, found, chosen, beat))
 
         def measure(_: Tell) -> CorruptedAnswers:
             answers = answers_to(model, data, clean)

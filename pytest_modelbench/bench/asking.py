@@ -262,7 +262,9 @@ class Asking:
         cell, function = replace(under, seed=self.settings.seed), under.corruption.function
         content = str(cell) if function is None else identity(function)
         key = ("under", data.key, content, cell.severity, cell.seed, None if limits is None else tuple(limits))
-        return self.bench.shelf.once(key, lambda: corrupted(data, cell, fit(data, (cell.corruption,), limits=limits)))
+        return self.bench.shelf.once(
+            key, lambda: corrupted(data, cell, fit(data, (cell.corruption,), limits=limits), beat=beat)
+        )
 
     def draws(self) -> Draws:
         """Return what draws batches of the evaluation data, one for all measurements: they may have to be read."""

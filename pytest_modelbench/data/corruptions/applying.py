@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,16 @@ from pytest_modelbench.errors import DataError, cause_of
 Array = npt.NDArray[Any]
 
 
-def corrupted(data: EvalData, cell: Cell, found: Fit, chosen: IntArray | None = None) -> EvalData:
+Beat = Callable[[], None]
+
+
+def _silent() -> None:
+    """Do nothing."""
+
+
+def corrupted(
+    data: EvalData, cell: Cell, found: Fit, chosen: IntArray | None = None, beat: Beat = _silent
+) -> EvalData:
     """Return evaluation data whose inputs are corrupted batch by batch, when they are read.
 
     Args:
@@ -40,19 +49,21 @@ def corrupted(data: EvalData, cell: Cell, found: Fit, chosen: IntArray | None = 
         cell: the corruption, its severity and seed.
         found: what `fit` found in the data.
         chosen: the positions of the samples that are used, in order; all by default.
+        beat: called for each sample, so that a watchdog knows that work goes on.
     """
     ids = None if chosen is None else [data.ids[i] if data.ids is not None else i for i in chosen.tolist()]
-    return data.derived(CorruptedSource(data, cell, found, chosen), ids)
+    return data.derived(CorruptedSource(data, cell, found, chosen, beat), ids)
 
 
 class CorruptedSource(Source):
     """Some samples of evaluation data with corrupted inputs."""
 
-    def __init__(self, data: EvalData, cell: Cell, found: Fit, chosen: IntArray | None) -> None:
+    def __init__(self, data: EvalData, cell: Cell, found: Fit, chosen: IntArray | None, beat: Beat) -> None:
         self._data = data
         self._cell = cell
         self._leaves = found.leaves[cell.corruption.family]
         self._chosen = chosen
+        self._beat = beat
         self.notes = data.source.notes
 
     @property
@@ -70,10 +81,10 @@ class CorruptedSource(Source):
 
     def _corrupted(self, batch_size: int) -> Iterator[Chunk]:
         for inputs, targets, ids in read(self._data, batch_size, self._chosen):
-            yield apply(inputs, ids, self._cell, self._leaves), targets
+            yield apply(inputs, ids, self._cell, self._leaves, self._beat), targets
 
 
-def apply(inputs: Any, ids: Sequence[Any], cell: Cell, forms: Sequence[Leaf]) -> Any:
+def apply(inputs: Any, ids: Sequence[Any], cell: Cell, forms: Sequence[Leaf], beat: Beat = _silent) -> Any:
     """Return a batch's inputs corrupted; the batch itself stays as it is.
 
     Args:
@@ -81,13 +92,14 @@ def apply(inputs: Any, ids: Sequence[Any], cell: Cell, forms: Sequence[Leaf]) ->
         ids: of its samples: each has random numbers of its own.
         cell: the corruption, its severity and seed.
         forms: what is known of each array of the inputs.
+        beat: called for each sample.
 
     Raises:
         DataError: values outside of the range, or a custom corruption that breaks its form.
     """
     if cell.corruption.function is not None:
-        return _custom(inputs, ids, cell, forms)
-    rngs, waiting = streams(cell, ids), iter(forms)
+        return _custom(inputs, ids, cell, forms, beat)
+    rngs, waiting = streams(cell, ids, beat), iter(forms)
 
     def change(leaf: Any) -> Any:
         form = next(waiting)
@@ -193,10 +205,11 @@ def with_columns(leaf: Any, changed: Mapping[Any, Array]) -> Any:
 _LEAF = {"images": _images, "series": _series, "text": _text, "tabular": _table}
 
 
-def _custom(inputs: Any, ids: Sequence[Any], cell: Cell, forms: Sequence[Leaf]) -> Any:
+def _custom(inputs: Any, ids: Sequence[Any], cell: Cell, forms: Sequence[Leaf], beat: Beat) -> Any:
     """Corrupt one sample after the other by a function of the user's, and check what it returns."""
     samples = []
     for at, sample_id in enumerate(ids):
+        beat()
         sample = map_tree(functools.partial(_sample, at=at), inputs)
         changed = _called(cell, sample, sample_id)
         if at == 0:

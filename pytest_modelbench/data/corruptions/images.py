@@ -214,7 +214,7 @@ def pixelate(image: Image, share: float, _: np.random.Generator) -> Image:
         np.equal.outer(np.arange(count), index).astype(float) for count, index in zip(blocks, of, strict=True)
     )
     down, across = down / down.sum(axis=1, keepdims=True), across / across.sum(axis=1, keepdims=True)
-    small: Image = np.einsum("ih,hwc,jw->ijc", down, image, across)
+    small: Image = np.einsum("ih,hwc,jw->ijc", down, image, across, optimize=True)
     blocky: Image = small[of[0]][:, of[1]]
     return blocky
 

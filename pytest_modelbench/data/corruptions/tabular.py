@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.corruptions.streams import Generators
+
 Values = npt.NDArray[Any]
 Key = Any
 MOST_CATEGORIES = 20
@@ -144,7 +146,7 @@ def shifted(values: Values, _: Column, sign: Values, hours: float) -> Values:
 
 
 def corrupted_columns(
-    name: str, columns: Mapping[Key, Values], seen: Mapping[Key, Column], severity: int, rngs: Sequence[Any]
+    name: str, columns: Mapping[Key, Values], seen: Mapping[Key, Column], severity: int, rngs: Generators
 ) -> dict[Key, Values]:
     """Return the columns that a corruption changes.
 
@@ -175,7 +177,7 @@ def _is_changed(name: str, column: Column) -> bool:
     return column.kind == {"swapped_categories": "category", "shifted_time": "time"}.get(name, "number")
 
 
-def _drawn(name: str, seen: Mapping[Key, Column], names: Sequence[Key], rngs: Sequence[Any]) -> dict[Key, Values]:
+def _drawn(name: str, seen: Mapping[Key, Column], names: Sequence[Key], rngs: Generators) -> dict[Key, Values]:
     """Return a random number of each row for each column; the columns of one block share theirs."""
     count = len(names)
     if name == "unit_slip":

@@ -249,6 +249,17 @@ def test_a_custom_corruption_that_breaks_the_rules_is_told(function: Any, told: 
         read(IMAGES, cell(function))
 
 
+@pytest.mark.parametrize("name", ["fog", "column_noise", "rain"])
+def test_every_sample_beats(name: str) -> None:
+    """A watchdog that expects a sign of life within seconds is not disturbed by a batch of large images."""
+    beats = []
+    inputs = RNG.random((9, 4)) if name == "column_noise" else IMAGES[:9]
+    what, data = cell(rain if name == "rain" else name), EvalData(inputs, batch_size=9)
+    found = fit(data, (what.corruption,), limits=(0, 1))
+    list(corrupted(data, what, found, beat=lambda: beats.append(1)).batches())
+    assert len(beats) >= 9
+
+
 def test_missing_values_stay() -> None:
     """NaN in an image is neither clipped nor filled by most corruptions, and the others are unharmed."""
     images = IMAGES.copy()
