@@ -36,6 +36,11 @@ def test_no_digit_is_lost() -> None:
     """No digit and no kind of image pays for the others."""
 
 
+@pytest.mark.kpi("corruption_drop", "<= 8 pp", corruptions=["gaussian_noise", "gaussian_blur", "contrast"])
+def test_harder_images() -> None:
+    """Noisy, blurred and faint images cost the student no more than eight points against the teacher."""
+
+
 @pytest.mark.kpi("kl_divergence", "<= 0.1 nat")
 @pytest.mark.kpi("ece", "<= 5%", "difference <= 2 pp")
 def test_confidence() -> None:

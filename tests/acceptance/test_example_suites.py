@@ -68,13 +68,13 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 
 def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
-    """The distilled and the pruned student keep the agreement; one forward pass of a few batches each."""
+    """The distilled and the pruned student keep the agreement; one forward pass of three batches each, and nine over corrupted digits."""
     report = reports["test_sla.py"]
     assert set(report["models"]["students"]) == {"distilled", "pruned", "distilled@onnx", "pruned@onnx"}
-    assert len(report["gates"]) == 72
+    assert len(report["gates"]) == 74
     summary = {verdict: report["summary"][verdict] for verdict in ("pass", "reported", "not_applicable")}
-    assert summary == {"pass": 68, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
-    assert report["models"]["teacher"]["forward_passes"] == 3
+    assert summary == {"pass": 70, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
+    assert report["models"]["teacher"]["forward_passes"] == 3 * (1 + 3 * 3)  # three corruptions at three severities
     assert {"latency_p50", "size_on_disk"} <= {axis["kpi"] for axis in report["tradeoff"]["axes"]}
 
 
@@ -105,7 +105,7 @@ def test_file_and_tests_agree(reports: dict[str, dict[str, Any]]) -> None:
         }
         for report in reports.values()
     ]
-    assert len(verdicts[0]) == 68
+    assert len(verdicts[0]) == 70
     assert verdicts[1].items() <= verdicts[0].items()
     assert len(verdicts[1]) > 40
 
@@ -144,6 +144,7 @@ WRONG = {
     "test_same_answers",
     "test_every_class",
     "test_no_digit_is_lost",
+    "test_harder_images",
     "test_confidence",
 }
 

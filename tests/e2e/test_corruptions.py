@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from suites import FAKES, Judge
 
+from pytest_modelbench.commands.cli import main
+
 IMAGES = """
 from pytest_modelbench import register_corruption
 
@@ -404,3 +406,23 @@ def test_a_marker_without_its_fixture_is_told(judge: Judge) -> None:
     """It would do nothing."""
     finished = judge("import pytest\n@pytest.mark.corruption('fog:3')\ndef test_a(student): ...", more=IMAGES)
     assert "the marker corruption needs the fixture of that name" in str(finished.result.stderr)
+
+
+def test_thresholds_from_a_report(judge: Judge, pytester: pytest.Pytester) -> None:
+    """Options are written as the file takes them; a KPI under a corruption stays with its test."""
+    judge(
+        """
+        import pytest
+        @pytest.mark.kpi("corruption_accuracy", corruptions=["rain", "contrast"], severities=(2, 4))
+        @pytest.mark.kpi("f1", under="rain:5")
+        def test_all(): ...
+        """,
+        more=IMAGES,
+    )
+    assert main(["thresholds", "report.json", "--slack", "10%"]) == 0
+    text = (pytester.path / "modelbench.toml").read_text()
+    assert 'corruptions = ["rain", "contrast"]' in text
+    assert "# f1 under rain:5: on corrupted inputs; its test states its limits" in text
+    (pytester.path / "test_sla.py").unlink()
+    finished = judge("", more=IMAGES)
+    assert finished.verdicts == {"modelbench.toml::corruption_accuracy:corruption_accuracy": "pass"}, finished.text
