@@ -166,7 +166,8 @@ def _report(args: argparse.Namespace) -> int:
     from pytest_modelbench.commands.report import run_report
 
     try:
-        return run_report(args, _say, _complain)
+        with _extensions() if args.log else contextlib.nullcontext():
+            return run_report(args, _say, _complain)
     except OSError as error:
         return _complain(f"--html: cannot write {args.html}: {error.strerror or error}")
 

@@ -42,10 +42,10 @@ def send(shipment):
 TRACKER = Tracker(title="Fake", package="{package}", install="pip install fake", send=send, amiss=lambda where: None)
 """
 OFFER = """
-from pytest_modelbench.options import TRACKERS
-TRACKERS["fake"] = "fake_tracker"
+def pytest_modelbench_trackers():
+    return {"fake": "fake_tracker"}
 """
-"""What a conftest.py of another process has."""
+"""What a conftest.py has whose tracker other processes know too."""
 Fake = Callable[..., None]
 
 
@@ -180,6 +180,7 @@ def test_interrupted_sending_loses_nothing(
 def test_interrupted_session_is_sent_and_marked(judge: Judge, fake: Fake, pytester: pytest.Pytester) -> None:
     """What was judged until then."""
     fake()
+    del TRACKERS["fake"]
     suite = f"{GATE}\ndef test_later():\n    raise KeyboardInterrupt\n{GATE.replace('test_gate', 'test_never')}"
     finished = judge(suite, "--modelbench-log=fake", more=OFFER, process=True)
     assert finished.result.ret == pytest.ExitCode.INTERRUPTED
@@ -191,11 +192,37 @@ def test_interrupted_session_is_sent_and_marked(judge: Judge, fake: Fake, pytest
 def test_only_the_controller_sends(judge: Judge, fake: Fake, pytester: pytest.Pytester) -> None:
     """Workers of pytest-xdist have a part of the session each."""
     fake()
+    del TRACKERS["fake"]
     two = GATE + '\n@pytest.mark.kpi("sparsity")\ndef test_other(): ...\n'
     finished = judge(two, "--modelbench-log=fake", "-n", "2", more=OFFER)
     assert finished.result.ret == 0, finished.text
     ((_, _, _, values, _, _),) = sent(pytester.path)
     assert {"parameters", "sparsity"} <= set(values)
+
+
+@pytest.mark.parametrize(
+    ("offer", "told"),
+    [
+        ("{'wandb': 'fake_tracker'}", "there is a tracker 'wandb' already. Give it another name"),
+        ("{'other': 7}", "tracker 'other' is 7, expected the name of a module"),
+        ("['fake_tracker']", "returned ['fake_tracker'], expected modules by name"),
+        (
+            "{'other': 'not_there'}",
+            "--modelbench-log=other: not_there cannot be read: ModuleNotFoundError: No module named 'not_there'",
+        ),
+        (
+            "{'other': 'json'}",
+            "--modelbench-log=other: json has TRACKER None, expected a pytest_modelbench.extend.Tracker",
+        ),
+    ],
+)
+def test_mistake_of_an_extension_is_named(judge: Judge, offer: str, told: str) -> None:
+    """It is one message with who brings it, before anything is measured."""
+    more = f"def pytest_modelbench_trackers():\n    return {offer}\n"
+    finished = judge(GATE, "--modelbench-log=other", more=more)
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert told in finished.text
+    assert "Traceback" not in finished.text
 
 
 @pytest.mark.parametrize("option", ["--modelbench-plan", "--collect-only"])

@@ -7,8 +7,8 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
+from pytest_modelbench.errors import UsageMistake, cause_of, shown
 from pytest_modelbench.grammar.option_values import Destination
 from pytest_modelbench.reports.trackers.tracked_run import TrackedRun
 
@@ -58,8 +58,15 @@ class Tracker:
 
 
 def tracker_in(module: str) -> Tracker:
-    """Return the tracker that a module describes as `TRACKER`; the tracker's package is not imported."""
-    return cast("Tracker", cast("Any", importlib.import_module(module)).TRACKER)
+    """Return the tracker that a module describes as `TRACKER`; the tracker's package is not imported.
+
+    Raises:
+        UsageMistake: it describes something else.
+    """
+    tracker = getattr(importlib.import_module(module), "TRACKER", None)
+    if not isinstance(tracker, Tracker):
+        raise UsageMistake(f"{module} has TRACKER {shown(tracker)}, expected a pytest_modelbench.extend.Tracker")
+    return tracker
 
 
 def mistakes_of(destinations: Sequence[Destination], flag: str) -> Iterator[str]:
@@ -70,7 +77,14 @@ def mistakes_of(destinations: Sequence[Destination], flag: str) -> Iterator[str]
         flag: the option, for messages.
     """
     for destination in destinations:
-        tracker = tracker_in(destination.module)
+        try:
+            tracker = tracker_in(destination.module)
+        except UsageMistake as mistake:
+            yield f"{flag}={destination.name}: {mistake}"
+            continue
+        except Exception as error:  # noqa: BLE001 - an extension's module may raise anything
+            yield f"{flag}={destination.name}: {destination.module} cannot be read: {cause_of(error)}"
+            continue
         if not tracker.installed:
             yield f"{flag}={destination.name}: {tracker.title} is not installed. Run: {tracker.install}"
         elif (amiss := tracker.amiss(destination.where)) is not None:

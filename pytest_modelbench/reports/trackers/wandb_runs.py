@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.reports.trackers.names import NameRule
-from pytest_modelbench.reports.trackers.tracked_run import TrackedRun
+from pytest_modelbench.reports.trackers.tracked_run import Scalar, TrackedRun
 from pytest_modelbench.reports.trackers.tracker import Shipment, Tracker
 
 NAMES = NameRule(refused=re.compile(r"[^A-Za-z0-9_]"), most=200, joint="_", start=re.compile(r"[A-Za-z]"))
@@ -70,10 +70,9 @@ def _settings(run: TrackedRun) -> dict[str, Any]:
 
 def _config(run: TrackedRun) -> dict[str, Any]:
     """Return parameters and tags: W&B's own tags are single words."""
-    keys = [*run.params, *((name,) for name in run.tags)]
-    values = {**run.params, **{(name,): value for name, value in run.tags.items()}}
-    names = NAMES.names(keys)
-    return {names[key]: values[key] for key in keys}
+    values: dict[tuple[str, ...], Scalar] = {**run.params, **{(name,): value for name, value in run.tags.items()}}
+    names = NAMES.names(values)
+    return {names[key]: value for key, value in values.items()}
 
 
 def _log(logged: Any, run: TrackedRun, files: Sequence[Path]) -> None:

@@ -51,6 +51,7 @@ def runs_of(folder: Path, experiment: str = "Default") -> dict[str, Any]:
     return {run.info.run_name: run for run in found}
 
 
+@pytest.mark.slow
 def test_each_student_is_a_run_with_values_and_artifacts(tmp_path: Path) -> None:
     """Metrics, parameters, the tags that MLflow's pages show, and the report in three forms."""
     session = {
@@ -83,6 +84,7 @@ def test_each_student_is_a_run_with_values_and_artifacts(tmp_path: Path) -> None
     assert json.loads(kept.read_text(encoding="utf-8"))["gates"] == full_report("small", "tiny")["gates"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "shown"), [(2, "KILLED"), (None, "KILLED"), (3, "FAILED")])
 def test_incomplete_run_is_marked(tmp_path: Path, status: int | None, shown: str) -> None:
     """By MLflow's own status, and by the tag."""
@@ -92,6 +94,7 @@ def test_incomplete_run_is_marked(tmp_path: Path, status: int | None, shown: str
     assert run.data.tags["modelbench.complete"] == "false"
 
 
+@pytest.mark.slow
 def test_experiment_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's own variables say where, and the experiment is made."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", STORE)
@@ -101,6 +104,7 @@ def test_experiment_of_the_environment_is_used(tmp_path: Path, monkeypatch: pyte
     assert set(runs_of(tmp_path, "compression")) == {"small"}
 
 
+@pytest.mark.slow
 def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
     """Names that MLflow refuses are made valid and stay apart; more than one request takes is sent in several."""
     gates = [gate(f"kpi{at}", student="é/ß", options={"text": "x" * 7000}) for at in range(120)]
@@ -123,6 +127,7 @@ def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
     assert len(run.data.params["option.kpi0.text"]) == 6000
 
 
+@pytest.mark.slow
 def test_server_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
     """Nothing listens on the port: one line, soon, with the cause."""
     sent = logged(tmp_path, full_report("small"), where="http://me:secret@127.0.0.1:9")

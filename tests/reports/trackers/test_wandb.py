@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import struct
@@ -28,8 +29,7 @@ FULL, LAST = 1, 4
 
 def records(path: Path) -> Iterator[Any]:
     """Yield the records of a run's file: parts in blocks, each with checksum, size and kind before it."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
     data = path.read_bytes()
     assert data.startswith(b":W&B")
     at, whole = HEADER, b""
@@ -42,7 +42,7 @@ def records(path: Path) -> Iterator[Any]:
         whole += data[at + HEADER : at + HEADER + size]
         at += HEADER + size
         if kind in {FULL, LAST}:
-            yield Record.FromString(whole)
+            yield messages.Record.FromString(whole)
             whole = b""
 
 
