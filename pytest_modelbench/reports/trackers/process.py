@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from pytest_modelbench.reports.markdown import markdown
 from pytest_modelbench.reports.trackers.tracked_run import tracked_runs
 from pytest_modelbench.reports.trackers.tracker import Shipment, tracker_in
 
+_ROOTS = frozenset({"builtins", "socket"})
 NOTHING = "no gate was run, so no run was logged"
 
 
@@ -43,9 +45,20 @@ def main(request: Path, answer: Path) -> int:
                 _write(answer, told)
         told["line"] = place
     except BaseException as error:  # noqa: BLE001 - a tracker may raise anything, SystemExit included
-        told["error"] = cause_of(error)
+        told["error"] = cause_of(_root(error))
     _write(answer, told)
     return 1 if "error" in told else 0
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return why a server could not be reached, if that is behind an error; clients wrap it in long texts."""
+    part: BaseException | None = error
+    root = error
+    while part is not None:
+        if isinstance(part, ConnectionError | TimeoutError | socket.gaierror) and type(part).__module__ in _ROOTS:
+            root = part
+        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
+    return root
 
 
 def _files(report: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import warnings
@@ -128,14 +129,11 @@ def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_server_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
-    """Nothing listens on the port: one line, soon, with the cause."""
-    sent = logged(tmp_path, full_report("small"), where="http://me:secret@127.0.0.1:9")
-    assert not sent.ok
-    assert sent.text.startswith("MLflow did not take the report: MlflowException: API request to ")
-    assert "Connection refused" in sent.text
-    assert "secret" not in sent.text
-    assert "\n" not in sent.text
+def test_server_that_is_down_is_one_short_line(tmp_path: Path) -> None:
+    """Nothing listens on the port: MLflow's own text has 400 characters."""
+    sent = logged(tmp_path, full_report("small"), where="http://127.0.0.1:9")
+    refused = f"[Errno {errno.ECONNREFUSED}] Connection refused"
+    assert sent == Sent(ok=False, text=f"MLflow did not take the report: ConnectionRefusedError: {refused}")
 
 
 @pytest.mark.parametrize(
