@@ -252,6 +252,16 @@ def test_missing_package_is_a_mistake_before_anything_is_measured(judge: Judge, 
     assert {gate["verdict"] for gate in finished.report["gates"]} == {"not_run"}
 
 
+def test_session_with_a_mistake_starts_no_process(judge: Judge, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It judged nothing."""
+    fake()
+    asked: list[object] = []
+    monkeypatch.setattr(sending, "send", lambda *arguments: asked.append(arguments))
+    finished = judge(GATE.replace("50k", "50 parrots"), "--modelbench-log=fake")
+    assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert asked == []
+
+
 def test_folder_of_runs_is_not_the_package(judge: Judge, fake: Fake, pytester: pytest.Pytester) -> None:
     """W&B keeps its runs in ./wandb, which Python could import as a namespace."""
     fake(package="kept_runs")

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from pytest_modelbench.grammar.option_values import without_credentials
@@ -19,9 +18,6 @@ from pytest_modelbench.reports.trackers.tracker import Shipment, Tracker
 INSTALL = "pip install 'pytest-modelbench[mlflow]'"
 NAMES = NameRule(refused=re.compile(r"[^\w.\- ]"), most=250, start=re.compile(r"\w"))
 """A slash would make folders in the interface, and some positions of it are refused."""
-MOST_OF_PARAM, MOST_OF_TAG = 6000, 8000
-MOST_PARAMS, MOST_METRICS = 100, 900
-"""Entities of one request: MLflow takes 100 parameters, 100 tags and 1,000 of all kinds."""
 _DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:.|databricks$|uc$|[.~]{0,2}/|[A-Za-z]:\\")
 _PATIENCE = {
@@ -56,52 +52,40 @@ def _experiment(mlflow: Any, client: Any) -> Any:
 
 
 def _log(client: Any, experiment: str, run: TrackedRun, files: Sequence[str]) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
     ended = run.ended or datetime.now(UTC)
     started = run.started or ended
     made = client.create_run(experiment, start_time=_ms(started), tags=_tags(run), run_name=run.student)
-    number, status = made.info.run_id, "FAILED"
+    number = made.info.run_id
     try:
         names = NAMES.names(run.metrics)
         metrics = [Metric(names[key], metric.value, _ms(ended), 0) for key, metric in run.metrics.items()]
         names = NAMES.names(run.params)
-        params = [Param(names[key], _cut(value, MOST_OF_PARAM)) for key, value in run.params.items()]
-        for part in _parts(params, MOST_PARAMS):
-            client.log_batch(number, params=part)
-        for part in _parts(metrics, MOST_METRICS):
-            client.log_batch(number, metrics=part)
+        params = [Param(names[key], str(value)) for key, value in run.params.items()]
+        names = NAMES.names((name,) for name in run.tags)
+        tags = [RunTag(names[name,], value) for name, value in run.tags.items()]
+        client.log_batch(number, metrics, params, tags)  # in as many requests as it takes, and long texts cut
         for path in files:
             client.log_artifact(number, path)
-        status = "FINISHED" if run.complete else "KILLED" if run.interrupted else "FAILED"
-    finally:
-        with contextlib.nullcontext() if status == "FINISHED" else contextlib.suppress(Exception):
-            client.set_terminated(number, status=status, end_time=_ms(ended))
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.set_terminated(number, status="FAILED")
+        raise
+    status = "FINISHED" if run.complete else "KILLED" if run.interrupted else "FAILED"
+    client.set_terminated(number, status=status, end_time=_ms(ended))
 
 
 def _tags(run: TrackedRun) -> dict[str, str]:
-    """Return the tags of a run, and those that MLflow's own pages show."""
-    own = {
+    """Return the tags that MLflow's own pages show."""
+    tags = {
         "mlflow.source.type": "JOB",
         "mlflow.source.name": "pytest-modelbench",
         "mlflow.note.content": run.headline,
         "mlflow.source.git.commit": run.tags.get("modelbench.commit"),
         "mlflow.source.git.branch": run.tags.get("modelbench.branch"),
     }
-    names = NAMES.names((name,) for name in run.tags)
-    tags = {names[name,]: value for name, value in run.tags.items()}
-    return tags | {name: value for name, value in own.items() if value is not None}
-
-
-def _parts(entities: Sequence[Any], most: int) -> Iterator[list[Any]]:
-    rest = iter(entities)
-    while part := list(islice(rest, most)):
-        yield part
-
-
-def _cut(value: object, most: int) -> str:
-    text = str(value)
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return {name: value for name, value in tags.items() if value is not None}
 
 
 def _ms(moment: datetime) -> int:

@@ -68,9 +68,8 @@ def send(
         else:
             why = f"its process ended with {_named(code)}{_last_line(output)}"
         arrived = f" after {told['arrived']} of {told['of']} runs" if told.get("arrived") else ""
-    return Sent(
-        ok=False, text=f"{title} did not take the report{arrived}: {without_credentials(visible(why)).rstrip('. ')}"
-    )
+    why = without_credentials(visible(why)).rstrip(". ")
+    return Sent(ok=False, text=f"{title} did not take the report{arrived}: {why}")
 
 
 def _ended(

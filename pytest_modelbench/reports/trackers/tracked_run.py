@@ -27,6 +27,8 @@ MODEL = ("kind", "class", "hash", "parameters", "size_on_disk_bytes", "device", 
 MACHINE = ("processor", "machine", "logical_cpus", "gpu")
 QUIET = frozenset({Verdict.NOT_APPLICABLE, Verdict.REPORTED, Verdict.NOT_RUN})
 """The verdicts that do not decide a student's."""
+FAILURES = frozenset({Verdict.FAIL, Verdict.ERROR})
+MOST_NAMED = 5
 INTERRUPTED = 2
 """pytest's exit status after Ctrl-C, SIGTERM and pytest.exit."""
 
@@ -132,8 +134,9 @@ def _case_tag(cases: Sequence[str]) -> dict[str, str]:
 
 
 def _headline(student: str, verdict: str, gates: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> str:
-    bad = [gate["kpi"] for gate in gates if Verdict(gate["verdict"]) in {Verdict.FAIL, Verdict.ERROR}]
-    named = f" ({', '.join(dict.fromkeys(bad))})" if bad else ""
+    bad = list(dict.fromkeys(gate["kpi"] for gate in gates if Verdict(gate["verdict"]) in FAILURES))
+    more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    named = f" ({', '.join(bad[:MOST_NAMED])}{more})" if bad else ""
     cut = "" if report["complete"] else ". The run did not come to its end: this is what was known by then"
     return f"pytest-modelbench: {verdict} for {student}, {len(gates)} gate{'s' * (len(gates) != 1)}{named}{cut}"
 

@@ -113,7 +113,7 @@ def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
         gate(name, student="é/ß", readings={"student": reading(value, "ms", half=0.1)})
         for name, value in (("a/b", 1.0), ("a:b", 2.0), ("a_b", 3.0), ("../x", 4.0), ("n" * 300, 5.0))
     ]
-    assert logged(tmp_path, {**full_report("small"), "gates": gates}) == Sent(
+    assert logged(tmp_path, {**full_report("small"), "gates": gates, "command": "pytest " * 2000}) == Sent(
         ok=True, text="MLflow: 1 run in experiment 'Default' at sqlite:///runs.db"
     )
     (run,) = runs_of(tmp_path).values()
@@ -126,6 +126,17 @@ def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
     ]
     assert {1.0, 2.0, 3.0, 4.0, 5.0} <= set(values)
     assert len(run.data.params["option.kpi0.text"]) == 6000
+    assert len(run.data.tags["modelbench.command"]) == 8000
+    assert {f"option.kpi{at}.text" for at in range(120)} <= set(run.data.params)
+
+
+@pytest.mark.slow
+def test_run_that_broke_off_is_not_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files cannot be stored: the run has its values and is marked."""
+    (tmp_path / "mlruns").write_text("in the way")
+    sent = logged(tmp_path, full_report("small"))
+    assert (sent.ok, "NotADirectoryError" in sent.text or "FileExistsError" in sent.text) == (False, True), sent.text
+    assert runs_of(tmp_path)["small"].info.status == "FAILED"
 
 
 @pytest.mark.slow
