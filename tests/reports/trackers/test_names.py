@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_modelbench.reports.trackers import mlflow_runs, tensorboard_events, wandb_runs
@@ -21,6 +21,9 @@ PART = st.one_of(st.text(min_size=1, max_size=300), st.sampled_from(["a", "b", "
 
 
 @pytest.mark.parametrize("tracker", RULES)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # the first text takes seconds on a busy machine
 @given(keys=st.sets(st.lists(PART, min_size=1, max_size=3).map(tuple), min_size=1, max_size=12))
 def test_any_keys_have_valid_names_of_their_own(tracker: str, keys: set[tuple[str, ...]]) -> None:
     """Characters, length and the start are as the tracker wants them, and no value takes the place of another."""
