@@ -32,15 +32,15 @@ def shares(kinds: int, tail: float = 0.0) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def moved(base: Floats, distance: float) -> Floats:
-    """Return shares at a distance from others: towards the last class."""
+def moved(base: Floats, distance: float, towards: int) -> Floats:
+    """Return shares at a distance from others: towards a class."""
     low, high = 0.0, 1.0
-    last = np.eye(len(base))[-1]
+    target = np.eye(len(base))[towards]
     for _ in range(60):
         middle = (low + high) / 2
-        nearer = distance_of(base, (1 - middle) * base + middle * last) < distance
+        nearer = distance_of(base, (1 - middle) * base + middle * target) < distance
         low, high = (middle, high) if nearer else (low, middle)
-    return np.asarray((1 - low) * base + low * last)
+    return np.asarray((1 - low) * base + low * target)
 
 
 def independent(chances: Floats, rows: int, rng: np.random.Generator) -> Floats:
@@ -77,16 +77,17 @@ def told(counted: Counter[str], covered: float, streams: int) -> str:
 def classes(streams: int) -> None:
     """Print the verdicts on classes: no drift, drift at the limit, twice the limit."""
     cases = (
-        ("10 equal classes", shares(10), independent),
-        ("10 classes, bursts of 5", shares(10), bursts),
-        ("200 classes, long tail", shares(200, 1.0), independent),
-        ("2 classes, 2% positive", np.array([0.98, 0.02]), independent),
+        ("10 equal classes", shares(10), independent, 0),
+        ("10 classes, bursts of 5", shares(10), bursts, 0),
+        ("200 classes, long tail", shares(200, 1.0), independent, 0),
+        ("to the rarest of 200", shares(200, 1.0), independent, -1),
+        ("2 classes, 2% positive", np.array([0.98, 0.02]), independent, 1),
     )
     print(f"limit {LIMIT} on the Hellinger distance, confidence {1 - ALPHA:g} on each side, {streams} streams each")
-    for seed, (name, base, draw) in enumerate(cases):
+    for seed, (name, base, draw, towards) in enumerate(cases):
         for size in SIZES:
             for distance in (0.0, LIMIT, 2 * LIMIT):
-                chances = moved(base, distance)
+                chances = moved(base, distance, towards)
                 row = told(*verdicts(base, chances, size, draw, streams, seed), streams)
                 print(f"{name:26} reference {size[0]:6,}, rows {size[1]:7,}, true {distance:.2f}: {row}")
 

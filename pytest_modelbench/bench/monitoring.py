@@ -73,7 +73,7 @@ class Monitor:
         except NotApplicable as reason:
             result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, str(reason))
         except DoesNotFit as reason:
-            why = self._measured.without_labels(gate) or str(reason)
+            why = self._measured.without_labels() or str(reason)
             result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, why)
         except ModelbenchError as error:
             result = unjudged(self._student, gate, Verdict.ERROR, str(error))

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.production import Production
 from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake
-from pytest_modelbench.gates.gate import Gate
 from pytest_modelbench.probes.answers.distributions import Distribution, Produced, distributions_of
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
 from pytest_modelbench.probes.answers.predictions import Outputs
@@ -101,11 +100,11 @@ class ProductionMeasurements:
             return (f"{len(self._rows):,} rows that the contract knows",)
         return (f"{len(self._rows):,} of {len(production):,} rows have a label",)
 
-    def without_labels(self, gate: Gate) -> str:
+    def without_labels(self) -> str:
         """Say that production has no labels; empty if it has."""
         if self.production.labels is not None:
             return ""
-        return f"{gate.kpi.name} needs labels, and production has none. Name their column by --label"
+        return "it needs labels, and production has none. Name their column by --label"
 
     def has(self, role: str) -> bool:
         """Whether there are answers of a role."""

@@ -50,8 +50,12 @@ def add_monitor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--student", metavar="NAME", help="whose predictions these are, if the baseline has several")
     for name, text in _COLUMNS.items():
         parser.add_argument(f"--{name}", metavar="PATTERN" if name == "scores" else "COLUMN", help=text)
-    for name in ("sensitive", "slices"):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="COLUMN", help="repeat it for several")
+    for name, what in (
+        ("sensitive", "group that must not be treated worse"),
+        ("slices", "kind that is judged apart"),
+    ):
+        told = f"{what}; repeat it for several"
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="COLUMN", help=told)
     parser.add_argument("--task", choices=("multiclass", "binary", "regression"), help="default: the baseline's")
     parser.add_argument("--outputs", choices=("logits", "probabilities"), help="what scores are, if it is not clear")
     parser.add_argument("--since", metavar="TIME", help="rows from this time on only")
@@ -61,7 +65,9 @@ def add_monitor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--confidence", type=_number(CONFIDENCE), metavar="SHARE", help="of each side (default: 0.95)"
     )
-    parser.add_argument("--seed", type=_number(Number(least=0, most=2**31, whole=True)), default=0, metavar="N")
+    parser.add_argument(
+        "--seed", type=_number(Number(least=0, most=2**31, whole=True)), default=0, metavar="N", help="of resampling"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the report; replaces an earlier report only")
     parser.add_argument("--history", type=Path, metavar="PATH", help="add a line to this history")
 
@@ -97,7 +103,7 @@ def run_monitor(args: argparse.Namespace, say: Say, look: Mapping[str, Any]) -> 
     Raises:
         ModelbenchError: a file or an argument is wrong.
     """
-    from pytest_modelbench.reports.monitored import facts_line
+    from pytest_modelbench.reports.monitored import OPEN, facts_line
     from pytest_modelbench.reports.terminal import render_summary, totals
 
     _refuse_others(args)
@@ -110,6 +116,8 @@ def run_monitor(args: argparse.Namespace, say: Say, look: Mapping[str, Any]) -> 
         say(f"not judged, because the test's body or a custom metric gives them: {', '.join(asked.custom)}")
     for text in totals(report):
         say(text)
+    if code == OPEN and not report["summary"]["inconclusive"]:
+        say("no limit was judged: nothing is known of the model")
     _write(args, report, say)
     return code
 
@@ -178,8 +186,8 @@ def _production(args: argparse.Namespace) -> Production:
     if problem:
         raise UsageMistake(f"cannot read {args.production}: {problem}")
     columns = {name: getattr(args, name) for name in _COLUMNS}
-    groups = {name: tuple(getattr(args, name)) for name in ("sensitive", "slices")}
-    return window(read_production(args.production, Named(**columns, **groups)), args.since, args.last)
+    named = Named(**columns, sensitive=tuple(args.sensitive), slices=tuple(args.slices))
+    return window(read_production(args.production, named), args.since, args.last)
 
 
 def _judged(args: argparse.Namespace, asked: _Asked, production: Production) -> tuple[dict[str, Any], int]:

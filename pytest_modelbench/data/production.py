@@ -74,7 +74,7 @@ class Production:
 
     def only(self, rows: Array) -> Production:
         """Return some of the rows, by their positions."""
-        taken = {
+        taken: dict[str, Any] = {
             attribute.name: value[rows]
             for attribute in fields(self)
             if isinstance(value := getattr(self, attribute.name), np.ndarray)
@@ -210,7 +210,11 @@ class _Gathered:
     def _group(self, name: str) -> Array:
         values = self._parts[f"group {name}"]
         joined = plain(np.concatenate(values))
-        return joined if joined.dtype.kind != "U" else np.where(joined == "", None, joined)
+        if joined.dtype.kind != "U":
+            return joined
+        values = joined.astype(object)
+        values[joined == ""] = None
+        return values
 
     def _answers(self, predicted: Array) -> Array:
         """Return predictions as labels or values; missing numbers are NaN."""

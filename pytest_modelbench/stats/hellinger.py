@@ -6,8 +6,8 @@ its share, so `8 * n * m / (n + m)` times the squared distance has about a nonce
 one degree of freedom less than there are classes, and the true distance in its noncentrality. The ends are those of
 all distances that are compatible with the observed one.
 
-Sources: Hellinger, Journal für die reine und angewandte Mathematik 136:210 (1909); Freeman and Tukey, Annals of
-Mathematical Statistics 21:607 (1950), for the roots; Cochran, Biometrics 10:417 (1954), for rare classes; Rao and
+Sources: Hellinger, Journal für die reine und angewandte Mathematik 136:210 (1909); Anscombe, Biometrika 35:246
+(1948), for roots of counts and the 3/8 that is added to them; Cochran, Biometrics 10:417 (1954), for rare classes; Rao and
 Scott, JASA 76:221 (1981), for samples that come in clusters.
 """
 
@@ -27,6 +27,8 @@ Counts = npt.NDArray[np.float64]
 FEWEST = 5.0
 """The least expected count of a class in the smaller sample; rarer classes are counted as one."""
 FEWEST_CLUSTERS = 8
+ADDED = 3 / 8
+"""To each count before its root is taken: the variance of roots of small counts is then that of large ones."""
 _FURTHEST = 1e7
 
 
@@ -37,11 +39,13 @@ class Distance:
     Attributes:
         estimate: the distance of the counted shares, and its ends; the lower one is 0 if noise explains it all.
         kinds: how many classes were compared, after rare ones were joined.
+        joined: how many rare classes were counted as one, 0 for none.
         effective: how many independent samples the second counts are worth.
     """
 
     estimate: Estimate
     kinds: int
+    joined: int
     effective: float
 
 
@@ -59,18 +63,18 @@ def hellinger(reference: Counts, clusters: Sequence[Counts] | Counts, alpha: flo
     (0.0, 0.0, 0.072)
     """
     table = np.asarray(clusters, dtype=np.float64)
-    base, table = _joined(np.asarray(reference, dtype=np.float64), table)
+    base, table, joined = _joined(np.asarray(reference, dtype=np.float64), table)
     counts = table.sum(axis=0)
     n, m = float(base.sum()), float(counts.sum()) / design_effect(table)
     value, scale, freedom = distance_of(base, counts), 8 * n * m / (n + m), len(base) - 1
     if not freedom:
-        return Distance(estimate=_of_one_kind(reference, clusters, alpha, n, m), kinds=1, effective=m)
-    statistic = scale * value**2
+        return Distance(estimate=_of_one_kind(reference, clusters, alpha, n, m), kinds=1, joined=joined, effective=m)
+    statistic = scale * distance_of(base + ADDED, counts + ADDED) ** 2
     low = noncentrality(statistic, freedom, 1 - alpha)
     high = noncentrality(max(statistic, freedom), freedom, alpha)  # less than noise gives is noise
     low, high = (math.sqrt(min(end / scale, 1.0)) for end in (low, high))
     estimate = Estimate(value=value, low=min(low, value), high=max(high, value))
-    return Distance(estimate=estimate, kinds=len(base), effective=m)
+    return Distance(estimate=estimate, kinds=len(base), joined=joined, effective=m)
 
 
 def _of_one_kind(
@@ -125,13 +129,17 @@ def design_effect(table: Counts) -> float:
     return max(1.0, float(between) / (int(present.sum()) - 1))
 
 
-def _joined(reference: Counts, table: Counts) -> tuple[Counts, Counts]:
-    """Return both with the classes joined that are expected fewer than `FEWEST` times in the smaller sample."""
+def _joined(reference: Counts, table: Counts) -> tuple[Counts, Counts, int]:
+    """Return both with the classes joined that are expected fewer than `FEWEST` times in the smaller sample.
+
+    The third is the number of these classes, 0 if none are joined.
+    """
     counts = table.sum(axis=0)
     n, m = reference.sum(), counts.sum()
     rare = (reference + counts) * min(n, m) / (n + m) < FEWEST
     if rare.sum() < 2:
         kept = (reference + counts > 0) | ~rare
-        return reference[kept], table[:, kept]
+        return reference[kept], table[:, kept], 0
     joined = np.concatenate([reference[~rare], [reference[rare].sum()]])
-    return joined, np.concatenate([table[:, ~rare], table[:, rare].sum(axis=1, keepdims=True)], axis=1)
+    both = np.concatenate([table[:, ~rare], table[:, rare].sum(axis=1, keepdims=True)], axis=1)
+    return joined, both, int((rare & (reference + counts > 0)).sum())

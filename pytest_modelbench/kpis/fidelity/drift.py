@@ -23,12 +23,15 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     counted = measurements.of(PRODUCTION, "student").drifted(question.kpi.statistic, CLUSTERS)
     distance = hellinger(counted.reference, counted.clusters, question.alpha)
     rows = int(counted.clusters.sum())
+    notes = [f"{distance.joined} rare classes are compared as one"] if distance.joined else []
     named = ", ".join(counted.new[:MOST_NAMED]) + (", ..." if len(counted.new) > MOST_NAMED else "")
     effective, base = f"{distance.effective:,.0f}", f"{int(counted.reference.sum()):,}"
     method = (
         f"{rows:,} rows (effective sample size {effective}) against {base} of the reference, {counted.kind}, "
         f"{distance.kinds} compared; noncentral chi-squared interval"
     )
+    if counted.new:
+        notes.append(f"classes that the reference does not have: {named}")
     yield Evidence(
         student=Reading(
             estimate=distance.estimate,
@@ -39,5 +42,5 @@ def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
             method=method,
         ),
         sampled=True,
-        notes=(f"classes that the reference does not have: {named}",) if counted.new else (),
+        notes=tuple(notes),
     )

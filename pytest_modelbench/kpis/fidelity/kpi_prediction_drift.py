@@ -13,7 +13,7 @@ KPI = Kpi(
     definition="Hellinger distance of production's predictions from those of the accepted run: of classes, or of "
     "numbers by their deciles; 0 to 1",
     method="from recorded predictions (`monitor`); noncentral chi-squared interval with effective sample size",
-    source="Hellinger (1909); Freeman & Tukey, Ann. Math. Stat. 21:607 (1950); Rao & Scott, JASA 76:221 (1981)",
+    source="Hellinger (1909); Anscombe, Biometrika 35:246 (1948); Rao & Scott, JASA 76:221 (1981)",
     probe=PRODUCTION,
     derive=f"{ROOM}.fidelity.drift:drift",
     statistic="predictions",

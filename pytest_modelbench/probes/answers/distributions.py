@@ -51,7 +51,9 @@ class Distribution:
         Raises:
             ValueError: it was altered.
         """
-        names, edges, counts = content.get("names"), content.get("edges"), content.get("counts")
+        names: Any = content.get("names")
+        edges: Any = content.get("edges")
+        counts: Any = content.get("counts")
         if not _are(counts, int) or not sum(counts) or min(counts) < 0 or (names is None) is (edges is None):
             raise ValueError("a distribution has counts, and either names or edges")
         if names is not None and not (_are(names, str) and len(set(names)) == len(names) == len(counts)):
@@ -203,10 +205,11 @@ def drifted(reference: Distribution, values: Array, clusters: int) -> Drifted:
     Raises:
         NotApplicable: none of the classes is one of the reference's, or numbers are compared with classes.
     """
+    new: list[str] = []
     if reference.edges is not None:
         if values.dtype.kind not in "biuf":
             raise NotApplicable(f"the reference has numbers, and here are labels such as {values[0]!r}")
-        codes, new = np.searchsorted(np.asarray(reference.edges), values, side="left"), []
+        codes = np.searchsorted(np.asarray(reference.edges), values, side="left")
         kind, known = f"{len(reference.counts)} intervals between the reference's deciles", len(reference.counts)
     else:
         codes, new, known = _codes(reference.names or (), values)
