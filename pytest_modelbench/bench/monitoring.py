@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_modelbench.bench.gate_results import judged, unjudged
-from pytest_modelbench.bench.produced import ProductionMeasurements, contract_rows
+from pytest_modelbench.bench.produced import ProductionMeasurements, by_option, contract_rows
 from pytest_modelbench.bench.verdicts import judge
 from pytest_modelbench.errors import DoesNotFit, ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.gates.accepted import Accepted
@@ -73,10 +73,10 @@ class Monitor:
         except NotApplicable as reason:
             result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, str(reason))
         except DoesNotFit as reason:
-            why = self._measured.without_labels() or str(reason)
+            why = self._measured.without_labels() or by_option(str(reason))
             result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, why)
         except ModelbenchError as error:
-            result = unjudged(self._student, gate, Verdict.ERROR, str(error))
+            result = unjudged(self._student, gate, Verdict.ERROR, by_option(str(error)))
         return Judged(nodeid=accepted.nodeid, result=result)
 
     def _judged(self, gate: Gate, nodeid: str) -> GateResult:

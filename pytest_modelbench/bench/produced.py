@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.production import Production
-from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake
+from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake, shown
 from pytest_modelbench.probes.answers.distributions import Distribution, Produced, distributions_of
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
 from pytest_modelbench.probes.answers.predictions import Outputs
@@ -131,7 +132,7 @@ class ProductionMeasurements:
         return EvalData(
             np.arange(len(rows)),
             None if self._every else rows.labels,
-            ids=rows.ids,
+            ids=rows.names,
             task=task,
             outputs=None if task == "regression" else outputs,
             classes=rows.classes,
@@ -154,7 +155,7 @@ class ProductionMeasurements:
             model=MODEL,
             array=array,
             targets=None if self._every else rows.labels,
-            ids=range(len(array)) if rows.ids is None else rows.ids,
+            ids=rows.names,
             nonfinite=bad,
             input_finite=np.broadcast_to(np.asarray(True), len(array)),
             classes=rows.classes,
@@ -175,6 +176,13 @@ class ProductionMeasurements:
 
     @functools.cached_property
     def _student(self) -> Predictions:
+        labels = self._rows.labels
+        if self._meaning.task == "regression" and labels is not None and labels.dtype.kind == "U":
+            number, text = self._rows.row[0], shown(str(labels[0]))
+            raise UsageMistake(
+                f"{self.production.path}: the labels are texts, such as {text} in row {number:,}, and the task is "
+                "regression; expected numbers. Correct them, or write --task multiclass"
+            )
         return interpreted(self._outputs, self._data, str(self.production.path))
 
     @functools.cached_property
@@ -205,9 +213,18 @@ def interpreted(outputs: Outputs, data: EvalData, where: str) -> Predictions:
     try:
         return interpret(outputs, data)
     except DataError as error:
-        raise UsageMistake(
-            f"{where}: {error}. Say how to read it by --task or --outputs, or correct the file"
-        ) from error
+        problem = by_option(str(error))
+        advice = "Say how to read it by --task or --outputs, or correct the file"
+        raise UsageMistake(f"{where}: {problem}. {advice}") from error
+
+
+def by_option(text: str) -> str:
+    """Return a message about evaluation data as one about a file: what is written is an option.
+
+    >>> by_option("Write EvalData(..., task='regression') if that is wrong")
+    'Write --task regression if that is wrong'
+    """
+    return _WRITTEN.sub(r"--\1 \2", text)
 
 
 def task_of(production: Production, stated: str | None, reference: str | None) -> str:
@@ -241,6 +258,7 @@ def reference_of(report: Mapping[str, Any] | None, path: str, student: str) -> R
     return Reference(task=task if task in TASKS else None, distributions=found, absent=absent)
 
 
+_WRITTEN = re.compile(r"EvalData\(\.\.\., (\w+)='(\w+)'\)")
 DISTRIBUTIONS = ("predictions", "confidences")
 
 

@@ -72,6 +72,11 @@ class Production:
     def __len__(self) -> int:
         return len(self.outputs)
 
+    @property
+    def names(self) -> Sequence[Any]:
+        """What messages call the rows: their ids, or their numbers in the file."""
+        return self.row.tolist() if self.ids is None else self.ids
+
     def only(self, rows: Array) -> Production:
         """Return some of the rows, by their positions."""
         taken: dict[str, Any] = {
@@ -222,17 +227,19 @@ class _Gathered:
         if not gone.any():
             return plain(predicted)
         rest = plain(predicted[~gone]) if not gone.all() else np.zeros(0)
-        if rest.dtype.kind == "U":
+        if rest.dtype.kind != "f":
             raise DataError(
                 f"{self._path}: {self._columns['prediction']} has no value in {int(gone.sum()):,} of {len(gone):,} "
                 f"rows (rows {_first(np.flatnonzero(gone) + 1)}): a prediction that is missing is neither right nor "
-                "wrong. Remove these rows, or give them a label of their own"
+                "wrong. Remove these rows, or fill them in"
             )
         values = np.full(len(predicted), np.nan)
         values[~gone] = rest
         return values
 
     def _unique(self, ids: list[str]) -> list[str]:
+        if "" in ids:
+            raise DataError(f"{self._path}: row {ids.index('') + 1:,} has no {self._columns['id']}")
         if len(set(ids)) == len(ids):
             return ids
         seen: dict[str, int] = {}

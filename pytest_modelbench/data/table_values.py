@@ -16,6 +16,8 @@ from pytest_modelbench.errors import DataError, shown
 Array = npt.NDArray[Any]
 MISSING = frozenset({"", "nan"})
 """What a text that is not there looks like, in lower case."""
+LATEST_S = 100 * 365.25 * 86_400
+"""More seconds since 1970 are no time of a prediction, but milliseconds."""
 
 
 def plain(texts: Array) -> Array:
@@ -84,7 +86,7 @@ def numbers(values: Iterable[Any], where: str, start: int) -> Array:
     listed = list(values)
     try:
         return np.array([_number(value) for value in listed])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         at = next(at for at, value in enumerate(listed) if not _is_number(value))
         raise DataError(f"{where}, row {start + at:,}: found {shown(listed[at])}, expected a number") from None
 
@@ -100,7 +102,7 @@ def _number(value: Any) -> float:
 def _is_number(value: Any) -> bool:
     try:
         _number(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
@@ -135,7 +137,7 @@ def times(values: Iterable[Any], where: str, start: int) -> Array:
         at = next(at for at, value in enumerate(listed) if not _is_time(value))
         raise DataError(
             f"{where}, row {start + at:,}: found {shown(listed[at])}, expected a time as ISO 8601 "
-            "(2026-11-28T09:30:00Z), or seconds since 1970"
+            "(2026-11-28T09:30:00Z), or seconds since 1970 (not milliseconds)"
         ) from None
     return seconds
 
@@ -155,18 +157,17 @@ def seconds_of(value: Any) -> float:
         return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
     if isinstance(value, str):
         try:
-            return _finite(float(value))
+            return _in_range(float(value))
         except ValueError:
             return seconds_of(datetime.fromisoformat(value.strip()))
-    if value is None or isinstance(value, bool | list | dict | bytes):
-        raise ValueError(value)
-    return _finite(float(value))
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return _in_range(value if number else math.inf)
 
 
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError(number)
-    return number
+def _in_range(seconds: float | Decimal) -> float:
+    if not abs(seconds) <= LATEST_S:
+        raise ValueError(seconds)
+    return float(seconds)
 
 
 def _is_time(value: Any) -> bool:

@@ -17,7 +17,6 @@ from pytest_modelbench.errors import DataError, cause_of, message_of, shown
 
 CHUNK_ROWS = 1 << 16
 Rows = Mapping[str, Sequence[Any]]
-MOST_FIELD = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,6 @@ def _csv(path: Path) -> Table:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
 
     def lines() -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(MOST_FIELD)
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, delimiter=delimiter, strict=True)

@@ -7,8 +7,8 @@ one degree of freedom less than there are classes, and the true distance in its 
 all distances that are compatible with the observed one.
 
 Sources: Hellinger, Journal für die reine und angewandte Mathematik 136:210 (1909); Anscombe, Biometrika 35:246
-(1948), for roots of counts and the 3/8 that is added to them; Cochran, Biometrics 10:417 (1954), for rare classes; Rao and
-Scott, JASA 76:221 (1981), for samples that come in clusters.
+(1948), for roots of counts and the 3/8 that is added to them; Cochran, Biometrics 10:417 (1954), for rare classes;
+Rao and Scott, JASA 76:221 (1981), for samples that come in clusters.
 """
 
 from __future__ import annotations

@@ -270,7 +270,8 @@ def test_regression_task(monitor: Monitor) -> None:
     assert again.code == 0
     assert again.gates["prediction_drift"]["verdict"] == "pass"
     hotter = [{"prediction": row["prediction"] + 5, "label": row["label"]} for row in table]
-    told = monitor(hotter, "--baseline=first.json", limits(text))
+    told = monitor(hotter, "--baseline=first.json", limits(f'{text}top1_accuracy = ">= 1%"\n'))
+    assert "Write --task multiclass if that is wrong" in told.gates["top1_accuracy"]["reason"]
     assert told.code == 1
     assert told.gates["prediction_drift"]["verdict"] == "fail"
     assert told.limit("rmse", "regression <= 20%") == "fail"
@@ -386,6 +387,12 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         "id,prediction\na,1\nb,1\na,2\n", [],
         "rows 1 and 3 have the same id, 'a'; expected one row for each prediction",
     ),
+    "no id": ("id,prediction\na,1\n,2\n", [], "production.csv: row 2 has no id"),
+    "milliseconds": (
+        "prediction,timestamp\n1,1764300000000\n", [],
+        "row 1: found '1764300000000', expected a time as ISO 8601 (2026-11-28T09:30:00Z), or seconds since 1970 (not",
+    ),
+    "no whole number": ('prediction\n1\n""\n3\n', [], "prediction has no value in 1 of 3 rows (rows 2)"),
     "bad latency": ("prediction,latency_ms\n1,2\n1,fast\n", [], "latency_ms, row 2: found 'fast', expected a number"),
     "negative latency": ("prediction,latency_ms\n1,-2\n", [], "row 1: found -2.0, expected a latency in milliseconds"),
     "bad time": ("prediction,timestamp\n1,yesterday\n", [], "row 1: found 'yesterday', expected a time as ISO 8601"),
@@ -394,6 +401,9 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         "prediction,timestamp\n1,2026-01-01\n", ["--since=2027-01-01"], "the newest is of 2026-01-01T00:00:00+00:00",
     ),
     "labels of other kind": ("prediction,label\n1,cat\n2,dog\n", [], "none of them is among the targets"),
+    "text labels of numbers": (
+        "prediction,label\n1.5,1\n2.5,dog\n", [], "the labels are texts, such as '1' in row 1, and the task is regression",
+    ),
     "one score": ("p_a\n0.5\n", ["--scores=p_*"], "1 columns of production.csv are like 'p_*', expected one for each"),
     "scores that add up to 2": (
         "score_a,score_b,label\n0.9,1.1,a\n", ["--outputs=probabilities"], "you declared outputs='probabilities'",

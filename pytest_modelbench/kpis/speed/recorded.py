@@ -26,7 +26,7 @@ def recorded_latency(question: Question, latency_ms: FloatArray) -> Evidence:
     """
     rows, quantile = len(latency_ms), question.kpi.quantile
     clusters = np.array_split(latency_ms, max(1, min(CLUSTERS, rows // FEWEST_ROWS)))
-    stretches = f"{len(clusters)} stretches of time"
+    stretches = f"{len(clusters)} stretch{'es' if len(clusters) > 1 else ''} of time"
     if quantile is None:
         estimate = mean_interval([float(cluster.mean()) for cluster in clusters], question.alpha)
         estimate = with_least_mean(estimate, clusters, question.alpha)

@@ -163,13 +163,14 @@ def confidence_distribution(predictions: Predictions) -> Distribution | None:
 
 def confidences_of(predictions: Predictions) -> Array:
     """Return the largest probability of each sample with finite outputs, rounded to `DIGITS`."""
-    found = []
+    confidences: list[Array] = [np.zeros(0)]
     finite = finite_rows(predictions)
     for part in slices(len(predictions)):
-        chances = predictions.probabilities(part)[finite[part]]
-        found.append(np.round(chances.max(axis=1), DIGITS))
+        rows = part.start + np.flatnonzero(finite[part])
+        if len(rows):
+            confidences.append(np.round(predictions.probabilities(rows).max(axis=1), DIGITS))
         predictions.release()
-    return np.concatenate(found)
+    return np.concatenate(confidences)
 
 
 def finite_rows(predictions: Predictions) -> npt.NDArray[np.bool_]:
