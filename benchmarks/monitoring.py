@@ -68,7 +68,7 @@ def verdicts(
     return counted, covered / streams
 
 
-def told(counted: Counter[str], covered: float, streams: int) -> str:
+def row_of(counted: Counter[str], covered: float, streams: int) -> str:
     """Return one row's shares."""
     parts = [f"{100 * counted[name] / streams:5.1f}%" for name in ("FAIL", "INCONCLUSIVE", "PASS")]
     return f"{'  '.join(parts)}  covered {100 * covered:5.1f}%"
@@ -88,7 +88,7 @@ def classes(streams: int) -> None:
         for size in SIZES:
             for distance in (0.0, LIMIT, 2 * LIMIT):
                 chances = moved(base, distance, towards)
-                row = told(*verdicts(base, chances, size, draw, streams, seed), streams)
+                row = row_of(*verdicts(base, chances, size, draw, streams, seed), streams)
                 print(f"{name:26} reference {size[0]:6,}, rows {size[1]:7,}, true {distance:.2f}: {row}")
 
 

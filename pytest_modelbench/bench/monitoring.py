@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.produced import ProductionMeasurements, by_option, contract_rows
-from pytest_modelbench.bench.verdicts import judge
+from pytest_modelbench.bench.verdicts import judge, judge_limit
 from pytest_modelbench.errors import DoesNotFit, ModelbenchError, NotApplicable, UsageMistake
 from pytest_modelbench.gates.accepted import Accepted
-from pytest_modelbench.gates.gate import Gate
+from pytest_modelbench.gates.gate import Gate, conditions_of
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.catalogue import CATALOGUE
@@ -68,27 +68,41 @@ class Monitor:
     def judged(self, accepted: Accepted) -> Judged:
         """Judge one gate; what does not apply to production is said with its reason."""
         gate = replace(accepted.gate, confidence=accepted.gate.question(with_teacher=False, seed=0).confidence)
+        return Judged(nodeid=accepted.nodeid, result=self._result(gate, accepted.nodeid))
+
+    def _result(self, gate: Gate, nodeid: str) -> GateResult:
         try:
-            result = self._judged(gate, accepted.nodeid)
+            return self._judged(gate, nodeid)
         except NotApplicable as reason:
-            result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, str(reason))
+            return unjudged(self._student, gate, Verdict.NOT_APPLICABLE, str(reason))
         except DoesNotFit as reason:
             why = self._measured.without_labels() or by_option(str(reason))
-            result = unjudged(self._student, gate, Verdict.NOT_APPLICABLE, why)
+            return unjudged(self._student, gate, Verdict.NOT_APPLICABLE, why)
         except ModelbenchError as error:
-            result = unjudged(self._student, gate, Verdict.ERROR, by_option(str(error)))
-        return Judged(nodeid=accepted.nodeid, result=result)
+            return unjudged(self._student, gate, Verdict.ERROR, by_option(str(error)))
 
     def _judged(self, gate: Gate, nodeid: str) -> GateResult:
-        limits: list[BoundLimit | ConditionalLimit] = []
-        for limit in gate.limits:
-            if isinstance(limit, ConditionalLimit):
-                raise NotApplicable(f"{limit}: production decides no condition. Write a limit without 'if'")
-            limits.append(limit)
         evidence = self._evidence(gate)
         entry = self._entry(gate, nodeid)
         evidence = self._beside(evidence, gate, entry)
-        return judged(self._student, gate, judge(limits, [evidence], gate.kpi.unit))
+        return judged(self._student, gate, judge(self._limits(gate), [evidence], gate.kpi.unit))
+
+    def _limits(self, gate: Gate) -> list[BoundLimit | ConditionalLimit]:
+        """Return the limits, with conditions judged by the values of the accepted run; production has no others."""
+        conditions = iter(conditions_of(gate))
+        return [
+            self._settled(limit, next(conditions)) if isinstance(limit, ConditionalLimit) else limit
+            for limit in gate.limits
+        ]
+
+    def _settled(self, limit: ConditionalLimit, condition: Gate) -> ConditionalLimit:
+        entry = self._entry(condition, "")
+        if isinstance(entry, str):
+            return limit.settled(Verdict.INCONCLUSIVE, f"{limit.kpi} {limit.when} is not known ({entry})")
+        evidence = _with_teacher(Evidence(student=entry.reading), entry)
+        when = judge_limit(limit.when, evidence, condition.kpi.unit)
+        decided = when.verdict in {Verdict.PASS, Verdict.FAIL}
+        return limit.settled(when.verdict if decided else Verdict.INCONCLUSIVE, f"{limit.kpi} {when.reason}")
 
     def _evidence(self, gate: Gate) -> Evidence:
         kpi, question = gate.kpi, gate.question(with_teacher=False, seed=self._seed)
@@ -114,8 +128,8 @@ class Monitor:
         others = {name: gate.options[name] for name in ("batch_size", "compile") if name in gate.options}
         changed = {name: value for name, value in others.items() if value != gate.kpi.options[name]}
         if changed:
-            told = ", ".join(f"{name}={value}" for name, value in changed.items())
-            raise NotApplicable(f"it is for {told}, and production has one latency for each row")
+            options = ", ".join(f"{name}={value}" for name, value in changed.items())
+            raise NotApplicable(f"it is for {options}, and production has one latency for each row")
         return replace(recorded_latency(question, latency_ms), not_comparable=NOTHING_BESIDE)
 
     def _entry(self, gate: Gate, nodeid: str) -> Entry | str:

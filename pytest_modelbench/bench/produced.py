@@ -251,11 +251,11 @@ def reference_of(report: Mapping[str, Any] | None, path: str, student: str) -> R
         )
     task = suites[0].get("task")
     try:
-        found = {what: Distribution.from_json(suites[0][what]) for what in DISTRIBUTIONS if what in suites[0]}
+        distributions = {what: Distribution.from_json(suites[0][what]) for what in DISTRIBUTIONS if what in suites[0]}
     except (KeyError, TypeError, ValueError) as error:
         raise UsageMistake(f"{path} was altered: the distribution of {student}'s answers cannot be read") from error
-    absent = {what: f"{path} has no distribution of {what}" for what in DISTRIBUTIONS if what not in found}
-    return Reference(task=task if task in TASKS else None, distributions=found, absent=absent)
+    absent = {what: f"{path} has no distribution of {what}" for what in DISTRIBUTIONS if what not in distributions}
+    return Reference(task=task if task in TASKS else None, distributions=distributions, absent=absent)
 
 
 _WRITTEN = re.compile(r"EvalData\(\.\.\., (\w+)='(\w+)'\)")
@@ -292,16 +292,16 @@ def contract_rows(measured: ProductionMeasurements, contract: Contract) -> Produ
     best: tuple[list[int], Array, Outputs] | None = None
     for number in named:
         outputs = contract.load(number)
-        known = [at for at, sample in enumerate(outputs.ids) if str(sample) in places]
-        if known and (best is None or len(known) > len(best[0])):
-            rows = np.array([places[str(outputs.ids[at])] for at in known], dtype=np.intp)
-            best = known, rows, outputs
+        matched = [at for at, sample in enumerate(outputs.ids) if str(sample) in places]
+        if matched and (best is None or len(matched) > len(best[0])):
+            rows = np.array([places[str(outputs.ids[at])] for at in matched], dtype=np.intp)
+            best = matched, rows, outputs
     if best is None:
         raise UsageMistake(
             f"--contract: {contract.path} has none of the {len(ids):,} ids of production, such as {ids[0]!r}"
         )
-    known, rows, outputs = best
-    return measured.paired_with(rows, _some(outputs, np.asarray(known), [ids[row] for row in rows]))
+    matched, rows, outputs = best
+    return measured.paired_with(rows, _some(outputs, np.asarray(matched), [ids[row] for row in rows]))
 
 
 def _some(outputs: Outputs, rows: Array, ids: list[str] | None = None) -> Outputs:

@@ -54,8 +54,8 @@ def add_monitor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("sensitive", "group that must not be treated worse"),
         ("slices", "kind that is judged apart"),
     ):
-        told = f"{what}; repeat it for several"
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="COLUMN", help=told)
+        text = f"{what}; repeat it for several"
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="COLUMN", help=text)
     parser.add_argument("--task", choices=("multiclass", "binary", "regression"), help="default: the baseline's")
     parser.add_argument("--outputs", choices=("logits", "probabilities"), help="what scores are, if it is not clear")
     parser.add_argument("--since", metavar="TIME", help="rows from this time on only")
@@ -174,8 +174,8 @@ def _drift(asked: _Asked, production: Production) -> list[Accepted]:
     from pytest_modelbench.gates.accepted import reported
 
     named = {accepted.gate.kpi.name for accepted in asked.gates}
-    known = {"prediction_drift": True, "confidence_drift": production.classes is not None}
-    return [reported(kpi) for kpi in DRIFT if kpi not in named and known[kpi] and asked.baseline is not None]
+    derivable = {"prediction_drift": True, "confidence_drift": production.classes is not None}
+    return [reported(kpi) for kpi in DRIFT if kpi not in named and derivable[kpi] and asked.baseline is not None]
 
 
 def _production(args: argparse.Namespace) -> Production:

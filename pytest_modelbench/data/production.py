@@ -103,8 +103,11 @@ def read_production(path: Path, named: Named) -> Production:
         for name in names:
             _refuse_absent(table, option, name)
     if not scores and "prediction" not in columns:
-        known = f"has neither a column {shown(USUAL['prediction'])} nor any like {shown(USUAL_SCORES)}"
-        raise UsageMistake(f"{path} {known}. Write --prediction COLUMN or --scores PATTERN. {_listed(table.columns)}")
+        usual = shown(USUAL["prediction"]), shown(USUAL_SCORES)
+        absence = f"has neither a column {usual[0]} nor any like {usual[1]}"
+        raise UsageMistake(
+            f"{path} {absence}. Write --prediction COLUMN or --scores PATTERN. {_listed(table.columns)}"
+        )
     gathered = _Gathered(path, columns, list(scores), [*named.sensitive, *named.slices])
     wanted = dict.fromkeys([*columns.values(), *scores, *named.sensitive, *named.slices])
     for rows in table.chunks(list(wanted)):

@@ -20,18 +20,18 @@ PASSED, FAILED, OPEN = 0, 1, 3
 """Exit codes: every limit that applies holds; one does not, or is an error; none fails, and one is not decided."""
 
 
-def exit_code(results: Iterable[GateResult]) -> int:
+def exit_code(gates: Iterable[GateResult]) -> int:
     """Return the exit code of gates: 3 also if no limit was judged, for then nothing is known."""
-    verdicts = {
-        verdict for result in results for verdict in (result.verdict, *(one.verdict for one in result.limits))
-    }
+    verdicts: set[Verdict] = set()
+    for gate in gates:
+        verdicts |= {gate.verdict, *(limit.verdict for limit in gate.limits)}
     if {Verdict.FAIL, Verdict.ERROR} & verdicts:
         return FAILED
     return PASSED if Verdict.PASS in verdicts and Verdict.INCONCLUSIVE not in verdicts else OPEN
 
 
 def production_report(
-    results: Sequence[tuple[str, GateResult]],
+    gates: Sequence[tuple[str, GateResult]],
     facts: Mapping[str, Any],
     student: Mapping[str, Any],
     command: str,
@@ -39,18 +39,18 @@ def production_report(
     """Return the JSON report, and the exit code of the command.
 
     Args:
-        results: of gates, each with the test that states it.
+        gates: their results, each with the test that states it.
         facts: of the rows (see `bench.produced.facts_of_rows`).
         student: what is known of the model, by its name.
         command: that was typed.
     """
     record = Record()
     record.command = command
-    for nodeid, result in results:
-        record.hear(nodeid, [record_of(result, nodeid, SUITE, {})], None)
-        record.finish_phase(nodeid, _OUTCOMES.get(result.verdict, "failed"), 0.0)
+    for nodeid, gate in gates:
+        record.hear(nodeid, [record_of(gate, nodeid, SUITE, {})], None)
+        record.finish_phase(nodeid, _OUTCOMES.get(gate.verdict, "failed"), 0.0)
     record.add_session({"models": student, "data": {SUITE: {"samples": facts["rows"]}}})
-    status = exit_code(result for _, result in results)
+    status = exit_code(gate for _, gate in gates)
     report = record.to_json(PASSED if status == PASSED else FAILED, {})
     return {**report, "production": json_object(facts)}, status
 

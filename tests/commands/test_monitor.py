@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import jsonschema
 import numpy as np
 import pytest
+import yaml
 from suites import FAKES
 
 from pytest_modelbench.commands.cli import main
@@ -100,7 +102,7 @@ def write(path: Path, table: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-class Told(NamedTuple):
+class Judged(NamedTuple):
     """What a command printed, its exit code, and the report's gates by KPI."""
 
     code: int
@@ -120,7 +122,7 @@ class Monitor:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
 
-    def __call__(self, table: Sequence[dict[str, Any]] | Path, *options: str, name: str = "production.csv") -> Told:
+    def __call__(self, table: Sequence[dict[str, Any]] | Path, *options: str, name: str = "production.csv") -> Judged:
         path = table if isinstance(table, Path) else write(self.folder / name, table)
         code = main(["monitor", str(path), *options, "--json", "out.json"])
         out, err = self._capsys.readouterr()
@@ -128,7 +130,7 @@ class Monitor:
         if Path("out.json").exists():
             report = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)
             jsonschema.validate(report, report_schema(), cls=jsonschema.Draft202012Validator)
-        return Told(code, out, err, {gate["kpi"]: gate for gate in report.get("gates", [])}, report)
+        return Judged(code, out, err, {gate["kpi"]: gate for gate in report.get("gates", [])}, report)
 
 
 @pytest.fixture
@@ -148,58 +150,71 @@ def limits(text: str = LIMITS) -> str:
 @pytest.mark.parametrize("name", ["production.csv", "production.jsonl", "production.parquet"])
 def test_unchanged_production_passes(monitor: Monitor, accepted: Path, name: str) -> None:
     """Every limit that applies holds in each format; those that production cannot answer say why."""
-    told = monitor(rows(), f"--baseline={accepted}", limits(), name=name)
-    assert told.code == 0, told.out + told.err
-    assert told.gates["top1_accuracy"]["verdict"] == "pass"
-    assert told.gates["prediction_drift"]["verdict"] == "pass"
-    assert told.gates["latency_p99"]["verdict"] == "pass"
-    assert told.limit("latency_p50", "<= 20 ms") == "pass"
-    assert told.limit("latency_p50", "reduction >= 10%") == "not_applicable"
-    assert told.gates["parameters"]["verdict"] == "not_applicable"
-    assert told.gates["ece"]["verdict"] == "not_applicable"
-    assert "it cannot be derived from recorded predictions" in told.out
-    assert told.report["exit_status"] == 0
-    assert told.report["complete"]
-    assert f"{name}: 3,000 rows, 3,000 with labels, read as multiclass" in told.out
+    judged = monitor(rows(), f"--baseline={accepted}", limits(), name=name)
+    assert judged.code == 0, judged.out + judged.err
+    assert judged.gates["top1_accuracy"]["verdict"] == "pass"
+    assert judged.gates["prediction_drift"]["verdict"] == "pass"
+    assert judged.gates["latency_p99"]["verdict"] == "pass"
+    assert judged.limit("latency_p50", "<= 20 ms") == "pass"
+    assert judged.limit("latency_p50", "reduction >= 10%") == "not_applicable"
+    assert judged.gates["parameters"]["verdict"] == "not_applicable"
+    assert judged.gates["ece"]["verdict"] == "not_applicable"
+    assert "it cannot be derived from recorded predictions" in judged.out
+    assert judged.report["exit_status"] == 0
+    assert judged.report["complete"]
+    assert f"{name}: 3,000 rows, 3,000 with labels, read as multiclass" in judged.out
 
 
 def test_planted_decay_fails(monitor: Monitor, accepted: Path) -> None:
     """A model that became wrong for one row in five, with the value it was accepted with beside it."""
-    told = monitor(rows(wrong=0.2), f"--baseline={accepted}")
-    assert told.code == 1
-    assert told.limit("top1_accuracy", ">= 90%") == "fail"
-    assert told.limit("top1_accuracy", "regression <= 5%") == "fail"
-    assert told.limit("top1_accuracy", "drop <= 5 pp") == "fail"
-    assert told.gates["top1_accuracy"]["readings"]["baseline"]["value"] == 98.0
-    assert "FAIL" in told.out
-    assert told.report["exit_status"] == 1
+    judged = monitor(rows(wrong=0.2), f"--baseline={accepted}")
+    assert judged.code == 1
+    assert judged.limit("top1_accuracy", ">= 90%") == "fail"
+    assert judged.limit("top1_accuracy", "regression <= 5%") == "fail"
+    assert judged.limit("top1_accuracy", "drop <= 5 pp") == "fail"
+    assert judged.gates["top1_accuracy"]["readings"]["baseline"]["value"] == 98.0
+    assert "FAIL" in judged.out
+    assert judged.report["exit_status"] == 1
+
+
+def test_conditions_are_those_of_the_accepted_run(monitor: Monitor, accepted: Path) -> None:
+    """The same model has the same parameters; without a baseline both limits may hold."""
+    report = json.loads(accepted.read_text())
+    gate = next(gate for gate in report["gates"] if gate["kpi"] == "parameters")
+    assert gate["readings"]["student"]["value"] == 10_000
+    few, many = "parameters <= 20000", "parameters <= 5000"
+    for condition, verdict in ((few, "pass"), (many, "fail")):
+        text = f'[kpi]\ntop1_accuracy = ">= 85% if {condition}, else >= 99.9%"\n'
+        judged = monitor(rows(), f"--baseline={accepted}", limits(text))
+        assert judged.gates["top1_accuracy"]["verdict"] == verdict, judged.out
+        assert monitor(rows(), limits(text)).gates["top1_accuracy"]["verdict"] == "inconclusive"
 
 
 def test_few_rows_are_inconclusive(monitor: Monitor, accepted: Path) -> None:
     """An interval that spans the limit decides nothing: exit code 3."""
-    told = monitor(rows(30, wrong=0.1, seed=1), f"--baseline={accepted}")
-    assert told.code == 3
-    assert told.limit("top1_accuracy", ">= 90%") == "inconclusive"
-    assert "INCONCLUSIVE" in told.out
+    judged = monitor(rows(30, wrong=0.1, seed=1), f"--baseline={accepted}")
+    assert judged.code == 3
+    assert judged.limit("top1_accuracy", ">= 90%") == "inconclusive"
+    assert "INCONCLUSIVE" in judged.out
 
 
 def test_planted_drift_fails_without_labels(monitor: Monitor, accepted: Path) -> None:
     """Half of the predictions became one class; quality is not judged, and says so."""
     table = [{"prediction": row["prediction"]} for row in rows(shares=[0.55, *[0.05] * 9])]
-    told = monitor(table, f"--baseline={accepted}", limits())
-    assert told.code == 1
-    assert told.gates["prediction_drift"]["verdict"] == "fail"
-    assert told.gates["top1_accuracy"]["verdict"] == "not_applicable"
-    assert "it needs labels, and production has none. Name their column by --label" in told.out
-    assert "no labels" in told.out
+    judged = monitor(table, f"--baseline={accepted}", limits())
+    assert judged.code == 1
+    assert judged.gates["prediction_drift"]["verdict"] == "fail"
+    assert judged.gates["top1_accuracy"]["verdict"] == "not_applicable"
+    assert "it needs labels, and production has none. Name their column by --label" in judged.out
+    assert "no labels" in judged.out
 
 
 def test_drift_is_reported_without_a_limit(monitor: Monitor, accepted: Path) -> None:
     """It is in the table, and decides nothing."""
-    told = monitor(rows(shares=[0.55, *[0.05] * 9]), f"--baseline={accepted}")
-    assert told.gates["prediction_drift"]["verdict"] == "reported"
-    assert told.gates["prediction_drift"]["readings"]["student"]["ci_low"] > 0.2
-    assert told.code == 0
+    judged = monitor(rows(shares=[0.55, *[0.05] * 9]), f"--baseline={accepted}")
+    assert judged.gates["prediction_drift"]["verdict"] == "reported"
+    assert judged.gates["prediction_drift"]["readings"]["student"]["ci_low"] > 0.2
+    assert judged.code == 0
 
 
 def test_new_class_is_named(monitor: Monitor, accepted: Path) -> None:
@@ -207,9 +222,9 @@ def test_new_class_is_named(monitor: Monitor, accepted: Path) -> None:
     table = rows()
     for row in table[::3]:
         row["prediction"] = row["label"] = 77
-    told = monitor(table, f"--baseline={accepted}", limits())
-    assert told.gates["prediction_drift"]["verdict"] == "fail"
-    assert told.gates["prediction_drift"]["notes"] == ["classes that the reference does not have: 77"]
+    judged = monitor(table, f"--baseline={accepted}", limits())
+    assert judged.gates["prediction_drift"]["verdict"] == "fail"
+    assert judged.gates["prediction_drift"]["notes"] == ["classes that the reference does not have: 77"]
 
 
 def test_labels_of_some_rows(monitor: Monitor, accepted: Path) -> None:
@@ -217,11 +232,11 @@ def test_labels_of_some_rows(monitor: Monitor, accepted: Path) -> None:
     table = rows()
     for row in table[1000:]:
         row["label"] = ""
-    told = monitor(table, f"--baseline={accepted}")
-    assert told.gates["top1_accuracy"]["readings"]["student"]["n"] == 1000
-    assert told.gates["prediction_drift"]["readings"]["student"]["n"] == 3000
-    assert told.gates["top1_accuracy"]["notes"][0] == "1,000 of 3,000 rows have a label"
-    assert "3,000 rows, 1,000 with labels" in told.out
+    judged = monitor(table, f"--baseline={accepted}")
+    assert judged.gates["top1_accuracy"]["readings"]["student"]["n"] == 1000
+    assert judged.gates["prediction_drift"]["readings"]["student"]["n"] == 3000
+    assert judged.gates["top1_accuracy"]["notes"][0] == "1,000 of 3,000 rows have a label"
+    assert "3,000 rows, 1,000 with labels" in judged.out
 
 
 def test_scores(monitor: Monitor, accepted: Path) -> None:
@@ -234,26 +249,26 @@ def test_scores(monitor: Monitor, accepted: Path) -> None:
         chances = np.exp(logits) / np.exp(logits).sum()
         del row["prediction"]
         table.append({**row, **{f"p{k}": round(float(chance), 6) for k, chance in enumerate(chances)}})
-    told = monitor(table, f"--baseline={accepted}", "--scores=p*")
-    assert told.code == 0, told.out + told.err
-    assert told.gates["ece"]["verdict"] == "pass"
-    assert told.gates["confidence_drift"]["readings"]["student"]["value"] == 0
+    judged = monitor(table, f"--baseline={accepted}", "--scores=p*")
+    assert judged.code == 0, judged.out + judged.err
+    assert judged.gates["ece"]["verdict"] == "pass"
+    assert judged.gates["confidence_drift"]["readings"]["student"]["value"] == 0
     for row in table:
         mixed = rng.uniform(0.3, 0.9)
         for k in range(10):
             row[f"p{k}"] = mixed * row[f"p{k}"] + (1 - mixed) / 10
-    told = monitor(table, f"--baseline={accepted}", "--scores=p*", limits('[kpi]\nconfidence_drift = "<= 0.1"\n'))
-    assert told.gates["confidence_drift"]["verdict"] == "fail"
+    judged = monitor(table, f"--baseline={accepted}", "--scores=p*", limits('[kpi]\nconfidence_drift = "<= 0.1"\n'))
+    assert judged.gates["confidence_drift"]["verdict"] == "fail"
 
 
 def test_limits_without_a_baseline(monitor: Monitor) -> None:
     """A file of limits is enough; what needs a baseline says so."""
     text = '[kpi]\ntop1_accuracy = [">= 90%", "regression <= 5%"]\nprediction_drift = "<= 0.1"\n'
-    told = monitor(rows(), limits(text))
-    assert told.limit("top1_accuracy", ">= 90%") == "pass"
-    assert told.limit("top1_accuracy", "regression <= 5%") == "no_baseline"
-    assert "no reference. Give --baseline the report of the accepted run" in told.out
-    assert told.code == 0
+    judged = monitor(rows(), limits(text))
+    assert judged.limit("top1_accuracy", ">= 90%") == "pass"
+    assert judged.limit("top1_accuracy", "regression <= 5%") == "no_baseline"
+    assert "no reference. Give --baseline the report of the accepted run" in judged.out
+    assert judged.code == 0
 
 
 def test_regression_task(monitor: Monitor) -> None:
@@ -270,23 +285,23 @@ def test_regression_task(monitor: Monitor) -> None:
     assert again.code == 0
     assert again.gates["prediction_drift"]["verdict"] == "pass"
     hotter = [{"prediction": row["prediction"] + 5, "label": row["label"]} for row in table]
-    told = monitor(hotter, "--baseline=first.json", limits(f'{text}top1_accuracy = ">= 1%"\n'))
-    assert "Write --task multiclass if that is wrong" in told.gates["top1_accuracy"]["reason"]
-    assert told.code == 1
-    assert told.gates["prediction_drift"]["verdict"] == "fail"
-    assert told.limit("rmse", "regression <= 20%") == "fail"
+    judged = monitor(hotter, "--baseline=first.json", limits(f'{text}top1_accuracy = ">= 1%"\n'))
+    assert "Write --task multiclass if that is wrong" in judged.gates["top1_accuracy"]["reason"]
+    assert judged.code == 1
+    assert judged.gates["prediction_drift"]["verdict"] == "fail"
+    assert judged.limit("rmse", "regression <= 20%") == "fail"
 
 
 def test_latency_against_an_earlier_window(monitor: Monitor, accepted: Path) -> None:
     """A latency of production is compared with one of production, never with one that was timed alone."""
     text = '[kpi]\nlatency_p50 = ["<= 20 ms", "regression <= 10%"]\n'
-    told = monitor(rows(), f"--baseline={accepted}", limits(text))
-    assert told.limit("latency_p50", "regression <= 10%") == "no_baseline"
-    assert "timed the model alone" in told.out
+    judged = monitor(rows(), f"--baseline={accepted}", limits(text))
+    assert judged.limit("latency_p50", "regression <= 10%") == "no_baseline"
+    assert "timed the model alone" in judged.out
     Path("out.json").rename("week.json")
     slower = [{**row, "latency_ms": 1.3 * row["latency_ms"]} for row in rows(seed=5)]
-    told = monitor(slower, "--baseline=week.json", limits(text))
-    assert told.limit("latency_p50", "regression <= 10%") == "fail"
+    judged = monitor(slower, "--baseline=week.json", limits(text))
+    assert judged.limit("latency_p50", "regression <= 10%") == "fail"
 
 
 def test_slow_spell_widens_the_interval(monitor: Monitor) -> None:
@@ -309,10 +324,10 @@ def test_times_order_rows_and_bound_windows(monitor: Monitor) -> None:
     table = [{"timestamp": f"2026-01-{day:02}T00:00:00Z", "prediction": int(day > 20)} for day in range(1, 31)]
     shuffled = [table[at] for at in np.random.default_rng(0).permutation(30)]
     text = limits('[kpi]\nprediction_drift = "<= 0.1"\n')
-    told = monitor(shuffled, text, "--since=2026-01-21", "--last=4")
-    assert told.report["production"]["rows"] == 4
-    assert told.report["production"]["first"] == "2026-01-27T00:00:00+00:00"
-    assert told.report["models"]["students"]["student"]["answers"]["production"]["predictions"]["names"] == ["1"]
+    judged = monitor(shuffled, text, "--since=2026-01-21", "--last=4")
+    assert judged.report["production"]["rows"] == 4
+    assert judged.report["production"]["first"] == "2026-01-27T00:00:00+00:00"
+    assert judged.report["models"]["students"]["student"]["answers"]["production"]["predictions"]["names"] == ["1"]
 
 
 def test_report_can_be_read_by_the_other_commands(monitor: Monitor, accepted: Path) -> None:
@@ -334,24 +349,24 @@ def test_rows_are_paired_with_a_contract(monitor: Monitor, contract: Path) -> No
     table = [{"id": f"s{at}", "prediction": (at + (at < 30)) % 10, "label": at % 10} for at in range(200)]
     table = [*table[::-1], *({"id": f"new{at}", "prediction": 1, "label": 1} for at in range(100))]
     text = limits('[kpi]\nagreement = ">= 95%"\ntop1_accuracy = "drop <= 2 pp"\nnegative_flip_rate = "<= 5%"\n')
-    told = monitor(table, text, f"--contract={contract}")
-    assert told.code == 1, told.out + told.err
-    assert told.gates["agreement"]["readings"]["student"]["value"] == pytest.approx(86, abs=1)
-    assert told.gates["agreement"]["verdict"] == "fail"
-    assert told.limit("top1_accuracy", "drop <= 2 pp") == "fail"
-    assert told.gates["top1_accuracy"]["readings"]["teacher"]["value"] == 99
-    assert told.gates["top1_accuracy"]["notes"][0] == "200 rows that the contract knows"
+    judged = monitor(table, text, f"--contract={contract}")
+    assert judged.code == 1, judged.out + judged.err
+    assert judged.gates["agreement"]["readings"]["student"]["value"] == pytest.approx(86, abs=1)
+    assert judged.gates["agreement"]["verdict"] == "fail"
+    assert judged.limit("top1_accuracy", "drop <= 2 pp") == "fail"
+    assert judged.gates["top1_accuracy"]["readings"]["teacher"]["value"] == 99
+    assert judged.gates["top1_accuracy"]["notes"][0] == "200 rows that the contract knows"
     assert monitor(table, text).gates["agreement"]["verdict"] == "not_applicable"
 
 
 def test_contracts_that_do_not_fit(monitor: Monitor, contract: Path) -> None:
     """Production without ids, or with none that the contract has."""
     text = limits('[kpi]\nagreement = ">= 95%"\n')
-    told = monitor(rows(50), text, f"--contract={contract}")
-    assert told.code == 2
-    assert "has none of the 50 ids of production, such as 'r0'" in told.err
-    told = monitor(rows(50, ids=False), text, f"--contract={contract}")
-    assert "--contract pairs by id, and production has no ids. Name their column by --id" in told.err
+    judged = monitor(rows(50), text, f"--contract={contract}")
+    assert judged.code == 2
+    assert "has none of the 50 ids of production, such as 'r0'" in judged.err
+    judged = monitor(rows(50, ids=False), text, f"--contract={contract}")
+    assert "--contract pairs by id, and production has no ids. Name their column by --id" in judged.err
 
 
 def test_a_drift_gate_in_a_test_run_is_skipped(tmp_path: Path) -> None:
@@ -361,6 +376,37 @@ def test_a_drift_gate_in_a_test_run_is_skipped(tmp_path: Path) -> None:
     text = run_pytest(tmp_path, "modelbench.toml")
     assert "1 skipped" in text
     assert "it is about production: `python -m pytest_modelbench monitor` judges recorded predictions" in text
+
+
+def test_the_crontab_of_the_documentation(monitor: Monitor, accepted: Path) -> None:
+    """Five fields of times, and a command that runs as it is written there."""
+    page = SRC.joinpath("docs", "monitoring.md").read_text(encoding="utf-8")
+    match = re.search(r'title="crontab"\n((?:\S+ ){5})(.*)\n```', page)
+    assert match is not None
+    assert all(re.fullmatch(r"\*|\d+", field) for field in match[1].split())
+    words = shlex.split(re.split(r"&& python -m pytest_modelbench | > ", match[2])[1])
+    write(monitor.folder / "production.csv", rows())
+    Path("accepted.json").write_bytes(accepted.read_bytes())
+    limits()
+    assert main(words) == 0
+    assert Path("history.jsonl").exists()
+
+
+def test_the_workflow_of_the_documentation(tmp_path: Path) -> None:
+    """The step that judges turns exit code 3 into a warning, and keeps the others."""
+    page = SRC.joinpath("docs", "monitoring.md").read_text(encoding="utf-8")
+    match = re.search(r"```yaml title=\"[^\"]+\"\n(.*?)```", page, re.DOTALL)
+    assert match is not None
+    (step,) = [s["run"] for s in yaml.safe_load(match[1])["jobs"]["monitor"]["steps"] if "code=0" in s.get("run", "")]
+    for code, expected in {0: 0, 1: 1, 2: 2, 3: 0}.items():
+        tmp_path.joinpath("python").write_text(f"#!/bin/sh\nexit {code}\n")
+        tmp_path.joinpath("python").chmod(0o755)
+        done = subprocess.run(
+            ["bash", "-e", "-c", step], capture_output=True, text=True, check=False,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert done.returncode == expected
+        assert ("::warning::" in done.stdout) is (code == 3)
 
 
 BAD: dict[str, tuple[str, list[str], str]] = {
@@ -418,11 +464,11 @@ def test_bad_files(monitor: Monitor, case: str) -> None:
     text, options, words = BAD[case]
     path = Path("production.csv")
     path.write_bytes(text.encode("latin-1"))
-    told = monitor(path, limits('[kpi]\ntop1_accuracy = ">= 50%"\n'), *options)
-    assert told.code == 2, told.out
-    assert words in told.err, told.err
-    assert "Traceback" not in told.err
-    assert not told.report
+    judged = monitor(path, limits('[kpi]\ntop1_accuracy = ">= 50%"\n'), *options)
+    assert judged.code == 2, judged.out
+    assert words in judged.err, judged.err
+    assert "Traceback" not in judged.err
+    assert not judged.report
 
 
 def test_paths_that_are_not_files(monitor: Monitor) -> None:
@@ -435,15 +481,15 @@ def test_paths_that_are_not_files(monitor: Monitor) -> None:
     assert "the name ends in '.xlsx', expected one of .csv" in monitor(Path("rows.xlsx"), text).err
     whole = write(Path("whole.parquet"), rows(100)).read_bytes()
     Path("cut.parquet").write_bytes(whole[: len(whole) // 2])
-    told = monitor(Path("cut.parquet"), text)
-    assert "cut.parquet is not a Parquet file, or only a part of one" in told.err
-    assert told.code == 2
+    judged = monitor(Path("cut.parquet"), text)
+    assert "cut.parquet is not a Parquet file, or only a part of one" in judged.err
+    assert judged.code == 2
 
 
 def test_mixed_kinds(monitor: Monitor) -> None:
     """A file that tells numbers and texts apart has one kind of prediction."""
-    told = monitor([{"prediction": 1}, {"prediction": "cat"}], limits(), name="p.jsonl")
-    assert "prediction mixes texts and numbers: 'cat' in row 2 and 1 in row 1" in told.err
+    judged = monitor([{"prediction": 1}, {"prediction": "cat"}], limits(), name="p.jsonl")
+    assert "prediction mixes texts and numbers: 'cat' in row 2 and 1 in row 1" in judged.err
     Path("p.jsonl").write_text('{"prediction": 1}\n{"predic')
     assert "p.jsonl:2: it is not JSON" in monitor(Path("p.jsonl"), limits()).err
 
@@ -452,22 +498,22 @@ def test_nan_predictions_are_an_error(monitor: Monitor) -> None:
     """A NaN is the model's fault, not a mistake of the user's: the gate is an error, with the row's id."""
     table: list[dict[str, Any]] = [{"id": f"r{at}", "prediction": at + 0.5, "label": at + 0.4} for at in range(100)]
     table[7]["prediction"] = float("nan")
-    told = monitor(table, limits('[kpi]\nmae = "<= 1"\nnonfinite_outputs = "== 0"\n'))
-    assert told.code == 1
-    assert told.gates["mae"]["verdict"] == "error"
-    assert "1 of 100 samples" in told.gates["mae"]["reason"]
-    assert "r7" in told.gates["mae"]["reason"]
-    assert told.gates["nonfinite_outputs"]["verdict"] == "fail"
+    judged = monitor(table, limits('[kpi]\nmae = "<= 1"\nnonfinite_outputs = "== 0"\n'))
+    assert judged.code == 1
+    assert judged.gates["mae"]["verdict"] == "error"
+    assert "1 of 100 samples" in judged.gates["mae"]["reason"]
+    assert "r7" in judged.gates["mae"]["reason"]
+    assert judged.gates["nonfinite_outputs"]["verdict"] == "fail"
 
 
 def test_predictions_of_another_model(monitor: Monitor, accepted: Path) -> None:
     """None of the classes is one of the baseline's."""
     table = [{"prediction": "cat"}, {"prediction": "dog"}] * 50
-    told = monitor(table, f"--baseline={accepted}", limits())
-    assert told.gates["prediction_drift"]["verdict"] == "not_applicable"
-    assert "none of the predictions is a class of the reference: 'cat', 'dog' here, '0', '1'" in told.out
-    assert told.code == 3
-    assert "no limit was judged: nothing is known of the model" in told.out
+    judged = monitor(table, f"--baseline={accepted}", limits())
+    assert judged.gates["prediction_drift"]["verdict"] == "not_applicable"
+    assert "none of the predictions is a class of the reference: 'cat', 'dog' here, '0', '1'" in judged.out
+    assert judged.code == 3
+    assert "no limit was judged: nothing is known of the model" in judged.out
 
 
 @pytest.mark.parametrize(
@@ -491,8 +537,8 @@ def test_baselines_without_a_reference(monitor: Monitor, accepted: Path, change:
     report = json.loads(accepted.read_text())
     change(report)
     Path("changed.json").write_text(json.dumps(report))
-    told = monitor(rows(), "--baseline=changed.json", limits())
-    assert words in told.out + told.err
+    judged = monitor(rows(), "--baseline=changed.json", limits())
+    assert words in judged.out + judged.err
 
 
 def test_which_student(monitor: Monitor, accepted: Path) -> None:
@@ -510,25 +556,25 @@ def test_which_student(monitor: Monitor, accepted: Path) -> None:
 def test_nothing_to_judge_by(monitor: Monitor) -> None:
     """Neither limits nor a baseline; limits with mistakes are listed with their lines."""
     assert "nothing says what is judged. Write --baseline REPORT.json" in monitor(rows(5)).err
-    told = monitor(rows(5), limits('[kpi]\ntop1 = ">= 5%"\nmae = "<= x"\n'))
-    assert "production.toml:2: unknown KPI 'top1'" in told.err
-    assert "production.toml:3: kpi 'mae'" in told.err
-    assert told.code == 2
+    judged = monitor(rows(5), limits('[kpi]\ntop1 = ">= 5%"\nmae = "<= x"\n'))
+    assert "production.toml:2: unknown KPI 'top1'" in judged.err
+    assert "production.toml:3: kpi 'mae'" in judged.err
+    assert judged.code == 2
 
 
 def test_files_that_are_not_ours_are_kept(monitor: Monitor) -> None:
     """Before anything is read."""
     Path("out.json").write_text("{}")
-    told = main(["monitor", "gone.csv", limits(), "--json", "out.json"])
-    assert told == 2
+    judged = main(["monitor", "gone.csv", limits(), "--json", "out.json"])
+    assert judged == 2
     assert Path("out.json").read_text() == "{}"
 
 
 def test_groups(monitor: Monitor) -> None:
     """Columns of groups serve the KPIs of groups."""
     table = [{**row, "sex": "ab"[at % 2]} for at, row in enumerate(rows(2000))]
-    told = monitor(table, limits('[kpi]\ndemographic_parity_difference = "<= 20 pp"\n'), "--sensitive=sex")
-    assert told.code in {0, 2}, told.err
+    judged = monitor(table, limits('[kpi]\ndemographic_parity_difference = "<= 20 pp"\n'), "--sensitive=sex")
+    assert judged.code in {0, 2}, judged.err
 
 
 @pytest.mark.slow

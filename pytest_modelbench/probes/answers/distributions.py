@@ -211,11 +211,11 @@ def drifted(reference: Distribution, values: Array, clusters: int) -> Drifted:
         if values.dtype.kind not in "biuf":
             raise NotApplicable(f"the reference has numbers, and here are labels such as {values[0]!r}")
         codes = np.searchsorted(np.asarray(reference.edges), values, side="left")
-        kind, known = f"{len(reference.counts)} intervals between the reference's deciles", len(reference.counts)
+        kind, size = f"{len(reference.counts)} intervals between the reference's deciles", len(reference.counts)
     else:
-        codes, new, known = _codes(reference.names or (), values)
-        kind = f"{known + len(new)} classes"
-    kinds = known + len(new)
+        codes, new, size = _codes(reference.names or (), values)
+        kind = f"{size + len(new)} classes"
+    kinds = size + len(new)
     table = np.stack(
         [np.bincount(part, minlength=kinds) for part in np.array_split(codes, min(clusters, len(codes)))]
     )
