@@ -220,9 +220,9 @@ class _Gathered:
         joined = plain(np.concatenate(values))
         if joined.dtype.kind != "U":
             return joined
-        values = joined.astype(object)
-        values[joined == ""] = None
-        return values
+        named = joined.astype(object)
+        named[joined == ""] = None
+        return named
 
     def _answers(self, predicted: Array) -> Array:
         """Return predictions as labels or values; missing numbers are NaN."""

@@ -160,11 +160,13 @@ def seconds_of(value: Any) -> float:
             return _in_range(float(value))
         except ValueError:
             return seconds_of(datetime.fromisoformat(value.strip()))
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if isinstance(value, Decimal):
+        return _in_range(float(value))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     return _in_range(value if number else math.inf)
 
 
-def _in_range(seconds: float | Decimal) -> float:
+def _in_range(seconds: float) -> float:
     if not abs(seconds) <= LATEST_S:
         raise ValueError(seconds)
     return float(seconds)

@@ -64,7 +64,10 @@ def test_every_format_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_scores_are_named_by_their_pattern(tmp_path: Path) -> None:
     """In the order of the file; labels of numbers stay numbers."""
-    rows = [{"p(2)": 0.1, "p(10)": 0.9, "other": "x"}, {"p(2)": 0.5, "p(10)": None, "other": "y"}]
+    rows: list[dict[str, Any]] = [
+        {"p(2)": 0.1, "p(10)": 0.9, "other": "x"},
+        {"p(2)": 0.5, "p(10)": None, "other": "y"},
+    ]
     production = read(write(tmp_path / "rows.csv", rows), scores="p(*)")
     assert production.classes == (2, 10)
     assert np.array_equal(production.outputs, [[0.1, 0.9], [0.5, np.nan]], equal_nan=True)
