@@ -119,7 +119,7 @@ class Monitor:
             raise NotApplicable("it needs the teacher's answers to the same rows: give --contract")
         evidence = _last(question, measured)
         student = replace(evidence.student, provenance=RECORDED)
-        return replace(evidence, student=student, sampled=True, notes=(*measured.notes(), *evidence.notes))
+        return replace(evidence, student=student, notes=(*measured.notes(), *evidence.notes))
 
     def _latency(self, gate: Gate, question: Question) -> Evidence:
         latency_ms = self._measured.production.latency_ms

@@ -162,6 +162,7 @@ def test_unchanged_production_passes(monitor: Monitor, accepted: Path, name: str
     assert "it cannot be derived from recorded predictions" in judged.out
     assert judged.report["exit_status"] == 0
     assert judged.report["complete"]
+    assert "\nstudent in production\n" in judged.out
     assert f"{name}: 3,000 rows, 3,000 with labels, read as multiclass" in judged.out
 
 
@@ -348,6 +349,7 @@ def test_rows_are_paired_with_a_contract(monitor: Monitor, contract: Path) -> No
     """By id, in any order: KPIs that compare with the teacher row by row, on the rows that it has answered."""
     table = [{"id": f"s{at}", "prediction": (at + (at < 30)) % 10, "label": at % 10} for at in range(200)]
     table = [*table[::-1], *({"id": f"new{at}", "prediction": 1, "label": 1} for at in range(100))]
+    table[-1]["label"] = ""
     text = limits('[kpi]\nagreement = ">= 95%"\ntop1_accuracy = "drop <= 2 pp"\nnegative_flip_rate = "<= 5%"\n')
     judged = monitor(table, text, f"--contract={contract}")
     assert judged.code == 1, judged.out + judged.err
@@ -357,6 +359,22 @@ def test_rows_are_paired_with_a_contract(monitor: Monitor, contract: Path) -> No
     assert judged.gates["top1_accuracy"]["readings"]["teacher"]["value"] == 99
     assert judged.gates["top1_accuracy"]["notes"][0] == "200 rows that the contract knows"
     assert monitor(table, text).gates["agreement"]["verdict"] == "not_applicable"
+
+
+def test_only_labelled_rows_are_paired(monitor: Monitor, contract: Path) -> None:
+    """A row that the contract knows and that has no label is left out."""
+    table = [{"id": f"s{at}", "prediction": at % 10, "label": at % 10 if at >= 50 else ""} for at in range(200)]
+    text = limits('[kpi]\ntop1_accuracy = "drop <= 2 pp"\n')
+    judged = monitor(table, text, f"--contract={contract}")
+    assert judged.gates["top1_accuracy"]["readings"]["teacher"]["n"] == 150
+    assert judged.gates["top1_accuracy"]["readings"]["teacher"]["value"] == 100
+    for row in table:
+        row["label"] = ""
+    table.append({"id": "new", "prediction": 1, "label": 1})
+    assert (
+        "none of the 200 rows that the contract knows has a label"
+        in monitor(table, text, f"--contract={contract}").err
+    )
 
 
 def test_contracts_that_do_not_fit(monitor: Monitor, contract: Path) -> None:
@@ -562,12 +580,57 @@ def test_nothing_to_judge_by(monitor: Monitor) -> None:
     assert judged.code == 2
 
 
-def test_files_that_are_not_ours_are_kept(monitor: Monitor) -> None:
-    """Before anything is read."""
-    Path("out.json").write_text("{}")
-    judged = main(["monitor", "gone.csv", limits(), "--json", "out.json"])
-    assert judged == 2
-    assert Path("out.json").read_text() == "{}"
+def test_files_that_are_not_ours_are_kept(monitor: Monitor, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said before anything is read."""
+    for option in ("--json", "--history"):
+        Path("mine").write_text("{}")
+        assert main(["monitor", "gone.csv", limits(), option, "mine"]) == 2
+        assert f"{option}: cannot write mine: it exists and is not" in capsys.readouterr().err
+        assert Path("mine").read_text() == "{}"
+
+
+def test_limits_of_a_file_override_those_of_the_baseline(monitor: Monitor, accepted: Path) -> None:
+    """KPI by KPI; the other gates of the baseline stay."""
+    judged = monitor(rows(), f"--baseline={accepted}", limits('[kpi]\ntop1_accuracy = ">= 99.9%"\n'))
+    own = [gate["targets"] for gate in judged.report["gates"] if gate["kpi"] == "top1_accuracy"]
+    assert own == [[">= 99.9%"]]
+    assert judged.gates["f1"]["verdict"] == "pass"
+
+
+def test_gates_of_several_tests_are_judged_once(monitor: Monitor, accepted: Path) -> None:
+    """Equal KPI, options and limits; with the confidence of the accepted value, unless another one is stated."""
+    report = json.loads(accepted.read_text())
+    gate = next(gate for gate in report["gates"] if gate["kpi"] == "f1")
+    gate["readings"]["student"]["confidence"] = 0.99
+    report["gates"].append({**gate, "nodeid": "test_other.py::test_again[student]"})
+    report["gates"].append({**gate, "nodeid": "test_other.py::test_custom[student]", "kpi": "clicks"})
+    Path("twice.json").write_text(json.dumps(report))
+    judged = monitor(rows(), "--baseline=twice.json")
+    assert [gate["kpi"] for gate in judged.report["gates"]].count("f1") == 1
+    assert judged.gates["f1"]["readings"]["student"]["confidence"] == 0.99
+    assert "not judged, because the test's body or a custom metric gives them: clicks" in judged.out
+    stated = monitor(rows(), "--baseline=twice.json", "--confidence=0.8")
+    assert stated.gates["f1"]["readings"]["student"]["confidence"] == 0.8
+
+
+def test_latencies_of_batches_are_not_those_of_rows(monitor: Monitor) -> None:
+    """A limit for batches of eight says nothing of single rows."""
+    judged = monitor(rows(), limits('[kpi.latency_p50]\nlimits = "<= 20 ms"\nbatch_size = 8\n'))
+    assert judged.gates["latency_p50"]["verdict"] == "not_applicable"
+    assert "it is for batch_size=8, and production has one latency for each row" in judged.out
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_that_are_not_finite(monitor: Monitor, accepted: Path) -> None:
+    """Rows with such scores are an error of quality, and are left out of drift."""
+    table = [{f"score_{k}": (0.91 if k == row["label"] else 0.01) for k in range(10)} | row for row in rows(500)]
+    table[3]["score_4"] = float("inf")
+    table[5]["score_4"] = ""
+    judged = monitor(table, f"--baseline={accepted}")
+    assert judged.gates["top1_accuracy"]["verdict"] == "error"
+    assert "for 2 of 500 samples, in output column 4 (ids r3, r5)" in judged.out
+    assert judged.gates["confidence_drift"]["readings"]["student"]["n"] == 498
+    assert judged.gates["prediction_drift"]["readings"]["student"]["n"] == 498
 
 
 def test_groups(monitor: Monitor) -> None:

@@ -72,6 +72,13 @@ def test_bursts_are_worth_fewer_samples() -> None:
     assert design_effect(clusters[:3]) == 1
 
 
+def test_equal_counts_are_not_certain() -> None:
+    """A distance of 0 has the upper end of the average noise."""
+    estimate = hellinger(np.full(10, 100.0), np.full((1, 10), 100.0), 0.05).estimate
+    assert estimate.value == 0
+    assert estimate.high == pytest.approx(math.sqrt(noncentrality(9, 9, 0.05) / 4000))
+
+
 def test_too_few_samples_say_nothing() -> None:
     """Three rows of two classes may be at any distance; of one class they are bounded a little."""
     few = hellinger(np.array([500.0, 500.0]), np.array([[1.0, 2.0]]), 0.05).estimate
