@@ -88,9 +88,7 @@ class ProductionMeasurements:
         kept = np.flatnonzero(production.labelled) if labelled else np.arange(len(rows))
         if not len(kept):
             raise DataError(f"none of the {len(rows):,} rows that the contract knows has a label")
-        return ProductionMeasurements(
-            production.only(kept), self._meaning, self._reference, teacher=_some(teacher, kept)
-        )
+        return ProductionMeasurements(production, self._meaning, self._reference, teacher=_some(teacher, kept))
 
     def notes(self) -> tuple[str, ...]:
         """Say how many rows count, if not all of them."""
