@@ -90,18 +90,6 @@ def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(autouse=True)
-def ends_of_children_are_not_signalled() -> Iterator[None]:
-    """Take away the handler of SIGCHLD that torch's data loaders leave behind.
-
-    Libraries with compiled code leave a signal stack behind on which the kernel cannot put the state of large registers:
-    the next child that ends, of any test, would end this process without a word.
-    """
-    yield
-    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) not in {signal.SIG_DFL, signal.SIG_IGN}:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
 @pytest.fixture(scope="session")
 def own_machine(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the folder of a machine lock that belongs to this worker alone."""

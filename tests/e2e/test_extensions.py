@@ -128,6 +128,7 @@ def test_a_worker_without_it_fails_the_run(pytester: pytest.Pytester, monkeypatc
         test_sla='import pytest\n@pytest.mark.kpi("parameters", "<= 1 M")\ndef test_size(): ...\n',
     )
     monkeypatch.setenv("PYTHONPATH", str(pytester.path), prepend=":")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # these tests may themselves run in a worker
     result = pytester.runpytest_subprocess("--modelbench", "-n", "1", "-p", "lacking")
     result.stdout.fnmatch_lines(
         ["*ERROR: acme-modelbench (entry point *) is installed where pytest was started, and not in the worker gw0.*"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,21 @@ INPUTS = np.linspace(-1, 1, 16, dtype=np.float32).reshape(2, 8)
 DENSE = np.arange(12, dtype=np.float32).reshape(4, 3) / 10 - 0.5
 BIAS = np.array([0.1, -0.2, 0.3], dtype=np.float32)
 FEW = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+
+
+SIGNALLED = """
+import faulthandler, gc, os, signal, sys
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
+faulthandler.enable()
+first, second = (adapt(sys.argv[1], Loading(name=name)) for name in ("first", "second"))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGTERM, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
 
 
 def write(path: Path, *, halved: bool = False, width: int = 3) -> Path:
@@ -155,3 +172,10 @@ def test_smaller_batches_are_padded(tmp_path: Path) -> None:
     (answer,) = model(INPUTS).values()
     assert np.allclose(answer, np.tanh(INPUTS), atol=1e-6)
     assert model.describe()["padding"] == {"note": "batches are padded to 4", "smallest": 2}
+
+
+def test_signals_are_handled_after_models_are_gone(tmp_path: Path) -> None:
+    """Processors with AMX: models that end in the order in which they began leave no freed signal stack behind."""
+    command = [sys.executable, "-c", SIGNALLED, str(write(tmp_path / "model.xml"))]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, "handled\n"), finished.stderr
