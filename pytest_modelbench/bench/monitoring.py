@@ -20,6 +20,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question, evidence_for
 from pytest_modelbench.kpis.speed.recorded import recorded_latency
 from pytest_modelbench.probes.kinds import OUTPUTS, PRODUCTION, TIMING
 from pytest_modelbench.results import Comparison, Evidence, GateResult, Verdict
+from pytest_modelbench.stats.design_effect import widened
 from pytest_modelbench.stats.sessions import difference_across, ratio_across
 from pytest_modelbench.store.baseline import Baseline, Entry, Measured, worse_than
 from pytest_modelbench.store.contract import Contract
@@ -118,8 +119,8 @@ class Monitor:
         elif kpi.paired:
             raise NotApplicable("it needs the teacher's answers to the same rows: give --contract")
         evidence = _last(question, measured)
-        student = replace(evidence.student, provenance=RECORDED)
-        return replace(evidence, student=student, notes=(*measured.notes(), *evidence.notes))
+        effect = 1.0 if kpi.probe in {OUTPUTS, PRODUCTION} else measured.design_effect
+        return _worth_less(replace(evidence, notes=(*measured.notes(), *evidence.notes)), effect, kpi.bounds)
 
     def _latency(self, gate: Gate, question: Question) -> Evidence:
         latency_ms = self._measured.production.latency_ms
@@ -152,6 +153,22 @@ class Monitor:
         now = Measured(reading=evidence.student)
         worse = worse_than(now, entry, better=gate.kpi.better, of_machine=False, of_samples=False)
         return replace(evidence, no_baseline=worse) if isinstance(worse, str) else replace(evidence, regression=worse)
+
+
+def _worth_less(evidence: Evidence, effect: float, bounds: tuple[float, float]) -> Evidence:
+    """Return evidence of rows that are alike for a while: its ends are those of fewer rows."""
+    student = evidence.student
+    method = student.method
+    if effect > 1 and student.n:
+        method += f"; ends widened to those of {student.n / effect:,.0f} independent rows"
+    student = replace(
+        student, estimate=widened(student.estimate, effect).within(*bounds), provenance=RECORDED, method=method
+    )
+    both = evidence.comparison
+    if both is not None:
+        ratio, difference = (part and widened(part, effect) for part in (both.ratio, both.difference))
+        both = replace(both, ratio=ratio, difference=difference)
+    return replace(evidence, student=student, comparison=both)
 
 
 def _last(question: Question, measured: ProductionMeasurements) -> Evidence:

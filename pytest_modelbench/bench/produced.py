@@ -15,10 +15,12 @@ import numpy.typing as npt
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.production import Production
 from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake, shown
+from pytest_modelbench.kpis.fidelity.drift import CLUSTERS
 from pytest_modelbench.probes.answers.distributions import Distribution, Produced, distributions_of
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
 from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.probes.kinds import PRODUCTION, ProbeKind
+from pytest_modelbench.stats.design_effect import effect_of
 from pytest_modelbench.store.contract import Contract
 
 Array = npt.NDArray[Any]
@@ -192,6 +194,18 @@ class ProductionMeasurements:
         """Return recorded outputs with their meaning."""
         return self._student if role == "student" else self._of_teacher
 
+    @functools.cached_property
+    def design_effect(self) -> float:
+        """By how much less rows are worth because right and wrong ones, or small and large errors, come in spells."""
+        predictions = self.predictions("student")
+        targets, labels = predictions.targets, predictions.labels
+        if targets is None or labels.shape != targets.shape:
+            return 1.0
+        if predictions.task != "regression":
+            return effect_of(np.asarray(labels == targets), CLUSTERS)
+        errors = np.abs(labels - targets)
+        return effect_of(np.asarray(errors > np.median(errors)), CLUSTERS)
+
     def first_nonfinite_layer(self, _role: str, _index: Array) -> str | None:
         """Return None: no model is there to look into."""
         return None
@@ -287,19 +301,21 @@ def contract_rows(measured: ProductionMeasurements, contract: Contract) -> Produ
             "EvalData(..., ids=...)"
         )
     places = {str(sample): at for at, sample in enumerate(ids)}
-    best: tuple[list[int], Array, Outputs] | None = None
+    best: tuple[Array, Array, Outputs] | None = None
     for number in named:
         outputs = contract.load(number)
         matched = [at for at, sample in enumerate(outputs.ids) if str(sample) in places]
         if matched and (best is None or len(matched) > len(best[0])):
             rows = np.array([places[str(outputs.ids[at])] for at in matched], dtype=np.intp)
-            best = matched, rows, outputs
+            best = np.array(matched), rows, outputs
     if best is None:
         raise UsageMistake(
             f"--contract: {contract.path} has none of the {len(ids):,} ids of production, such as {ids[0]!r}"
         )
-    matched, rows, outputs = best
-    return measured.paired_with(rows, _some(outputs, np.asarray(matched), [ids[row] for row in rows]))
+    samples, rows, outputs = best
+    in_time = np.argsort(rows)
+    rows = rows[in_time]
+    return measured.paired_with(rows, _some(outputs, samples[in_time], [ids[row] for row in rows]))
 
 
 def _some(outputs: Outputs, rows: Array, ids: list[str] | None = None) -> Outputs:

@@ -7,8 +7,7 @@ one degree of freedom less than there are classes, and the true distance in its 
 all distances that are compatible with the observed one.
 
 Sources: Hellinger, Journal für die reine und angewandte Mathematik 136:210 (1909); Anscombe, Biometrika 35:246
-(1948), for roots of counts and the 3/8 that is added to them; Cochran, Biometrics 10:417 (1954), for rare classes;
-Rao and Scott, JASA 76:221 (1981), for samples that come in clusters.
+(1948), for roots of counts and the 3/8 that is added to them; Cochran, Biometrics 10:417 (1954), for rare classes.
 """
 
 from __future__ import annotations
@@ -18,15 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import chndtr, chndtrinc
 
 from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.design_effect import Counts, design_effect
 
-Counts = npt.NDArray[np.float64]
 FEWEST = 5.0
 """The least expected count of a class in the smaller sample; rarer classes are counted as one."""
-FEWEST_CLUSTERS = 8
 ADDED = 3 / 8
 """To each count before its root is taken: the variance of roots of small counts is then that of large ones."""
 _FURTHEST = 1e7
@@ -108,25 +105,6 @@ def noncentrality(statistic: float, freedom: int, share: float) -> float:
     if float(chndtr(statistic, freedom, 0.0)) <= share:
         return 0.0
     return min(float(chndtrinc(statistic, freedom, share)), _FURTHEST)
-
-
-def design_effect(table: Counts) -> float:
-    """Return by how much dependence between neighbours lowers the worth of samples: 1 for independent ones.
-
-    The mean over classes of the variance of a class's share between clusters over the multinomial one (Rao and Scott,
-    1981, the first-order correction). Few clusters tell nothing.
-
-    Args:
-        table: counts, (clusters, classes).
-    """
-    sizes, counts = table.sum(axis=1), table.sum(axis=0)
-    total, present = float(sizes.sum()), counts > 0
-    if len(table) < FEWEST_CLUSTERS or present.sum() < 2:
-        return 1.0
-    shares = counts[present] / total
-    off = table[:, present] - sizes[:, None] * shares
-    between = (off**2 / shares).sum() / total * len(table) / (len(table) - 1)
-    return max(1.0, float(between) / (int(present.sum()) - 1))
 
 
 def _joined(reference: Counts, table: Counts) -> tuple[Counts, Counts, int]:

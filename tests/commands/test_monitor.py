@@ -320,6 +320,20 @@ def test_slow_spell_widens_the_interval(monitor: Monitor) -> None:
     assert width(spells) > 2 * width(mixed)
 
 
+def test_errors_in_spells_widen_the_interval(monitor: Monitor) -> None:
+    """A bad hour is worth fewer rows than as many errors at any time; labels and numbers alike."""
+    rng = np.random.default_rng(4)
+    bad = np.repeat(rng.random(100) < 0.1, 20)
+    for text, right, wrong in (("top1_accuracy = '>= 50%'", 1, 2), ("mae = '<= 9'", 1.5, 3.5)):
+        spells = [{"prediction": wrong if b else right, "label": right} for b in bad]
+        mixed = [spells[at] for at in rng.permutation(len(spells))]
+        gates = [monitor(table, limits(f"[kpi]\n{text}\n")).gates for table in (spells, mixed)]
+        readings = [gate["readings"]["student"] for of in gates for gate in of.values()]
+        widths = [reading["ci_high"] - reading["ci_low"] for reading in readings]
+        assert widths[0] > 2 * widths[1]
+        assert "ends widened to those of" in readings[0]["method"]
+
+
 def test_times_order_rows_and_bound_windows(monitor: Monitor) -> None:
     """Rows that are not in order are sorted; --since and --last take the newest."""
     table = [{"timestamp": f"2026-01-{day:02}T00:00:00Z", "prediction": int(day > 20)} for day in range(1, 31)]
@@ -347,7 +361,7 @@ def test_report_can_be_read_by_the_other_commands(monitor: Monitor, accepted: Pa
 
 def test_rows_are_paired_with_a_contract(monitor: Monitor, contract: Path) -> None:
     """By id, in any order: KPIs that compare with the teacher row by row, on the rows that it has answered."""
-    table = [{"id": f"s{at}", "prediction": (at + (at < 30)) % 10, "label": at % 10} for at in range(200)]
+    table = [{"id": f"s{at}", "prediction": (at + (at % 7 == 0)) % 10, "label": at % 10} for at in range(200)]
     table = [*table[::-1], *({"id": f"new{at}", "prediction": 1, "label": 1} for at in range(100))]
     table[-1]["label"] = ""
     text = limits('[kpi]\nagreement = ">= 95%"\ntop1_accuracy = "drop <= 2 pp"\nnegative_flip_rate = "<= 5%"\n')

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import ncx2
 
-from pytest_modelbench.stats.hellinger import design_effect, distance_of, hellinger, noncentrality
+from pytest_modelbench.stats.design_effect import design_effect
+from pytest_modelbench.stats.hellinger import distance_of, hellinger, noncentrality
 
 TEN = np.full(10, 0.1)
 
