@@ -325,7 +325,8 @@ def test_errors_in_spells_widen_the_interval(monitor: Monitor) -> None:
     rng = np.random.default_rng(4)
     bad = np.repeat(rng.random(100) < 0.1, 20)
     for text, right, wrong in (("top1_accuracy = '>= 50%'", 1, 2), ("mae = '<= 9'", 1.5, 3.5)):
-        spells = [{"prediction": wrong if b else right, "label": right} for b in bad]
+        label = round(right)
+        spells = [{"prediction": wrong if b else right, "label": label} for b in bad]
         mixed = [spells[at] for at in rng.permutation(len(spells))]
         gates = [monitor(table, limits(f"[kpi]\n{text}\n")).gates for table in (spells, mixed)]
         readings = [gate["readings"]["student"] for of in gates for gate in of.values()]
@@ -389,6 +390,19 @@ def test_only_labelled_rows_are_paired(monitor: Monitor, contract: Path) -> None
         "none of the 200 rows that the contract knows has a label"
         in monitor(table, text, f"--contract={contract}").err
     )
+
+
+def test_paired_rows_are_in_the_order_of_production(monitor: Monitor, contract: Path) -> None:
+    """Newly wrong rows in one spell of production widen the comparison; those in one of the contract do not."""
+    table = [{"id": f"s{at}", "prediction": (at + (at < 30)) % 10, "label": at % 10} for at in range(200)]
+    mixed = [table[at] for at in np.random.default_rng(0).permutation(200)]
+    text = limits('[kpi]\ntop1_accuracy = "drop <= 2 pp"\n')
+    widths = []
+    for production in (table, mixed):
+        judged = monitor(production, text, f"--contract={contract}")
+        (limit,) = judged.gates["top1_accuracy"]["limits"]
+        widths.append(limit["ci_high"] - limit["ci_low"])
+    assert widths[0] > 1.5 * widths[1]
 
 
 def test_contracts_that_do_not_fit(monitor: Monitor, contract: Path) -> None:
