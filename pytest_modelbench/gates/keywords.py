@@ -289,6 +289,18 @@ MEASURING: Mapping[str, Keyword] = {
         expected="a function that returns attacked inputs, or 'module:function'",
         unset="none",
     ),
+    "ood": Keyword(
+        told="a set out of distribution: its name in EvalData(ood=...), 'noise', 'shuffled', or module:function",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and bool(v.strip())),
+        expected="the name of a set, 'noise', 'shuffled', or a function that returns inputs",
+        unset="all sets of the data, of which the worst is judged",
+    ),
+    "score": _choice("how confidence follows from the outputs", ("msp", "max_logit", "energy")),
+    "at": _number(
+        "the percentage of the data that the threshold accepts",
+        Number(least=50, most=100, example="95"),
+    ),
     "formats": Keyword(
         told="formats to export the student to, such as ['onnx', 'openvino:f16']",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
@@ -342,6 +354,7 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
     **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
+    **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

@@ -17,6 +17,7 @@ from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
@@ -42,6 +43,7 @@ PILLARS = ("quality", "efficiency", "footprint", "reliability")
 FAMILIES = (
     *quality.KPIS,
     *adversarial.KPIS,
+    *outside.KPIS,
     *efficiency.KPIS,
     *footprint.KPIS,
     *reliability.KPIS,

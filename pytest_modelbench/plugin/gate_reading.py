@@ -139,9 +139,9 @@ def _with_located_functions(gate: Gate, folder: Path) -> dict[str, Any]:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
         )
-    for name in ("transform", "attack"):
+    for name in ("transform", "attack", "ood"):
         named = options.get(name)
-        if not isinstance(named, str):
+        if not isinstance(named, str) or (name == "ood" and ":" not in named):
             continue
         from pytest_modelbench.models.locate import locate
         from pytest_modelbench.models.named import NamedSpec

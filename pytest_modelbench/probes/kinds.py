@@ -143,6 +143,14 @@ RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
 PRODUCTION: ProbeKind[Produced] = ProbeKind(name="production", needs_data=False, counted=True)
 
 
+OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
+    name="outside",
+    of_samples=True,
+    apart="one forward pass over each set of ood=",
+    take="pytest_modelbench.probes.answers.outside:take",
+)
+
+
 def _assault(name: str, passes: str) -> ProbeKind[Assault]:
     return ProbeKind(
         name=name,

@@ -23,12 +23,12 @@ from pytest_modelbench.grammar.radius import Radius, read_radius
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.meaning import interpret
 from pytest_modelbench.probes.answers.predictions import collect_outputs
+from pytest_modelbench.probes.answers.scores import reader_of
 from pytest_modelbench.probes.attacks.attacked import Attacked
 from pytest_modelbench.probes.attacks.ball import Ball, ball_for
 from pytest_modelbench.probes.attacks.gradient import climb, descended
 from pytest_modelbench.probes.attacks.guessing import noise, square
 from pytest_modelbench.probes.attacks.outcome import Assault
-from pytest_modelbench.probes.attacks.reading import reader_of
 from pytest_modelbench.probes.attacks.soundness import CHECKED, doubts_about
 from pytest_modelbench.probes.kinds import Taking
 

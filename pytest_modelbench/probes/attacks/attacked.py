@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.arrays import output_array, select_output
 from pytest_modelbench.errors import ModelError, NotApplicable
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.probes.attacks.reading import Loss, ScoreReader, margin_weights, margins
+from pytest_modelbench.probes.answers.scores import Loss, ScoreReader, margin_weights, margins
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.probes.answers.scores import Loss, cross_entropy_weights, margin_weights
 from pytest_modelbench.probes.attacks.attacked import Attacked
 from pytest_modelbench.probes.attacks.ball import Ball
-from pytest_modelbench.probes.attacks.reading import Loss, cross_entropy_weights, margin_weights
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]

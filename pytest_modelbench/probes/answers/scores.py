@@ -80,16 +80,18 @@ def reader_of(predictions: Predictions, classes: Sequence[Any] | None) -> ScoreR
     Raises:
         DoesNotFit: the task has not one label for each sample.
     """
-    if predictions.task in {"regression", "multilabel"} or predictions.targets is None:
-        raise DoesNotFit(f"attacks are for one label per sample with targets, and the task is {predictions.task}")
+    if predictions.task in {"regression", "multilabel"}:
+        raise DoesNotFit(f"scores are read for one label per sample, and the task is {predictions.task}")
     outputs = predictions.outputs
     if predictions.meaning == "labels":
-        columns = np.unique(np.concatenate([np.ravel(predictions.labels), np.ravel(predictions.targets)]))
+        seen = predictions.labels if predictions.targets is None else predictions.targets
+        columns = np.unique(np.concatenate([np.ravel(predictions.labels), np.ravel(seen)]))
         return ScoreReader(meaning="labels", columns=columns, single=False)
     width = 1 if outputs.array.ndim == 1 else outputs.array.shape[1]
     named = classes if width == 1 or outputs.classes is None else outputs.classes
     columns = np.asarray(named if named is not None else range(max(width, 2)))
-    if predictions.targets.dtype.kind in "iu" and columns.dtype.kind in "US" and width > 1:
+    targets = predictions.targets
+    if targets is not None and targets.dtype.kind in "iu" and columns.dtype.kind in "US" and width > 1:
         columns = np.arange(width)  # targets are positions of named classes
     return ScoreReader(meaning=predictions.meaning, columns=columns, single=width == 1)
 
