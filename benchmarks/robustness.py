@@ -61,9 +61,7 @@ def main() -> None:
         print(f"{name:16}" + "".join(f"{tables[size][name]:14.3f}" for size in SIZES))
     print(f"{'mean':16}" + "".join(f"{np.mean(list(tables[size].values())):14.3f}" for size in SIZES))
     for count in (samples, 4 * samples):
-        print(
-            f"peak memory of reading {count} images of 224 x 224 in batches of 16: {peak_mb(images(count, 224)):.0f} MB"
-        )
+        print(f"peak memory of reading {count} images of 224 x 224, 16 at once: {peak_mb(images(count, 224)):.0f} MB")
 
 
 if __name__ == "__main__":

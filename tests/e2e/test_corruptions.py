@@ -150,6 +150,16 @@ def test_quality_under_a_corruption(judge: Judge) -> None:
     assert "f1 under rain:5 of student: FAIL: >= 90% does not hold" in finished.text
 
 
+def test_answers_under_a_corruption_are_not_those_of_production(judge: Judge) -> None:
+    """What the report says of the student's answers is about the data as they are, whichever gate is judged first."""
+    under = '@pytest.mark.kpi("top1_accuracy", under="rain:5")\ndef test_a(): ...\n'
+    plain = '@pytest.mark.kpi("f1", ">= 1%")\ndef test_b(): ...\n'
+    both = judge(f"import pytest\n{under}{plain}", more=IMAGES).report["models"]["students"]["student"]
+    alone = judge(f"import pytest\n{plain}", more=IMAGES).report["models"]["students"]["student"]
+    assert both["answers"]
+    assert both["answers"] == alone["answers"]
+
+
 def test_in_a_file(judge: Judge, pytester: pytest.Pytester) -> None:
     """modelbench.toml takes the same words, and registered corruptions of the conftest.py."""
     (pytester.path / "modelbench.toml").write_text(
