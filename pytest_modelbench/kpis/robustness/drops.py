@@ -42,15 +42,10 @@ def corruption_drop(question: Question, measurements: Measurements) -> Iterator[
         for name, drop in judged.items()
     }
     worst = max(judged, key=lambda name: estimates[name].value)
-    estimate = Estimate(
-        value=estimates[worst].value,
-        low=max(one.low for one in estimates.values() if one.low is not None),
-        high=max(one.high for one in estimates.values() if one.high is not None),
-    )
     what = "corruptions" if by == "corruption" else "severities"
     yield Evidence(
         student=Reading(
-            estimate=estimate,
+            estimate=_largest(estimates),
             unit="pp",
             n=len(judged[worst]),
             confidence=question.confidence,
@@ -61,6 +56,15 @@ def corruption_drop(question: Question, measurements: Measurements) -> Iterator[
         notes=(*_told(judged, estimates, left_out, by, question.alpha), *notes_of(table)),
         worst_samples=lost_samples(table),
         breakdown=_rows(table, estimates, by),
+    )
+
+
+def _largest(estimates: dict[str, Estimate]) -> Estimate:
+    """Return the largest drop, between the largest lower and the largest upper end."""
+    return Estimate(
+        value=max(one.value for one in estimates.values()),
+        low=max(one.low for one in estimates.values() if one.low is not None),
+        high=max(one.high for one in estimates.values() if one.high is not None),
     )
 
 

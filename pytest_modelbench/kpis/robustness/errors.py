@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,14 @@ from pytest_modelbench.kpis.robustness.table import (
     notes_of,
     read_table,
 )
+from pytest_modelbench.probes.answers.corrupted import CorruptedPasses
+from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.kinds import CORRUPTED
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, resamples_for
 from pytest_modelbench.stats.paired import percentiles
 
+Mask = npt.NDArray[np.bool_]
 ROLES = ("student", "teacher")
 SHOWN = 5
 
@@ -122,13 +125,23 @@ def _mean_ratio(question: Question, table: Table, errors: Mapping[str, FloatArra
             f"{', '.join(left_out[:10])}. "
             "Take harder severities=, more samples=, or a smaller min_errors="
         )
-    more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
-    notes = [f"too few {what} of the teacher to judge: {', '.join(left_out[:SHOWN])}{more}"] if left_out else []
     sums = _Resampled.of({role: errors[role][:, kept] for role in ROLES}, question)
+    notes = (*_worst([names[i] for i in kept], sums), *_too_few(left_out, what))
+    return _evidence(question, table, sums, _ratio, notes)
+
+
+def _worst(names: Sequence[str], sums: _Resampled) -> Iterator[str]:
+    """Say which corruptions have the largest ratios."""
     ratios = 100 * sums.totals["student"][0] / sums.totals["teacher"][0]
     order = np.argsort(-ratios, kind="stable")[:3]
-    notes.insert(0, f"by corruption: {', '.join(f'{names[kept[i]]} {ratios[i]:.0f}%' for i in order)}")
-    return _evidence(question, table, sums, _ratio, tuple(notes))
+    yield f"by corruption: {', '.join(f'{names[i]} {ratios[i]:.0f}%' for i in order)}"
+
+
+def _too_few(left_out: Sequence[str], what: str) -> Iterator[str]:
+    """List the corruptions that are not hard enough for the teacher."""
+    if left_out:
+        more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+        yield f"too few {what} of the teacher to judge: {', '.join(left_out[:SHOWN])}{more}"
 
 
 def _evidence(question: Question, table: Table, sums: _Resampled, value: Value, notes: tuple[str, ...]) -> Evidence:
@@ -152,8 +165,8 @@ def corruption_rmse_ratio(question: Question, measurements: Measurements) -> Ite
     """Read how many times as much the student's error grows as the teacher's.
 
     Raises:
-        DoesNotFit: the task is not regression, or a student gives no answer, which has no error.
-        MeasurementError: a model is perfect on the data as they are.
+        DoesNotFit: the task is not regression.
+        MeasurementError: the student gives no answer, which has no error, or a model is perfect on the clean data.
     """
     models = models_of(question, measurements)
     if models["student"].task != "regression":
@@ -162,33 +175,40 @@ def corruption_rmse_ratio(question: Question, measurements: Measurements) -> Ite
         )
     passes = {role: measurements.of(CORRUPTED, role) for role in ROLES}
     check_inputs(passes)
+    _refuse_unanswered(question, passes["student"])
     answered = np.stack([one.answered for one in passes["teacher"].answers], axis=1)
-    squares: dict[str, FloatArray] = {}
-    for role in ROLES:
-        measured, predictions = passes[role], models[role]
-        missing = [
-            (cell, one) for cell, one in zip(measured.cells, measured.answers, strict=True) if not one.answered.all()
-        ]
-        if missing and role == "student":
-            cell, one = missing[0]
-            why = f": {one.failure}" if one.failure else ": NaN or infinite outputs"
-            raise MeasurementError(
-                f"{question.kpi.name} is undefined: the student gives no answer to {int((~one.answered).sum())} of "
-                f"{len(one.answered)} samples under {cell}{why}"
-            )
-        targets = np.asarray(predictions.targets)[measured.chosen].astype(float)
-        clean = _square(predictions.labels[measured.chosen], targets)[:, None] * answered
-        harder = np.stack([_square(one.labels, targets) for one in measured.answers], axis=1)
-        squares[role] = np.stack([np.where(answered, harder, 0).sum(axis=1), clean.sum(axis=1)], axis=1)
-        if squares[role][:, 1].sum() == 0:
+    squares = {role: _squares(models[role], passes[role], answered) for role in ROLES}
+    for role, sums in squares.items():
+        if sums[:, 1].sum() == 0:
             raise MeasurementError(
                 f"{question.kpi.name}: the {role} makes no error on the data as they are, and growth is undefined"
             )
-    sums = _Resampled.of(squares, question)
+    yield _grown(question, _Resampled.of(squares, question), passes["student"])
+
+
+def _refuse_unanswered(question: Question, measured: CorruptedPasses) -> None:
+    """Refuse a student without an answer: a missing value has no error."""
+    for cell, one in zip(measured.cells, measured.answers, strict=True):
+        if not one.answered.all():
+            raise MeasurementError(
+                f"{question.kpi.name} is undefined: the student gives no answer to {int((~one.answered).sum())} of "
+                f"{len(one.answered)} samples under {cell}: {one.failure or 'NaN or infinite outputs'}"
+            )
+
+
+def _squares(predictions: Predictions, measured: CorruptedPasses, answered: Mask) -> FloatArray:
+    """Return each sample's squared errors under corruptions and on the clean data, (samples, 2), over all cells."""
+    targets = np.asarray(predictions.targets)[measured.chosen].astype(float)
+    clean = _square(predictions.labels[measured.chosen], targets)[:, None] * answered
+    harder = np.stack([_square(one.labels, targets) for one in measured.answers], axis=1)
+    return np.stack([np.where(answered, harder, 0).sum(axis=1), clean.sum(axis=1)], axis=1)
+
+
+def _grown(question: Question, sums: _Resampled, measured: CorruptedPasses) -> Evidence:
     estimate = percentiles(float(_growth(sums.totals)[0]), _growth(sums.drawn), question.alpha)
     grown = {role: float(np.sqrt(sums.totals[role][0, 0] / sums.totals[role][0, 1])) for role in ROLES}
-    corruptions = dict.fromkeys(str(cell.corruption) for cell in passes["student"].cells)
-    yield Evidence(
+    corruptions = dict.fromkeys(str(cell.corruption) for cell in measured.cells)
+    return Evidence(
         student=Reading(
             estimate=estimate,
             unit="x",
@@ -199,7 +219,7 @@ def corruption_rmse_ratio(question: Question, measurements: Measurements) -> Ite
         sampled=question.asked,
         notes=(
             f"RMSE grows {grown['student']:.3g}x, the teacher's {grown['teacher']:.3g}x",
-            *passes["student"].notes,
+            *measured.notes,
         ),
     )
 
