@@ -12,6 +12,10 @@ MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
 HTML_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench -->"
 """The first two lines of an HTML report."""
+COMPARISON_HEAD = "<!-- pytest-modelbench comparison -->"
+"""The first line of a comparison in Markdown."""
+COMPARISON_PAGE_HEAD = f"<!DOCTYPE html>\n{COMPARISON_HEAD}"
+"""The first two lines of a comparison in HTML."""
 METRICS_HEAD = "# TYPE modelbench_kpi gauge"
 """The first line of an OpenMetrics file, which may have no comments of its own."""
 HISTORY_KEY = "modelbench_history"
@@ -45,6 +49,16 @@ def is_metrics(path: Path) -> bool:
 def is_html(path: Path) -> bool:
     """Whether a file is an HTML report."""
     return _head_of(path).startswith(HTML_HEAD)
+
+
+def is_comparison_markdown(path: Path) -> bool:
+    """Whether a file is a comparison of reports in Markdown."""
+    return _head_of(path).startswith(COMPARISON_HEAD)
+
+
+def is_comparison_page(path: Path) -> bool:
+    """Whether a file is a comparison of reports in HTML."""
+    return _head_of(path).startswith(COMPARISON_PAGE_HEAD)
 
 
 def is_history(path: Path) -> bool:
