@@ -16,13 +16,15 @@ COMPARISON_HEAD = "<!-- pytest-modelbench comparison -->"
 """The first line of a comparison in Markdown."""
 COMPARISON_PAGE_HEAD = f"<!DOCTYPE html>\n{COMPARISON_HEAD}"
 """The first two lines of a comparison in HTML."""
+HISTORY_PAGE_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench history -->"
+"""The first two lines of the page of a history."""
 METRICS_HEAD = "# TYPE modelbench_kpi gauge"
 """The first line of an OpenMetrics file, which may have no comments of its own."""
 HISTORY_KEY = "modelbench_history"
 """The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
-_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
+_EARLIER_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
 
 
@@ -74,7 +76,8 @@ def starts_history(line: str) -> bool:
 
 def is_history_page(path: Path) -> bool:
     """Whether a file is the HTML page of a history."""
-    return _PAGE.search(_head_of(path)) is not None
+    head = _head_of(path)
+    return head.startswith(HISTORY_PAGE_HEAD) or _EARLIER_PAGE.search(head) is not None
 
 
 def is_contract(path: Path) -> bool:

@@ -101,7 +101,7 @@ def test_a_column_for_each_report() -> None:
 def test_the_plot_says_how_much() -> None:
     """A mark for each gate, the worst first, with the limit's line and a table."""
     page = unescape(page_of(passing(), failing()))
-    (figure,) = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
+    (figure,) = re.findall(r'<div class="plot">.*?</details>', page, re.DOTALL)
     assert "The largest loss is 30%, of parameters of small." in figure
     marks = re.findall(r'class="mark (\w+)"><title>(.*?)</title>', figure)
     assert ("bad", "parameters of small: 30%, worse") in marks

@@ -97,7 +97,7 @@ def test_it_loads_and_runs_nothing() -> None:
 def test_every_plot_is_said_and_tabulated() -> None:
     """A drawing has the role of a picture, a title and a description that exist once, and a table under it."""
     page = html(full_report())
-    figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
+    figures = re.findall(r'<div class="plot">.*?</details>', page, re.DOTALL)
     assert len(figures) >= 15
     ids = Outline(page).ids
     assert len(ids) == len(set(ids))
