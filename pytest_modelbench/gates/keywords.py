@@ -13,6 +13,7 @@ from typing import Any
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.exports.options import parity_of, size_of, speed_of
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
+from pytest_modelbench.grammar.radius import EXPECTED as RADIUS_EXPECTED
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -85,6 +86,11 @@ def _is_text(value: Any) -> bool:
 def _are_names(value: Any) -> bool:
     several = isinstance(value, list | tuple)
     return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
+
+
+def _is_range(value: Any) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return pair and -math.inf < value[0] < value[1] < math.inf
 
 
 def _are_dimensions(value: Any) -> bool:
@@ -253,6 +259,48 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: _is_number(v) and v in {1, -1},
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
+    "eps": Keyword(
+        told="how far an attack may move each value of an input: '8/255' of the range, '8 levels' or '0.1 sd'",
+        schema={"type": "string"},
+        takes=_is_text,
+        expected=RADIUS_EXPECTED,
+        unset="it must be stated",
+    ),
+    "range": Keyword(
+        told="the least and the greatest value of an input, as the model gets it",
+        schema={"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        takes=_is_range,
+        expected="two numbers, the lower one first, such as [0, 1]",
+        unset="0 to 1 or 0 to 255 where the data fill it",
+    ),
+    "steps": _number("steps along the gradient", Number(least=1, most=10_000, whole=True)),
+    "queries": _number("how often squares ask for each sample", Number(least=1, most=1_000_000, whole=True)),
+    "surrogate": Keyword(
+        told="the model whose gradient serves where the student has none: what it was made from",
+        schema={"type": "string"},
+        takes=lambda v: _is_text(v) and bool(v.strip()),
+        expected="a string: module:factory, file.py:factory or the path of a saved model",
+        unset="the teacher",
+    ),
+    "attack": Keyword(
+        told="module:function (model, inputs, targets, eps, bounds, seed) -> inputs: one more attack",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and ":" in v),
+        expected="a function that returns attacked inputs, or 'module:function'",
+        unset="none",
+    ),
+    "ood": Keyword(
+        told="a set out of distribution: its name in EvalData(ood=...), 'noise', 'shuffled', or module:function",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and bool(v.strip())),
+        expected="the name of a set, 'noise', 'shuffled', or a function that returns inputs",
+        unset="all sets of the data, of which the worst is judged",
+    ),
+    "score": _choice("how confidence follows from the outputs", ("msp", "max_logit", "energy")),
+    "at": _number(
+        "the percentage of the data that the threshold accepts",
+        Number(least=50, most=100, example="95"),
+    ),
     "formats": Keyword(
         told="formats to export the student to, such as ['onnx', 'openvino:f16']",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
@@ -305,6 +353,8 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
+    **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

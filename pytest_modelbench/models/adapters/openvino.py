@@ -44,8 +44,9 @@ def _core() -> openvino.Core:
     """Return the one core of this process.
 
     On processors with AMX each core puts a signal stack of its own in front of the one that it finds, and puts that
-    one back when it ends. Of two cores that end in the order in which they began, the second puts back the freed stack
-    of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process without a word.
+    one back when it ends. Of two cores that end in the order in which they began, the second puts back the freed
+    stack of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process with no
+    message.
     """
     return openvino.Core()
 
