@@ -146,7 +146,7 @@ def _table(comparison: Comparison, *, width: int, colour: bool) -> str:
             for change in (row.any for row in comparison.rows)
         ]
         return render_table(COLUMNS, rows, width=width, colour=colour)
-    wide = [
+    wide: list[tuple[str | tuple[str, str], ...]] = [
         (row.any.kpi, row.any.student, row.before, *(_cell(change) for change in row.changes))
         for row in comparison.rows
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modelbench.commands.cli import main
-from pytest_modelbench.errors import visible
-from pytest_modelbench.reports.comparison import compare_reports
+from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.reports.comparison import compare_reports, render_comparison
+from pytest_modelbench.reports.comparison_files import write_comparison
 from pytest_modelbench.reports.html.comparison_page import comparison_page
 from pytest_modelbench.reports.html.gate_rows import MOST_FAILURES, MOST_ROWS
 from pytest_modelbench.reports.html.page import html
@@ -156,7 +159,7 @@ def test_many_gates_stay_usable() -> None:
     assert "1,000 of 50,000 gates are shown, the worst first. Left out: 49,000 same." in page
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "truncated": (lambda text: text[:2000], "1.json is not JSON, or only a part of it"),
     "newer": (
         lambda text: text.replace('"schema_version": "1"', '"schema_version": "2"'),
@@ -222,3 +225,46 @@ def test_only_a_comparison_is_replaced(flag: str, name: str, capsys: pytest.Capt
     assert Path(name).read_text(encoding="utf-8") == kept
     assert main(["compare", "0.json", "1.json", flag, "none/c.out"]) == 2
     assert "mkdir -p" in capsys.readouterr().err
+
+
+JUNK: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([{}])
+)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, child in inner for place in _places(child, (*path, key)))]
+
+
+SMALL = {**failing(), "gates": failing()["gates"][:5], "timings": [], "diagnosis": [], "tests": []}
+PLACES = [path for path in _places(SMALL) if path]
+
+
+@settings(max_examples=100, deadline=None)
+@given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JUNK), min_size=1, max_size=3), first=st.booleans())
+def test_anything_else_in_its_place(changes: list[tuple[tuple[Any, ...], Any]], first: bool) -> None:
+    """Reports in which any field is something else are compared in all forms, or are one mistake of the user's."""
+    report = copy.deepcopy(SMALL)
+    for path, value in changes:
+        inner: Any = report
+        try:
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = copy.deepcopy(value)
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took it away
+    good, bad = Path("good.json"), Path("bad.json")
+    good.write_text(json.dumps(SMALL), encoding="utf-8")
+    bad.write_text(json.dumps(report), encoding="utf-8")
+    files = [Path("c.html"), Path("c.md")]
+    refused = ""
+    try:
+        comparison = compare_reports([bad, good] if first else [good, bad, bad.resolve()], 0.05)
+        render_comparison(comparison, width=80, colour=False)
+        assert list(write_comparison(comparison, html=files[0], markdown=files[1])) == files
+    except UsageMistake as mistake:
+        refused = str(mistake)
+    assert "bad.json" in refused or files[0].read_text(encoding="utf-8").rstrip().endswith("</html>")
+    for file in files:
+        file.unlink(missing_ok=True)
