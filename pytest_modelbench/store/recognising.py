@@ -20,11 +20,14 @@ HISTORY_PAGE_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench history -->"
 """The first two lines of the page of a history."""
 METRICS_HEAD = "# TYPE modelbench_kpi gauge"
 """The first line of an OpenMetrics file, which may have no comments of its own."""
+CHECK_NAME = "modelbench: "
+"""What the name of each check in a code quality report begins with."""
 HISTORY_KEY = "modelbench_history"
 """The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
 _EARLIER_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
+_CODE_QUALITY = re.compile(rf'\s*\[\s*(\]\s*$|\{{\s*"check_name": "{CHECK_NAME}[^"]*"\s*,)')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
 
 
@@ -46,6 +49,11 @@ def is_markdown(path: Path) -> bool:
 def is_metrics(path: Path) -> bool:
     """Whether a file is an OpenMetrics file."""
     return _head_of(path).startswith(METRICS_HEAD)
+
+
+def is_code_quality(path: Path) -> bool:
+    """Whether a file is a code quality report without issues, or one of gates."""
+    return _CODE_QUALITY.match(_head_of(path)) is not None
 
 
 def is_html(path: Path) -> bool:
