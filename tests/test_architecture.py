@@ -37,7 +37,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "plugin": "errors hooks options results grammar stats data models exports settings probes kpis gates store "
         "diagnosis bench reports commands",
         "hooks": "",
-        "extend": "results probes models kpis",
+        "extend": "results probes models kpis reports",
         "__main__": "commands",
     }.items()
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from pytest_modelbench.commands.compare import add_compare
 from pytest_modelbench.commands.diagnose import add_diagnose
 from pytest_modelbench.commands.history import add_history
+from pytest_modelbench.commands.report import add_report
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates.extensions import Extensions
@@ -49,11 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     thresholds.add_argument(
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
-    report = commands.add_parser("report", help="write a JSON report as an HTML file with plots")
-    report.add_argument("report", type=Path, metavar="REPORT.json")
-    report.add_argument(
-        "--html", type=Path, required=True, metavar="PATH", help="replaces an earlier HTML report only"
-    )
+    add_report(commands)
     add_diagnose(commands)
     add_history(commands, _percent)
     args = parser.parse_args(arguments)
@@ -147,15 +144,14 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    """Write a JSON report in another form."""
-    from pytest_modelbench.reports.html.html_report import convert
+    """Write a JSON report in another form, or send it."""
+    from pytest_modelbench.commands.report import run_report
 
     try:
-        convert(args.report, args.html)
+        with _extensions() if args.log else contextlib.nullcontext():
+            return run_report(args, _say, _complain)
     except OSError as error:
         return _complain(f"--html: cannot write {args.html}: {error.strerror or error}")
-    _say(f"wrote {args.html}")
-    return 0
 
 
 def _thresholds(args: argparse.Namespace) -> int:

@@ -33,6 +33,8 @@ class Record:
         self.mistakes: list[str] = []
         self.command = ""
         """What is typed to run the session's tests again, without their names."""
+        self.run: dict[str, Any] = {}
+        """When the session started and ended, and the version of the code."""
         self.crashed = False
 
     def expect(self, gates: Sequence[dict[str, Any]]) -> None:
@@ -127,6 +129,7 @@ class Record:
                 "complete": self.complete(exit_status),
                 "exit_status": exit_status,
                 "command": self.command,
+                "run": self.run,
                 "environment": self.environment or environment(final=exit_status is not None),
                 "settings": settings,
                 "models": {**{role: self.models.get(role) for role in ROLES}, "students": models},
