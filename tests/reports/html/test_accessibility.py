@@ -127,12 +127,17 @@ def test_the_keyboard(tmp_path: Path, page: Callable[[Path], str]) -> None:
     }
     reached[0].focus();
     document.title = JSON.stringify({
-      unseen, count: reached.length, first: reached[0].getAttribute("href"),
+      window: document.hasFocus(), unseen, count: reached.length, first: reached[0].getAttribute("href"),
       skip: reached[0].getBoundingClientRect().top >= 0, target: !!document.querySelector(reached[0].hash),
       scrolls: [...document.querySelectorAll(".scroll")].every(table => table.tabIndex === 0),
     });
     """
-    seen = ran(tmp_path, page(tmp_path), f"onload = () => {{ {script} }}")
+    shown = page(tmp_path)
+    for _ in range(5):  # on a busy machine the window itself may have no focus yet
+        seen = ran(tmp_path, shown, f"onload = () => {{ {script} }}")
+        if seen["window"]:
+            break
+    assert seen["window"]
     assert seen["unseen"] == []
     assert (seen["first"], seen["skip"], seen["target"], seen["scrolls"]) == ("#content", True, True, True)
     assert seen["count"] > 5
