@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from pytest_modelbench.commands.compare import add_compare
 from pytest_modelbench.commands.diagnose import add_diagnose
 from pytest_modelbench.commands.history import add_history
+from pytest_modelbench.commands.monitor import add_monitor
 from pytest_modelbench.commands.report import add_report
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_report(commands)
     add_diagnose(commands)
     add_history(commands, _percent)
+    add_monitor(commands)
     args = parser.parse_args(arguments)
     if args.command == "init":
         return write_template(args.template, args.folder)
@@ -61,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose, "history": _history, "report": _report})[args.command](args)
+            does |= {"diagnose": _diagnose, "history": _history, "report": _report, "monitor": _monitor}
+            return does[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -201,6 +204,13 @@ def _history(args: argparse.Namespace) -> int:
     from pytest_modelbench.commands.history import run_history
 
     return run_history(args, _say, _look(), getattr(sys.stdout, "encoding", None))
+
+
+def _monitor(args: argparse.Namespace) -> int:
+    from pytest_modelbench.commands.monitor import run_monitor
+
+    with _extensions():
+        return run_monitor(args, _say, _look())
 
 
 def templates() -> dict[str, Path]:

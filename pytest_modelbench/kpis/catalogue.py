@@ -104,7 +104,8 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     if metric is not None and not scorer and "better" not in own:
         raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
-        near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
+        near = [known for known in CATALOGUE if name in known.split("_")][:3]
+        near = near or difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
             f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
+    from pytest_modelbench.probes.answers.distributions import Produced
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
@@ -139,6 +140,7 @@ BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(
 RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
     name="record", needs_data=False, of_samples=True, recorded=True, counted=True
 )
+PRODUCTION: ProbeKind[Produced] = ProbeKind(name="production", needs_data=False, counted=True)
 
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

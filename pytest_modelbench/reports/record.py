@@ -78,7 +78,8 @@ class Record:
         for name, notes in data.get("models", {}).items():
             model = self.models.setdefault(name, {})
             passes = model.get("forward_passes", 0) + notes.get("forward_passes", 0)
-            model.update(notes)
+            answers = {**model.get("answers", {}), **notes.get("answers", {})}
+            model.update({**notes, "answers": answers} if answers else notes)
             model["forward_passes"] = passes
         self.timings += data.get("timings", [])
         self.diagnoses += [diagnosis for diagnosis in data.get("diagnoses", []) if diagnosis not in self.diagnoses]
