@@ -156,6 +156,13 @@ OPTIONS = (
         once=True,
     ),
     Option(
+        "modelbench_codequality",
+        "write the gates that did not pass to PATH in GitLab's code quality format",
+        "PATH",
+        where="command line",
+        once=True,
+    ),
+    Option(
         "modelbench_history",
         "add a line for this run to PATH (JSON lines), for python -m pytest_modelbench history",
         "PATH",

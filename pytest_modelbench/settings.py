@@ -58,6 +58,7 @@ class Settings:
     markdown: str | None = None
     html: str | None = None
     openmetrics: str | None = None
+    codequality: str | None = None
     history: str | None = None
     log: tuple[Destination, ...] = ()
     deploy: tuple[str, ...] = ()
@@ -136,6 +137,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_benchmark_json": ("benchmark_json", written_to("--modelbench-benchmark-json", ".json")),
     "modelbench_markdown": ("markdown", written_to("--modelbench-markdown", ".md")),
     "modelbench_openmetrics": ("openmetrics", written_to("--modelbench-openmetrics", ".txt", ".prom")),
+    "modelbench_codequality": ("codequality", written_to("--modelbench-codequality", ".json")),
     "modelbench_html": ("html", written_to("--modelbench-html", ".html", ".htm")),
     "modelbench_history": ("history", written_to("--modelbench-history", ".jsonl")),
     "modelbench_log": ("log", destinations(TRACKERS)),
@@ -217,7 +219,10 @@ def conflicts(options: Mapping[str, Any], *, enabled: bool, workers: bool, dist:
             yield f"{option.flag}: its value is empty. Write {option.flag}={option.metavar}"
     if enabled and dist == "each":
         yield "--dist each: every worker would run every test, and a gate has one verdict. Write --dist load"
-    reports = ("json", "save_baseline", "benchmark_json", "markdown", "html", "openmetrics", "history", "log")
+    reports = (
+        *("json", "save_baseline", "benchmark_json", "markdown", "html"),
+        *("openmetrics", "codequality", "history", "log"),
+    )
     for name in (*reports, "plan", "suite", "record_contract"):
         if options.get(f"modelbench_{name}") and not enabled:
             ending = (

@@ -66,6 +66,10 @@ def gates_of(student: str) -> list[Json]:
             limit("drop <= 2 pp", "fail", 4.0, "pp", threshold=2.0, half=1.0),
             limit(">= 90%", "pass", 94.0, "%", threshold=90.0, half=2.0, weak=False),
             student=student, unit="%", reason="drop <= 2 pp does not hold: 4 pp", worst_samples=["a", "b"],
+            breakdown=[
+                {"name": "cat as dog", "target": "cat", "predicted": "dog", "n": 5, "ids": ["a", "b", "c"]},
+                {"name": "dog as cat", "target": "dog", "predicted": "cat", "n": 1, "ids": ["d"]},
+            ],
             readings={"student": reading(94.0, "%", half=2.0), "teacher": reading(98.0, "%", half=1.0)},
         ),
         gate(
@@ -85,8 +89,8 @@ def gates_of(student: str) -> list[Json]:
         gate("parameters", student=student, readings={"student": reading(1e4, ""), "teacher": reading(1e5, "")}),
         gate("ece", limit("<= 5%", "pass", 2.0, "%", threshold=5.0), student=student, unit="%", breakdown=bins),
         gate("class_drop", student=student, unit="pp", breakdown=[
-            {"name": "cat", "n": 30, "value": 4.0, "ci_low": -1.0, "ci_high": 9.0, "lost": 2, "gained": 0, "holm_p": 0.5},
-            {"name": "dog", "n": 40, "value": 0.0, "ci_low": -3.0, "ci_high": 3.0, "lost": 0, "gained": 0, "holm_p": 1.0},
+            {"name": "cat", "n": 30, "value": 4.0, "ci_low": -1.0, "ci_high": 9.0, "lost": 2, "gained": 0, "holm_p": 0.5, "teacher": 96.0, "student": 92.0},
+            {"name": "dog", "n": 40, "value": 0.0, "ci_low": -3.0, "ci_high": 3.0, "lost": 0, "gained": 0, "holm_p": 1.0, "teacher": 98.0, "student": 98.0},
         ]),
         gate("equalized_odds_drift", student=student, unit="pp", breakdown=[
             {"name": name, "n": 50, **{role: {**of, "fpr": 0.1} for role, of in rates.items()}} for name in ("young", "old")
@@ -103,6 +107,14 @@ def timing(student: str) -> Json:
         "quantiles": {"student": quantiles(0.09, 0.3), "teacher": quantiles(0.35, 0.9)},
         "round_ratios": [0.25, 0.26, 0.24, 0.27, 0.25, 0.25],
         "median_ratio": {"value": 0.25, "ci_low": 0.24, "ci_high": 0.26},
+        "look_ratios": [
+            {"rounds": 3, "value": 0.25, "ci_low": 0.2, "ci_high": 0.3},
+            {"rounds": 6, "value": 0.25, "ci_low": 0.24, "ci_high": 0.26},
+        ],
+        "sweep": {role: {"best": 4, "ended": "4 is the largest", "curve": [
+            {"batch_size": size, "call_ms": 0.1 * size, "samples_per_s": rate * size / (1 + size), "added_bytes": 0}
+            for size in (1, 2, 4)
+        ]} for role, rate in (("student", 9e3), ("teacher", 3e3))},
     }  # fmt: skip
 
 

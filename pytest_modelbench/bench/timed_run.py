@@ -33,6 +33,8 @@ from pytest_modelbench.stats.sequential import spent_alpha
 BATCHES_IN_SWEEP = 2
 MOST_ROUNDS = 300
 """Ratios of rounds in a report."""
+MOST_LOOKS = 20
+"""Looks in a report."""
 SHARES = np.linspace(0, 1, 101)
 """The quantiles in a report."""
 
@@ -231,13 +233,30 @@ def _alpha(measurement: TimingMeasurement) -> float:
     return spent_alpha(1 - DEFAULT_CONFIDENCE, len(measurement.looks))
 
 
-def median_ratio(measurement: TimingMeasurement) -> Estimate | None:
-    """Return the student's median time over the teacher's at the last look, at 95% a side; None without a teacher."""
+def median_ratio(measurement: TimingMeasurement, look: int | None = None) -> Estimate | None:
+    """Return the student's median time over the teacher's, at 95% a side; None without a teacher.
+
+    Args:
+        measurement: of both.
+        look: counted from 0; by default the last one.
+    """
     if "teacher" not in measurement.series:
         return None
-    last = len(measurement.looks) - 1
-    student, teacher = (measurement.until(last, role, tail=False) for role in ("student", "teacher"))
-    return compare_medians(student, teacher, _alpha(measurement)).ratio
+    look = len(measurement.looks) - 1 if look is None else look
+    student, teacher = (measurement.until(look, role, tail=False) for role in ("student", "teacher"))
+    return compare_medians(student, teacher, spent_alpha(1 - DEFAULT_CONFIDENCE, look + 1)).ratio
+
+
+def _look_ratios(measurement: TimingMeasurement) -> list[dict[str, Any]]:
+    """Return the ratio of medians with its interval as each look knew it, and after how many rounds that was."""
+    shown = sorted({round(at) for at in np.linspace(0, len(measurement.looks) - 1, MOST_LOOKS)})
+    ratios = []
+    for look in shown:
+        ratio = median_ratio(measurement, look)
+        rounds = sum(len(rounds) for rounds in measurement.until(look, "student", tail=False))
+        if ratio is not None:
+            ratios.append({"rounds": rounds, "value": ratio.value, "ci_low": ratio.low, "ci_high": ratio.high})
+    return ratios
 
 
 def drawing_of(measurement: TimingMeasurement) -> dict[str, Any]:
@@ -245,9 +264,9 @@ def drawing_of(measurement: TimingMeasurement) -> dict[str, Any]:
 
     Returns:
         `quantiles`: by role, the times of a call (ms) that 0%, 1% and so on to 100% of all calls stay within;
-        `round_ratios` and `median_ratio`, where there is a teacher: the student's median time over the teacher's in
-        each round, in the order of time (medians of neighbouring rounds where there are more than `MOST_ROUNDS`), and
-        over all of them with its interval.
+        `round_ratios`, `median_ratio` and `look_ratios`, where there is a teacher: the student's median time over the
+        teacher's in each round, in the order of time (medians of neighbouring rounds where there are more than
+        `MOST_ROUNDS`), over all of them with its interval, and over those that each look had.
     """
     drawing: dict[str, Any] = {
         "quantiles": {
@@ -269,8 +288,9 @@ def drawing_of(measurement: TimingMeasurement) -> dict[str, Any]:
     ratios = np.array([np.median(student) / np.median(teacher) for student, teacher in pairs])
     if len(ratios) > MOST_ROUNDS:
         ratios = np.array([np.median(part) for part in np.array_split(ratios, MOST_ROUNDS)])
+    looks = _look_ratios(measurement)
     interval = {"value": ratio.value, "ci_low": ratio.low, "ci_high": ratio.high}
-    return {**drawing, "round_ratios": _six_digits(ratios), "median_ratio": interval}
+    return {**drawing, "round_ratios": _six_digits(ratios), "median_ratio": interval, "look_ratios": looks}
 
 
 def _six_digits(values: FloatArray) -> list[float]:

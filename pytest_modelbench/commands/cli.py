@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pytest_modelbench.commands.compare import add_compare
 from pytest_modelbench.commands.diagnose import add_diagnose
 from pytest_modelbench.commands.history import add_history
 from pytest_modelbench.commands.monitor import add_monitor
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 DEFAULT = "image_classifier"
-NOTHING_COMPARED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,20 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contract = commands.add_parser("contract", help="look into a teacher's contract")
     shown = contract.add_subparsers(dest="action", required=True).add_parser("show", help="print what it holds")
     shown.add_argument("path", type=Path, metavar="PATH")
-    compare = commands.add_parser(
-        "compare",
-        help="print what changed from one JSON report to another; exits with 1 if something is worse, "
-        "with 3 if nothing could be compared",
-    )
-    compare.add_argument("before", type=Path, metavar="A.json")
-    compare.add_argument("now", type=Path, metavar="B.json")
-    compare.add_argument(
-        "--limit",
-        type=_percent,
-        default=0.05,
-        metavar="PERCENT",
-        help="a regression is more than this (default: 5%%)",
-    )
+    add_compare(commands, _percent)
     check = commands.add_parser("check", help="exit with 0 only if a JSON report is of a whole run that passed")
     check.add_argument("report", type=Path, metavar="REPORT.json")
     thresholds = commands.add_parser("thresholds", help="write today's values, with slack, as a modelbench.toml")
@@ -144,14 +131,9 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    """Compare two reports; 1 where something got worse, 3 where nothing could be compared."""
-    from pytest_modelbench.reports.compare import WORSE, compare_reports, compared, render_changes
+    from pytest_modelbench.commands.compare import run_compare
 
-    changes = compare_reports(args.before, args.now, args.limit)
-    _say(render_changes(changes, **_look()))
-    if not compared(changes):
-        return NOTHING_COMPARED
-    return 1 if any(change.result == WORSE for change in changes) else 0
+    return run_compare(args, _say, _look())
 
 
 def _check(args: argparse.Namespace) -> int:

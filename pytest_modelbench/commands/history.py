@@ -119,7 +119,7 @@ def _check(history: History, asked: Asked, of: list[Trend], found: list[Finding]
 
 
 def _plot(output: Path, history: History, of: list[Trend], found: list[Finding], say: Say) -> int:
-    from pytest_modelbench.reports.history_page import page
+    from pytest_modelbench.reports.html.history_page import history_page
     from pytest_modelbench.store.recognising import is_history_page
     from pytest_modelbench.store.replacing import replacing, why_not
 
@@ -128,7 +128,7 @@ def _plot(output: Path, history: History, of: list[Trend], found: list[Finding],
         raise UsageMistake(f"--output: cannot write {output}: {amiss}")
     try:
         with replacing(output, "history page", is_history_page) as temporary:
-            temporary.write_text(page(history, of, found), encoding="utf-8")
+            temporary.write_text(history_page(history, of, found), "utf-8", "backslashreplace")
     except OSError as error:
         raise UsageMistake(f"--output: cannot write {output}: {error.strerror or error}") from error
     say(f"wrote {output}")

@@ -1,4 +1,4 @@
-"""Two reports against each other: what got worse from one session to the other."""
+"""Two reports against each other: what became of each gate from one session to the other."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_modelbench.grammar.formats import format_interval, format_judged, marked
-from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.reports.causes import some
-from pytest_modelbench.reports.layout import line
-from pytest_modelbench.reports.terminal import render_table
-from pytest_modelbench.results import Estimate, Reading
+from pytest_modelbench.grammar.formats import format_judged, marked
+from pytest_modelbench.reports.limit_texts import needs_attention
+from pytest_modelbench.results import Estimate, Reading, Verdict
 from pytest_modelbench.stats.sessions import difference_across, ratio_across, worsening, worsening_by_ratio
 from pytest_modelbench.store.baseline import Baseline, Entry, Measured, reading_of, reference_of, worse_than
 from pytest_modelbench.store.contract import HARDWARE
@@ -28,15 +24,25 @@ BARE = (
     f"that is good to about {BARE_NOISE:.0%}"
 )
 SETTINGS = ("device", "threads", "allocator")
-COLUMNS = ("KPI", "Student", "Before", "Now", "Worse by", "Result")
-_STYLES = {WORSE: "red", UNCLEAR: "yellow", UNKNOWN: "yellow", BETTER: "green"}
+GONE = "judged"
+"""What stands for the earlier value of a gate that the later report does not have."""
+Key = tuple[str, str, str, str, int]
+"""What makes a gate the same in several reports: its KPI, student, options and test, and which of these it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became of one gate: `worse` is a fraction of the earlier value; `why` says why there is none.
+    """What became of one gate.
 
-    `how` says how a value of this machine was compared where nothing was timed beside it.
+    Attributes:
+        before: the earlier value as a text, `-` where there is none.
+        now: the later one.
+        worse: by how much it is worse, as a fraction of the earlier value.
+        result: `WORSE` or another of these words.
+        why: why it was not compared.
+        how: how a value of the machine was compared if nothing was timed beside it.
+        gate: as the later report has it, or the earlier one if the later one lacks it.
+        verdicts: the earlier and the later one; "" where a report lacks the gate.
     """
 
     kpi: str
@@ -47,9 +53,31 @@ class Change:
     result: str
     why: str = ""
     how: str = ""
+    gate: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    verdicts: tuple[str, str] = ("", "")
+
+    @property
+    def broke(self) -> bool:
+        """Whether it passed before and does not pass now."""
+        return self.verdicts[0] == Verdict.PASS.value and needs_attention(self.verdicts[1])
+
+    @property
+    def mended(self) -> bool:
+        """Whether it passes now and did not before."""
+        return self.verdicts[1] == Verdict.PASS.value and needs_attention(self.verdicts[0])
+
+    @property
+    def rank(self) -> int:
+        """Where it is in a list: what passed before and does not now is first, then what is worse."""
+        if self.broke:
+            return 0
+        if self.result == WORSE:
+            return 1
+        order = (UNCLEAR, BETTER, SAME, UNKNOWN)
+        return 2 if needs_attention(self.verdicts[1]) else 3 + order.index(self.result)
 
 
-def compare_reports(before: Path, now: Path, limit: float) -> list[Change]:
+def changes(earlier: Baseline, later: Baseline, limit: float) -> dict[Key, Change]:
     """Compare every value of two reports.
 
     What depends on the machine is compared as the ratio to the teacher, or to the reference workload, where both
@@ -57,43 +85,69 @@ def compare_reports(before: Path, now: Path, limit: float) -> list[Change]:
     anything else by its value, as gates are.
 
     Args:
-        before: the earlier report.
-        now: the later one.
+        earlier: the earlier report.
+        later: the later one.
         limit: how much worse a value may be, as a fraction.
-
-    Raises:
-        UsageMistake: one of them cannot be read.
     """
-    earlier, later = Baseline.read(before, CATALOGUE), Baseline.read(now, CATALOGUE)
-    return list(_changes(earlier, later, limit))
+    verdicts = _verdicts(earlier)
+    compared = list(_changes(earlier, later, limit, verdicts))
+    return dict(zip(_keys([change.gate for change in compared]), compared, strict=True))
 
 
-def _changes(earlier: Baseline, later: Baseline, limit: float) -> Iterator[Change]:
+def _keys(gates: list[Mapping[str, Any]]) -> Iterator[Key]:
+    """Yield the key of each gate; a test may state a KPI twice."""
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    for gate in gates:
+        same = (*_known_by(gate), gate["nodeid"])
+        yield (*same, seen[same])
+        seen[same] += 1
+
+
+def _verdicts(report: Baseline) -> dict[Key | tuple[str, str, str], str]:
+    """Return the verdict of each gate by its key, and without its test if all tests agree."""
+    verdicts: dict[Key | tuple[str, str, str], str] = {}
+    gates = report.report["gates"]
+    for gate, key in zip(gates, _keys(gates), strict=True):
+        verdicts[key] = gate["verdict"]
+        same = _known_by(gate)
+        verdicts[same] = gate["verdict"] if verdicts.get(same, gate["verdict"]) == gate["verdict"] else ""
+    return verdicts
+
+
+def _changes(
+    earlier: Baseline, later: Baseline, limit: float, verdicts: Mapping[Key | tuple[str, str, str], str]
+) -> Iterator[Change]:
     seen = set()
-    for gate in later.report["gates"]:
-        kpi, student, options = gate["kpi"], gate["student"], gate["options"]
-        seen.add(_known_by(gate))
-        reading = gate["readings"]["student"]
-        entry = earlier.find(kpi, student, options, gate["nodeid"])
-        shown = "-" if isinstance(entry, str) else _shown_value(entry.reading)
-        if reading is None or reading["value"] is None:
-            why = f"it has no value now ({gate['verdict']}: {gate['reason']})"
-            yield Change(kpi=kpi, student=student, before=shown, now="-", worse=None, result=UNKNOWN, why=why)
-            continue
-        value = _shown_value(reading_of(reading))
-        worse, how = (entry, "") if isinstance(entry, str) else _worse(gate, entry, earlier, later)
-        if isinstance(worse, str):
-            yield Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
-            continue
-        result = _result(worse, limit, by_interval=gate["timed"] or gate["of_machine"])
-        yield Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result, how=how)
+    gates = later.report["gates"]
+    for gate, key in zip(gates, _keys(gates), strict=True):
+        same = _known_by(gate)
+        seen.add(same)
+        before = verdicts.get(key, verdicts.get(same, ""))
+        yield replace(_change(gate, earlier, later, limit), gate=gate, verdicts=(before, gate["verdict"]))
     for gate in earlier.report["gates"]:
         if _known_by(gate) not in seen:
             seen.add(_known_by(gate))
             yield Change(
-                kpi=gate["kpi"], student=gate["student"], before="judged", now="-", worse=None, result=UNKNOWN,
-                why=f"{later.path} has no such gate",
+                kpi=gate["kpi"], student=gate["student"], before=GONE, now="-", worse=None, result=UNKNOWN,
+                why=f"{later.path} has no such gate", gate=gate, verdicts=(gate["verdict"], ""),
             )  # fmt: skip
+
+
+def _change(gate: Mapping[str, Any], earlier: Baseline, later: Baseline, limit: float) -> Change:
+    """Compare one gate of the later report with the earlier report."""
+    kpi, student, options = gate["kpi"], gate["student"], gate["options"]
+    reading = gate["readings"]["student"]
+    entry = earlier.find(kpi, student, options, gate["nodeid"])
+    shown = "-" if isinstance(entry, str) else _shown_value(entry.reading)
+    if reading is None or reading["value"] is None:
+        why = f"it has no value now ({gate['verdict']}: {gate['reason']})"
+        return Change(kpi=kpi, student=student, before=shown, now="-", worse=None, result=UNKNOWN, why=why)
+    value = _shown_value(reading_of(reading))
+    worse, how = (entry, "") if isinstance(entry, str) else _worse(gate, entry, earlier, later)
+    if isinstance(worse, str):
+        return Change(kpi=kpi, student=student, before=shown, now=value, worse=None, result=UNKNOWN, why=worse)
+    result = _result(worse, limit, by_interval=gate["timed"] or gate["of_machine"])
+    return Change(kpi=kpi, student=student, before=shown, now=value, worse=worse, result=result, how=how)
 
 
 def _known_by(gate: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -164,49 +218,3 @@ def _result(worse: Estimate, limit: float, *, by_interval: bool) -> str:
     if high > limit:
         return UNCLEAR
     return BETTER if high < 0 and worse.value < -limit else SAME
-
-
-def render_changes(changes: list[Change], *, width: int, colour: bool) -> str:
-    """Render changes as a table, what could not be compared with its reason, and how many of each kind there are.
-
-    The last line is red where something is worse, or where nothing could be compared at all.
-    """
-    rows = [
-        (
-            change.kpi,
-            change.student,
-            change.before,
-            change.now,
-            _shown(change.worse),
-            (change.result, _STYLES.get(change.result, "")),
-        )
-        for change in changes
-    ]
-    counted = Counter(change.result for change in changes)
-    order = (WORSE, UNCLEAR, BETTER, SAME, UNKNOWN)
-    counts = ", ".join(f"{counted[result]:,} {result}" for result in order if counted[result])
-    causes: dict[str, list[str]] = {}
-    for change in changes:
-        for cause in filter(None, (change.why, change.how)):
-            causes.setdefault(cause, []).append(f"{change.kpi} of {change.student}")
-    bad = counted[WORSE] or not compared(changes)
-    last = counts if compared(changes) else f"nothing could be compared: {counts or 'there is no gate'}"
-    return "\n".join(
-        [
-            render_table(COLUMNS, rows, width=width, colour=colour),
-            *(line(f"{some(gates)}: {cause}") for cause, gates in causes.items()),
-            line(last, "red" if bad else "", colour=colour),
-        ]
-    )
-
-
-def compared(changes: list[Change]) -> bool:
-    """Whether anything could be compared."""
-    return any(change.result != UNKNOWN for change in changes)
-
-
-def _shown(worse: Estimate | None) -> str:
-    if worse is None:
-        return ""
-    text = format_judged(worse.value, "fraction")
-    return text if worse.low == worse.high else f"{text} {format_interval(worse.low, worse.high, 'fraction')}"

@@ -107,7 +107,9 @@ class GateRecord:
     breakdown: Sequence[Any] = field(
         default=(),
         metadata=_told(
-            "a row for each class, slice, group or layer that the value is made of",
+            "a row for each class, slice, group or layer that the value is made of; for `top1_accuracy` against a "
+            "teacher, a row for each pair of right and predicted label among the samples that only the teacher gets "
+            "right, with their number and up to three ids",
             {
                 "type": "array",
                 "items": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},

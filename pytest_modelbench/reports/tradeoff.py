@@ -56,7 +56,7 @@ def tradeoff(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     ]
     if len(axes) < 2:
         return None
-    best = _pareto(students, axes, gate_of)
+    best = pareto_optimal(students, axes, gate_of)
     return {
         "axes": axes,
         "students": [
@@ -87,7 +87,7 @@ def _values(gate: Mapping[str, Any], subject: str) -> dict[str, Any]:
     }
 
 
-def _pareto(students: Sequence[str], axes: Sequence[Mapping[str, Any]], gate_of: Known) -> list[bool]:
+def pareto_optimal(students: Sequence[str], axes: Sequence[Mapping[str, Any]], gate_of: Known) -> list[bool]:
     """Return which students no other one dominates: at least as good on every axis, and better on one."""
     import numpy as np
 

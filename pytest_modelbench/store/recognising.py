@@ -12,13 +12,22 @@ MARKDOWN_HEAD = "<!-- pytest-modelbench -->"
 """The first line of a Markdown report; a script may find its own comment by it."""
 HTML_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench -->"
 """The first two lines of an HTML report."""
+COMPARISON_HEAD = "<!-- pytest-modelbench comparison -->"
+"""The first line of a comparison in Markdown."""
+COMPARISON_PAGE_HEAD = f"<!DOCTYPE html>\n{COMPARISON_HEAD}"
+"""The first two lines of a comparison in HTML."""
+HISTORY_PAGE_HEAD = "<!DOCTYPE html>\n<!-- pytest-modelbench history -->"
+"""The first two lines of the page of a history."""
 METRICS_HEAD = "# TYPE modelbench_kpi gauge"
 """The first line of an OpenMetrics file, which may have no comments of its own."""
+CHECK_NAME = "modelbench: "
+"""What the name of each check in a code quality report begins with."""
 HISTORY_KEY = "modelbench_history"
 """The first field of every line of a history; its value is the schema of the line."""
 _HEAD = 4096
 _REPORT = re.compile(r'\s*\{\s*"schema_version"\s*:\s*"[^"]*"\s*,\s*"complete"\s*:')
-_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
+_EARLIER_PAGE = re.compile(r'<meta name="generator" content="pytest-modelbench history"')
+_CODE_QUALITY = re.compile(rf'\s*\[\s*(\]\s*$|\{{\s*"check_name": "{CHECK_NAME}[^"]*"\s*,)')
 _BENCHMARKS = re.compile(r'\s*\{\s*"machine_info"\s*:\s*\{')
 
 
@@ -42,9 +51,24 @@ def is_metrics(path: Path) -> bool:
     return _head_of(path).startswith(METRICS_HEAD)
 
 
+def is_code_quality(path: Path) -> bool:
+    """Whether a file is a code quality report without issues, or one of gates."""
+    return _CODE_QUALITY.match(_head_of(path)) is not None
+
+
 def is_html(path: Path) -> bool:
     """Whether a file is an HTML report."""
     return _head_of(path).startswith(HTML_HEAD)
+
+
+def is_comparison_markdown(path: Path) -> bool:
+    """Whether a file is a comparison of reports in Markdown."""
+    return _head_of(path).startswith(COMPARISON_HEAD)
+
+
+def is_comparison_page(path: Path) -> bool:
+    """Whether a file is a comparison of reports in HTML."""
+    return _head_of(path).startswith(COMPARISON_PAGE_HEAD)
 
 
 def is_history(path: Path) -> bool:
@@ -60,7 +84,8 @@ def starts_history(line: str) -> bool:
 
 def is_history_page(path: Path) -> bool:
     """Whether a file is the HTML page of a history."""
-    return _PAGE.search(_head_of(path)) is not None
+    head = _head_of(path)
+    return head.startswith(HISTORY_PAGE_HEAD) or _EARLIER_PAGE.search(head) is not None
 
 
 def is_contract(path: Path) -> bool:

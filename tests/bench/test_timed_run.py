@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from suites import Judge
 
-from pytest_modelbench.bench.timed_run import MOST_ROUNDS, drawing_of, median_ratio, resolution
+from pytest_modelbench.bench.timed_run import MOST_LOOKS, MOST_ROUNDS, drawing_of, median_ratio, resolution
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.stats.intervals import FloatArray
 
@@ -45,6 +46,18 @@ def test_ratio_of_every_round() -> None:
     assert drawing["median_ratio"]["value"] == pytest.approx(0.25)
     assert drawing["median_ratio"]["ci_low"] <= 0.25 + 1e-9
     assert drawing["median_ratio"]["ci_high"] >= 0.25 - 1e-9
+
+
+def test_ratio_at_every_look() -> None:
+    """After how many rounds, with the interval of then; the last one is that of the whole measurement."""
+    drawing = drawing_of(measurement(9, "student", "teacher"))
+    assert [look["rounds"] for look in drawing["look_ratios"]] == [5 * 9, 10 * 9]
+    last = {name: value for name, value in drawing["look_ratios"][-1].items() if name != "rounds"}
+    assert last == drawing["median_ratio"]
+    many = replace(measurement(3, "student", "teacher"), looks=tuple(3 + look // 5 for look in range(40)))
+    shown = drawing_of(many)["look_ratios"]
+    assert len(shown) == MOST_LOOKS
+    assert (shown[0]["rounds"], shown[-1]["rounds"]) == (3 * 3, 3 * 10)
 
 
 def test_many_rounds() -> None:

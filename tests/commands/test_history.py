@@ -152,12 +152,14 @@ def test_plot(worse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("history.html").read_text()
     page = Page(text)
     assert page.tags.count("svg") == 2
-    assert page.tags.count("circle") == 80
-    assert page.tags.count("line") == 1
-    assert re.findall("<text[^>]*>([^<]*)</text>", text)[-2:] == ["5.05", "4.95"], "the scale: ends of the intervals"
+    assert text.count('class="mark s0"') == 80
+    assert text.count('class="limit"') == text.count('class="mark bad"') == 1
+    assert re.findall("<text[^>]*>([^<]*)</text>", text)[-7:-4] == ["4.95", "5", "5.05"], "the ends of the intervals"
+    assert text.index("latency_p50 of int8") < text.index("parameters of int8"), "what changed is first"
     assert "script" not in page.tags
-    assert page.addresses == []
-    assert "http" not in text
+    assert page.addresses == ["#content", "#changes", "#trends"]
+    assert "default-src 'none'" in text
+    assert "://" not in text
     assert "got worse by" in text
 
 

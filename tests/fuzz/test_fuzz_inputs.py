@@ -35,7 +35,7 @@ from pytest_modelbench.grammar.option_values import parse_tier, regression
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.models.named import parse_spec
 from pytest_modelbench.probes.answers.predictions import Outputs
-from pytest_modelbench.reports.compare import compare_reports
+from pytest_modelbench.reports.comparison import compare_reports, render_comparison
 from pytest_modelbench.settings import Given, resolve_settings
 from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.recognising import TEXT
@@ -336,7 +336,7 @@ def test_baselines(folder: Path, content: bytes) -> None:
     good.write_text(json.dumps(REPORT))
     for pair in ((good, path), (path, good)):
         with mistakes_only():
-            compare_reports(*pair, limit=0.05)
+            render_comparison(compare_reports(pair, limit=0.05), width=80, colour=True)
 
 
 def contract_parts() -> dict[str, bytes]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.groups import coded, counts
 from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.kpis.accuracy.newly_wrong import newly_wrong
 from pytest_modelbench.kpis.evidence import check_paired, compared_shares, judged_predictions, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.columns import CHUNK_ROWS, release, slices
@@ -23,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 
 def top1_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of samples whose label is the largest output."""
-    yield _accuracy(question, measurements, lambda p: np.asarray(p.labels == p.targets))
+    yield _accuracy(question, measurements, lambda p: np.asarray(p.labels == p.targets), pairs=newly_wrong)
 
 
 def top5_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -52,7 +54,13 @@ def _among_largest(predictions: Predictions, k: int) -> Mask:
     return hits
 
 
-def _accuracy(question: Question, measurements: Measurements, right: Callable[[Predictions], Mask]) -> Evidence:
+def _accuracy(
+    question: Question,
+    measurements: Measurements,
+    right: Callable[[Predictions], Mask],
+    pairs: Callable[[Predictions, Mask], tuple[dict[str, Any], ...]] | None = None,
+) -> Evidence:
+    """Read the share of right samples; `pairs` makes the breakdown of the lost ones."""
     student = judged_predictions(question, measurements, "student")
     student_right = right(student)
     reading = share_reading(question, student, int(student_right.sum()))
@@ -63,15 +71,16 @@ def _accuracy(question: Question, measurements: Measurements, right: Callable[[P
     check_paired(student, teacher)
     teacher_right = right(teacher)
     comparison = compared_shares(question, student_right, teacher_right)
-    lost, gained = int((teacher_right & ~student_right).sum()), int((student_right & ~teacher_right).sum())
-    method = f"{comparison.method}, {lost} samples newly wrong and {gained} gained of {len(student)}"
+    lost, gained = teacher_right & ~student_right, int((student_right & ~teacher_right).sum())
+    method = f"{comparison.method}, {int(lost.sum())} samples newly wrong and {gained} gained of {len(student)}"
     return Evidence(
         student=reading,
         teacher=share_reading(question, teacher, int(teacher_right.sum())),
         comparison=replace(comparison, method=method),
         sampled=question.asked,
         notes=_suspicious(student),
-        worst_samples=_worst(student, np.flatnonzero(teacher_right & ~student_right)),
+        worst_samples=_worst(student, np.flatnonzero(lost)),
+        breakdown=() if pairs is None else pairs(student, lost),
     )
 
 

@@ -26,10 +26,11 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Some samples: how many, and how many of them the student lost and gained against the teacher."""
+    """Some samples: how many, how many of them the teacher has right, and the student lost and gained against it."""
 
     name: str
     n: int
+    right: int
     lost: int
     gained: int
 
@@ -89,7 +90,8 @@ def grouped(codes: npt.NDArray[Any], names: Sequence[str], student_right: Mask, 
     """Count the samples of each group, and those lost and gained; a code of -1 is in no group."""
     n, lost = counts(codes, len(names)), counts(codes, len(names), teacher_right & ~student_right)
     gained = counts(codes, len(names), student_right & ~teacher_right)
-    return [Group(name=name, n=n[i], lost=lost[i], gained=gained[i]) for i, name in enumerate(names)]
+    right = counts(codes, len(names), teacher_right)
+    return [Group(name=name, n=n[i], right=right[i], lost=lost[i], gained=gained[i]) for i, name in enumerate(names)]
 
 
 def worst_drop(
@@ -133,6 +135,8 @@ def worst_drop(
             "ci_high": intervals[i].high,
             "lost": judged[i].lost,
             "gained": judged[i].gained,
+            "teacher": 100 * judged[i].right / judged[i].n,
+            "student": 100 * (judged[i].right - judged[i].lost + judged[i].gained) / judged[i].n,
             "holm_p": adjusted[i],
         }
         for i in order

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_modelbench.errors import visible
 from pytest_modelbench.grammar.formats import format_judged, marked
 from pytest_modelbench.reports.causes import WORDS, advice_lines
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
@@ -17,12 +12,10 @@ from pytest_modelbench.reports.html.fields import number, table, tables, text
 from pytest_modelbench.reports.html.figures import Table, clipped, table_of
 from pytest_modelbench.reports.html.gate_rows import failures, limit_rows
 from pytest_modelbench.reports.html.pareto import tradeoff_figures
+from pytest_modelbench.reports.html.render import render
 from pytest_modelbench.reports.html.students import student_parts
 from pytest_modelbench.reports.limit_texts import counts_text, needs_attention, passed
 from pytest_modelbench.store.recognising import HTML_HEAD
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 MOST_TESTS = 20
 _FACTS = ("processor", "logical_cpus", "gpu", "platform", "python")
@@ -34,14 +27,12 @@ def html(report: Mapping[str, Any]) -> str:
     Args:
         report: the JSON report, checked by `reports.html.stored.why_not_shown` where it was read from a file.
     """
-    template, style = _template()
     bad, more_bad = failures(report)
     rows, left_out = limit_rows(report["gates"])
     parts, more_students = student_parts(report)
-    return template.render(
-        head=HTML_HEAD,
-        style=style,
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    return render(
+        "report.html",
+        HTML_HEAD,
         verdict="PASS" if passed(report) else "FAIL",
         counts=counts_text(report, WORDS),
         complete=report["complete"],
@@ -60,34 +51,6 @@ def html(report: Mapping[str, Any]) -> str:
         diagnosis=list(_diagnosis(report)),
         surroundings=list(_surroundings(report)),
     )
-
-
-@cache
-def _template() -> tuple[Template, str]:
-    """Return the page's template and its style sheet."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_modelbench.reports.html"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    folder = resources.files("pytest_modelbench.reports.html").joinpath("templates")
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html"), f"\n{style}"
-
-
-def _shown(value: Any) -> Any:
-    """Return a value as the page shows it: texts without hidden characters, lengths with one digit.
-
-    What a template has already made is of another class, and stays as it is.
-    """
-    if type(value) is str:
-        return visible(value)
-    return f"{value:.1f}".removesuffix(".0") if type(value) is float else value
 
 
 def _failed_tests(report: Mapping[str, Any]) -> list[tuple[str, str]]:

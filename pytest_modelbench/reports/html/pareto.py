@@ -11,6 +11,7 @@ from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis
 from pytest_modelbench.reports.html.calibration import frame
 from pytest_modelbench.reports.html.fields import Row, batch_size, number, table, tables, text
 from pytest_modelbench.reports.html.figures import (
+    LETTER,
     TEACHER,
     WIDTH,
     Area,
@@ -26,9 +27,12 @@ from pytest_modelbench.reports.html.figures import (
 )
 from pytest_modelbench.reports.html.limit_lines import LimitLine, in_kpi_terms
 from pytest_modelbench.reports.html.row_plot import Shape
-from pytest_modelbench.reports.tradeoff import AXES
+from pytest_modelbench.reports.layout import width_of
+from pytest_modelbench.reports.tradeoff import AXES, pareto_optimal
 
 TOP, BOTTOM, LEFT, RIGHT = 20.0, 260.0, 52.0, WIDTH - 14.0
+MUCH = 8
+"""Ratio of values from which an axis is logarithmic."""
 MOST_STUDENTS, MOST_KEYS, MOST_NAMED = 30, 12, 8
 """Students that are drawn, that are in the legend, and whose names are beside their marks."""
 
@@ -72,10 +76,14 @@ def _from_gates(gates: Sequence[Mapping[str, Any]]) -> Row:
         return {}
     for axis in axes:
         axis["unit"] = kept[students[0], axis["kpi"]]["readings"]["student"]["unit"]
-    rows = [[_values(kept[student, axis["kpi"]]["readings"]) for axis in axes] for student in students]
+    rows = [
+        {"student": student, "values": [_values(kept[student, axis["kpi"]]["readings"]) for axis in axes]}
+        for student in students
+    ]
+    best = pareto_optimal(students, axes, kept) if len(students) > 1 else []
     return {
         "axes": axes,
-        "students": [{"student": name, "values": row} for name, row in zip(students, rows, strict=True)],
+        "students": [row | {"pareto": flag} for row, flag in zip(rows, best, strict=True)] if best else rows,
     }
 
 
@@ -96,7 +104,7 @@ def _figure(report: Mapping[str, Any], tradeoff: Row) -> Figure | None:
     xs = [point.x for point in points] + ([teacher[0]] if teacher else [])
     ys = [point.y for point in points] + ([teacher[1]] if teacher else [])
     across = log_axis([*xs, *_worth_showing(corner[0], xs)], LEFT, RIGHT)
-    up = even_axis([*ys, *_worth_showing(corner[1], ys)], BOTTOM, TOP, pad=0.12)
+    up, scale = _upwards([*ys, *_worth_showing(corner[1], ys)], units[1])
     area = _corner(*corner, across, up)
     series = series_of([gate["student"] for gate in report["gates"]] + [point.name for point in points])
     keys = [Key(*series[point.name], point.name) for point in points[:MOST_KEYS]]
@@ -112,7 +120,7 @@ def _figure(report: Mapping[str, Any], tradeoff: Row) -> Figure | None:
             *_front(points, text(axes[first].get("better")), across, up),
             *_marks(points, series, across, up, (units[0], units[1])),
             *_teacher_mark(teacher, across, up, (units[0], units[1])),
-            Label(LEFT, 12, kpis[1], "start", "tick"),
+            Label(LEFT, 12, f"{kpis[1]}{scale}", "start", "tick"),
             Label(RIGHT, BOTTOM + 32, f"{kpis[0]}, logarithmic", "end", "tick"),
         ],
         legend=[*keys, *([Key(*TEACHER, "teacher")] if teacher else [])],
@@ -187,6 +195,13 @@ def _corner(x: LimitLine | None, y: LimitLine | None, across: Axis, up: Axis) ->
     return [Area(left, top, right - left, bottom - top, "corner", "both limits hold here")]
 
 
+def _upwards(values: Sequence[float], unit: str) -> tuple[Axis, str]:
+    """Return the upward axis, and what its name adds: sizes and times that differ much are on a logarithmic one."""
+    if unit != "%" and min(values) > 0 and max(values) > MUCH * min(values):
+        return log_axis(values, BOTTOM, TOP), ", logarithmic"
+    return even_axis(values, BOTTOM, TOP, pad=0.12), ""
+
+
 def _front(points: Sequence[Point], better: str, across: Axis, up: Axis) -> list[Shape]:
     """Join the Pareto-optimal students, from the best on one axis to the best on the other."""
     best = sorted(((x, y) for _, x, y, pareto in points if pareto), reverse=better == "higher")
@@ -210,16 +225,36 @@ def _marks(
     units: tuple[str, str],
 ) -> list[Shape]:
     shapes: list[Shape] = []
-    for name, x, y, pareto in points:
-        shape, look = series[name]
+    places = [(across.at(x), up.at(y)) for _, x, y, _ in points]
+    for (name, x, y, pareto), place in zip(points, places, strict=True):
         title = f"{name}: {format_judged(y, units[1])}, {format_judged(x, units[0])}"
-        shapes.append(
-            Mark(across.at(x), up.at(y), shape, look, f"{title}{', Pareto-optimal' if pareto else ''}", 6.5)
-        )
-        if len(points) <= MOST_NAMED:
-            anchor, side = ("end", -10) if across.at(x) > (LEFT + RIGHT) / 2 else ("start", 10)
-            shapes.append(Label(across.at(x) + side, up.at(y) + 4, clipped(name, 20), anchor))
+        shapes.append(Mark(*place, *series[name], f"{title}{', Pareto-optimal' if pareto else ''}", 6.5))
+    return [*shapes, *_names([clipped(name, 20) for name, *_ in points], places)]
+
+
+def _names(names: Sequence[str], places: Sequence[tuple[float, float]]) -> list[Shape]:
+    """Return the names beside their marks, on the first side that is free; one without room is in the legend only."""
+    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
+    shapes: list[Shape] = []
+    for name, (x, y) in zip(names, places, strict=True) if len(names) <= MOST_NAMED else ():
+        width = LETTER * width_of(name)
+        for anchor, start, at in (
+            ("start", x + 10, y + 4),
+            ("end", x - 10 - width, y + 4),
+            ("middle", x - width / 2, y - 11),
+            ("middle", x - width / 2, y + 20),
+        ):
+            box = (start, at - 10, start + width, at + 3)
+            inside = box[0] >= LEFT and box[2] <= RIGHT and box[1] >= TOP - 6 and box[3] <= BOTTOM + 4
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                shapes.append(Label({"start": start, "end": start + width}.get(anchor, x), at, name, anchor))
+                break
     return shapes
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _summary(points: Sequence[Point], *, shaded: bool) -> str:

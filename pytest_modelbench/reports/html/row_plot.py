@@ -101,9 +101,9 @@ def _row(row: PlotRow, axis: Axis, top: float, *, stacked: bool) -> list[Shape]:
         first, second = (axis.at(dot.value) for dot in row.dots)
         shapes.append(Line(first, y, second, y, "between"))
     for number, dot in enumerate(row.dots):
-        at = y if len(row.dots) == 1 or dot.low is None else y - 3 + 6 * number
-        shapes += _interval(dot, axis, at)
-        shapes.append(Mark(axis.at(dot.value), at, dot.shape, dot.look, dot.title))
+        under = number == 0 and len(row.dots) > 1  # larger, so that it is seen under an equal value
+        shapes += _interval(dot, axis, y)
+        shapes.append(Mark(axis.at(dot.value), y, dot.shape, dot.look, dot.title, 6.5 if under else 5.0))
     return shapes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import starmap
 from typing import Any
 
@@ -11,7 +12,7 @@ from pytest_modelbench.grammar.formats import format_interval, format_judged
 from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis
 from pytest_modelbench.reports.html.breakdowns import ROLES
 from pytest_modelbench.reports.html.calibration import frame
-from pytest_modelbench.reports.html.fields import Row, batch_size, finite, number, numbers, table, text
+from pytest_modelbench.reports.html.fields import Row, batch_size, finite, number, numbers, table, tables, text
 from pytest_modelbench.reports.html.figures import (
     STUDENT,
     WIDTH,
@@ -34,6 +35,8 @@ SHOWN = (1, 5, 10, 25, 50, 75, 90, 95, 99, 100)
 MOST_LIMITS = 4
 _PERCENTILE = re.compile(r"latency_p(\d+)$")
 Limits = list[tuple[int, float, str]]
+Look = tuple[float, float, float, float]
+"""The rounds until a look, the ratio that it knew, and the ends of its interval."""
 
 
 def distribution(timing: Row, gates: Sequence[Mapping[str, Any]]) -> Figure | None:
@@ -131,8 +134,11 @@ def round_ratios(timing: Row) -> Figure | None:
         return None
     centre = table(timing.get("median_ratio"))
     value, low, high = (number(centre.get(name)) for name in ("value", "ci_low", "ci_high"))
-    up = even_axis(finite(*ratios, value, low, high), BOTTOM, TOP + 4)
+    looks = _looks(timing)
+    near = [end for look in looks for end in look[1:] if min(ratios) / 2 <= end <= 2 * max(ratios)]
+    up = even_axis(finite(*ratios, value, low, high, *near), BOTTOM, TOP + 4)
     across = even_axis([1.0, max(float(len(ratios)), 2.0)], LEFT, RIGHT, pad=0.03)
+    across = replace(across, ticks=[tick for tick in across.ticks if tick >= 1 and tick == int(tick)])
     shapes: list[Shape] = []
     if low is not None and high is not None:
         shapes.append(Area(LEFT, up.at(high), RIGHT - LEFT, max(up.at(low) - up.at(high), 0.5), "band", "interval"))
@@ -142,14 +148,56 @@ def round_ratios(timing: Row) -> Figure | None:
     return Figure(
         kind="rounds",
         title=f"Ratio to the teacher, round by round, {text(timing.get('setup'))}",
-        summary=_ratios_text(ratios, (value, low, high), number(timing.get("rounds"))),
+        summary=_ratios_text(ratios, (value, low, high), number(timing.get("rounds"))) + _looks_text(looks),
         height=BOTTOM + 26,
-        shapes=[*shapes, *_rounds(ratios, across, up)],
+        shapes=[*shapes, *_rounds(ratios, across, up), *_look_shapes(looks, len(ratios), across, up)],
         table=table_of(
-            ("Round", "Student / teacher"),
-            [(f"{place}", format_judged(ratio, "x")) for place, ratio in enumerate(ratios, 1)],
+            ("Round", "Student / teacher", "Interval"),
+            _ratio_rows(ratios, looks),
         ),
     )
+
+
+def _looks(timing: Row) -> list[Look]:
+    """Return the looks whose interval is known at both ends, in the order of time."""
+    rows = [
+        [number(row.get(name)) for name in ("rounds", "value", "ci_low", "ci_high")]
+        for row in tables(timing.get("look_ratios"))
+    ]
+    known = [(rounds, *finite(*ends)) for rounds, *ends in rows if rounds]
+    return sorted((look[0], look[1], look[2], look[3]) for look in known if len(look) == 4)
+
+
+def _look_shapes(looks: Sequence[Look], points: int, across: Axis, up: Axis) -> list[Shape]:
+    """Return a bar for each look, where its last round is; ends off the plot have no cap."""
+    shapes: list[Shape] = []
+    for rounds, value, low, high in looks:
+        x = across.at(points * rounds / looks[-1][0])
+        shapes.append(Line(x, up.at(low), x, up.at(high), "interval ink"))
+        shapes += [Line(x - 4, up.at(end), x + 4, up.at(end), "interval ink") for end in (low, high) if up.holds(end)]
+        if up.holds(value):
+            shapes.append(Mark(x, up.at(value), "diamond", "ink", _look_title(rounds, value, low, high), 3.5))
+    return shapes
+
+
+def _look_title(rounds: float, value: float, low: float, high: float) -> str:
+    return f"look after {rounds:.0f} rounds: {format_judged(value, 'x')} {format_interval(low, high, 'x')}"
+
+
+def _looks_text(looks: Sequence[Look]) -> str:
+    if len(looks) < 2:
+        return ""
+    widths = [format_judged(high - low, "x") for _, _, low, high in (looks[0], looks[-1])]
+    return f" Bars are the interval at each of {len(looks)} looks: from a width of {widths[0]} to one of {widths[1]}."
+
+
+def _ratio_rows(ratios: Sequence[float], looks: Sequence[Look]) -> list[tuple[str, str, str]]:
+    """Return a row for each point, and one for each look, first."""
+    judged = [
+        (f"look after {rounds:.0f}", format_judged(value, "x"), format_interval(low, high, "x"))
+        for rounds, value, low, high in looks
+    ]
+    return judged + [(f"{place}", format_judged(ratio, "x"), "") for place, ratio in enumerate(ratios, 1)]
 
 
 def _rounds(ratios: Sequence[float], across: Axis, up: Axis) -> list[Shape]:

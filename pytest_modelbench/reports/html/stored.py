@@ -80,6 +80,11 @@ def why_not_shown(report: Mapping[str, Any]) -> str | None:
             return f"it has no field {name!r}"
         if name in report and not fits(report[name]):
             return f"its field {name!r} cannot be read"
+    return why_gates_not_shown(report)
+
+
+def why_gates_not_shown(report: Mapping[str, Any]) -> str | None:
+    """Say which field of a gate has a form that no page can show; None where there is none."""
     for place, gate in enumerate(report["gates"]):
         for name, fits in {**_GATE, **_GATE_MAYBE}.items():
             if name in _GATE and name not in gate:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_modelbench.reports.causes import WORDS
 from pytest_modelbench.reports.html.breakdowns import breakdown_figures, breakdown_table
 from pytest_modelbench.reports.html.calibration import reliability
+from pytest_modelbench.reports.html.confusion_plot import confusion_figure
+from pytest_modelbench.reports.html.drop_plot import drop_figure
 from pytest_modelbench.reports.html.fields import Row, distinct, number, tables, text
 from pytest_modelbench.reports.html.figures import Figure, Table, clipped
 from pytest_modelbench.reports.html.margins import kpi_with_options, margins
 from pytest_modelbench.reports.html.speed_plots import distribution, round_ratios
+from pytest_modelbench.reports.html.sweep_plot import sweep_figure
 from pytest_modelbench.reports.html.waterfall_plot import waterfall_figure
 from pytest_modelbench.reports.limit_texts import needs_attention
 from pytest_modelbench.results import Verdict
 
 MOST_STUDENTS = 10
 """Students with plots."""
-MOST_PLOTS = 8
+MOST_PLOTS = 12
 """Plots of a student; the numbers of the others are in tables."""
 MOST_TABLES = 20
 _ORDER = (
-    *("margins", "distribution", "rounds", "reliability", "waterfall"),
-    *("classes", "slices", "fairness", "layers", "energy"),
+    *("margins", "distribution", "rounds", "sweep", "reliability", "waterfall"),
+    *("confusion", "classes", "slices", "fairness", "layers", "energy"),
 )
 """The kinds of plots, in the order of the page."""
+
+_OWN: Mapping[str, Callable[[Mapping[str, Any]], Figure | None]] = {
+    "ece": reliability,
+    "top1_accuracy": confusion_figure,
+    "class_drop": drop_figure,
+    "slice_drop": drop_figure,
+}
+"""KPIs whose breakdown has a plot of its own form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +83,22 @@ def _part(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, Any
 def _figures(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     made = [margins(gates)]
     for timing in _timings(report, name):
-        made += [distribution(timing, gates), round_ratios(timing)]
+        made += [distribution(timing, gates), round_ratios(timing), sweep_figure(timing)]
     for gate in distinct(gates):
-        made += [reliability(gate)] if gate["kpi"] == "ece" else breakdown_figures(gate)
+        made += _of_breakdown(gate)
     made += [
         waterfall_figure(diagnosis)
         for diagnosis in tables(report.get("diagnosis"))
         if diagnosis.get("student") == name
     ]
     yield from (figure for figure in made if figure is not None)
+
+
+def _of_breakdown(gate: Mapping[str, Any]) -> list[Figure | None]:
+    """Return the plots of what a gate's value is made of."""
+    own = _OWN.get(gate["kpi"])
+    figure = None if own is None else own(gate)
+    return [*breakdown_figures(gate)] if figure is None else [figure]
 
 
 def _timings(report: Mapping[str, Any], name: str) -> list[Row]:
@@ -116,7 +134,7 @@ def _split(figures: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
 def _breakdowns(gates: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Table]]:
     """Yield the gates whose rows have no plot, with the table of their rows."""
     for gate in distinct(gates):
-        if gate["kpi"] == "ece" or breakdown_figures(gate):
+        if any(_of_breakdown(gate)) or gate["kpi"] in _OWN:
             continue
         table = breakdown_table(gate)
         if table is not None:

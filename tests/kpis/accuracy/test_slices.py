@@ -76,6 +76,16 @@ def test_lost_class_is_named() -> None:
     assert found.worst_samples[0] == "50"
 
 
+def test_accuracy_of_both_in_each_class() -> None:
+    """So that a plot can show how good a class is, and not only what it lost."""
+    targets = np.array([0] * 50 + [1] * 50)
+    student, teacher = targets.copy(), targets.copy()
+    student[50:75], teacher[90:] = 0, 0
+    found = evidence("class_drop", student=student, teacher=teacher, targets=targets)
+    shown = {row["name"]: (row["teacher"], row["student"], row["value"]) for row in found.breakdown}
+    assert shown == {"0": (100, 100, 0), "1": (80, 50, 30)}
+
+
 def test_class_that_is_not_in_the_data() -> None:
     """A column without samples is left out and listed."""
     scores = np.eye(4)[np.repeat([0, 1, 2], 30)] * 5

@@ -56,7 +56,7 @@ def test_option_and_command_write_the_same(judge: Judge) -> None:
     titles = re.findall(r"<figcaption>([\w ]+)", page.decode())
     assert titles == [
         "Students against the teacher", "Margins", "Time of a call", "Ratio to the teacher", "Reliability",
-        "What each class has lost ",
+        "Newly wrong", "What each class has lost ",
     ]  # fmt: skip
     assert judge(SUITE, "--modelbench-html=r.html").result.ret == 1
 

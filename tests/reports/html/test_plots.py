@@ -13,6 +13,8 @@ from pytest_modelbench.grammar.limits import bind_limit, parse_limit
 from pytest_modelbench.reports.html.axes import Axis, even_axis, log_axis, margin_axis, tick_texts
 from pytest_modelbench.reports.html.breakdowns import breakdown_figures, breakdown_table
 from pytest_modelbench.reports.html.calibration import reliability
+from pytest_modelbench.reports.html.confusion_plot import confusion_figure
+from pytest_modelbench.reports.html.drop_plot import drop_figure
 from pytest_modelbench.reports.html.fields import distinct
 from pytest_modelbench.reports.html.figures import SHAPES, Area, Curve, Figure, Label, Line, Mark, series_of
 from pytest_modelbench.reports.html.limit_lines import in_kpi_terms, limit_line
@@ -21,6 +23,7 @@ from pytest_modelbench.reports.html.pareto import tradeoff_figures
 from pytest_modelbench.reports.html.row_plot import MOST_ROWS
 from pytest_modelbench.reports.html.speed_plots import distribution, round_ratios
 from pytest_modelbench.reports.html.students import student_parts
+from pytest_modelbench.reports.html.sweep_plot import sweep_figure
 from pytest_modelbench.reports.html.waterfall_plot import waterfall_figure
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-9)
@@ -243,6 +246,137 @@ def test_rounds() -> None:
     )
 
 
+def test_the_interval_closes_look_by_look() -> None:
+    """A bar at the last round of each look, narrower each time; an end that is off the plot has no cap."""
+    of = timing("small")
+    figure = round_ratios(of)
+    assert figure is not None
+    bars = [shape for shape in figure.shapes if isinstance(shape, Line) and "interval" in shape.look]
+    upright = [bar for bar in bars if bar.x1 == bar.x2]
+    points = [mark for mark in marks(figure) if mark.look == "s0"]
+    assert [bar.x1 for bar in upright] == [points[2].x, points[5].x]
+    first, last = (abs(bar.y2 - bar.y1) for bar in upright)
+    assert first > 4 * last
+    assert len(bars) - len(upright) == 4
+    assert "2 looks: from a width of 0.1x to one of 0.02x" in figure.summary
+    assert figure.table.rows[0] == ("look after 3", "0.25x", "[0.2, 0.3]x")
+    of["look_ratios"][0] |= {"ci_low": 0.001, "ci_high": 60.0}
+    wide = round_ratios(of)
+    assert wide is not None
+    assert sum(isinstance(shape, Line) and shape.look == "interval ink" for shape in wide.shapes) == 2 + 2
+    of["look_ratios"][0] |= {"ci_low": None}
+    one = round_ratios(of)
+    assert one is not None
+    assert sum(isinstance(shape, Line) and shape.look == "interval ink" for shape in one.shapes) == 3
+
+
+def test_rounds_are_counted_in_whole_numbers() -> None:
+    """Also where there are three."""
+    figure = round_ratios({**timing("small"), "round_ratios": [0.2, 0.3, 0.25]})
+    assert figure is not None
+    assert [text for text in texts(figure) if "x" not in text and "." not in text and text.isdigit()] == [
+        "1",
+        "2",
+        "3",
+    ]
+
+
+def test_sweep() -> None:
+    """A point for each batch size and model; the best one and why there are no larger ones are said."""
+    figure = sweep_figure(timing("small"))
+    assert figure is not None
+    student = [mark for mark in marks(figure) if mark.look == "s0"]
+    teacher = [mark for mark in marks(figure) if mark.look == "teacher"]
+    assert [mark.x for mark in student] == [mark.x for mark in teacher] == sorted(mark.x for mark in student)
+    assert all(mine.y < theirs.y for mine, theirs in zip(student, teacher, strict=True))
+    assert student[1].x - student[0].x == pytest.approx(student[2].x - student[1].x)
+    assert "The student is fastest at batch size 4 with 7,200/s (4 is the largest)." in figure.summary
+    assert figure.table.rows == [
+        ("1", "1,500/s", "4,500/s"),
+        ("2", "2,000/s", "6,000/s"),
+        ("4", "2,400/s", "7,200/s"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sweep", [{}, None, {"student": {"curve": [{"batch_size": 1, "samples_per_s": 2.0}]}}, {"student": 3}]
+)
+def test_without_a_sweep(sweep: object) -> None:
+    """One batch size is no curve."""
+    assert sweep_figure({**timing("small"), "sweep": sweep}) is None
+
+
+def test_newly_wrong() -> None:
+    """A line for each pair of labels as long as its count, with ids; older reports have none."""
+    (accuracy,) = [gate for gate in full_report("small")["gates"] if gate["kpi"] == "top1_accuracy"]
+    figure = confusion_figure(accuracy)
+    assert figure is not None
+    (zero,) = [shape for shape in figure.shapes if isinstance(shape, Line) and shape.look == "limit"]
+    lengths = [mark.x - zero.x1 for mark in marks(figure)]
+    assert lengths[0] == pytest.approx(5 * lengths[1])
+    assert {"cat as dog", "5: a, b, c and 2 more", "1: d"} <= set(texts(figure))
+    assert "Samples drawn: 6. Most often, class cat is taken for dog: 5." in figure.summary
+    assert figure.table.rows[0] == ("cat", "dog", "5", "a, b, c and 2 more")
+    assert confusion_figure({**accuracy, "breakdown": []}) is None
+
+
+def test_what_classes_lost() -> None:
+    """Teacher and student in one row; the interval of the drop lies around the student, and not beyond 100%."""
+    (drop,) = [gate for gate in full_report("small")["gates"] if gate["kpi"] == "class_drop"]
+    figure = drop_figure(drop)
+    assert figure is not None
+    teacher, student, *_ = marks(figure)
+    assert (teacher.look, student.look) == ("teacher", "s0")
+    assert teacher.x > student.x
+    first, *_ = [shape for shape in figure.shapes if isinstance(shape, Line) and shape.look == "interval s0"]
+    assert first.x1 < student.x < first.x2
+    per_point = (teacher.x - student.x) / 4
+    assert (first.x2 - first.x1) / per_point == pytest.approx(10)
+    assert figure.table.rows[0] == ["cat", "30", "96%", "92%", "4 pp", "[-1, 9] pp"]
+    drop["breakdown"][0]["ci_low"] = -50.0
+    assert drop_figure(drop) is not None
+    del drop["breakdown"][0]["teacher"]
+    assert drop_figure(drop) is None
+    assert breakdown_figures(drop)[0].title == "What each class has lost (class_drop)"
+
+
+def test_names_do_not_cover_each_other() -> None:
+    """A student whose name has no room is in the legend only."""
+    report = full_report(*(f"student number {place}" for place in range(5)))
+    for row in report["tradeoff"]["students"]:
+        row["values"][0]["student"], row["values"][1]["student"] = 94.0, 0.1
+    (figure,) = tradeoff_figures(report)
+    names = [shape for shape in figure.shapes if isinstance(shape, Label) and shape.text.startswith("student number")]
+    places = {(name.x, name.y, name.anchor) for name in names}
+    assert 1 <= len(names) == len(places) < 5
+    assert len(figure.legend) == 5 + 1
+
+
+def test_sizes_that_differ_much_are_on_a_logarithmic_axis() -> None:
+    """And the name of the axis says so; shares never are."""
+    report = full_report()
+    axis = report["tradeoff"]["axes"][0]
+    axis |= {"name": "size", "kpi": "parameters", "unit": "", "better": "lower"}
+    for row, value in zip(report["tradeoff"]["students"], (1e3, 1e5), strict=True):
+        row["values"][0] |= {"student": value, "teacher": 1e7}
+    labels = [set(texts(figure)) for figure in tradeoff_figures(report)]
+    assert any("parameters, logarithmic" in shown for shown in labels)
+    assert not any("top1_accuracy, logarithmic" in shown for shown in labels)
+
+
+def test_the_front_of_what_is_drawn_from_the_gates() -> None:
+    """Where the report has no trade-off with quality and latency, the Pareto-optimal students are found here."""
+    report = full_report()
+    report["tradeoff"] = None
+    for judged in report["gates"]:
+        if judged["student"] == "tiny" and judged["kpi"] in {"top1_accuracy", "latency_p50"}:
+            worse = {"top1_accuracy": 90.0, "latency_p50": 0.3}[judged["kpi"]]
+            judged["readings"]["student"] = reading(worse, judged["unit"], half=0.01)
+    (figure,) = tradeoff_figures(report)
+    assert "no other one is better in everything: small." in figure.summary
+    assert [row[-1] for row in figure.table.rows] == ["yes", "no"]
+
+
 def test_reliability() -> None:
     """Points under the diagonal where confidence is above accuracy; larger for more samples; empty bins are not drawn."""
     (ece,) = [gate for gate in full_report("small")["gates"] if gate["kpi"] == "ece"]
@@ -372,4 +506,4 @@ def test_the_longest_measurement_of_a_setup_is_drawn() -> None:
     for timings in ([short, long], [long, short]):
         (part,), _ = student_parts({**report, "timings": timings})
         (figure,) = [figure for figure in part.figures if figure.kind == "rounds"]
-        assert len(figure.table.rows) == 9
+        assert len(figure.table.rows) == 2 + 9
