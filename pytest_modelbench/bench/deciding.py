@@ -16,6 +16,7 @@ from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.speed.timing import seconds_for_bound
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+from pytest_modelbench.probes.load.measure import LoadMeasurement
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import Evidence
 
@@ -31,6 +32,7 @@ class SoFar:
     timing: TimingMeasurement | None = None
     energy: EnergyMeasurement | None = None
     compiled: TimingMeasurement | None = None
+    load: LoadMeasurement | None = None
 
 
 class Growing(Protocol):

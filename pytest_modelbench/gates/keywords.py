@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.exports.options import parity_of, size_of, speed_of
+from pytest_modelbench.grammar.load import MOST_RATE, rate_of, wait_of
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
@@ -288,6 +289,33 @@ MEASURING: Mapping[str, Keyword] = {
         expected="a string such as '>= 1.5x'",
         unset="not timed",
     ),
+    "rate": Keyword(
+        told="requests that arrive, such as '200/s'",
+        schema={"type": "string"},
+        takes=lambda v: rate_of(v) is not None,
+        expected=f"a string above '0/s' and up to '{MOST_RATE}/s', such as '200/s'",
+        unset="it must be stated",
+    ),
+    "arrivals": Keyword(
+        told="how requests arrive: poisson, constant, or the path of a file with recorded times",
+        schema={"type": "string"},
+        takes=lambda v: _is_text(v) and bool(v.strip()),
+        expected="'poisson', 'constant' or the path of a file with the time of one arrival, in seconds, in each line",
+    ),
+    "max_batch": _number("requests that are answered together at most", Number(least=1, most=1024, whole=True)),
+    "max_wait": Keyword(
+        told="how long the first request of a batch waits for others, such as '5 ms'",
+        schema={"type": "string"},
+        takes=lambda v: wait_of(v) is not None,
+        expected="a string from '0 ms' to '60 s', such as '5 ms'",
+    ),
+    "within": Keyword(
+        told="the bound on responses: '50 ms' for goodput, 'p99 <= 50 ms' for max_qps",
+        schema={"type": "string"},
+        takes=_is_text,
+        expected="a string such as '50 ms' or 'p99 <= 50 ms'",
+        unset="it must be stated",
+    ),
     "allow_estimated": _truth("let absolute limits judge estimates"),
     "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
@@ -305,6 +333,7 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("source", "batch_sizes", "outputs", "atol", "rtol"), "deployment.md#parity"),
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("rate", "arrivals", "max_batch", "max_wait", "within"), "load.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

@@ -16,6 +16,7 @@ from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.load import rows as load
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
@@ -38,7 +39,15 @@ def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
 
 
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
-FAMILIES = (*quality.KPIS, *efficiency.KPIS, *footprint.KPIS, *reliability.KPIS, *fairness.KPIS, *deployment.KPIS)
+FAMILIES = (
+    *quality.KPIS,
+    *efficiency.KPIS,
+    *load.KPIS,
+    *footprint.KPIS,
+    *reliability.KPIS,
+    *fairness.KPIS,
+    *deployment.KPIS,
+)
 BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}
 """KPIs that others bring to a session (see `gates.extensions`)."""
