@@ -55,7 +55,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
         "data": "case_names treatment",
         "exports": "deployed options",
         "gates": "assignment gate keywords reading sla sharing suites toml_lines",
-        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows speed.rows stability.rows",
+        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows load.options load.rows speed.rows stability.rows",
         "plugin": "collection deploying fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()

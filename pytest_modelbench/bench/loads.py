@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
-from pytest_modelbench.bench.deciding import Deciding, GateLimits, SoFar
+from pytest_modelbench.bench.deciding import Deciding, GateLimits
 from pytest_modelbench.bench.shelf import Job, Tell
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
@@ -19,7 +19,7 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
 from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
 from pytest_modelbench.probes.load.driver import Batching
-from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, capacity_of, measure_load
+from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
 from pytest_modelbench.probes.timing.watchdog import beat
 
 BATCHES_OF_EACH_SIZE = 4
@@ -55,7 +55,7 @@ class Loads:
             raise MeasurementError("rate= is missing. Write rate='200/s'")
 
         def decided(measurement: LoadMeasurement) -> bool:
-            return self._deciding.settled(limits, SoFar(load=measurement), with_teacher="teacher" in models)
+            return self._deciding.loaded(limits, measurement, with_teacher="teacher" in models)
 
         def measure(tell: Tell) -> LoadMeasurement:
             return self._measured(models, self._settings(rate, asking.settings.budget_s), decided, tell)
@@ -100,7 +100,7 @@ class Loads:
         burst = self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
         arrivals = self._arrivals(MOST_RATE)
         found = within_search(replace(burst, settings=replace(settings, arrivals=arrivals)))
-        return min(UNDER_SEARCHED * found or capacity_of(burst.served["student"]) / 10, float(MOST_RATE))
+        return min(UNDER_SEARCHED * found or 1.0, float(MOST_RATE))
 
     def _arrivals(self, rate: float) -> Arrivals:
         return arrivals_of(str(self._asking.gate.options["arrivals"]), rate)

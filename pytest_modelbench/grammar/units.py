@@ -128,7 +128,7 @@ class Quantity:
         number = f"{self.value:.15g}"
         if float(number) != self.value:
             number = repr(self.value)
-        return number + ("" if self.unit in {"", "%", "x", "k", "M", "G"} else " ") + self.unit
+        return number + ("" if self.unit in {"", "%", "x", "k", "M", "G", "/s"} else " ") + self.unit
 
 
 def _two_dimensions(first: str, second: str) -> str:

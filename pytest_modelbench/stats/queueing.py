@@ -104,7 +104,7 @@ class Services:
         )
 
     def by_size(self, most: int) -> list[FloatArray]:
-        """Return the times of each batch size from 1 to `most`; of one that was not measured, those of the nearest."""
+        """Return the times of each batch size from 1 to `most`; one that was not measured has the nearest one's."""
         known = np.unique(self.sizes)
         nearest = [known[np.argmin(np.abs(known - size))] for size in range(1, most + 1)]
         return [self.times[self.sizes == size] for size in nearest]

@@ -84,8 +84,8 @@ def max_qps(question: Question, measurements: Measurements) -> Iterator[Evidence
             unit="qps",
             n=sum(int(row["requests"]) for row in rows),
             confidence=question.confidence,
-            method=f"{within} at {', '.join(f'{rate:.4g}/s' for rate in shares)} by difference estimates; the value is "
-            "searched for on a replay",
+            method=f"{within} at {', '.join(f'{rate:.4g}/s' for rate in shares)} by difference estimates; the value "
+            "is searched for on a replay",
         ),
         sampled=True,
         notes=tuple(told(row).replace("student", f"{rate:.4g}/s") for rate, row in zip(shares, rows, strict=True)),

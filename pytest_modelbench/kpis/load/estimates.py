@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.probes.load.driver import Served
-from pytest_modelbench.probes.load.measure import LoadMeasurement, capacity_of
+from pytest_modelbench.probes.load.measure import LoadMeasurement
 from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
 
@@ -59,9 +59,9 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
     return {
         "name": role,
         "requests": len(responses),
+        "seconds": max(float(one.arrivals[-1]) for one in served),
         "offered_per_s": rate,
         "achieved_per_s": answers / spans,
-        "capacity_per_s": capacity_of(served),
         "utilisation": busy / spans,
         "late_p50_ms": float(np.quantile(late, 0.5)),
         "late_p99_ms": float(np.quantile(late, 0.99)),
@@ -99,8 +99,8 @@ def told(fact: Mapping[str, Any]) -> str:
     return (
         f"{fact['name']}: {fact['requests']:,} requests offered at {fact['offered_per_s']:.4g}/s, answered at "
         f"{fact['achieved_per_s']:.4g}/s, {100 * fact['utilisation']:.3g}% busy{batches}, generator late by "
-        f"{humanise(fact['late_p99_ms'], 'ms')} (p99), backlog at most {fact['backlog_most']:,}{unanswered}, {errors}, "
-        f"seed {fact['seed']}"
+        f"{humanise(fact['late_p99_ms'], 'ms')} (p99), backlog at most {fact['backlog_most']:,}{unanswered}, "
+        f"{errors}, seed {fact['seed']}"
     )
 
 
@@ -108,14 +108,9 @@ def overload_text(measurement: LoadMeasurement, role: str, look: int) -> str:
     """Say that a model cannot serve the rate."""
     fact = facts(measurement, role, look)
     return (
-        f"the backlog grows: {fact['unanswered']:,} of {fact['requests']:,} requests were not answered in time; "
-        f"it can serve about {measurement.overloaded[role]:.3g}/s, and {fact['offered_per_s']:.4g}/s were offered"
+        f"the backlog grows, in {fact['seconds']:.1f} s to {fact['backlog_most']:,} requests: it can serve about "
+        f"{measurement.overloaded[role]:.3g}/s, and {fact['offered_per_s']:.4g}/s were offered"
     )
-
-
-def needed_s(measurement: LoadMeasurement, model: UnderLoad, quantile: float, alpha: float) -> float:
-    """Return about how many seconds bound a quantile from above, for all models together."""
-    return model.needed(quantile, alpha) / measurement.settings.arrivals.rate * len(measurement.served)
 
 
 def all_facts(measurement: LoadMeasurement, roles: Sequence[str], look: int) -> tuple[dict[str, Any], ...]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pytest_modelbench.grammar.load import bound_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.load.estimates import all_facts, facts, needed_s, overload_text, told, under_load
+from pytest_modelbench.kpis.load.estimates import all_facts, facts, overload_text, told, under_load
 from pytest_modelbench.probes.kinds import LOAD
-from pytest_modelbench.probes.load.measure import LoadMeasurement, alpha_at
+from pytest_modelbench.probes.load.measure import SPENT, LoadMeasurement, alpha_at
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.under_load import UnderLoad
 
@@ -67,10 +67,8 @@ def _looks(
             notes=(*(overload_text(measurement, "student", look) for _ in gone & {"student"}), *lines),
             breakdown=all_facts(measurement, roles, look),
             seconds=measurement.elapsed_s[look],
-            needed_s=None
-            if quantile is None or "student" in gone
-            else needed_s(measurement, under_load(measurement, "student", look), quantile, alpha),
-            doubt=_late(measurement, look, estimates["student"], question.kpi.unit),
+            needed_s=None if "student" in gone else _needed_s(question, measurement, look, quantile),
+            doubt="" if "student" in gone else _doubt(question, measurement, look, estimates["student"], quantile),
         )
 
 
@@ -109,6 +107,30 @@ def _or_infinite(value: float | None) -> float:
     return math.inf if value is None else value
 
 
+def _needed_s(question: Question, measurement: LoadMeasurement, look: int, quantile: float | None) -> float | None:
+    """Return about how long an upper end needs, if no burst is over the limit."""
+    if quantile is None:
+        return None
+    model = under_load(measurement, "student", look)
+    needed = model.needed(quantile, alpha_at(question.alpha, len(SPENT) - 1))
+    return needed / measurement.settings.arrivals.rate * len(measurement.served)
+
+
+def _doubt(
+    question: Question, measurement: LoadMeasurement, look: int, estimate: Estimate, quantile: float | None
+) -> str:
+    """Say what keeps a limit open besides the length of the measurement."""
+    seconds = _needed_s(question, measurement, look, quantile)
+    late = _late(measurement, look, estimate, question.kpi.unit)
+    if estimate.high != math.inf or seconds is None:
+        return late
+    short = (
+        f"no upper end after {measurement.elapsed_s[look]:.0f} s: one burst makes many responses slow, so that about "
+        f"{seconds:,.0f} s would be needed (--modelbench-budget={math.ceil(seconds)})"
+    )
+    return f"{short}; {late}" if late else short
+
+
 def _late(measurement: LoadMeasurement, look: int, estimate: Estimate, unit: str) -> str:
     """Say that the generator was late, if that is large beside what is judged."""
     fact = facts(measurement, "student", look)
@@ -116,6 +138,6 @@ def _late(measurement: LoadMeasurement, look: int, estimate: Estimate, unit: str
     if fact["late_p99_ms"] <= LATE_SHARE * response_ms:
         return ""
     return (
-        f"the generator was late by {humanise(fact['late_p99_ms'], 'ms')} (p99): the lower end leaves that out. Use an "
-        "otherwise idle machine, or a lower rate"
+        f"the generator was late by {humanise(fact['late_p99_ms'], 'ms')} (p99), which the lower end leaves out. Use "
+        "an otherwise idle machine, or a lower rate"
     )

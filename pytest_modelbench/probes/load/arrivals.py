@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class Arrivals:
         return np.cumsum(gaps) * (count / self.rate / gaps.sum())
 
     def fresh(self, streams: int, count: int, rng: np.random.Generator) -> FloatArray:
-        """Return the times of other arrivals of the process, (streams, count), in seconds; their rate is not scaled."""
+        """Return the times of other arrivals, (streams, count), in seconds; their realised rate is random."""
         import numpy as np
 
         if self.recorded:
@@ -84,7 +85,7 @@ def arrivals_of(kind: str, rate: float) -> Arrivals:
     if kind in {POISSON, CONSTANT}:
         return Arrivals(kind=kind, rate=rate)
     times = read_trace(Path(kind))
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     scale = len(gaps) / rate / sum(gaps)
     return Arrivals(kind=kind, rate=rate, recorded=tuple(gap * scale for gap in gaps))
 

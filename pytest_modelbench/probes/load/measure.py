@@ -41,7 +41,7 @@ class LoadSettings:
     """
 
     arrivals: Arrivals
-    batching: Batching = Batching()
+    batching: Batching = field(default_factory=Batching)
     budget_s: float = 60.0
     seed: int = 0
 
@@ -193,20 +193,25 @@ class _Run:
         return {
             role: capacity
             for role, served in self.served.items()
-            if (capacity := capacity_of(served)) and _grows(served, self.settings.arrivals.rate)
+            if (capacity := capacity_of(served, self.settings.batching.max_batch)) and _grows(served, self.settings)
         }
 
 
-def capacity_of(served: Sequence[Served]) -> float:
-    """Return how many requests a second a model answers while it does nothing else."""
-    return sum(float(segment.sizes.sum()) for segment in served) / max(
-        sum(float(segment.service_s.sum()) for segment in served), 1e-12
-    )
+def capacity_of(served: Sequence[Served], max_batch: int) -> float:
+    """Return how many requests a second a model answers while it does nothing else, in its largest batches.
+
+    It is 0 as long as there is none with `max_batch` requests.
+    """
+    times = np.concatenate([segment.service_s[segment.sizes == max_batch] for segment in served])
+    return 0.0 if not len(times) else max_batch * len(times) / max(float(times.sum()), 1e-12)
 
 
-def _grows(served: Sequence[Served], rate: float) -> bool:
-    if len(served) < SEGMENTS_FOR_OVERLOAD or all(segment.complete for segment in served[-SEGMENTS_FOR_OVERLOAD:]):
+def _grows(served: Sequence[Served], settings: LoadSettings) -> bool:
+    """Whether full batches surely take longer than until as many requests have arrived."""
+    full, rate = settings.batching.max_batch, settings.arrivals.rate
+    by_segment = [segment.service_s[segment.sizes == full] for segment in served]
+    needed = [times.mean() * rate / full for times in by_segment if len(times)]
+    if len(needed) < SEGMENTS_FOR_OVERLOAD:
         return False
-    needed = np.array([segment.service_s.sum() / max(segment.sizes.sum(), 1) * rate for segment in served])
     low = mean_interval(needed, SURELY_OVERLOADED).low
     return low is not None and low > 1.0
