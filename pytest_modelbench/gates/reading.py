@@ -74,7 +74,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         other, _ = find_kpi(name, {})
         bound = bind(limit, other)
         _refuse_impossible(other, (bound,))
-        other.check(other.options, (bound,))
+        _check_condition(text, other, bound)
         if bound.regresses:
             raise UsageMistake(
                 f"{text!r}: a condition is about the student and its teacher, not about regression. Write two gates"
@@ -92,6 +92,16 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         if kpi.unit == "tier":
             raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
         raise
+
+
+def _check_condition(text: str, kpi: Kpi, bound: BoundLimit) -> None:
+    try:
+        kpi.check(kpi.options, (bound,))
+    except UsageMistake as mistake:
+        raise UsageMistake(
+            f"{text!r}: a condition takes the default options of its KPI, which {kpi.name} cannot be measured with. "
+            "Write two gates"
+        ) from mistake
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def rate_of(value: object) -> float | None:
 
 
 def wait_of(value: object) -> float | None:
-    """Read how long a request may wait for others, in seconds; None if it is no such time.
+    """Read how long a request may wait for others, in seconds; None for anything else.
 
     >>> wait_of("5 ms"), wait_of("-1 ms")
     (0.005, None)

@@ -142,7 +142,7 @@ def _batched(arrivals: FloatArray, pools: Sequence[FloatArray], queue: Queue, un
 
 
 def new_cycles(arrivals: FloatArray, ends: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which requests met nobody before them: each begins a busy cycle; (streams, n)."""
+    """Return which requests found an empty system: each begins a busy cycle; (streams, n)."""
     before = np.maximum.accumulate(ends, axis=-1)[..., :-1]
     first = np.ones((*arrivals.shape[:-1], 1), dtype=bool)
     return np.concatenate([first, arrivals[..., 1:] >= before], axis=-1)

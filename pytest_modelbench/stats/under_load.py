@@ -111,7 +111,7 @@ class UnderLoad:
         below = max(place, 0)
         above = min(int(np.searchsorted(self.grid, at, side="left")), len(self.grid) - 1)
         high = 1.0 if place < 0 else float(self.upper(alpha)[below])
-        low = 0.0 if at > self.grid[-1] else float(self.lower(alpha)[above])
+        low = float(self.lower(alpha)[above])  # beyond the grid only requests that failed are left
         value = min(max(float(self.share[below]), low), high) if place >= 0 else 1.0
         return Estimate(value=value, low=low, high=high)
 
@@ -191,7 +191,8 @@ class _Estimator:
         share_error = _joined(_jackknifed([part[0] for part in parts]), _error_of_mean(streams[0]))
         mean_error = _joined(_jackknifed([part[1] for part in parts]), _error_of_mean(streams[1]))
         late = measured.mean(axis=0) - prompt.mean(axis=0)
-        mean = float(whole[1][0]) if np.isfinite(measured_means).all() else math.inf
+        every = np.concatenate([segment.responses for segment in self.segments])
+        mean = float(whole[1][0]) if np.isfinite(every).all() else math.inf
         share = np.clip(whole[0], 0.0, 1.0)
         return UnderLoad(
             n=sum(len(segment.arrivals) for segment in self.segments),
@@ -220,7 +221,7 @@ class _Estimator:
 
     def _measured(self, responses: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
         shares = np.array([shares_over(self.grid, values[None, :])[0] for values in responses])
-        return shares, np.array([float(values.mean()) for values in responses])
+        return shares, np.array([_finite_mean(values) for values in responses])
 
     def _both(self, left_out: int, measured: FloatArray, means: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return both terms together, of the share over each value and of the mean, without one group of segments."""
@@ -306,6 +307,11 @@ def episode_sums(grid: FloatArray, responses: FloatArray, arrivals: FloatArray, 
     return np.array([np.cumsum(row[::-1])[::-1][1:] for row in sums])
 
 
+def _finite_mean(values: FloatArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else 0.0
+
+
 def _jackknifed(parts: Sequence[FloatArray]) -> FloatArray:
     """Return the standard error from estimates that each leave out one group."""
     array = np.array(parts)
@@ -325,7 +331,7 @@ def _joined(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def without_lateness(arrivals: FloatArray, responses: FloatArray, services: Services, late: FloatArray) -> FloatArray:
-    """Return responses as they would be if no call had started later than it could; they are no larger.
+    """Return responses as they would be if no call had started later than it could; none gets larger.
 
     Args:
         arrivals: (n,).

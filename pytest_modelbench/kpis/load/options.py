@@ -52,7 +52,8 @@ def check_capacity(kpi: Kpi, options: Mapping[str, Any], limits: Sequence[BoundL
 def _check_serving(options: Mapping[str, Any]) -> None:
     if options["max_batch"] == 1 and wait_of(options["max_wait"]):
         raise UsageMistake(
-            f"max_wait={shown(options['max_wait'])} with max_batch=1: nobody waits for others. Write max_batch= too"
+            f"max_wait={shown(options['max_wait'])} with max_batch=1: no request waits for others. "
+            "Write max_batch= too"
         )
     if options["arrivals"] not in {POISSON, CONSTANT}:
         read_trace(Path(options["arrivals"]))

@@ -122,7 +122,7 @@ def measure_load(
 def _bound(
     models: Mapping[str, Model], batches: Sequence[Sequence[Any]], beat: Callable[[], None]
 ) -> Iterator[dict[str, Calls]]:
-    """Bind all inputs and call each a few times: what is built at the first call is no part of the load."""
+    """Bind all inputs and call each a few times: what the first one builds is not load."""
     with contextlib.ExitStack() as stack:
         calls: dict[str, Calls] = {}
         for role, model in models.items():
