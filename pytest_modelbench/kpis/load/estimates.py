@@ -109,7 +109,8 @@ def overload_text(measurement: LoadMeasurement, role: str, look: int) -> str:
     fact = facts(measurement, role, look)
     return (
         f"the backlog grows, in {fact['seconds']:.1f} s to {fact['backlog_most']:,} requests: it can serve about "
-        f"{measurement.overloaded[role]:.3g}/s, and {fact['offered_per_s']:.4g}/s were offered"
+        f"{humanise(measurement.overloaded[role], 'samples/s')}, and {humanise(fact['offered_per_s'], 'samples/s')} "
+        "were offered"
     )
 
 

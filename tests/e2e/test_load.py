@@ -1,0 +1,75 @@
+"""KPIs under load in real pytest runs: markers and modelbench.toml, the report, the terminal, the plan."""
+
+from __future__ import annotations
+
+import pytest
+from suites import Judge
+
+SUITE = """
+import pytest
+
+@pytest.mark.kpi("response_p99", "<= 20 ms", "reduction >= 20%", rate="200/s")
+def test_response(): ...
+
+@pytest.mark.kpi("goodput", ">= 99%", rate="200/s", within="20 ms")
+def test_goodput(): ...
+
+@pytest.mark.kpi("max_qps", ">= 400/s", within="p99 <= 20 ms")
+def test_capacity(): ...
+"""
+FACTS = {
+    "requests",
+    "offered_per_s",
+    "achieved_per_s",
+    "utilisation",
+    "late_p50_ms",
+    "late_p99_ms",
+    "late_max_ms",
+    "backlog_most",
+    "backlog_end",
+    "errors",
+    "mean_batch",
+    "seed",
+}
+
+
+def test_gates_pass_and_the_report_tells_the_load(judge: Judge) -> None:
+    """Offered and achieved rate, utilisation, lateness, backlog, errors, batches and seed are in the breakdown."""
+    finished = judge(SUITE)
+    assert set(finished.verdicts.values()) == {"pass"}, finished.text
+    gate = finished.gate("response_p99")
+    assert [row["name"] for row in gate["breakdown"]] == ["student", "teacher"]
+    for row in gate["breakdown"]:
+        assert set(row) >= FACTS
+        assert row["offered_per_s"] == 200.0
+        assert row["achieved_per_s"] == pytest.approx(200.0, rel=0.02)
+    assert gate["breakdown"][0]["utilisation"] == pytest.approx(0.08, rel=0.02)
+    assert "poisson arrivals at 200/s" in gate["readings"]["student"]["method"]
+    assert gate["options"]["rate"] == "200/s"
+
+
+def test_the_terminal_tells_the_rate_and_why_a_gate_failed(judge: Judge) -> None:
+    """The row names the rate, and the cause names the capacity."""
+    tests = SUITE.replace("200/s", "2000/s")
+    finished = judge(tests, more="STUDENT = student(cost_ns=1e6)")
+    assert "response_p99 at 2000/s" in finished.text
+    assert finished.gate("response_p99")["verdict"] == "fail"
+    assert "it can serve about 1e+03/s" not in finished.text
+    assert "it can serve about 1,000/s, and 2,000/s were offered" in finished.text
+
+
+def test_a_file_says_the_same(judge: Judge, pytester: pytest.Pytester) -> None:
+    """In modelbench.toml the options stand beside the limits; a trace is a path from the folder of the run."""
+    (pytester.path / "trace.txt").write_text("\n".join(str(number * number / 100) for number in range(50)))
+    (pytester.path / "modelbench.toml").write_text(
+        '[kpi.response_p95]\nlimits = "<= 20 ms"\nrate = "100/s"\narrivals = "trace.txt"\nmax_batch = 4\n'
+        'max_wait = "1 ms"\n'
+    )
+    finished = judge("")
+    assert finished.gate("response_p95")["verdict"] == "pass", finished.text
+
+
+def test_the_plan_states_the_load(judge: Judge) -> None:
+    """It is a measurement of its own, named with its KPIs."""
+    finished = judge(SUITE, "--modelbench-plan")
+    assert "load     student and teacher: response_p99, goodput" in finished.text
