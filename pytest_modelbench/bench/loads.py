@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deciding import Deciding, GateLimits
-from pytest_modelbench.bench.shelf import Job, Tell
+from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.conditional import branches_of
@@ -20,6 +19,7 @@ from pytest_modelbench.probes.cost.profile import refuse_while_profiling
 from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
 from pytest_modelbench.probes.load.driver import Batching
 from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
+from pytest_modelbench.probes.load.wire import pack_capacity, pack_load, unpack_capacity, unpack_load
 from pytest_modelbench.probes.timing.watchdog import beat
 
 BATCHES_OF_EACH_SIZE = 4
@@ -27,6 +27,8 @@ SERVING = ("rate", "arrivals", "max_batch", "max_wait")
 LOWER_BUDGET = 0.15
 """The share of the budget of each rate that is tried below a limit's."""
 BURST_S = 0.02
+LOAD_WIRE = Wire(pack_load, unpack_load)
+CAPACITY_WIRE = Wire(pack_capacity, unpack_capacity)
 UNDER_SEARCHED = 0.9
 
 
@@ -60,7 +62,7 @@ class Loads:
         def measure(tell: Tell) -> LoadMeasurement:
             return self._measured(models, self._settings(rate, asking.settings.budget_s), decided, tell)
 
-        return asking.bench.shelf.take(self._job("load", models, _load_of(asking.gate), measure))
+        return asking.bench.shelf.take(self._job(LOAD_WIRE, models, _load_of(asking.gate), measure))
 
     def capacity(self) -> Mapping[float, LoadMeasurement]:
         """Return the loads of one student at the rates of a gate's limits, and at lower ones."""
@@ -71,12 +73,10 @@ class Loads:
         )
         load = (*_load_of(asking.gate), asking.gate.options["within"], rates)
         return asking.bench.shelf.take(
-            self._job("capacity", models, load, functools.partial(self._tried, models, rates))
+            self._job(CAPACITY_WIRE, models, load, functools.partial(self._tried, models, rates))
         )
 
-    def _tried(
-        self, models: Mapping[str, Model], rates: Sequence[float], tell: Tell
-    ) -> Mapping[float, LoadMeasurement]:
+    def _tried(self, models: Mapping[str, Model], rates: Sequence[float], tell: Tell) -> dict[float, LoadMeasurement]:
         question = self._deciding.question(self._asking.gate, with_teacher=False)
         within, budget_s = bound_on(question), self._asking.settings.budget_s
 
@@ -122,15 +122,21 @@ class Loads:
         return {role: asking.model(role) for role in ("student", "teacher") if role == "student" or role in others}
 
     def _job(
-        self, kind: str, models: Mapping[str, Model], load: tuple[object, ...], measure: Callable[[Tell], Any]
-    ) -> Job[Any]:
+        self,
+        wire: Wire[Found],
+        models: Mapping[str, Model],
+        load: tuple[object, ...],
+        measure: Callable[[Tell], Found],
+    ) -> Job[Found]:
         asking, plan = self._asking, self._asking.plan
         hashes = tuple((role, asking.hash_of(model)) for role, model in models.items())
         names = " and ".join(model.name for model in models.values())
         return Job(
-            kind=kind,
+            kind=asking.gate.kpi.probe.name,
             same=(hashes, asking.data().key, load, plan.student, plan.home, plan.settings),
+            run=(tuple(models), names, load, plan.student, plan.home, plan.origin, plan.settings),
             measure=measure,
+            wire=wire,
             exclusive=True,
             watched=asking.watched(names),
             shown=f"offering requests to {names}",

@@ -73,3 +73,11 @@ def test_the_plan_states_the_load(judge: Judge) -> None:
     """It is a measurement of its own, named with its KPIs."""
     finished = judge(SUITE, "--modelbench-plan")
     assert "load     student and teacher: response_p99, goodput" in finished.text
+    assert "too slow" not in finished.text
+
+
+def test_the_plan_says_what_a_budget_cannot_decide(judge: Judge) -> None:
+    """A percentile needs so many requests, whatever the model does with them."""
+    slow = judge(SUITE.replace('rate="200/s"', 'rate="2/s"'), "--modelbench-plan")
+    assert "an upper bound on response_p99 needs 299 requests of each model, at 2/s at least 299 s" in slow.text
+    assert "--modelbench-budget=598" in slow.text

@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_modelbench.errors import UsageMistake, shown
 
@@ -49,11 +49,13 @@ class Arrivals:
         import numpy as np
 
         if self.recorded:
-            return np.cumsum(np.take(self.recorded, number * count + np.arange(count), mode="wrap"))
+            times: FloatArray = np.cumsum(np.take(self.recorded, number * count + np.arange(count), mode="wrap"))
+            return times
         if self.kind == CONSTANT:
             return np.arange(1, count + 1) / self.rate
         gaps = np.random.default_rng([seed, number]).exponential(size=count)
-        return np.cumsum(gaps) * (count / self.rate / gaps.sum())
+        scaled: FloatArray = np.cumsum(gaps) * (count / self.rate / gaps.sum())
+        return scaled
 
     def fresh(self, streams: int, count: int, rng: np.random.Generator) -> FloatArray:
         """Return the times of other arrivals, (streams, count), in seconds; their realised rate is random."""
@@ -131,7 +133,7 @@ def _next_time(where: str, text: str, times: list[float]) -> float:
     return value
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
