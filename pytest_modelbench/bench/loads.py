@@ -12,7 +12,7 @@ from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.conditional import branches_of
-from pytest_modelbench.grammar.load import MOST_RATE, rate_of, wait_of
+from pytest_modelbench.grammar.load import MOST_RATE, Within, rate_of, wait_of
 from pytest_modelbench.kpis.load.capacity import bound_on, holds, lower_rates, searched, share_at
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
@@ -24,12 +24,13 @@ from pytest_modelbench.probes.timing.watchdog import beat
 
 BATCHES_OF_EACH_SIZE = 4
 SERVING = ("rate", "arrivals", "max_batch", "max_wait")
-LOWER_BUDGET = 0.15
-"""The share of the budget of each rate that is tried below a limit's."""
+LOWER_BUDGET = 0.3
+"""The share of the budget for rates that are tried below a limit's."""
 BURST_S = 0.02
 LOAD_WIRE = Wire(pack_load, unpack_load)
 CAPACITY_WIRE = Wire(pack_capacity, unpack_capacity)
-UNDER_SEARCHED = 0.9
+AROUND_SEARCHED = (0.9, 1.1)
+"""The rates that are tried without a limit, as factors of the one that a replay allows."""
 
 
 class Loads:
@@ -86,21 +87,19 @@ class Loads:
         def at(rate: float, share: float) -> LoadMeasurement:
             return self._measured(models, self._settings(rate, share * budget_s), decided, tell)
 
-        wanted = rates or (self._guessed(models, within_search=lambda burst: searched(burst, within)),)
-        runs: dict[float, LoadMeasurement] = {}
-        for rate in wanted:
-            for lower in lower_rates(rate):
-                runs[lower] = runs.get(lower) or at(lower, LOWER_BUDGET / len(wanted))
-            runs[rate] = at(rate, (1 - len(lower_rates(rate)) * LOWER_BUDGET) / len(wanted))
-        return runs
+        wanted = rates or self._guessed(models, within)
+        lower = sorted({low for rate in wanted[: len(rates) or 1] for low in lower_rates(rate)} - set(wanted))
+        main = (1 - LOWER_BUDGET) / len(wanted)
+        shares = {**dict.fromkeys(lower, LOWER_BUDGET / max(len(lower), 1)), **dict.fromkeys(wanted, main)}
+        return {rate: at(rate, share) for rate, share in sorted(shares.items())}
 
-    def _guessed(self, models: Mapping[str, Model], within_search: Callable[[LoadMeasurement], float]) -> float:
-        """Return a rate a little under the one that a replay of a burst's service times allows."""
+    def _guessed(self, models: Mapping[str, Model], within: Within) -> tuple[float, ...]:
+        """Return rates a little under and over the one that a replay of a burst's service times allows."""
         settings = replace(self._settings(MOST_RATE, BURST_S), arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE))
         burst = self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
         arrivals = self._arrivals(MOST_RATE)
-        found = within_search(replace(burst, settings=replace(settings, arrivals=arrivals)))
-        return min(UNDER_SEARCHED * found or 1.0, float(MOST_RATE))
+        largest = searched(replace(burst, settings=replace(settings, arrivals=arrivals)), within)
+        return tuple(sorted({min(factor * largest or 1.0, float(MOST_RATE)) for factor in AROUND_SEARCHED}))
 
     def _arrivals(self, rate: float) -> Arrivals:
         return arrivals_of(str(self._asking.gate.options["arrivals"]), rate)

@@ -81,3 +81,51 @@ def test_the_plan_says_what_a_budget_cannot_decide(judge: Judge) -> None:
     slow = judge(SUITE.replace('rate="200/s"', 'rate="2/s"'), "--modelbench-plan")
     assert "an upper bound on response_p99 needs 299 requests of each model, at 2/s at least 299 s" in slow.text
     assert "--modelbench-budget=598" in slow.text
+
+
+REGRESSION = """
+import pytest
+
+@pytest.mark.kpi("response_p95", "regression <= 20%", rate="200/s")
+def test_response(): ...
+
+@pytest.mark.kpi("max_qps", "regression <= 20%", within="p99 <= 20 ms")
+def test_capacity(): ...
+"""
+PREVIOUS = """
+@pytest.fixture(scope="session")
+def previous_model():
+    return student(cost_ns={})
+"""
+
+
+@pytest.mark.parametrize(("cost_ns", "verdict"), [("2e5", "fail"), ("8e5", "pass")])
+def test_the_previous_student_is_compared(judge: Judge, cost_ns: str, verdict: str) -> None:
+    """It answers the same schedule; a student of twice its time has regressed, one of half has not."""
+    finished = judge(REGRESSION, more=PREVIOUS.format(cost_ns))
+    gate = finished.gate("response_p95")
+    assert gate["verdict"] == verdict, finished.text
+    assert 1.0 <= gate["readings"]["baseline"]["value"] / (float(cost_ns) / 1e6) < 2.0
+    capacity = finished.gate("max_qps")
+    assert capacity["verdict"] == verdict, finished.text
+    assert capacity["readings"]["baseline"]["value"] > 900
+
+
+def test_a_contract_holds_the_teachers_responses(judge: Judge) -> None:
+    """Recorded once, they are compared with where the teacher is not there."""
+    suite = SUITE.replace('"reduction >= 20%"', '"difference <= 1 ms"')
+    recorded = judge(suite, "--modelbench-record-contract=teacher.mbc")
+    assert recorded.result.ret == pytest.ExitCode.OK, recorded.text
+    finished = judge(suite, "--modelbench-contract=teacher.mbc")
+    gate = finished.gate("response_p99")
+    assert gate["readings"]["teacher"]["value"] == pytest.approx(2.42, rel=0.1), finished.text
+    assert gate["verdict"] == "pass", finished.text
+
+
+@pytest.mark.slow
+def test_workers_share_a_load(judge: Judge) -> None:
+    """Two tests in two workers tell of one measurement."""
+    parallel = judge(SUITE, "-n", "2", process=True)
+    assert set(parallel.verdicts.values()) == {"pass"}, parallel.text
+    first, second = parallel.gate("response_p99"), parallel.gate("goodput")
+    assert first["breakdown"][0]["requests"] == second["breakdown"][0]["requests"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -216,7 +217,13 @@ def test_the_largest_rate_is_searched_for_without_a_limit() -> None:
     result = judged("max_qps", by=models(student=5), within="p99 <= 50 ms")
     assert result.student_reading is not None
     assert result.student_reading.value == pytest.approx(154.7, rel=0.02)
-    assert result.breakdown[-1]["offered_per_s"] == pytest.approx(0.9 * 154.7, rel=0.03)
+    offered = [row["offered_per_s"] for row in result.breakdown[-2:]]
+    assert offered == pytest.approx([0.9 * 154.7, 1.1 * 154.7], rel=0.03)
+    estimate = result.student_reading.estimate
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert 0.5 * offered[0] <= estimate.low < 154.7 < estimate.high
+    assert estimate.high == pytest.approx(offered[1]) or math.isinf(estimate.high)
 
 
 def test_every_lower_rate_must_hold_too() -> None:
