@@ -48,7 +48,9 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals, the rates of r
 	$(BIN)/python benchmarks/fairness.py --sessions 60
 	$(BIN)/python benchmarks/export_traps.py
 	$(BIN)/python benchmarks/deployment.py
+	$(BIN)/python benchmarks/attacks.py
 	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/monitoring.py
 
 $(EXTENSION): $(READY) tests/extensions/pyproject.toml $(wildcard tests/extensions/acme_modelbench/*.py)
 	rm -rf $@

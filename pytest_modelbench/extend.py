@@ -1,4 +1,6 @@
-"""Names for authors of KPIs, kinds of measurement, adapters and file formats. Provisional until version 1.0.
+"""Names for authors of KPIs, kinds of measurement, adapters, file formats and trackers.
+
+They are provisional until version 1.0.
 
 Handed out lazily, so that a module which implements hooks loads nothing heavy by importing them.
 """
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from pytest_modelbench.models.registry import AdapterEntry
     from pytest_modelbench.models.saved import FileFormat, Loading
     from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS, ProbeKind, Taking
+    from pytest_modelbench.reports.trackers.names import NameRule
+    from pytest_modelbench.reports.trackers.tracked_run import TrackedRun
+    from pytest_modelbench.reports.trackers.tracker import Shipment, Tracker
     from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 
 __all__ = [
@@ -28,11 +33,15 @@ __all__ = [
     "Loading",
     "Measurements",
     "Model",
+    "NameRule",
     "ParameterCount",
     "ProbeKind",
     "Question",
     "Reading",
+    "Shipment",
     "Taking",
+    "TrackedRun",
+    "Tracker",
 ]
 
 _HOMES = {
@@ -41,6 +50,9 @@ _HOMES = {
     "models.registry": ("AdapterEntry",),
     "models.saved": ("FileFormat", "Loading"),
     "probes.kinds": ("OUTPUTS", "PREDICTIONS", "ProbeKind", "Taking"),
+    "reports.trackers.names": ("NameRule",),
+    "reports.trackers.tracked_run": ("TrackedRun",),
+    "reports.trackers.tracker": ("Shipment", "Tracker"),
     "results": ("Comparison", "Estimate", "Evidence", "Reading"),
 }
 

@@ -25,6 +25,7 @@ ADDING = (
     "pytest_modelbench_formats",
     "pytest_modelbench_edge_cases",
     "pytest_modelbench_suites",
+    "pytest_modelbench_trackers",
 )
 """The hooks that add something, in the order in which they are called."""
 
@@ -74,6 +75,14 @@ def pytest_modelbench_suites(config: pytest.Config) -> Mapping[str, Any]:  # typ
 
     def pytest_modelbench_suites(config):
         return {"acme": ("abstentions", "top1_accuracy", "latency_p99")}
+    """
+
+
+def pytest_modelbench_trackers(config: pytest.Config) -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return modules by name: `--modelbench-log=NAME` sends runs by the `TRACKER` of the module (`extend.Tracker`).
+
+    def pytest_modelbench_trackers(config):
+        return {"acme": "acme_modelbench.tracker"}
     """
 
 

@@ -13,6 +13,17 @@ SUITES = dict.fromkeys(("standard", "quality", "stability", "fairness", "efficie
 """The ready-made suites."""
 
 
+TRACKERS = {
+    name: f"pytest_modelbench.reports.trackers.{module}"
+    for name, module in {
+        "mlflow": "mlflow_runs",
+        "wandb": "wandb_runs",
+        "tensorboard": "tensorboard_events",
+    }.items()
+}
+"""The result trackers, each with the module whose `TRACKER` sends to it; others may bring more to a session."""
+
+
 class Option(NamedTuple):
     """An option: its name in the ini file, and its text in `--help`.
 
@@ -148,6 +159,14 @@ OPTIONS = (
         "modelbench_history",
         "add a line for this run to PATH (JSON lines), for python -m pytest_modelbench history",
         "PATH",
+        once=True,
+    ),
+    Option(
+        "modelbench_log",
+        "send the results to a tracker, one run for each student: mlflow[:TRACKING_URI], wandb[:PROJECT], "
+        "tensorboard[:FOLDER]; repeat it or separate them by commas for several",
+        "NAME[:WHERE]",
+        kind="list",
         once=True,
     ),
     Option(

@@ -13,10 +13,12 @@ from pytest_modelbench.grammar.option_values import (
     CONFIDENCE,
     DAY_S,
     WEEK_S,
+    Destination,
     Number,
     OneOf,
     at_home,
     country,
+    destinations,
     device,
     host_name,
     parse_tier,
@@ -25,7 +27,7 @@ from pytest_modelbench.grammar.option_values import (
     written_to,
 )
 from pytest_modelbench.models.named import NamedSpec, parse_spec
-from pytest_modelbench.options import OPTIONS, SUITES, Option
+from pytest_modelbench.options import OPTIONS, SUITES, TRACKERS, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Settings:
     html: str | None = None
     openmetrics: str | None = None
     history: str | None = None
+    log: tuple[Destination, ...] = ()
     deploy: tuple[str, ...] = ()
     endpoint_allow: tuple[str, ...] = ()
     device: str | None = None
@@ -82,6 +85,7 @@ class Settings:
         for name in ("teacher", "data", "previous"):
             plain[name] = _told(getattr(self, name))
         plain["students"] = [_told(student) for student in self.students]
+        plain["log"] = [str(destination) for destination in self.log]
         return plain
 
 
@@ -134,6 +138,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_openmetrics": ("openmetrics", written_to("--modelbench-openmetrics", ".txt", ".prom")),
     "modelbench_html": ("html", written_to("--modelbench-html", ".html", ".htm")),
     "modelbench_history": ("history", written_to("--modelbench-history", ".jsonl")),
+    "modelbench_log": ("log", destinations(TRACKERS)),
     "modelbench_deploy": ("deploy", _formats),
     "modelbench_device": ("device", device),
     "modelbench_threads": ("threads", Number(least=1, most=1024, whole=True)),
@@ -212,7 +217,7 @@ def conflicts(options: Mapping[str, Any], *, enabled: bool, workers: bool, dist:
             yield f"{option.flag}: its value is empty. Write {option.flag}={option.metavar}"
     if enabled and dist == "each":
         yield "--dist each: every worker would run every test, and a gate has one verdict. Write --dist load"
-    reports = ("json", "save_baseline", "benchmark_json", "markdown", "html", "openmetrics", "history")
+    reports = ("json", "save_baseline", "benchmark_json", "markdown", "html", "openmetrics", "history", "log")
     for name in (*reports, "plan", "suite", "record_contract"):
         if options.get(f"modelbench_{name}") and not enabled:
             ending = (
@@ -252,7 +257,9 @@ def typed(option: Option) -> Number | OneOf | None:
 def _convert(option: Option, value: Any) -> Any:
     convert = _CONVERT[option.name][1]
     if option.kind == "list":
-        return tuple(convert(text) for text in value)
+        values = [convert(text) for text in value]
+        parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+        return tuple(parts)
     return convert(value if option.kind == "flag" else str(value))
 
 

@@ -37,7 +37,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "plugin": "errors hooks options results grammar stats data models exports settings probes kpis gates store "
         "diagnosis bench reports commands",
         "hooks": "",
-        "extend": "results probes models kpis",
+        "extend": "results probes models kpis reports",
         "__main__": "commands",
     }.items()
 }
@@ -54,7 +54,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
     for room, names in {
         "data": "case_names treatment",
         "exports": "deployed options",
-        "gates": "assignment gate keywords reading sla sharing suites toml_lines",
+        "gates": "assignment gate keyword keywords reading serving sla sharing suites toml_lines",
         "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows load.options load.rows speed.rows stability.rows",
         "plugin": "collection deploying fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()

@@ -17,6 +17,7 @@ from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.data.arrays import take
 from pytest_modelbench.errors import DataError, ModelbenchError
 from pytest_modelbench.models.base import Model, identity
+from pytest_modelbench.probes.answers.distributions import distributions_of
 from pytest_modelbench.probes.answers.meaning import Predictions, answers_of, interpret, same_answers
 from pytest_modelbench.probes.answers.predictions import Outputs, collect_outputs, samples_hash
 from pytest_modelbench.probes.answers.stability import (
@@ -84,7 +85,18 @@ class Answers:
         recorded = asking.contract_for(role) is not None
         content = "contract" if recorded else asking.hash_of(asking.model(role))
         key = ("predictions", content, data.key, asking.settings.device)
-        return self._shelf.once(key, lambda: interpret(outputs, data))
+        predictions = self._shelf.once(key, lambda: interpret(outputs, data))
+        if role == "student" and not asking.roles:
+            self._note_distributions(predictions)
+        return predictions
+
+    def _note_distributions(self, predictions: Predictions) -> None:
+        """Leave for the report how the student's answers are distributed: production is compared with that."""
+        asking = self._asking
+        notes = self._notes.models.setdefault(asking.model("student").name, {}).setdefault("answers", {})
+        if asking.plan.suite not in notes:
+            each = {what: distribution.to_json() for what, distribution in distributions_of(predictions).items()}
+            notes[asking.plan.suite] = {"task": predictions.task, **each}
 
     def transformed(self, role: str) -> Predictions:
         """Return the predictions for inputs that the gate's transform has changed."""

@@ -202,6 +202,8 @@ class Asking:
         role = self.roles.get(role, role)
         if role == "source":
             return self._source()
+        if role == "surrogate":
+            return self._named("surrogate", self.gate.options["surrogate"])
         if role == "workload":
             student = self.model("student")
             return self.bench.shelf.once(("workload", student.serial), lambda: workload_for(student))
@@ -216,7 +218,7 @@ class Asking:
         """
         source, student = self.gate.options.get("source"), self.plan.student
         if isinstance(source, NamedSpec):
-            return self._named_source(source)
+            return self._named("source", source)
         candidate = self.sources.candidate("student")
         if isinstance(candidate, Deployed):
             name = name_of_source(student, candidate.target)
@@ -230,12 +232,12 @@ class Asking:
             "source='path/to/model', or let the session make the file: deploy = [\"onnx\"]"
         )
 
-    def _named_source(self, spec: NamedSpec) -> Model:
-        loading, shelf = loading_for(f"source of {self.plan.student}", self.settings), self.bench.shelf
+    def _named(self, what: str, spec: NamedSpec) -> Model:
+        loading, shelf = loading_for(f"{what} of {self.plan.student}", self.settings), self.bench.shelf
         self.bench.loaded.limit_threads(self.settings)
         key = spec_key(spec)
         source = shelf.once(key, lambda: build(locate(spec, Path.cwd())))
-        return shelf.once(("source", *key, self.settings), lambda: adapt(source, loading)).named(loading.name)
+        return shelf.once((what, *key, self.settings), lambda: adapt(source, loading)).named(loading.name)
 
     def hash_of(self, model: Model) -> str:
         """Return the hash of a model's content."""

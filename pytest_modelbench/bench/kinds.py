@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
@@ -29,10 +31,13 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
 
     def measure(_: Tell) -> Measurement:
-        measured: Measurement = take(taking_of(model, data, options, plan.settings))
+        taking = taking_of(model, data, options, plan.settings)
+        measured: Measurement = take(replace(taking, role=role, other=functools.partial(_other, asking)))
         return measured
 
-    content = (model.name, asking.hash_of(model), None if data is None else data.key)
+    content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
+    if kind.beside and (teacher := _other(asking, "teacher")) is not None:
+        content = (*content, asking.hash_of(teacher))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
     by_name = repr(sorted(asking.gate.told_options.items()))
     job = Job(
@@ -46,6 +51,11 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def _other(asking: Asking, role: str) -> Model | None:
+    """Return another model for a kind that measures with its help; no recorded teacher takes its place."""
+    return asking.model(role) if role != "teacher" or asking.sources.has(role) else None
 
 
 def function_of(kind: ProbeKind[Any], field: str) -> Callable[..., Any]:

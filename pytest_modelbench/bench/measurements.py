@@ -15,10 +15,12 @@ from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.loads import Loads
 from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
+from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import Exported
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.probes import kinds
+from pytest_modelbench.probes.answers.distributions import Produced
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import Measurement, ProbeKind
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
@@ -90,6 +92,7 @@ class GateMeasurements:
             kinds.COMPILED: lambda _: self.compiled_timing(),
             kinds.RECORD: lambda _: self.recorded(),
             kinds.EXPORT: self.exported,
+            kinds.PRODUCTION: _not_here,
         }
 
     def timing(self) -> TimingMeasurement:
@@ -112,3 +115,7 @@ class GateMeasurements:
     def compiled_timing(self) -> TimingMeasurement:
         """Return the student, compiled, timed against itself as it is."""
         return self._so_far.compiled or self._timings.compiled_timing()
+
+
+def _not_here(_role: str) -> Produced:
+    raise NotApplicable("it is about production: `python -m pytest_modelbench monitor` judges recorded predictions")

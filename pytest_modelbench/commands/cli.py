@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pytest_modelbench.commands.diagnose import add_diagnose
 from pytest_modelbench.commands.history import add_history
+from pytest_modelbench.commands.monitor import add_monitor
+from pytest_modelbench.commands.report import add_report
 
 if TYPE_CHECKING:
     from pytest_modelbench.gates.extensions import Extensions
@@ -62,13 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     thresholds.add_argument(
         "--output", type=Path, default=Path("modelbench.toml"), metavar="PATH", help="default: modelbench.toml"
     )
-    report = commands.add_parser("report", help="write a JSON report as an HTML file with plots")
-    report.add_argument("report", type=Path, metavar="REPORT.json")
-    report.add_argument(
-        "--html", type=Path, required=True, metavar="PATH", help="replaces an earlier HTML report only"
-    )
+    add_report(commands)
     add_diagnose(commands)
     add_history(commands, _percent)
+    add_monitor(commands)
     args = parser.parse_args(arguments)
     if args.command == "init":
         return write_template(args.template, args.folder)
@@ -77,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         does = {"contract": _show, "compare": _compare, "thresholds": _thresholds, "check": _check}
         try:
-            return (does | {"diagnose": _diagnose, "history": _history, "report": _report})[args.command](args)
+            does |= {"diagnose": _diagnose, "history": _history, "report": _report, "monitor": _monitor}
+            return does[args.command](args)
         except ModelbenchError as mistake:
             return _complain(str(mistake))
     return _schema()
@@ -165,15 +165,14 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    """Write a JSON report in another form."""
-    from pytest_modelbench.reports.html.html_report import convert
+    """Write a JSON report in another form, or send it."""
+    from pytest_modelbench.commands.report import run_report
 
     try:
-        convert(args.report, args.html)
+        with _extensions() if args.log else contextlib.nullcontext():
+            return run_report(args, _say, _complain)
     except OSError as error:
         return _complain(f"--html: cannot write {args.html}: {error.strerror or error}")
-    _say(f"wrote {args.html}")
-    return 0
 
 
 def _thresholds(args: argparse.Namespace) -> int:
@@ -223,6 +222,13 @@ def _history(args: argparse.Namespace) -> int:
     from pytest_modelbench.commands.history import run_history
 
     return run_history(args, _say, _look(), getattr(sys.stdout, "encoding", None))
+
+
+def _monitor(args: argparse.Namespace) -> int:
+    from pytest_modelbench.commands.monitor import run_monitor
+
+    with _extensions():
+        return run_monitor(args, _say, _look())
 
 
 def templates() -> dict[str, Path]:

@@ -199,3 +199,19 @@ def _refuse_mixed(targets: Any) -> None:
         raise DataError(
             f"the targets mix texts and other values, such as {shown(text)} and {shown(other)}. Give one kind"
         )
+
+
+def check_named(what: str, value: object) -> Mapping[str, Any]:
+    """Return sets of inputs by name; none for None.
+
+    Raises:
+        DataError: it is something else, such as bare inputs.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) and name for name in value):
+        raise DataError(
+            f"{what} is of type {type(value).__name__}, expected a mapping of names to inputs: "
+            f"{what}={{'name': inputs}}"
+        )
+    return value

@@ -17,6 +17,7 @@ from pytest_modelbench.data.arguments import (
     check_batch_size,
     check_choice,
     check_classes,
+    check_named,
     check_select,
     check_sequence,
     refuse_missing,
@@ -72,6 +73,7 @@ class EvalData:
             they stay as they are.
         missing: what becomes of samples whose sensitive feature or slice is missing: `error` (the default), `exclude`
             or `group`, unless a gate says otherwise.
+        ood: inputs that are none of the data's kind, by name, for the KPIs `ood_auroc` and `ood_fpr95`.
         bins: into how many groups of about equal size numbers of features are put, or at which edges; a mapping for
             some features only; unless a gate says otherwise.
 
@@ -101,6 +103,7 @@ class EvalData:
         dtype: str | Mapping[str, str] | None = None,
         missing: str | None = None,
         bins: Any = None,
+        ood: Mapping[str, Any] | None = None,
     ) -> None:
         check_choice("task", task, TASKS)
         check_choice("outputs", outputs, OUTPUTS)
@@ -124,6 +127,7 @@ class EvalData:
         self.ids = ids
         self.classes = classes
         self.batch_size = check_batch_size(batch_size)
+        self.ood = check_named("ood", ood)
         self.dtype = dtype
         self._features = {"sensitive": features_of(sensitive, "sensitive"), "slice": features_of(slices, "slices")}
         for what, features in self._features.items():

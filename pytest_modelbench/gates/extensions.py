@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib.metadata
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -22,7 +23,7 @@ from pytest_modelbench.hooks import ADDING
 from pytest_modelbench.kpis.catalogue import CATALOGUE, EXTENSION_KPIS, PILLARS
 from pytest_modelbench.kpis.kpi import Kpi
 from pytest_modelbench.models import formats, registry, saved
-from pytest_modelbench.options import SUITES
+from pytest_modelbench.options import SUITES, TRACKERS
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.kinds import ProbeKind
 
@@ -82,6 +83,7 @@ class Extensions:
             "pytest_modelbench_formats": self._formats,
             "pytest_modelbench_edge_cases": self._edge_cases,
             "pytest_modelbench_suites": self._suites,
+            "pytest_modelbench_trackers": self._trackers,
         }
 
     def take(self, hook: str, function: Callable[[], object], origin: str) -> None:
@@ -169,6 +171,14 @@ class Extensions:
                     raise UsageMistake(f"suite {name!r}: there is no KPI {shown(unknown[0])}")
                 self._add(CONTENT, name, tuple(listed), origin)
                 self._add(SUITES, name, None, origin)
+
+    def _trackers(self, returned: object, origin: str) -> None:
+        for name, module in _named(returned, "modules by name"):
+            with self._told(origin):
+                _refuse_taken("tracker", name, TRACKERS)
+                if not isinstance(module, str) or not re.fullmatch(r"\w+(\.\w+)*", module):
+                    raise UsageMistake(f"tracker {name!r} is {shown(module)}, expected the name of a module")
+                self._add(TRACKERS, name, module, origin)
 
     @contextlib.contextmanager
     def _told(self, origin: str) -> Any:

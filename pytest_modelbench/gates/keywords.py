@@ -6,47 +6,20 @@ One table, from which reading, the marker's help, the documentation and the JSON
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_modelbench.data.treatment import BINS_EXPECTED, MISSING, are_bins, is_missing_word
 from pytest_modelbench.exports.options import parity_of, size_of, speed_of
-from pytest_modelbench.grammar.load import MOST_RATE, rate_of, wait_of
+from pytest_modelbench.gates.keyword import Keyword, numeric, schema_of
+from pytest_modelbench.gates.serving import SERVING
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
+from pytest_modelbench.grammar.radius import EXPECTED as RADIUS_EXPECTED
 
 AVERAGES = ("macro", "micro", "weighted", "binary")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 COUNT = Number(least=1, most=10_000_000, whole=True)
 PROCESSES = Number(least=1, most=1000, whole=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keyword:
-    """One keyword.
-
-    `told` describes its effect, in words that follow its name. `takes` and `expected` check a value and say what
-    is expected; `takes` is None if the reader of the keyword checks it. `schema` is its type in modelbench.toml.
-    `unset` describes the value that applies if it is left out and the KPI has no default for it.
-    """
-
-    told: str
-    schema: Mapping[str, Any] = field(default_factory=dict)
-    takes: Callable[[Any], bool] | None = None
-    expected: str = ""
-    unset: str = ""
-
-
-def schema_of(number: Number) -> dict[str, Any]:
-    """Return the JSON Schema of a number between two bounds."""
-    least = "exclusiveMinimum" if number.above else "minimum"
-    return {"type": "integer" if number.whole else "number", least: number.least, "maximum": number.most}
-
-
-def _number(effect: str, number: Number, expected: str = "", unset: str = "") -> Keyword:
-    return Keyword(
-        told=effect, schema=schema_of(number), takes=number.fits, expected=expected or number.expected, unset=unset
-    )
 
 
 def _truth(effect: str) -> Keyword:
@@ -86,6 +59,11 @@ def _is_text(value: Any) -> bool:
 def _are_names(value: Any) -> bool:
     several = isinstance(value, list | tuple)
     return all(map(_is_text, value)) and bool(value) if several else _is_text(value)
+
+
+def _is_range(value: Any) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return pair and -math.inf < value[0] < value[1] < math.inf
 
 
 def _are_dimensions(value: Any) -> bool:
@@ -138,16 +116,16 @@ OWN: Mapping[str, Keyword] = {
 
 MEASURING: Mapping[str, Keyword] = {
     "allow_reversed": _truth("accept limits that a better student would break"),
-    "batch_size": _number("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
+    "batch_size": numeric("samples in one call", COUNT, unset="the best of 1, 2, 4, ... 256"),
     "memory": Keyword(
         told="memory that larger batches may add to the process, such as '2 GB'",
         schema={"type": "string"},
         unset="half of what is available",
     ),
-    "processes": _number(
+    "processes": numeric(
         "fresh processes that repeat the comparison", PROCESSES, "an integer from 2 to 1,000, or 1 for none"
     ),
-    "confidence": _number(
+    "confidence": numeric(
         "the confidence of each side; makes a limit on quality a non-inferiority test",
         CONFIDENCE,
         unset="0.95 for timed KPIs; for quality none: the point on your data decides",
@@ -160,9 +138,9 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: _is_number(v) and 1 <= v < 100,
         expected="a factor of at least 1, such as 1.2",
     ),
-    "min_n": _number("samples that a class, slice or group has at least", COUNT),
-    "depth": _number("the depth of the tree that searches for a weak slice", COUNT),
-    "samples": _number("how many of the data's first samples are used", COUNT),
+    "min_n": numeric("samples that a class, slice or group has at least", COUNT),
+    "depth": numeric("the depth of the tree that searches for a weak slice", COUNT),
+    "samples": numeric("how many of the data's first samples are used", COUNT),
     "source": Keyword(
         told="the model that the student was made from: module:factory, file.py:factory or a saved model",
         schema={"type": "string"},
@@ -254,6 +232,48 @@ MEASURING: Mapping[str, Keyword] = {
         takes=lambda v: _is_number(v) and v in {1, -1},
         expected="1 (the value may only rise) or -1 (it may only fall)",
     ),
+    "eps": Keyword(
+        told="how far an attack may move each value of an input: '8/255' of the range, '8 levels' or '0.1 sd'",
+        schema={"type": "string"},
+        takes=_is_text,
+        expected=RADIUS_EXPECTED,
+        unset="it must be stated",
+    ),
+    "range": Keyword(
+        told="the least and the greatest value of an input, as the model gets it",
+        schema={"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        takes=_is_range,
+        expected="two numbers, the lower one first, such as [0, 1]",
+        unset="0 to 1 or 0 to 255 where the data fill it",
+    ),
+    "steps": numeric("steps along the gradient", Number(least=1, most=10_000, whole=True)),
+    "queries": numeric("how often squares ask for each sample", Number(least=1, most=1_000_000, whole=True)),
+    "surrogate": Keyword(
+        told="the model whose gradient serves where the student has none: what it was made from",
+        schema={"type": "string"},
+        takes=lambda v: _is_text(v) and bool(v.strip()),
+        expected="a string: module:factory, file.py:factory or the path of a saved model",
+        unset="the teacher",
+    ),
+    "attack": Keyword(
+        told="module:function (model, inputs, targets, eps, bounds, seed) -> inputs: one more attack",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and ":" in v),
+        expected="a function that returns attacked inputs, or 'module:function'",
+        unset="none",
+    ),
+    "ood": Keyword(
+        told="a set out of distribution: its name in EvalData(ood=...), 'noise', 'shuffled', or module:function",
+        schema={"type": "string"},
+        takes=lambda v: callable(v) or (_is_text(v) and bool(v.strip())),
+        expected="the name of a set, 'noise', 'shuffled', or a function that returns inputs",
+        unset="all sets of the data, of which the worst is judged",
+    ),
+    "score": _choice("how confidence follows from the outputs", ("msp", "max_logit", "energy")),
+    "at": numeric(
+        "the percentage of the data that the threshold accepts",
+        Number(least=50, most=100, example="95"),
+    ),
     "formats": Keyword(
         told="formats to export the student to, such as ['onnx', 'openvino:f16']",
         schema={"type": ["string", "array"], "items": {"type": "string"}},
@@ -261,7 +281,7 @@ MEASURING: Mapping[str, Keyword] = {
         expected="the name of a format, or a list of several",
         unset="those that `includes` names",
     ),
-    "opset": _number("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
+    "opset": numeric("the opset of ONNX files", Number(least=1, most=100, whole=True), unset="the exporter's own"),
     "dynamic": Keyword(
         told="dimensions of each input that may vary in an exported file, by the input's name or position",
         schema={"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}},
@@ -289,33 +309,7 @@ MEASURING: Mapping[str, Keyword] = {
         expected="a string such as '>= 1.5x'",
         unset="not timed",
     ),
-    "rate": Keyword(
-        told="requests that arrive, such as '200/s'",
-        schema={"type": "string"},
-        takes=lambda v: rate_of(v) is not None,
-        expected=f"a string above '0/s' and up to '{MOST_RATE}/s', such as '200/s'",
-        unset="it must be stated",
-    ),
-    "arrivals": Keyword(
-        told="how requests arrive: poisson, constant, or the path of a file with recorded times",
-        schema={"type": "string"},
-        takes=lambda v: _is_text(v) and bool(v.strip()),
-        expected="'poisson', 'constant' or the path of a file with the time of one arrival, in seconds, in each line",
-    ),
-    "max_batch": _number("requests that are answered together at most", Number(least=1, most=1024, whole=True)),
-    "max_wait": Keyword(
-        told="how long the first request of a batch waits for others, such as '5 ms'",
-        schema={"type": "string"},
-        takes=lambda v: wait_of(v) is not None,
-        expected="a string from '0 ms' to '60 s', such as '5 ms'",
-    ),
-    "within": Keyword(
-        told="the bound on responses: '50 ms' for goodput, 'p99 <= 50 ms' for max_qps",
-        schema={"type": "string"},
-        takes=_is_text,
-        expected="a string such as '50 ms' or 'p99 <= 50 ms'",
-        unset="it must be stated",
-    ),
+    **SERVING,
     "allow_estimated": _truth("let absolute limits judge estimates"),
     "allow_weak_teacher": _truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
@@ -334,6 +328,8 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
     **dict.fromkeys(("rate", "arrivals", "max_batch", "max_wait", "within"), "load.md#options"),
+    **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
+    **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

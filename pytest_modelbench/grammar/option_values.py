@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,50 @@ def device(text: str) -> str:
     if not re.fullmatch(r"cpu|mps|cuda(:[0-9]+)?", text):
         raise ValueError("cpu, cuda, cuda:N or mps")
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """A result tracker by its name, the module that describes it, and where it sends to.
+
+    `where` is empty for the tracker's own settings.
+    """
+
+    name: str
+    module: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        """Return what the user wrote, without the user name and the password of an address."""
+        return f"{self.name}:{without_credentials(self.where)}" if self.where else self.name
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it.
+
+    >>> without_credentials("https://me:secret@runs.example.com/a")
+    'https://***@runs.example.com/a'
+    """
+    return re.sub(r"(?<=//)[^/\s]*@", "***@", text)
+
+
+def destinations(known: Mapping[str, str]) -> Callable[[str], list[Destination]]:
+    """Return what reads trackers with their places, separated by commas: `mlflow:sqlite:///runs.db,tensorboard`.
+
+    Args:
+        known: the modules of trackers by their names.
+    """
+
+    def convert(text: str) -> list[Destination]:
+        parts = [part.strip().partition(":") for part in text.split(",")]
+        if any(name not in known or (colon and not where) for name, colon, where in parts):
+            raise ValueError(
+                f"NAME or NAME:WHERE, separated by commas, with NAME one of {', '.join(known)}, such as "
+                "mlflow:sqlite:///mlflow.db"
+            )
+        return [Destination(name=name, module=known[name], where=where) for name, _, where in parts]
+
+    return convert
 
 
 def writable_folder(text: str) -> str:

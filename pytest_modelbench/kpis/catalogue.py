@@ -12,11 +12,13 @@ from typing import Any
 from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.kpis.accuracy import rows as quality
+from pytest_modelbench.kpis.adversarial import rows as adversarial
 from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
 from pytest_modelbench.kpis.load import rows as load
+from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
@@ -41,6 +43,8 @@ def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
 PILLARS = ("quality", "efficiency", "footprint", "reliability")
 FAMILIES = (
     *quality.KPIS,
+    *adversarial.KPIS,
+    *outside.KPIS,
     *efficiency.KPIS,
     *load.KPIS,
     *footprint.KPIS,
@@ -102,7 +106,8 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     if metric is not None and not scorer and "better" not in own:
         raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
-        near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
+        near = [known for known in CATALOGUE if name in known.split("_")][:3]
+        near = near or difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageMistake(
             f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "

@@ -17,6 +17,9 @@ from pytest_modelbench.data.arrays import shapes
 from pytest_modelbench.errors import ModelError, NotApplicable, message_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pytest_modelbench.data.edge_cases import EdgeCase
 
 _serial = itertools.count(1)
@@ -183,6 +186,25 @@ class Model(ABC):
     def classes_of(self, select: str | int | None) -> Sequence[Any] | None:  # noqa: ARG002 - for models of several heads
         """Return the labels of the columns of the head that is judged, where the model knows them."""
         return self.classes
+
+    def pull_back(
+        self,
+        inputs: Any,  # noqa: ARG002 - for models that have a gradient
+        select: str | int | None,  # noqa: ARG002
+        weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],  # noqa: ARG002
+    ) -> npt.NDArray[np.float64] | None:
+        """Return the gradient by the inputs of the sum of weights times outputs; None where none comes back.
+
+        Args:
+            inputs: one array of floating-point numbers, (n, ...).
+            select: the head whose outputs are meant.
+            weights: returns the weights for outputs, in their shape.
+
+        Raises:
+            NotApplicable: this kind of model has no gradient.
+            Exception: what the model raised.
+        """
+        raise NotApplicable(f"{self.name} is a {self.kind}: gradients are defined for torch modules")
 
     def replicate(self) -> Model | None:
         """Return a copy of the model at other addresses, or None where it cannot be copied."""

@@ -50,7 +50,8 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
     if isinstance(gate, UsageMistake):
         raise gate.with_traceback(None)
     kpi = _with_located_metric(gate.kpi, folder)
-    options = _with_located_source(gate, _with_located_transform(gate, folder), folder)
+    _check_radius(gate)
+    options = _with_located_models(gate, _with_located_functions(gate, folder), folder)
     if kpi.needs_grid:
         from pytest_modelbench.probes.cost.carbon import grid
 
@@ -108,51 +109,72 @@ def _benchmarked(gate: Gate) -> Kpi:
     return replace(gate.kpi, probe=BENCHMARK)
 
 
-def _with_located_transform(gate: Gate, folder: Path) -> dict[str, Any]:
-    """Return a gate's options with the transform that it names as `module:function`.
+def _check_radius(gate: Gate) -> None:
+    """Refuse a gate that attacks and does not say how far, or not in a way that can be read.
 
     Raises:
-        UsageMistake: there is none, or no such function.
+        UsageMistake: saying what to write.
+    """
+    if "eps" not in gate.kpi.options:
+        return
+    from pytest_modelbench.grammar.radius import EXPECTED, read_radius
+
+    eps = gate.options["eps"]
+    if eps is None:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: eps= is missing: how far an attack may go. Write {EXPECTED}")
+    try:
+        read_radius(eps)
+    except ValueError as error:
+        raise UsageMistake(f"kpi {gate.kpi.name!r}: eps={eps!r}, expected {error}") from error
+
+
+def _with_located_functions(gate: Gate, folder: Path) -> dict[str, Any]:
+    """Return a gate's options with the functions that it names as `module:function`.
+
+    Raises:
+        UsageMistake: a transform is missing, or there is no such function.
     """
     options = dict(gate.options)
-    if "transform" not in options:
-        return options
-    transform = options["transform"]
-    if transform is None:
+    if options.get("transform", "") is None:
         raise UsageMistake(
             f"kpi {gate.kpi.name!r}: transform= is missing: what changes the inputs. Write transform=..."
         )
-    if not isinstance(transform, str):
-        return options
-    from pytest_modelbench.models.locate import locate
-    from pytest_modelbench.models.named import NamedSpec
+    for name in ("transform", "attack", "ood"):
+        named = options.get(name)
+        if not isinstance(named, str) or (name == "ood" and ":" not in named):
+            continue
+        from pytest_modelbench.models.locate import locate
+        from pytest_modelbench.models.named import NamedSpec
 
-    try:
-        function = locate(NamedSpec(spec=transform), folder, saved=False).target
-    except UsageMistake as mistake:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {mistake}") from mistake
-    if not callable(function):
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: transform {transform!r} is not a function")
-    return {**options, "transform": function}
+        try:
+            function = locate(NamedSpec(spec=named), folder, saved=False).target
+        except UsageMistake as mistake:
+            raise UsageMistake(f"kpi {gate.kpi.name!r}: {name} {mistake}") from mistake
+        if not callable(function):
+            raise UsageMistake(f"kpi {gate.kpi.name!r}: {name} {named!r} is not a function")
+        options[name] = function
+    return options
 
 
-def _with_located_source(gate: Gate, options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a gate's options with the source that it names found, but neither called nor loaded.
+def _with_located_models(gate: Gate, options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a gate's options with the models that it names found, but neither called nor loaded.
 
     Raises:
         UsageMistake: there is no such file, module or attribute.
     """
-    if not isinstance(source := options.get("source"), str) or "source" not in gate.kpi.options:
-        return options
-    from pytest_modelbench.models.locate import locate
-    from pytest_modelbench.models.named import NamedSpec
+    for name in ("source", "surrogate"):
+        if not isinstance(named := options.get(name), str) or name not in gate.kpi.options:
+            continue
+        from pytest_modelbench.models.locate import locate
+        from pytest_modelbench.models.named import NamedSpec
 
-    spec = NamedSpec(spec=source, folder=str(folder), where="source=")
-    try:
-        locate(spec, folder)
-    except UsageMistake as mistake:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: source {mistake}") from mistake
-    return {**options, "source": spec}
+        spec = NamedSpec(spec=named, folder=str(folder), where=f"{name}=")
+        try:
+            locate(spec, folder)
+        except UsageMistake as mistake:
+            raise UsageMistake(f"kpi {gate.kpi.name!r}: {name} {mistake}") from mistake
+        options = {**options, name: spec}
+    return options
 
 
 def _with_located_metric(kpi: Kpi, folder: Path) -> Kpi:

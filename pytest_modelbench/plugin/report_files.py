@@ -84,6 +84,8 @@ class ReportFiles:
         self.wanted = wanted_files(settings, folder)
         self.written: list[str] = []
         """What the summary says, one line each."""
+        self.kept: str | None = None
+        """Where the JSON report is, as the user wrote it; None as long as no file has it."""
         self._running = running
         self._saved_at = 0.0
         self._saving_cost_s = 0.0
@@ -134,6 +136,8 @@ class ReportFiles:
         except Exception as error:  # noqa: BLE001 - the other files are still to be written
             line = f"ERROR: {report.flag}: cannot write {file.path}: {getattr(error, 'strerror', None) or error}"
             written = False
+        if written and report.as_it_runs and not is_stream(file.path):
+            self.kept = file.given
         line = f"{report.name}: {file.given}" if line is None else line
         if line:
             self.written.append(line)

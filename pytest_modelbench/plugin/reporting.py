@@ -6,6 +6,7 @@ import contextlib
 import functools
 import shlex
 from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from pytest_modelbench.plugin.durations import known_durations, remember_duratio
 from pytest_modelbench.plugin.extensions import FINDER
 from pytest_modelbench.plugin.item_results import CASE_RIDER, RIDER, outcome_of
 from pytest_modelbench.plugin.process_guard import ExitGuard, tell_exit, termination_as_interrupt
+from pytest_modelbench.plugin.progress import ProgressLine
 from pytest_modelbench.plugin.report_files import ReportFiles, benchmarks_by_name, mistakes_in
 from pytest_modelbench.plugin.session_end import OVER, is_dry, must_fail, passed_over_lines, same_names
 from pytest_modelbench.plugin.stash import MISTAKES
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.summary import show_on_github, show_plan, show_summary, show_written
+from pytest_modelbench.plugin.tracking import Tracking, tracker_mistakes
 from pytest_modelbench.probes.machine import environment
+from pytest_modelbench.probes.revision import revision
 from pytest_modelbench.reports.plan import plan_lines
 from pytest_modelbench.reports.record import Record
 from pytest_modelbench.reports.report import Ending
@@ -51,12 +55,13 @@ class Reporting:
         self.machine = machine
         self.worker = worker
         self.files = ReportFiles(state.settings, Path(config.invocation_params.dir), self._report_so_far)
+        self.tracking = Tracking(state.settings.log, Path(config.invocation_params.dir), ProgressLine(config))
         self.told: dict[str, Any] | None = None
         self.until_the_end = contextlib.ExitStack()
         self.exits = ExitGuard(functools.partial(tell_exit, config))
         self.ended = False
         if self._writes():
-            config.stash[MISTAKES] += mistakes_in(self.files.wanted)
+            config.stash[MISTAKES] += [*mistakes_in(self.files.wanted), *tracker_mistakes(state.settings.log)]
 
     def pytest_sessionstart(self) -> None:
         """From now on end as after Ctrl-C on SIGTERM, with reports; say first that there is none yet."""
@@ -64,6 +69,8 @@ class Reporting:
         if self.worker is None:
             self.until_the_end.enter_context(termination_as_interrupt())
         if self._writes():
+            history = Path(self.state.settings.history or "").name
+            self.record.run = {"started": _now(), "ended": None, **revision(self.config.rootpath, history)}
             self.files.begin()
 
     def _writes(self) -> bool:
@@ -112,6 +119,7 @@ class Reporting:
         if not self._writes():
             return
         self.record.add_session(data)
+        self.record.run |= {"ended": _now()}
         if int(session.exitstatus) in OVER and not self.ended:  # pytest.exit(returncode=0)
             self.record.crashed = True
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -133,6 +141,8 @@ class Reporting:
         )
         session.exitstatus = self.files.finish(ending)
         self.exits.status = int(session.exitstatus)
+        if not self.config.stash[MISTAKES]:
+            self.tracking.send(self._report(int(session.exitstatus)), self.files.kept)
 
     def _session_data(self, *, final: bool = True) -> dict[str, Any]:
         mistakes: list[str] = self.config.stash[MISTAKES]
@@ -161,8 +171,13 @@ class Reporting:
             failures=[*passed_over_lines(self.config, report["gates"], ended=ended)],
             warnings=[*same_names(report["models"]["students"]), *unlocked],
         )
-        show_written(terminalreporter, [*self.files.written, *self.config.stash[FINDER].told()])
+        lines = [*self.files.written, *self.tracking.lines, *self.config.stash[FINDER].told()]
+        show_written(terminalreporter, lines)
         show_on_github(terminalreporter, report)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def session_data(

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
+    from pytest_modelbench.probes.answers.distributions import Produced
     from pytest_modelbench.probes.answers.meaning import Predictions
     from pytest_modelbench.probes.answers.predictions import Outputs
     from pytest_modelbench.probes.answers.stability import Variant
+    from pytest_modelbench.probes.attacks.outcome import Assault
     from pytest_modelbench.probes.cost.energy import EnergyMeasurement
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
@@ -41,6 +43,8 @@ class Taking:
         budget_s: the longest that a timed measurement may take, in seconds.
         device: the device that the model was asked to run on, such as "cuda"; None for its current one.
         beat: call it after each call of the model that returned: one that never returns is interrupted.
+        role: whether the model is the `student` or the `teacher`.
+        other: returns another model by its role, or None if there is none; only for kinds with `beside`.
     """
 
     model: Model
@@ -50,6 +54,8 @@ class Taking:
     budget_s: float = 60.0
     device: str | None = None
     beat: Callable[[], None] = lambda: None
+    role: str = "student"
+    other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,7 @@ class ProbeKind(Generic[Measurement]):
         counted: whether it is counted or recorded, at no cost that the plan would state.
         least_windows: how many windows of energy are taken under any budget.
         apart: the plan's note on a measurement with separate passes or processes; "" for the others.
+        beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
@@ -93,6 +100,7 @@ class ProbeKind(Generic[Measurement]):
     counted: bool = False
     least_windows: int = 0
     apart: str = ""
+    beside: bool = False
     take: str = ""
     pack: str = ""
     unpack: str = ""
@@ -143,3 +151,26 @@ BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(
 RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
     name="record", needs_data=False, of_samples=True, recorded=True, counted=True
 )
+PRODUCTION: ProbeKind[Produced] = ProbeKind(name="production", needs_data=False, counted=True)
+
+
+OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
+    name="outside",
+    of_samples=True,
+    apart="one forward pass over each set of ood=",
+    take="pytest_modelbench.probes.answers.outside:take",
+)
+
+
+def _assault(name: str, passes: str) -> ProbeKind[Assault]:
+    return ProbeKind(
+        name=name,
+        of_samples=True,
+        beside=True,
+        apart=f"{passes} forward passes of samples= samples",
+        take=f"pytest_modelbench.probes.attacks.assault:{name}",
+    )
+
+
+FGSM, PGD = _assault("fgsm", "about 5"), _assault("pgd", "3 times steps=")
+ROBUSTNESS, TRANSFER = _assault("robustness", "6 times steps=, and queries=,"), _assault("transfer", "3 times steps=")

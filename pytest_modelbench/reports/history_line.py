@@ -61,10 +61,24 @@ def _write(ending: Ending, path: Path) -> str | None:
     if not ending.record.measured_anything():
         return "history: nothing was measured, so no line was added"
     try:
-        append(path, line_of(ending.told, revision(ending.folder, path.name), datetime.now(UTC)))
+        add_line(ending.told, path, ending.folder)
     except OSError as error:
         return f"history: this run is not in it: cannot write {path}: {error.strerror or error}"
     return None
+
+
+def add_line(report: Mapping[str, Any], path: Path, folder: Path) -> None:
+    """Add a run to a history.
+
+    Args:
+        report: the JSON report.
+        path: of the history.
+        folder: whose revision the line names.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    append(path, line_of(report, revision(folder, path.name), datetime.now(UTC)))
 
 
 HISTORY = Report(

@@ -33,6 +33,8 @@ class Record:
         self.mistakes: list[str] = []
         self.command = ""
         """What is typed to run the session's tests again, without their names."""
+        self.run: dict[str, Any] = {}
+        """When the session started and ended, and the version of the code."""
         self.crashed = False
 
     def expect(self, gates: Sequence[dict[str, Any]]) -> None:
@@ -76,7 +78,8 @@ class Record:
         for name, notes in data.get("models", {}).items():
             model = self.models.setdefault(name, {})
             passes = model.get("forward_passes", 0) + notes.get("forward_passes", 0)
-            model.update(notes)
+            answers = {**model.get("answers", {}), **notes.get("answers", {})}
+            model.update({**notes, "answers": answers} if answers else notes)
             model["forward_passes"] = passes
         self.timings += data.get("timings", [])
         self.diagnoses += [diagnosis for diagnosis in data.get("diagnoses", []) if diagnosis not in self.diagnoses]
@@ -127,6 +130,7 @@ class Record:
                 "complete": self.complete(exit_status),
                 "exit_status": exit_status,
                 "command": self.command,
+                "run": self.run,
                 "environment": self.environment or environment(final=exit_status is not None),
                 "settings": settings,
                 "models": {**{role: self.models.get(role) for role in ROLES}, "students": models},

@@ -79,6 +79,8 @@ def render_table(
 
 def _title(student: str, report: Mapping[str, Any]) -> str:
     notes = report["models"]["students"].get(student, {})
+    if "production" in report:
+        return f"{student} in production"
     parameters = None if notes.get("others") else notes.get("parameters")
     if student == "teacher":
         return "teacher, for a contract"

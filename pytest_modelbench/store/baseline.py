@@ -33,11 +33,12 @@ class Measured:
 class Entry(Measured):
     """What a baseline knows of one gate; `inconclusive` says that its limits were, `path` where it is from.
 
-    `settings` are those that held for it.
+    `settings` are those that held for it, `teacher` the teacher's value beside it.
     """
 
     path: str
     inconclusive: bool
+    teacher: Reading | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -191,6 +192,7 @@ class Baseline:
             form=self.form_of(gate),
             path=self.path,
             inconclusive=gate["verdict"] == "inconclusive",
+            teacher=_teacher_of(gate),
             settings={**self.report.get("settings", {}), **gate.get("settings", {})},
         )
 
@@ -295,6 +297,11 @@ def reference_of(reference: Mapping[str, Any] | None) -> Reference | None:
     return Reference(
         kind=reference["kind"], hash=reference["hash"], ratio=ratio, settings=reference.get("settings", {})
     )
+
+
+def _teacher_of(gate: Mapping[str, Any]) -> Reading | None:
+    reading = gate["readings"].get("teacher")
+    return reading_of(reading) if is_reading(reading) and reading["value"] is not None else None
 
 
 def _is_recorded(gate: Mapping[str, Any]) -> bool:

@@ -96,6 +96,20 @@ def test_its_kpis_are_in_the_list_in_toml_and_in_suites(
     assert verdicts == {"distinct_labels": "pass", "largest_output": "reported", "top1_accuracy": "reported"}
 
 
+def test_its_tracker_takes_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--modelbench-log` and `report --log` know the name, and send by the module of the package."""
+    install(pytester, monkeypatch)
+    finished = run(pytester, SUITE, "--modelbench", "-k", "labels", "--modelbench-log=acme")
+    finished.stdout.fnmatch_lines(["Acme: 1 run in runs.txt"])
+    again = pytester.run(
+        sys.executable, "-m", "pytest_modelbench", "report", "report.json", "--log", "acme:again.txt"
+    )
+    assert (finished.ret, again.ret) == (0, 0)
+    line = pytester.path.joinpath("runs.txt").read_text()
+    assert line == pytester.path.joinpath("again.txt").read_text()
+    assert line.startswith("student pass distinct_labels=10 ")
+
+
 def test_reports_are_compared_without_the_package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """`compare` reads the KPI of a package that is not installed any more."""
     install(pytester, monkeypatch)

@@ -87,6 +87,8 @@ def test_what_kinds_imply() -> None:
         "nonzero_parameters",
         "sparsity",
         "size_on_disk",
+        "prediction_drift",
+        "confidence_drift",
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from suites import Judge
 
 from pytest_modelbench.reports.json_report import report_schema, write_report
+from pytest_modelbench.reports.record import Record
 from pytest_modelbench.results import Estimate, Reading, json_types
 
 SUITE = """
@@ -91,3 +92,13 @@ def test_nothing_breaks_json() -> None:
     json.dumps(found, allow_nan=False)
     assert found["reading"]["value"] is None
     assert found["scalar"] == 1.5
+
+
+def test_answers_of_all_workers_are_kept() -> None:
+    """One student on two evaluation sets, which two workers judged."""
+    record = Record()
+    for suite in ("a", "b"):
+        record.add_session(
+            {"models": {"int8": {"kind": "torch", "hash": "h", "answers": {suite: {"task": "binary"}}}}}
+        )
+    assert set(record.models["int8"]["answers"]) == {"a", "b"}

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import torch
 from torch import nn
 
-from pytest_modelbench.data.arrays import leaves, map_tree
+from pytest_modelbench.data.arrays import leaves, map_tree, select_output
 from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
+from pytest_modelbench.models.adapters.torch_gradient import gradient_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
 from pytest_modelbench.models.content import ContentHash
 from pytest_modelbench.models.reads import Reads, follow
@@ -140,6 +142,17 @@ class TorchModel(Model):
                 f"write EvalData(..., dtype={name!r})"
             )
         return ""
+
+    def pull_back(
+        self, inputs: Any, select: str | int | None, weights: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float64] | None:
+        """Return the gradient by the inputs; None where none comes back."""
+        with self.running():
+            return gradient_of(
+                lambda prepared: select_output(self.applied(prepared)(), select, self.name),
+                self.to_device(inputs),
+                weights,
+            )
 
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""

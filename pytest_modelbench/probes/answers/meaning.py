@@ -171,9 +171,14 @@ def _check_labels(model: str, labels: Array, targets: Array | None) -> None:
     if targets is None or (texts[0] == texts[1] and np.isin(labels, targets).any()):
         return
     raise DataError(
-        f"{model} predicts labels such as {labels[0]!r} ({labels.dtype}), and none of them is among the targets, "
-        f"such as {targets[0]!r} ({targets.dtype}). Give both in the same form"
+        f"{model} predicts labels such as {_plainly(labels)} ({labels.dtype}), and none of them is among the "
+        f"targets, such as {_plainly(targets)} ({targets.dtype}). Give both in the same form"
     )
+
+
+def _plainly(labels: Array) -> str:
+    """Return the first label as Python has it, not as NumPy does."""
+    return shown(labels[:1].tolist()[0])
 
 
 class _Range(NamedTuple):

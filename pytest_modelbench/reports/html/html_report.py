@@ -30,12 +30,11 @@ def write_html(report: Mapping[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def convert(source: Path, path: Path) -> None:
-    """Write the HTML report of a JSON report: the same bytes that the session would have written.
+def whole_report(source: Path) -> dict[str, Any]:
+    """Read a JSON report with every field that its page needs.
 
     Raises:
-        UsageMistake: the JSON report cannot be read.
-        OSError: the file cannot be written, or something else is there.
+        UsageMistake: it cannot be read, or lacks a field.
     """
     report = read_report(source)
     why = why_not_shown(report)
@@ -43,7 +42,17 @@ def convert(source: Path, path: Path) -> None:
         raise UsageMistake(
             f"{source} is not a report of pytest-modelbench: {why}. Write one with --modelbench-json=PATH"
         )
-    write_html(report, path)
+    return report
+
+
+def convert(source: Path, path: Path) -> None:
+    """Write the HTML report of a JSON report: the same bytes that the session would have written.
+
+    Raises:
+        UsageMistake: the JSON report cannot be read.
+        OSError: the file cannot be written, or something else is there.
+    """
+    write_html(whole_report(source), path)
 
 
 def _write(ending: Ending, path: Path) -> None:

@@ -149,5 +149,8 @@ def _surroundings(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, notes in {"teacher": models.get("teacher"), **table(models.get("students"))}.items():
         if table(notes).get("hash"):
             yield clipped(name, 120), f"{text(notes.get('kind'))} {text(notes['hash'])}"
+    if production := table(report.get("production")):
+        stated = [f"{name} {value}" for name, value in production.items() if value is not None]
+        yield "production", clipped(", ".join(stated), 300)
     if report.get("command"):
         yield "command", text(report["command"])

@@ -64,6 +64,11 @@ def pytest_modelbench_suites() -> Mapping[str, Sequence[str]]:
     return {"acme": ("distinct_labels", "largest_output", "top1_accuracy")}
 
 
+def pytest_modelbench_trackers() -> Mapping[str, str]:
+    """A result tracker."""
+    return {"acme": "acme_modelbench.tracker"}
+
+
 def pytest_modelbench_verdict(item: Any, result: Mapping[str, Any]) -> None:
     """Note every verdict as it is reached."""
     with Path(item.config.rootpath, "verdicts.txt").open("a", encoding="utf-8") as file:
