@@ -38,7 +38,8 @@ def _hyperexponential(rng: np.random.Generator, n: int) -> np.ndarray:
     """Draw services of squared coefficient of variation 4, with balanced means."""
     first = (1 + np.sqrt(3 / 5)) / 2
     means = np.where(rng.random(n) < first, 1 / (2 * first), 1 / (2 * (1 - first)))
-    return rng.exponential(size=n) * means
+    times: np.ndarray = rng.exponential(size=n) * means
+    return times
 
 
 def _pauses(rng: np.random.Generator, n: int) -> np.ndarray:

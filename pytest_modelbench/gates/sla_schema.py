@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytest_modelbench.exports.options import VARIANTS
-from pytest_modelbench.gates.keywords import MEASURING, OWN, schema_of, toml_type
+from pytest_modelbench.gates.keyword import schema_of
+from pytest_modelbench.gates.keywords import MEASURING, OWN, toml_type
 from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
 from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE

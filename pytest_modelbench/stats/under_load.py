@@ -77,6 +77,7 @@ class UnderLoad:
         grid: values, ascending.
         share: of responses over each value, from 0 to 1.
         least: the same without what the generator was late.
+        seen: the plain measured share, without what the generator was late, and its standard error over segments.
         error: the standard error of the share.
         episodes: measured, with sizes that are at least those of the replay.
         mean: of the responses, with its standard error.
@@ -87,6 +88,7 @@ class UnderLoad:
     grid: FloatArray
     share: FloatArray
     least: FloatArray
+    seen: tuple[FloatArray, FloatArray]
     error: FloatArray
     episodes: Episodes
     mean: float
@@ -102,8 +104,13 @@ class UnderLoad:
         return np.minimum(1.0, np.maximum(self.share + reach * self.error, most))
 
     def lower(self, alpha: float) -> FloatArray:
-        """Return a lower bound of the share over each value."""
-        return np.maximum(0.0, self.least - float(stdtrit(self.freedom, 1 - alpha)) * self.error)
+        """Return a lower bound of the share over each value: the smaller of two.
+
+        The replay is too slow where services depend on the queue, such as longer ones after a pause. So the plain
+        measured share must show it too; segments begin with an empty queue, so that it is rather too small.
+        """
+        reach, (seen, error) = float(stdtrit(self.freedom, 1 - alpha)), self.seen
+        return np.maximum(0.0, np.minimum(self.least - reach * self.error, seen - reach * error))
 
     def share_over(self, at: float, alpha: float) -> Estimate:
         """Return the share of responses over a value, with its interval."""
@@ -199,6 +206,7 @@ class _Estimator:
             grid=self.grid,
             share=share,
             least=np.clip(whole[0] - late, 0.0, 1.0),
+            seen=(prompt.mean(axis=0), _error_of_mean(prompt)),
             error=share_error,
             episodes=self._episodes(ends),
             mean=mean,

@@ -10,6 +10,7 @@ from scipy.stats import beta
 
 from pytest_modelbench.stats.queueing import Queue, Services, fifo_ends
 from pytest_modelbench.stats.under_load import (
+    Fresh,
     Segment,
     UnderLoad,
     episode_sums,
@@ -19,17 +20,16 @@ from pytest_modelbench.stats.under_load import (
 )
 
 
-def fresh(rho: float):
+def fresh(rho: float) -> Fresh:
     return lambda streams, count, rng: np.cumsum(rng.exponential(1 / rho, (streams, count)), axis=1)
 
 
-def segments(rho: float, n: int, seed: int, *, fixed: bool = False, slow: float = 0.0) -> list[Segment]:
-    """Return 20 segments of a queue; a share of the requests may take 20 times as long."""
+def segments(rho: float, n: int, seed: int, *, fixed: bool = False) -> list[Segment]:
+    """Return 20 segments of a queue."""
     rng, made = np.random.default_rng(seed), []
     for _ in range(20):
         arrivals = np.cumsum(rng.exponential(1 / rho, n // 20))
         services = np.ones(n // 20) if fixed else rng.exponential(size=n // 20)
-        services[rng.random(n // 20) < slow] *= 20
         ends = fifo_ends(arrivals, services)
         calls = Services(times=services, sizes=np.ones(len(services), dtype=np.int64))
         answered = ends - arrivals
@@ -37,8 +37,8 @@ def segments(rho: float, n: int, seed: int, *, fixed: bool = False, slow: float 
     return made
 
 
-def made(rho: float, n: int, seed: int, **changes: float) -> UnderLoad:
-    return estimate(segments(rho, n, seed, **changes), fresh(rho), Queue(), seed)
+def made(rho: float, n: int, seed: int, *, fixed: bool = False) -> UnderLoad:
+    return estimate(segments(rho, n, seed, fixed=fixed), fresh(rho), Queue(), seed)
 
 
 def test_episodes_are_counted_by_hand() -> None:
@@ -126,3 +126,22 @@ def test_wrong_passes_where_the_truth_is_the_bound(
         theirs += float(beta.ppf(0.99, over + 1, n - over)) <= 0.01
     assert ours <= 2
     assert theirs >= 6
+
+
+def test_a_replay_that_is_too_slow_fails_nothing() -> None:
+    """Services are longer after a pause, which a replay puts anywhere: it overstates, and the lower end does not."""
+    made_of = []
+    for seed in range(20):
+        arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / 0.8, 240))
+        ends, services, end = np.empty(240), np.empty(240), -math.inf
+        for at, arrival in enumerate(arrivals.tolist()):
+            services[at] = 1.3 if arrival - end > 0.5 else 1.0
+            end = ends[at] = max(arrival, end) + services[at]
+        calls = Services(times=services, sizes=np.ones(240, dtype=np.int64))
+        answered = ends - arrivals
+        made_of.append(Segment(arrivals=arrivals, ends=ends, responses=answered, prompt=answered, services=calls))
+    model = estimate(made_of, fresh(0.8), Queue(), 0)
+    seen = float(np.quantile(np.concatenate([segment.responses for segment in made_of]), 0.99))
+    low = model.quantile(0.99, 0.05).low
+    assert low is not None
+    assert low <= seen

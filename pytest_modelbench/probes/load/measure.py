@@ -157,7 +157,8 @@ class _Run:
         looks: list[int] = []
         seconds: list[float] = []
         due = [max(2, round(share * self.planned)) for share in LOOKS]
-        start, memo = self.clock(), {}
+        memo: dict[Any, Any] = {}
+        start = self.clock()
         for number in range(self.planned):
             self._segment(number)
             elapsed_s = (self.clock() - start) / 1e9

@@ -242,8 +242,7 @@ def test_every_lower_rate_must_hold_too() -> None:
             return call
 
     by = {"student": Cold(clock=clock)}
-    even = {"arrivals": "constant", "within": "p99 <= 50 ms"}
-    result = judged("max_qps", ">= 100/s", by=by, **even)
+    result = judged("max_qps", ">= 100/s", by=by, arrivals="constant", within="p99 <= 50 ms")
     verdicts = {row["name"]: row["verdict"] for row in result.breakdown}
     assert verdicts["50/s"] == "does not hold"
     assert verdicts["100/s"] != "does not hold"

@@ -13,6 +13,7 @@ from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching
 from pytest_modelbench.probes.load.measure import LoadSettings, measure_load
 from pytest_modelbench.probes.load.wire import pack_capacity, unpack_capacity
+from pytest_modelbench.probes.wire import read_arrays, write_arrays
 
 
 @pytest.mark.parametrize("recorded", [(), (0.001, 0.012, 0.002)])
@@ -24,9 +25,8 @@ def test_a_load_comes_back_as_it_was(tmp_path: Path, recorded: tuple[float, ...]
     settings = LoadSettings(arrivals=arrivals, batching=Batching(max_batch=2), budget_s=4.0, seed=5)
     run = measure_load(models, [[[0.0]], [[0.0, 1.0]]], settings, lambda _: False)
     path = tmp_path / "load.npz"
-    np.savez(path, **pack_capacity({200.0: run, 100.0: run}))
-    with np.load(path) as arrays:
-        (rate, same), (other, _) = unpack_capacity(arrays).items()
+    write_arrays(path, pack_capacity({200.0: run, 100.0: run}))
+    (rate, same), (other, _) = unpack_capacity(read_arrays(path)).items()
     assert (rate, other) == (200.0, 100.0)
     assert same.settings == run.settings
     assert (same.looks, same.elapsed_s, same.planned) == (run.looks, run.elapsed_s, run.planned)
