@@ -184,7 +184,7 @@ class Evidence:
     `baseline` is the reading of the previous student, or that of an earlier report; `regression` how much worse the
     student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
     be relative to the teacher. `seconds` is how long was measured until this look. `members` are the names that were
-    looked for in the set that the KPI counts.
+    looked for in the set that the KPI counts. `doubt` says what besides the size of the sample keeps a limit open.
     """
 
     student: Reading
@@ -203,6 +203,7 @@ class Evidence:
     not_comparable: str = ""
     reference: Reference | None = None
     members: Mapping[str, Member] = field(default_factory=dict)
+    doubt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,7 @@ from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.speed.timing import seconds_for_bound
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+from pytest_modelbench.probes.load.measure import LoadMeasurement
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import Evidence
 
@@ -31,6 +33,7 @@ class SoFar:
     timing: TimingMeasurement | None = None
     energy: EnergyMeasurement | None = None
     compiled: TimingMeasurement | None = None
+    load: LoadMeasurement | None = None
 
 
 class Growing(Protocol):
@@ -114,6 +117,28 @@ class Deciding:
             and all((limit.margin or 0) > 0 for limit in judgement.limits)  # else it may still be proven to fail
         )
         return judgement.decided or hopeless
+
+    def loaded(self, limits: GateLimits, measurement: LoadMeasurement, *, with_teacher: bool) -> bool:
+        """Whether a load so far decides every limit, or will not within the budget."""
+        so_far = SoFar(load=measurement)
+        return self.settled(limits, so_far, with_teacher=with_teacher) or all(
+            bounds is None or self._hopeless(gate, bounds, so_far, with_teacher=with_teacher)
+            for gate, bounds in limits
+        )
+
+    def _hopeless(self, gate: Assignment, limits: Limits, so_far: SoFar, *, with_teacher: bool) -> bool:
+        """Whether an upper end needs more than the budget, and no limit looks as if it might be proven to fail."""
+        question = self.question(gate, with_teacher=with_teacher and gate.with_teacher)
+        try:
+            judgement = self._growing(gate, so_far).judged(question, limits)
+        except ModelbenchError:
+            return True
+        evidence, high = judgement.evidence, judgement.evidence.student.estimate.high
+        return judgement.decided or (
+            high == math.inf
+            and (evidence.needed_s or 0.0) > self._asking.settings.budget_s
+            and all((limit.margin or 0) > 0 for limit in judgement.limits)
+        )
 
     def question(self, gate: Assignment, *, with_teacher: bool) -> Question:
         """Return what is asked of a gate's KPI."""

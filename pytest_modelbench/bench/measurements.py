@@ -12,6 +12,7 @@ from pytest_modelbench.bench.costs import Costs
 from pytest_modelbench.bench.deciding import Deciding, SoFar
 from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.kinds import taken_by_kind
+from pytest_modelbench.bench.loads import Loads
 from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
 from pytest_modelbench.errors import NotApplicable
@@ -41,7 +42,8 @@ class GateMeasurements:
         deciding = Deciding(asking, self._growing)
         answers, costs = Answers(asking), Costs(asking, deciding)
         before = Before(asking, lambda other: GateMeasurements(other, so_far))
-        self._answers, self._costs, self._timings = answers, costs, Timings(asking, deciding)
+        self._answers, self._costs = answers, costs
+        self._timings, self._loads = Timings(asking, deciding), Loads(asking, deciding)
         self.has, self.model, self.data = asking.has, asking.model, asking.data
         self.outputs, self.predictions, self.transformed = answers.outputs, answers.predictions, answers.transformed
         self.changed_samples, self.variants = answers.changed_samples, answers.variants
@@ -87,6 +89,8 @@ class GateMeasurements:
             kinds.ENERGY: lambda _: self.energy(),
             kinds.TIMING: lambda _: self.timing(),
             kinds.BENCHMARK: lambda _: self.timing(),
+            kinds.LOAD: lambda _: self._so_far.load or self._loads.load(),
+            kinds.CAPACITY: lambda _: self._loads.capacity(),
             kinds.COMPILED: lambda _: self.compiled_timing(),
             kinds.RECORD: lambda _: self.recorded(),
             kinds.EXPORT: self.exported,

@@ -237,7 +237,8 @@ def _why_open(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> str
         return "(the resamples are all alike, or the metric is undefined on them: too few samples)"
     low_matters, high_matters = math.isinf(result.ci_low), math.isinf(result.ci_high)
     if (low_matters or high_matters) and bound.holds(result.value or 0.0):
-        return f"({'; '.join(evidence.notes)})" if evidence.notes else "(the sample is too small for an interval)"
+        reason = evidence.doubt or "; ".join(evidence.notes)
+        return f"({reason})" if reason else "(the sample is too small for an interval)"
     text = "spans the limit"
     if result.resolution is not None and math.isfinite(result.resolution):
         text += f"; smallest effect resolved: {format_judged(result.resolution, result.unit)}"
@@ -248,4 +249,4 @@ def _why_open(result: LimitResult, bound: BoundLimit, evidence: Evidence) -> str
         )
     elif result.needed_n:
         text += f"; about {result.needed_n:,} samples would be needed"
-    return text
+    return f"{text}; {evidence.doubt}" if evidence.doubt else text

@@ -29,6 +29,7 @@ from pytest_modelbench.gates.keyword import (
     tolerance,
     truth,
 )
+from pytest_modelbench.gates.serving import SERVING
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
 
 OWN: Mapping[str, Keyword] = {
@@ -216,6 +217,7 @@ MEASURING: Mapping[str, Keyword] = {
         expected="a string such as '>= 1.5x'",
         unset="not timed",
     ),
+    **SERVING,
     "allow_estimated": truth("let absolute limits judge estimates"),
     "allow_weak_teacher": truth("let limits be relative to a teacher that predicts no better than a constant"),
 }
@@ -234,6 +236,7 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("transform", "tolerance", "sign", "output"), "behaviour.md#metamorphic-tests"),
     **dict.fromkeys(("corruptions", "severities", "seeds", "by", "min_errors", "under"), "robustness.md#options"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
+    **dict.fromkeys(("rate", "arrivals", "max_batch", "max_wait", "within"), "load.md#options"),
     **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
     **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),

@@ -45,6 +45,7 @@ def read_gate(
         checked = with_members(kpi, _all_bounds(limits), checked)
         _refuse_impossible(kpi, limits)
         _check_directions(kpi, limits, allowed=keywords.get("allow_reversed", False))
+        kpi.check(checked, _all_bounds(limits))
     except UsageMistake as mistake:
         raise UsageMistake(f"kpi {shown(name)}: {mistake}") from mistake
     if "under" in checked:
@@ -76,6 +77,7 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         other, _ = find_kpi(name, {})
         bound = bind(limit, other)
         _refuse_impossible(other, (bound,))
+        _check_condition(text, other, bound)
         if bound.regresses:
             raise UsageMistake(
                 f"{text!r}: a condition is about the student and its teacher, not about regression. Write two gates"
@@ -93,6 +95,16 @@ def _read_limit(text: str, kpi: Kpi, source: str) -> BoundLimit | ConditionalLim
         if kpi.unit == "tier":
             raise UsageMistake(f"{text!r}: {unknown_tier(text.strip(' <>='))}. Write '<= T4'") from error
         raise
+
+
+def _check_condition(text: str, kpi: Kpi, bound: BoundLimit) -> None:
+    try:
+        kpi.check(kpi.options, (bound,))
+    except UsageMistake as mistake:
+        raise UsageMistake(
+            f"{text!r}: a condition takes the default options of its KPI, which {kpi.name} cannot be measured with. "
+            "Write two gates"
+        ) from mistake
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +138,7 @@ def _compares_already(limit: str, kpi: Kpi) -> str:
 
 
 def _compares_never(limit: str, kpi: Kpi) -> str:
-    example = "<= 1e-4" if kpi.percent else ">= 1.2x" if kpi.unit == "x" else "== 0"
+    example = "<= 1e-4" if kpi.percent else {"x": ">= 1.2x", "qps": ">= 300 qps"}.get(kpi.unit, "== 0")
     return (
         f"'{limit}': {kpi.name} is not compared with the teacher's. Write a limit on its value, such as '{example}'"
     )

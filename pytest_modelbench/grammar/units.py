@@ -33,7 +33,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     "energy": {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "µWh": 3.6e-3, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6},
     "power": {"mW": 1e-3, "W": 1.0, "kW": 1e3},
     "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3},
-    "rate": {"1/s": 1.0, "samples/s": 1.0, "qps": 1.0},
+    "rate": {"/s": 1.0, "1/s": 1.0, "samples/s": 1.0, "qps": 1.0},
     "count": {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9},
     "percent": {"%": 1.0},
     "points": {"pp": 1.0},
@@ -128,7 +128,7 @@ class Quantity:
         number = f"{self.value:.15g}"
         if float(number) != self.value:
             number = repr(self.value)
-        return number + ("" if self.unit in {"", "%", "x", "k", "M", "G"} else " ") + self.unit
+        return number + ("" if self.unit in {"", "%", "x", "k", "M", "G", "/s"} else " ") + self.unit
 
 
 def _two_dimensions(first: str, second: str) -> str:

@@ -17,6 +17,7 @@ from pytest_modelbench.kpis.deployment import rows as deployment
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
+from pytest_modelbench.kpis.load import rows as load
 from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.robustness import rows as robustness
 from pytest_modelbench.kpis.speed import rows as efficiency
@@ -46,6 +47,7 @@ FAMILIES = (
     *adversarial.KPIS,
     *outside.KPIS,
     *efficiency.KPIS,
+    *load.KPIS,
     *footprint.KPIS,
     *reliability.KPIS,
     *fairness.KPIS,

@@ -66,6 +66,8 @@ class Kpi:
         members: the function that reads a member's name, as `module:function`, for a KPI that counts a set; it raises
             `UsageMistake` for a name that it does not know. Such a KPI takes `includes NAME, NAME`.
         lists: the option that lists which members are looked for; the names of `includes` are added to it.
+        checks: the function that checks options together with limits, as `module:function`; it gets the KPI, the
+            options and the limits, and raises `UsageMistake`.
     """
 
     name: str
@@ -92,6 +94,17 @@ class Kpi:
     metric: Any = None
     members: str = ""
     lists: str = ""
+    checks: str = ""
+
+    def check(self, options: Mapping[str, Any], limits: Sequence[Any]) -> None:
+        """Check a gate's options together with its limits.
+
+        Raises:
+            UsageMistake: they cannot be measured.
+        """
+        module, _, name = self.checks.partition(":")
+        if module:
+            getattr(importlib.import_module(module), name)(self, options, limits)
 
     @property
     def member(self) -> Callable[[str], object] | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
     from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -142,6 +143,16 @@ ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
 )
 TIMING: ProbeKind[TimingMeasurement] = ProbeKind(
     name="timing", timed=True, interleaved=True, exclusive=True, of_machine=True, of_inputs=True
+)
+LOAD: ProbeKind[LoadMeasurement] = ProbeKind(
+    name="load", exclusive=True, of_machine=True, of_inputs=True, apart="requests by a schedule, for up to the budget"
+)
+CAPACITY: ProbeKind[Mapping[float, LoadMeasurement]] = ProbeKind(
+    name="capacity",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    apart="requests at the limit's rate and at lower ones, for up to the budget",
 )
 COMPILED: ProbeKind[TimingMeasurement] = ProbeKind(name="compiled", timed=True, exclusive=True, of_inputs=True)
 BENCHMARK: ProbeKind[TimingMeasurement] = ProbeKind(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.sharing import Planned as Shared
+from pytest_modelbench.grammar.load import rate_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.probes.kinds import EXPORT, ProbeKind
 
@@ -141,16 +142,19 @@ def _exports(items: Sequence[Planned]) -> Iterator[str]:
 
 def _apart(items: Sequence[Planned]) -> Iterator[str]:
     """Yield what has passes or processes of its own: launches, energy, operations, profiles."""
-    groups: dict[tuple[ProbeKind[Any], str, tuple[str, ...]], list[Assignment]] = {}
+    groups: dict[tuple[ProbeKind[Any], str, tuple[str, ...], float], list[Assignment]] = {}
     for item in items:
         for gate in _all_gates(item):
             if gate.kpi.probe.apart:
-                groups.setdefault((gate.kpi.probe, item.student, item.home), []).append(gate)
-    for (probe, student, _), gates in groups.items():
+                key = (gate.kpi.probe, item.student, item.home, item.settings.budget_s)
+                groups.setdefault(key, []).append(gate)
+    for (probe, student, _, budget_s), gates in groups.items():
         models = _together(student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
         costs = dict.fromkeys(_cost(probe, gate) for gate in gates) if probe.cost else {}
         yield f"{probe.name:8} {models}: {names} ({'; '.join([probe.apart, *costs])})"
+        for gate in gates:
+            yield from _too_few_requests(gate, 1 + len(gate.others), budget_s)
 
 
 def _cost(probe: ProbeKind[Any], gate: Assignment) -> str:
@@ -158,6 +162,23 @@ def _cost(probe: ProbeKind[Any], gate: Assignment) -> str:
     module, _, name = probe.cost.partition(":")
     told: str = getattr(importlib.import_module(module), name)(gate.options)
     return told
+
+
+def _too_few_requests(gate: Assignment, models: int, budget_s: float) -> Iterator[str]:
+    """Yield which percentile of responses has too few requests within the budget, at any load."""
+    from pytest_modelbench.stats.intervals import needed_values
+
+    rate, quantile = rate_of(gate.options.get("rate")), gate.kpi.quantile
+    if rate is None or quantile is None:
+        return
+    requests = needed_values(quantile, gate.question(with_teacher=False, seed=0).alpha)
+    seconds = models * requests / rate
+    if seconds > budget_s:
+        yield (
+            f"         too slow: an upper bound on {gate.kpi.name} needs {requests:,} requests of each model, at "
+            f"{gate.options['rate']} at least {humanise(seconds, 's')}, and more where they wait; give "
+            f"--modelbench-budget={math.ceil(2 * seconds)}, or judge a lower percentile"
+        )
 
 
 def _together(student: str, gates: Sequence[Assignment]) -> str:

@@ -131,6 +131,7 @@ def _label(gate: Gate) -> str:
     batch, processes = gate["options"].get("batch_size"), gate["options"].get("processes", 1)
     label = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
     label += f" x{processes}" if processes > 1 else ""
+    label += f" at {gate['options']['rate']}" if "rate" in gate["options"] else ""
     return label + (" compiled" if gate["options"].get("compile") else "")
 
 

@@ -55,6 +55,10 @@ def test_machine_and_tails_are_said_by_the_row() -> None:
         "latency_p95",
         "latency_p99",
         "latency_p99_9",
+        "response_p90",
+        "response_p95",
+        "response_p99",
+        "response_p99_9",
     }
 
 
@@ -63,6 +67,9 @@ def test_what_kinds_imply() -> None:
     of = {name: {kpi.name for kpi in CATALOGUE.values() if getattr(kpi, name)} for name in ("of_machine", "timed")}
     assert of["of_machine"] == {
         *(name for name in CATALOGUE if name.startswith("latency_")),
+        *(name for name in CATALOGUE if name.startswith("response_")),
+        "goodput",
+        "max_qps",
         "throughput",
         "cold_start",
         "energy_per_1k",

@@ -1,0 +1,162 @@
+"""Models under load, as one gate may ask for it: at one rate, or at the rates of a limit on the largest one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.deciding import Deciding, GateLimits
+from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.grammar.conditional import branches_of
+from pytest_modelbench.grammar.load import MOST_RATE, Within, rate_of, wait_of
+from pytest_modelbench.kpis.load.capacity import bound_on, holds, lower_rates, searched, share_at
+from pytest_modelbench.models.base import Model
+from pytest_modelbench.probes.cost.profile import refuse_while_profiling
+from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
+from pytest_modelbench.probes.load.driver import Batching
+from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
+from pytest_modelbench.probes.load.wire import pack_capacity, pack_load, unpack_capacity, unpack_load
+from pytest_modelbench.probes.timing.watchdog import beat
+
+BATCHES_OF_EACH_SIZE = 4
+SERVING = ("rate", "arrivals", "max_batch", "max_wait")
+LOWER_BUDGET = 0.3
+"""The share of the budget for rates that are tried below a limit's."""
+BURST_S = 0.02
+LOAD_WIRE = Wire(pack_load, unpack_load)
+CAPACITY_WIRE = Wire(pack_capacity, unpack_capacity)
+AROUND_SEARCHED = (0.9, 1.1)
+"""The rates that are tried without a limit, as factors of the one that a replay allows."""
+
+
+class Loads:
+    """The part of `kpis.kpi.Measurements` that is under load.
+
+    Args:
+        asking: the gate.
+        deciding: says when enough was measured.
+    """
+
+    def __init__(self, asking: Asking, deciding: Deciding) -> None:
+        self._asking = asking
+        self._deciding = deciding
+
+    def load(self) -> LoadMeasurement:
+        """Return the load at the gate's rate, which all gates with the same load share.
+
+        Raises:
+            MeasurementError: the gate states no rate.
+        """
+        asking, limits = self._asking, self._limits()
+        models = self._models(limits)
+        rate = rate_of(asking.gate.options["rate"])
+        if rate is None:
+            raise MeasurementError("rate= is missing. Write rate='200/s'")
+
+        def decided(measurement: LoadMeasurement) -> bool:
+            return self._deciding.loaded(limits, measurement, with_teacher="teacher" in models)
+
+        def measure(tell: Tell) -> LoadMeasurement:
+            return self._measured(models, self._settings(rate, asking.settings.budget_s), decided, tell)
+
+        return asking.bench.shelf.take(self._job(LOAD_WIRE, models, _load_of(asking.gate), measure))
+
+    def capacity(self) -> Mapping[float, LoadMeasurement]:
+        """Return the loads of one student at the rates of a gate's limits, and at lower ones."""
+        asking = self._asking
+        models = {"student": asking.model("student")}
+        rates = tuple(
+            sorted({b.threshold for limit in asking.gate.limits for b in branches_of(limit) if b.measure == "value"})
+        )
+        load = (*_load_of(asking.gate), asking.gate.options["within"], rates)
+        return asking.bench.shelf.take(
+            self._job(CAPACITY_WIRE, models, load, functools.partial(self._tried, models, rates))
+        )
+
+    def _tried(self, models: Mapping[str, Model], rates: Sequence[float], tell: Tell) -> dict[float, LoadMeasurement]:
+        question = self._deciding.question(self._asking.gate, with_teacher=False)
+        within, budget_s = bound_on(question), self._asking.settings.budget_s
+
+        def decided(measurement: LoadMeasurement) -> bool:
+            return holds(share_at(measurement, within, question.alpha), within) is not None
+
+        def at(rate: float, share: float) -> LoadMeasurement:
+            return self._measured(models, self._settings(rate, share * budget_s), decided, tell)
+
+        wanted = rates or self._guessed(models, within)
+        lower = sorted({low for rate in wanted[: len(rates) or 1] for low in lower_rates(rate)} - set(wanted))
+        main = (1 - LOWER_BUDGET) / len(wanted)
+        shares = {**dict.fromkeys(lower, LOWER_BUDGET / max(len(lower), 1)), **dict.fromkeys(wanted, main)}
+        return {rate: at(rate, share) for rate, share in sorted(shares.items())}
+
+    def _guessed(self, models: Mapping[str, Model], within: Within) -> tuple[float, ...]:
+        """Return rates a little under and over the one that a replay of a burst's service times allows."""
+        settings = replace(self._settings(MOST_RATE, BURST_S), arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE))
+        burst = self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
+        arrivals = self._arrivals(MOST_RATE)
+        largest = searched(replace(burst, settings=replace(settings, arrivals=arrivals)), within)
+        return tuple(sorted({min(factor * largest or 1.0, float(MOST_RATE)) for factor in AROUND_SEARCHED}))
+
+    def _arrivals(self, rate: float) -> Arrivals:
+        return arrivals_of(str(self._asking.gate.options["arrivals"]), rate)
+
+    def _settings(self, rate: float, budget_s: float) -> LoadSettings:
+        options, seed = self._asking.gate.options, self._asking.settings.seed
+        batching = Batching(max_batch=int(options["max_batch"]), max_wait_s=wait_of(options["max_wait"]) or 0.0)
+        return LoadSettings(arrivals=self._arrivals(rate), batching=batching, budget_s=budget_s, seed=seed)
+
+    def _limits(self) -> GateLimits:
+        """Return the limits of all gates with the same load."""
+        gate = self._asking.gate
+        shared = self._deciding.limits_of(self._asking.sharing)
+        return [(other, limits) for other, limits in shared if _load_of(other) == _load_of(gate)]
+
+    def _models(self, limits: GateLimits) -> dict[str, Model]:
+        asking = self._asking
+        others = {role for gate, _ in limits for role in gate.others} | set(asking.gate.others) | set(asking.roles)
+        return {role: asking.model(role) for role in ("student", "teacher") if role == "student" or role in others}
+
+    def _job(
+        self,
+        wire: Wire[Found],
+        models: Mapping[str, Model],
+        load: tuple[object, ...],
+        measure: Callable[[Tell], Found],
+    ) -> Job[Found]:
+        asking, plan = self._asking, self._asking.plan
+        hashes = tuple((role, asking.hash_of(model)) for role, model in models.items())
+        names = " and ".join(model.name for model in models.values())
+        return Job(
+            kind=asking.gate.kpi.probe.name,
+            same=(hashes, asking.data().key, load, plan.student, plan.home, plan.settings),
+            run=(tuple(models), names, load, plan.student, plan.home, plan.origin, plan.settings),
+            measure=measure,
+            wire=wire,
+            exclusive=True,
+            watched=asking.watched(names),
+            shown=f"offering requests to {names}",
+        )
+
+    def _measured(
+        self,
+        models: Mapping[str, Model],
+        settings: LoadSettings,
+        decided: Callable[[LoadMeasurement], bool],
+        tell: Tell,
+    ) -> LoadMeasurement:
+        refuse_while_profiling("responses cannot be measured here")
+        draws, most = self._asking.draws(), settings.batching.max_batch
+        batches = [draws.few(size, BATCHES_OF_EACH_SIZE) for size in range(1, most + 1)]
+        full = sum(bool(batch) for batch in batches)
+        if full < most:
+            raise DataError(f"max_batch={most}, and the evaluation data have {full} samples. Write max_batch={full}")
+        return measure_load(models, batches, settings, decided, tell, beat)
+
+
+def _load_of(gate: Assignment) -> tuple[object, ...]:
+    """Return what a gate's load depends on; gates with equal ones share a measurement."""
+    return (gate.kpi.probe.name, *(gate.options.get(name) for name in SERVING))

@@ -1,0 +1,1 @@
+"""KPIs of a model under the load that production offers."""

@@ -1,0 +1,110 @@
+"""The largest rate at which a bound on responses holds: decided at the limit's rate, and searched for to be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.grammar.load import Within, within_of
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.load.estimates import all_facts, queue_of, segment_of, told, under_load
+from pytest_modelbench.probes.kinds import CAPACITY
+from pytest_modelbench.probes.load.measure import LoadMeasurement, alpha_at
+from pytest_modelbench.results import Estimate, Evidence, Reading
+from pytest_modelbench.stats.queueing import Services
+from pytest_modelbench.stats.under_load import largest_rate
+
+LOWER_RATES = (0.5, 0.75)
+"""The shares of a limit's rate at which the bound must hold too: with batches, a lower rate may be slower."""
+
+
+def bound_on(question: Question) -> Within:
+    """Return the bound on responses that a gate asks for.
+
+    Raises:
+        MeasurementError: it states none.
+    """
+    within = within_of(question.options.get("within"))
+    if within is None:
+        raise MeasurementError("within= is missing. Write within='p99 <= 50 ms'")
+    return within
+
+
+def share_at(measurement: LoadMeasurement, within: Within, alpha: float) -> Estimate:
+    """Return the share of responses over the bound at the measurement's rate, with its interval at the last look."""
+    if "student" in measurement.overloaded:
+        return Estimate.exact(1.0)
+    last = len(measurement.looks) - 1
+    return under_load(measurement, "student", last).share_over(within.seconds, alpha_at(alpha, last))
+
+
+def holds(share: Estimate, within: Within) -> bool | None:
+    """Return whether the bound holds by an interval of the share over it; None if it is open."""
+    allowed = 1 - within.quantile
+    if share.high is not None and share.high <= allowed:
+        return True
+    return False if share.low is not None and share.low > allowed else None
+
+
+def searched(measurement: LoadMeasurement, within: Within) -> float:
+    """Return the largest rate at which the bound holds on a replay with the measured service times."""
+    services = [segment_of(served).services for served in measurement.served["student"]]
+    settings = measurement.settings
+    unit = settings.arrivals.at(1.0)
+    return largest_rate(
+        Services.joined(services), unit.fresh, queue_of(measurement), within.seconds, within.quantile, settings.seed
+    )
+
+
+def lower_rates(rate: float) -> list[float]:
+    """Return the rates that are tried before a rate, ascending."""
+    return [share * rate for share in LOWER_RATES]
+
+
+def max_qps(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the largest rate: its interval goes from the largest rate proven to the smallest one refuted."""
+    runs, within = measurements.of(CAPACITY, "student"), bound_on(question)
+    shares = {rate: share_at(run, within, question.alpha) for rate, run in sorted(runs.items())}
+    refuted = min((rate for rate, share in shares.items() if holds(share, within) is False), default=math.inf)
+    doubtful = min(
+        (rate for rate, share in shares.items() if share.value > 1 - within.quantile), default=math.inf
+    )  # a rate above it is not proven
+    proven = max(
+        (rate for rate, share in shares.items() if holds(share, within) and rate < min(refuted, doubtful)),
+        default=0.0,
+    )
+    high = math.inf if math.isinf(refuted) else math.nextafter(refuted, 0.0)
+    value = min(max(searched(runs[max(runs)], within), proven), high)
+    rows = tuple(_row(rate, runs[rate], share, within) for rate, share in shares.items())
+    yield Evidence(
+        student=Reading(
+            estimate=Estimate(value=value, low=proven, high=high),
+            unit="qps",
+            n=sum(int(row["requests"]) for row in rows),
+            confidence=question.confidence,
+            method=f"{within} at {', '.join(f'{rate:.4g}/s' for rate in shares)} by difference estimates; the value "
+            "is searched for on a replay",
+        ),
+        sampled=True,
+        notes=tuple(told(row).replace("student", f"{rate:.4g}/s") for rate, row in zip(shares, rows, strict=True)),
+        breakdown=rows,
+        doubt=_doubt(shares, within, proven, refuted),
+    )
+
+
+def _row(rate: float, run: LoadMeasurement, share: Estimate, within: Within) -> dict[str, Any]:
+    (fact,) = all_facts(run, ("student",), len(run.looks) - 1)
+    verdict = {True: "holds", False: "does not hold", None: "inconclusive"}[holds(share, within)]
+    ends = {"share_over": share.value, "ci_low": share.low, "ci_high": share.high}
+    return {**fact, "name": f"{rate:.6g}/s", **ends, "within": str(within), "verdict": verdict}
+
+
+def _doubt(shares: Mapping[float, Estimate], within: Within, proven: float, refuted: float) -> str:
+    unsure = [(rate, share) for rate, share in shares.items() if rate > proven and rate < refuted]
+    return "; ".join(
+        f"at {rate:.4g}/s {100 * share.value:.2g}% [{100 * (share.low or 0):.2g}, {100 * (share.high or 0):.2g}]% of "
+        f"responses are over {within.seconds * 1e3:g} ms, and {100 * (1 - within.quantile):.3g}% may be"
+        for rate, share in unsure
+    )

@@ -1,0 +1,126 @@
+"""What is derived from a load: the estimate at each look, and the facts that the report states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.probes.load.driver import Served
+from pytest_modelbench.probes.load.measure import LoadMeasurement
+from pytest_modelbench.stats.queueing import Queue, Services
+from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
+
+
+def queue_of(measurement: LoadMeasurement) -> Queue:
+    """Return how requests are answered, for a replay in seconds."""
+    batching = measurement.settings.batching
+    return Queue(max_batch=batching.max_batch, max_wait=batching.max_wait_s)
+
+
+def segment_of(served: Served) -> Segment:
+    """Return one segment as the statistics need it."""
+    services = Services(times=served.service_s, sizes=served.sizes)
+    return Segment(
+        arrivals=served.arrivals,
+        ends=served.ends,
+        responses=served.responses,
+        prompt=without_lateness(served.arrivals, served.responses, services, served.late_s),
+        services=services,
+    )
+
+
+def under_load(measurement: LoadMeasurement, role: str, look: int) -> UnderLoad:
+    """Return the estimate of a model's responses at a look, in seconds; made once for all KPIs."""
+    key = (role, look)
+    if key not in measurement.memo:
+        segments = [segment_of(served) for served in measurement.until(look, role)]
+        settings = measurement.settings
+        measurement.memo[key] = estimate(segments, settings.arrivals.fresh, queue_of(measurement), settings.seed)
+    made: UnderLoad = measurement.memo[key]
+    return made
+
+
+def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
+    """Return what the report states of one model's load, as JSON types; times in milliseconds, rates per second."""
+    served, rate = measurement.until(look, role), measurement.settings.arrivals.rate
+    late, service = (np.concatenate([getattr(one, name) for one in served]) * 1e3 for name in ("late_s", "service_s"))
+    responses = np.concatenate([one.responses for one in served]) * 1e3
+    busy = sum(float(one.service_s.sum()) for one in served)
+    sizes = np.concatenate([one.sizes for one in served])
+    answered = [one.ends[np.isfinite(one.ends)] for one in served]
+    spans = sum(
+        float(max(ends.max(initial=0.0), one.arrivals[-1])) for one, ends in zip(served, answered, strict=True)
+    )
+    answers = sum(len(ends) for ends in answered)
+    return {
+        "name": role,
+        "requests": len(responses),
+        "seconds": max(float(one.arrivals[-1]) for one in served),
+        "offered_per_s": rate,
+        "achieved_per_s": answers / spans,
+        "utilisation": busy / spans,
+        "late_p50_ms": float(np.quantile(late, 0.5)),
+        "late_p99_ms": float(np.quantile(late, 0.99)),
+        "late_max_ms": float(late.max()),
+        "backlog_most": int(max(one.backlog.max(initial=0) for one in served)),
+        "backlog_end": int(np.mean([backlog_at_end(one) for one in served]).round()),
+        "unanswered": int(sum(np.isinf(one.ends).sum() for one in served)),
+        "errors": int(sum((one.failed & np.isfinite(one.ends)).sum() for one in served)),
+        "first_error": next((one.error for one in served if one.error), ""),
+        "mean_batch": float(sizes.mean()),
+        "largest_batch": int(sizes.max()),
+        "service_p50_ms": float(np.quantile(service, 0.5)),
+        "service_p99_ms": float(np.quantile(service, 0.99)),
+        "measured_p50_ms": finite_quantile(responses, 0.5),
+        "measured_p99_ms": finite_quantile(responses, 0.99),
+        "seed": measurement.settings.seed,
+    }
+
+
+def finite_quantile(values: np.ndarray, p: float) -> float:
+    """Return a quantile of values of which some may be infinite."""
+    return float(np.quantile(values, p, method="inverted_cdf"))
+
+
+def backlog_at_end(served: Served) -> int:
+    """Return how many requests were not answered when the last one was due."""
+    return int((served.ends > served.arrivals[-1]).sum()) - 1 if len(served.arrivals) else 0
+
+
+def told(fact: Mapping[str, Any]) -> str:
+    """Return the facts of one model as a line."""
+    errors = f"{fact['errors']:,} failed ({fact['first_error']})" if fact["errors"] else "none failed"
+    batches = f", {fact['mean_batch']:.3g} requests a call" if fact["largest_batch"] > 1 else ""
+    unanswered = f", {fact['unanswered']:,} not answered" if fact["unanswered"] else ""
+    return (
+        f"{fact['name']}: {fact['requests']:,} requests offered at {fact['offered_per_s']:.4g}/s, answered at "
+        f"{fact['achieved_per_s']:.4g}/s, {100 * fact['utilisation']:.3g}% busy{batches}, generator late by "
+        f"{humanise(fact['late_p99_ms'], 'ms')} (p99), backlog at most {fact['backlog_most']:,}{unanswered}, "
+        f"{errors}, seed {fact['seed']}"
+    )
+
+
+def overload_text(measurement: LoadMeasurement, role: str, look: int) -> str:
+    """Say that a model cannot serve the rate."""
+    fact = facts(measurement, role, look)
+    return (
+        f"the backlog grows, in {fact['seconds']:.1f} s to {fact['backlog_most']:,} requests: it can serve about "
+        f"{humanise(measurement.overloaded[role], 'samples/s')}, and {humanise(fact['offered_per_s'], 'samples/s')} "
+        "were offered"
+    )
+
+
+def all_facts(measurement: LoadMeasurement, roles: Sequence[str], look: int) -> tuple[dict[str, Any], ...]:
+    """Return the facts of some models."""
+    return tuple(
+        {name: value for name, value in facts(measurement, role, look).items() if not _infinite(value)}
+        for role in roles
+    )
+
+
+def _infinite(value: object) -> bool:
+    return isinstance(value, float) and math.isinf(value)
