@@ -31,19 +31,19 @@ def pytest_testnodeready(node: Any) -> None:
     pytest-xdist waits for the end of the worker's pipe, which such a process holds open.
     """
     pipes = node.gateway._io
-    threading.Thread(target=end_heirs, args=(pipes.popen, pipes.infile.fileno()), daemon=True).start()
+    try:
+        pipe = Path(f"/proc/self/fd/{pipes.infile.fileno()}").readlink()
+    except OSError:
+        return  # this is no Linux
+    threading.Thread(target=end_heirs, args=(pipes.popen, pipe), daemon=True).start()
 
 
-def end_heirs(worker: Any, pipe: int) -> None:
+def end_heirs(worker: Any, pipe: Path) -> None:
     """Wait for the worker's end; kill the processes that hold its `pipe`, and say so."""
     status = worker.wait()
     time.sleep(5)  # a worker that ends in order closes its pipe itself
-    try:
-        name = Path(f"/proc/self/fd/{pipe}").readlink()
-    except OSError:
-        return  # closed, or no Linux
     for process in Path("/proc").glob("[0-9]*"):
-        if int(process.name) != os.getpid() and name in open_files(process):
+        if int(process.name) != os.getpid() and pipe in open_files(process):
             print(
                 f"\nworker {worker.pid} ended with {status}; killed {process.name}, which held its pipe",
                 file=sys.stderr,

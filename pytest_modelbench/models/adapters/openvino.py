@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import functools
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -39,16 +38,13 @@ _PADDING_BYTES = 64
 _RAISED_BY = re.compile(r"(Exception from|Check '.*' failed at) .*")
 
 
-@functools.cache
-def _core() -> openvino.Core:
-    """Return the one core of this process.
+_CORES: list[openvino.Core] = []
+"""Those that compiled a model. They live as long as the process.
 
-    On processors with AMX each core puts a signal stack of its own in front of the one that it finds, and puts that
-    one back when it ends. Of two cores that end in the order in which they began, the second puts back the freed
-    stack of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process with no
-    message.
-    """
-    return openvino.Core()
+On processors with AMX a core that compiles puts a signal stack of its own in front of the one that it finds, and puts
+that one back when it ends. Of two cores that end in the order in which they began, the second puts back the freed
+stack of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process with no message.
+"""
 
 
 class OpenVinoModel(RuntimeModel):
@@ -77,7 +73,8 @@ class OpenVinoModel(RuntimeModel):
         self.device = self._device()
         graph = self._read()
         try:
-            self.compiled_model = _core().compile_model(graph, self.device, self._configuration())
+            _CORES.append(openvino.Core())
+            self.compiled_model = _CORES[-1].compile_model(graph, self.device, self._configuration())
         except RuntimeError as error:
             raise self.unreadable(error) from error
         self._inputs = [_port(port, f"input_{index}") for index, port in enumerate(self.compiled_model.inputs)]
@@ -86,7 +83,7 @@ class OpenVinoModel(RuntimeModel):
 
     def _device(self) -> str:
         asked = self.loading.device or "cpu"
-        device, available = DEVICES.get(asked.partition(":")[0], ""), _core().available_devices
+        device, available = DEVICES.get(asked.partition(":")[0], ""), openvino.Core().available_devices
         if device not in {name.partition(".")[0] for name in available}:
             raise ModelError(
                 f"{self.name}: OpenVINO cannot run {self.file.name} on the device {asked}; it finds "
@@ -105,7 +102,7 @@ class OpenVinoModel(RuntimeModel):
 
     def _read(self) -> openvino.Model:
         try:
-            return _core().read_model(str(self.file))
+            return openvino.Core().read_model(str(self.file))
         except RuntimeError as error:
             raise self.unreadable(error) from error
 
