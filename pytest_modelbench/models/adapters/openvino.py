@@ -43,7 +43,8 @@ _CORES: list[openvino.Core] = []
 
 On processors with AMX a core that compiles puts a signal stack of its own in front of the one that it finds, and puts
 that one back when it ends. Of two cores that end in the order in which they began, the second puts back the freed
-stack of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process with no message.
+stack of the first: the next signal that Python handles, Ctrl-C or the end of a child, ends the process with no
+message.
 """
 
 
