@@ -21,7 +21,7 @@ quick: $(READY)  ## run what a change most often breaks, without slow tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/test_*.py $(QUICK:%=tests/%)
 
 test: $(READY) $(EXTENSION)  ## run all tests, each file in one of two workers, each worker on one core
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY)  ## lint, formatting, types and documentation
 	$(BIN)/ruff check .
