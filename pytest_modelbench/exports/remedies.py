@@ -20,6 +20,8 @@ class Known(NamedTuple):
 
 ONE_BRANCH = "Converting a tensor to a Python boolean"
 """What a tracer says of a branch on values: the file has the branch that the example took, for all inputs."""
+OUT_OF_BOUNDS = "out-of-bounds indices"
+"""What TVM says of indices that may be outside of a tensor: the program reads what lies there, whatever it is."""
 REMEDIES: tuple[Known, ...] = (
     Known(
         pattern=r"labelled by position|outputs are renamed",
@@ -63,7 +65,7 @@ REMEDIES: tuple[Known, ...] = (
         "reshape infer a size by -1; or write ':fixed' after the format to allow one batch size only",
     ),
     Known(
-        pattern=r"out-of-bounds indices|segfaults when there are",
+        pattern=rf"{OUT_OF_BOUNDS}|segfaults when there are",
         remedy="TVM reads negative indices outside of the tensor. Write x[:, x.shape[1] - 1] instead of x[:, -1]",
     ),
     Known(

@@ -19,6 +19,7 @@ from pytest_modelbench.exports.parity import Parity, compare, join
 from pytest_modelbench.exports.remedies import (
     DENSE_ZEROS,
     MASKS,
+    OUT_OF_BOUNDS,
     attached_masks,
     explained,
     remedy_for,
@@ -235,7 +236,7 @@ class _Trial:
         numbers = {**parity.to_json(), "limit": self.limit}
         if parity.nothing or parity.broken or parity.value > self.limit:
             words = self._parity_in_words(parity)
-            remedy = _SINGLE_PRECISION if self._estimator and not parity.broken else remedy_for(words)
+            remedy = _SINGLE_PRECISION if self._estimator and not parity.broken else self._remedy_of(words)
             raise self._blamed(parity, batches, reference, remedy or self._told_remedy(), numbers)
         return Seen(evidence=self._parity_in_words(parity), numbers=numbers)
 
@@ -262,6 +263,11 @@ class _Trial:
         if cause is None:
             return NotReadyError(words, remedy, numbers)
         return NotReadyError(f"{words}; {cause.evidence}", cause.remedy, {**numbers, "cause": cause.cause})
+
+    def _remedy_of(self, words: str) -> str:
+        """Return the remedy for other values; memory outside of a tensor may hold any, also NaN."""
+        warned = any(OUT_OF_BOUNDS in step.evidence for step in self.steps if step.name == "export")
+        return "" if warned else remedy_for(words)
 
     def _told_remedy(self) -> str:
         """Return the remedy for what the exporter warned of."""
@@ -294,7 +300,8 @@ class _Trial:
             raise NotReadyError(f"batch size {size} does not run: {evidence}", _LOST_BATCH) from error
         parity = compare(reference, outputs, rows=size)
         if parity.nothing or parity.broken:
-            raise NotReadyError(f"batch size {size}: {parity.as_words()}", _LOST_BATCH, {"batch_size": size})
+            remedy = self._told_remedy() or _LOST_BATCH
+            raise NotReadyError(f"batch size {size}: {parity.as_words()}", remedy, {"batch_size": size})
         if parity.value > self.limit:
             numbers = {"batch_size": size, "parity": parity.value}
             remedy = self._told_remedy() or _LOST_BATCH
