@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,11 +86,24 @@ class Finished:
 Judge = Callable[..., Finished]
 
 
+@functools.cache
+def schema_of_reports() -> jsonschema.Draft202012Validator:
+    """Return the validator of the report's schema, which is itself checked once: that takes longer than a run."""
+    schema = report_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def checked(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report that follows the schema."""
+    schema_of_reports().validate(report)
+    return report
+
+
 def read_report(pytester: pytest.Pytester, name: str = "report.json") -> dict[str, Any]:
     """Read a JSON report, checked against the schema; empty where there is none."""
     path = pytester.path / name
     if not path.exists():
         return {}
     report = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    jsonschema.validate(report, report_schema(), cls=jsonschema.Draft202012Validator)
-    return dict(report)
+    return dict(checked(report))

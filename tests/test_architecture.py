@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -80,7 +81,8 @@ HEAVY = {
 }
 
 
-def modules(root: Path) -> dict[str, Path]:
+@functools.cache
+def modules(root: Path) -> Mapping[str, Path]:
     """Return the files of a copy of the package by their dotted names, without the root's own."""
     found = {}
     for path in sorted(root.rglob("*.py")):
@@ -90,9 +92,14 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path, *, at_its_top: bool = False) -> set[str]:
     """Return the modules and names that a file imports: also late, and for type checking, unless at its top only."""
-    tree = ast.parse(path.read_text())
+    tree = _parsed(path)
     hidden: set[ast.AST] = set()
     if at_its_top:
         for node in ast.walk(tree):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -50,8 +51,13 @@ def avoided(text: str) -> list[str]:
     ]
 
 
-def texts() -> Iterator[tuple[str, str]]:
-    """Yield each text of the documentation, the messages and the docstrings, with its place."""
+@functools.cache
+def texts() -> tuple[tuple[str, str], ...]:
+    """Return each text of the documentation, the messages and the docstrings, with its place."""
+    return tuple(_texts())
+
+
+def _texts() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         yield page.name, page.read_text(encoding="utf-8")
     for option in OPTIONS:

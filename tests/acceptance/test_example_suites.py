@@ -10,10 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-
-from pytest_modelbench.reports.json_report import report_schema
+from suites import checked
 
 pytestmark = pytest.mark.slow
 
@@ -51,9 +49,7 @@ def judge(folder: Path, *arguments: str, suite: Path = DIGITS) -> tuple[int, str
     finished = subprocess.run(
         [*command, *arguments], cwd=suite, env=environment, capture_output=True, text=True, check=False
     )
-    found = json.loads(report.read_text())
-    jsonschema.validate(found, report_schema(), cls=jsonschema.Draft202012Validator)
-    return finished.returncode, finished.stdout, found
+    return finished.returncode, finished.stdout, checked(json.loads(report.read_text()))
 
 
 @pytest.fixture(scope="module")

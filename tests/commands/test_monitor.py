@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jsonschema
 import numpy as np
 import pytest
 import yaml
-from suites import FAKES
+from suites import FAKES, checked
 
 from pytest_modelbench.commands.cli import main
-from pytest_modelbench.reports.json_report import report_schema
 
 SRC = Path(__file__).parents[2]
 ACCEPTED_SUITE = """
@@ -46,7 +44,7 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "accepted.json"
     assert path.exists(), text
     report = json.loads(path.read_text())
-    jsonschema.validate(report, report_schema())
+    checked(report)
     return path
 
 
@@ -129,7 +127,7 @@ class Monitor:
         report: dict[str, Any] = {}
         if Path("out.json").exists():
             report = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)
-            jsonschema.validate(report, report_schema(), cls=jsonschema.Draft202012Validator)
+            checked(report)
         return Judged(code, out, err, {gate["kpi"]: gate for gate in report.get("gates", [])}, report)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from suites import Judge
+from suites import Judge, checked
 
 from pytest_modelbench.commands.cli import main
 from pytest_modelbench.kpis.catalogue import CATALOGUE
@@ -34,7 +33,7 @@ def test_all(): ...
 def save(name: str, report: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Write a report whose gates are changed, checked against the schema."""
     changed = {**report, "gates": [change(gate) for gate in report["gates"]]}
-    jsonschema.validate(changed, report_schema(), cls=jsonschema.Draft202012Validator)
+    checked(changed)
     Path(name).write_text(json.dumps(changed))
 
 
