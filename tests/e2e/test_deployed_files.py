@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,31 +54,35 @@ def test_deployed(): ...
 """
 
 
-def write(folder: pytest.Pytester, suffix: str) -> None:
-    """Export the teacher's module, by torch to ONNX and from there by openvino."""
-    folder.makepyfile(
-        export="""
-        import sys, openvino, torch
-        from torch import nn
-        torch.manual_seed(0)
-        net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
-        shapes = ({0: torch.export.Dim.DYNAMIC},)
-        torch.onnx.export(net, (torch.ones(2, 16),), "student.onnx", dynamic_shapes=shapes, verbose=False,
-                          external_data=False)
-        if sys.argv[1] == "xml":
-            openvino.save_model(openvino.Core().read_model("student.onnx"), "student.xml", compress_to_fp16=False)
-        """
-    )
-    done = folder.runpython_c(f"import sys, runpy; sys.argv = ['', {suffix!r}]; runpy.run_path('export.py')")
-    assert done.ret == 0
+EXPORT = """
+import openvino, torch
+from torch import nn
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+shapes = ({0: torch.export.Dim.DYNAMIC},)
+torch.onnx.export(net, (torch.ones(2, 16),), "student.onnx", dynamic_shapes=shapes, verbose=False,
+                  external_data=False)
+openvino.save_model(openvino.Core().read_model("student.onnx"), "student.xml", compress_to_fp16=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the teacher's module, exported by torch to ONNX and from there by openvino."""
+    folder = tmp_path_factory.mktemp("exported")
+    subprocess.run([sys.executable, "-c", EXPORT], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def files(pytester: pytest.Pytester, exported: Path) -> None:
+    """Give each test the files to change."""
+    shutil.copytree(exported, pytester.path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [("onnx", "onnx"), ("xml", "openvino")])
-def test_a_file_is_judged_against_its_teacher(
-    judge: Judge, pytester: pytest.Pytester, suffix: str, kind: str
-) -> None:
+def test_a_file_is_judged_against_its_teacher(judge: Judge, suffix: str, kind: str) -> None:
     """All gates pass; threads are the teacher's, and memory and start were measured in fresh processes."""
-    write(pytester, suffix)
     finished = judge(SUITE, "--modelbench-threads=1", fakes=FAKES.replace("SUFFIX", suffix))
     assert finished.result.ret == 0, finished.text
     assert set(finished.verdicts.values()) == {"pass"}
@@ -107,9 +113,8 @@ def eval_data():
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["fixture", "option"])
-def test_damaged_files_are_one_message_each(judge: Judge, pytester: pytest.Pytester, named: bool) -> None:
+def test_damaged_files_are_one_message_each(judge: Judge, named: bool) -> None:
     """However a student is named: the file, the runtime and what to do, without the runtime's own frames."""
-    write(pytester, "xml")
     whole, graph = Path("student.onnx").read_bytes(), Path("student.xml").read_text()
     Path("cut.onnx").write_bytes(whole[: len(whole) // 2])
     Path("operator.onnx").write_bytes(whole.replace(b"Gemm", b"Gemx").replace(b"Relu", b"Relx"))

@@ -264,17 +264,18 @@ def test_parameters(): ...
 
 
 @pytest.mark.parametrize(
-    ("model", "reason"),
+    ("model", "limit_s", "reason"),
     [
-        ("crashing", "export: its process was ended by SIGSEGV (a crash in compiled code)"),
-        ("hanging", "export: its process did not end within 20 s, and was stopped"),
+        ("crashing", 60, "export: its process was ended by SIGSEGV (a crash in compiled code)"),
+        ("hanging", 8, "export: its process did not end within 8 s, and was stopped"),
     ],
+    ids=["crashing", "hanging"],
 )
 def test_a_lost_process_fails_the_export(
-    judge: Judge, model: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    judge: Judge, model: str, limit_s: float, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a crash nor an endless export ends the session."""
-    monkeypatch.setattr(deployments, "ExportOptions", functools.partial(ExportOptions, budget_s=20))
+    monkeypatch.setattr(deployments, "ExportOptions", functools.partial(ExportOptions, budget_s=limit_s))
     lost = FIXTURES.replace('params=["int8", pytest.param("small", id="tiny")]', f'params=["{model}"]')
     tests = "import pytest\n@pytest.mark.kpi('parameters', '<= 1000')\ndef test_parameters(): ...\n"
     finished = judge(tests, "--modelbench-deploy=onnx", fakes=lost)

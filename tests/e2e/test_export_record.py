@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from suites import Judge
+
+from pytest_modelbench.bench.deployments import Deployments
+from pytest_modelbench.exports.options import Target
+from pytest_modelbench.exports.steps import Exported
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +39,22 @@ def test_ready(): ...
 """
 
 
-def test_record_and_accept(judge: Judge) -> None:
+@pytest.fixture
+def screened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the screening for TensorRT in one fresh process: no record changes it."""
+    export, screened = Deployments._export, {}
+
+    def once(self: Deployments, role: str, model: str, name: str, target: Target, *rest: Any) -> Exported:
+        if target.format != "tensorrt":
+            return export(self, role, model, name, target, *rest)
+        if target not in screened:
+            screened[target] = export(self, role, model, name, target, *rest)
+        return screened[target]
+
+    monkeypatch.setattr(Deployments, "_export", once)
+
+
+def test_record_and_accept(judge: Judge, screened_once: None) -> None:
     """Recorded where the format runs, accepted where it does not, refused for another model."""
     finished = judge(
         SUITE.format(formats="onnx"), "--modelbench-record-export=exports.json", more=TORCH.format(seed=0)

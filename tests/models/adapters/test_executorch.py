@@ -54,6 +54,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def no_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load intact programs at once; the fresh process that loads each file first is the subject of other tests."""
+    monkeypatch.setattr("pytest_modelbench.models.saved.try_first", lambda *_: None)
+
+
 def load(path: Path, **loading: Any) -> Any:
     return adapt(str(path), Loading(name="student", **loading))
 
@@ -77,7 +83,7 @@ def test_answers_and_the_delegated_share(programs: Path) -> None:
     assert model.artefact().size_bytes == (programs / "portable.pte").stat().st_size
 
 
-def test_shapes(programs: Path) -> None:
+def test_shapes(programs: Path, no_first_load: None) -> None:
     """A static program takes batches up to its own, and says so; an open one takes others up to its limit."""
     fixed = load(programs / "delegated.pte", pads=True)
     assert np.allclose(fixed(INPUTS[:1])[0], fixed(INPUTS)[0][:1], atol=1e-6)
@@ -95,10 +101,14 @@ def test_shapes(programs: Path) -> None:
         model(np.ones((17, 4), dtype=np.float32))
 
 
-def test_refused(programs: Path, tmp_path: Path) -> None:
-    """A truncated program and another device."""
+def test_a_truncated_program_is_refused(programs: Path, tmp_path: Path) -> None:
+    """By the fresh process that loads it first, or by the runtime."""
     (tmp_path / "cut.pte").write_bytes((programs / "portable.pte").read_bytes()[:700])
     with pytest.raises(ModelError, match=r"cut.pte (cannot be loaded by ExecuTorch|ends the process)"):
         load(tmp_path / "cut.pte")
+
+
+def test_another_device_is_refused(programs: Path, no_first_load: None) -> None:
+    """ExecuTorch computes on the processor."""
     with pytest.raises(ModelError, match="on cpu only, not on cuda"):
         load(programs / "portable.pte", device="cuda")
