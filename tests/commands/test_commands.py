@@ -292,7 +292,9 @@ def test_rounding_keeps_the_value(kpi: str, value: float) -> None:
     assert abs(bound.margin(value)) <= 1e-4 * value
 
 
-def test_thresholds_keep_models(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_keep_models(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], no_turns: None
+) -> None:
     """What the command line named stands in the file; of several students one is chosen."""
     Path("shop.py").write_text(
         FAKES + "\ndef one():\n    return STUDENT\n\ndef data():\n    return INPUTS, TARGETS\n"

@@ -277,7 +277,7 @@ def git(*words: str, **more: Any) -> str:
 
 
 @pytest.mark.slow
-def test_bisect_finds_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bisect_finds_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_turns: None) -> None:
     """The recipe of docs/history.md, in a repository of six commits, the fourth of which made the student slower."""
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")

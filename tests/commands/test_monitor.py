@@ -62,9 +62,11 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_pytest(folder: Path, *options: str) -> str:
+    """Run pytest on fake models, which wait for no other run: the lock of the machine is in the folder."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--modelbench", *options],
-        cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(SRC)},
+        cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(SRC), "TMPDIR": str(folder)},
     )  # fmt: skip
     return done.stdout + done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -202,13 +203,15 @@ def test_every_form_has_a_checksum_of_its_content() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_reading_that_ends_early(workers: int) -> None:
+def test_reading_that_ends_early(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A StopIteration inside a dataset ends torch's loader without a word."""
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # the wait for a worker's end
     data = as_eval_data(DataLoader(Ending(), num_workers=workers))
     with pytest.raises(
         DataError, match=r"announce 40 samples by len\(\), and reading them gave \d+\..*StopIteration"
     ):
         read(data, 4)
+    gc.collect()  # which ends the workers
 
 
 @pytest.mark.parametrize(

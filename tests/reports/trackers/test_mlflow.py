@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,20 @@ def logged(folder: Path, report: dict[str, Any], where: str = STORE) -> Sent:
 def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that has MLflow's tables already: making them takes a second."""
+    folder = tmp_path_factory.mktemp("migrated")
+    client_of(folder).search_experiments()
+    return folder / "runs.db"
+
+
+@pytest.fixture
+def store(migrated: Path, tmp_path: Path) -> None:
+    """Give the test a copy of that database."""
+    shutil.copy(migrated, tmp_path)
 
 
 def client_of(folder: Path) -> Any:
@@ -87,7 +102,7 @@ def test_each_student_is_a_run_with_values_and_artifacts(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "shown"), [(2, "KILLED"), (None, "KILLED"), (3, "FAILED")])
-def test_incomplete_run_is_marked(tmp_path: Path, status: int | None, shown: str) -> None:
+def test_incomplete_run_is_marked(store: None, tmp_path: Path, status: int | None, shown: str) -> None:
     """By MLflow's own status, and by the tag."""
     assert logged(tmp_path, {**full_report("small"), "complete": False, "exit_status": status}).ok
     run = runs_of(tmp_path)["small"]
@@ -96,7 +111,7 @@ def test_incomplete_run_is_marked(tmp_path: Path, status: int | None, shown: str
 
 
 @pytest.mark.slow
-def test_experiment_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experiment_of_the_environment_is_used(store: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's own variables say where, and the experiment is made."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", STORE)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "compression")
@@ -106,7 +121,7 @@ def test_experiment_of_the_environment_is_used(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_unusual_names_and_many_long_values_arrive(tmp_path: Path) -> None:
+def test_unusual_names_and_many_long_values_arrive(store: None, tmp_path: Path) -> None:
     """Names that MLflow refuses are made valid and stay apart; more than one request takes is sent in several."""
     gates = [gate(f"kpi{at}", student="é/ß", options={"text": "x" * 7000}) for at in range(120)]
     gates += [
