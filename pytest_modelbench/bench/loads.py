@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deciding import Deciding, GateLimits
+from pytest_modelbench.bench.lanes import Lanes
 from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.conditional import branches_of
 from pytest_modelbench.grammar.load import MOST_RATE, Within, rate_of, wait_of
@@ -20,10 +21,9 @@ from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_
 from pytest_modelbench.probes.load.driver import Batching
 from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
 from pytest_modelbench.probes.load.wire import pack_capacity, pack_load, unpack_capacity, unpack_load
-from pytest_modelbench.probes.timing.watchdog import beat
+from pytest_modelbench.probes.timing.watchdog import START_UP_S, beat
 
-BATCHES_OF_EACH_SIZE = 4
-SERVING = ("rate", "arrivals", "max_batch", "max_wait")
+SERVING = ("rate", "arrivals", "max_batch", "max_wait", "workers")
 LOWER_BUDGET = 0.3
 """The share of the budget for rates that are tried below a limit's."""
 BURST_S = 0.02
@@ -137,7 +137,7 @@ class Loads:
             measure=measure,
             wire=wire,
             exclusive=True,
-            watched=asking.watched(names),
+            watched=asking.watched(names, START_UP_S if asking.gate.options["workers"] else 0.0),
             shown=f"offering requests to {names}",
         )
 
@@ -149,12 +149,7 @@ class Loads:
         tell: Tell,
     ) -> LoadMeasurement:
         refuse_while_profiling("responses cannot be measured here")
-        draws, most = self._asking.draws(), settings.batching.max_batch
-        batches = [draws.few(size, BATCHES_OF_EACH_SIZE) for size in range(1, most + 1)]
-        full = sum(bool(batch) for batch in batches)
-        if full < most:
-            raise DataError(f"max_batch={most}, and the evaluation data have {full} samples. Write max_batch={full}")
-        return measure_load(models, batches, settings, decided, tell, beat)
+        return measure_load(models, Lanes(self._asking, settings).opened, settings, decided, tell, beat)
 
 
 def _load_of(gate: Assignment) -> tuple[object, ...]:

@@ -50,11 +50,16 @@ def holds(share: Estimate, within: Within) -> bool | None:
 
 def searched(measurement: LoadMeasurement, within: Within) -> float:
     """Return the largest rate at which the bound holds on a replay with the measured service times."""
-    services = [segment_of(served).services for served in measurement.served["student"]]
-    settings = measurement.settings
+    settings, workers = measurement.settings, measurement.settings.workers_of("student")
+    services = [segment_of(served, workers).services for served in measurement.served["student"]]
     unit = settings.arrivals.at(1.0)
     return largest_rate(
-        Services.joined(services), unit.fresh, queue_of(measurement), within.seconds, within.quantile, settings.seed
+        Services.joined(services),
+        unit.fresh,
+        queue_of(measurement, "student"),
+        within.seconds,
+        within.quantile,
+        settings.seed,
     )
 
 

@@ -26,6 +26,7 @@ def pack_load(measurement: LoadMeasurement, prefix: str = "") -> Arrays:
             arrays[f"{prefix}{role}_{name}"] = np.concatenate([getattr(segment, name) for segment in served])
         arrays[f"{prefix}{role}_requests"] = np.array([len(segment.arrivals) for segment in served])
         arrays[f"{prefix}{role}_calls"] = np.array([len(segment.sizes) for segment in served])
+        arrays[f"{prefix}{role}_processor_s"] = np.array([segment.processor_s for segment in served])
     rest = {
         "errors": {role: [segment.error for segment in served] for role, served in measurement.served.items()},
         "settings": asdict(measurement.settings),
@@ -56,8 +57,10 @@ def _segments(arrays: Mapping[str, Any], prefix: str, errors: list[str]) -> list
     for names, counts in ((OF_REQUESTS, "requests"), (OF_CALLS, "calls")):
         ends = np.cumsum(arrays[f"{prefix}{counts}"])[:-1]
         parts.update({name: np.split(arrays[f"{prefix}{name}"], ends) for name in names})
+    spent = arrays[f"{prefix}processor_s"].tolist()
     return [
-        Served(**{name: split[at] for name, split in parts.items()}, error=error) for at, error in enumerate(errors)
+        Served(**{name: split[at] for name, split in parts.items()}, error=error, processor_s=spent[at])
+        for at, error in enumerate(errors)
     ]
 
 
