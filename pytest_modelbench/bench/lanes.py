@@ -40,17 +40,19 @@ class Lanes:
     Args:
         asking: the gate.
         settings: of the load.
+        most: lanes, if fewer than the gate asks for.
     """
 
-    def __init__(self, asking: Asking, settings: LoadSettings) -> None:
+    def __init__(self, asking: Asking, settings: LoadSettings, most: int | None = None) -> None:
         self._asking = asking
+        self._most = most
         self._settings = settings
         self._batches = request_batches(asking.draws(), settings.batching.max_batch)
 
     @contextlib.contextmanager
     def opened(self, role: str, model: Model) -> Iterator[Sequence[Lane]]:
         """Make the context in which a role's model has its lanes."""
-        workers = int(self._asking.gate.options["workers"] or (CONNECTIONS if model.runs_at else 1))
+        workers = int(self._most or self._asking.gate.options["workers"] or (CONNECTIONS if model.runs_at else 1))
         if model.runs_at:
             with connections(model, self._batches, workers, beat) as lanes:
                 yield lanes

@@ -41,8 +41,10 @@ def servers_ends(arrivals: FloatArray, services: FloatArray, servers: int) -> Fl
     >>> servers_ends(np.array([0.0, 0.0, 1.0]), np.array([3.0, 2.0, 2.0]), 2).tolist()
     [3.0, 2.0, 4.0]
     """
-    free = [0.0] * servers
-    ends = np.empty(len(arrivals))
+    ends: FloatArray = arrivals + services
+    if (np.arange(len(arrivals)) - np.searchsorted(np.sort(ends), arrivals, side="right") < servers).all():
+        return ends  # none has to wait
+    free = [-np.inf] * servers
     for i, (arrival, service) in enumerate(zip(arrivals.tolist(), services.tolist(), strict=True)):
         ends[i] = end = max(arrival, free[0]) + service
         heapq.heapreplace(free, end)

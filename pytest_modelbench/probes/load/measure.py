@@ -31,6 +31,17 @@ Lanes = Mapping[str, Sequence[Lane]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lone:
+    """What a server needs for a call that it answers alone, and how many calls it answers at once.
+
+    Calls over several connections wait for each other inside of the server, so that their times depend on the rate.
+    """
+
+    service_s: tuple[float, ...]
+    servers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """How a model is measured under load.
 
@@ -40,6 +51,7 @@ class LoadSettings:
         workers: by role, how many calls a model answers at once; 1 where it is not stated.
         budget_s: of all models together, in seconds.
         seed: of the schedule.
+        lone: of a student behind an endpoint, for replays of other rates.
     """
 
     arrivals: Arrivals
@@ -47,6 +59,7 @@ class LoadSettings:
     workers: Mapping[str, int] = field(default_factory=dict)
     budget_s: float = 60.0
     seed: int = 0
+    lone: Lone | None = None
 
     def workers_of(self, role: str) -> int:
         """Return how many calls a model answers at once."""
@@ -185,6 +198,11 @@ class _Run:
             if (capacity := capacity_of(served, settings.batching.max_batch, settings.workers_of(role)))
             and _grows(served, settings, settings.workers_of(role))
         }
+
+
+def busy_until(served: Served) -> float:
+    """Return when the last call of a segment ended, in seconds from its start."""
+    return float(served.ends[np.isfinite(served.ends)].max(initial=1e-9))
 
 
 def capacity_of(served: Sequence[Served], max_batch: int, workers: int = 1) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching, Served
-from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings
+from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, Lone
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 OF_REQUESTS = ("arrivals", "starts", "ends", "failed")
@@ -44,6 +44,8 @@ def unpack_load(arrays: Mapping[str, Any], prefix: str = "") -> LoadMeasurement:
     errors, settings = content.pop("errors"), content.pop("settings")
     arrivals, batching = settings.pop("arrivals"), settings.pop("batching")
     arrivals["recorded"] = tuple(arrivals["recorded"])
+    if (lone := settings.pop("lone")) is not None:
+        settings["lone"] = Lone(service_s=tuple(lone["service_s"]), servers=lone["servers"])
     content |= {name: tuple(content[name]) for name in ("looks", "elapsed_s")}
     return LoadMeasurement(
         served={role: _segments(arrays, f"{prefix}{role}_", texts) for role, texts in errors.items()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -93,23 +94,28 @@ def worker_lanes(
     key = secrets.token_bytes(32)
     with ThreadPoolExecutor(count) as pool, Listener(backlog=count, authkey=key) as listener:
         request = replace(request, address=str(listener.address), key=key.hex())
-        workers = [pool.submit(_run, start, request) for _ in range(count)]
+        starting = threading.Event()
+        starting.set()
+        workers = [pool.submit(_run, start, request, starting) for _ in range(count)]
         lanes: list[WorkerLane] = []
         try:
             for _ in range(count):
                 lanes.append(_ready(listener, workers))
                 beat()
+            starting.clear()
             yield lanes
         finally:
             for lane in lanes:
                 lane.close()
 
 
-def _run(start: Callable[[WorkerRequest], int], request: WorkerRequest) -> int:
-    """Run a worker; one that fails to start wakes up whoever waits for its connection."""
+def _run(start: Callable[[WorkerRequest], int], request: WorkerRequest, starting: threading.Event) -> int:
+    """Run a worker; one that fails while workers start wakes up whoever waits for its connection."""
     try:
         return start(request)
     except BaseException:
+        if not starting.is_set():
+            raise
         with contextlib.suppress(OSError, EOFError, AuthenticationError):
             _connected(request).close()
         raise
