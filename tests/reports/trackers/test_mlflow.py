@@ -42,7 +42,9 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that has MLflow's tables already: making them takes a second."""
     folder = tmp_path_factory.mktemp("migrated")
-    client_of(folder).search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # where it makes the folder of its files
+        client_of(folder).search_experiments()
     return folder / "runs.db"
 
 
