@@ -67,6 +67,8 @@ BUILT_IN: Mapping[str, Info] = {
     "jitter": Info("series", "values read too early or too late"),
     "resampling": Info("series", "fewer values, interpolated"),
 }
+EXTENSIONS: dict[str, Callable[..., Any]] = {}
+"""Corruptions that others bring to a session, for all its tests."""
 FAMILIES = tuple(dict.fromkeys(info.family for info in BUILT_IN.values()))
 AUTO = "auto"
 EXPECTED = (
