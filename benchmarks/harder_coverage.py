@@ -119,8 +119,10 @@ def _share_row(sessions: int, sizes: tuple[int, int], truth: float, *, ties: boo
     own, gap = Count(), Count()
     for session in range(sessions):
         inside, outside = pair(rng, sizes[0], shift, ties=ties), pair(rng, sizes[1], 0.0, ties=ties)
-        scores = [dict(zip(("student", "teacher"), both, strict=True)) for both in (inside, outside)]
-        drawn, shares = drawn_shares(*scores, 95, session), [accepted(inside[at], outside[at], 95) for at in (0, 1)]
+        roles = ("student", "teacher")
+        by_role = [dict(zip(roles, both, strict=True)) for both in (inside, outside)]
+        drawn = drawn_shares(by_role[0], by_role[1], 95, session)
+        shares = [accepted(inside[at], outside[at], 95) for at in (0, 1)]
         estimate = between(shares[0], drawn["student"], ALPHA)
         own.add(estimate if bounds_threshold(sizes[0], 95, ALPHA) else replace(estimate, high=100.0), 100 * truth)
         gap.add(between(shares[0] - shares[1], drawn["student"] - drawn["teacher"], ALPHA), 0.0)

@@ -17,7 +17,7 @@ def test_of_a_fixed_threshold_it_is_jeffreys_interval(taken: int) -> None:
     inside, outside = np.ones(200), np.where(np.arange(30) < taken, 1.0, 0.0)
     drawn = drawn_shares({"student": inside}, {"student": outside}, 95, seed=0)["student"]
     estimate = between(accepted(inside, outside, 95), drawn, ALPHA)
-    low, high = 100 * stats.beta.ppf([ALPHA, 1 - ALPHA], taken + 0.5, 30 - taken + 0.5)
+    low, high = (100 * stats.beta.ppf(end, taken + 0.5, 30 - taken + 0.5) for end in (ALPHA, 1 - ALPHA))
     assert estimate.value == pytest.approx(100 * taken / 30)
     assert estimate.low == pytest.approx(low if taken else 0, abs=1.2)
     assert estimate.high == pytest.approx(high if taken < 30 else 100, abs=1.2)

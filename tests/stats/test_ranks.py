@@ -151,7 +151,7 @@ def test_perfect_separation_has_an_interval_by_sizes() -> None:
     """Of the area, and of its difference from a model that is not perfect."""
     positive = np.arange(60) < 30
     perfect = area_of(positive, positive.astype(float))
-    other = area_of(positive, positive + np.where(np.arange(60) == 0, -2.0, 0.0))
+    other = area_of(positive, np.where(np.arange(60) == 0, -1.0, positive.astype(float)))
     own = area_interval(*perfect, 0.05, (30, 30))
     assert own.high == 1
     assert 0.9 < (own.low or 0) < 0.97

@@ -5,6 +5,8 @@ Definitions and severities are those of Hendrycks and Dietterich (ICLR 2019), wi
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
@@ -40,11 +42,10 @@ def taken_nearby(image: Image, moves: IntArray, reach: int) -> Image:
     height, width = image.shape[:2]
     places = np.arange(height * width).reshape(height, width)
     rows, columns = (np.arange(reach + 1, reach + 1 + size) for size in moves.shape[:2])
-    source = places.copy()
-    source[np.ix_(rows, columns)] = (rows[:, None] + moves[..., 0]) * width + columns + moves[..., 1]
-    source, own = source.ravel(), places.ravel()
+    places[np.ix_(rows, columns)] = (rows[:, None] + moves[..., 0]) * width + columns + moves[..., 1]
+    source, own = places.ravel(), np.arange(height * width)
     changes = np.zeros(len(own), dtype=bool)
-    changes[places[np.ix_(rows, columns)].ravel()] = True
+    changes.reshape(height, width)[np.ix_(rows, columns)] = True
     before = changes[source] & (source > own)  # what it takes has itself changed before
     last = np.where(before, source, own)
     while not np.array_equal(further := last[last], last):
@@ -83,7 +84,7 @@ def _affine(image: Image, shift: float, rng: np.random.Generator) -> Image:
     return _read(image, at, "mirror")
 
 
-def _read(image: Image, at: Image, mode: str) -> Image:
+def _read(image: Image, at: Image, mode: Literal["reflect", "mirror"]) -> Image:
     """Return an image read at (2, height, width) places, bilinearly."""
     channels = np.moveaxis(image, 2, 0)
     return np.stack([scipy.ndimage.map_coordinates(one, at, order=1, mode=mode) for one in channels], axis=2)

@@ -33,7 +33,7 @@ _LEVELS = 255
 def fog(image: Image, thickness_and_decay: tuple[float, float], rng: np.random.Generator) -> Image:
     """Add a fractal haze, and scale back to the largest value before."""
     thickness, decay = thickness_and_decay
-    haze = plasma_of(*image.shape[:2], decay, rng)[..., None]
+    haze = plasma_of(image.shape[0], image.shape[1], decay, rng)[..., None]
     largest = float(np.nanmax(image))
     return (image + thickness * haze) * (largest / (largest + thickness) if largest else 1.0)
 
@@ -47,7 +47,8 @@ def frost(image: Image, shares_and_finer: tuple[float, float, int], rng: np.rand
     texture = texture.reshape(height, finer, width, finer).mean(axis=(1, 3))[..., None]
     if image.shape[2] == len(ICE):
         texture = texture + ICE
-    return kept * image + added * np.clip(texture, 0, 1)
+    frozen: Image = kept * image + added * np.clip(texture, 0, 1)
+    return frozen
 
 
 def crystals(height: int, width: int, rng: np.random.Generator) -> Image:
@@ -65,7 +66,8 @@ def crystals(height: int, width: int, rng: np.random.Generator) -> Image:
 
 def _standard(values: Image) -> Image:
     spread = float(values.std())
-    return (values - values.mean()) / (spread or 1.0)
+    standard: Image = (values - values.mean()) / (spread or 1.0)
+    return standard
 
 
 @on_colours
