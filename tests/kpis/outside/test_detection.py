@@ -188,3 +188,12 @@ def test_few_samples_of_the_data_bound_no_share(judge: Judge) -> None:
     assert gate["readings"]["student"]["ci_high"] == 100
     told = "the data are too few to bound the confidence that 95% of them reach"
     assert any(note.startswith(told) for note in gate["notes"])
+
+
+def test_sets_outside_never_enter_the_data() -> None:
+    """Neither length, batches nor targets have them (trap 32)."""
+    inputs, labels = digits()[0][1200:1230], digits()[1][1200:1230]
+    data = EvalData(inputs, labels, ood={"far": digits()[0][:50]})
+    batches = list(data.batches(16))
+    assert sum(len(batch.ids) for batch in batches) == len(inputs) == data.source.length
+    assert np.array_equal(np.concatenate([np.asarray(batch.targets) for batch in batches]), np.asarray(labels))
