@@ -89,9 +89,7 @@ FORMATS = {
             what=f"an endpoint ({FORMS})",
             options=("timeout",),
         ),
-        SavedFormat(
-            name="TorchServe endpoint", load="torchserve:load_torchserve", options=("timeout", "management")
-        ),
+        SavedFormat(name="TorchServe endpoint", load="torchserve:load_torchserve", options=("timeout", "management")),
         SavedFormat(
             name="OpenAI endpoint",
             load="openai_text:load_openai",

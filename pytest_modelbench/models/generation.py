@@ -105,7 +105,7 @@ class Generation:
             return self._empty()
         if self.tokens is None:
             return Figure(None, "neither the server's usage nor a tokenizer tells how many tokens the answer has")
-        if self.tokens < 2:  # noqa: PLR2004 - one token has no other before it
+        if self.tokens < 2:
             return Figure(None, f"the answer has {self.tokens} token(s)")
         first, total, end_ns = self._counts()
         if self.pieces[-1].at_ns == self.pieces[0].at_ns or total <= first:

@@ -72,8 +72,7 @@ def _blocked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("create_connection", "getaddrinfo", "gethostbyname"):
         monkeypatch.setattr(socket, name, getattr(socket, name))
-    connect = socket.socket.connect
-    monkeypatch.setattr(socket.socket, "connect", lambda connected, *address: connect(connected, *address))
+    monkeypatch.setattr(socket.socket, "connect", socket.socket.connect)
 
 
 @pytest.mark.usefixtures("_blocked")
@@ -104,9 +103,7 @@ def test_fixture(pytester: pytest.Pytester, scheme: str, role: str) -> None:
     """Each gate is an error with the message, and the exit code is that of a mistake."""
     value = VALUES[scheme].format(SPECS[scheme].replace("rest://", "http://"))
     fixture = f"@pytest.fixture(scope='session')\ndef {role}_model(): return {value}\n"
-    pytester.makeconftest(
-        FAKES + BLOCKED + "from pytest_modelbench import OpenAIEndpoint, RestEndpoint\n" + fixture
-    )
+    pytester.makeconftest(FAKES + BLOCKED + "from pytest_modelbench import OpenAIEndpoint, RestEndpoint\n" + fixture)
     pytester.makepyfile(test_sla=SUITE)
     kpis = GATES if role == "student" else ["top1_accuracy"]
     text = refused(pytester, "-rEf", "-k", " or ".join(kpis))

@@ -146,7 +146,9 @@ class RestModel(EndpointModel):
     def __init__(self, endpoint: RestEndpoint, loading: Loading) -> None:
         super().__init__(endpoint.url, loading, endpoint.timeout_s, endpoint.headers, endpoint.key_env)
         if is_endpoint(endpoint.url) and not endpoint.url.startswith("rest://"):
-            raise ModelError(f"{loading.name}: RestEndpoint(url=) takes http:// and torchserve://, not {endpoint.url}")
+            raise ModelError(
+                f"{loading.name}: RestEndpoint(url=) takes http:// and torchserve://, not {endpoint.url}"
+            )
         self.endpoint = endpoint
 
     def encoded(self, inputs: Any) -> Callable[[], Any]:

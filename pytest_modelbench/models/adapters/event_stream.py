@@ -145,7 +145,9 @@ def read_answer(
     if events.ends_with_done():
         return answer.generation(tokenizer)
     if not len(answer):
-        raise CallError(f"the response is not a stream of events that ends with {DONE}: {as_text(events.start, secret)}")
+        raise CallError(
+            f"the response is not a stream of events that ends with {DONE}: {as_text(events.start, secret)}"
+        )
     raise CallError(f"the stream ended without {DONE}{_after(len(answer))}")
 
 
@@ -161,12 +163,13 @@ def chunk_of(data: str, secret: str = "") -> Mapping[str, Any]:
     """
     shown = as_text(data.encode(), secret)
     try:
-        chunk = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise CallError(f"an event of the stream is not JSON: {shown}") from error
-    choices = chunk.get("choices") if isinstance(chunk, Mapping) else None
-    if isinstance(chunk, Mapping) and chunk.get("error"):
+    chunk: dict[str, Any] = content if isinstance(content, dict) else {}
+    if chunk.get("error"):
         raise CallError(f"the server reports an error in the stream: {shown}")
+    choices = chunk.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, Mapping) for choice in choices):
         raise CallError(f"an event of the stream has no choices: {shown}")
     return chunk

@@ -28,7 +28,7 @@ FIXED: Mapping[str, Any] = {
     "stream": True,
     "stream_options": {"include_usage": True, "continuous_usage_stats": True},
 }
-"""Fields of each request. `continuous_usage_stats` is for vLLM and SGLang; other servers ignore it."""
+"""Fields of each request. `continuous_usage_stats` is for vLLM; most other servers ignore it."""
 
 
 class OpenAIModel(EndpointModel):
@@ -81,7 +81,9 @@ class OpenAIModel(EndpointModel):
     def _prompts(self, inputs: Any) -> list[Any]:
         columns = leaves(inputs)
         if len(columns) != 1 or hasattr(columns[0], "columns"):
-            raise self._blamed(f"{self.name} takes one prompt for each sample, found {len(columns)} inputs or a table")
+            raise self._blamed(
+                f"{self.name} takes one prompt for each sample, found {len(columns)} inputs or a table"
+            )
         (column,) = columns
         listed = getattr(column, "tolist", getattr(column, "to_list", None))
         prompts = list(column) if listed is None else listed()
@@ -89,7 +91,11 @@ class OpenAIModel(EndpointModel):
             if not isinstance(prompt, str) and (self.endpoint.api != "chat" or not _is_messages(prompt)):
                 raise self._blamed(
                     f"{self.name}: prompt {number} of the batch is {shown(prompt)}; expected a string"
-                    + (', or a list such as [{"role": "user", "content": "..."}]' if self.endpoint.api == "chat" else "")
+                    + (
+                        ', or a list such as [{"role": "user", "content": "..."}]'
+                        if self.endpoint.api == "chat"
+                        else ""
+                    )
                 )
         return prompts
 
@@ -154,7 +160,9 @@ def load_openai(spec: str, loading: Loading) -> Model:
         ModelError: as for `OpenAIModel`.
     """
     options = dict(loading.options)
-    endpoint = functools.partial(OpenAIEndpoint, url=spec, timeout_s=timeout_of(spec, loading, OpenAIEndpoint.timeout_s))
+    endpoint = functools.partial(
+        OpenAIEndpoint, url=spec, timeout_s=timeout_of(spec, loading, OpenAIEndpoint.timeout_s)
+    )
     tokens = options.get("max_tokens", str(OpenAIEndpoint.max_tokens))
     most: Any = int(tokens) if tokens.isascii() and tokens.isdecimal() else tokens
     api, key_env = options.get("api", OpenAIEndpoint.api), options.get("key_env")

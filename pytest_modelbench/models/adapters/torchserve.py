@@ -40,7 +40,9 @@ class TorchServeModel(EndpointModel):
         super().__init__(endpoint.url, loading, endpoint.timeout_s, endpoint.headers, endpoint.key_env)
         name, _, version = self.path.strip("/").partition("/")
         if not name or "/" in version or "?" in self.path:
-            raise ModelError(f"{self.name}: {endpoint.url} names no model. Write torchserve://host:port/MODEL[/VERSION]")
+            raise ModelError(
+                f"{self.name}: {endpoint.url} names no model. Write torchserve://host:port/MODEL[/VERSION]"
+            )
         self.endpoint, self.model = endpoint, f"{name}/{version}".rstrip("/")
         self.health = self._healthy()
         self.described = self._description()
@@ -198,5 +200,6 @@ def _json(reply: Reply) -> Any:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
         raise CallError(
-            f"the response is not JSON: {reply}. For another form, write RestEndpoint(url='torchserve://...', decode=...)"
+            f"the response is not JSON: {reply}. For another form, write RestEndpoint(url='torchserve://...', "
+            "decode=...)"
         ) from error

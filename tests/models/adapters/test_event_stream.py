@@ -52,6 +52,9 @@ def read(script: Sequence[tuple[float, bytes]], **options: Any) -> Generation:
     return read_answer([(round(ms * MS), part) for ms, part in script], 0, **options)
 
 
+KEY = "sk-123"
+
+
 def words(answer: str) -> int:
     return len(answer.split())
 
@@ -63,7 +66,7 @@ def reasoning(count: int) -> Script:
 def counted(each: int) -> Script:
     """Return 24 tokens, each event with the total so far, as vLLM does with continuous_usage_stats."""
     return [
-        (ms, part.replace(b'}]}', b'}], "usage": {"completion_tokens": %d}}' % (each * (n + 1))))
+        (ms, part.replace(b"}]}", b'}], "usage": {"completion_tokens": %d}}' % (each * (n + 1))))
         for n, (ms, part) in enumerate(tokens(24, each))
     ]
 
@@ -87,7 +90,9 @@ SPECIAL = [(1, chunk(ROLE)), (at(0), text("")), *tokens()[1:], *end()]
         pytest.param(COMPLETIONS, {}, 50, 50, 10, id="completions"),
         pytest.param(SPECIAL, {}, 60, 60, 10, id="first token has no text"),
         pytest.param([*counted(4), *end()], {}, 80, 80, 10, id="4 tokens a chunk, each counted"),
-        pytest.param([*tokens(24, 4), *end(None)], {"tokenizer": words}, 80, 80, 10, id="4 tokens a chunk, tokenizer"),
+        pytest.param(
+            [*tokens(24, 4), *end(None)], {"tokenizer": words}, 80, 80, 10, id="4 tokens a chunk, tokenizer"
+        ),
         pytest.param([*tokens(24, 4), *end()], {}, 80, 80, 10, id="4 tokens a chunk, total only"),
         pytest.param(LLAMA_CPP, {}, 50, 50, 10, id="usage in a chunk with choices"),
         pytest.param([*reasoning(8), *tokens(24)[8:], *end()], {}, 50, 130, 10, id="reasoning first"),
@@ -202,8 +207,8 @@ def test_a_key_that_the_server_repeats_is_hidden() -> None:
     """In an event, and in what is not a stream; an answer with these letters is left as it is."""
     for part in (b'data: {"error": "bad key sk-123"}\n\n', b"bad key sk-123"):
         with pytest.raises(CallError, match=r"bad key \*\*\*"):
-            read([(1, part)], secret="sk-123")
-    assert read([(1, text("sk-123") + DONE)], secret="sk-123").text == "sk-123"
+            read([(1, part)], secret=KEY)
+    assert read([(1, text("sk-123") + DONE)], secret=KEY).text == "sk-123"
 
 
 def test_one_choice_is_read() -> None:
