@@ -109,3 +109,15 @@ def test_fixture(pytester: pytest.Pytester, scheme: str, role: str) -> None:
     text = refused(pytester, "-rEf", "-k", " or ".join(kpis))
     judged = re.findall(rf"^(?:ERROR|FAILED) test_sla.py::test_(\w+) - .*{role}", text, re.MULTILINE)
     assert sorted(judged) == sorted(kpis)
+
+
+@pytest.mark.slow
+def test_fixture_in_a_worker(pytester: pytest.Pytester) -> None:
+    """The worker's mistake is the exit code of the controller, which prints it."""
+    fixture = "@pytest.fixture(scope='session')\ndef student_model(): return 'rest://10.1.2.3/predict'\n"
+    pytester.makeconftest(FAKES + BLOCKED + fixture)
+    pytester.makepyfile(test_sla="import pytest\n@pytest.mark.kpi('top1_accuracy', '>= 1%')\ndef test_it(): ...\n")
+    finished = pytester.runpytest_subprocess("--modelbench", "-n", "1", "-p", "no:rerunfailures")
+    assert finished.ret == pytest.ExitCode.USAGE_ERROR
+    finished.stdout.fnmatch_lines(["ERROR: student_model: 'rest://10.1.2.3/predict': 10.1.2.3 is not this machine*"])
+    assert "a packet was sent" not in str(finished.stdout) + str(finished.stderr)

@@ -61,7 +61,7 @@ def test_answers_are_judged_as_labels(pytester: pytest.Pytester, monkeypatch: py
         "parameters": "not_applicable",
         "response_p50": "pass",
     }, str(finished.stdout)
-    assert gates["top1_accuracy"]["student"]["value"] == pytest.approx(100 * 59 / 60)
+    assert gates["top1_accuracy"]["readings"]["student"]["value"] == pytest.approx(100 * 59 / 60)
     student = report["models"]["students"]["student"]
     assert student["calls"]["finish_reasons"]["stop"] >= 60
     assert student["request"]["max_tokens"] == 3

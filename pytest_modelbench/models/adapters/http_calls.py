@@ -13,7 +13,7 @@ import select
 import socket
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -140,7 +140,7 @@ class Connection:
         _check_status(response, reply)
         return reply
 
-    def parts(self, request: bytes) -> Iterator[tuple[int, bytes]]:
+    def parts(self, request: bytes) -> Generator[tuple[int, bytes], None, None]:
         """Send a request and yield the parts of the response's body, each with the time of its last bytes.
 
         A connection whose iterator is left before its end is closed; `finish` keeps it open.
