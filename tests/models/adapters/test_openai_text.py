@@ -69,6 +69,17 @@ def test_completions_and_fields_of_the_user() -> None:
     assert server.asked[0]["prompt"] == "1"
 
 
+def test_chunks_that_were_received_at_once_have_one_time() -> None:
+    """Reading them one after the other takes microseconds, which are not the server's time for a token."""
+    with serving(lambda _: [b"".join(streams("a", "b", "c"))]) as server:
+        model = load(f"openai://{server.place}/v1#m")
+        assert model(["x"]).tolist() == ["abc"]
+    (answer,) = model.generations
+    assert len(answer.pieces) == 3
+    assert answer.time_per_output_token.ms is None
+    assert "arrived at once" in answer.time_per_output_token.reason
+
+
 def test_replicas_have_connections_of_their_own() -> None:
     """So that several threads can ask at once."""
     with serving(echo) as server:
@@ -120,7 +131,7 @@ def test_the_key_is_in_the_request_only(monkeypatch: pytest.MonkeyPatch) -> None
     """Not in a message, though the server repeats it where a message is cut, nor in a report or a repr."""
     key = "sk" + f"-{10**15}"  # which the source of this test does not show
     monkeypatch.setenv("SERVER_KEY", key)
-    body = b"x" * 190 + f"bad key {key}".encode()
+    body = b"x" * 184 + f"bad key {key}".encode()
     with serving(lambda _: plain(body, "401 Unauthorized")) as server:
         endpoint = OpenAIEndpoint(url=f"openai://{server.place}/v1#m", key_env="SERVER_KEY", headers={"X-Key": key})
         model = load(endpoint)
