@@ -13,7 +13,7 @@ from pytest_modelbench.bench.shelf import Job, Tell, Wire
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model, identity
-from pytest_modelbench.probes.kinds import Measurement, ProbeKind, Taking
+from pytest_modelbench.probes.kinds import Measurement, Part, ProbeKind, Taking
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.settings import Settings
 
@@ -30,15 +30,19 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     if kind.pack and kind.unpack and not any(map(callable, options.values())):  # one name may mean two functions
         wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
 
-    def measure(_: Tell) -> Measurement:
-        taking = taking_of(model, data, options, plan.settings)
-        measured: Measurement = take(replace(taking, role=role, other=functools.partial(_other, asking)))
-        return measured
-
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
+
+    def measure(_: Tell) -> Measurement:
+        taking = taking_of(model, data, options, plan.settings)
+        shared = functools.partial(_shared, asking, (role, *content))
+        measured: Measurement = take(
+            replace(taking, role=role, other=functools.partial(_other, asking), shared=shared)
+        )
+        return measured
+
     by_name = repr(sorted(asking.gate.told_options.items()))
     job = Job(
         kind="kind",
@@ -51,6 +55,18 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def _shared(
+    asking: Asking,
+    content: tuple[object, ...],
+    name: tuple[object, ...],
+    options: tuple[str, ...],
+    part: Callable[[], Part],
+) -> Part:
+    """Return a part of a measurement that others of the same content have in common, taken once."""
+    values = tuple((option, value_key(asking.gate.options.get(option))) for option in options)
+    return asking.bench.shelf.once(("part", *name, *content, values, asking.settings), part)
 
 
 def _other(asking: Asking, role: str) -> Model | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
+Part = TypeVar("Part")
+
+
+class Share(Protocol):
+    """Measures a part that several measurements have in common."""
+
+    def __call__(self, name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
+        """Return what `measure` returns or has returned for this name and the values of these options."""
+
+
+def _by_itself(_name: tuple[object, ...], _options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
+    return measure()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +58,8 @@ class Taking:
         beat: call it after each call of the model that returned: one that never returns is interrupted.
         role: whether the model is the `student` or the `teacher`.
         other: returns another model by its role, or None if there is none; only for kinds with `beside`.
+        shared: returns what a function measures, which runs once for all measurements of the same model and data that
+            agree in its name and in some options, given by their names.
     """
 
     model: Model
@@ -57,6 +71,7 @@ class Taking:
     beat: Callable[[], None] = lambda: None
     role: str = "student"
     other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
+    shared: Share = _by_itself
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,10 @@ def test_a_sound_student_is_judged(judge: Judge) -> None:
     gates = {gate["kpi"]: gate for gate in finished.report["gates"]}
     assert [gate["verdict"] for gate in gates.values()] == ["pass", "pass"]
     method = gates["robust_accuracy"]["readings"]["student"]["method"]
-    assert "attacks fgsm, pgd, surrogate, noise on the margin, eps 0.02 (linf), range 0 to 1, 40 steps" in method
+    assert (
+        "attacks fgsm, pgd, targeted, surrogate, noise on the margin, eps 0.02 (linf), range 0 to 1, 40 steps"
+        in method
+    )
 
 
 def test_a_bound_proves_no_pass(judge: Judge) -> None:

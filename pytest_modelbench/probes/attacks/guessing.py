@@ -27,7 +27,7 @@ def noise(judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, rng: np.r
     for _ in range(DRAWS):
         if not len(left):
             break
-        tried = ball.random(inputs[left], rng, corners=True)
+        tried = ball.random(inputs[left], rng)
         left = _kept(judge, tried, truth, worst, reached, left)
     return worst
 

@@ -16,7 +16,8 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
-from pytest_modelbench.probes.attacks.assault import ALL, FGSM, PGD, TRANSFER, assault
+from pytest_modelbench.probes.attacks.assault import assault
+from pytest_modelbench.probes.attacks.fight import ALL, FGSM, PGD, TRANSFER
 from pytest_modelbench.probes.attacks.outcome import Assault
 from pytest_modelbench.probes.kinds import Taking
 
@@ -112,7 +113,7 @@ def test_quantised_models_have_no_gradient() -> None:
         int8 = quantize(plain(), {nn.Linear}, torch.qint8)  # type: ignore[no-untyped-call]
     alone = attacked(int8, ALL)
     assert alone.doubts == ("no gradient comes back from student",)
-    assert set(alone.lost) == {"fgsm", "pgd", "noise", "square"}
+    assert set(alone.lost) == {"fgsm", "pgd", "targeted", "noise", "square"}
     helped = attacked(int8, ALL, other=plain(), surrogate="given")
     assert helped.surviving().mean() < alone.surviving("fgsm", "pgd").mean() - 0.3
 
@@ -147,7 +148,7 @@ def test_models_without_torch_are_attacked_by_the_teachers_gradient() -> None:
         lambda batch: batch @ weights.T + bias, ALL, EvalData(inputs, labels), other=net, eps="0.02", range=(0, 1)
     )
     assert found.doubts
-    assert set(found.lost) == {"fgsm", "pgd", "surrogate", "noise", "square"}
+    assert set(found.lost) == {"fgsm", "pgd", "targeted", "surrogate", "noise", "square"}
     sound = attacked(net, ALL, EvalData(inputs, labels), eps="0.02", range=(0, 1))
     assert found.surviving().mean() <= sound.surviving().mean() + 0.02
 
@@ -185,7 +186,7 @@ def test_results_depend_on_the_seed_alone() -> None:
     ("inputs", "options", "error", "words"),
     [
         (digits()[0] * 255, {}, DataError, "no attack|moves a value"),
-        (digits()[0] * 4 - 1, {}, DataError, "State its range"),
+        (digits()[0] * 4 - 1, {}, DataError, "State their range"),
         (digits()[0] * 4 - 1, {"range": (0, 1)}, DataError, "Are they normalised"),
         ((digits()[0] * 255).astype(np.int64), {}, DoesNotFit, "dtype='float32'"),
         (digits()[0], {"eps": "0.1 sd"}, DoesNotFit, "columns of a table"),
