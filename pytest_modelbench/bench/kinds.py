@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.probes.kinds import Measurement, Part, ProbeKind, Taking
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.store.file_names import file_name
 
 
 def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Measurement:
@@ -33,6 +35,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
+    by_name = repr(sorted(asking.gate.told_options.items()))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
 
     def measure(_: Tell) -> Measurement:
@@ -41,9 +44,8 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         measured: Measurement = take(
             replace(taking, role=role, other=functools.partial(_other, asking), shared=shared)
         )
-        return measured
+        return _kept(asking, kind, model.name, by_name, measured)
 
-    by_name = repr(sorted(asking.gate.told_options.items()))
     job = Job(
         kind="kind",
         same=(kind.name, *content, by_value, plan.settings),
@@ -55,6 +57,18 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def _kept(
+    asking: Asking, kind: ProbeKind[Measurement], model: str, options: str, measured: Measurement
+) -> Measurement:
+    """Keep what is worth keeping of a measurement where the user names a folder, and return it."""
+    folder = asking.bench.files.kept
+    if folder is None or not kind.keep:
+        return measured
+    number = hashlib.blake2b(options.encode(), digest_size=4).hexdigest()
+    kept: Measurement = function_of(kind, "keep")(measured, folder / file_name(model) / f"{kind.name}-{number}")
+    return kept
 
 
 def _shared(
@@ -79,7 +93,7 @@ def function_of(kind: ProbeKind[Any], field: str) -> Callable[..., Any]:
 
     Args:
         kind: the kind of measurement.
-        field: `take`, `pack` or `unpack`.
+        field: `take`, `keep`, `pack` or `unpack`.
 
     Raises:
         MeasurementError: the kind names none, or it cannot be imported.

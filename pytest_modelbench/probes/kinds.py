@@ -96,6 +96,9 @@ class ProbeKind(Generic[Measurement]):
         apart: the plan's note on a measurement with separate passes or processes; "" for the others.
         cost: the function that tells from a gate's options what such a measurement comes to, for the plan, as
             "module:function"; "" where `apart` says all.
+        budgeted: whether it ends by itself, with fewer samples, when the time of `--modelbench-budget` is over.
+        keep: the function that writes what is worth keeping of a measurement into a folder and returns the
+            measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
@@ -120,6 +123,8 @@ class ProbeKind(Generic[Measurement]):
     apart: str = ""
     cost: str = ""
     beside: bool = False
+    budgeted: bool = False
+    keep: str = ""
     take: str = ""
     pack: str = ""
     unpack: str = ""
@@ -187,15 +192,19 @@ OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
 )
 
 
-def _assault(name: str, passes: str) -> ProbeKind[Assault]:
+def _assault(name: str, what: str) -> ProbeKind[Assault]:
     return ProbeKind(
         name=name,
         of_samples=True,
         beside=True,
-        apart=f"{passes} forward passes of samples= samples",
+        budgeted=True,
+        apart=what,
+        cost=f"pytest_modelbench.probes.attacks.cost:{name}",
         take=f"pytest_modelbench.probes.attacks.assault:{name}",
+        keep="pytest_modelbench.store.attacked_samples:keep",
     )
 
 
-FGSM, PGD = _assault("fgsm", "about 5"), _assault("pgd", "3 times steps=")
-ROBUSTNESS, TRANSFER = _assault("robustness", "6 times steps=, and queries=,"), _assault("transfer", "3 times steps=")
+FGSM, PGD = _assault("fgsm", "one step along the gradient"), _assault("pgd", "steps= steps along the gradient")
+ROBUSTNESS = _assault("robustness", "several attacks; those of fgsm and pgd run once")
+TRANSFER = _assault("transfer", "steps= steps along the teacher's gradient")

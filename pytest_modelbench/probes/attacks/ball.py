@@ -182,7 +182,7 @@ def _of_range(
     size, rounding = radius.share * (high - low), 1e-6 * (high - low) if normalised else 0.0
     if least < low - rounding or most > high + rounding:
         advice = "Is this how they were normalised? State" if normalised else (
-            "Are they normalised? Write mean= and std= as well, which eps= and range= are then before, or state"
+            "Are they normalised? Write mean= and std= too, eps= and range= are then of the values before; or state"
         )  # fmt: skip
         raise DataError(
             f"the {what} run from {least:.4g} to {most:.4g}, and range=({low:g}, {high:g}) is stated. {advice} the "
@@ -206,11 +206,10 @@ def _range(least: float, most: float, what: str, *, normalised: bool) -> tuple[f
         near, loose = _TOUCHING * (high - low), rounding * (high - low)
         if low - loose <= least <= low + near and high - near <= most <= high + loose:
             return low, high
-    more = (
-        ""
-        if normalised
-        else " as the model gets them; for normalised inputs mean= and std=, which eps= and range= are then before"
-    )
+    more = "" if normalised else (
+        " as the model gets them; for normalised inputs write mean= and std= too, eps= and range= are then of the "
+        "values before"
+    )  # fmt: skip
     raise DataError(
         f"the {what} run from {least:.4g} to {most:.4g}: what may one be? State their range: "
         f"range=(lowest, highest){more}; or eps='0.1 sd' for columns of a table"
