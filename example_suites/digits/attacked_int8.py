@@ -7,9 +7,7 @@ import pytest
 PARENT = "broken.py:float_parent"
 
 
-@pytest.mark.kpi("pgd_accuracy", "drop <= 10 pp", eps="16/255", range=(0, 1), samples=50, steps=10)
-@pytest.mark.kpi(
-    "robust_accuracy", "drop <= 10 pp", eps="16/255", range=(0, 1), samples=50, steps=10, surrogate=PARENT
-)
+@pytest.mark.kpi("pgd_accuracy", ">= 80%", eps="16/255", range=(0, 1), samples=30, steps=10)
+@pytest.mark.kpi("robust_accuracy", ">= 80%", eps="16/255", range=(0, 1), samples=30, steps=10, surrogate=PARENT)
 def test_int8() -> None:
     """Its own gradient finds nothing, which proves nothing; the gradient of its float parent finds what it loses."""

@@ -40,7 +40,7 @@ class Share(Protocol):
         """Return what `measure` returns or has returned for this name and the values of these options."""
 
 
-def _by_itself(_name: tuple[object, ...], _options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
+def _by_itself(name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:  # noqa: ARG001
     return measure()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _ids(assault: Assault) -> object:
     return {"method": assault.method, "attacked": len(assault.ids), "lost": named(~assault.surviving()), "by": lost}
 
 
-def _arrays(assault: Assault) -> dict[str, np.ndarray]:
+def _arrays(assault: Assault) -> dict[str, Any]:
     pairs = assault.pairs
     return {
         "clean": np.stack([pair.clean for pair in pairs]),

@@ -59,7 +59,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     """Judge the Python tests and the two files apart; all pass. What takes long is measured once."""
     found = {}
     files = ("modelbench.toml", "shipped.modelbench.toml")
-    long = ("peak_memory", "hardware_tier", "energy_per_1k", "carbon_per_1m", "latency", "throughput")
+    long = (
+        "peak_memory",
+        "hardware_tier",
+        "energy_per_1k",
+        "carbon_per_1m",
+        "latency",
+        "throughput",
+        "pgd",
+        "robust",
+    )
     cheap = " and ".join(f"not {kpi}" for kpi in long)
     for suites in (("test_sla.py",), ("-k", cheap, *files)):
         status, output, found[suites[-1]] = judge(tmp_path_factory.mktemp("suite"), *suites)
@@ -205,14 +214,15 @@ def test_students_whose_files_are_broken_fail_the_build(tmp_path: Path) -> None:
 
 
 def test_int8_is_not_robust_because_it_has_no_gradient(tmp_path: Path) -> None:
-    """By its own gradient it survives more than its teacher, which passes nothing; by its parent's it fails."""
+    """Along its own gradient it survives everything, which passes nothing; along its parent's it fails."""
     student = "--modelbench-student=int8=broken.py:int8_hides_its_gradient"
     status, output, report = judge(tmp_path, "attacked_int8.py", student)
     assert status == 1, output
     pgd, robust = (
         next(gate for gate in report["gates"] if gate["kpi"] == kpi) for kpi in ("pgd_accuracy", "robust_accuracy")
     )
-    assert pgd["readings"]["student"]["value"] > pgd["readings"]["teacher"]["value"] + 5
+    assert pgd["readings"]["student"]["value"] >= 95
+    assert robust["readings"]["student"]["value"] <= 75
     assert (pgd["verdict"], robust["verdict"]) == ("inconclusive", "fail")
     assert "no gradient comes back from int8" in pgd["reason"]
 

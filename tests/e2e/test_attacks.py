@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from suites import Judge
 
-from pytest_modelbench.probes.attacks import fight
+from pytest_modelbench.probes.attacks.attacked import Attacked
+from pytest_modelbench.probes.attacks.gradient import Climbed, descended
 
 SUITE = """
 import pytest
@@ -70,9 +72,13 @@ def test_a_sound_student_is_judged(judge: Judge, monkeypatch: pytest.MonkeyPatch
 
     The two gates share one run of PGD for each model and block, and the checks for each model.
     """
-    climbs, plain = [], fight.descended
-    monkeypatch.setattr(fight, "descended", lambda judge, guide, *a, **k: (
-        climbs.append((judge.model.name, guide.model.name)), plain(judge, guide, *a, **k))[1])  # fmt: skip
+    climbs: list[tuple[str, str]] = []
+
+    def counted(judged: Attacked, guide: Attacked, *args: Any, **options: Any) -> Climbed:
+        climbs.append((judged.model.name, guide.model.name))
+        return descended(judged, guide, *args, **options)
+
+    monkeypatch.setattr("pytest_modelbench.probes.attacks.fight.descended", counted)
     finished = judge(SUITE.format(least=30, more=""), "--modelbench-artifacts=kept", fakes=models("net()"))
     assert sorted(climbs) == 2 * [("student", "student")] + 2 * [("student", "teacher")] + 2 * [
         ("teacher", "teacher")

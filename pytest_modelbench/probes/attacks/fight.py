@@ -87,7 +87,8 @@ class Fight:
 
     def lost_in(self, block: Block, *, doubted: bool) -> dict[str, Lost]:
         """Return which samples of a block each attack loses, by examples that are inside the ball."""
-        functions, lost = self._functions(block), {}
+        lost: dict[str, Lost] = {}
+        functions = self._functions(block, lost)
         for name in (*self.attacks, "square") if doubted and self.attacks == ALL else self.attacks:
             if name in functions:
                 measure = functools.partial(self._checked, name, block, functions[name])
@@ -97,7 +98,7 @@ class Fight:
                 )
         return lost
 
-    def _functions(self, block: Block) -> Mapping[str, Callable[[], Array]]:
+    def _functions(self, block: Block, lost: Mapping[str, Lost]) -> Mapping[str, Callable[[], Array]]:
         judge, parent, ball, inputs, truth = self.judge, self.parent, self.ball, block.inputs, block.truth
         options = self.taking.options
         steps, queries, own = int(options.get("steps", 1)), int(options.get("queries", 0)), options.get("attack")
@@ -105,7 +106,7 @@ class Fight:
         functions: dict[str, Callable[[], Array]] = {
             "fgsm": lambda: climb(judge, judge, inputs, truth, ball, steps=1).inputs,
             "pgd": lambda: descended(judge, judge, inputs, truth, ball, steps=steps).inputs,
-            "targeted": lambda: aimed(judge, judge, inputs, truth, ball, steps=steps).inputs,
+            "targeted": lambda: self._aimed(block, np.flatnonzero(~lost["pgd"].mask), steps),
             "noise": lambda: noise(judge, inputs, truth, ball, rng),
             "square": lambda: square(judge, inputs, truth, ball, rng, queries=queries),
         }
@@ -115,6 +116,13 @@ class Fight:
         if own is not None:
             functions["attack"] = lambda: self._own(own, block)
         return functions
+
+    def _aimed(self, block: Block, left: IntArray, steps: int) -> Array:
+        """Aim at the runners-up for the samples that are left."""
+        moved, judge = block.inputs.copy(), self.judge
+        if len(left):
+            moved[left] = aimed(judge, judge, moved[left], block.truth[left], self.ball, steps=steps).inputs
+        return moved
 
     def _own(self, attack: Callable[..., Any], block: Block) -> Array:
         targets, inputs = self.judge.reader.columns[block.truth], block.inputs
