@@ -22,7 +22,7 @@ from scipy.special import gammaincinv, stdtrit
 
 from pytest_modelbench.results import Estimate
 from pytest_modelbench.stats.intervals import FloatArray
-from pytest_modelbench.stats.queueing import Queue, Services, fifo_ends, new_cycles, replay
+from pytest_modelbench.stats.queueing import Queue, Services, ends_of, new_cycles, replay
 
 STREAMS, WARM_SHARE = 20, 1 / 3
 LONG, LONG_LOOPED = 300_000, 24_000
@@ -338,7 +338,9 @@ def _joined(first: FloatArray, second: FloatArray) -> FloatArray:
     return error
 
 
-def without_lateness(arrivals: FloatArray, responses: FloatArray, services: Services, late: FloatArray) -> FloatArray:
+def without_lateness(
+    arrivals: FloatArray, responses: FloatArray, services: Services, late: FloatArray, servers: int = 1
+) -> FloatArray:
     """Return responses as they would be if no call had started later than it could; none gets larger.
 
     Args:
@@ -346,9 +348,10 @@ def without_lateness(arrivals: FloatArray, responses: FloatArray, services: Serv
         responses: as measured, (n,).
         services: of the calls, in their order.
         late: for each call, how much later it started than it could have.
+        servers: that answer calls at once.
     """
     if len(services.times) == len(arrivals):
-        prompt = fifo_ends(arrivals, services.times) - arrivals
+        prompt = ends_of(arrivals[None], services.times[None], servers)[0] - arrivals
     else:
         prompt = responses - np.concatenate(
             [np.repeat(late, services.sizes), np.zeros(len(arrivals) - int(services.sizes.sum()))]

@@ -15,20 +15,20 @@ from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
 
 
-def queue_of(measurement: LoadMeasurement) -> Queue:
-    """Return how requests are answered, for a replay in seconds."""
-    batching = measurement.settings.batching
-    return Queue(max_batch=batching.max_batch, max_wait=batching.max_wait_s)
+def queue_of(measurement: LoadMeasurement, role: str) -> Queue:
+    """Return how a model's requests are answered, for a replay in seconds."""
+    batching, workers = measurement.settings.batching, measurement.settings.workers_of(role)
+    return Queue(servers=workers, max_batch=batching.max_batch, max_wait=batching.max_wait_s)
 
 
-def segment_of(served: Served) -> Segment:
+def segment_of(served: Served, workers: int) -> Segment:
     """Return one segment as the statistics need it."""
     services = Services(times=served.service_s, sizes=served.sizes)
     return Segment(
         arrivals=served.arrivals,
         ends=served.ends,
         responses=served.responses,
-        prompt=without_lateness(served.arrivals, served.responses, services, served.late_s),
+        prompt=without_lateness(served.arrivals, served.responses, services, served.late_s, workers),
         services=services,
     )
 
@@ -37,9 +37,11 @@ def under_load(measurement: LoadMeasurement, role: str, look: int) -> UnderLoad:
     """Return the estimate of a model's responses at a look, in seconds; made once for all KPIs."""
     key = (role, look)
     if key not in measurement.memo:
-        segments = [segment_of(served) for served in measurement.until(look, role)]
         settings = measurement.settings
-        measurement.memo[key] = estimate(segments, settings.arrivals.fresh, queue_of(measurement), settings.seed)
+        segments = [segment_of(served, settings.workers_of(role)) for served in measurement.until(look, role)]
+        measurement.memo[key] = estimate(
+            segments, settings.arrivals.fresh, queue_of(measurement, role), settings.seed
+        )
     made: UnderLoad = measurement.memo[key]
     return made
 
@@ -47,6 +49,7 @@ def under_load(measurement: LoadMeasurement, role: str, look: int) -> UnderLoad:
 def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
     """Return what the report states of one model's load, as JSON types; times in milliseconds, rates per second."""
     served, rate = measurement.until(look, role), measurement.settings.arrivals.rate
+    workers = measurement.settings.workers_of(role)
     late, service = (np.concatenate([getattr(one, name) for one in served]) * 1e3 for name in ("late_s", "service_s"))
     responses = np.concatenate([one.responses for one in served]) * 1e3
     busy = sum(float(one.service_s.sum()) for one in served)
@@ -62,7 +65,9 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "seconds": max(float(one.arrivals[-1]) for one in served),
         "offered_per_s": rate,
         "achieved_per_s": answers / spans,
-        "utilisation": busy / spans,
+        "workers": workers,
+        "utilisation": busy / spans / workers,
+        "client_busy": sum(one.processor_s for one in served) / spans,
         "late_p50_ms": float(np.quantile(late, 0.5)),
         "late_p99_ms": float(np.quantile(late, 0.99)),
         "late_max_ms": float(late.max()),
