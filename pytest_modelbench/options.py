@@ -252,7 +252,8 @@ OPTIONS = (
     Option(
         "modelbench_artifacts",
         "write traces (Chrome, Perfetto, TensorBoard), operator tables and memory timelines of the fixture profiler "
-        "into folders of DIR, and exported models into DIR/STUDENT/FORMAT",
+        "into folders of DIR, and exported models into DIR/STUDENT/FORMAT, and "
+        "samples that attacks lost into DIR/MODEL/ATTACK",
         "DIR",
         once=True,
     ),
