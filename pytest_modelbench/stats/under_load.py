@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import gammaincinv, stdtrit
@@ -111,6 +111,10 @@ class UnderLoad:
         """
         reach, (seen, error) = float(stdtrit(self.freedom, 1 - alpha)), self.seen
         return np.maximum(0.0, np.minimum(self.least - reach * self.error, seen - reach * error))
+
+    def without_lower(self) -> UnderLoad:
+        """Return the same without lower ends: responses may be slower than the model makes them."""
+        return replace(self, least=np.zeros_like(self.least), mean_least=0.0)
 
     def share_over(self, at: float, alpha: float) -> Estimate:
         """Return the share of responses over a value, with its interval."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from pytest_modelbench.probes.load.driver import Served
 from pytest_modelbench.probes.load.measure import LoadMeasurement
 from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
+
+CROWDED = 0.3
+"""Of all processors: the client's share from which on it is no longer certain that the model is what is slow."""
 
 
 def queue_of(measurement: LoadMeasurement, role: str) -> Queue:
@@ -39,11 +43,15 @@ def under_load(measurement: LoadMeasurement, role: str, look: int) -> UnderLoad:
     if key not in measurement.memo:
         settings = measurement.settings
         segments = [segment_of(served, settings.workers_of(role)) for served in measurement.until(look, role)]
-        measurement.memo[key] = estimate(
-            segments, settings.arrivals.fresh, queue_of(measurement, role), settings.seed
-        )
-    made: UnderLoad = measurement.memo[key]
-    return made
+        made = estimate(segments, settings.arrivals.fresh, queue_of(measurement, role), settings.seed)
+        measurement.memo[key] = made.without_lower() if crowded(facts(measurement, role, look)) else made
+    kept: UnderLoad = measurement.memo[key]
+    return kept
+
+
+def crowded(fact: Mapping[str, Any]) -> bool:
+    """Whether what sends the requests takes so much of the processors that a server beside it may be slow by that."""
+    return bool(fact["client_busy"] > CROWDED * (os.cpu_count() or 1))
 
 
 def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRequest:
-    """What a fresh process is asked to do: build the model of a role, and answer requests until it is told to end.
+    """What a fresh process is asked to do: build the model of a role, and answer requests until a message ends it.
 
     Attributes:
         role: "student" or "teacher".

@@ -110,7 +110,7 @@ def worker_lanes(
 
 
 def _run(start: Callable[[WorkerRequest], int], request: WorkerRequest, starting: threading.Event) -> int:
-    """Run a worker; one that fails while workers start wakes up whoever waits for its connection."""
+    """Run a worker; one that fails while workers start ends the wait for its connection."""
     try:
         return start(request)
     except BaseException:
