@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.kpis.load.curves import most_waiting
 from pytest_modelbench.probes.load.driver import Served
 from pytest_modelbench.probes.load.measure import LoadMeasurement
 from pytest_modelbench.stats.queueing import Queue, Services
@@ -62,15 +63,16 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "seconds": max(float(one.arrivals[-1]) for one in served),
         "offered_per_s": rate,
         "achieved_per_s": answers / spans,
-        "utilisation": busy / spans,
+        "utilisation": busy / spans / queue_of(measurement).servers,
         "late_p50_ms": float(np.quantile(late, 0.5)),
         "late_p99_ms": float(np.quantile(late, 0.99)),
         "late_max_ms": float(late.max()),
-        "backlog_most": int(max(one.backlog.max(initial=0) for one in served)),
+        "backlog_most": max(most_waiting(one) for one in served),
         "backlog_end": int(np.mean([backlog_at_end(one) for one in served]).round()),
         "unanswered": int(sum(np.isinf(one.ends).sum() for one in served)),
         "errors": int(sum((one.failed & np.isfinite(one.ends)).sum() for one in served)),
         "first_error": next((one.error for one in served if one.error), ""),
+        "capacity_per_s": _capacity(served, queue_of(measurement)),
         "mean_batch": float(sizes.mean()),
         "largest_batch": int(sizes.max()),
         "service_p50_ms": float(np.quantile(service, 0.5)),
@@ -79,6 +81,12 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "measured_p99_ms": finite_quantile(responses, 0.99),
         "seed": measurement.settings.seed,
     }
+
+
+def _capacity(served: Sequence[Served], queue: Queue) -> float:
+    """Return the requests a second that full batches answer without a pause; infinite where none is full."""
+    full = np.concatenate([one.service_s[one.sizes == queue.max_batch] for one in served])
+    return queue.servers * queue.max_batch * len(full) / float(full.sum()) if full.any() else math.inf
 
 
 def finite_quantile(values: np.ndarray, p: float) -> float:
@@ -91,17 +99,10 @@ def backlog_at_end(served: Served) -> int:
     return int((served.ends > served.arrivals[-1]).sum()) - 1 if len(served.arrivals) else 0
 
 
-def told(fact: Mapping[str, Any]) -> str:
-    """Return the facts of one model as a line."""
-    errors = f"{fact['errors']:,} failed ({fact['first_error']})" if fact["errors"] else "none failed"
-    batches = f", {fact['mean_batch']:.3g} requests a call" if fact["largest_batch"] > 1 else ""
-    unanswered = f", {fact['unanswered']:,} not answered" if fact["unanswered"] else ""
-    return (
-        f"{fact['name']}: {fact['requests']:,} requests offered at {fact['offered_per_s']:.4g}/s, answered at "
-        f"{fact['achieved_per_s']:.4g}/s, {100 * fact['utilisation']:.3g}% busy{batches}, generator late by "
-        f"{humanise(fact['late_p99_ms'], 'ms')} (p99), backlog at most {fact['backlog_most']:,}{unanswered}, "
-        f"{errors}, seed {fact['seed']}"
-    )
+def failed_lines(fact: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line that says how many requests of a model failed, and the first error; none where none failed."""
+    if fact["errors"]:
+        yield f"{fact['name']}: {fact['errors']:,} of {fact['requests']:,} requests failed ({fact['first_error']})"
 
 
 def overload_text(measurement: LoadMeasurement, role: str, look: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_report import full_report
+from full_report import full_report, loaded_report
 from histories import counted, gate, line, write_history
 
 from pytest_modelbench.commands.cli import main
@@ -32,7 +32,7 @@ POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 def report_page(folder: Path) -> str:
     """Return the page of a report with every part, of a run that was interrupted."""
-    report = full_report()
+    report = loaded_report()
     return html({**report, "complete": False, "mistakes": ["a mistake"]})
 
 
