@@ -23,6 +23,7 @@ from scipy.stats import beta
 from pytest_modelbench import FakeClock
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching, Driver
+from pytest_modelbench.probes.load.lanes import OwnLane
 from pytest_modelbench.probes.load.measure import LOOKS, SPENT
 from pytest_modelbench.stats.queueing import Queue, Services, fifo_ends, servers_ends
 from pytest_modelbench.stats.under_load import Segment, estimate
@@ -83,7 +84,8 @@ def driven(load: float, draw: Draw, seed: int) -> tuple[float, float]:
     arrivals = Arrivals(kind="poisson", rate=load / SERVICE_S).segment(ARRIVALS, 0, seed)
     services = np.floor(draw(rng, ARRIVALS) * SERVICE_S * 1e9)
     costs = iter(services.tolist())
-    served = Driver(clock, [[lambda: clock.advance(next(costs))]], Batching()).serve(arrivals, 1e9)
+    lane = OwnLane(clock, [[lambda: clock.advance(next(costs))]])
+    served = Driver(clock, [lane], Batching()).serve(arrivals, 1e9)
     ends = fifo_ends(np.rint(arrivals * 1e9), services)
     return float(np.abs(served.ends * 1e9 - ends).max()), little(np.rint(arrivals * 1e9), ends)
 

@@ -105,7 +105,7 @@ def load_facts(name: str, rate: float, **more: Any) -> Json:
     """Return the facts of one model, or at one rate, of a load with calls of 5 ms."""
     return {
         "name": name, "requests": 3000, "seconds": 1.5, "offered_per_s": rate, "achieved_per_s": rate - 1,
-        "utilisation": rate / 200, "late_p50_ms": 0.01, "late_p99_ms": 0.1, "late_max_ms": 2.0, "backlog_most": 12,
+        "workers": 1, "utilisation": rate / 200, "client_busy": 0.0, "late_p50_ms": 0.01, "late_p99_ms": 0.1, "late_max_ms": 2.0, "backlog_most": 12,
         "backlog_end": 1, "unanswered": 0, "errors": 0, "first_error": "", "capacity_per_s": 200.0, "mean_batch": 1.0,
         "largest_batch": 1, "service_p50_ms": 4.0, "service_p99_ms": 8.0, "measured_p50_ms": 6.0,
         "measured_p99_ms": rate / 2, "seed": 0, **more,

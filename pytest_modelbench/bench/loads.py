@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deciding import Deciding, GateLimits
+from pytest_modelbench.bench.lanes import Lanes
 from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.conditional import branches_of
 from pytest_modelbench.grammar.load import MOST_RATE, Within, rate_of, wait_of
@@ -18,12 +19,11 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
 from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
 from pytest_modelbench.probes.load.driver import Batching
-from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
+from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, Lone, busy_until, measure_load
 from pytest_modelbench.probes.load.wire import pack_capacity, pack_load, unpack_capacity, unpack_load
-from pytest_modelbench.probes.timing.watchdog import beat
+from pytest_modelbench.probes.timing.watchdog import START_UP_S, beat
 
-BATCHES_OF_EACH_SIZE = 4
-SERVING = ("rate", "arrivals", "max_batch", "max_wait")
+SERVING = ("rate", "arrivals", "max_batch", "max_wait", "workers")
 LOWER_BUDGET = 0.3
 """The share of the budget for rates that are tried below a limit's."""
 BURST_S = 0.02
@@ -85,21 +85,34 @@ class Loads:
             return holds(share_at(measurement, within, question.alpha), within) is not None
 
         def at(rate: float, share: float) -> LoadMeasurement:
-            return self._measured(models, self._settings(rate, share * budget_s), decided, tell)
+            settings = replace(self._settings(rate, share * budget_s), lone=lone)
+            return self._measured(models, settings, decided, tell)
 
-        wanted = rates or self._guessed(models, within)
+        lone = self._lone(models) if models["student"].runs_at else None
+        wanted = rates or self._guessed(models, within, lone)
         lower = sorted({low for rate in wanted[: len(rates) or 1] for low in lower_rates(rate)} - set(wanted))
         main = (1 - LOWER_BUDGET) / len(wanted)
         shares = {**dict.fromkeys(lower, LOWER_BUDGET / max(len(lower), 1)), **dict.fromkeys(wanted, main)}
         return {rate: at(rate, share) for rate, share in sorted(shares.items())}
 
-    def _guessed(self, models: Mapping[str, Model], within: Within) -> tuple[float, ...]:
+    def _guessed(self, models: Mapping[str, Model], within: Within, lone: Lone | None) -> tuple[float, ...]:
         """Return rates a little under and over the one that a replay of a burst's service times allows."""
-        settings = replace(self._settings(MOST_RATE, BURST_S), arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE))
-        burst = self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
-        arrivals = self._arrivals(MOST_RATE)
-        largest = searched(replace(burst, settings=replace(settings, arrivals=arrivals)), within)
+        burst = self._burst(models)
+        settings = replace(burst.settings, arrivals=self._arrivals(MOST_RATE), lone=lone)
+        largest = searched(replace(burst, settings=settings), within)
         return tuple(sorted({min(factor * largest or 1.0, float(MOST_RATE)) for factor in AROUND_SEARCHED}))
+
+    def _burst(self, models: Mapping[str, Model], most: int | None = None) -> LoadMeasurement:
+        """Offer requests for a moment as fast as they can be issued."""
+        settings = replace(self._settings(MOST_RATE, BURST_S), arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE))
+        return self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None, most)
+
+    def _lone(self, models: Mapping[str, Model]) -> Lone:
+        """Return how long calls of a server take alone, and how many it answers at once, from two bursts."""
+        one, together = (self._burst(models, most).served["student"] for most in (1, None))
+        times = [time_s for served in one for time_s in served.service_s.tolist()]
+        rate = sum(len(served.service_s) for served in together) / sum(busy_until(served) for served in together)
+        return Lone(service_s=tuple(times), servers=max(1, round(rate * sum(times) / len(times))))
 
     def _arrivals(self, rate: float) -> Arrivals:
         return arrivals_of(str(self._asking.gate.options["arrivals"]), rate)
@@ -137,7 +150,7 @@ class Loads:
             measure=measure,
             wire=wire,
             exclusive=True,
-            watched=asking.watched(names),
+            watched=asking.watched(names, START_UP_S if asking.gate.options["workers"] else 0.0),
             shown=f"offering requests to {names}",
         )
 
@@ -147,14 +160,10 @@ class Loads:
         settings: LoadSettings,
         decided: Callable[[LoadMeasurement], bool],
         tell: Tell,
+        most: int | None = None,
     ) -> LoadMeasurement:
         refuse_while_profiling("responses cannot be measured here")
-        draws, most = self._asking.draws(), settings.batching.max_batch
-        batches = [draws.few(size, BATCHES_OF_EACH_SIZE) for size in range(1, most + 1)]
-        full = sum(bool(batch) for batch in batches)
-        if full < most:
-            raise DataError(f"max_batch={most}, and the evaluation data have {full} samples. Write max_batch={full}")
-        return measure_load(models, batches, settings, decided, tell, beat)
+        return measure_load(models, Lanes(self._asking, settings, most).opened, settings, decided, tell, beat)
 
 
 def _load_of(gate: Assignment) -> tuple[object, ...]:

@@ -29,6 +29,11 @@ SERVING: Mapping[str, Keyword] = {
         takes=lambda v: wait_of(v) is not None,
         expected="a string from '0 ms' to '60 s', such as '5 ms'",
     ),
+    "workers": number(
+        "calls that run at once: processes with a model each, or connections to an endpoint",
+        Number(least=1, most=64, whole=True),
+        unset="1; of an endpoint 16",
+    ),
     "within": Keyword(
         told="the bound on responses: '50 ms' for goodput, 'p99 <= 50 ms' for max_qps",
         schema={"type": "string"},

@@ -29,6 +29,7 @@ from pytest_modelbench.plugin.session_end import PlanOnly
 from pytest_modelbench.plugin.stash import STATE
 from pytest_modelbench.plugin.state import SessionState
 from pytest_modelbench.plugin.teacher_guard import TeacherGuard
+from pytest_modelbench.probes.load.worker_request import WorkerRequest
 from pytest_modelbench.probes.requests import Request, read_request
 from pytest_modelbench.reports.record import Record
 from pytest_modelbench.settings import Given, Settings
@@ -84,6 +85,10 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
             from pytest_modelbench.plugin.child_export import export_here
 
             export_here(config, child)
+        if isinstance(child, WorkerRequest):
+            from pytest_modelbench.plugin.child_worker import work_here
+
+            work_here(config, child)
 
 
 def _in_run(config: pytest.Config, path: str | None) -> Path | None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.probes.cost.launch import LaunchRequest
+from pytest_modelbench.probes.load.worker_request import WorkerRequest
 from pytest_modelbench.probes.timing.processes import TimingRequest
 
-Request = TimingRequest | LaunchRequest | ExportRequest
-_KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (TimingRequest, LaunchRequest, ExportRequest)}
+Request = TimingRequest | LaunchRequest | ExportRequest | WorkerRequest
+_KINDS: dict[str, type[Request]] = {
+    kind.kind: kind for kind in (TimingRequest, LaunchRequest, ExportRequest, WorkerRequest)
+}
 
 
 def write_request(request: Request, path: Path) -> None:

@@ -35,7 +35,9 @@ LONG: Mapping[str, tuple[str, str]] = {
     "requests": ("requests", ""),
     "offered": ("offered_per_s", RATE),
     "answered": ("achieved_per_s", RATE),
+    "workers, or connections": ("workers", ""),
     "utilisation": ("utilisation", "fraction"),
+    "sending, of one processor": ("client_busy", "fraction"),
     "capacity, in full batches without a pause": ("capacity_per_s", RATE),
     "responses measured, p50": ("measured_p50_ms", "ms"),
     "responses measured, p99": ("measured_p99_ms", "ms"),
@@ -102,16 +104,18 @@ def load_lines(gate: Gate) -> Iterator[str]:
         yield (
             f"{name}answered {told['Answered']} of {told['Offered']}, {told['Busy']} busy, p99 of calls "
             f"{told['Call']}, of responses {told['Response']}, backlog up to {told['Backlog']}, generator late by "
-            f"{told['Late']} (p99){_failed(facts)}{share}"
+            f"{told['Late']} (p99){_unusual(facts)}{share}"
         )
     yield from (f"next: {step}" for step in next_steps(gate) if rows)
 
 
-def _failed(facts: Facts) -> str:
+def _unusual(facts: Facts) -> str:
     parts = {"errors": "failed", "unanswered": "not answered"}
     told = [f", {count:,.0f} {word}" for name, word in parts.items() if (count := number(facts.get(name)))]
-    batch = number(facts.get("mean_batch")) or 1.0
-    return "".join([*told, *([f", {batch:.3g} requests a call"] if batch > 1 else [])])
+    batch, workers, sending = (number(facts.get(name)) or 0.0 for name in ("mean_batch", "workers", "client_busy"))
+    told += [f", {batch:.3g} requests a call"] if batch > 1 else []
+    told += [f", {workers:.0f} workers"] if workers > 1 else []
+    return "".join([*told, *([f", sending takes {100 * sending:.2g}% of a processor"] if sending else [])])
 
 
 def next_steps(gate: Gate) -> Iterator[str]:
@@ -166,7 +170,7 @@ def _rows(gates: Sequence[Gate]) -> Iterator[Row]:
     yield Row(cells=(Cell(f"{names} of {gates[0]['student']}"),))
     rows, steps = facts_of(gates[0]), dict.fromkeys(step for gate in gates for step in next_steps(gate))
     for place, facts in enumerate(rows, 1):
-        tails = [share_text(facts), _failed(facts).removeprefix(", ")]
+        tails = [share_text(facts), _unusual(facts).removeprefix(", ")]
         tails += [f"next: {step}" for step in steps] if place == len(rows) else []
         cells = (Cell(f"  {name_of(facts)}"), *(Cell(fact_text(facts, *field)) for field in SHORT.values()))
         yield Row(cells=cells, tail="; ".join(filter(None, tails)))

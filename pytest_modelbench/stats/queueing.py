@@ -41,43 +41,21 @@ def servers_ends(arrivals: FloatArray, services: FloatArray, servers: int) -> Fl
     >>> servers_ends(np.array([0.0, 0.0, 1.0]), np.array([3.0, 2.0, 2.0]), 2).tolist()
     [3.0, 2.0, 4.0]
     """
-    free = [0.0] * servers
-    ends = np.empty(len(arrivals))
+    ends: FloatArray = arrivals + services
+    if (np.arange(len(arrivals)) - np.searchsorted(np.sort(ends), arrivals, side="right") < servers).all():
+        return ends  # none has to wait
+    free = [-np.inf] * servers
     for i, (arrival, service) in enumerate(zip(arrivals.tolist(), services.tolist(), strict=True)):
         ends[i] = end = max(arrival, free[0]) + service
         heapq.heapreplace(free, end)
     return ends
 
 
-def batched_ends(
-    arrivals: FloatArray, service: Callable[[int], float], max_batch: int, max_wait: float
-) -> FloatArray:
-    """Return when one server has answered each request, where it gathers up to `max_batch` of them.
-
-    A batch starts when the server is free and either it is full, or its first request has waited for `max_wait`.
-
-    Args:
-        arrivals: ascending, (n,).
-        service: returns how long a batch of some size takes.
-        max_batch: the most requests in a batch.
-        max_wait: how long the first request waits for others.
-
-    >>> batched_ends(np.array([0.0, 0.5, 0.9]), lambda size: 1.0 + size, 2, 0.0).tolist()
-    [2.0, 5.0, 5.0]
-    """
-    due, total = arrivals.tolist(), len(arrivals)
-    ends = np.empty(total)
-    first, free = 0, -np.inf
-    while first < total:
-        last = min(first + max_batch, total) - 1
-        ready = max(free, due[first], min(due[last], due[first] + max_wait))
-        size = 1
-        while size < max_batch and first + size < total and due[first + size] <= ready:
-            size += 1
-        free = ready + service(size)
-        ends[first : first + size] = free
-        first += size
-    return ends
+def ends_of(arrivals: FloatArray, services: FloatArray, servers: int) -> FloatArray:
+    """Return when each request of several streams, (streams, n), is answered by one or more servers."""
+    if servers == 1:
+        return fifo_ends(arrivals, services)
+    return np.array([servers_ends(due, times, servers) for due, times in zip(arrivals, services, strict=True)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +65,34 @@ class Queue:
     servers: int = 1
     max_batch: int = 1
     max_wait: float = 0.0
+
+
+def batched_ends(arrivals: FloatArray, service: Callable[[int], float], queue: Queue) -> FloatArray:
+    """Return when each request is answered, where the first server that is free gathers up to `max_batch` of them.
+
+    A batch starts when the server is free and either it is full, or its first request has waited for `max_wait`.
+
+    Args:
+        arrivals: ascending, (n,).
+        service: returns how long a batch of some size takes.
+        queue: how requests are answered.
+
+    >>> batched_ends(np.array([0.0, 0.5, 0.9]), lambda size: 1.0 + size, Queue(max_batch=2)).tolist()
+    [2.0, 5.0, 5.0]
+    """
+    due, total, most = arrivals.tolist(), len(arrivals), queue.max_batch
+    ends = np.empty(total)
+    first, free = 0, [-np.inf] * queue.servers
+    while first < total:
+        last = min(first + most, total) - 1
+        ready = max(free[0], due[first], min(due[last], due[first] + queue.max_wait))
+        size = 1
+        while size < most and first + size < total and due[first + size] <= ready:
+            size += 1
+        ends[first : first + size] = end = ready + service(size)
+        heapq.heapreplace(free, end)
+        first += size
+    return ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +127,7 @@ def replay(arrivals: FloatArray, services: Services, queue: Queue, uniform: Floa
             comparable.
     """
     if queue.max_batch == 1:
-        drawn = services.times[(uniform * len(services.times)).astype(np.int64)]
-        if queue.servers == 1:
-            return fifo_ends(arrivals, drawn)
-        rows = [servers_ends(due, times, queue.servers) for due, times in zip(arrivals, drawn, strict=True)]
-        return np.array(rows)
+        return ends_of(arrivals, services.times[(uniform * len(services.times)).astype(np.int64)], queue.servers)
     pools = services.by_size(queue.max_batch)
     return np.array([_batched(due, pools, queue, row) for due, row in zip(arrivals, uniform, strict=True)])
 
@@ -138,7 +140,7 @@ def _batched(arrivals: FloatArray, pools: Sequence[FloatArray], queue: Queue, un
         times = lists[size - 1]
         return float(times[int(next(numbers) * len(times))])
 
-    return batched_ends(arrivals, service, queue.max_batch, queue.max_wait)
+    return batched_ends(arrivals, service, queue)
 
 
 def new_cycles(arrivals: FloatArray, ends: FloatArray) -> npt.NDArray[np.bool_]:

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import gammaincinv, stdtrit
 
 from pytest_modelbench.results import Estimate
 from pytest_modelbench.stats.intervals import FloatArray
-from pytest_modelbench.stats.queueing import Queue, Services, fifo_ends, new_cycles, replay
+from pytest_modelbench.stats.queueing import Queue, Services, ends_of, new_cycles, replay
 
 STREAMS, WARM_SHARE = 20, 1 / 3
 LONG, LONG_LOOPED = 300_000, 24_000
@@ -111,6 +111,10 @@ class UnderLoad:
         """
         reach, (seen, error) = float(stdtrit(self.freedom, 1 - alpha)), self.seen
         return np.maximum(0.0, np.minimum(self.least - reach * self.error, seen - reach * error))
+
+    def without_lower(self) -> UnderLoad:
+        """Return the same without lower ends: responses may be slower than the model makes them."""
+        return replace(self, least=np.zeros_like(self.least), mean_least=0.0)
 
     def share_over(self, at: float, alpha: float) -> Estimate:
         """Return the share of responses over a value, with its interval."""
@@ -338,7 +342,9 @@ def _joined(first: FloatArray, second: FloatArray) -> FloatArray:
     return error
 
 
-def without_lateness(arrivals: FloatArray, responses: FloatArray, services: Services, late: FloatArray) -> FloatArray:
+def without_lateness(
+    arrivals: FloatArray, responses: FloatArray, services: Services, late: FloatArray, servers: int = 1
+) -> FloatArray:
     """Return responses as they would be if no call had started later than it could; none gets larger.
 
     Args:
@@ -346,9 +352,10 @@ def without_lateness(arrivals: FloatArray, responses: FloatArray, services: Serv
         responses: as measured, (n,).
         services: of the calls, in their order.
         late: for each call, how much later it started than it could have.
+        servers: that answer calls at once.
     """
     if len(services.times) == len(arrivals):
-        prompt = fifo_ends(arrivals, services.times) - arrivals
+        prompt = ends_of(arrivals[None], services.times[None], servers)[0] - arrivals
     else:
         prompt = responses - np.concatenate(
             [np.repeat(late, services.sizes), np.zeros(len(arrivals) - int(services.sizes.sum()))]

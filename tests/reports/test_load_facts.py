@@ -67,10 +67,11 @@ def test_the_next_step_of_what_is_open() -> None:
 
 def test_lines() -> None:
     """One for each model, with what went wrong; nothing for a gate that passed."""
-    first, second, *_ = load_lines(response(errors=3, mean_batch=2.5))
+    first, second, *_ = load_lines(response(errors=3, mean_batch=2.5, workers=4, client_busy=0.125))
     assert first == (
         "student: answered 99/s of 100/s, 50% busy, p99 of calls 8 ms, of responses 50 ms, backlog up to 12, "
-        "generator late by 100 µs (p99), 3 failed, 2.5 requests a call"
+        "generator late by 100 µs (p99), 3 failed, 2.5 requests a call, "
+        "4 workers, sending takes 12% of a processor"
     )
     assert second.startswith("teacher: ")
     assert list(load_lines({**response(), "verdict": "pass"})) == []
@@ -86,6 +87,7 @@ def test_all_facts() -> None:
     by_name = {name: cells for name, *cells in rows}
     assert by_name["utilisation"] == ["50%", "50%"]
     assert by_name["first error"] == ["a bad row", ""]
+    assert by_name["workers, or connections"] == ["1", "1"]
     assert by_name["seed"] == ["0", "0"]
     assert "share over the bound" not in by_name
     assert {name: cells for name, *cells in facts_table(load_gates("small")[1])[1]}["share over the bound"][0] == (

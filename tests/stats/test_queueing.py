@@ -45,13 +45,13 @@ def test_one_server_is_one_of_several(gaps: list[float], seed: int) -> None:
     ends = fifo_ends(arrivals, services)
     assert ends == pytest.approx(servers_ends(arrivals, services, 1))
     queue = iter(services.tolist())
-    assert ends == pytest.approx(batched_ends(arrivals, lambda _: next(queue), 1, 0.0))
+    assert ends == pytest.approx(batched_ends(arrivals, lambda _: next(queue), Queue()))
 
 
 def test_a_batch_waits_for_others_or_for_its_time() -> None:
     """It starts when it is full, and else when its first request has waited for long enough."""
     arrivals = np.array([0.0, 0.1, 5.0, 9.0])
-    assert batched_ends(arrivals, float, 2, 1.0).tolist() == [2.1, 2.1, 7.0, 10.0]
+    assert batched_ends(arrivals, float, Queue(max_batch=2, max_wait=1.0)).tolist() == [2.1, 2.1, 7.0, 10.0]
 
 
 def test_a_cycle_begins_in_an_empty_system() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.load import Within, within_of
@@ -14,7 +17,7 @@ from pytest_modelbench.kpis.load.estimates import all_facts, failed_lines, queue
 from pytest_modelbench.probes.kinds import CAPACITY
 from pytest_modelbench.probes.load.measure import LoadMeasurement, alpha_at
 from pytest_modelbench.results import Estimate, Evidence, Reading
-from pytest_modelbench.stats.queueing import Services
+from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import largest_rate
 
 LOWER_RATES = (0.5, 0.75)
@@ -51,12 +54,19 @@ def holds(share: Estimate, within: Within) -> bool | None:
 
 def searched(measurement: LoadMeasurement, within: Within) -> float:
     """Return the largest rate at which the bound holds on a replay with the measured service times."""
-    services = [segment_of(served).services for served in measurement.served["student"]]
-    settings = measurement.settings
+    settings, (services, queue) = measurement.settings, _replayed(measurement)
     unit = settings.arrivals.at(1.0)
-    return largest_rate(
-        Services.joined(services), unit.fresh, queue_of(measurement), within.seconds, within.quantile, settings.seed
-    )
+    return largest_rate(services, unit.fresh, queue, within.seconds, within.quantile, settings.seed)
+
+
+def _replayed(measurement: LoadMeasurement) -> tuple[Services, Queue]:
+    """Return the service times and the queue that hold for any rate."""
+    queue, lone = queue_of(measurement, "student"), measurement.settings.lone
+    if lone is not None and queue.max_batch == 1:
+        times = np.array(lone.service_s)
+        return Services(times=times, sizes=np.ones(len(times), dtype=np.int64)), replace(queue, servers=lone.servers)
+    segments = [segment_of(served, queue.servers) for served in measurement.served["student"]]
+    return Services.joined([segment.services for segment in segments]), queue
 
 
 def lower_rates(rate: float) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,25 +12,28 @@ import numpy as np
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.load.curves import most_waiting
 from pytest_modelbench.probes.load.driver import Served
-from pytest_modelbench.probes.load.measure import LoadMeasurement
+from pytest_modelbench.probes.load.measure import LoadMeasurement, capacity_of
 from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
 
-
-def queue_of(measurement: LoadMeasurement) -> Queue:
-    """Return how requests are answered, for a replay in seconds."""
-    batching = measurement.settings.batching
-    return Queue(max_batch=batching.max_batch, max_wait=batching.max_wait_s)
+CROWDED = 0.3
+"""Of all processors: the client's share from which on it is no longer certain that the model is what is slow."""
 
 
-def segment_of(served: Served) -> Segment:
+def queue_of(measurement: LoadMeasurement, role: str) -> Queue:
+    """Return how a model's requests are answered, for a replay in seconds."""
+    batching, workers = measurement.settings.batching, measurement.settings.workers_of(role)
+    return Queue(servers=workers, max_batch=batching.max_batch, max_wait=batching.max_wait_s)
+
+
+def segment_of(served: Served, workers: int) -> Segment:
     """Return one segment as the statistics need it."""
     services = Services(times=served.service_s, sizes=served.sizes)
     return Segment(
         arrivals=served.arrivals,
         ends=served.ends,
         responses=served.responses,
-        prompt=without_lateness(served.arrivals, served.responses, services, served.late_s),
+        prompt=without_lateness(served.arrivals, served.responses, services, served.late_s, workers),
         services=services,
     )
 
@@ -38,16 +42,23 @@ def under_load(measurement: LoadMeasurement, role: str, look: int) -> UnderLoad:
     """Return the estimate of a model's responses at a look, in seconds; made once for all KPIs."""
     key = (role, look)
     if key not in measurement.memo:
-        segments = [segment_of(served) for served in measurement.until(look, role)]
         settings = measurement.settings
-        measurement.memo[key] = estimate(segments, settings.arrivals.fresh, queue_of(measurement), settings.seed)
-    made: UnderLoad = measurement.memo[key]
-    return made
+        segments = [segment_of(served, settings.workers_of(role)) for served in measurement.until(look, role)]
+        made = estimate(segments, settings.arrivals.fresh, queue_of(measurement, role), settings.seed)
+        measurement.memo[key] = made.without_lower() if crowded(facts(measurement, role, look)) else made
+    kept: UnderLoad = measurement.memo[key]
+    return kept
+
+
+def crowded(fact: Mapping[str, Any]) -> bool:
+    """Whether what sends the requests takes so much of the processors that a server beside it may be slow by that."""
+    return bool(fact["client_busy"] > CROWDED * (os.cpu_count() or 1))
 
 
 def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
     """Return what the report states of one model's load, as JSON types; times in milliseconds, rates per second."""
     served, rate = measurement.until(look, role), measurement.settings.arrivals.rate
+    workers = measurement.settings.workers_of(role)
     late, service = (np.concatenate([getattr(one, name) for one in served]) * 1e3 for name in ("late_s", "service_s"))
     responses = np.concatenate([one.responses for one in served]) * 1e3
     busy = sum(float(one.service_s.sum()) for one in served)
@@ -63,7 +74,9 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "seconds": max(float(one.arrivals[-1]) for one in served),
         "offered_per_s": rate,
         "achieved_per_s": answers / spans,
-        "utilisation": busy / spans / queue_of(measurement).servers,
+        "workers": workers,
+        "utilisation": busy / spans / workers,
+        "client_busy": sum(one.processor_s for one in served) / spans,
         "late_p50_ms": float(np.quantile(late, 0.5)),
         "late_p99_ms": float(np.quantile(late, 0.99)),
         "late_max_ms": float(late.max()),
@@ -72,7 +85,7 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "unanswered": int(sum(np.isinf(one.ends).sum() for one in served)),
         "errors": int(sum((one.failed & np.isfinite(one.ends)).sum() for one in served)),
         "first_error": next((one.error for one in served if one.error), ""),
-        "capacity_per_s": _capacity(served, queue_of(measurement)),
+        "capacity_per_s": capacity_of(served, measurement.settings.batching.max_batch, workers) or math.inf,
         "mean_batch": float(sizes.mean()),
         "largest_batch": int(sizes.max()),
         "service_p50_ms": float(np.quantile(service, 0.5)),
@@ -81,12 +94,6 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "measured_p99_ms": finite_quantile(responses, 0.99),
         "seed": measurement.settings.seed,
     }
-
-
-def _capacity(served: Sequence[Served], queue: Queue) -> float:
-    """Return the requests a second that full batches answer without a pause; infinite where none is full."""
-    full = np.concatenate([one.service_s[one.sizes == queue.max_batch] for one in served])
-    return queue.servers * queue.max_batch * len(full) / float(full.sum()) if full.any() else math.inf
 
 
 def finite_quantile(values: np.ndarray, p: float) -> float:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 
 from pytest_modelbench.grammar.load import bound_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.load.curves import curves
-from pytest_modelbench.kpis.load.estimates import all_facts, facts, failed_lines, overload_text, under_load
+from pytest_modelbench.kpis.load.estimates import (
+    all_facts,
+    crowded,
+    facts,
+    failed_lines,
+    overload_text,
+    under_load,
+)
 from pytest_modelbench.probes.kinds import LOAD
 from pytest_modelbench.probes.load.measure import SPENT, LoadMeasurement, alpha_at
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -136,8 +144,13 @@ def _doubt(
 
 
 def _late(measurement: LoadMeasurement, look: int, estimate: Estimate, unit: str) -> str:
-    """Say that the generator was late, if that is large beside what is judged."""
+    """Say that the generator was late or took too much, if that is large beside what is judged."""
     fact = facts(measurement, "student", look)
+    if crowded(fact):
+        return (
+            f"sending the requests took {fact['client_busy']:.2g} processors of {os.cpu_count()}, which a server on "
+            "this machine lacks: the lower end is left out. Run the client on another machine, or lower the rate"
+        )
     response_ms = estimate.value if unit == "ms" else fact["measured_p99_ms"]
     if fact["late_p99_ms"] <= LATE_SHARE * response_ms:
         return ""

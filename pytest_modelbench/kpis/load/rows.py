@@ -9,7 +9,13 @@ from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import CAPACITY, LOAD
 
 QUANTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99, "99_9": 0.999}
-SERVING: Mapping[str, Any] = {"arrivals": "poisson", "max_batch": 1, "max_wait": "0 ms", "confidence": None}
+SERVING: Mapping[str, Any] = {
+    "arrivals": "poisson",
+    "max_batch": 1,
+    "max_wait": "0 ms",
+    "workers": None,
+    "confidence": None,
+}
 _RESPONSE = "time from a request's scheduled arrival to its answer, waiting included, at rate="
 _METHOD = (
     "open loop over an absolute schedule, the same for both models, in alternating segments; difference estimate: a "

@@ -1,4 +1,4 @@
-"""The driver: one loop over an absolute schedule, on the model's own clock. Nothing is ever dropped.
+"""The driver: one absolute schedule for all lanes, on the model's own clock. Nothing is ever dropped.
 
 A response is counted from the scheduled arrival. A driver that counted from the moment of sending would not see the
 queue: a stall of one second at 100 requests a second would be one slow call, and not a hundred slow responses
@@ -7,28 +7,27 @@ queue: a stall of one second at 100 requests a second would be one slow call, an
 
 from __future__ import annotations
 
+import heapq
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from pytest_modelbench.errors import message_of
-from pytest_modelbench.models.base import keep_interrupt
+from pytest_modelbench.probes.load.lanes import Clock, Lane, is_scripted
 from pytest_modelbench.stats.intervals import FloatArray
 from pytest_modelbench.stats.queueing import IntArray
 
 SPIN_NS = 150_000
 """The end of a wait that is spent looking at the clock: a sleep ends that much too late."""
 
-Clock = Callable[[], int]
-Calls = Sequence[Sequence[Callable[[], object]]]
-"""Bound calls, `[batch size - 1][which batch]`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """How a server in this process gathers requests: up to `max_batch` at once, for which the first waits."""
+    """How requests are gathered into calls: up to `max_batch` at once, for which the first waits."""
 
     max_batch: int = 1
     max_wait_s: float = 0.0
@@ -48,6 +47,7 @@ class Served:
         sizes: for each call, the requests in it.
         backlog: for each call, how many requests were due and not answered when it started.
         error: the first failure, as text; "" for none.
+        processor_s: what the client took of processors meanwhile; 0 where the model runs in its process.
     """
 
     arrivals: FloatArray
@@ -59,6 +59,7 @@ class Served:
     sizes: IntArray
     backlog: IntArray
     error: str = ""
+    processor_s: float = 0.0
 
     @property
     def responses(self) -> FloatArray:
@@ -71,17 +72,85 @@ class Served:
         return bool(np.isfinite(self.ends).all())
 
 
-def wait_until(clock: Clock, at_ns: int) -> None:
-    """Wait until a clock shows a time; a scripted clock is moved on, so that no real time passes."""
+def wait_until(clock: Clock, at_ns: int, stopped: threading.Event | None = None) -> None:
+    """Wait until a clock shows a time; a scripted clock is moved on, so that no real time passes.
+
+    Args:
+        clock: in nanoseconds.
+        at_ns: the time.
+        stopped: ends the wait, where other threads wait too; one that looks at the clock would hold the others up.
+    """
     left = at_ns - clock()
-    advance: Callable[[float], None] | None = getattr(clock, "advance", None)
-    if advance is not None:
-        advance(max(0, left))
+    if is_scripted(clock):
+        clock.advance(max(0, left))
         return
-    while left > 0:
+    sleep: Callable[[float], object] = time.sleep if stopped is None else stopped.wait
+    while left > 0 and not (stopped and stopped.is_set()):
         if left > SPIN_NS:
-            time.sleep((left - SPIN_NS) / 1e9)
+            sleep((left - SPIN_NS) / 1e9)
+        elif stopped:
+            time.sleep(0)
         left = at_ns - clock()
+
+
+class Batch(NamedTuple):
+    """Requests that are answered together: the first of them, how many, and when their call can start."""
+
+    first: int
+    size: int
+    ready_ns: int
+
+
+class Call(NamedTuple):
+    """One call: its first request and how many it answered, when it could have started, its times, its failure."""
+
+    first: int
+    size: int
+    ready_ns: int
+    start_ns: int
+    end_ns: int
+    failure: str
+
+
+class _Queue:
+    """The requests of a segment, which lanes take in their order.
+
+    Args:
+        due: when they are due, ascending, in nanoseconds.
+        batching: how they are gathered.
+        patience_ns: no more are taken when the next one has waited for so long.
+    """
+
+    def __init__(self, due: Sequence[int], batching: Batching, patience_ns: int) -> None:
+        self._due = due
+        self._batching = batching
+        self._patience_ns = patience_ns
+        self._first = 0
+        self._lock = threading.Lock()
+
+    def take(self, free_ns: int) -> Batch | None:
+        """Return the next requests for a lane that has been free since a time; None if there are none to take."""
+        with self._lock:
+            first = self._first
+            if first >= len(self._due):
+                return None
+            if free_ns - self._due[first] > self._patience_ns:
+                self._first = len(self._due)
+                return None
+            batch = self._gathered(first, free_ns)
+            self._first += batch.size
+            return batch
+
+    def _gathered(self, first: int, free_ns: int) -> Batch:
+        due, most = self._due, self._batching.max_batch
+        ready = max(free_ns, due[first])
+        if most > 1:
+            last = due[min(first + most, len(due)) - 1]
+            ready = max(ready, min(last, due[first] + int(self._batching.max_wait_s * 1e9)))
+        size = 1
+        while size < most and first + size < len(due) and due[first + size] <= ready:
+            size += 1
+        return Batch(first, size, ready)
 
 
 class Driver:
@@ -89,90 +158,99 @@ class Driver:
 
     Args:
         clock: in nanoseconds.
-        calls: bound before, so that only the model runs.
+        lanes: of the model, each of which answers one call at a time.
         batching: how requests are gathered.
         beat: called after each call.
     """
 
     def __init__(
-        self, clock: Clock, calls: Calls, batching: Batching, beat: Callable[[], None] = lambda: None
+        self, clock: Clock, lanes: Sequence[Lane], batching: Batching, beat: Callable[[], None] = lambda: None
     ) -> None:
         self._clock = clock
-        self._calls = calls
+        self._lanes = lanes
         self._batching = batching
         self._beat = beat
-        self._turn = 0
 
     def serve(self, arrivals: FloatArray, patience_s: float) -> Served:
-        """Answer all requests of a segment in their order.
+        """Answer all requests of a segment, which lanes take in their order.
 
         Args:
             arrivals: when they are due, ascending, in seconds from now.
             patience_s: the segment ends when a request has waited for so long: the backlog grows.
         """
-        origin = self._clock()
+        processor_s, origin = time.process_time(), self._clock()
         due: list[int] = (np.rint(arrivals * 1e9).astype(np.int64) + origin).tolist()
-        total, patience_ns = len(due), int(patience_s * 1e9)
-        calls: list[tuple[int, int, int, int, int, bool]] = []
-        error, first, free = "", 0, origin
-        while first < total and free - due[first] <= patience_ns:
-            ready, size = self._gathered(due, first, free)
-            wait_until(self._clock, ready)
-            start = self._clock()
-            failure = self._call(size)
-            free = self._clock()
+        queue = _Queue(due, self._batching, int(patience_s * 1e9))
+        calls = sorted(self._answered(queue, origin))
+        processor_s = time.process_time() - processor_s if self._lanes[0].elsewhere else 0.0
+        return _served(arrivals, origin, calls, due, processor_s)
+
+    def _answered(self, queue: _Queue, origin: int) -> Iterator[Call]:
+        if len(self._lanes) == 1:
+            return self._by(self._lanes[0], queue, origin)
+        if is_scripted(self._clock):
+            return self._in_turn(queue, origin)
+        return iter(self._at_once(queue, origin))
+
+    def _by(self, lane: Lane, queue: _Queue, free: int, stopped: threading.Event | None = None) -> Iterator[Call]:
+        """Let a lane answer what it can take."""
+        while batch := queue.take(free):
+            wait_until(self._clock, batch.ready_ns, stopped)
+            if stopped and stopped.is_set():
+                return
+            start, free, failure = lane(batch.size)
             self._beat()
-            calls.append((ready, start, free, size, first, bool(failure)))
-            error = error or failure
-            first += size
-        return _served(arrivals, origin, calls, error, due)
+            yield Call(*batch, start, free, failure)
 
-    def _gathered(self, due: list[int], first: int, free: int) -> tuple[int, int]:
-        """Return when the next call can start, and how many requests are then in it."""
-        most = self._batching.max_batch
-        ready = max(free, due[first])
-        if most > 1:
-            last = due[min(first + most, len(due)) - 1]
-            ready = max(ready, min(last, due[first] + int(self._batching.max_wait_s * 1e9)))
-        size = 1
-        while size < most and first + size < len(due) and due[first + size] <= ready:
-            size += 1
-        return ready, size
+    def _at_once(self, queue: _Queue, origin: int) -> list[Call]:
+        """Let all lanes answer, each in a thread of its own."""
 
-    def _call(self, size: int) -> str:
-        """Call the model, and return the text of its error; "" for none."""
-        bound = self._calls[size - 1]
-        self._turn += 1
-        try:
-            bound[self._turn % len(bound)]()
-        except BaseException as error:  # noqa: BLE001 - a model is foreign code; its failures are counted
-            keep_interrupt(error)
-            return f"{type(error).__name__}: {message_of(error)}"
-        return ""
+        def answer(lane: Lane) -> list[Call]:
+            try:
+                return list(self._by(lane, queue, origin, stopped))
+            except BaseException:
+                stopped.set()
+                raise
+
+        stopped = threading.Event()
+        with ThreadPoolExecutor(len(self._lanes)) as pool:
+            try:
+                return [call for calls in list(pool.map(answer, self._lanes)) for call in calls]
+            finally:
+                stopped.set()
+
+    def _in_turn(self, queue: _Queue, origin: int) -> Iterator[Call]:
+        """Let all lanes answer on a scripted clock, which shows how long a call takes, not what runs beside it."""
+        free = [(origin, number) for number in range(len(self._lanes))]
+        while batch := queue.take(free[0][0]):
+            start, end, failure = self._lanes[free[0][1]](batch.size)
+            self._beat()
+            heapq.heapreplace(free, (batch.ready_ns + end - start, free[0][1]))
+            yield Call(*batch, batch.ready_ns, batch.ready_ns + end - start, failure)
 
 
 def _served(
-    arrivals: FloatArray,
-    origin: int,
-    calls: Sequence[tuple[int, int, int, int, int, bool]],
-    error: str,
-    due: list[int],
+    arrivals: FloatArray, origin: int, calls: Sequence[Call], due: Sequence[int], processor_s: float
 ) -> Served:
-    table = np.array(calls, dtype=np.int64).reshape(-1, 6)
-    ready, start, end, size, first, failed = table.T
+    table = np.array([call[:5] for call in calls], dtype=np.int64).reshape(-1, 5)
+    _, size, ready, start, end = table.T
+    failed = np.array([bool(call.failure) for call in calls], dtype=bool)
     reached = int(size.sum())
 
     def spread(values: np.ndarray, rest: object) -> np.ndarray:
         return np.concatenate([np.repeat(values, size), np.full(len(arrivals) - reached, rest)])
 
+    order = np.argsort(end, kind="stable")
+    answered = np.concatenate([[0], np.cumsum(size[order])])[np.searchsorted(end[order], start, side="right")]
     return Served(
         arrivals=arrivals,
         starts=spread((start - origin) / 1e9, np.inf),
         ends=spread((end - origin) / 1e9, np.inf),
-        failed=spread(failed.astype(bool), rest=True),
+        failed=spread(failed, rest=True),
         late_s=(start - ready) / 1e9,
         service_s=(end - start) / 1e9,
         sizes=size,
-        backlog=np.searchsorted(np.array(due), start, side="right") - first,
-        error=error,
+        backlog=np.searchsorted(np.array(due), start, side="right") - answered,
+        error=next((call.failure for call in calls if call.failure), ""),
+        processor_s=processor_s,
     )

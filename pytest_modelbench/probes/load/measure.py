@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.load.arrivals import Arrivals
-from pytest_modelbench.probes.load.driver import Batching, Calls, Clock, Driver, Served
+from pytest_modelbench.probes.load.driver import Batching, Driver, Served
+from pytest_modelbench.probes.load.lanes import Clock, Lane
 from pytest_modelbench.stats.intervals import mean_interval
 
 MOST_SEGMENTS, FEWEST_SEGMENTS = 40, 8
@@ -24,9 +25,20 @@ SPENT = (0.1, 0.2, 0.7)
 PATIENCE_IN_SEGMENTS = 2.0
 SURELY_OVERLOADED = 0.001
 SEGMENTS_FOR_OVERLOAD = 3
-WARM_CALLS = 3
 
 Progress = Callable[[float, float], None]
+Lanes = Mapping[str, Sequence[Lane]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lone:
+    """What a server needs for a call that it answers alone, and how many calls it answers at once.
+
+    Calls over several connections wait for each other inside of the server, so that their times depend on the rate.
+    """
+
+    service_s: tuple[float, ...]
+    servers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +48,22 @@ class LoadSettings:
     Attributes:
         arrivals: of the requests.
         batching: how requests are gathered.
+        workers: by role, how many calls a model answers at once; 1 where it is not stated.
         budget_s: of all models together, in seconds.
         seed: of the schedule.
+        lone: of a student behind an endpoint, for replays of other rates.
     """
 
     arrivals: Arrivals
     batching: Batching = field(default_factory=Batching)
+    workers: Mapping[str, int] = field(default_factory=dict)
     budget_s: float = 60.0
     seed: int = 0
+    lone: Lone | None = None
+
+    def workers_of(self, role: str) -> int:
+        """Return how many calls a model answers at once."""
+        return self.workers.get(role, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +109,7 @@ def segments_of(rate: float, budget_s: float) -> int:
 
 def measure_load(
     models: Mapping[str, Model],
-    batches: Sequence[Sequence[Any]],
+    opened: Callable[[str, Model], contextlib.AbstractContextManager[Sequence[Lane]]],
     settings: LoadSettings,
     decided: Callable[[LoadMeasurement], bool],
     progress: Progress = lambda _elapsed_s, _budget_s: None,
@@ -101,7 +121,7 @@ def measure_load(
 
     Args:
         models: by role, all on one clock.
-        batches: real inputs of each number of requests from 1 to `max_batch`, some of each.
+        opened: makes the context in which a role's model has its lanes, called a few times before.
         settings: the schedule and the budget.
         decided: called at every look; True ends the measurement.
         progress: told the seconds elapsed and the budget.
@@ -114,41 +134,21 @@ def measure_load(
     clocks = {model.clock_ns for model in models.values()}
     if len(clocks) != 1:
         raise MeasurementError("teacher and student are on different clocks; give both fakes the same FakeClock")
-    with _bound(models, batches, beat) as calls:
-        return _Run(clocks.pop(), calls, settings, beat).run(decided, progress)
-
-
-@contextlib.contextmanager
-def _bound(
-    models: Mapping[str, Model], batches: Sequence[Sequence[Any]], beat: Callable[[], None]
-) -> Iterator[dict[str, Calls]]:
-    """Bind all inputs and call each a few times: what the first one builds is not load."""
     with contextlib.ExitStack() as stack:
-        calls: dict[str, Calls] = {}
-        for role, model in models.items():
-            stack.enter_context(model.running())
-            try:
-                calls[role] = bound = [[model.bind(batch) for batch in same] for same in batches]
-                for same in bound:
-                    for number in range(WARM_CALLS):
-                        same[number % len(same)]()
-                        beat()
-            except BaseException as error:
-                raise model.failure(batches[0][0], error) from error
-        yield calls
+        lanes = {role: stack.enter_context(opened(role, model)) for role, model in models.items()}
+        settings = replace(settings, workers={role: len(own) for role, own in lanes.items()})
+        return _Run(clocks.pop(), lanes, settings, beat).run(decided, progress)
 
 
 class _Run:
     """The state of one measurement."""
 
-    def __init__(
-        self, clock: Clock, calls: Mapping[str, Calls], settings: LoadSettings, beat: Callable[[], None]
-    ) -> None:
+    def __init__(self, clock: Clock, lanes: Lanes, settings: LoadSettings, beat: Callable[[], None]) -> None:
         self.clock = clock
-        self.drivers = {role: Driver(clock, bound, settings.batching, beat) for role, bound in calls.items()}
+        self.drivers = {role: Driver(clock, own, settings.batching, beat) for role, own in lanes.items()}
         self.settings = settings
-        self.served: dict[str, list[Served]] = {role: [] for role in calls}
-        rate, own_s = settings.arrivals.rate, settings.budget_s / len(calls)
+        self.served: dict[str, list[Served]] = {role: [] for role in lanes}
+        rate, own_s = settings.arrivals.rate, settings.budget_s / len(lanes)
         self.planned = segments_of(rate, own_s)
         self.count = max(1, round(rate * own_s / self.planned))
         self.rng = np.random.default_rng(settings.seed)
@@ -191,25 +191,32 @@ class _Run:
 
     def _overloaded(self) -> dict[str, float]:
         """Return the capacity of each model that surely needs more time for its requests than there is."""
+        settings = self.settings
         return {
             role: capacity
             for role, served in self.served.items()
-            if (capacity := capacity_of(served, self.settings.batching.max_batch)) and _grows(served, self.settings)
+            if (capacity := capacity_of(served, settings.batching.max_batch, settings.workers_of(role)))
+            and _grows(served, settings, settings.workers_of(role))
         }
 
 
-def capacity_of(served: Sequence[Served], max_batch: int) -> float:
+def busy_until(served: Served) -> float:
+    """Return when the last call of a segment ended, in seconds from its start."""
+    return float(served.ends[np.isfinite(served.ends)].max(initial=1e-9))
+
+
+def capacity_of(served: Sequence[Served], max_batch: int, workers: int = 1) -> float:
     """Return how many requests a second a model answers while it does nothing else, in its largest batches.
 
     It is 0 as long as there is none with `max_batch` requests.
     """
     times = np.concatenate([segment.service_s[segment.sizes == max_batch] for segment in served])
-    return 0.0 if not len(times) else max_batch * len(times) / max(float(times.sum()), 1e-12)
+    return 0.0 if not len(times) else workers * max_batch * len(times) / max(float(times.sum()), 1e-12)
 
 
-def _grows(served: Sequence[Served], settings: LoadSettings) -> bool:
+def _grows(served: Sequence[Served], settings: LoadSettings, workers: int) -> bool:
     """Whether full batches surely take longer than until as many requests have arrived."""
-    full, rate = settings.batching.max_batch, settings.arrivals.rate
+    full, rate = settings.batching.max_batch, settings.arrivals.rate / workers
     by_segment = [segment.service_s[segment.sizes == full] for segment in served]
     needed = [times.mean() * rate / full for times in by_segment if len(times)]
     if len(needed) < SEGMENTS_FOR_OVERLOAD:

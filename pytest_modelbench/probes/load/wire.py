@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching, Served
-from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings
+from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, Lone
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 OF_REQUESTS = ("arrivals", "starts", "ends", "failed")
@@ -26,6 +26,7 @@ def pack_load(measurement: LoadMeasurement, prefix: str = "") -> Arrays:
             arrays[f"{prefix}{role}_{name}"] = np.concatenate([getattr(segment, name) for segment in served])
         arrays[f"{prefix}{role}_requests"] = np.array([len(segment.arrivals) for segment in served])
         arrays[f"{prefix}{role}_calls"] = np.array([len(segment.sizes) for segment in served])
+        arrays[f"{prefix}{role}_processor_s"] = np.array([segment.processor_s for segment in served])
     rest = {
         "errors": {role: [segment.error for segment in served] for role, served in measurement.served.items()},
         "settings": asdict(measurement.settings),
@@ -43,6 +44,8 @@ def unpack_load(arrays: Mapping[str, Any], prefix: str = "") -> LoadMeasurement:
     errors, settings = content.pop("errors"), content.pop("settings")
     arrivals, batching = settings.pop("arrivals"), settings.pop("batching")
     arrivals["recorded"] = tuple(arrivals["recorded"])
+    if (lone := settings.pop("lone")) is not None:
+        settings["lone"] = Lone(service_s=tuple(lone["service_s"]), servers=lone["servers"])
     content |= {name: tuple(content[name]) for name in ("looks", "elapsed_s")}
     return LoadMeasurement(
         served={role: _segments(arrays, f"{prefix}{role}_", texts) for role, texts in errors.items()},
@@ -56,8 +59,10 @@ def _segments(arrays: Mapping[str, Any], prefix: str, errors: list[str]) -> list
     for names, counts in ((OF_REQUESTS, "requests"), (OF_CALLS, "calls")):
         ends = np.cumsum(arrays[f"{prefix}{counts}"])[:-1]
         parts.update({name: np.split(arrays[f"{prefix}{name}"], ends) for name in names})
+    spent = arrays[f"{prefix}processor_s"].tolist()
     return [
-        Served(**{name: split[at] for name, split in parts.items()}, error=error) for at, error in enumerate(errors)
+        Served(**{name: split[at] for name, split in parts.items()}, error=error, processor_s=spent[at])
+        for at, error in enumerate(errors)
     ]
 
 

@@ -186,6 +186,19 @@ def test_a_late_generator_fails_no_model() -> None:
     )
 
 
+def test_a_client_that_takes_the_processors_fails_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may be slow by that: what would fail is inconclusive and names the client's share."""
+    seconds = itertools.count(step=1000)
+    monkeypatch.setattr("pytest_modelbench.probes.load.driver.time.process_time", lambda: next(seconds))
+    by = models(student=5)
+    assert judged("response_p99", "<= 4 ms", by=by, rate="100/s").verdict is Verdict.FAIL
+    by["student"].runs_at = "kserve://127.0.0.1:8000/digits"
+    result = judged("response_p99", "<= 4 ms", by=by, rate="100/s", workers=1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "sending the requests took" in result.reason
+    assert judged("response_p99", "<= 60 ms", by=by, rate="100/s", workers=1).verdict is Verdict.PASS
+
+
 def test_batches_are_stated() -> None:
     """Several requests in a call, at a rate that single calls could not serve."""
     result = judged("response_p99", "<= 50 ms", by=models(student=5), rate="300/s", max_batch=8)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from pytest_modelbench import FakeClock
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes.load.driver import Batching, Driver, Served, wait_until
+from pytest_modelbench.probes.load.lanes import Lane, OwnLane
+from pytest_modelbench.stats.queueing import servers_ends
 
 MS = 1e6
 
 
 def serve(
-    arrivals: list[float], cost_ms: Callable[[int], float], batching: Batching | None = None, patience_s: float = 1e9
+    arrivals: list[float],
+    cost_ms: Callable[[int], float],
+    batching: Batching | None = None,
+    patience_s: float = 1e9,
+    workers: int = 1,
 ) -> Served:
     """Serve a schedule with a model whose call costs some milliseconds, given the number of requests in it."""
     clock, batching = FakeClock(), batching or Batching()
@@ -25,7 +34,7 @@ def serve(
         return lambda: clock.advance(cost_ms(size) * MS)
 
     calls = [[bound(size)] for size in range(1, batching.max_batch + 1)]
-    return Driver(clock, calls, batching).serve(np.array(arrivals), patience_s)
+    return Driver(clock, [OwnLane(clock, calls)] * workers, batching).serve(np.array(arrivals), patience_s)
 
 
 def every(gap_s: float, count: int) -> list[float]:
@@ -57,7 +66,7 @@ def test_a_failed_request_is_over_every_bound() -> None:
         if next(numbers) == 2:
             raise ValueError("no such row")
 
-    served = Driver(clock, [[call]], Batching()).serve(np.array(every(0.01, 5)), 1.0)
+    served = Driver(clock, [OwnLane(clock, [[call]])], Batching()).serve(np.array(every(0.01, 5)), 1.0)
     assert np.isinf(served.responses).tolist() == [False, False, True, False, False]
     assert served.error == "ValueError: no such row"
     assert served.complete
@@ -70,7 +79,7 @@ def test_an_interrupt_is_not_a_failed_request() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Driver(FakeClock(), [[call]], Batching()).serve(np.array([0.0]), 1.0)
+        Driver(FakeClock(), [OwnLane(FakeClock(), [[call]])], Batching()).serve(np.array([0.0]), 1.0)
 
 
 def test_a_hopeless_segment_ends_and_drops_nothing() -> None:
@@ -90,6 +99,43 @@ def test_batches_serve_what_single_calls_cannot(max_batch: int, least: float, mo
     assert least < np.quantile(served.responses, 0.99) < most
     assert served.sizes.sum() == 4000
     assert served.sizes.max() <= max_batch
+
+
+def test_two_lanes_answer_at_once() -> None:
+    """Each request goes to the first lane that is free: responses are those of a queue with two servers."""
+    gaps, costs = np.random.default_rng(1).exponential(1 / 300, 2000), np.random.default_rng(2).exponential(5, 2000)
+    arrivals, drawn = np.cumsum(gaps), iter(costs.tolist())
+    served = serve(arrivals.tolist(), lambda _: next(drawn), workers=2)
+    assert served.ends == pytest.approx(servers_ends(arrivals, costs / 1e3, 2), abs=1e-6)
+    assert served.backlog.min() == 1
+
+
+def test_lanes_in_threads_take_the_requests_in_their_order() -> None:
+    """On a real clock: four calls that wait for each other end only if all four run at once; none is lost."""
+    together, clock = threading.Barrier(4, timeout=30), time.perf_counter_ns
+    lanes = [OwnLane(clock, [[together.wait]], elsewhere=True) for _ in range(4)]
+    served = Driver(clock, lanes, Batching()).serve(np.repeat(every(0.002, 25), 4), 30.0)
+    assert served.complete
+    assert not served.failed.any(), served.error
+    assert np.all(np.diff(served.starts.reshape(-1, 4).min(axis=1)) > 0)
+    assert served.backlog.max() >= 4
+    assert served.processor_s > 0
+
+
+def test_an_error_of_one_lane_ends_the_others() -> None:
+    """A worker that is gone ends the measurement, and nothing waits for the rest of the schedule."""
+
+    class Gone:
+        elsewhere = True
+
+        def __call__(self, size: int) -> tuple[int, int, str]:
+            asked.set()
+            raise MeasurementError(f"the worker ended with {size} request open")
+
+    clock, asked = time.perf_counter_ns, threading.Event()
+    lanes: list[Lane] = [OwnLane(clock, [[lambda: asked.wait(30)]]), Gone()]
+    with pytest.raises(MeasurementError, match="the worker ended with 1 request open"):
+        Driver(clock, lanes, Batching()).serve(np.array([0.0, 0.0, 0.1, 3600.0]), 9e9)
 
 
 def test_the_first_of_a_batch_waits_no_longer_than_it_may() -> None:
@@ -115,7 +161,7 @@ def test_lateness_is_what_the_model_did_not_cause() -> None:
         clock.advance(20 * MS)
         clock.waiting = True
 
-    served = Driver(clock, [[call]], Batching()).serve(np.array([0.01, 0.015, 0.1]), 1.0)
+    served = Driver(clock, [OwnLane(clock, [[call]])], Batching()).serve(np.array([0.01, 0.015, 0.1]), 1.0)
     assert served.late_s[0] == pytest.approx(0.003)
     assert served.late_s[2] == pytest.approx(0.003)
 

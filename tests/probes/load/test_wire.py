@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +11,38 @@ import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.kpis.load.estimates import under_load
+from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching
-from pytest_modelbench.probes.load.measure import LoadSettings, measure_load
+from pytest_modelbench.probes.load.lanes import Lane, own_lane
+from pytest_modelbench.probes.load.measure import LoadSettings, Lone, measure_load
 from pytest_modelbench.probes.load.wire import pack_capacity, unpack_capacity
 from pytest_modelbench.probes.wire import read_arrays, write_arrays
 
 
-@pytest.mark.parametrize("recorded", [(), (0.001, 0.012, 0.002)])
-def test_a_load_comes_back_as_it_was(tmp_path: Path, recorded: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("recorded", "lone"), [((), None), ((0.001, 0.012, 0.002), Lone(service_s=(0.001, 0.002), servers=2))]
+)
+def test_a_load_comes_back_as_it_was(tmp_path: Path, recorded: tuple[float, ...], lone: Lone | None) -> None:
     """Every array, the settings, and what is derived from them; also where segments are not of one size."""
     clock = FakeClock()
     models = {role: FakeModel(cost_ns=cost, clock=clock) for role, cost in (("student", 1e6), ("teacher", 8e6))}
     arrivals = Arrivals(kind="trace.txt" if recorded else "poisson", rate=200.0, recorded=recorded)
-    settings = LoadSettings(arrivals=arrivals, batching=Batching(max_batch=2), budget_s=4.0, seed=5)
-    run = measure_load(models, [[[0.0]], [[0.0, 1.0]]], settings, lambda _: False)
+    settings = LoadSettings(arrivals=arrivals, batching=Batching(max_batch=2), budget_s=4.0, seed=5, lone=lone)
+    batches = [[[0.0]], [[0.0, 1.0]]]
+
+    @contextlib.contextmanager
+    def opened(role: str, model: Model) -> Iterator[Sequence[Lane]]:
+        with own_lane(model, batches, lambda: None) as lane:
+            yield [lane] * (2 if role == "student" else 1)
+
+    run = measure_load(models, opened, settings, lambda _: False)
     path = tmp_path / "load.npz"
     write_arrays(path, pack_capacity({200.0: run, 100.0: run}))
     (rate, same), (other, _) = unpack_capacity(read_arrays(path)).items()
     assert (rate, other) == (200.0, 100.0)
     assert same.settings == run.settings
+    assert same.settings.workers == {"student": 2, "teacher": 1}
     assert (same.looks, same.elapsed_s, same.planned) == (run.looks, run.elapsed_s, run.planned)
     for role, segments in run.served.items():
         for before, after in zip(segments, same.served[role], strict=True):
