@@ -59,7 +59,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     """Judge the Python tests and the two files apart; all pass. What takes long is measured once."""
     found = {}
     files = ("modelbench.toml", "shipped.modelbench.toml")
-    long = ("peak_memory", "hardware_tier", "energy_per_1k", "carbon_per_1m", "latency", "throughput")
+    long = (
+        "peak_memory",
+        "hardware_tier",
+        "energy_per_1k",
+        "carbon_per_1m",
+        "latency",
+        "throughput",
+        "pgd",
+        "robust",
+    )
     cheap = " and ".join(f"not {kpi}" for kpi in long)
     for suites in (("test_sla.py",), ("-k", cheap, *files)):
         status, output, found[suites[-1]] = judge(tmp_path_factory.mktemp("suite"), *suites)
@@ -71,9 +80,9 @@ def test_both_students_pass(reports: dict[str, dict[str, Any]]) -> None:
     """The distilled and the pruned student keep the agreement; one forward pass of three batches each, and nine over corrupted digits."""
     report = reports["test_sla.py"]
     assert set(report["models"]["students"]) == {"distilled", "pruned", "distilled@onnx", "pruned@onnx"}
-    assert len(report["gates"]) == 74
+    assert len(report["gates"]) == 80
     summary = {verdict: report["summary"][verdict] for verdict in ("pass", "reported", "not_applicable")}
-    assert summary == {"pass": 70, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
+    assert summary == {"pass": 76, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
     assert report["models"]["teacher"]["forward_passes"] == 3 * (1 + 3 * 3)  # three corruptions at three severities
     assert {"latency_p50", "size_on_disk"} <= {axis["kpi"] for axis in report["tradeoff"]["axes"]}
 
@@ -202,6 +211,20 @@ def test_students_whose_files_are_broken_fail_the_build(tmp_path: Path) -> None:
     assert "'logits' holds the values of 'faint_logits'" in swapped["evidence"]
     assert "onnx is not ready: export: GuardOnDataDependentSymNode" in output
     assert any("followed one branch" in note for note in gates["branches", "export"]["notes"])
+
+
+def test_int8_is_not_robust_because_it_has_no_gradient(tmp_path: Path) -> None:
+    """Along its own gradient it survives everything, which passes nothing; along its parent's it fails."""
+    student = "--modelbench-student=int8=broken.py:int8_hides_its_gradient"
+    status, output, report = judge(tmp_path, "attacked_int8.py", student)
+    assert status == 1, output
+    pgd, robust = (
+        next(gate for gate in report["gates"] if gate["kpi"] == kpi) for kpi in ("pgd_accuracy", "robust_accuracy")
+    )
+    assert pgd["readings"]["student"]["value"] >= 95
+    assert robust["readings"]["student"]["value"] <= 75
+    assert (pgd["verdict"], robust["verdict"]) == ("inconclusive", "fail")
+    assert "no gradient comes back from int8" in pgd["reason"]
 
 
 def test_fairness_suite(tmp_path: Path) -> None:

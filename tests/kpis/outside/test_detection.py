@@ -147,7 +147,7 @@ def test_energy_needs_logits(judge: Judge, student: str, words: str) -> None:
 def test_sets_that_do_not_fit(ood: Any, asked: Any, words: str) -> None:
     """Each is one message."""
     data = EvalData(digits()[0][1200:1400], digits()[1][1200:1400], ood=ood)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((DataError, DoesNotFit), match=words):
         sets_outside(data, asked, 0)
 
 
@@ -177,3 +177,11 @@ def test_made_sets_keep_what_they_say() -> None:
     apart = MADE["shuffled"](images, rng)
     assert np.array_equal(np.sort(apart.reshape(20, -1), axis=1), np.sort(images.reshape(20, -1), axis=1))
     assert plain() is plain()
+
+
+def test_samples_outside_are_no_samples_of_the_data() -> None:
+    """Accuracy never sees them: batches have the data alone, and their key is the same."""
+    inputs, labels = digits()[0][1200:1400], digits()[1][1200:1400]
+    data = EvalData(inputs, labels, ood={"inverted": 1 - inputs})
+    assert sum(len(batch.ids) for batch in data.batches()) == 200
+    assert np.array_equal(np.concatenate([batch.inputs for batch in data.batches()]), inputs)
