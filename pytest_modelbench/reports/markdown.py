@@ -17,11 +17,13 @@ from pytest_modelbench.reports.limit_texts import (
     failures_first,
     interval_text,
     judged_value,
+    kpi_at,
     needs_attention,
     passed,
     reading_text,
     rerun_command,
 )
+from pytest_modelbench.reports.load_facts import load_lines
 from pytest_modelbench.reports.report import Ending, Report
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.store.recognising import MARKDOWN_HEAD, is_markdown
@@ -97,6 +99,7 @@ def _bad_gates(report: Mapping[str, Any]) -> Iterator[str]:
         limits = [limit for limit in gate["limits"] if needs_attention(limit["verdict"])] or [None]
         for limit in limits:
             yield f"- {_in_short(gate, limit)}"
+        yield from (f"  - {plain(line)}" for line in load_lines(gate))
         yield f"  {code(rerun_command(report, gate))}"
     if len(gates) > MOST_FAILURES:
         yield f"- and {len(gates) - MOST_FAILURES:,} more: see All gates"
@@ -104,7 +107,7 @@ def _bad_gates(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _in_short(gate: Mapping[str, Any], limit: Mapping[str, Any] | None) -> str:
     verdict = gate["verdict"] if limit is None else limit["verdict"]
-    head = f"**{WORDS[Verdict(verdict)][0]}** {plain(gate['kpi'])} of {plain(gate['student'])}"
+    head = f"**{WORDS[Verdict(verdict)][0]}** {plain(kpi_at(gate))} of {plain(gate['student'])}"
     if limit is None or limit["value"] is None:
         return f"{head}: {plain(gate['reason'] if limit is None else limit['reason'])}"
     return f"{head}: limit {plain(limit['text'])}, found {plain(_judged(limit, gate))}"
@@ -150,7 +153,7 @@ def _corrupted(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _rows(gate: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     readings = (gate["readings"]["teacher"], gate["readings"]["student"])
-    head = (plain(gate["kpi"]), *(plain(reading_text(reading)) for reading in readings))
+    head = (plain(kpi_at(gate)), *(plain(reading_text(reading)) for reading in readings))
     for limit in gate["limits"]:
         yield (*head, plain(limit["text"]), WORDS[Verdict(limit["verdict"])][0], plain(_judged(limit, gate)))
     if not gate["limits"]:
