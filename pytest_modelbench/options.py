@@ -228,8 +228,8 @@ OPTIONS = (
     ),
     Option(
         "modelbench_endpoint_allow",
-        "a host apart from this machine that models may be asked at (kserve://, rest://); repeat it for several "
-        "(default: none; requests go to this machine only)",
+        "a host apart from this machine that models may be asked at (kserve://, rest://, torchserve://, openai://); "
+        "repeat it for several (default: none; requests go to this machine only)",
         "HOST",
         kind="list",
     ),

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_modelbench.errors import visible
 from pytest_modelbench.reports.causes import QUIET, WORDS, advice_lines
+from pytest_modelbench.reports.corrupted_cells import worst_of
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
 from pytest_modelbench.reports.limit_texts import (
     counts_text,
@@ -29,6 +30,8 @@ from pytest_modelbench.store.replacing import replacing
 MOST_CHARACTERS = 60_000
 """A comment on GitHub has at most 65,536 characters."""
 MOST_FAILURES = 20
+MOST_CELLS = 5
+"""Corruptions and severities of a student."""
 _MARKUP = re.compile(r"[\\`*\[\]<|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINKED = re.compile(r"([@#])(?=\w)")
 """What GitHub makes a mention of a person or a link to an issue, whatever the markup around it."""
@@ -44,6 +47,7 @@ def markdown(report: Mapping[str, Any], most: int = MOST_CHARACTERS) -> str:
     head = [MARKDOWN_HEAD, _headline(report), *_bad_gates(report), *_wrong_with_the_run(report)]
     blocks = [
         _details("All gates", _tables(report["gates"])),
+        _details("Worst under corruptions", _corrupted(report["gates"])),
         _details("Why a student is slow", _diagnosis(report)),
         _details("Where it ran", _surroundings(report)),
     ]
@@ -131,6 +135,17 @@ def _tables(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "|---|--:|--:|---|---|---|"
         yield from (f"| {' | '.join(row)} |" for gate in own for row in _rows(gate))
         yield ""
+
+
+def _corrupted(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a table of the corruptions and severities under which each student is worst."""
+    for number, (student, cell) in enumerate(worst_of(gates, MOST_CELLS)):
+        if number == 0:
+            yield "| student | corruption | severity | teacher | student | drop |"
+            yield "|---|---|--:|--:|--:|--:|"
+        shares = ("" if share is None else f"{share:.1f}%" for share in (cell.teacher, cell.student))
+        drop = "" if cell.drop is None else f"{cell.drop:.1f} pp"
+        yield f"| {plain(student)} | {plain(cell.corruption)} | {cell.severity} | {' | '.join(shares)} | {drop} |"
 
 
 def _rows(gate: Mapping[str, Any]) -> Iterator[Sequence[str]]:

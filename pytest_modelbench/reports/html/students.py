@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_modelbench.reports.causes import WORDS
+from pytest_modelbench.reports.corrupted_cells import KPIS as UNDER_CORRUPTIONS
 from pytest_modelbench.reports.html.breakdowns import breakdown_figures, breakdown_table
 from pytest_modelbench.reports.html.calibration import reliability
 from pytest_modelbench.reports.html.confusion_plot import confusion_figure
+from pytest_modelbench.reports.html.corruption_table import corruption_figure
 from pytest_modelbench.reports.html.drop_plot import drop_figure
 from pytest_modelbench.reports.html.fields import Row, distinct, number, tables, text
 from pytest_modelbench.reports.html.figures import Figure, Table, clipped
@@ -29,6 +31,7 @@ MOST_TABLES = 20
 _ORDER = (
     *("margins", "distribution", "rounds", "sweep", "reliability", "waterfall"),
     *("confusion", "classes", "slices", "fairness", "layers", "energy"),
+    "corruptions",
 )
 """The kinds of plots, in the order of the page."""
 
@@ -37,6 +40,7 @@ _OWN: Mapping[str, Callable[[Mapping[str, Any]], Figure | None]] = {
     "top1_accuracy": confusion_figure,
     "class_drop": drop_figure,
     "slice_drop": drop_figure,
+    **dict.fromkeys(UNDER_CORRUPTIONS, corruption_figure),
 }
 """KPIs whose breakdown has a plot of its own form."""
 
@@ -132,10 +136,11 @@ def _split(figures: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
 
 
 def _breakdowns(gates: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Table]]:
-    """Yield the gates whose rows have no plot, with the table of their rows."""
+    """Yield the gates whose rows have no plot, with the table of those rows."""
     for gate in distinct(gates):
-        if any(_of_breakdown(gate)) or gate["kpi"] in _OWN:
+        compared = [row for row in tables(gate.get("breakdown")) if "by" in row]
+        if not compared and (any(_of_breakdown(gate)) or gate["kpi"] in _OWN):
             continue
-        table = breakdown_table(gate)
+        table = breakdown_table({"breakdown": compared} if compared else gate)
         if table is not None:
             yield gate, table
