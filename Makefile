@@ -50,6 +50,7 @@ bench: $(READY)  ## measure the plugin's own cost, its intervals, the rates of r
 	$(BIN)/python benchmarks/deployment.py
 	$(BIN)/python benchmarks/attacks.py
 	$(BIN)/python benchmarks/robustness.py
+	$(BIN)/python benchmarks/harder_coverage.py
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/monitoring.py
 

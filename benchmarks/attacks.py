@@ -30,7 +30,8 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.answers.predictions import collect_outputs
-from pytest_modelbench.probes.attacks.assault import ALL, assault
+from pytest_modelbench.probes.attacks.assault import assault
+from pytest_modelbench.probes.attacks.fight import ALL
 from pytest_modelbench.probes.attacks.outcome import Assault
 from pytest_modelbench.probes.kinds import Taking
 

@@ -25,7 +25,7 @@ from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching, Driver
 from pytest_modelbench.probes.load.lanes import OwnLane
 from pytest_modelbench.probes.load.measure import LOOKS, SPENT
-from pytest_modelbench.stats.queueing import Queue, Services, fifo_ends, servers_ends
+from pytest_modelbench.stats.queueing import Queue, Services, ends_of, fifo_ends, servers_ends
 from pytest_modelbench.stats.under_load import Segment, estimate
 
 ARRIVALS = 100_000
@@ -126,11 +126,12 @@ class Cell(NamedTuple):
 
     services: str
     load: float
+    servers: int = 1
 
     @property
     def rate(self) -> float:
         """Requests in a second."""
-        return self.load / SERVICE_S
+        return self.servers * self.load / SERVICE_S
 
 
 CELLS = [
@@ -139,6 +140,8 @@ CELLS = [
     Cell("pauses", 0.8),
     Cell(COLD, 0.5),
     Cell(COLD, 0.8),
+    Cell("lognormal 0.3", 0.5, 2),
+    Cell("exponential", 0.8, 2),
 ]
 
 
@@ -146,7 +149,7 @@ def answered(cell: Cell, due: np.ndarray, rng: np.random.Generator) -> tuple[np.
     """Return when a system answers requests, and how long each took, in seconds."""
     if cell.services != COLD:
         times = SERVICES[cell.services](rng, len(due)) * SERVICE_S
-        return fifo_ends(due, times), times
+        return ends_of(due[None], times[None], cell.servers)[0], times
     ends, times, end = np.empty(len(due)), np.empty(len(due)), -np.inf
     for at, arrival in enumerate(due.tolist()):
         time_s = SERVICE_S * (1.3 if arrival - end > SERVICE_S / 2 else 1.0)  # caches are cold after a pause
@@ -175,7 +178,10 @@ def system(cell: Cell, limits: list[float], seed: int) -> list[list[str]]:
         ends, times = answered(cell, due, rng)
         services = Services(times=times, sizes=np.ones(count, dtype=np.int64))
         segments.append(Segment(arrivals=due, ends=ends, responses=ends - due, prompt=ends - due, services=services))
-    looks = [estimate(segments[: round(share * SEGMENTS)], arrivals.fresh, Queue(), seed) for share in LOOKS]
+    looks = [
+        estimate(segments[: round(share * SEGMENTS)], arrivals.fresh, Queue(servers=cell.servers), seed)
+        for share in LOOKS
+    ]
     n = count * SEGMENTS
     due = np.cumsum(rng.exponential(1 / cell.rate, n))
     whole = answered(cell, due, rng)[0] - due
@@ -196,7 +202,7 @@ def errors(systems: int, only: str) -> Iterator[str]:
     """Yield a line for each kind of system: how often each rule passes, at the edge and at 0.3%."""
     yield "services, load, requests | 1% over: ours passes (fails), LoadGen, binomial 95% | 0.3% over: the same"
     for cell in CELLS:
-        if only not in cell.services:
+        if only not in f"{cell.services}, {cell.servers} workers":
             continue
         limits = bounds(cell)
         with ProcessPoolExecutor() as pool:
@@ -207,7 +213,8 @@ def errors(systems: int, only: str) -> Iterator[str]:
             passes = [f"{100 * np.mean(column[:, rule] == 'pass'):.0f}%" for rule in range(3)]
             passes[0] += f" ({100 * np.mean(column[:, 0] == 'fail'):.0f}%)"
             parts.append(", ".join(passes))
-        yield f"{cell.services}, {cell.load}, {round(cell.rate * MINUTE_S):,} | " + " | ".join(parts)
+        workers = f", {cell.servers} workers" if cell.servers > 1 else ""
+        yield f"{cell.services}{workers}, {cell.load}, {round(cell.rate * MINUTE_S):,} | " + " | ".join(parts)
 
 
 def main() -> None:

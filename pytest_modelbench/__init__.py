@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.exports.deployed import Deployed
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
-    from pytest_modelbench.models.endpoints import RestEndpoint
+    from pytest_modelbench.models.endpoints import OpenAIEndpoint, RestEndpoint
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.metamorphic import directional, invariance
 
@@ -46,6 +46,7 @@ __all__ = [
     "ModelError",
     "ModelbenchError",
     "NotApplicable",
+    "OpenAIEndpoint",
     "RestEndpoint",
     "UsageMistake",
     "directional",
@@ -63,6 +64,7 @@ _HOMES = {
     "FakeModel": "models.adapters.fake",
     "KpiAccess": "plugin.kpi_fixture",
     "Model": "models.base",
+    "OpenAIEndpoint": "models.endpoints",
     "RestEndpoint": "models.endpoints",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",

@@ -24,6 +24,7 @@ ADDING = (
     "pytest_modelbench_adapters",
     "pytest_modelbench_formats",
     "pytest_modelbench_edge_cases",
+    "pytest_modelbench_corruptions",
     "pytest_modelbench_suites",
     "pytest_modelbench_trackers",
 )
@@ -67,6 +68,14 @@ def pytest_modelbench_edge_cases(config: pytest.Config) -> Mapping[str, Any]:  #
 
     def pytest_modelbench_edge_cases(config):
         return {"night": lambda images: images * 0.05}
+    """
+
+
+def pytest_modelbench_corruptions(config: pytest.Config) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return corruptions by name: functions of one sample, a severity from 1 to 5 and a random generator.
+
+    def pytest_modelbench_corruptions(config):
+        return {"rain": lambda image, severity, rng: image + 0.1 * severity * (rng.random(image.shape) < 0.05)}
     """
 
 

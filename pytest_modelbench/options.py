@@ -228,8 +228,8 @@ OPTIONS = (
     ),
     Option(
         "modelbench_endpoint_allow",
-        "a host apart from this machine that models may be asked at (kserve://, rest://); repeat it for several "
-        "(default: none; requests go to this machine only)",
+        "a host apart from this machine that models may be asked at (kserve://, rest://, torchserve://, openai://); "
+        "repeat it for several (default: none; requests go to this machine only)",
         "HOST",
         kind="list",
     ),
@@ -252,7 +252,8 @@ OPTIONS = (
     Option(
         "modelbench_artifacts",
         "write traces (Chrome, Perfetto, TensorBoard), operator tables and memory timelines of the fixture profiler "
-        "into folders of DIR, and exported models into DIR/STUDENT/FORMAT",
+        "into folders of DIR, and exported models into DIR/STUDENT/FORMAT, and "
+        "samples that attacks lost into DIR/MODEL/ATTACK",
         "DIR",
         once=True,
     ),

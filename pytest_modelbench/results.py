@@ -185,6 +185,7 @@ class Evidence:
     student is, as a fraction of it; where that is None, `no_baseline` says why. `not_comparable` says why nothing can
     be relative to the teacher. `seconds` is how long was measured until this look. `members` are the names that were
     looked for in the set that the KPI counts. `doubt` says what besides the size of the sample keeps a limit open.
+    `load` is what the plots of a load need.
     """
 
     student: Reading
@@ -204,6 +205,7 @@ class Evidence:
     reference: Reference | None = None
     members: Mapping[str, Member] = field(default_factory=dict)
     doubt: str = ""
+    load: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +258,7 @@ class GateResult:
     notes: tuple[str, ...] = ()
     worst_samples: tuple[str, ...] = ()
     breakdown: tuple[dict[str, Any], ...] = ()
+    load: Mapping[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -101,6 +101,62 @@ def gates_of(student: str) -> list[Json]:
     ]  # fmt: skip
 
 
+def load_facts(name: str, rate: float, **more: Any) -> Json:
+    """Return the facts of one model, or at one rate, of a load with calls of 5 ms."""
+    return {
+        "name": name, "requests": 3000, "seconds": 1.5, "offered_per_s": rate, "achieved_per_s": rate - 1,
+        "workers": 1, "utilisation": rate / 200, "client_busy": 0.0, "late_p50_ms": 0.01, "late_p99_ms": 0.1, "late_max_ms": 2.0, "backlog_most": 12,
+        "backlog_end": 1, "unanswered": 0, "errors": 0, "first_error": "", "capacity_per_s": 200.0, "mean_batch": 1.0,
+        "largest_batch": 1, "service_p50_ms": 4.0, "service_p99_ms": 8.0, "measured_p50_ms": 6.0,
+        "measured_p99_ms": rate / 2, "seed": 0, **more,
+    }  # fmt: skip
+
+
+def load(rate: float, *roles: str) -> Json:
+    """Return what the plots of a load need: the last request of each model failed."""
+    levels = [0, 25, 50, 75, 90, 99, 100]
+    return {
+        "rate": rate, "levels": levels,
+        "responses_ms": {role: [4.0 + at, 5.0, 6.0, 9.0, 20.0, rate / 2, None] for at, role in enumerate(roles)},
+        "services_ms": {role: [3.0 + at, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0] for at, role in enumerate(roles)},
+        "most_by_segment": {role: [3, 12, 4] for role in roles},
+        "backlog": {"segment": 2, "seconds": [at / 100 for at in range(20)],
+                    "requests": {role: [*range(12), *range(12, 4, -1)] for role in roles}},
+    }  # fmt: skip
+
+
+def load_gates(student: str) -> list[Json]:
+    """Return the gates of a load at 100 requests a second, and of the largest rate."""
+    return [
+        gate(
+            "response_p99", limit("<= 50 ms", "fail", 80.0, "ms", threshold=50.0, half=5.0), student=student, unit="ms",
+            options={"rate": "100/s", "arrivals": "poisson"}, reason="<= 50 ms does not hold: 80 ms",
+            breakdown=[load_facts("student", 100.0), load_facts("teacher", 100.0, service_p99_ms=9.0)],
+            load=load(100.0, "student", "teacher"), readings={"student": reading(80.0, "ms", half=5.0)},
+        ),
+        gate(
+            "max_qps", limit(">= 150/s", "inconclusive", 140.0, "qps", threshold=150.0), student=student, unit="qps",
+            options={"within": "p99 <= 50 ms"}, load=load(200.0, "student"),
+            breakdown=[
+                load_facts(f"{rate:.0f}/s", rate, share_over=share, ci_low=share / 2, ci_high=2 * share, verdict=verdict)
+                for rate, share, verdict in (
+                    (100.0, 0.001, "holds"), (150.0, 0.01, "inconclusive"), (200.0, 0.2, "does not hold"))
+            ],
+            readings={"student": {**reading(140.0, "qps"), "ci_low": 100.0, "ci_high": 200.0}},
+        ),
+    ]  # fmt: skip
+
+
+def loaded_report(*students: str) -> Json:
+    """Return the full report with gates under load: one fails, one is inconclusive."""
+    report = full_report(*students)
+    for student in dict.fromkeys(gate["student"] for gate in report["gates"]):
+        report["gates"] += load_gates(student)
+    for gate in report["gates"]:
+        report["summary"][gate["verdict"]] = sum(other["verdict"] == gate["verdict"] for other in report["gates"])
+    return report
+
+
 def timing(student: str) -> Json:
     return {
         "student": student, "suite": "s", "setup": "batch size 1", "batch_size": 1, "rounds": 6,

@@ -1,6 +1,8 @@
-"""Four students that break the agreement, each in one way."""
+"""Five students that break the agreement, each in one way."""
 
 from __future__ import annotations
+
+import warnings
 
 import torch
 from models import load
@@ -64,3 +66,15 @@ def neglects_nines() -> nn.Module:
 def nan_for_threes() -> nn.Module:
     """Return a student that fails on one class."""
     return NanForThrees(load("distilled"))
+
+
+def int8_hides_its_gradient() -> nn.Module:
+    """Return the distilled student with its linear layers in dynamic int8, which has no gradient to attack along."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of an old interface that is still deployed
+        return torch.ao.quantization.quantize_dynamic(load("distilled"), {nn.Linear}, torch.qint8)
+
+
+def float_parent() -> nn.Module:
+    """Return the float model that `int8_hides_its_gradient` was made from."""
+    return load("distilled")

@@ -41,6 +41,17 @@ def test_harder_images() -> None:
     """Noisy, blurred and faint images cost the student no more than eight points against the teacher."""
 
 
+@pytest.mark.kpi("pgd_accuracy", "drop <= 12 pp", eps="8/255", range=(0, 1), samples=30, steps=10)
+@pytest.mark.kpi("robust_accuracy", "drop <= 12 pp", eps="8/255", range=(0, 1), samples=30, steps=10)
+def test_attacked_images() -> None:
+    """Changes of at most 8 of 255 levels, on purpose, cost the student little more than the teacher."""
+
+
+@pytest.mark.kpi("ood_auroc", ">= 80%", "drop <= 8 pp", ood="shuffled")
+def test_foreign_images() -> None:
+    """The student is less sure of images that are none of digits, nearly as clearly as the teacher."""
+
+
 @pytest.mark.kpi("kl_divergence", "<= 0.1 nat")
 @pytest.mark.kpi("ece", "<= 5%", "difference <= 2 pp")
 def test_confidence() -> None:

@@ -44,5 +44,6 @@ def judged(student: str, gate: Gate, judgement: Judgement) -> GateResult:
         notes=evidence.notes,
         worst_samples=evidence.worst_samples,
         breakdown=evidence.breakdown,
+        load=evidence.load,
         options=gate.told_options,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,9 +14,10 @@ from pytest_modelbench.bench.shelf import Job, Tell, Wire
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.models.base import Model, identity
-from pytest_modelbench.probes.kinds import Measurement, ProbeKind, Taking
+from pytest_modelbench.probes.kinds import Measurement, Part, ProbeKind, Taking
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.store.file_names import file_name
 
 
 def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Measurement:
@@ -30,16 +32,20 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     if kind.pack and kind.unpack and not any(map(callable, options.values())):  # one name may mean two functions
         wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
 
-    def measure(_: Tell) -> Measurement:
-        taking = taking_of(model, data, options, plan.settings)
-        measured: Measurement = take(replace(taking, role=role, other=functools.partial(_other, asking)))
-        return measured
-
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
-    by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
     by_name = repr(sorted(asking.gate.told_options.items()))
+    by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
+
+    def measure(_: Tell) -> Measurement:
+        taking = taking_of(model, data, options, plan.settings)
+        shared = functools.partial(_shared, asking, (role, *content))
+        measured: Measurement = take(
+            replace(taking, role=role, other=functools.partial(_other, asking), shared=shared)
+        )
+        return _kept(asking, kind, model.name, by_name, measured)
+
     job = Job(
         kind="kind",
         same=(kind.name, *content, by_value, plan.settings),
@@ -53,6 +59,30 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     return asking.bench.shelf.take(job)
 
 
+def _kept(
+    asking: Asking, kind: ProbeKind[Measurement], model: str, options: str, measured: Measurement
+) -> Measurement:
+    """Keep what is worth keeping of a measurement where the user names a folder, and return it."""
+    folder = asking.bench.files.kept
+    if folder is None or not kind.keep:
+        return measured
+    number = hashlib.blake2b(options.encode(), digest_size=4).hexdigest()
+    kept: Measurement = function_of(kind, "keep")(measured, folder / file_name(model) / f"{kind.name}-{number}")
+    return kept
+
+
+def _shared(
+    asking: Asking,
+    content: tuple[object, ...],
+    name: tuple[object, ...],
+    options: tuple[str, ...],
+    part: Callable[[], Part],
+) -> Part:
+    """Return a part of a measurement that others of the same content have in common, taken once."""
+    values = tuple((option, value_key(asking.gate.options.get(option))) for option in options)
+    return asking.bench.shelf.once(("part", *name, *content, values, asking.settings), part)
+
+
 def _other(asking: Asking, role: str) -> Model | None:
     """Return another model for a kind that measures with its help; no recorded teacher takes its place."""
     return asking.model(role) if role != "teacher" or asking.sources.has(role) else None
@@ -63,7 +93,7 @@ def function_of(kind: ProbeKind[Any], field: str) -> Callable[..., Any]:
 
     Args:
         kind: the kind of measurement.
-        field: `take`, `pack` or `unpack`.
+        field: `take`, `keep`, `pack` or `unpack`.
 
     Raises:
         MeasurementError: the kind names none, or it cannot be imported.

@@ -48,11 +48,12 @@ def sets_outside(data: EvalData, asked: str | Callable[[], Any] | None, seed: in
 
     Raises:
         DataError: there is no such set, it is empty, of another form than the data, or holds samples of the data.
+        DoesNotFit: none is asked for, and the data have none.
     """
     named = dict(data.ood)
     if asked is None:
         if not named:
-            raise DataError(
+            raise DoesNotFit(
                 "nothing says what is out of distribution. Write EvalData(..., ood={'name': inputs}), or ood= with "
                 f"'module:function' or {', '.join(map(repr, MADE))}"
             )

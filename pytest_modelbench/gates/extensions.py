@@ -1,4 +1,4 @@
-"""What others bring: KPIs, kinds, adapters, formats, edge cases and suites, checked and named by who brings them.
+"""What others bring: KPIs, kinds, adapters, formats, edge cases, corruptions, suites, checked and named by origin.
 
 They are kept in the tables that hold the built-in ones, for the length of a session.
 """
@@ -16,6 +16,9 @@ from typing import Any
 from pytest_modelbench.data.case_names import BUILT_IN as CASES
 from pytest_modelbench.data.case_names import EXTENSIONS as EDGE_CASES
 from pytest_modelbench.data.case_names import GROUPS
+from pytest_modelbench.data.corruptions.names import AUTO, FAMILIES
+from pytest_modelbench.data.corruptions.names import BUILT_IN as CORRUPTIONS
+from pytest_modelbench.data.corruptions.names import EXTENSIONS as ADDED_CORRUPTIONS
 from pytest_modelbench.errors import UsageMistake, cause_of, shown
 from pytest_modelbench.gates.suites import CONTENT
 from pytest_modelbench.grammar.option_values import unprintable
@@ -82,6 +85,7 @@ class Extensions:
             "pytest_modelbench_adapters": self._adapters,
             "pytest_modelbench_formats": self._formats,
             "pytest_modelbench_edge_cases": self._edge_cases,
+            "pytest_modelbench_corruptions": self._corruptions,
             "pytest_modelbench_suites": self._suites,
             "pytest_modelbench_trackers": self._trackers,
         }
@@ -160,6 +164,16 @@ class Extensions:
                 if not callable(function):
                     raise UsageMistake(f"edge case {name!r} is {shown(function)}, expected a function of a batch")
                 self._add(EDGE_CASES, name, function, origin)
+
+    def _corruptions(self, returned: object, origin: str) -> None:
+        for name, function in _named(returned, "functions by name"):
+            with self._told(origin):
+                _refuse_taken("corruption", name, (*CORRUPTIONS, *FAMILIES, AUTO, *ADDED_CORRUPTIONS))
+                if not callable(function):
+                    raise UsageMistake(f"corruption {name!r} is {shown(function)}, expected a function of a sample")
+                if ":" in name:
+                    raise UsageMistake(f"corruption {name!r}: a name has no colon, after which a severity is written")
+                self._add(ADDED_CORRUPTIONS, name, function, origin)
 
     def _suites(self, returned: object, origin: str) -> None:
         for name, names in _named(returned, "names of KPIs by suite"):

@@ -25,6 +25,13 @@ def is_range(value: Any) -> bool:
     return pair and -math.inf < value[0] < value[1] < math.inf
 
 
+def are_numbers(value: Any) -> bool:
+    """Whether a value is a finite number or a list of some."""
+    several = value if isinstance(value, list | tuple) else [value]
+    return bool(several) and all(is_number(number) and math.isfinite(number) for number in several)
+
+
+_NUMBERS = {"type": ["number", "array"], "items": {"type": "number"}, "minItems": 1}
 HARDER: Mapping[str, Keyword] = {
     "corruptions": Keyword(
         told="corruptions of the inputs: 'auto', a family such as 'images', names, or module:function",
@@ -61,6 +68,21 @@ HARDER: Mapping[str, Keyword] = {
         takes=is_range,
         expected="two numbers, the lower one first, such as [0, 1]",
         unset="0 to 1 or 0 to 255 where the data fill it",
+    ),
+    "norm": choice("the norm in which eps= is: linf for each value, l2 for all values together", ("linf", "l2")),
+    "mean": Keyword(
+        told="what was taken off each value to normalise it, one number or one for each channel; with std=",
+        schema=_NUMBERS,
+        takes=are_numbers,
+        expected="a number, or a list with one for each channel, such as [0.485, 0.456, 0.406]",
+        unset="the inputs are not normalised",
+    ),
+    "std": Keyword(
+        told="what each value was divided by after that; eps= and range= are then of values before",
+        schema=_NUMBERS,
+        takes=lambda v: are_numbers(v) and all(number > 0 for number in (v if isinstance(v, list | tuple) else [v])),
+        expected="a number above 0, or a list with one for each channel, such as [0.229, 0.224, 0.225]",
+        unset="the inputs are not normalised",
     ),
     "steps": number("steps along the gradient", Number(least=1, most=10_000, whole=True)),
     "queries": number("how often squares ask for each sample", Number(least=1, most=1_000_000, whole=True)),

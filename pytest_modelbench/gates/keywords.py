@@ -237,7 +237,9 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("corruptions", "severities", "seeds", "by", "min_errors", "under"), "robustness.md#options"),
     **dict.fromkeys(("formats", "opset", "dynamic", "parity", "size", "speed"), "deployment.md#export-readiness"),
     **dict.fromkeys(("rate", "arrivals", "max_batch", "max_wait", "within"), "load.md#options"),
-    **dict.fromkeys(("eps", "range", "steps", "queries", "surrogate", "attack"), "attacks.md#options"),
+    **dict.fromkeys(
+        ("eps", "norm", "range", "mean", "std", "steps", "queries", "surrogate", "attack"), "attacks.md#options"
+    ),
     **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),

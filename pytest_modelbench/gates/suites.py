@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_modelbench.gates.sla import KpiEntry
+from pytest_modelbench.kpis.adversarial import rows as adversarial
 from pytest_modelbench.kpis.fairness import rows as fairness
+from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.robustness import rows as robustness
 
 NOTHING = ("== 0",)
@@ -18,7 +20,7 @@ _STABILITY = (
     *("nonfinite_outputs", "determinism", "shape_mismatches", "batch_invariance", "dtype_invariance"),
     *("memory_format_invariance", "headroom", "denormal_share", "sqnr"),
 )
-_ROBUSTNESS = tuple(kpi.name for kpi in robustness.KPIS)
+_ROBUSTNESS = tuple(kpi.name for kpi in (*robustness.KPIS, *adversarial.KPIS, *outside.KPIS))
 _FAIRNESS = tuple(kpi.name for kpi in fairness.KPIS)
 CONTENT: dict[str, tuple[str, ...]] = {
     "quality": _QUALITY,

@@ -30,11 +30,12 @@ class Radius:
         return self.text
 
 
-def read_radius(text: object) -> Radius:
+def read_radius(text: object, norm: str = "linf") -> Radius:
     """Read a radius.
 
     Args:
         text: such as `8/255`.
+        norm: `linf`, or `l2`, in which inputs of many values are further apart than the range.
 
     Raises:
         ValueError: it is none, or not between 0 and the whole range; the message states what is expected.
@@ -43,6 +44,8 @@ def read_radius(text: object) -> Radius:
     True
     >>> read_radius("0.1 sd").of_columns
     True
+    >>> read_radius("1.5", norm="l2").share
+    1.5
     >>> read_radius("8")
     Traceback (most recent call last):
     ValueError: less than the whole range, and 8 is 8 times the range. Is it '8/255' or '8 levels'?
@@ -54,7 +57,7 @@ def read_radius(text: object) -> Radius:
     of_columns = match[3] == "sd"
     if not 0 < value < math.inf:
         raise ValueError(f"more than 0: {EXPECTED}")
-    if value >= 1 and not of_columns:
+    if value >= 1 and not of_columns and norm == "linf":
         raise ValueError(
             f"less than the whole range, and {match[0].strip()} is {value:g} times the range. Is it "
             f"'{value:g}/255' or '{value:g} levels'?"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_modelbench.errors import ModelError
+from pytest_modelbench.models.endpoints import FORMS
 
 _START = 4096
 """How many bytes are read to recognise a file."""
@@ -85,8 +86,14 @@ FORMATS = {
         SavedFormat(
             name="endpoint",
             load="endpoint:load_endpoint",
-            what="an endpoint (kserve://host:port/MODEL, rest://host:port/path)",
+            what=f"an endpoint ({FORMS})",
             options=("timeout",),
+        ),
+        SavedFormat(name="TorchServe endpoint", load="torchserve:load_torchserve", options=("timeout", "management")),
+        SavedFormat(
+            name="OpenAI endpoint",
+            load="openai_text:load_openai",
+            options=("timeout", "api", "max_tokens", "key_env"),
         ),
         SavedFormat(name="skops", load="sklearn_estimator:load_skops", what="skops"),
         SavedFormat(name="pickle", load="sklearn_estimator:load_pickle"),

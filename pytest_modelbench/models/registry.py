@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models.base import Model
-from pytest_modelbench.models.endpoints import RestEndpoint
+from pytest_modelbench.models.endpoints import adapter_of
 from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, load_saved
 
 
@@ -68,8 +68,8 @@ def adapt(candidate: Any, loading: Loading) -> Model:
         candidate = SavedModel.parse(str(candidate))
     if isinstance(candidate, SavedModel):
         return load_saved(candidate, loading)
-    if isinstance(candidate, RestEndpoint):
-        model: Model = _resolve("pytest_modelbench.models.adapters.endpoint:RestModel")(candidate, loading)
+    if (endpoint := adapter_of(candidate)) is not None:
+        model: Model = _resolve(f"pytest_modelbench.models.adapters.{endpoint}")(candidate, loading)
         return model
     if isinstance(candidate, Filled):
         return fill(candidate, loading)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.errors import ModelbenchError, ModelError, cause_of, shown
 from pytest_modelbench.models import formats
-from pytest_modelbench.models.endpoints import is_endpoint
+from pytest_modelbench.models.endpoints import SCHEMES, is_endpoint
 from pytest_modelbench.models.formats import FORMATS, SavedFormat, check_archive, format_of
 from pytest_modelbench.models.trial import try_first
 
@@ -124,7 +124,7 @@ def load_saved(saved: SavedModel, loading: Loading) -> Model:
     if saved.path.startswith(HUB):
         return _load(FORMATS["Hugging Face"], saved.path, loading)
     if is_endpoint(saved.path):
-        saved_format = FORMATS["endpoint"]
+        saved_format = FORMATS[SCHEMES[saved.path.partition("://")[0]]]
         _check_options(saved_format, saved, loading)
         return _load(saved_format, saved.path, replace(loading, options=saved.options))
     if not is_there(path):

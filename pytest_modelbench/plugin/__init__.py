@@ -269,6 +269,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is not None:
         output["modelbench_unjudged"] = config.stash.get(UNJUDGED, 0)
+        output["modelbench_mistakes"] = [str(mistake) for mistake in config.stash[MISTAKES]]
     elif config.stash[MISTAKES]:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
     if config.option.modelbench_child and not session.exitstatus:

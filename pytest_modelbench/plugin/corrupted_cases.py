@@ -10,6 +10,7 @@ import pytest
 
 from pytest_modelbench.data.corruptions.names import (
     BUILT_IN,
+    EXTENSIONS,
     FAMILIES,
     SEVERITIES,
     Cell,
@@ -30,12 +31,15 @@ USUAL = 3
 
 
 def registered_for(item: pytest.Item) -> dict[str, Callable[..., Any]]:
-    """Return the corruptions that users registered for an item: in its module, or in a conftest.py above it.
+    """Return the corruptions for an item that are not built-in: of extensions, of conftest.py files, of its module.
 
     Raises:
         UsageMistake: two functions of a module have one name.
     """
-    return {name: function for module in modules_of(item) for name, function in registered_in(module).items()}
+    registered = dict(EXTENSIONS)
+    for module in modules_of(item):
+        registered |= registered_in(module)
+    return registered
 
 
 def located(spec: str, folder: Path) -> Callable[..., Any]:

@@ -51,7 +51,7 @@ def gate_of(mark: pytest.Mark, item: pytest.Item, own: Settings, source: str, *,
     if isinstance(gate, UsageMistake):
         raise gate.with_traceback(None)
     kpi = _with_located_metric(gate.kpi, folder)
-    _check_radius(gate)
+    _check_attack(gate, ready_made=ready_made)
     options = _with_located_models(gate, _with_located_functions(gate, folder), folder)
     options = _with_located_corruptions(gate, options, item)
     if kpi.needs_grid:
@@ -111,7 +111,7 @@ def _benchmarked(gate: Gate) -> Kpi:
     return replace(gate.kpi, probe=BENCHMARK)
 
 
-def _check_radius(gate: Gate) -> None:
+def _check_attack(gate: Gate, *, ready_made: bool) -> None:
     """Refuse a gate that attacks and does not say how far, or not in a way that can be read.
 
     Raises:
@@ -121,13 +121,20 @@ def _check_radius(gate: Gate) -> None:
         return
     from pytest_modelbench.grammar.radius import EXPECTED, read_radius
 
-    eps = gate.options["eps"]
+    what, options = f"kpi {gate.kpi.name!r}", gate.options
+    eps = options["eps"]
+    if (options["mean"] is None) is not (options["std"] is None):
+        raise UsageMistake(
+            f"{what}: mean= and std= say together how inputs were normalised, and one of them is missing. Write both"
+        )
+    if eps is None and ready_made:
+        return  # left out when it is measured, with what to write
     if eps is None:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: eps= is missing: how far an attack may go. Write {EXPECTED}")
+        raise UsageMistake(f"{what}: eps= is missing: how far an attack may go. Write {EXPECTED}")
     try:
-        read_radius(eps)
+        read_radius(eps, options["norm"])
     except ValueError as error:
-        raise UsageMistake(f"kpi {gate.kpi.name!r}: eps={eps!r}, expected {error}") from error
+        raise UsageMistake(f"{what}: eps={eps!r}, expected {error}") from error
 
 
 def _with_located_functions(gate: Gate, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shlex
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from pytest_modelbench.errors import visible
 from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format_judged, marked
 from pytest_modelbench.options import given_options
 from pytest_modelbench.reports.causes import some
-from pytest_modelbench.results import GateResult, Reading, Verdict
+from pytest_modelbench.reports.load_facts import load_lines
+from pytest_modelbench.results import GateResult, Reading, Verdict, json_object
 from pytest_modelbench.settings import Settings
 
 _Failed: Any = pytest.fail.Exception
@@ -152,9 +153,15 @@ def _message(results: Sequence[GateResult]) -> list[str]:
             if reading is not None
         ]
         lines += [f"  note:    {note}" for note in result.notes]
+        lines += [f"  load:    {line}" for line in _load_lines(result)]
         if result.worst_samples:
             lines.append(f"  samples: {', '.join(result.worst_samples)}")
     return lines
+
+
+def _load_lines(result: GateResult) -> Iterator[str]:
+    told = json_object({"kpi": result.kpi, "verdict": result.verdict, "breakdown": result.breakdown})
+    return load_lines({**told, "limits": [limit.to_json() for limit in result.limits]})
 
 
 def _also_bad(verdict: Verdict, reason: str, result: GateResult) -> bool:

@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbench.data.evaldata import with_reading
-from pytest_modelbench.errors import ModelbenchError, ModelError, NotApplicable, Skipped, cause_of, message_of
+from pytest_modelbench.errors import (
+    ModelbenchError,
+    ModelError,
+    NotApplicable,
+    Skipped,
+    UsageMistake,
+    cause_of,
+    message_of,
+    visible,
+)
 from pytest_modelbench.exports.deployed import Deployed
+from pytest_modelbench.models.endpoints import refuse_elsewhere
 from pytest_modelbench.models.named import NamedSpec, spec_key
 from pytest_modelbench.models.saved import SavedModel
 from pytest_modelbench.plugin.deploying import deployed_as
 from pytest_modelbench.plugin.items import plan_of, session_of, settings_of
 from pytest_modelbench.plugin.parametrisation import cases_for, defined_for, named_for
-from pytest_modelbench.plugin.stash import STATE
+from pytest_modelbench.plugin.stash import MISTAKES, STATE
 from pytest_modelbench.plugin.undefined import Undefined
 
 if TYPE_CHECKING:
@@ -51,6 +61,23 @@ def resolve(config: pytest.Config, value: Any) -> Any:
     return session_of(config).once(key, made)
 
 
+def here(item: pytest.Item, role: str, candidate: Any) -> Any:
+    """Return what a fixture or factory gave for a role, unless it is an endpoint on a host that is not allowed.
+
+    Such a mistake also makes the exit code of the session 4, as one that is found at collection does.
+
+    Raises:
+        ModelError: it is.
+    """
+    try:
+        refuse_elsewhere(candidate, settings_of(item).endpoint_allow)
+    except UsageMistake as mistake:
+        text, mistakes = visible(f"{role}_model: {mistake}"), item.config.stash[MISTAKES]
+        mistakes += [text] if text not in mistakes else []
+        raise ModelError(text) from mistake
+    return candidate
+
+
 class FixtureSources:
     """The models and the data of one item, as its fixtures, the command line or its modelbench.toml give them.
 
@@ -71,7 +98,7 @@ class FixtureSources:
             raise NotApplicable(ONLY_CONTRACT)
         if role == "student":
             return self._student()
-        return resolve(self._request.config, self._value(f"{role}_model"))
+        return here(self._request.node, role, resolve(self._request.config, self._value(f"{role}_model")))
 
     def _student(self) -> Any:
         """Return the student, `Deployed` where it is judged so, or the file that it is deployed as.
@@ -84,7 +111,9 @@ class FixtureSources:
             return session.once(
                 ("student's file",), lambda: replace(SavedModel.parse(session.student_file), trusted=True)
             )
-        student, asked = resolve(self._request.config, self._value("student_model")), deployed_as(self._request.node)
+        node = self._request.node
+        student, asked = resolve(self._request.config, self._value("student_model")), deployed_as(node)
+        here(node, "student", student)
         return student if asked is None or not asked.target else Deployed(student, asked.target)
 
     def has(self, role: str) -> bool:
@@ -133,7 +162,7 @@ def adapted(request: pytest.FixtureRequest, value: Any, name: str) -> Model:
     """Return the model of the fixtures `teacher` and `previous`."""
     if settings_of(request.node).record_contract:
         value, name = FixtureSources(request).candidate("teacher"), "teacher"
-    candidate = resolve(request.config, value)
+    candidate = here(request.node, name, resolve(request.config, value))
     return session_of(request.config).model(candidate, name, settings_of(request.node))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
+Part = TypeVar("Part")
+
+
+class Share(Protocol):
+    """Measures a part that several measurements have in common."""
+
+    def __call__(self, name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
+        """Return what `measure` returns or has returned for this name and the values of these options."""
+
+
+def _by_itself(name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:  # noqa: ARG001
+    return measure()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +58,8 @@ class Taking:
         beat: call it after each call of the model that returned: one that never returns is interrupted.
         role: whether the model is the `student` or the `teacher`.
         other: returns another model by its role, or None if there is none; only for kinds with `beside`.
+        shared: returns what a function measures, which runs once for all measurements of the same model and data that
+            agree in its name and in some options, given by their names.
     """
 
     model: Model
@@ -57,6 +71,7 @@ class Taking:
     beat: Callable[[], None] = lambda: None
     role: str = "student"
     other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
+    shared: Share = _by_itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +96,9 @@ class ProbeKind(Generic[Measurement]):
         apart: the plan's note on a measurement with separate passes or processes; "" for the others.
         cost: the function that tells from a gate's options what such a measurement comes to, for the plan, as
             "module:function"; "" where `apart` says all.
+        budgeted: whether it ends by itself, with fewer samples, when the time of `--modelbench-budget` is over.
+        keep: the function that writes what is worth keeping of a measurement into a folder and returns the
+            measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
@@ -105,6 +123,8 @@ class ProbeKind(Generic[Measurement]):
     apart: str = ""
     cost: str = ""
     beside: bool = False
+    budgeted: bool = False
+    keep: str = ""
     take: str = ""
     pack: str = ""
     unpack: str = ""
@@ -172,15 +192,19 @@ OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
 )
 
 
-def _assault(name: str, passes: str) -> ProbeKind[Assault]:
+def _assault(name: str, what: str) -> ProbeKind[Assault]:
     return ProbeKind(
         name=name,
         of_samples=True,
         beside=True,
-        apart=f"{passes} forward passes of samples= samples",
+        budgeted=True,
+        apart=what,
+        cost=f"pytest_modelbench.probes.attacks.cost:{name}",
         take=f"pytest_modelbench.probes.attacks.assault:{name}",
+        keep="pytest_modelbench.store.attacked_samples:keep",
     )
 
 
-FGSM, PGD = _assault("fgsm", "about 5"), _assault("pgd", "3 times steps=")
-ROBUSTNESS, TRANSFER = _assault("robustness", "6 times steps=, and queries=,"), _assault("transfer", "3 times steps=")
+FGSM, PGD = _assault("fgsm", "one step along the gradient"), _assault("pgd", "steps= steps along the gradient")
+ROBUSTNESS = _assault("robustness", "several attacks; those of fgsm and pgd run once")
+TRANSFER = _assault("transfer", "steps= steps along the teacher's gradient")

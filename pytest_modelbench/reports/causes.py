@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modelbench.reports.layout import line
+from pytest_modelbench.reports.limit_texts import kpi_at
 from pytest_modelbench.results import Verdict
 
 WORDS: Mapping[Verdict, tuple[str, str]] = {
@@ -36,7 +37,7 @@ def cause_lines(gates: Sequence[Mapping[str, Any]], *, width: int, colour: bool)
     for gate in gates:
         if gate["verdict"] not in QUIET:
             students = causes.setdefault((gate["verdict"], gate["reason"]), {})
-            students.setdefault(gate["student"], []).append(gate["kpi"])
+            students.setdefault(gate["student"], []).append(kpi_at(gate))
     for (verdict, reason), students in causes.items():
         word, style = WORDS[Verdict(verdict)]
         count = sum(map(len, students.values()))

@@ -26,6 +26,24 @@ def _told(description: str, form: Mapping[str, Any] | None = None, *, always: bo
     return {"description": description, "form": form, "always": always}
 
 
+_NUMBERS = {"type": "array", "items": {"type": ["number", "null"]}}
+_BY_ROLE = {"type": "object", "additionalProperties": _NUMBERS}
+_LOAD: Mapping[str, Any] = {
+    "type": ["object", "null"],
+    "required": ["rate", "levels", "responses_ms", "services_ms", "most_by_segment", "backlog"],
+    "properties": {
+        "rate": {"type": "number"},
+        "levels": _NUMBERS,
+        **dict.fromkeys(("responses_ms", "services_ms", "most_by_segment"), _BY_ROLE),
+        "backlog": {
+            "type": "object",
+            "required": ["segment", "seconds", "requests"],
+            "properties": {"segment": {"type": "integer"}, "seconds": _NUMBERS, "requests": _BY_ROLE},
+        },
+    },
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateRecord:
     """One gate in the JSON report, made of JSON types.
@@ -116,6 +134,18 @@ class GateRecord:
             },
         ),
     )
+    load: Mapping[str, Any] | None = field(
+        default=None,
+        metadata=_told(
+            "what the plots of a load need: the `rate` of its requests, `responses_ms` and `services_ms` (of calls) "
+            "of each model at the `levels` (percent of the requests; null beyond the last one that was answered), "
+            "the largest backlog of each segment (`most_by_segment`), and the `backlog` over time in the segment in "
+            "which the student's was largest, at most 200 numbers for each model; for `max_qps` that of the smallest "
+            "rate that is refuted, or else of the largest one that was tried",
+            _LOAD,
+            always=False,
+        ),
+    )
     timed: bool = field(metadata=_told("whether the KPI comes from timed calls", always=False))
     of_machine: bool = field(
         metadata=_told(
@@ -160,6 +190,7 @@ def record_of(result: GateResult, nodeid: str, suite: str, settings: Mapping[str
         notes=result.notes,
         worst_samples=result.worst_samples,
         breakdown=result.breakdown,
+        load=result.load,
         **result.facts,
     ).to_json()
 

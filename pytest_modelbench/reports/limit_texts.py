@@ -43,6 +43,13 @@ def rerun_command(report: Mapping[str, Any], gate: Mapping[str, Any]) -> str:
     return f"{report.get('command') or 'pytest --modelbench'} {shlex.quote(gate['nodeid'])}"
 
 
+def kpi_at(gate: Mapping[str, Any]) -> str:
+    """Return a KPI's name with the rate of the requests that it was measured at, if there is one."""
+    options = gate.get("options")
+    rate = options.get("rate") if isinstance(options, dict) else None
+    return f"{gate['kpi']} at {rate}" if isinstance(rate, str) else str(gate["kpi"])
+
+
 def judged_value(limit: Mapping[str, Any], gate: Mapping[str, Any]) -> str:
     """Return the value that a limit judged, in the limit's own terms; empty where there is none."""
     if limit["value"] is None:
@@ -64,5 +71,5 @@ def reading_text(reading: Mapping[str, Any] | None) -> str:
     if reading is None:
         return "-"
     if reading["value"] is None:
-        return "nan"
+        return "no end" if " arrivals at " in str(reading.get("method")) else "nan"
     return marked(format_judged(reading["value"], reading["unit"]), reading["provenance"])

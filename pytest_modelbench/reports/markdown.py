@@ -10,17 +10,20 @@ from typing import Any
 
 from pytest_modelbench.errors import visible
 from pytest_modelbench.reports.causes import QUIET, WORDS, advice_lines
+from pytest_modelbench.reports.corrupted_cells import worst_of
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
 from pytest_modelbench.reports.limit_texts import (
     counts_text,
     failures_first,
     interval_text,
     judged_value,
+    kpi_at,
     needs_attention,
     passed,
     reading_text,
     rerun_command,
 )
+from pytest_modelbench.reports.load_facts import load_lines
 from pytest_modelbench.reports.report import Ending, Report
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.store.recognising import MARKDOWN_HEAD, is_markdown
@@ -29,6 +32,8 @@ from pytest_modelbench.store.replacing import replacing
 MOST_CHARACTERS = 60_000
 """A comment on GitHub has at most 65,536 characters."""
 MOST_FAILURES = 20
+MOST_CELLS = 5
+"""Corruptions and severities of a student."""
 _MARKUP = re.compile(r"[\\`*\[\]<|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINKED = re.compile(r"([@#])(?=\w)")
 """What GitHub makes a mention of a person or a link to an issue, whatever the markup around it."""
@@ -44,6 +49,7 @@ def markdown(report: Mapping[str, Any], most: int = MOST_CHARACTERS) -> str:
     head = [MARKDOWN_HEAD, _headline(report), *_bad_gates(report), *_wrong_with_the_run(report)]
     blocks = [
         _details("All gates", _tables(report["gates"])),
+        _details("Worst under corruptions", _corrupted(report["gates"])),
         _details("Why a student is slow", _diagnosis(report)),
         _details("Where it ran", _surroundings(report)),
     ]
@@ -93,6 +99,7 @@ def _bad_gates(report: Mapping[str, Any]) -> Iterator[str]:
         limits = [limit for limit in gate["limits"] if needs_attention(limit["verdict"])] or [None]
         for limit in limits:
             yield f"- {_in_short(gate, limit)}"
+        yield from (f"  - {plain(line)}" for line in load_lines(gate))
         yield f"  {code(rerun_command(report, gate))}"
     if len(gates) > MOST_FAILURES:
         yield f"- and {len(gates) - MOST_FAILURES:,} more: see All gates"
@@ -100,7 +107,7 @@ def _bad_gates(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _in_short(gate: Mapping[str, Any], limit: Mapping[str, Any] | None) -> str:
     verdict = gate["verdict"] if limit is None else limit["verdict"]
-    head = f"**{WORDS[Verdict(verdict)][0]}** {plain(gate['kpi'])} of {plain(gate['student'])}"
+    head = f"**{WORDS[Verdict(verdict)][0]}** {plain(kpi_at(gate))} of {plain(gate['student'])}"
     if limit is None or limit["value"] is None:
         return f"{head}: {plain(gate['reason'] if limit is None else limit['reason'])}"
     return f"{head}: limit {plain(limit['text'])}, found {plain(_judged(limit, gate))}"
@@ -133,9 +140,20 @@ def _tables(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield ""
 
 
+def _corrupted(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a table of the corruptions and severities under which each student is worst."""
+    for number, (student, cell) in enumerate(worst_of(gates, MOST_CELLS)):
+        if number == 0:
+            yield "| student | corruption | severity | teacher | student | drop |"
+            yield "|---|---|--:|--:|--:|--:|"
+        shares = ("" if share is None else f"{share:.1f}%" for share in (cell.teacher, cell.student))
+        drop = "" if cell.drop is None else f"{cell.drop:.1f} pp"
+        yield f"| {plain(student)} | {plain(cell.corruption)} | {cell.severity} | {' | '.join(shares)} | {drop} |"
+
+
 def _rows(gate: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     readings = (gate["readings"]["teacher"], gate["readings"]["student"])
-    head = (plain(gate["kpi"]), *(plain(reading_text(reading)) for reading in readings))
+    head = (plain(kpi_at(gate)), *(plain(reading_text(reading)) for reading in readings))
     for limit in gate["limits"]:
         yield (*head, plain(limit["text"]), WORDS[Verdict(limit["verdict"])][0], plain(_judged(limit, gate)))
     if not gate["limits"]:

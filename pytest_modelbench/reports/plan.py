@@ -152,7 +152,8 @@ def _apart(items: Sequence[Planned]) -> Iterator[str]:
         models = _together(student, gates)
         names = ", ".join(dict.fromkeys(gate.kpi.name for gate in gates))
         costs = dict.fromkeys(_cost(probe, gate) for gate in gates) if probe.cost else {}
-        yield f"{probe.name:8} {models}: {names} ({'; '.join([probe.apart, *costs])})"
+        ends = [f"at most about {budget_s:g} s for each model"] if probe.budgeted else []
+        yield f"{probe.name:8} {models}: {names} ({'; '.join([probe.apart, *costs, *ends])})"
         for gate in gates:
             yield from _too_few_requests(gate, 1 + len(gate.others), budget_s)
 

@@ -10,6 +10,8 @@ from pytest_modelbench.grammar.formats import ESTIMATED, format_interval, format
 from pytest_modelbench.reports.causes import WORDS, advice_lines, cause_lines
 from pytest_modelbench.reports.diagnosis import diagnosis_lines
 from pytest_modelbench.reports.layout import Cell, Column, Layout, Row, line, table
+from pytest_modelbench.reports.limit_texts import kpi_at, reading_text
+from pytest_modelbench.reports.load_facts import load_table
 from pytest_modelbench.reports.side_by_side import distillation_tables, tradeoff_table
 from pytest_modelbench.results import Verdict
 
@@ -40,6 +42,7 @@ def render_summary(report: Mapping[str, Any], *, width: int, colour: bool) -> st
     lines += [line(detail, "dim", colour=colour) for detail in details]
     lines += [line(text) for text in diagnosis_lines(report)]
     lines += cause_lines(report["gates"], width=width, colour=colour)
+    lines += load_table(report["gates"], width=width, colour=colour)
     return "\n".join(text.rstrip() for text in lines)
 
 
@@ -116,7 +119,7 @@ def _edge_cases(cases: Sequence[Mapping[str, Any]], *, before: bool) -> Iterator
 
 def _rows_of(gate: Gate, *, before: bool) -> Iterator[Row]:
     roles = ("teacher", "student", "baseline") if before else ("teacher", "student")
-    head = (Cell(_label(gate)), *(Cell(_value(gate["readings"][role])) for role in roles))
+    head = (Cell(_label(gate)), *(Cell(reading_text(gate["readings"][role])) for role in roles))
     nothing = (Cell(""),) * len(head)
     for i, limit in enumerate(gate["limits"]):
         cells = (Cell(limit["text"]), _verdict(limit["verdict"]))
@@ -129,18 +132,9 @@ def _rows_of(gate: Gate, *, before: bool) -> Iterator[Row]:
 
 def _label(gate: Gate) -> str:
     batch, processes = gate["options"].get("batch_size"), gate["options"].get("processes", 1)
-    label = f" {gate['kpi']}" + (f" b{batch}" if batch not in {None, 1} else "")
+    label = f" {kpi_at(gate)}" + (f" b{batch}" if batch not in {None, 1} else "")
     label += f" x{processes}" if processes > 1 else ""
-    label += f" at {gate['options']['rate']}" if "rate" in gate["options"] else ""
     return label + (" compiled" if gate["options"].get("compile") else "")
-
-
-def _value(reading: Mapping[str, Any] | None) -> str:
-    if reading is None:
-        return "-"
-    if reading["value"] is None:
-        return "nan"
-    return marked(format_judged(reading["value"], reading["unit"]), reading["provenance"])
 
 
 def _verdict(verdict: str) -> Cell:

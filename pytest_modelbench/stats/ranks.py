@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from pytest_modelbench.results import Comparison, Estimate
@@ -19,6 +20,9 @@ from pytest_modelbench.results import Comparison, Estimate
 FloatArray = npt.NDArray[np.float64]
 Ends = tuple[float, ...]
 METHOD = "DeLong's paired covariance"
+_NEAR = 1e-9
+_LEAST_OF_TWO = 0.5
+"""The least share of the reference variance for the ends of a difference: two models err alike."""
 
 
 def area_of(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> tuple[float, FloatArray]:
@@ -55,12 +59,21 @@ def _weight(n: int) -> float:
     return 1 / math.sqrt(n * (n - 1)) if n > 1 else 1.0
 
 
-def area_interval(area: float, influence: FloatArray, alpha: float) -> Estimate:
-    """Return the area with an interval on the logit scale, which stays within 0..1.
+def area_interval(area: float, influence: FloatArray, alpha: float, sizes: tuple[int, int] | None = None) -> Estimate:
+    """Return the area with an interval which stays within 0..1: on the logit scale, or by `sizes` a score interval.
 
-    Leave the interval out if the two kinds are perfectly separated: a width of zero would claim a certainty that no
-    finite sample gives (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.5, for the scale).
+    Without sizes leave the interval out if the two kinds are perfectly separated: a width of zero would claim a
+    certainty that no finite sample gives (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.5, for the
+    scale).
+
+    Args:
+        area: in 0..1.
+        influence: of each sample.
+        alpha: the error of one side.
+        sizes: the numbers of samples of both kinds, of one area.
     """
+    if sizes is not None:
+        return _score_interval(area, float(influence @ influence), alpha, sizes, least=1.0)
     spread = math.sqrt(float(influence @ influence))
     if spread == 0 or not 0 < area < 1:
         return Estimate(value=area)
@@ -70,8 +83,35 @@ def area_interval(area: float, influence: FloatArray, alpha: float) -> Estimate:
     return Estimate(value=area, low=low, high=high)
 
 
+def _score_interval(area: float, variance: float, alpha: float, sizes: tuple[int, int], least: float) -> Estimate:
+    """Return the areas that the samples do not contradict, by the variance that each of them would have.
+
+    The variance is Hanley and McNeil's (Radiology 143:29 (1982)), with the mean of both sizes as in method 5 of
+    Newcombe (Statistics in Medicine 25:559 (2006)), times as many as DeLong's is of it here. Near 1 few samples are
+    on the wrong side, and DeLong's is too small more often than too large: it counts as `least` times the other.
+    """
+    m, n = sizes
+
+    def of(at: float) -> float:
+        others = (m + n) / 2 - 1
+        return at * (1 - at) * (1 + others * ((1 - at) / (2 - at) + at / (1 + at))) / (m * n)
+
+    larger = max(least, variance / of(area)) if 0 < area < 1 else 1.0
+
+    def contradicted(at: float) -> float:
+        return (area - at) ** 2 - larger * float(ndtri(1 - alpha)) ** 2 * of(at)
+
+    low = brentq(contradicted, 0.0, min(area, 1 - _NEAR)) if area > 0 else 0.0
+    high = brentq(contradicted, max(area, _NEAR), 1.0) if area < 1 else 1.0
+    return Estimate(value=area, low=min(float(low), area), high=max(float(high), area))
+
+
 def compare_areas(
-    student: tuple[float, FloatArray], teacher: tuple[float, FloatArray], alpha: float, scale: float
+    student: tuple[float, FloatArray],
+    teacher: tuple[float, FloatArray],
+    alpha: float,
+    scale: float,
+    sizes: tuple[int, int] | None = None,
 ) -> Comparison:
     """Compare two areas of the same samples.
 
@@ -84,17 +124,23 @@ def compare_areas(
         teacher: the teacher's.
         alpha: the error of one side.
         scale: what the difference is multiplied by, 100 for points.
+        sizes: the numbers of samples of both kinds, of one area.
     """
     (s, ours), (t, theirs) = student, teacher
     if not np.any(ours - theirs):
         return Comparison(
             ratio=Estimate(value=s / t) if t else None, difference=Estimate(value=scale * (s - t)), method=METHOD
         )
-    own, other = area_interval(s, ours, alpha), area_interval(t, theirs, alpha)
-    if own.low is None or own.high is None or other.low is None or other.high is None:
+    own, other = (
+        area_interval(area, each, alpha)
+        if sizes is None
+        else _score_interval(area, float(each @ each), alpha, sizes, _LEAST_OF_TWO)
+        for area, each in (student, teacher)
+    )
+    if not own.low or own.high is None or not other.low or other.high is None:
         difference, ratio = _normal(student, teacher, alpha)
     else:
-        shared = float(ours @ theirs) / math.sqrt(float(ours @ ours) * float(theirs @ theirs))
+        shared = float(ours @ theirs) / (math.sqrt(float(ours @ ours) * float(theirs @ theirs)) or 1.0)
         ours_ends, theirs_ends = (own.low, s, own.high), (other.low, t, other.high)
         difference = _apart(ours_ends, theirs_ends, shared)
         first, second = (tuple(map(math.log, ends)) for ends in (ours_ends, theirs_ends))

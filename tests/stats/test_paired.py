@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pytest_modelbench.stats.paired import mcnemar_p, paired_bootstrap, tango_interval
+from pytest_modelbench.stats.paired import bias_corrected, mcnemar_p, paired_bootstrap, percentiles, tango_interval
 
 
 def score_by_likelihood(lost: int, gained: int, n: int, delta: float) -> float:
@@ -155,3 +155,19 @@ def test_same_seed_same_interval() -> None:
         for _ in range(2)
     ]
     assert runs[0] == runs[1]
+
+
+def test_bias_corrected_percentiles_by_hand() -> None:
+    """Resamples half a deviation above the value move both ends down by one; without a bias they stay."""
+    normal = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    shifted = bias_corrected(0.0, normal + 0.5, 0.05)
+    assert (shifted.low, shifted.high) == pytest.approx((-0.5 - 1.6449, -0.5 + 1.6449), abs=0.005)
+    plain, usual = bias_corrected(0.0, normal, 0.05), percentiles(0.0, normal, 0.05)
+    assert (plain.low, plain.high) == pytest.approx((usual.low, usual.high), abs=0.001)
+    scaled = bias_corrected(1.0, np.exp(normal + 0.5), 0.05)  # the same on any scale
+    assert scaled.high == pytest.approx(math.exp(-0.5 + 1.6449), rel=0.005)
+
+
+def test_resamples_that_are_all_alike_have_no_corrected_interval() -> None:
+    """As without the correction."""
+    assert bias_corrected(1.0, np.ones(999), 0.05).low is None

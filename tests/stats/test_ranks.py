@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 from sklearn.metrics import roc_auc_score
 
 from pytest_modelbench.stats.ranks import area_interval, area_of, compare_areas
@@ -100,3 +101,61 @@ def test_no_fault_gives_no_interval() -> None:
     compared = compare_areas(area, area, 0.05, 100.0)
     assert compared.difference is not None
     assert (compared.difference.value, compared.difference.low) == (0, None)
+
+
+@pytest.mark.parametrize(("m", "n", "area"), [(30, 30, 1.0), (200, 50, 0.9), (200, 200, 0.0)])
+def test_score_interval_by_hand(m: int, n: int, area: float) -> None:
+    """At its ends the area is as many deviations away as alpha says, by Hanley and McNeil's variance there."""
+    found = area_interval(area, np.zeros(m + n), 0.05, (m, n))
+    assert found.low is not None
+    assert found.high is not None
+    for end in {found.low, found.high} - {0.0, 1.0}:
+        others = (m + n) / 2 - 1
+        q1, q2 = end / (2 - end), 2 * end**2 / (1 + end)
+        variance = (end * (1 - end) + others * (q1 - end**2) + others * (q2 - end**2)) / (m * n)
+        assert abs(area - end) / math.sqrt(variance) == pytest.approx(1.6449, abs=1e-3)
+    assert found.low <= area <= found.high
+    assert found.high - found.low > 0.005
+
+
+def test_score_interval_is_delongs_where_that_is_larger() -> None:
+    """Of many samples of scores that spread unequally: the normal interval of DeLong's variance."""
+    rng = np.random.default_rng(3)
+    positive = np.arange(6000) < 5000
+    scores = np.where(positive, 1.0 + 0.5 * rng.normal(size=6000), rng.normal(size=6000))
+    area, influence = area_of(positive, scores)
+    found = area_interval(area, influence, 0.05, (5000, 1000))
+    half = 1.6449 * float(np.linalg.norm(influence))
+    assert (found.low, found.high) == pytest.approx((area - half, area + half), abs=half / 15)
+
+
+@pytest.mark.parametrize("area", [0.95, 0.99, 0.999])
+def test_near_one_no_end_is_wrong_more_often_than_stated(area: float) -> None:
+    """Also with unequal spread, where the logit interval's lower end is above the truth in up to a third of cases."""
+    rng, shift = np.random.default_rng(4), math.sqrt(1.25) * float(ndtri(area))
+    positive, misses = np.arange(300) < 200, np.zeros((2, 2))
+    spread = np.where(positive, 0.5, 1.0)
+    for _ in range(SESSIONS):
+        shared = rng.normal(size=300)
+        both = [shift * positive + spread * (0.8 * shared + 0.6 * rng.normal(size=300)) for _ in range(2)]
+        ours, theirs = (area_of(positive, scores) for scores in both)
+        gap = compare_areas(ours, theirs, 0.05, 1.0, (200, 100)).difference
+        own = area_interval(*ours, 0.05, (200, 100))
+        for row, truth, one in ((0, area, own), (1, 0.0, gap)):
+            if one is not None and one.low is not None and one.high is not None:
+                misses[row] += truth < one.low - 1e-9, truth > one.high + 1e-9
+    assert misses.max() <= 27
+
+
+def test_perfect_separation_has_an_interval_by_sizes() -> None:
+    """Of the area, and of its difference from a model that is not perfect."""
+    positive = np.arange(60) < 30
+    perfect = area_of(positive, positive.astype(float))
+    other = area_of(positive, np.where(np.arange(60) == 0, -1.0, positive.astype(float)))
+    own = area_interval(*perfect, 0.05, (30, 30))
+    assert own.high == 1
+    assert 0.9 < (own.low or 0) < 0.97
+    gap = compare_areas(perfect, other, 0.05, 1.0, (30, 30)).difference
+    assert gap is not None
+    assert gap.value == pytest.approx(1 / 30)
+    assert (gap.low or 0) < 0 < gap.value < (gap.high or 0)

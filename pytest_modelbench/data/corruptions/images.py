@@ -2,25 +2,34 @@
 
 Definitions and severities are those of Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations (ICLR 2019): of ImageNet-C, and of CIFAR-10-C for images whose shorter side is below
-`SMALL` pixels. Nothing is stored as JPEG. Callers clip to 0..1.
+`SMALL` pixels. Their lengths in pixels are those for images of 224 x 224 and of 32 x 32, also where an image is of
+another size; only those of `elastic_transform` are shares of its shorter side. Nothing is stored as JPEG, as the
+published data are. Callers clip to 0..1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.ndimage
 
-Image = npt.NDArray[np.float64]
+from pytest_modelbench.data.corruptions.filters import Image, dragged, smoothed, zoomed
+from pytest_modelbench.data.corruptions.jpeg import jpeg_compression
+from pytest_modelbench.data.corruptions.warps import elastic_transform, glass_blur
+from pytest_modelbench.data.corruptions.weather import fog, frost, snow, spatter
+
 SMALL = 96
 
 
 def _steps(*args: float) -> tuple[float, ...]:
     return tuple(np.arange(*args).tolist())
+
+
+def _of_224(*severities: tuple[float, float, float]) -> tuple[tuple[float, ...], ...]:
+    """Return shares of the side of an image of 224 pixels, for which the published code takes 244."""
+    return tuple(tuple(244 / 224 * length for length in lengths) for lengths in severities)
 
 
 LEVELS: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
@@ -55,6 +64,51 @@ LEVELS: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
         ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     ),
     "pixelate": ((0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25)),
+    "glass_blur": (
+        ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+        ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    ),
+    "elastic_transform": (
+        ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+        _of_224((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+    ),
+    "snow": (
+        (
+            (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+        ),
+        (
+            (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+            (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+            (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+        ),
+    ),
+    "frost": (
+        ((1, 0.2, 5), (1, 0.3, 5), (0.9, 0.4, 5), (0.85, 0.4, 5), (0.75, 0.45, 5)),
+        ((1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1)),
+    ),
+    "jpeg_compression": ((80, 65, 58, 50, 40), (25, 18, 15, 10, 7)),
+    "spatter": (
+        (
+            (0.62, 0.1, 0.7, 0.7, 0.5, False),
+            (0.65, 0.1, 0.8, 0.7, 0.5, False),
+            (0.65, 0.3, 1, 0.69, 0.5, False),
+            (0.65, 0.1, 0.7, 0.69, 0.6, True),
+            (0.65, 0.1, 0.5, 0.68, 0.6, True),
+        ),
+        (
+            (0.65, 0.3, 4, 0.69, 0.6, False),
+            (0.65, 0.3, 3, 0.68, 0.6, False),
+            (0.65, 0.3, 2, 0.68, 0.5, False),
+            (0.65, 0.3, 1, 0.65, 1.5, True),
+            (0.67, 0.4, 1, 0.65, 1.5, True),
+        ),
+    ),
 }
 """For each corruption what severities 1 to 5 of small and of large images are."""
 
@@ -87,8 +141,7 @@ def speckle_noise(image: Image, scale: float, rng: np.random.Generator) -> Image
 
 def gaussian_blur(image: Image, sigma: float, _: np.random.Generator) -> Image:
     """Filter height and width, each channel apart."""
-    blurred: Image = scipy.ndimage.gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
-    return blurred
+    return smoothed(image, sigma)
 
 
 def defocus_blur(image: Image, radius_and_alias: tuple[float, float], _: np.random.Generator) -> Image:
@@ -108,72 +161,18 @@ def disk(radius: float, alias: float) -> Image:
     kernel = inside / inside.sum()
     for axis in (0, 1):
         kernel = scipy.ndimage.convolve1d(kernel, edge, axis=axis, mode="mirror")
-    smoothed: Image = kernel / kernel.sum()
-    return smoothed
+    soft: Image = kernel / kernel.sum()
+    return soft
 
 
 def motion_blur(image: Image, radius_and_sigma: tuple[int, float], rng: np.random.Generator) -> Image:
     """Average copies that are moved along one direction, within 45 degrees of the horizontal, by Gaussian weights."""
-    radius, sigma = radius_and_sigma
-    weights = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma**2))
-    weights /= weights.sum()
-    angle = math.radians(rng.uniform(-45, 45))
-    height, width = image.shape[:2]
-    moved = np.zeros_like(image)
-    for step, weight in enumerate(weights):
-        down = np.clip(np.arange(height) + round(step * math.sin(angle)), 0, height - 1)
-        right = np.clip(np.arange(width) + round(step * math.cos(angle)), 0, width - 1)
-        moved += weight * image[down][:, right]
-    return moved
+    return dragged(image, *radius_and_sigma, rng.uniform(-45, 45))
 
 
 def zoom_blur(image: Image, factors: tuple[float, ...], _: np.random.Generator) -> Image:
     """Average the image and its copies that are enlarged by each factor."""
     return (image + sum(zoomed(image, factor) for factor in factors)) / (len(factors) + 1)
-
-
-def zoomed(image: Image, factor: float) -> Image:
-    """Enlarge the middle of an image, bilinearly, to the whole image's size."""
-    height, width = image.shape[:2]
-    part = [math.ceil(size / factor) for size in (height, width)]
-    top, left = (height - part[0]) // 2, (width - part[1]) // 2
-    larger = scipy.ndimage.zoom(image[top : top + part[0], left : left + part[1]], (factor, factor, 1), order=1)
-    top, left = (larger.shape[0] - height) // 2, (larger.shape[1] - width) // 2
-    middle: Image = larger[top : top + height, left : left + width]
-    return middle if middle.shape == image.shape else image
-
-
-def fog(image: Image, thickness_and_decay: tuple[float, float], rng: np.random.Generator) -> Image:
-    """Add a fractal haze, and scale back to the largest value before."""
-    thickness, decay = thickness_and_decay
-    height, width = image.shape[:2]
-    haze = plasma(1 << max(height - 1, width - 1, 1).bit_length(), decay, rng)[:height, :width, None]
-    largest = float(np.nanmax(image))
-    return (image + thickness * haze) * (largest / (largest + thickness) if largest else 1.0)
-
-
-def plasma(size: int, decay: float, rng: np.random.Generator) -> Image:
-    """Return a fractal in 0..1 by the diamond-square algorithm, (size, size), a power of two."""
-    heights = np.zeros((size, size))
-    step, wobble = size, 100.0
-
-    def around(total: Image) -> Image:
-        return total / 4 + wobble * rng.uniform(-wobble, wobble, total.shape)
-
-    while step >= 2:
-        half = step // 2
-        corners = heights[::step, ::step]
-        squares = corners + np.roll(corners, -1, axis=0)
-        heights[half::step, half::step] = around(squares + np.roll(squares, -1, axis=1))
-        centres, corners = heights[half::step, half::step], heights[::step, ::step]
-        across = centres + np.roll(centres, 1, axis=0) + corners + np.roll(corners, -1, axis=1)
-        heights[::step, half::step] = around(across)
-        down = centres + np.roll(centres, 1, axis=1) + corners + np.roll(corners, -1, axis=0)
-        heights[half::step, ::step] = around(down)
-        step, wobble = half, wobble / decay
-    heights -= heights.min()
-    fractal: Image = heights / heights.max()
-    return fractal
 
 
 def brightness(image: Image, more: float, _: np.random.Generator) -> Image:
@@ -223,6 +222,7 @@ IMAGES: Mapping[str, Callable[[Image, Any, np.random.Generator], Image]] = {
     function.__name__: function
     for function in (
         gaussian_noise, shot_noise, impulse_noise, speckle_noise, gaussian_blur, defocus_blur, motion_blur, zoom_blur,
-        fog, brightness, contrast, saturate, pixelate,
+        fog, brightness, contrast, saturate, pixelate, glass_blur, elastic_transform, snow, frost, jpeg_compression,
+        spatter,
     )
 }  # fmt: skip

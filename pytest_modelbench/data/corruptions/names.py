@@ -41,6 +41,12 @@ BUILT_IN: Mapping[str, Info] = {
     "contrast": Info("images", "values nearer to their mean"),
     "saturate": Info("images", "another saturation in HSV, for three channels"),
     "pixelate": Info("images", "the mean of each block"),
+    "glass_blur": Info("images", "pixels that take the value of others nearby"),
+    "elastic_transform": Info("images", "a smooth random distortion"),
+    "snow": Info("images", "flakes that fall, and a whiter image"),
+    "frost": Info("images", "a made texture of frost, not the published photographs"),
+    "jpeg_compression": Info("images", "what JPEG loses at a low quality"),
+    "spatter": Info("images", "drops of water, from severity 4 on of mud"),
     "column_noise": Info("tabular", "normal noise in standard deviations of the column"),
     "missing_cells": Info("tabular", "cells without a value"),
     "shuffled_cells": Info("tabular", "numbers of other rows"),
@@ -61,6 +67,8 @@ BUILT_IN: Mapping[str, Info] = {
     "jitter": Info("series", "values read too early or too late"),
     "resampling": Info("series", "fewer values, interpolated"),
 }
+EXTENSIONS: dict[str, Callable[..., Any]] = {}
+"""Corruptions that others bring to a session, for all its tests."""
 FAMILIES = tuple(dict.fromkeys(info.family for info in BUILT_IN.values()))
 AUTO = "auto"
 EXPECTED = (

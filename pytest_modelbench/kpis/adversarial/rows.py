@@ -8,7 +8,7 @@ from typing import Any
 from pytest_modelbench.kpis.kpi import ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import FGSM, PGD, ROBUSTNESS, TRANSFER, ProbeKind
 
-_ASKED = {"eps": None, "range": None, "samples": 500}
+_ASKED = {"eps": None, "norm": "linf", "range": None, "mean": None, "std": None, "samples": 500}
 _STEPS = {"steps": 40}
 _JUDGED = {"confidence": None, "allow_weak_teacher": False}
 _PGD = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (2018)"

@@ -106,14 +106,15 @@ def _compared(question: Question, student: Assault, teacher: Assault) -> Compari
 
 
 def _notes(question: Question, assault: Assault) -> tuple[str, ...]:
-    """Say why a share is only a bound, and what would tell more."""
+    """Say why a share is only a bound and what would tell more, and where lost samples are kept."""
+    kept = (f"lost samples and the first {len(assault.pairs)} pairs: {assault.kept}",) if assault.kept else ()
     if not assault.doubts:
-        return ()
+        return kept
     hint = ""
     if "surrogate" in question.options and question.options["surrogate"] is None:
         hint = ". Write surrogate='module:function', the model with a gradient that it was made from"
     more = f"; {len(assault.doubts) - SHOWN} more checks fail" if len(assault.doubts) > SHOWN else ""
-    return (f"an upper bound: {'; '.join(assault.doubts[:SHOWN])}{more}{hint}",)
+    return (f"an upper bound: {'; '.join(assault.doubts[:SHOWN])}{more}{hint}", *kept)
 
 
 def _lost(student: Assault, lost: Mask) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.load import Within, within_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.load.estimates import all_facts, queue_of, segment_of, told, under_load
+from pytest_modelbench.kpis.load.curves import curves
+from pytest_modelbench.kpis.load.estimates import all_facts, failed_lines, queue_of, segment_of, under_load
 from pytest_modelbench.probes.kinds import CAPACITY
 from pytest_modelbench.probes.load.measure import LoadMeasurement, alpha_at
 from pytest_modelbench.results import Estimate, Evidence, Reading
@@ -98,10 +99,17 @@ def max_qps(question: Question, measurements: Measurements) -> Iterator[Evidence
             "is searched for on a replay",
         ),
         sampled=True,
-        notes=tuple(told(row).replace("student", f"{rate:.4g}/s") for rate, row in zip(shares, rows, strict=True)),
+        notes=tuple(line for row in rows for line in failed_lines(row)),
         breakdown=rows,
+        load=_decisive(runs, refuted),
         doubt=_doubt(shares, within, proven, refuted),
     )
+
+
+def _decisive(runs: Mapping[float, LoadMeasurement], refuted: float) -> dict[str, Any]:
+    """Return the curves at the smallest rate that is refuted, or else at the largest one."""
+    run = runs[min(refuted, max(runs))]
+    return curves(run, ("student",), len(run.looks) - 1)
 
 
 def _row(rate: float, run: LoadMeasurement, share: Estimate, within: Within) -> dict[str, Any]:

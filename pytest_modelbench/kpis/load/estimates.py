@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.kpis.load.curves import most_waiting
 from pytest_modelbench.probes.load.driver import Served
-from pytest_modelbench.probes.load.measure import LoadMeasurement
+from pytest_modelbench.probes.load.measure import LoadMeasurement, capacity_of
 from pytest_modelbench.stats.queueing import Queue, Services
 from pytest_modelbench.stats.under_load import Segment, UnderLoad, estimate, without_lateness
 
@@ -79,11 +80,12 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "late_p50_ms": float(np.quantile(late, 0.5)),
         "late_p99_ms": float(np.quantile(late, 0.99)),
         "late_max_ms": float(late.max()),
-        "backlog_most": int(max(one.backlog.max(initial=0) for one in served)),
+        "backlog_most": max(most_waiting(one) for one in served),
         "backlog_end": int(np.mean([backlog_at_end(one) for one in served]).round()),
         "unanswered": int(sum(np.isinf(one.ends).sum() for one in served)),
         "errors": int(sum((one.failed & np.isfinite(one.ends)).sum() for one in served)),
         "first_error": next((one.error for one in served if one.error), ""),
+        "capacity_per_s": capacity_of(served, measurement.settings.batching.max_batch, workers) or math.inf,
         "mean_batch": float(sizes.mean()),
         "largest_batch": int(sizes.max()),
         "service_p50_ms": float(np.quantile(service, 0.5)),
@@ -104,17 +106,10 @@ def backlog_at_end(served: Served) -> int:
     return int((served.ends > served.arrivals[-1]).sum()) - 1 if len(served.arrivals) else 0
 
 
-def told(fact: Mapping[str, Any]) -> str:
-    """Return the facts of one model as a line."""
-    errors = f"{fact['errors']:,} failed ({fact['first_error']})" if fact["errors"] else "none failed"
-    batches = f", {fact['mean_batch']:.3g} requests a call" if fact["largest_batch"] > 1 else ""
-    unanswered = f", {fact['unanswered']:,} not answered" if fact["unanswered"] else ""
-    return (
-        f"{fact['name']}: {fact['requests']:,} requests offered at {fact['offered_per_s']:.4g}/s, answered at "
-        f"{fact['achieved_per_s']:.4g}/s, {100 * fact['utilisation']:.3g}% busy{batches}, generator late by "
-        f"{humanise(fact['late_p99_ms'], 'ms')} (p99), backlog at most {fact['backlog_most']:,}{unanswered}, "
-        f"{errors}, seed {fact['seed']}"
-    )
+def failed_lines(fact: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line that says how many requests of a model failed, and the first error; none where none failed."""
+    if fact["errors"]:
+        yield f"{fact['name']}: {fact['errors']:,} of {fact['requests']:,} requests failed ({fact['first_error']})"
 
 
 def overload_text(measurement: LoadMeasurement, role: str, look: int) -> str:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from pytest_modelbench.grammar.load import bound_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.load.estimates import all_facts, crowded, facts, overload_text, told, under_load
+from pytest_modelbench.kpis.load.curves import curves
+from pytest_modelbench.kpis.load.estimates import (
+    all_facts,
+    crowded,
+    facts,
+    failed_lines,
+    overload_text,
+    under_load,
+)
 from pytest_modelbench.probes.kinds import LOAD
 from pytest_modelbench.probes.load.measure import SPENT, LoadMeasurement, alpha_at
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -58,15 +66,18 @@ def _looks(
             role: overloaded if role in gone else of(under_load(measurement, role, look), alpha / 2) for role in roles
         }
         readings = {role: _reading(question, measurement, role, look, estimates[role]) for role in roles}
-        lines = [told(facts(measurement, role, look)) for role in roles]
         yield Evidence(
             student=readings["student"],
             teacher=readings.get("teacher"),
             comparison=_compare(halved["student"], halved["teacher"]) if compared and not gone else None,
             not_comparable=f"teacher: {overload_text(measurement, 'teacher', look)}" if "teacher" in gone else "",
             sampled=True,
-            notes=(*(overload_text(measurement, "student", look) for _ in gone & {"student"}), *lines),
+            notes=(
+                *(overload_text(measurement, "student", look) for _ in gone & {"student"}),
+                *(line for role in roles for line in failed_lines(facts(measurement, role, look))),
+            ),
             breakdown=all_facts(measurement, roles, look),
+            load=curves(measurement, roles, look),
             seconds=measurement.elapsed_s[look],
             needed_s=None if "student" in gone else _needed_s(question, measurement, look, quantile),
             doubt="" if "student" in gone else _doubt(question, measurement, look, estimates["student"], quantile),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +18,13 @@ from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.probes.answers.scores import ScoreReader, reader_of
 from pytest_modelbench.probes.kinds import OUTSIDE
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.stats.accepted import RESAMPLES, accepted, between, bounds_threshold, drawn_shares
 from pytest_modelbench.stats.ranks import area_interval, area_of, compare_areas
 
 FloatArray = npt.NDArray[np.float64]
-RESAMPLES = 999
 _FLAT = 1e-3
 """Energies that vary less than this are those of log-probabilities, which say nothing."""
+_TOO_FEW = "the data are too few to bound the confidence that {:g}% of them reach: the share may be up to 100%"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Apart:
     outside: FloatArray
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """The number of samples of the data, and of the set."""
+        return len(self.inside), len(self.outside)
+
+    @property
     def area(self) -> tuple[float, FloatArray]:
         """The area under the ROC curve and each sample's influence on it."""
         kinds = np.repeat([True, False], [len(self.inside), len(self.outside)])
@@ -43,17 +48,6 @@ class Apart:
     def accepted(self, at: float) -> float:
         """Return the share of the set that is accepted where `at` percent of the data are."""
         return accepted(self.inside, self.outside, at)
-
-
-def accepted(inside: FloatArray, outside: FloatArray, at: float) -> float:
-    """Return the share of outside samples at or above the threshold that at least `at` percent of inside ones reach.
-
-    >>> accepted(np.arange(100.0), np.array([3.0, 5.0, 50.0, 4.0]), 95)
-    0.5
-    """
-    kept = math.ceil(len(inside) * at / 100 - 1e-9)
-    threshold = np.partition(inside, len(inside) - kept)[len(inside) - kept]
-    return float((outside >= threshold).mean())
 
 
 def auroc(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -67,12 +61,14 @@ def auroc(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     areas = {name: {role: apart.area for role, apart in roles.items()} for name, roles in pairs.items()}
 
     def estimate(name: str, role: str) -> Estimate:
-        return area_interval(*areas[name][role], alpha).map(lambda share: 100 * share)
+        sizes = pairs[name][role].sizes
+        return area_interval(*areas[name][role], alpha, sizes).map(lambda share: 100 * share)
 
     def compare(name: str) -> Comparison:
-        return compare_areas(areas[name]["student"], areas[name]["teacher"], alpha, 100.0)
+        sizes = pairs[name]["student"].sizes
+        return compare_areas(areas[name]["student"], areas[name]["teacher"], alpha, 100.0, sizes)
 
-    yield _evidence(question, pairs, estimate, compare, worst=min, method="DeLong's variance, logit scale")
+    yield _evidence(question, pairs, estimate, compare, worst=min, method="DeLong's variance, score interval")
 
 
 def false_positives(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -83,38 +79,31 @@ def false_positives(question: Question, measurements: Measurements) -> Iterator[
     """
     pairs, at = _pairs(question, measurements), float(question.options["at"])
     alpha = question.alpha / len(pairs)
-    drawn = {name: _resampled(roles, at, question.seed) for name, roles in pairs.items()}
+    drawn = {name: _drawn(roles, at, question.seed) for name, roles in pairs.items()}
+    few = not all(bounds_threshold(roles["student"].sizes[0], at, alpha) for roles in pairs.values())
 
     def estimate(name: str, role: str) -> Estimate:
-        return _between(pairs[name][role].accepted(at), drawn[name][role], alpha)
+        own = between(pairs[name][role].accepted(at), drawn[name][role], alpha)
+        return Estimate(value=own.value, low=own.low, high=100.0) if few else own
 
     def compare(name: str) -> Comparison:
         ours, theirs = (pairs[name][role].accepted(at) for role in ("student", "teacher"))
-        gap = _between(ours - theirs, drawn[name]["student"] - drawn[name]["teacher"], alpha)
+        gap = between(ours - theirs, drawn[name]["student"] - drawn[name]["teacher"], alpha)
         return Comparison(
             ratio=Estimate(value=ours / theirs) if theirs else None, difference=gap, method="paired bootstrap"
         )
 
+    method = f"at {at:g}% of the data, {RESAMPLES} resamples"
     yield _evidence(
-        question, pairs, estimate, compare, worst=max, method=f"at {at:g}% of the data, {RESAMPLES} resamples"
+        question, pairs, estimate, compare, worst=max, method=method, note=_TOO_FEW.format(at) if few else ""
     )
 
 
-def _between(share: float, drawn: FloatArray, alpha: float) -> Estimate:
-    low, high = np.quantile(drawn, [alpha, 1 - alpha])
-    return Estimate(value=100 * share, low=100 * min(low, share), high=100 * max(high, share))
-
-
-def _resampled(roles: Mapping[str, Apart], at: float, seed: int) -> dict[str, FloatArray]:
-    """Resample both kinds of samples, the same ones for both models."""
-    rng = np.random.default_rng([seed, 95])
-    inside, outside = len(roles["student"].inside), len(roles["student"].outside)
-    drawn: dict[str, list[float]] = {role: [] for role in roles}
-    for _ in range(RESAMPLES):
-        rows, others = rng.integers(0, inside, inside), rng.integers(0, outside, outside)
-        for role, apart in roles.items():
-            drawn[role].append(accepted(apart.inside[rows], apart.outside[others], at))
-    return {role: np.asarray(shares) for role, shares in drawn.items()}
+def _drawn(roles: Mapping[str, Apart], at: float, seed: int) -> dict[str, FloatArray]:
+    inside, outside = (
+        {role: getattr(apart, side) for role, apart in roles.items()} for side in ("inside", "outside")
+    )
+    return drawn_shares(inside, outside, at, seed)
 
 
 def _evidence(
@@ -125,6 +114,7 @@ def _evidence(
     *,
     worst: Callable[[Sequence[float]], float],
     method: str,
+    note: str = "",
 ) -> Evidence:
     """Return the evidence of the worst set, whose interval lies between the worst ends of all."""
     names = list(pairs)
@@ -144,7 +134,8 @@ def _evidence(
     comparisons = [compare(name) for name in names] if both else []
     rows = tuple(_row(name, pairs[name], estimate) for name in names)
     outside = [row["name"] for row in rows if question.kpi.better == "higher" and float(str(row["value"])) < 50]
-    notes = tuple(f"the student is more confident outside, of {name}, than inside" for name in outside)
+    notes = (note,) * bool(note)
+    notes += tuple(f"the student is more confident outside, of {name}, than inside" for name in outside)
     return Evidence(
         student=reading("student"),
         teacher=reading("teacher") if both else None,

@@ -31,8 +31,8 @@ KPIS = (
         better="lower",
         definition="share of ood= that the model accepts at the confidence that accepts at= percent of the data; of "
         "several sets the largest",
-        method="one forward pass over each set; bootstrap of both sets of samples, paired with the teacher's; "
-        "Bonferroni over sets",
+        method="one forward pass over each set; resamples of the data and of the shares left, paired with the "
+        "teacher's; Bonferroni over sets",
         source="Liang et al. (ODIN), arXiv 1706.02690 (2018)",
         probe=OUTSIDE,
         derive=f"{ROOM}.outside.detection:false_positives",

@@ -26,7 +26,7 @@ from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.kinds import CORRUPTED
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, resamples_for
-from pytest_modelbench.stats.paired import percentiles
+from pytest_modelbench.stats.paired import bias_corrected
 
 Mask = npt.NDArray[np.bool_]
 ROLES = ("student", "teacher")
@@ -145,7 +145,7 @@ def _too_few(left_out: Sequence[str], what: str) -> Iterator[str]:
 
 
 def _evidence(question: Question, table: Table, sums: _Resampled, value: Value, notes: tuple[str, ...]) -> Evidence:
-    estimate = percentiles(float(value(sums.totals)[0]), value(sums.drawn), question.alpha)
+    estimate = bias_corrected(float(value(sums.totals)[0]), value(sums.drawn), question.alpha)
     return Evidence(
         student=Reading(
             estimate=estimate,
@@ -205,7 +205,7 @@ def _squares(predictions: Predictions, measured: CorruptedPasses, answered: Mask
 
 
 def _grown(question: Question, sums: _Resampled, measured: CorruptedPasses) -> Evidence:
-    estimate = percentiles(float(_growth(sums.totals)[0]), _growth(sums.drawn), question.alpha)
+    estimate = bias_corrected(float(_growth(sums.totals)[0]), _growth(sums.drawn), question.alpha)
     grown = {role: float(np.sqrt(sums.totals[role][0, 0] / sums.totals[role][0, 1])) for role in ROLES}
     corruptions = dict.fromkeys(str(cell.corruption) for cell in measured.cells)
     return Evidence(

@@ -171,7 +171,22 @@ def _percent(shares: FloatArray) -> float | None:
 
 def notes_of(table: Table) -> tuple[str, ...]:
     """Return what a reader should know of the measurement: what was left out, not answered, or does not grow."""
-    return (*table.passes["student"].notes, *_failures(table.passes), *_at_the_floor(table), *_rising(table))
+    return (
+        *table.passes["student"].notes,
+        *_worst_cells(table),
+        *_failures(table.passes),
+        *_at_the_floor(table),
+        *_rising(table),
+    )
+
+
+def _worst_cells(table: Table) -> Iterator[str]:
+    """Name the corruptions and severities under which the student loses most."""
+    rows = [row for row in breakdown(table) if (row.get("drop") or 0) > 0]
+    if rows and table.of_targets and len(table.cells) > 1:
+        worst = sorted(rows, key=lambda row: -row["drop"])[:SHOWN]
+        shown = (f"{row['name']} from {row['teacher']:.1f}% to {row['value']:.1f}%" for row in worst)
+        yield f"largest drops: {', '.join(shown)}"
 
 
 def _at_the_floor(table: Table) -> Iterator[str]:

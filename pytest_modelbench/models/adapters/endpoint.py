@@ -16,14 +16,15 @@ import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, map_tree
 from pytest_modelbench.errors import ModelError, NotApplicable, UsageMistake, cause_of
-from pytest_modelbench.models.adapters.http_calls import CallError, Connection, Reply, as_text, request_bytes
+from pytest_modelbench.models.adapters.http_calls import CallError, Connection, Reply, request_bytes, without
 from pytest_modelbench.models.adapters.open_inference import Tensors, decoded, encoded, fits, metadata_of
 from pytest_modelbench.models.adapters.ports import Feeds
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
-from pytest_modelbench.models.endpoints import RestEndpoint, address_of, refuse_host
+from pytest_modelbench.models.endpoints import RestEndpoint, address_of, is_endpoint, key_of, refuse_host
 from pytest_modelbench.models.saved import Loading
 
 TIMEOUT_S = 60.0
+JSON = {"Content-Type": "application/json"}
 _ID = b"0" * 16
 """Stands in a request for the number of the call, which has as many characters."""
 
@@ -34,12 +35,29 @@ class EndpointModel(Model):
     Bodies are made before the timed call. Nothing is sent again: a call that fails is an error with the server's
     text.
     Where the server computes is not known, so no waiting is subtracted from a call's time.
+
+    Args:
+        url: of the endpoint.
+        loading: the model's name, and the hosts that may be asked.
+        timeout_s: the longest that a request may take, in seconds.
+        headers: of each request.
+        key_env: the name of the environment variable that holds the key, if there is one.
+
+    Raises:
+        ModelError: the host is not allowed, or the environment variable holds no key.
     """
 
     kind = "endpoint"
     libraries = ()
 
-    def __init__(self, url: str, loading: Loading, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        loading: Loading,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        key_env: str | None = None,
+    ) -> None:
         super().__init__(loading.name)
         try:
             refuse_host(url, loading.endpoints)
@@ -47,17 +65,23 @@ class EndpointModel(Model):
         except UsageMistake as mistake:
             raise ModelError(f"{loading.name}: {mistake}") from mistake
         self.url, self.loading, self.runs_at = url, loading, url
-        self.connection = Connection(self.host, self.port, timeout_s)
+        key = key_of(loading.name, key_env)
+        self.connection = Connection(self.host, self.port, timeout_s, clock_ns=self.clock_ns, secret=key)
+        self._headers = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
         self.noted: dict[str, Any] = {"encode_ms": None, "reopened_connections": 0}
         """What later calls find out, for the report."""
 
-    def call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
-        """Send one request, outside of timed calls.
+    def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
+        """Return a whole request with the model's own headers, which override the given ones."""
+        return request_bytes(method, f"{self.host}:{self.port}", path, body, {**(headers or {}), **self._headers})
+
+    def get(self, path: str) -> Reply:
+        """Ask the server about itself, outside of timed calls.
 
         Raises:
             CallError: it failed.
         """
-        return self.connection.call(request_bytes(method, f"{self.host}:{self.port}", path, body, headers))
+        return self.connection.call(self.request("GET", path))
 
     def bind(self, inputs: Any) -> Callable[[], Any]:
         """Encode a batch, and return a call that sends it and decodes the response."""
@@ -72,7 +96,15 @@ class EndpointModel(Model):
 
     def failed(self, error: CallError) -> ModelError:
         """Return the error for a call of the server that failed."""
-        return self._blamed(f"{self.name} at {self.url}: {error}")
+        return self._blamed(without(self.connection.secret, f"{self.name} at {self.url}: {error}"))
+
+    def undecoded(self, reply: Reply, error: BaseException) -> ModelError:
+        """Return the error for a response that the user's `decode` cannot read."""
+        cause = CallError(
+            f"decode= cannot read the response {reply.text!r} (status {reply.status}, content type "
+            f"{reply.content_type}): {cause_of(error)}"
+        )
+        return self.failed(cause)
 
     def answered(self, request: bytes) -> Reply:
         """Return the response to a request.
@@ -112,13 +144,16 @@ class RestModel(EndpointModel):
     """A model behind plain HTTP with JSON, or with the user's own functions for requests and responses."""
 
     def __init__(self, endpoint: RestEndpoint, loading: Loading) -> None:
-        super().__init__(endpoint.url, loading, endpoint.timeout_s)
+        super().__init__(endpoint.url, loading, endpoint.timeout_s, endpoint.headers, endpoint.key_env)
+        if is_endpoint(endpoint.url) and not endpoint.url.startswith("rest://"):
+            raise ModelError(
+                f"{loading.name}: RestEndpoint(url=) takes http:// and torchserve://, not {endpoint.url}"
+            )
         self.endpoint = endpoint
 
     def encoded(self, inputs: Any) -> Callable[[], Any]:
         """Make the body by `encode`."""
-        host, headers = f"{self.host}:{self.port}", {"Content-Type": "application/json", **self.endpoint.headers}
-        request = request_bytes("POST", host, self.path or "/", self._body(inputs), headers)
+        request = self.request("POST", self.path or "/", self._body(inputs), JSON)
 
         def call() -> Any:
             return self._outputs(self.answered(request))
@@ -127,7 +162,7 @@ class RestModel(EndpointModel):
 
     def _body(self, inputs: Any) -> bytes:
         try:
-            return _as_bytes((self.endpoint.encode or _plain_request)(inputs))
+            return as_bytes((self.endpoint.encode or _plain_request)(inputs))
         except Exception as error:
             cause = cause_of(error)
             raise self._blamed(f"{self.name} at {self.url}: encode= cannot read the inputs: {cause}") from error
@@ -139,15 +174,11 @@ class RestModel(EndpointModel):
         except CallError as error:
             raise self.failed(error) from error
         except Exception as error:
-            text, kind = as_text(reply.body), reply.headers.get("content-type", "none")
-            raise self._blamed(
-                f"{self.name} at {self.url}: decode= cannot read the response {text!r} (status {reply.status}, "
-                f"content type {kind}): {cause_of(error)}"
-            ) from error
+            raise self.undecoded(reply, error) from error
 
     def replicate(self) -> Model:
         """Open another connection to the same server."""
-        return RestModel(self.endpoint, self.loading)
+        return type(self)(self.endpoint, self.loading)
 
 
 class KServeModel(EndpointModel):
@@ -160,15 +191,14 @@ class KServeModel(EndpointModel):
     """
 
     def __init__(self, url: str, loading: Loading) -> None:
-        timeout_s = _seconds(dict(loading.options).get("timeout"), url, loading)
-        super().__init__(url, loading, timeout_s)
+        super().__init__(url, loading, timeout_of(url, loading, TIMEOUT_S))
         name, _, version = self.path.strip("/").partition("/")
         if not name:
             raise ModelError(f"{self.name}: {url} names no model. Write kserve://host:port/MODEL, or MODEL/VERSION")
         self.model_path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
         try:
-            self.call("GET", f"{self.model_path}/ready")
-            self.metadata = metadata_of(self.call("GET", self.model_path), self.call("GET", "/v2"))
+            self.get(f"{self.model_path}/ready")
+            self.metadata = metadata_of(self.get(self.model_path), self.get("/v2"))
         except CallError as error:
             raise self.failed(error) from error
         self.casts: dict[str, str] = {}
@@ -185,8 +215,7 @@ class KServeModel(EndpointModel):
                     f"the server takes {port}"
                 )
         body, headers = encoded(feeds, self.metadata, _ID.decode())
-        host = f"{self.host}:{self.port}"
-        before, _, after = request_bytes("POST", host, f"{self.model_path}/infer", body, headers).partition(_ID)
+        before, _, after = self.request("POST", f"{self.model_path}/infer", body, headers).partition(_ID)
 
         def call() -> Tensors:
             number = f"{next(self._numbers):016x}"
@@ -218,7 +247,7 @@ class KServeModel(EndpointModel):
         if not self.metadata.has_statistics:
             return nothing
         try:
-            (stats,) = json.loads(self.call("GET", f"{self.model_path}/stats").body)["model_stats"]
+            (stats,) = json.loads(self.get(f"{self.model_path}/stats").body)["model_stats"]
             parts = stats["inference_stats"]
             return {
                 "count": float(parts["success"]["count"]),
@@ -262,13 +291,18 @@ def load_endpoint(spec: str, loading: Loading) -> Model:
     if spec.startswith("kserve://"):
         return KServeModel(spec, loading)
     url = f"http://{spec.partition('://')[2]}"
-    timeout_s = _seconds(dict(loading.options).get("timeout"), url, loading)
-    return RestModel(RestEndpoint(url=url, timeout_s=timeout_s), loading)
+    return RestModel(RestEndpoint(url=url, timeout_s=timeout_of(url, loading, TIMEOUT_S)), loading)
 
 
-def _seconds(text: str | None, url: str, loading: Loading) -> float:
+def timeout_of(url: str, loading: Loading, default_s: float) -> float:
+    """Return the seconds of the option `timeout` of a SPEC.
+
+    Raises:
+        ModelError: it is not a number above 0.
+    """
+    text = dict(loading.options).get("timeout")
     try:
-        seconds = TIMEOUT_S if text is None else float(text)
+        seconds = default_s if text is None else float(text)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
@@ -304,13 +338,13 @@ def plain_outputs(reply: Reply) -> Any:
     outputs = content["outputs"]
     try:
         if isinstance(outputs, Mapping) and outputs:
-            return {name: _array(value) for name, value in outputs.items()}
-        return _array(outputs)
+            return {name: array_of(value) for name, value in outputs.items()}
+        return array_of(outputs)
     except (TypeError, ValueError) as error:
         raise unlike('"outputs" are not arrays of numbers or strings') from error
 
 
-def _array(value: Any) -> Any:
+def array_of(value: Any) -> Any:
     """Return nested lists as an array; `null` is NaN, as which some servers write it.
 
     Raises:
@@ -323,7 +357,13 @@ def _array(value: Any) -> Any:
     return array.astype(np.float64) if array.dtype.kind == "O" else array
 
 
-def _as_bytes(body: Any) -> bytes:
+def as_bytes(body: Any) -> bytes:
+    """Return a body as bytes: bytes and strings as they are, anything else as JSON.
+
+    Raises:
+        ValueError: JSON cannot hold a value, such as NaN.
+        TypeError: JSON cannot hold an object.
+    """
     if isinstance(body, bytes | bytearray):
         return bytes(body)
     return body.encode() if isinstance(body, str) else json.dumps(body, allow_nan=False).encode()

@@ -1,24 +1,30 @@
 """One kept-alive HTTP connection: a call is one send and one response, and every fault is reported.
 
 The standard library's client sends headers and body apart. Here a request is one buffer that is made before the call.
+A response is read as a whole, or part by part with the time at which each part was received.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import select
 import socket
 import time
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pytest_modelbench.errors import ModelbenchError
 
 SHOWN = 200
 """How much of a server's text a message shows."""
+PART = 2**16
+"""The most bytes of a response that are received at once."""
+GRACE_S = 1.0
+"""How long a response whose content is complete may take to end, before its connection is closed."""
 
 
 class CallError(ModelbenchError):
@@ -27,36 +33,57 @@ class CallError(ModelbenchError):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A response: its headers in lower case, and its body."""
+    """A response: its headers in lower case, and its body; `secret` is what no message shows."""
 
     headers: Mapping[str, str]
     body: bytes
     status: int = 200
+    secret: str = field(default="", repr=False)
+
+    @property
+    def text(self) -> str:
+        """The start of the body, for messages."""
+        return as_text(self.body, self.secret)
+
+    @property
+    def content_type(self) -> str:
+        """The content type that the server states, or "none"."""
+        return self.headers.get("content-type", "none")
 
     def __str__(self) -> str:
         """Return status, content type and the start of the body, for messages."""
-        kind = self.headers.get("content-type", "none")
-        return f"status {self.status}, content type {kind}, body {as_text(self.body)}"
+        return f"status {self.status}, content type {self.content_type}, body {self.text}"
+
+
+class Request(bytes):
+    """A whole request; what shows its `repr`, such as a traceback, does not show the key that it may hold."""
+
+    def __repr__(self) -> str:
+        """Return the number of bytes."""
+        return f"<request of {len(self)} bytes>"
 
 
 def request_bytes(
     method: str, host: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> bytes:
+) -> Request:
     """Return a whole request of HTTP/1.1."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", "Connection: keep-alive"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return Request("\r\n".join([*lines, "", ""]).encode() + body)
 
 
 class _Stream(io.RawIOBase):
     """What a socket receives until a moment: a server that sends byte by byte does not stretch a call's timeout."""
 
-    def __init__(self, connected: socket.socket, until: float) -> None:
+    def __init__(self, connected: socket.socket, timeout_s: float, clock_ns: Callable[[], int]) -> None:
         super().__init__()
-        self._socket, self._until = connected, until
+        self._socket, self._clock_ns = connected, clock_ns
+        self._until = time.monotonic() + timeout_s
+        self.at_ns = 0
+        """When the last bytes were received."""
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
-        return io.BufferedReader(self, 2**16)
+        return io.BufferedReader(self, PART)
 
     def readable(self) -> bool:
         return True
@@ -66,7 +93,13 @@ class _Stream(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._socket.settimeout(left)
-        return self._socket.recv_into(buffer)
+        size = self._socket.recv_into(buffer)
+        self.at_ns = self._clock_ns()
+        return size
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than this for what is left."""
+        self._until = min(self._until, time.monotonic() + seconds)
 
 
 class Connection:
@@ -76,13 +109,25 @@ class Connection:
         host: of the server.
         port: of the server.
         timeout_s: the longest that a call may take, in seconds.
+        clock_ns: the clock that tells when parts of a response were received.
+        secret: a key that requests hold and that no message shows.
     """
 
-    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeout_s: float,
+        *,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        secret: str = "",
+    ) -> None:
         self.host, self.port, self.timeout_s = host, port, timeout_s
+        self.clock_ns, self.secret = clock_ns, secret
         self.reopened = 0
         """How often the server had closed the connection before a call, so that it was opened again."""
         self._socket: socket.socket | None = None
+        self._stream: _Stream | None = None
 
     def call(self, request: bytes) -> Reply:
         """Send a request and return the response.
@@ -90,23 +135,88 @@ class Connection:
         Raises:
             CallError: no connection, a timeout, a reset, a status that is not 200, or a body that was cut off.
         """
+        with self._response(request) as (response, _):
+            reply = self._whole(response)
+        _check_status(response, reply)
+        return reply
+
+    def parts(self, request: bytes) -> Generator[tuple[int, bytes], None, None]:
+        """Send a request and yield the parts of the response's body, each with the time of its last bytes.
+
+        A connection whose iterator is left before its end is closed; `finish` keeps it open.
+
+        Yields:
+            Nanoseconds of the clock, and the bytes.
+
+        Raises:
+            CallError: as for `call`.
+        """
+        with self._response(request) as (response, stream):
+            if response.status != http.client.OK:
+                _check_status(response, self._whole(response))
+            while part := response.read1(PART):
+                yield stream.at_ns, part
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+
+    def finish(self, parts: Iterator[tuple[int, bytes]]) -> None:
+        """Read what is left of a response whose content is complete; a server that does not end it is left."""
+        if self._stream is not None:
+            self._stream.hurry(GRACE_S)
+        with contextlib.suppress(CallError):  # the connection is closed, and the next call opens another
+            for _ in parts:
+                pass
+
+    def open(self) -> None:
+        """Open the connection if it is not, so that the next call need not.
+
+        Raises:
+            CallError: there is no connection.
+        """
+        self._connected()
+
+    @contextlib.contextmanager
+    def _response(self, request: bytes) -> Iterator[tuple[http.client.HTTPResponse, _Stream]]:
+        """Send a request, and give the response when its headers are there; it must be read to its end.
+
+        Raises:
+            CallError: no connection, a timeout, a reset, or a body that was cut off.
+        """
         connected = self._connected()
-        until = time.monotonic() + self.timeout_s
+        stream = self._stream = _Stream(connected, self.timeout_s, self.clock_ns)
+        response = http.client.HTTPResponse(cast("Any", stream))  # which it only asks for makefile()
         try:
             connected.settimeout(self.timeout_s)  # reading the last response has shortened it
             connected.sendall(request)
-            return self._received(_Stream(connected, until))
+            response.begin()
+            yield response, stream
         except CallError:
             raise
-        except TimeoutError as error:
+        except BaseException as error:  # also an alarm: the response must not be taken for the next call's
             self.close()
-            raise CallError(f"no response within {self.timeout_s:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise CallError(f"the connection broke: {type(error).__name__}: {error}") from error
-        except BaseException:  # such as an alarm: the response must not be taken for the next call's
-            self.close()
-            raise
+            text = self._fault(error)
+            if text is None:
+                raise
+            raise CallError(text) from error
+        finally:
+            response.close()  # a connection that is kept alive stays open
+            if response.will_close:
+                self.close()
+
+    def _fault(self, error: BaseException) -> str | None:
+        """Say how a call failed; None for what is not a fault of the call."""
+        if isinstance(error, http.client.IncompleteRead):
+            size = len(error.partial)
+            return "the body was cut off" + (f" after {size} bytes" if size else "")
+        if isinstance(error, TimeoutError):
+            return f"no response within {self.timeout_s:g} s"
+        broke = isinstance(error, OSError | http.client.HTTPException)
+        return f"the connection broke: {type(error).__name__}: {error}" if broke else None
+
+    def _whole(self, response: http.client.HTTPResponse) -> Reply:
+        body = response.read()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(headers=headers, body=body, status=response.status, secret=self.secret)
 
     def _connected(self) -> socket.socket:
         if self._socket is not None and _was_closed(self._socket):
@@ -121,26 +231,6 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
 
-    def _received(self, stream: _Stream) -> Reply:
-        response = http.client.HTTPResponse(cast("Any", stream))  # which it only asks for makefile()
-        try:
-            response.begin()
-            body = response.read()
-        except http.client.IncompleteRead as error:
-            self.close()
-            raise CallError(f"the body was cut off after {len(error.partial)} bytes") from error
-        finally:
-            response.close()  # a connection that is kept alive stays open
-        if response.will_close:
-            self.close()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        if response.status != http.client.OK:
-            kind, moved = headers.get("content-type"), headers.get("location")
-            notes = [f"content type {kind}"] * bool(kind) + [f"redirected to {moved}, not followed"] * bool(moved)
-            noted = f" ({', '.join(notes)})" if notes else ""
-            raise CallError(f"status {response.status} {response.reason}{noted}: {as_text(body)}")
-        return Reply(headers=headers, body=body, status=response.status)
-
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._socket is not None:
@@ -154,7 +244,26 @@ def _was_closed(connected: socket.socket) -> bool:
     return bool(readable)
 
 
-def as_text(body: bytes) -> str:
-    """Return the start of a body as text, in one line."""
-    text = " ".join(body[: 4 * SHOWN].decode("utf-8", "replace").split())
+def _check_status(response: http.client.HTTPResponse, reply: Reply) -> None:
+    """Check that a response has the status 200.
+
+    Raises:
+        CallError: it has another; the text has the server's words.
+    """
+    if reply.status == http.client.OK:
+        return
+    kind, moved = reply.headers.get("content-type"), reply.headers.get("location")
+    notes = [f"content type {kind}"] * bool(kind) + [f"redirected to {moved}, not followed"] * bool(moved)
+    noted = f" ({', '.join(notes)})" if notes else ""
+    raise CallError(f"status {reply.status} {response.reason}{noted}: {reply.text}")
+
+
+def as_text(body: bytes, secret: str = "") -> str:
+    """Return the start of a body as text, in one line, without a secret that a server may repeat."""
+    text = " ".join(without(secret, body.decode("utf-8", "replace"))[: 4 * SHOWN].split())
     return f"{text[:SHOWN]}..." if len(text) > SHOWN else text or "nothing"
+
+
+def without(secret: str, text: str) -> str:
+    """Return a text with stars in the place of a secret."""
+    return text.replace(secret, "***") if secret else text

@@ -49,6 +49,11 @@ class Attacked:
         parts = [margins(self._scores(inputs[part]), truth[part]) for part in self._parts(len(inputs))]
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    def labels(self, inputs: Array) -> Array:
+        """Return the model's label for each input, (n,)."""
+        scores = np.concatenate([self._scores(inputs[part]) for part in self._parts(len(inputs))])
+        return np.asarray(self.reader.columns[np.nan_to_num(scores, nan=-np.inf, neginf=-np.inf).argmax(axis=1)])
+
     def _scores(self, inputs: Array) -> FloatArray:
         raw = output_array(select_output(self.model(inputs.copy()), self.select, self.model.name))
         return self._read(raw, len(inputs))

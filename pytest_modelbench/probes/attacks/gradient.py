@@ -45,16 +45,7 @@ class Climbed:
         return np.flatnonzero(self.margins <= 0)
 
 
-def descended(
-    judge: Attacked,
-    guide: Attacked,
-    inputs: Array,
-    truth: IntArray,
-    ball: Ball,
-    *,
-    steps: int,
-    targeted: bool = False,
-) -> Array:
+def descended(judge: Attacked, guide: Attacked, inputs: Array, truth: IntArray, ball: Ball, *, steps: int) -> Climbed:
     """Follow the gradient of the margin, then that of the cross entropy for the samples that are left.
 
     Args:
@@ -64,7 +55,6 @@ def descended(
         truth: the position of each true class, (n,).
         ball: where the iterates may be.
         steps: of each climb.
-        targeted: whether the runners-up are aimed at as well, for the samples that are still left.
 
     Returns:
         The worst inputs, (n, ...); the inputs themselves where no gradient comes back.
@@ -72,16 +62,20 @@ def descended(
     climbed = climb(judge, guide, inputs, truth, ball, steps=steps)
     left = climbed.left
     if not np.isfinite(climbed.margins).any():
-        return climbed.inputs
+        return climbed
     again = climb(judge, guide, inputs[left], truth[left], ball, steps=steps, loss=cross_entropy_weights)
-    climbed = climbed.worse_of(again, left)
-    if targeted:
-        aims = guide.runners_up(inputs, truth, RUNNERS_UP)
-        for aim in aims.T:
-            left = climbed.left
+    return climbed.worse_of(again, left)
+
+
+def aimed(judge: Attacked, guide: Attacked, inputs: Array, truth: IntArray, ball: Ball, *, steps: int) -> Climbed:
+    """Aim at each of the runners-up, for the samples that are still left; see `descended`."""
+    climbed = Climbed(inputs.copy(), np.full(len(inputs), -np.inf))
+    for aim in guide.runners_up(inputs, truth, RUNNERS_UP).T:
+        left = climbed.left
+        if len(left):
             again = climb(judge, guide, inputs[left], truth[left], ball, steps=steps, aims=aim[left])
             climbed = climbed.worse_of(again, left)
-    return climbed.inputs
+    return climbed
 
 
 def climb(

@@ -1,4 +1,7 @@
-"""Attacks that ask for outputs only: random corners of the ball, and squares (Andriushchenko et al., 2020)."""
+"""Attacks that ask for outputs only: random corners of the ball, and squares (Andriushchenko et al., 2020).
+
+The paper's attack in l2 moves what was reached from one square to another; here a random square is added instead.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def noise(judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, rng: np.r
     for _ in range(DRAWS):
         if not len(left):
             break
-        tried = ball.random(inputs[left], rng, corners=True)
+        tried = ball.random(inputs[left], rng)
         left = _kept(judge, tried, truth, worst, reached, left)
     return worst
 
@@ -56,9 +59,18 @@ def square(
         share = _FIRST_SHARE / 2 ** sum(query > part * queries for part in _HALVED_AT)
         mask = _masks(inputs[left].shape, share, rng)
         signs = rng.choice([-1.0, 1.0], _sign_shape(inputs[left].shape))
-        moved = np.where(mask, inputs[left] + ball.radius * signs, worst[left])
+        moved = _moved(ball, inputs[left], worst[left], mask, signs)
         left = _kept(judge, ball.project(inputs[left], moved), truth, worst, reached, left)
     return worst
+
+
+def _moved(ball: Ball, inputs: Array, worst: Array, mask: npt.NDArray[np.bool_], signs: Array) -> Array:
+    """Return inputs with squares at the edge of the ball; of l2 a square is added, and all come back to the ball."""
+    if ball.norm == "linf":
+        return np.where(mask, inputs + ball.radius * signs, worst)
+    squares = np.where(mask, signs, np.zeros(inputs.shape))
+    counts = np.abs(squares).reshape(len(squares), -1).sum(axis=1).reshape(-1, *(1 for _ in inputs.shape[1:]))
+    return np.asarray(worst + ball.radius * squares / np.sqrt(counts))
 
 
 def _kept(judge: Attacked, tried: Array, truth: IntArray, worst: Array, reached: Array, left: IntArray) -> IntArray:

@@ -20,6 +20,7 @@ from pytest_modelbench.reports.limit_texts import (
     reading_text,
     rerun_command,
 )
+from pytest_modelbench.reports.load_facts import load_lines
 from pytest_modelbench.results import Verdict
 
 MOST_ROWS = 1000
@@ -47,7 +48,7 @@ class LimitRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A gate that needs attention: its limits in words, why, the samples that were lost, what runs it again."""
+    """A gate that needs attention: its limits in words, why, its load, the lost samples, what runs it again."""
 
     look: str
     word: str
@@ -55,6 +56,7 @@ class Failure:
     student: str
     limits: Sequence[str]
     reason: str
+    load: Sequence[str]
     samples: str
     again: str
 
@@ -79,6 +81,7 @@ def _failure(report: Mapping[str, Any], gate: Mapping[str, Any]) -> Failure:
             if limit["text"] not in gate["reason"]
         ],
         reason=clipped(gate["reason"], _LONGEST_REASON),
+        load=[clipped(line, _LONGEST_REASON) for line in load_lines(gate)],
         samples=", ".join(samples),
         again=rerun_command(report, gate),
     )

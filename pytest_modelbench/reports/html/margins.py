@@ -12,7 +12,7 @@ from pytest_modelbench.reports.html.fields import batch_size, finite, key_of, nu
 from pytest_modelbench.reports.html.figures import Figure, Key, table_of
 from pytest_modelbench.reports.html.limit_lines import LimitLine, limit_line
 from pytest_modelbench.reports.html.row_plot import MOST_ROWS, Dot, PlotRow, draw_rows, span_of, values_of
-from pytest_modelbench.reports.limit_texts import interval_text, judged_value, needs_attention
+from pytest_modelbench.reports.limit_texts import interval_text, judged_value, kpi_at, needs_attention
 from pytest_modelbench.results import Verdict
 
 _LOOKS = {"pass": ("circle", "good"), "inconclusive": ("diamond", "open")}
@@ -68,9 +68,9 @@ def distinct_limits(gates: Sequence[Mapping[str, Any]]) -> list[Judged]:
 
 
 def kpi_with_options(gate: Mapping[str, Any]) -> str:
-    """Return a KPI's name with the batch size that it was measured at, if that is not 1."""
+    """Return a KPI's name with the rate and the batch size that it was measured at, if that is not 1."""
     size = batch_size(gate)
-    return f"{gate['kpi']} b{size:.0f}" if size > 1 else str(gate["kpi"])
+    return f"{kpi_at(gate)} b{size:.0f}" if size > 1 else kpi_at(gate)
 
 
 def _nearest(limit: Mapping[str, Any], line: LimitLine) -> float:

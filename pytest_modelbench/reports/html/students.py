@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_modelbench.reports.causes import WORDS
+from pytest_modelbench.reports.corrupted_cells import KPIS as UNDER_CORRUPTIONS
 from pytest_modelbench.reports.html.breakdowns import breakdown_figures, breakdown_table
 from pytest_modelbench.reports.html.calibration import reliability
 from pytest_modelbench.reports.html.confusion_plot import confusion_figure
+from pytest_modelbench.reports.html.corruption_table import corruption_figure
 from pytest_modelbench.reports.html.drop_plot import drop_figure
 from pytest_modelbench.reports.html.fields import Row, distinct, number, tables, text
-from pytest_modelbench.reports.html.figures import Figure, Table, clipped
+from pytest_modelbench.reports.html.figures import Figure, Table, clipped, table_of
+from pytest_modelbench.reports.html.load_plots import load_figures
 from pytest_modelbench.reports.html.margins import kpi_with_options, margins
+from pytest_modelbench.reports.html.rate_plots import rate_figures
 from pytest_modelbench.reports.html.speed_plots import distribution, round_ratios
 from pytest_modelbench.reports.html.sweep_plot import sweep_figure
 from pytest_modelbench.reports.html.waterfall_plot import waterfall_figure
 from pytest_modelbench.reports.limit_texts import needs_attention
+from pytest_modelbench.reports.load_facts import facts_of, facts_table
 from pytest_modelbench.results import Verdict
 
 MOST_STUDENTS = 10
@@ -27,8 +32,10 @@ MOST_PLOTS = 12
 """Plots of a student; the numbers of the others are in tables."""
 MOST_TABLES = 20
 _ORDER = (
-    *("margins", "distribution", "rounds", "sweep", "reliability", "waterfall"),
+    *("margins", "distribution", "rounds", "sweep", "capacity", "rates", "responses", "backlog"),
+    *("reliability", "waterfall"),
     *("confusion", "classes", "slices", "fairness", "layers", "energy"),
+    "corruptions",
 )
 """The kinds of plots, in the order of the page."""
 
@@ -37,6 +44,7 @@ _OWN: Mapping[str, Callable[[Mapping[str, Any]], Figure | None]] = {
     "top1_accuracy": confusion_figure,
     "class_drop": drop_figure,
     "slice_drop": drop_figure,
+    **dict.fromkeys(UNDER_CORRUPTIONS, corruption_figure),
 }
 """KPIs whose breakdown has a plot of its own form."""
 
@@ -65,7 +73,7 @@ def student_parts(report: Mapping[str, Any]) -> tuple[list[StudentPart], int]:
 
 def _part(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, Any]]) -> StudentPart:
     shown, rest = _split(_without_repeats(_figures(report, name, gates)))
-    more = [(f"{kpi_with_options(gate)}: what it is made of", table) for gate, table in _breakdowns(gates)]
+    more = [(f"{kpi_with_options(gate)}: {_made_of(gate)}", table) for gate, table in _breakdowns(gates)]
     all_tables = [*((figure.title, figure.table) for figure in rest), *more]
     counts = Counter(gate["verdict"] for gate in gates)
     left = len(all_tables) - MOST_TABLES
@@ -86,6 +94,7 @@ def _figures(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, 
         made += [distribution(timing, gates), round_ratios(timing), sweep_figure(timing)]
     for gate in distinct(gates):
         made += _of_breakdown(gate)
+    made += load_figures(gates)
     made += [
         waterfall_figure(diagnosis)
         for diagnosis in tables(report.get("diagnosis"))
@@ -97,6 +106,8 @@ def _figures(report: Mapping[str, Any], name: str, gates: Sequence[Mapping[str, 
 def _of_breakdown(gate: Mapping[str, Any]) -> list[Figure | None]:
     """Return the plots of what a gate's value is made of."""
     own = _OWN.get(gate["kpi"])
+    if gate["kpi"] == "max_qps":
+        return [*rate_figures(gate)]
     figure = None if own is None else own(gate)
     return [*breakdown_figures(gate)] if figure is None else [figure]
 
@@ -131,11 +142,21 @@ def _split(figures: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
     return [figures[at] for at in drawn], [figures[at] for at in order[MOST_PLOTS:]]
 
 
+def _made_of(gate: Mapping[str, Any]) -> str:
+    return "what happened to the requests" if facts_of(gate) else "what it is made of"
+
+
 def _breakdowns(gates: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Table]]:
-    """Yield the gates whose rows have no plot, with the table of their rows."""
+    """Yield the gates whose rows have no plot, with the table of those rows."""
     for gate in distinct(gates):
-        if any(_of_breakdown(gate)) or gate["kpi"] in _OWN:
+        compared = [row for row in tables(gate.get("breakdown")) if "by" in row]
+        plotted = any(_of_breakdown(gate)) or gate["kpi"] in _OWN
+        if not compared and not facts_of(gate) and plotted:
             continue
-        table = breakdown_table(gate)
+        table = (
+            table_of(*facts_table(gate))
+            if facts_of(gate)
+            else breakdown_table({"breakdown": compared} if compared else gate)
+        )
         if table is not None:
             yield gate, table

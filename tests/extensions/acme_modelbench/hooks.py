@@ -59,6 +59,11 @@ def pytest_modelbench_edge_cases() -> Mapping[str, Callable[[Any], Any]]:
     return {"inverted": lambda inputs: -inputs}
 
 
+def pytest_modelbench_corruptions() -> Mapping[str, Callable[[Any, int, Any], Any]]:
+    """A corruption: values that are moved by up to the severity, all of a sample by the same."""
+    return {"drifted": lambda sample, severity, rng: sample + int(rng.integers(0, severity + 1))}
+
+
 def pytest_modelbench_suites() -> Mapping[str, Sequence[str]]:
     """A suite of three KPIs."""
     return {"acme": ("distinct_labels", "largest_output", "top1_accuracy")}

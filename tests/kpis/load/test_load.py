@@ -103,6 +103,7 @@ def test_a_growing_backlog_ends_early_with_the_capacity() -> None:
     assert "the backlog grows" in result.reason
     assert "it can serve about 200/s, and 250/s were offered" in result.reason
     assert result.breakdown[0]["requests"] < 250 * 10
+    assert result.breakdown[0]["capacity_per_s"] == pytest.approx(200)
     goodput = judged("goodput", ">= 99%", by=models(student=5), rate="250/s", within="50 ms")
     assert goodput.verdict is Verdict.FAIL
     assert "the backlog grows" in "; ".join(goodput.notes)
@@ -128,7 +129,7 @@ def test_failed_requests_count_as_slow() -> None:
     result = judged("response_p99", "<= 50 ms", by=by, rate="100/s")
     assert result.verdict is Verdict.FAIL
     assert result.breakdown[0]["errors"] > 50
-    assert "failed (ValueError: a bad row)" in result.notes[0]
+    assert "requests failed (ValueError: a bad row)" in result.notes[0]
     goodput = judged("goodput", ">= 99%", by=by, rate="100/s", within="50 ms")
     assert goodput.verdict is Verdict.FAIL
     assert goodput.student_reading is not None
@@ -203,7 +204,7 @@ def test_batches_are_stated() -> None:
     result = judged("response_p99", "<= 50 ms", by=models(student=5), rate="300/s", max_batch=8)
     assert result.verdict is Verdict.PASS
     assert 1.2 < result.breakdown[0]["mean_batch"] < 8
-    assert "requests a call" in result.notes[0]
+    assert "capacity_per_s" not in result.breakdown[0]  # no batch was full
 
 
 def test_a_batch_needs_as_many_samples() -> None:

@@ -14,7 +14,8 @@ from suites import Judge
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.outside import MADE, sets_outside
 from pytest_modelbench.errors import DataError, DoesNotFit
-from pytest_modelbench.kpis.outside.detection import Apart, accepted
+from pytest_modelbench.kpis.outside.detection import Apart
+from pytest_modelbench.stats.accepted import accepted
 
 Array = npt.NDArray[Any]
 SUITE = """
@@ -147,7 +148,7 @@ def test_energy_needs_logits(judge: Judge, student: str, words: str) -> None:
 def test_sets_that_do_not_fit(ood: Any, asked: Any, words: str) -> None:
     """Each is one message."""
     data = EvalData(digits()[0][1200:1400], digits()[1][1200:1400], ood=ood)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((DataError, DoesNotFit), match=words):
         sets_outside(data, asked, 0)
 
 
@@ -177,3 +178,21 @@ def test_made_sets_keep_what_they_say() -> None:
     apart = MADE["shuffled"](images, rng)
     assert np.array_equal(np.sort(apart.reshape(20, -1), axis=1), np.sort(images.reshape(20, -1), axis=1))
     assert plain() is plain()
+
+
+def test_few_samples_of_the_data_bound_no_share(judge: Judge) -> None:
+    """40 samples say little of the confidence that 95% reach: the share has no upper end below 100%, and a note."""
+    few = models(ood="None").replace("INPUTS[1200:], LABELS[1200:],", "INPUTS[1200:1240], LABELS[1200:1240],")
+    gate = judge(SUITE.format(limits="'>= 50%'", more=", ood='noise', confidence=0.95"), fakes=few).gate("ood_fpr95")
+    assert gate["verdict"] == "inconclusive"
+    assert gate["readings"]["student"]["ci_high"] == 100
+    told = "the data are too few to bound the confidence that 95% of them reach"
+    assert any(note.startswith(told) for note in gate["notes"])
+
+
+def test_samples_outside_are_no_samples_of_the_data() -> None:
+    """Accuracy never sees them: batches have the data alone, and their key is the same."""
+    inputs, labels = digits()[0][1200:1400], digits()[1][1200:1400]
+    data = EvalData(inputs, labels, ood={"inverted": 1 - inputs})
+    assert sum(len(batch.ids) for batch in data.batches()) == 200
+    assert np.array_equal(np.concatenate([batch.inputs for batch in data.batches()]), inputs)

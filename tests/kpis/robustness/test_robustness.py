@@ -45,6 +45,15 @@ def test_breakdown_has_a_row_for_each_cell() -> None:
     assert lost[int(found.worst_samples[0])] == lost.max()
 
 
+def test_the_largest_drops_are_noted() -> None:
+    """Three cells with both shares; none where the student loses nothing."""
+    found = read("corruption_accuracy", NAMES, wrong(N, [8, 200, 12, 100]), wrong(N, [4, 40, 8, 80]))
+    assert "largest drops: fog:5 from 90.0% to 50.0%, contrast:5 from 80.0% to 75.0%, fog:1 from 99.0% to 98.0%" in (
+        found.notes
+    )
+    assert not any(note.startswith("largest drops") for note in read("mce", NAMES, TEACHER, TEACHER).notes)
+
+
 def test_cells_are_not_independent_samples() -> None:
     """Thirty cells that all fail together say no more than one: the interval is as wide (trap 18)."""
     one = wrong(N, [40])

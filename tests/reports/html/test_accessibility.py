@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_report import full_report
+from full_report import full_report, loaded_report
+from full_report import gate as report_gate
 from histories import counted, gate, line, write_history
 
 from pytest_modelbench.commands.cli import main
@@ -32,7 +33,10 @@ POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 def report_page(folder: Path) -> str:
     """Return the page of a report with every part, of a run that was interrupted."""
-    report = full_report()
+    report = loaded_report()
+    shares = {"fog:1": 97.0, "fog:5": 20.0, "snow:1": 92.0, "snow:5": 80.0}
+    cells = [{"name": name, "n": 200, "value": value, "teacher": 95.0} for name, value in shares.items()]
+    report["gates"].append(report_gate("corruption_accuracy", unit="%", breakdown=cells))
     return html({**report, "complete": False, "mistakes": ["a mistake"]})
 
 

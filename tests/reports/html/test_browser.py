@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_report import full_report
+from full_report import loaded_report
 
 from pytest_modelbench.reports.html.page import html
 
@@ -59,7 +59,7 @@ def look(folder: Path, page: str, width: int) -> tuple[dict[str, Any], str]:
 @pytest.mark.parametrize("width", [400, 1400])
 def test_it_fits(tmp_path: Path, width: int) -> None:
     """Nothing is wider than the screen but tables, which scroll by themselves; every plot is drawn in its colours."""
-    report = full_report("small", LONG)
+    report = loaded_report("small", LONG)
     report["gates"][0]["reason"] = report["mistakes"] = [LONG]
     report["gates"][0]["reason"] = LONG
     seen, complaints = look(tmp_path, html(report), width)
@@ -72,7 +72,7 @@ def test_it_fits(tmp_path: Path, width: int) -> None:
 
 def test_nothing_that_is_slipped_in_runs(tmp_path: Path) -> None:
     """Even if a script were in the page, its own policy keeps it from running; so the policy is in force."""
-    page = html(full_report("small")).replace("</body>", "<script>document.ran = true</script></body>")
+    page = html(loaded_report("small")).replace("</body>", "<script>document.ran = true</script></body>")
     seen, complaints = look(tmp_path, page, 800)
     assert not seen["alive"]
     assert "Content Security Policy" in complaints

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_report import full_report
+from full_report import full_report, loaded_report
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suites import Judge
@@ -157,14 +157,14 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, child in inner for place in _places(child, (*path, key)))]
 
 
-PLACES = [path for path in _places(full_report("small")) if path]
+PLACES = [path for path in _places(loaded_report("small")) if path]
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JUNK), min_size=1, max_size=3))
 def test_anything_else_in_its_place(changes: list[tuple[tuple[Any, ...], Any]], tmp_path: Path) -> None:
     """A report in which any field is something else has a page, or is one mistake of the user's."""
-    report = copy.deepcopy(full_report("small"))
+    report = copy.deepcopy(loaded_report("small"))
     for path, value in changes:
         inner: Any = report
         try:
