@@ -107,7 +107,7 @@ def test_file_and_tests_agree(report: dict[str, Any]) -> None:
     ]
     assert len(verdicts[0]) == 78
     assert verdicts[1].items() <= verdicts[0].items()
-    assert len(verdicts[1]) >= 68
+    assert len(verdicts[1]) == 76
 
 
 LOG_OF_INK = """
