@@ -13,8 +13,19 @@ from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.conditional import branches_of
+from pytest_modelbench.grammar.directions import students_value
 from pytest_modelbench.grammar.load import MOST_RATE, Within, rate_of, wait_of
-from pytest_modelbench.kpis.load.capacity import bound_on, holds, lower_rates, searched, share_at
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.load.capacity import (
+    alpha_of,
+    bound_on,
+    ends_of,
+    holds,
+    lower_rates,
+    searched,
+    share_at,
+    shares_of,
+)
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
 from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
@@ -29,7 +40,7 @@ LOWER_BUDGET = 0.3
 BURST_S = 0.02
 LOAD_WIRE = Wire(pack_load, unpack_load)
 CAPACITY_WIRE = Wire(pack_capacity, unpack_capacity)
-AROUND_SEARCHED = (0.9, 1.1)
+AROUND_SEARCHED = (0.8, 1.5)
 """The rates that are tried without a limit, as factors of the one that a replay allows."""
 
 
@@ -65,24 +76,48 @@ class Loads:
 
         return asking.bench.shelf.take(self._job(LOAD_WIRE, models, _load_of(asking.gate), measure))
 
-    def capacity(self) -> Mapping[float, LoadMeasurement]:
-        """Return the loads of one student at the rates of a gate's limits, and at lower ones."""
+    def capacity(self, role: str) -> Mapping[float, LoadMeasurement]:
+        """Return the loads of one model at several rates: of a student those of its limits, and lower ones."""
         asking = self._asking
-        models = {"student": asking.model("student")}
-        rates = tuple(
-            sorted({b.threshold for limit in asking.gate.limits for b in branches_of(limit) if b.measure == "value"})
-        )
+        models = {"student": asking.model(role)}  # alone, whichever it is
+        rates = self._rates() if role == "student" else ()
         load = (*_load_of(asking.gate), asking.gate.options["within"], rates)
         return asking.bench.shelf.take(
             self._job(CAPACITY_WIRE, models, load, functools.partial(self._tried, models, rates))
         )
 
+    def _rates(self) -> tuple[float, ...]:
+        """Return the rates that decide a gate's limits; those against another model follow from its own rates."""
+        rates: set[float] = set()
+        for bound in (bound for limit in self._asking.gate.limits for bound in branches_of(limit)):
+            if bound.measure == "value":
+                rates.add(bound.threshold)
+            elif bound.measure == "regression":
+                rates |= self._beside("previous", "drop_relative", bound.threshold)
+            else:
+                rates |= self._beside("teacher", bound.measure, bound.threshold)
+        return tuple(sorted(rates))
+
+    def _beside(self, role: str, measure: str, threshold: float) -> set[float]:
+        """Return the student's rates at which a limit is met, for the other model's rate proven and the one refuted."""
+        if role not in self._asking.gate.others:
+            return set()
+        question = self._question()
+        within = bound_on(question)
+        ends = ends_of(shares_of(self.capacity(role), within, alpha_of(question)), within)
+        wanted = (students_value(measure, end, threshold) for end in ends)
+        return {rate for rate in wanted if rate is not None and 0 < rate <= MOST_RATE}
+
+    def _question(self) -> Question:
+        gate = self._asking.gate
+        return self._deciding.question(gate, with_teacher=bool(gate.others))
+
     def _tried(self, models: Mapping[str, Model], rates: Sequence[float], tell: Tell) -> dict[float, LoadMeasurement]:
-        question = self._deciding.question(self._asking.gate, with_teacher=False)
-        within, budget_s = bound_on(question), self._asking.settings.budget_s
+        question = self._question()
+        within, budget_s, alpha = bound_on(question), self._asking.settings.budget_s, alpha_of(question)
 
         def decided(measurement: LoadMeasurement) -> bool:
-            return holds(share_at(measurement, within, question.alpha), within) is not None
+            return holds(share_at(measurement, within, alpha), within) is not None
 
         def at(rate: float, share: float) -> LoadMeasurement:
             settings = replace(self._settings(rate, share * budget_s), lone=lone)

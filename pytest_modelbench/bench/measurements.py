@@ -90,7 +90,7 @@ class GateMeasurements:
             kinds.TIMING: lambda _: self.timing(),
             kinds.BENCHMARK: lambda _: self.timing(),
             kinds.LOAD: lambda _: self._so_far.load or self._loads.load(),
-            kinds.CAPACITY: lambda _: self._loads.capacity(),
+            kinds.CAPACITY: self._loads.capacity,
             kinds.COMPILED: lambda _: self.compiled_timing(),
             kinds.RECORD: lambda _: self.recorded(),
             kinds.EXPORT: self.exported,

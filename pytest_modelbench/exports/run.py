@@ -300,8 +300,7 @@ class _Trial:
             raise NotReadyError(f"batch size {size} does not run: {evidence}", _LOST_BATCH) from error
         parity = compare(reference, outputs, rows=size)
         if parity.nothing or parity.broken:
-            remedy = self._told_remedy() or _LOST_BATCH
-            raise NotReadyError(f"batch size {size}: {parity.as_words()}", remedy, {"batch_size": size})
+            raise NotReadyError(f"batch size {size}: {parity.as_words()}", _LOST_BATCH, {"batch_size": size})
         if parity.value > self.limit:
             numbers = {"batch_size": size, "parity": parity.value}
             remedy = self._told_remedy() or _LOST_BATCH

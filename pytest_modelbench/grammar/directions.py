@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pytest_modelbench.errors import UsageMistake
@@ -10,6 +11,26 @@ from pytest_modelbench.grammar.limits import BoundLimit
 TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 _MORE_IS_WORSE = {"drop_points", "drop_relative", "regression"}
 _FALLS_AS_VALUE_RISES = {"reduction", "speedup"}
+
+
+_OF_TEACHER: Mapping[str, Callable[[float, float], float]] = {
+    "ratio": lambda teacher, threshold: teacher * threshold,
+    "speedup": lambda teacher, threshold: teacher / threshold,
+    "difference": lambda teacher, threshold: teacher + threshold,
+    "drop_points": lambda teacher, threshold: teacher - threshold,
+    "drop_relative": lambda teacher, threshold: teacher * (1 - threshold),
+    "reduction": lambda teacher, threshold: teacher * (1 - threshold),
+    "increase": lambda teacher, threshold: teacher * (1 + threshold),
+}
+
+
+def students_value(measure: str, teacher: float, threshold: float) -> float | None:
+    """Return the student's value at which a limit that compares with the teacher is just met; None for other limits.
+
+    >>> students_value("drop_relative", 200.0, 0.25)
+    150.0
+    """
+    return _OF_TEACHER[measure](teacher, threshold) if measure in _OF_TEACHER else None
 
 
 def is_reversed(bound: BoundLimit, better: str) -> bool:

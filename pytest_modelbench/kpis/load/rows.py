@@ -73,13 +73,13 @@ KPIS = (
         definition="largest rate of arrivals at which within= holds, such as 'p99 <= 50 ms', at it and at every "
         "lower rate that was tried",
         method="the load at the limit's rate decides the limit; half and three quarters of it must hold too. The "
-        "value shown is searched for on a replay with the measured service times",
+        "value shown is searched for on a replay with the measured service times. Against the teacher, the limit is "
+        "tried at the rates that the teacher's largest rate proven and smallest one refuted give",
         source="MLPerf Inference, server scenario (arXiv 1911.02549); " + _SOURCE,
         probe=CAPACITY,
         derive=f"{ROOM}.load.capacity:max_qps",
         bounds=NONNEGATIVE,
         options={"within": None, **SERVING},
-        alone=True,
         checks=f"{ROOM}.load.options:check_capacity",
     ),
 )

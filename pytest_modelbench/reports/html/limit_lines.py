@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_modelbench.grammar.directions import students_value
 from pytest_modelbench.reports.html.fields import number
 
 _OPERATOR = re.compile(r"<=|>=|<|>")
@@ -54,21 +55,8 @@ def in_kpi_terms(limit: Mapping[str, Any], gate: Mapping[str, Any]) -> LimitLine
         return line
     reading = gate["readings"]["teacher"]
     teacher = None if reading is None else number(reading["value"])
-    if teacher is None or subject not in _OF_TEACHER:
-        return None
-    if subject == "drop" and limit["unit"] == "fraction":
-        subject = "reduction"
-    value = _OF_TEACHER[subject](teacher, threshold)
+    if subject == "drop":
+        subject = "drop_relative" if limit["unit"] == "fraction" else "drop_points"
+    value = None if teacher is None else students_value(subject, teacher, threshold)
     upper = line.upper if subject in {"ratio", "difference", "increase"} else not line.upper
     return LimitLine(threshold=value, upper=upper) if value else None
-
-
-_OF_TEACHER = {
-    "ratio": lambda teacher, threshold: teacher * threshold,
-    "speedup": lambda teacher, threshold: teacher / threshold,
-    "difference": lambda teacher, threshold: teacher + threshold,
-    "drop": lambda teacher, threshold: teacher - threshold,
-    "reduction": lambda teacher, threshold: teacher * (1 - threshold),
-    "increase": lambda teacher, threshold: teacher * (1 + threshold),
-}
-"""The student's value at which a limit is met, by the limit's subject."""

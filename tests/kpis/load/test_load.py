@@ -227,17 +227,30 @@ def test_the_largest_rate_is_decided_at_the_limits_rate() -> None:
 
 
 def test_the_largest_rate_is_searched_for_without_a_limit() -> None:
-    """What is shown is the formula's, and a rate just under it was really tried."""
+    """What is shown is the formula's, and rates around it were really tried."""
     result = judged("max_qps", by=models(student=5), within="p99 <= 50 ms")
     assert result.student_reading is not None
     assert result.student_reading.value == pytest.approx(154.7, rel=0.02)
     offered = [row["offered_per_s"] for row in result.breakdown[-2:]]
-    assert offered == pytest.approx([0.9 * 154.7, 1.1 * 154.7], rel=0.03)
+    assert offered == pytest.approx([0.8 * 154.7, 1.5 * 154.7], rel=0.03)
     estimate = result.student_reading.estimate
     assert estimate.low is not None
     assert estimate.high is not None
     assert 0.5 * offered[0] <= estimate.low < 154.7 < estimate.high
     assert estimate.high == pytest.approx(offered[1]) or math.isinf(estimate.high)
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("ratio >= 2", Verdict.PASS), ("ratio >= 12", Verdict.FAIL)])
+def test_the_largest_rates_of_both_models_are_compared(limit: str, verdict: Verdict) -> None:
+    """1 ms against 5 ms: 950/s against 155/s, which is 6.1 times; the student is tried at the teacher's two ends."""
+    result = judged("max_qps", limit, by=models(student=1, teacher=5), within="p99 <= 50 ms")
+    assert result.verdict is verdict, result.reason
+    assert result.teacher_reading is not None
+    assert result.teacher_reading.value == pytest.approx(154.7, rel=0.02)
+    low, high = result.teacher_reading.estimate.low, result.teacher_reading.estimate.high
+    offered = [row["offered_per_s"] for row in result.breakdown]
+    factor = float(limit.removeprefix("ratio >= "))
+    assert {pytest.approx(factor * end, rel=1e-6) == rate for end in (low, high) for rate in offered} == {True, False}
 
 
 def test_every_lower_rate_must_hold_too() -> None:
