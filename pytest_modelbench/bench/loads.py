@@ -99,7 +99,7 @@ class Loads:
         return tuple(sorted(rates))
 
     def _beside(self, role: str, measure: str, threshold: float) -> set[float]:
-        """Return the student's rates at which a limit is met, for the other model's rate proven and the one refuted."""
+        """Return the student's rates at which a limit is met, for the other model's rates proven and refuted."""
         if role not in self._asking.gate.others:
             return set()
         question = self._question()
