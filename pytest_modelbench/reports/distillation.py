@@ -18,6 +18,13 @@ ROWS = (
     ("carbon per 1M inferences", "carbon_per_1m"),
 )
 """What each row is called, and the KPI that it shows."""
+WHERE_JUDGED = (
+    ("p99 response under load", "response_p99"),
+    ("accuracy under corruptions", "corruption_accuracy"),
+    ("accuracy under attack", "robust_accuracy"),
+    ("AUROC out of distribution", "ood_auroc"),
+)
+"""Rows that are only there if a gate judges them."""
 FEWEST = 4
 COSTS = frozenset({"peak_memory", "energy_per_1k", "hardware_tier", "carbon_per_1m"})
 
@@ -29,7 +36,7 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
         gates: the report's gates.
 
     Returns:
-        One entry for each row: `{"name", "kpi", "teacher", "students"}`, where `teacher` is
+        One entry for each of `ROWS`, and for each judged one of `WHERE_JUDGED`: `{"name", "kpi", "teacher", "students"}`, where `teacher` is
         `{"value", "unit", "provenance"}` or None, and `students` maps each label to the same with `targets` and
         `verdict`, and with `text` for what tells more than the value; or to None where nothing judges it. None where
         no gate is about what a model costs, where fewer than four rows are judged, or where gates come from several
@@ -44,7 +51,7 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
     for gate in gates:
         by_both.setdefault((gate["kpi"], gate["student"]), []).append(gate)
     rows = []
-    for name, kpi in ROWS:
+    for name, kpi in (*ROWS, *(row for row in WHERE_JUDGED if row[1] in judged)):
         by_student = {student: by_both.get((kpi, student), []) for student in students}
         teachers = (gate["readings"]["teacher"] for own in by_student.values() for gate in own)
         rows.append(

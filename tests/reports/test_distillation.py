@@ -47,6 +47,15 @@ def test_rows_of_every_student() -> None:
     assert rows["export"]["students"] == {"small": None, "tiny": None}
 
 
+def test_rows_where_they_are_judged() -> None:
+    """Robustness and responses under load come after the others, and only if a gate judges them."""
+    rows = distillation([*GATES, gate("tiny", "robust_accuracy", 40, "inconclusive", teacher=50)])
+    assert rows is not None
+    assert [row["name"] for row in rows] == [*(name for name, _ in ROWS), "accuracy under attack"]
+    assert rows[-1]["students"]["tiny"]["verdict"] == "inconclusive"
+    assert rows[-1]["students"]["small"] is None
+
+
 def test_no_table_where_it_would_say_little() -> None:
     """Without costs, with few rows, or from several suites."""
     assert distillation([one for one in GATES if one["kpi"] != "peak_memory"]) is None
