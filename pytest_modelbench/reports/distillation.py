@@ -36,7 +36,8 @@ def distillation(gates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | N
         gates: the report's gates.
 
     Returns:
-        One entry for each of `ROWS`, and for each judged one of `WHERE_JUDGED`: `{"name", "kpi", "teacher", "students"}`, where `teacher` is
+        One entry for each of `ROWS`, and for each judged one of `WHERE_JUDGED`:
+        `{"name", "kpi", "teacher", "students"}`, where `teacher` is
         `{"value", "unit", "provenance"}` or None, and `students` maps each label to the same with `targets` and
         `verdict`, and with `text` for what tells more than the value; or to None where nothing judges it. None where
         no gate is about what a model costs, where fewer than four rows are judged, or where gates come from several
