@@ -124,8 +124,10 @@ def _share_row(sessions: int, sizes: tuple[int, int], truth: float, *, ties: boo
         drawn = drawn_shares(by_role[0], by_role[1], 95, session)
         shares = [accepted(inside[at], outside[at], 95) for at in (0, 1)]
         estimate = between(shares[0], drawn["student"], ALPHA)
-        own.add(estimate if bounds_threshold(sizes[0], 95, ALPHA) else replace(estimate, high=100.0), 100 * truth)
-        gap.add(between(shares[0] - shares[1], drawn["student"] - drawn["teacher"], ALPHA), 0.0)
+        apart = between(shares[0] - shares[1], drawn["student"] - drawn["teacher"], ALPHA)
+        enough = bounds_threshold(sizes[0], 95, ALPHA)
+        own.add(estimate if enough else replace(estimate, high=100.0), 100 * truth)
+        gap.add(apart if enough else replace(apart, low=-100.0, high=100.0), 0.0)
     return f"{sizes[0]:7}{sizes[1]:8}{truth:7.3f}{'yes' if ties else 'no':>6}   {own}          {gap}"
 
 

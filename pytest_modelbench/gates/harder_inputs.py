@@ -109,8 +109,8 @@ HARDER: Mapping[str, Keyword] = {
     ),
     "score": choice("how confidence follows from the outputs", ("msp", "max_logit", "energy")),
     "at": number(
-        "the percentage of the data that the threshold accepts",
-        Number(least=50, most=100, example="95"),
+        "the percentage of the data that the threshold accepts; no number of samples bounds the threshold of 100%",
+        Number(least=50, most=99.9, example="95"),
     ),
 }
 

@@ -67,12 +67,13 @@ def drawn_shares(
 def bounds_threshold(n: int, at: float, alpha: float) -> bool:
     """Whether the least confidence of n samples is below that of the least `100 - at` percent of all, but for alpha.
 
-    Where it may not be, nothing bounds the share that is accepted from above. At 100% there is no such confidence.
+    If it may not be, nothing bounds the share that is accepted from above. At 100% no n is enough: the least
+    confidence of all may be below that of any sample, and resamples only raise it.
 
     >>> bounds_threshold(58, 95, 0.05), bounds_threshold(59, 95, 0.05)
     (False, True)
     """
-    return at >= 100 or bool((at / 100) ** n <= alpha)
+    return bool((at / 100) ** n <= alpha)
 
 
 def between(value: float, drawn: FloatArray, alpha: float) -> Estimate:

@@ -52,4 +52,4 @@ def test_few_samples_bound_no_threshold() -> None:
     assert not bounds_threshold(58, 95, 0.05)
     assert bounds_threshold(59, 95, 0.05)
     assert not bounds_threshold(59, 95, 0.025)  # of two sets at a common error
-    assert bounds_threshold(5, 100, 0.05)
+    assert not any(bounds_threshold(n, 100, 0.05) for n in (5, 10**9))  # more data may reach less than all of these

@@ -89,14 +89,12 @@ def false_positives(question: Question, measurements: Measurements) -> Iterator[
     def compare(name: str) -> Comparison:
         ours, theirs = (pairs[name][role].accepted(at) for role in ("student", "teacher"))
         gap = between(ours - theirs, drawn[name]["student"] - drawn[name]["teacher"], alpha)
-        return Comparison(
-            ratio=Estimate(value=ours / theirs) if theirs else None, difference=gap, method="paired bootstrap"
-        )
+        difference = Estimate(value=gap.value, low=-100.0, high=100.0) if few else gap
+        ratio = Estimate(value=ours / theirs) if theirs else None
+        return Comparison(ratio=ratio, difference=difference, method="paired bootstrap")
 
-    method = f"at {at:g}% of the data, {RESAMPLES} resamples"
-    yield _evidence(
-        question, pairs, estimate, compare, worst=max, method=method, note=_TOO_FEW.format(at) if few else ""
-    )
+    method, why = f"at {at:g}% of the data, {RESAMPLES} resamples", _TOO_FEW.format(at) if few else ""
+    yield _evidence(question, pairs, estimate, compare, worst=max, method=method, note=why)
 
 
 def _drawn(roles: Mapping[str, Apart], at: float, seed: int) -> dict[str, FloatArray]:

@@ -181,11 +181,19 @@ def test_made_sets_keep_what_they_say() -> None:
 
 
 def test_few_samples_of_the_data_bound_no_share(judge: Judge) -> None:
-    """40 samples say little of the confidence that 95% reach: the share has no upper end below 100%, and a note."""
-    few = models(ood="None").replace("INPUTS[1200:], LABELS[1200:],", "INPUTS[1200:1240], LABELS[1200:1240],")
-    gate = judge(SUITE.format(limits="'>= 50%'", more=", ood='noise', confidence=0.95"), fakes=few).gate("ood_fpr95")
-    assert gate["verdict"] == "inconclusive"
+    """40 samples say little of the confidence that 95% reach: neither the share nor its difference has an upper end.
+
+    Also if the teacher is the same model, whose resamples are all alike.
+    """
+    suite = "import pytest\n@pytest.mark.kpi('ood_fpr95', '<= 90%', 'difference <= 10 pp', ood='noise', confidence=0.95)\n"
+    few = models("plain(16)", ood="None").replace(
+        "INPUTS[1200:], LABELS[1200:],", "INPUTS[1200:1240], LABELS[1200:1240],"
+    )
+    gate = judge(f"{suite}def test_gate(): ...", fakes=few).gate("ood_fpr95")
+    assert [limit["verdict"] for limit in gate["limits"]] == ["inconclusive", "inconclusive"]
     assert gate["readings"]["student"]["ci_high"] == 100
+    difference = gate["limits"][1]
+    assert (difference["value"], difference["ci_low"], difference["ci_high"]) == (0, -100, 100)
     told = "the data are too few to bound the confidence that 95% of them reach"
     assert any(note.startswith(told) for note in gate["notes"])
 
