@@ -117,7 +117,8 @@ def compare_areas(
 
     The ends of the difference come from those of both areas and their correlation (MOVER: Zou and Donner, Statistics
     in Medicine 27:1693 (2008)), which near 1 is right more often than the normal interval; those of the ratio
-    likewise from logarithms. Where an area is 1, which has no interval of its own, they are normal.
+    likewise from logarithms. Without sizes an area of 1 has no interval: the ends are normal, and there are none if
+    both models have the same influences.
 
     Args:
         student: its area and influences.
@@ -127,7 +128,7 @@ def compare_areas(
         sizes: the numbers of samples of both kinds, of one area.
     """
     (s, ours), (t, theirs) = student, teacher
-    if not np.any(ours - theirs):
+    if sizes is None and not np.any(ours - theirs):
         return Comparison(
             ratio=Estimate(value=s / t) if t else None, difference=Estimate(value=scale * (s - t)), method=METHOD
         )
@@ -137,14 +138,15 @@ def compare_areas(
         else _score_interval(area, float(each @ each), alpha, sizes, _LEAST_OF_TWO)
         for area, each in (student, teacher)
     )
-    if not own.low or own.high is None or not other.low or other.high is None:
+    if own.low is None or own.high is None or other.low is None or other.high is None:
         difference, ratio = _normal(student, teacher, alpha)
     else:
         shared = float(ours @ theirs) / (math.sqrt(float(ours @ ours) * float(theirs @ theirs)) or 1.0)
-        ours_ends, theirs_ends = (own.low, s, own.high), (other.low, t, other.high)
-        difference = _apart(ours_ends, theirs_ends, shared)
-        first, second = (tuple(map(math.log, ends)) for ends in (ours_ends, theirs_ends))
-        ratio = _apart(first, second, shared).map(math.exp)
+        ends = (own.low, s, own.high), (other.low, t, other.high)
+        difference, ratio = _apart(*ends, shared), _normal(student, teacher, alpha)[1]
+        if own.low and other.low:
+            first, second = (tuple(map(math.log, each)) for each in ends)
+            ratio = _apart(first, second, shared).map(math.exp)
     return Comparison(ratio=ratio, difference=difference.map(lambda apart: scale * apart), method=METHOD)
 
 

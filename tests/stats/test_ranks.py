@@ -159,3 +159,22 @@ def test_perfect_separation_has_an_interval_by_sizes() -> None:
     assert gap is not None
     assert gap.value == pytest.approx(1 / 30)
     assert (gap.low or 0) < 0 < gap.value < (gap.high or 0)
+
+
+@pytest.mark.parametrize("area", [1.0, 0.95, 0.0], ids=["perfect", "one fault", "all wrong"])
+def test_models_that_rank_alike_differ_by_less_the_more_samples_there_are(area: float) -> None:
+    """By sizes the difference has ends on both sides of 0: 5 and 5 samples pass no limit of 3 pp, 2,000 of each do."""
+    halves = []
+    for each in (5, 2000):
+        positive = np.arange(2 * each) < each
+        scores = np.where(positive, 1.0, 0.0) if area else np.where(positive, 0.0, 1.0)
+        if 0 < area < 1:
+            scores[: max(1, each // 20)] = -1.0
+        of = area_of(positive, scores)
+        gap = compare_areas(of, of, 0.05, 100.0, (each, each)).difference
+        assert gap is not None
+        assert gap.low is not None
+        assert gap.high is not None
+        assert gap.low < 0 == gap.value < gap.high
+        halves.append(max(-gap.low, gap.high))
+    assert halves[0] > 3 > halves[1]
