@@ -30,7 +30,8 @@ def roc_auc(question: Question, measurements: Measurements) -> Iterator[Evidence
     areas = {role: _area(question, predictions) for role, predictions in models.items()}
     comparison = None
     if "teacher" in areas:
-        comparison = compare_areas(areas["student"], areas["teacher"], question.alpha, 100.0)
+        sizes = _sizes(models["student"])
+        comparison = compare_areas(areas["student"], areas["teacher"], question.alpha, 100.0, sizes)
     readings = {role: _reading(question, models[role], area) for role, area in areas.items()}
     yield Evidence(
         student=readings["student"],
@@ -42,14 +43,25 @@ def roc_auc(question: Question, measurements: Measurements) -> Iterator[Evidence
 
 def _reading(question: Question, predictions: Predictions, area: Area) -> Reading:
     several = predictions.columns is not None and len(predictions.columns) > 2
-    average = f"{question.options['average']}-averaged; " if several else ""
+    average, scale = (
+        (f"{question.options['average']}-averaged; ", "logit scale") if several else ("", "score interval")
+    )
     return Reading(
-        estimate=area_interval(*area, question.alpha).map(lambda share: 100 * share),
+        estimate=area_interval(*area, question.alpha, _sizes(predictions)).map(lambda share: 100 * share),
         unit=question.kpi.unit,
         n=len(predictions),
         confidence=question.confidence,
-        method=f"{average}{meaning_of(predictions)}; DeLong's variance of {len(predictions):,} samples, logit scale",
+        method=f"{average}{meaning_of(predictions)}; DeLong's variance of {len(predictions):,} samples, {scale}",
     )
+
+
+def _sizes(predictions: Predictions) -> tuple[int, int] | None:
+    """Return the number of samples of the positive and of the other class; None for an average over several classes."""
+    columns = predictions.columns
+    if columns is None or len(columns) != 2:
+        return None
+    positive = int((targets_of(predictions) == columns[1]).sum())
+    return positive, len(predictions) - positive
 
 
 def _area(question: Question, predictions: Predictions) -> Area:

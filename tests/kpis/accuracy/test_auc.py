@@ -58,3 +58,17 @@ def test_area_that_is_undefined(targets: np.ndarray, options: dict[str, Any], wo
     """Says which class lacks samples, and which averages there are."""
     with pytest.raises(MeasurementError, match=words):
         evidence("roc_auc", targets=targets, **options)
+
+
+def test_two_classes_have_an_interval_also_where_they_are_separated() -> None:
+    """A score interval by the sizes of both classes; two models that rank alike differ by 0, with ends around it."""
+    targets = (np.arange(ROWS) < 30).astype(int)
+    chances = np.stack([1 - 0.8 * targets, 0.8 * targets], axis=1)
+    found = evidence("roc_auc", "drop <= 5 pp", targets=targets, student=chances, teacher=chances)
+    assert found.student.value == found.student.estimate.high == 100
+    assert 90 < (found.student.estimate.low or 0) < 99.5
+    assert "score interval" in found.student.method
+    assert found.comparison is not None
+    difference = found.comparison.difference
+    assert difference is not None
+    assert (difference.low or 0) < 0 == difference.value < (difference.high or 0)
