@@ -298,7 +298,7 @@ def _lacks(corruption: Corruption, inputs: Any, known: Mapping[str, Sequence[Lea
         return lacking(corruption.name, [column for leaf in leaves_of for column in leaf.columns.values()])
     if corruption.name == "saturate":
         pairs = zip(leaves(inputs), known["images"], strict=True)
-        coloured = any(form.family and form.axis is not None and _size(leaf, form.axis) == 3 for leaf, form in pairs)
+        coloured = any(form.family and form.axis is not None and _size(leaf, form.axis) >= 3 for leaf, form in pairs)
         return "" if coloured else "third colour channel"
     return ""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from pytest_modelbench.data.corruptions.filters import Image, dragged, smoothed, zoomed
+from pytest_modelbench.data.corruptions.filters import Image, dragged, on_colours, smoothed, zoomed
 from pytest_modelbench.data.corruptions.jpeg import jpeg_compression
 from pytest_modelbench.data.corruptions.warps import elastic_transform, glass_blur
 from pytest_modelbench.data.corruptions.weather import fog, frost, snow, spatter
@@ -191,7 +191,12 @@ def contrast(image: Image, share: float, _: np.random.Generator) -> Image:
 
 
 def saturate(image: Image, factor_and_more: tuple[float, float], _: np.random.Generator) -> Image:
-    """Multiply the saturation of HSV and add to it; hue and value stay, and grey counts as red."""
+    """Multiply the saturation of HSV and add to it; hue and value stay, and grey counts as red.
+
+    An input of one channel, beside one in colour, stays as it is.
+    """
+    if image.shape[2] != 3:
+        return image
     factor, more = factor_and_more
     value, least = image.max(axis=2, keepdims=True), image.min(axis=2, keepdims=True)
     saturation = np.divide(value - least, value, out=np.zeros_like(value), where=value > 0)
@@ -219,7 +224,7 @@ def pixelate(image: Image, share: float, _: np.random.Generator) -> Image:
 
 
 IMAGES: Mapping[str, Callable[[Image, Any, np.random.Generator], Image]] = {
-    function.__name__: function
+    function.__name__: on_colours(function)
     for function in (
         gaussian_noise, shot_noise, impulse_noise, speckle_noise, gaussian_blur, defocus_blur, motion_blur, zoom_blur,
         fog, brightness, contrast, saturate, pixelate, glass_blur, elastic_transform, snow, frost, jpeg_compression,

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-from pytest_modelbench.data.corruptions.filters import BRIGHTNESS, Image, on_colours
+from pytest_modelbench.data.corruptions.filters import BRIGHTNESS, Image
 
 BRIGHT = np.array([
     [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
@@ -27,7 +27,6 @@ FROM_COLOUR = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]])
 MIDDLE, SIZE = 128, 8
 
 
-@on_colours
 def jpeg_compression(image: Image, quality: int, _: np.random.Generator) -> Image:
     """Compress as JPEG of a quality from 1 to 100."""
     pixels = np.round(255 * image)

@@ -39,7 +39,7 @@ BUILT_IN: Mapping[str, Info] = {
     "fog": Info("images", "a fractal haze"),
     "brightness": Info("images", "a larger value in HSV"),
     "contrast": Info("images", "values nearer to their mean"),
-    "saturate": Info("images", "another saturation in HSV, for three channels"),
+    "saturate": Info("images", "another saturation in HSV, for images in colour"),
     "pixelate": Info("images", "the mean of each block"),
     "glass_blur": Info("images", "pixels that take the value of others nearby"),
     "elastic_transform": Info("images", "a smooth random distortion"),

@@ -14,7 +14,6 @@ from pytest_modelbench.data.corruptions.filters import (
     Image,
     dragged,
     grey,
-    on_colours,
     plasma_of,
     smoothed,
     zoomed,
@@ -34,11 +33,10 @@ def fog(image: Image, thickness_and_decay: tuple[float, float], rng: np.random.G
     """Add a fractal haze, and scale back to the largest value before."""
     thickness, decay = thickness_and_decay
     haze = plasma_of(image.shape[0], image.shape[1], decay, rng)[..., None]
-    largest = float(np.nanmax(image))
-    return (image + thickness * haze) * (largest / (largest + thickness) if largest else 1.0)
+    largest = float(np.nanmax(image, initial=0.0))
+    return (image + thickness * haze) * (largest / (largest + thickness))
 
 
-@on_colours
 def frost(image: Image, shares_and_finer: tuple[float, float, int], rng: np.random.Generator) -> Image:
     """Add a share of a texture of frost to a share of the image; the texture is taken smaller by a factor."""
     kept, added, finer = shares_and_finer
@@ -70,7 +68,6 @@ def _standard(values: Image) -> Image:
     return standard
 
 
-@on_colours
 def snow(
     image: Image, flakes: tuple[float, float, float, float, int, float, float], rng: np.random.Generator
 ) -> Image:
@@ -91,7 +88,6 @@ def snow(
     return fallen
 
 
-@on_colours
 def spatter(image: Image, drops: tuple[float, float, float, float, float, bool], rng: np.random.Generator) -> Image:
     """Put drops of water or of mud onto the image; on a small image there may be none.
 

@@ -56,7 +56,7 @@ def _reading(question: Question, predictions: Predictions, area: Area) -> Readin
 
 
 def _sizes(predictions: Predictions) -> tuple[int, int] | None:
-    """Return the number of samples of the positive and of the other class; None for an average over several classes."""
+    """Return the number of samples of the positive and of the other class; None of an average over classes."""
     columns = predictions.columns
     if columns is None or len(columns) != 2:
         return None

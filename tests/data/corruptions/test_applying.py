@@ -152,6 +152,17 @@ def auto(inputs: Any, named: str = "auto", **more: Any) -> Fit:
     return fit(EvalData(inputs, **more), named)
 
 
+def test_saturation_is_for_colour() -> None:
+    """With opacity as well, which stays, and beside a grey image, which stays too."""
+    four = RNG.random((30, 4, 8, 8))
+    four[0, 0, 0, :2] = 0, 1
+    after = read({"rgba": four, "depth": IMAGES}, cell("saturate"))[0]
+    assert np.array_equal(after["rgba"][:, 3], four[:, 3])
+    assert not np.array_equal(after["rgba"], four)
+    assert np.array_equal(after["depth"], IMAGES)
+    assert not auto(four).notes
+
+
 def test_families_are_found_where_one_fits() -> None:
     """Images by their four dimensions, texts, frames and rows of numbers; saturation needs colour."""
     grey = auto(IMAGES)

@@ -158,6 +158,21 @@ def test_fog_is_a_haze_that_keeps_the_largest_value() -> None:
     assert (haze.min(), haze.max()) == (0, 1)
 
 
+def test_black_stays_black_in_fog_as_published() -> None:
+    """The published code multiplies by largest / (largest + thickness) also where the largest value is 0."""
+    assert not corrupted("fog", np.zeros((32, 32, 3)), 5).any()
+
+
+def test_opacity_brightens_nothing() -> None:
+    """Of an opaque image the colours change as they do without the fourth channel, which is not the largest value."""
+    opaque = np.concatenate([0.5 * SMALL, np.ones((8, 8, 1))], axis=2)
+    for name in ("brightness", "fog"):
+        changed = corrupted(name, opaque, 5)
+        assert np.array_equal(changed[..., :3], corrupted(name, 0.5 * SMALL, 5)), name
+        assert (changed[..., 3] == 1).all()
+    assert not np.array_equal(corrupted("brightness", opaque, 5), opaque)
+
+
 def test_motion_blur_goes_one_way() -> None:
     """Horizontal at an angle of 0: weights exp(-i^2 / 2 sigma^2) to one side."""
 
