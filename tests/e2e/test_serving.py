@@ -31,6 +31,7 @@ def test_workers_answer_what_one_cannot(judge: Judge, workers: int, verdict: str
 
 
 SLEEPER = """
+import ctypes
 import os
 import time
 import numpy as np
@@ -87,9 +88,10 @@ def test_each_worker_builds_its_model(pytester: pytest.Pytester) -> None:
     ("misdeed", "in_fixture", "reason"),
     [
         ("os.kill(os.getpid(), 9) if self.calls > 20 else None", "pass", "was ended by SIGKILL"),
+        ("ctypes.CDLL(None)._exit(3) if self.calls > 20 else None", "pass", "ended with exit code 3"),
         ("pass", "if len(LOG.read_text().split()) > 1: raise OSError('no licence left')", "no licence left"),
     ],
-    ids=["ends", "does not start"],
+    ids=["is killed", "ends", "does not start"],
 )
 def test_a_worker_that_is_gone_is_an_error(
     pytester: pytest.Pytester, misdeed: str, in_fixture: str, reason: str
@@ -100,6 +102,38 @@ def test_a_worker_that_is_gone_is_an_error(
     assert gate["verdict"] == "error", gate["text"]
     assert reason in gate["text"]
     assert time.monotonic() - began < 120
+
+
+PREVIOUS = """
+class Faster(Sleeper):
+    def __call__(self, batch):
+        return super().__call__(batch) if len(batch) > 1 else time.sleep(0.002) or np.eye(3)[[0]]
+
+Faster.__name__ = "Sleeper"
+
+@pytest.fixture(scope="session")
+def previous_model():
+    return Faster()
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_the_previous_student_run_it_and_not_the_student(pytester: pytest.Pytester) -> None:
+    """Calls of 20 ms against 2 ms before, which are equal in structure: the largest rate is a tenth of what it was."""
+    pytester.makeconftest(SLEEPER.format(misdeed="pass", in_fixture="pass") + PREVIOUS)
+    pytester.makepyfile(
+        test_sla="""
+import pytest
+
+@pytest.mark.kpi("max_qps", "regression <= 50%", within="p90 <= 200 ms", workers=2)
+def test_capacity(): ...
+"""
+    )
+    options = ("--modelbench", "--modelbench-json=report.json", "--modelbench-budget=6", "-p", "no:cacheprovider")
+    finished = Finished(pytester.runpytest_inprocess(*options), read_report(pytester))
+    gate = finished.gate("max_qps")
+    assert gate["readings"]["baseline"]["value"] > 3 * gate["readings"]["student"]["value"], finished.text
+    assert gate["verdict"] == "fail", finished.text
 
 
 SERVED = """
