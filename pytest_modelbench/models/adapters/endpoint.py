@@ -120,6 +120,10 @@ class EndpointModel(Model):
         finally:
             self.noted["reopened_connections"] = self.connection.reopened
 
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
     def count_parameters(self) -> ParameterCount:
         """Refuse: the weights are on the server.
 

@@ -71,7 +71,7 @@ class Served:
     def answered_s(self) -> FloatArray:
         """How long the call of each request took that was answered."""
         answered = np.isfinite(self.ends) & ~self.failed
-        return (self.ends - self.starts)[answered]
+        return self.ends[answered] - self.starts[answered]
 
     @property
     def complete(self) -> bool:

@@ -108,6 +108,7 @@ def connections(
         for number in range(2, count + 1):
             try:
                 copy = model.replicate() or model
+                stack.callback(copy.close)
                 lanes.append(stack.enter_context(own_lane(copy, batches, beat, 1)))
             except ModelError as error:
                 raise ModelError(
