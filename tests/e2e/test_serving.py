@@ -184,7 +184,7 @@ def test_a_stall_of_the_server_is_in_the_responses(pytester: pytest.Pytester) ->
 @pytest.mark.slow
 def test_the_capacity_behind_a_server_is_the_formulas(pytester: pytest.Pytester) -> None:
     """A server that answers one call after the other in 20 ms: M/D/1 keeps a p99 of 5 services at a load of 0.561."""
-    finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""))
+    finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""), 10)
     gate = finished.gate("max_qps")
     service_s = min(row["service_p50_ms"] for row in gate["breakdown"]) / 1e3
     load = gate["readings"]["student"]["value"] * service_s  # of one server; 16 that worked at once would give 8

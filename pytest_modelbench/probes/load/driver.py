@@ -71,7 +71,8 @@ class Served:
     def answered_s(self) -> FloatArray:
         """How long the call of each request took that was answered."""
         answered = np.isfinite(self.ends) & ~self.failed
-        return self.ends[answered] - self.starts[answered]
+        taken: FloatArray = self.ends[answered] - self.starts[answered]
+        return taken
 
     @property
     def complete(self) -> bool:

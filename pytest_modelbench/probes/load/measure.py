@@ -17,7 +17,7 @@ from pytest_modelbench.probes.load.lanes import Clock, Lane
 from pytest_modelbench.stats.intervals import mean_interval
 
 MOST_SEGMENTS, FEWEST_SEGMENTS = 40, 8
-FEWEST_REQUESTS = 2 * FEWEST_SEGMENTS
+FEWEST_REQUESTS = FEWEST_SEGMENTS
 REQUESTS_IN_SEGMENT = 50
 LOOKS = (0.25, 0.5, 1.0)
 """The shares of the segments after which limits are judged."""

@@ -198,7 +198,7 @@ def test_a_budget_with_too_few_requests_is_an_error() -> None:
     """Nothing is measured for minutes beyond the budget."""
     result = judged("response_p99", "<= 50 ms", by=models(student=5), rate="0.01/s")
     assert result.verdict is Verdict.ERROR
-    assert "60 s at 0.01/s hold 0 requests, expected at least 16" in result.reason
+    assert "60 s at 0.01/s hold 0 requests, expected at least 8" in result.reason
 
 
 def test_a_client_that_takes_the_processors_fails_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
