@@ -139,7 +139,7 @@ def test_capacity(): ...
 SERVED = """
 import pytest
 
-@pytest.mark.kpi("max_qps", {limit}within="p99 <= 100 ms")
+@pytest.mark.kpi("max_qps", {limit}within="p90 <= 100 ms")
 def test_capacity(): ...
 """
 
@@ -183,10 +183,10 @@ def test_a_stall_of_the_server_is_in_the_responses(pytester: pytest.Pytester) ->
 
 @pytest.mark.slow
 def test_the_capacity_behind_a_server_is_the_formulas(pytester: pytest.Pytester) -> None:
-    """A server that answers one call after the other in 20 ms: M/D/1 keeps a p99 of 5 services at a load of 0.561."""
+    """One call after the other in 20 ms, over 16 connections: M/D/1 keeps a p90 of 5 services up to a load of 0.77."""
     finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""), 10)
     gate = finished.gate("max_qps")
     service_s = min(row["service_p50_ms"] for row in gate["breakdown"]) / 1e3
-    load = gate["readings"]["student"]["value"] * service_s  # of one server; 16 that worked at once would give 8
-    assert load == pytest.approx(0.560783, rel=0.25), finished.text
+    load = gate["readings"]["student"]["value"] * service_s
+    assert 0.5 < load < 0.95, finished.text  # of one server; 16 that worked at once would give 8 or more
     assert {row["workers"] for row in gate["breakdown"]} == {16}
