@@ -177,7 +177,7 @@ class Before:
 
     def _reference(self, kind: str, look: Evidence) -> Reference | None:
         ratio = look.comparison.ratio if look.comparison is not None else None
-        if ratio is None:
+        if ratio is None or self._gate.kpi.probe.brackets:
             return None
         return Reference(
             kind=kind,
@@ -232,12 +232,17 @@ class Before:
                 if self._gate.kpi.probe.interleaved and not otherwise:
                     reason += "; --modelbench-reference=workload compares through a workload that both have timed"
                 return replace(both, not_comparable=reason)
-        relative = ratio_across(now, then) if now.value > 0 and then.value > 0 else None
+        brackets = self._gate.kpi.probe.brackets
+        relative = ratio_across(now, then, brackets=brackets) if now.value > 0 and then.value > 0 else None
         if now.value == 0 < then.value:
             relative = Estimate.exact(0.0) if now.high == 0 else Estimate(value=0.0)
         return replace(
             both,
-            comparison=Comparison(ratio=relative, difference=difference_across(now, then), method="two sessions"),
+            comparison=Comparison(
+                ratio=relative,
+                difference=difference_across(now, then, brackets=brackets),
+                method="two sessions",
+            ),
         )
 
     def _against_baseline(self, own: Iterator[Evidence]) -> Iterator[Evidence]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.data.drawn import Draws
@@ -12,7 +12,6 @@ from pytest_modelbench.errors import DataError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.structure import structure_of
 from pytest_modelbench.probes.load.lanes import Batches, Lane, connections, is_scripted, own_lane
-from pytest_modelbench.probes.load.measure import LoadSettings
 from pytest_modelbench.probes.load.worker_request import WorkerRequest
 from pytest_modelbench.probes.timing.watchdog import beat
 
@@ -34,25 +33,28 @@ def request_batches(draws: Draws, most: int) -> Batches:
     return batches
 
 
-class Lanes:
+class LaneOpener:
     """Opens the lanes of a gate's models.
 
     Args:
         asking: the gate.
-        settings: of the load.
-        most: lanes, if fewer than the gate asks for.
+        max_batch: the most requests in a call.
     """
 
-    def __init__(self, asking: Asking, settings: LoadSettings, most: int | None = None) -> None:
+    def __init__(self, asking: Asking, max_batch: int) -> None:
         self._asking = asking
-        self._most = most
-        self._settings = settings
-        self._batches = request_batches(asking.draws(), settings.batching.max_batch)
+        self._max_batch = max_batch
+        self._batches = request_batches(asking.draws(), max_batch)
 
     @contextlib.contextmanager
-    def opened(self, role: str, model: Model) -> Iterator[Sequence[Lane]]:
-        """Make the context in which a role's model has its lanes."""
-        workers = int(self._most or self._asking.gate.options["workers"] or (CONNECTIONS if model.runs_at else 1))
+    def opened(self, models: Mapping[str, Model]) -> Iterator[Mapping[str, Sequence[Lane]]]:
+        """Make the context in which models have their lanes, by role."""
+        with contextlib.ExitStack() as stack:
+            yield {role: stack.enter_context(self._of(role, model)) for role, model in models.items()}
+
+    @contextlib.contextmanager
+    def _of(self, role: str, model: Model) -> Iterator[Sequence[Lane]]:
+        workers = int(self._asking.gate.options["workers"] or (CONNECTIONS if model.runs_at else 1))
         if model.runs_at:
             with connections(model, self._batches, workers, beat) as lanes:
                 yield lanes
@@ -69,7 +71,7 @@ class Lanes:
         request = WorkerRequest(
             role=asking.roles.get(role, role),
             model=structure_of(model),
-            max_batch=self._settings.batching.max_batch,
+            max_batch=self._max_batch,
             budget_s=asking.settings.budget_s,
         )
         start = functools.partial(asking.bench.fresh, asking.plan.nodeid)

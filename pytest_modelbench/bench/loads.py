@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deciding import Deciding, GateLimits
-from pytest_modelbench.bench.lanes import Lanes
+from pytest_modelbench.bench.lanes import LaneOpener
 from pytest_modelbench.bench.shelf import Found, Job, Tell, Wire
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.gates.assignment import Assignment
@@ -30,14 +31,24 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
 from pytest_modelbench.probes.load.arrivals import CONSTANT, Arrivals, arrivals_of
 from pytest_modelbench.probes.load.driver import Batching
-from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, Lone, busy_until, measure_load
+from pytest_modelbench.probes.load.measure import (
+    Lanes,
+    LoadMeasurement,
+    LoadSettings,
+    Lone,
+    busy_until,
+    clock_of,
+    measure_load,
+)
 from pytest_modelbench.probes.load.wire import pack_capacity, pack_load, unpack_capacity, unpack_load
 from pytest_modelbench.probes.timing.watchdog import START_UP_S, beat
 
 SERVING = ("rate", "arrivals", "max_batch", "max_wait", "workers")
 LOWER_BUDGET = 0.3
 """The share of the budget for rates that are tried below a limit's."""
-BURST_S = 0.02
+BURST_S, BURST_PATIENCE_S = 0.02, 0.05
+ROUNDING = 1e-9
+"""A rate that decides a limit is tried this much on its side, so that no rounding leaves the limit open."""
 LOAD_WIRE = Wire(pack_load, unpack_load)
 CAPACITY_WIRE = Wire(pack_capacity, unpack_capacity)
 AROUND_SEARCHED = (0.8, 1.5)
@@ -72,16 +83,25 @@ class Loads:
             return self._deciding.loaded(limits, measurement, with_teacher="teacher" in models)
 
         def measure(tell: Tell) -> LoadMeasurement:
-            return self._measured(models, self._settings(rate, asking.settings.budget_s), decided, tell)
+            with self._opened(models) as lanes:
+                return _offered(models, lanes, self._settings(rate, asking.settings.budget_s), decided, tell)
 
         return asking.bench.shelf.take(self._job(LOAD_WIRE, models, _load_of(asking.gate), measure))
 
     def capacity(self, role: str) -> Mapping[float, LoadMeasurement]:
         """Return the loads of one model at several rates: of a student those of its limits, and lower ones."""
-        asking = self._asking
-        models = {"student": asking.model(role)}  # alone, whichever it is
-        rates = self._rates() if role == "student" else ()
-        load = (*_load_of(asking.gate), asking.gate.options["within"], rates)
+        if role != "student":
+            return self._of(role)._alone(())  # noqa: SLF001 - of this very class
+        return self._alone(self._of("student")._rates())  # noqa: SLF001
+
+    def _of(self, role: str) -> Loads:
+        """Return the same for another model in the student's place, with no other model in the place of a role."""
+        actor = self._asking.roles.get(role, role)
+        return Loads(replace(self._asking, roles={} if actor == "student" else {"student": actor}), self._deciding)
+
+    def _alone(self, rates: Sequence[float]) -> Mapping[float, LoadMeasurement]:
+        asking, models = self._asking, {"student": self._asking.model("student")}
+        load = (*_load_of(asking.gate), asking.gate.options["within"], rates, alpha_of(self._question()))
         return asking.bench.shelf.take(
             self._job(CAPACITY_WIRE, models, load, functools.partial(self._tried, models, rates))
         )
@@ -99,14 +119,15 @@ class Loads:
         return tuple(sorted(rates))
 
     def _beside(self, role: str, measure: str, threshold: float) -> set[float]:
-        """Return the student's rates at which a limit is met, for the other model's rates proven and refuted."""
+        """Return the student's rates that decide a limit: by the other model's rate proven and the one refuted."""
         if role not in self._asking.gate.others:
             return set()
         question = self._question()
         within = bound_on(question)
         ends = ends_of(shares_of(self.capacity(role), within, alpha_of(question)), within)
-        wanted = (students_value(measure, end, threshold) for end in ends)
-        return {rate for rate in wanted if rate is not None and 0 < rate <= MOST_RATE}
+        factors = {ends.proven: 1 - ROUNDING, ends.refuted: 1 + ROUNDING}
+        wanted = ((students_value(measure, end, threshold), factor) for end, factor in factors.items())
+        return {rate * factor for rate, factor in wanted if rate is not None and 0 < rate * factor <= MOST_RATE}
 
     def _question(self) -> Question:
         gate = self._asking.gate
@@ -121,31 +142,39 @@ class Loads:
 
         def at(rate: float, share: float) -> LoadMeasurement:
             settings = replace(self._settings(rate, share * budget_s), lone=lone)
-            return self._measured(models, settings, decided, tell)
+            return _offered(models, lanes, settings, decided, tell)
 
-        lone = self._lone(models) if models["student"].runs_at else None
-        wanted = rates or self._guessed(models, within, lone)
-        lower = sorted({low for rate in wanted[: len(rates) or 1] for low in lower_rates(rate)} - set(wanted))
-        main = (1 - LOWER_BUDGET) / len(wanted)
-        shares = {**dict.fromkeys(lower, LOWER_BUDGET / max(len(lower), 1)), **dict.fromkeys(wanted, main)}
-        return {rate: at(rate, share) for rate, share in sorted(shares.items())}
+        with self._opened(models) as lanes:
+            lone = self._lone(models, lanes) if models["student"].runs_at else None
+            wanted = rates or self._guessed(self._burst(models, lanes), within, lone)
+            lower = sorted({low for rate in wanted[: len(rates) or 1] for low in lower_rates(rate)} - set(wanted))
+            main = (1 - LOWER_BUDGET) / len(wanted)
+            shares = {**dict.fromkeys(lower, LOWER_BUDGET / max(len(lower), 1)), **dict.fromkeys(wanted, main)}
+            return {rate: at(rate, share) for rate, share in sorted(shares.items())}
 
-    def _guessed(self, models: Mapping[str, Model], within: Within, lone: Lone | None) -> tuple[float, ...]:
+    def _guessed(self, burst: LoadMeasurement, within: Within, lone: Lone | None) -> tuple[float, ...]:
         """Return rates a little under and over the one that a replay of a burst's service times allows."""
-        burst = self._burst(models)
         settings = replace(burst.settings, arrivals=self._arrivals(MOST_RATE), lone=lone)
         largest = searched(replace(burst, settings=settings), within)
         return tuple(sorted({min(factor * largest or 1.0, float(MOST_RATE)) for factor in AROUND_SEARCHED}))
 
-    def _burst(self, models: Mapping[str, Model], most: int | None = None) -> LoadMeasurement:
+    def _burst(self, models: Mapping[str, Model], lanes: Lanes) -> LoadMeasurement:
         """Offer requests for a moment as fast as they can be issued."""
-        settings = replace(self._settings(MOST_RATE, BURST_S), arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE))
-        return self._measured(models, settings, lambda _: False, lambda _elapsed_s, _budget_s: None, most)
+        settings = replace(
+            self._settings(MOST_RATE, BURST_S),
+            arrivals=Arrivals(kind=CONSTANT, rate=MOST_RATE),
+            patience_s=BURST_PATIENCE_S,
+            whole=True,
+        )
+        return _offered(models, lanes, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
 
-    def _lone(self, models: Mapping[str, Model]) -> Lone:
+    def _lone(self, models: Mapping[str, Model], lanes: Lanes) -> Lone | None:
         """Return how long calls of a server take alone, and how many it answers at once, from two bursts."""
-        one, together = (self._burst(models, most).served["student"] for most in (1, None))
-        times = [time_s for served in one for time_s in served.service_s.tolist()]
+        first = {"student": lanes["student"][:1]}
+        one, together = (self._burst(models, some).served["student"] for some in (first, lanes))
+        times = [time_s for served in one for time_s in served.answered_s.tolist()]
+        if not times:
+            return None
         rate = sum(len(served.service_s) for served in together) / sum(busy_until(served) for served in together)
         return Lone(service_s=tuple(times), servers=max(1, round(rate * sum(times) / len(times))))
 
@@ -189,16 +218,19 @@ class Loads:
             shown=f"offering requests to {names}",
         )
 
-    def _measured(
-        self,
-        models: Mapping[str, Model],
-        settings: LoadSettings,
-        decided: Callable[[LoadMeasurement], bool],
-        tell: Tell,
-        most: int | None = None,
-    ) -> LoadMeasurement:
+    def _opened(self, models: Mapping[str, Model]) -> contextlib.AbstractContextManager[Lanes]:
         refuse_while_profiling("responses cannot be measured here")
-        return measure_load(models, Lanes(self._asking, settings, most).opened, settings, decided, tell, beat)
+        return LaneOpener(self._asking, int(self._asking.gate.options["max_batch"])).opened(models)
+
+
+def _offered(
+    models: Mapping[str, Model],
+    lanes: Lanes,
+    settings: LoadSettings,
+    decided: Callable[[LoadMeasurement], bool],
+    tell: Tell,
+) -> LoadMeasurement:
+    return measure_load(clock_of(models.values()), lanes, settings, decided, tell, beat)
 
 
 def _load_of(gate: Assignment) -> tuple[object, ...]:

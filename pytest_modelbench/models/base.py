@@ -210,6 +210,9 @@ class Model(ABC):
         """Return a copy of the model at other addresses, or None where it cannot be copied."""
         return None
 
+    def close(self) -> None:  # noqa: B027 - most models hold nothing open
+        """Let go of what a copy holds open, such as a connection; the next call opens it again."""
+
     def compiled(self) -> Model:
         """Return what torch.compile makes of the model; it compiles at its first calls.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,7 @@ def address_of(url: str) -> tuple[str, int, str]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
+        url = re.sub(r"//.*@", "//", url)  # a password is not shown
     if parts.username is not None:
         raise UsageMistake(
             f"the endpoint at {host} has a user or a password in its URL. Write the name of the environment variable "

@@ -16,6 +16,7 @@ from pytest_modelbench.errors import MeasurementError, ProcessLost
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.options import CHILD_OPTION, given_options
 from pytest_modelbench.plugin.left_out import plugins_left_out
+from pytest_modelbench.probes.load.worker_request import ready_file
 from pytest_modelbench.probes.requests import Request, write_request
 from pytest_modelbench.probes.timing.watchdog import patience_s
 
@@ -42,7 +43,8 @@ def run_child(config: pytest.Config, item: pytest.Item, request: Request) -> Non
     write_request(request, asked)
     left_out = plugins_left_out(config, item)
     ended = _run(config, item, request, child_command(config, item, asked, left_out))
-    if left_out and not answer.exists() and ended.returncode > 0 and OWN_ERROR not in ended.stdout:
+    begun = answer.exists() or ready_file(request.path).exists()
+    if left_out and not begun and ended.returncode > 0 and OWN_ERROR not in ended.stdout:
         ended = _run(config, item, request, child_command(config, item, asked, []))
     if not answer.exists():
         how, error = _ending(ended.returncode), _last_error(ended.stdout, ended.stderr)

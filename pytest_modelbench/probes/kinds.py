@@ -83,6 +83,8 @@ class ProbeKind(Generic[Measurement]):
         needs_data: whether evaluation data are read.
         timed: whether it is a comparison over time, whose looks the limits decide.
         exclusive: whether it needs the machine for itself.
+        brackets: whether the ends of its intervals are tried values, of which one was proven and one refuted: they
+            are compared as such, and errors do not add up.
         of_machine: whether its values depend on the machine, so that only ratios are compared across sessions.
         of_samples: whether its values depend on which samples are evaluated.
         of_inputs: whether its values depend on the size of the inputs.
@@ -111,6 +113,7 @@ class ProbeKind(Generic[Measurement]):
     needs_data: bool = True
     timed: bool = False
     exclusive: bool = False
+    brackets: bool = False
     of_machine: bool = False
     of_samples: bool = False
     of_inputs: bool = False
@@ -170,6 +173,7 @@ LOAD: ProbeKind[LoadMeasurement] = ProbeKind(
 CAPACITY: ProbeKind[Mapping[float, LoadMeasurement]] = ProbeKind(
     name="capacity",
     exclusive=True,
+    brackets=True,
     of_machine=True,
     of_inputs=True,
     apart="requests at the limit's rate and at lower ones, for up to the budget",

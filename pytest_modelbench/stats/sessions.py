@@ -7,18 +7,28 @@ import math
 from pytest_modelbench.results import Estimate
 
 
-def ratio_across(now: Estimate, then: Estimate) -> Estimate:
+def ratio_across(now: Estimate, then: Estimate, *, brackets: bool = False) -> Estimate:
     """Return `now / then` of two independent positive estimates.
 
     The half-widths of the logarithms add in quadrature, as those of independent normal errors do.
 
+    Args:
+        now: of this session.
+        then: of the other one.
+        brackets: whether the ends are tried values, of which one was proven and one refuted: then ends are divided.
+
     >>> ratio = ratio_across(Estimate(value=2, low=2, high=2.2), Estimate(value=1, low=0.8, high=1))
     >>> [round(value, 3) for value in (ratio.low, ratio.value, ratio.high)]
     [2.0, 2.0, 2.549]
+    >>> ratio_across(Estimate(value=2, low=2, high=3), Estimate(value=1, low=0.5, high=1), brackets=True)
+    Estimate(value=2.0, low=2.0, high=6.0)
     """
     value = now.value / then.value
     if now.low is None or now.high is None or then.low is None or then.high is None:
         return Estimate(value=value)
+    if brackets:
+        ends = (0.0 if math.isinf(then.high) else now.low / then.high, now.high / then.low if then.low else math.inf)
+        return Estimate(value=value, low=min(ends[0], value), high=max(ends[1], value))
     low = math.hypot(_log(now.value, now.low), _log(then.high, then.value))
     high = math.hypot(_log(now.high, now.value), _log(then.value, then.low))
     return Estimate(value=value, low=value * math.exp(-low), high=math.inf if high > 700 else value * math.exp(high))
@@ -28,7 +38,7 @@ def _log(larger: float, smaller: float) -> float:
     return math.log(larger / smaller) if smaller > 0 and math.isfinite(larger) else math.inf
 
 
-def difference_across(now: Estimate, then: Estimate) -> Estimate:
+def difference_across(now: Estimate, then: Estimate, *, brackets: bool = False) -> Estimate:
     """Return `now - then` of two estimates, whose half-widths add in quadrature.
 
     Values of the same samples go up and down together, which makes the interval wider than it need be.
@@ -39,6 +49,8 @@ def difference_across(now: Estimate, then: Estimate) -> Estimate:
     value = now.value - then.value
     if now.low is None or now.high is None or then.low is None or then.high is None:
         return Estimate(value=value)
+    if brackets:
+        return Estimate(value=value, low=now.low - then.high, high=now.high - then.low)
     low = math.hypot(now.value - now.low, then.high - then.value)
     high = math.hypot(now.high - now.value, then.value - then.low)
     return Estimate(value=value, low=value - low, high=value + high)

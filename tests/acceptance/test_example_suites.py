@@ -136,8 +136,8 @@ def test_edge_cases_of_the_teacher_and_of_a_student_with_a_logarithm(tmp_path: P
     assert [case for case, outcome in outcomes["log"].items() if outcome != "passed"] == ["zeros"]
 
 
-UNRELATED = "not memory and not cost and not export and not shipped"
-"""What the students cost, and whether they export, has nothing to do with how they are broken."""
+UNRELATED = "not memory and not cost and not export and not shipped and not attacked"
+"""What the students cost, whether they export, and attacks, which take long, say nothing of how they are broken."""
 WRONG = {
     "test_accuracy",
     "test_accuracy_beyond_this_data_set",
@@ -159,7 +159,7 @@ def test_broken_students_fail_the_build(tmp_path: Path) -> None:
             "class_drop of neglects_nines: FAIL: <= 8 pp does not hold",
         ),
         "nan_for_threes": (
-            {*WRONG, "test_stability"},
+            {*WRONG, "test_stability", "test_foreign_images"},
             "nonfinite_outputs of nan_for_threes: FAIL: == 0 does not hold",
         ),
     }

@@ -31,6 +31,7 @@ def test_workers_answer_what_one_cannot(judge: Judge, workers: int, verdict: str
 
 
 SLEEPER = """
+import ctypes
 import os
 import time
 import numpy as np
@@ -87,9 +88,10 @@ def test_each_worker_builds_its_model(pytester: pytest.Pytester) -> None:
     ("misdeed", "in_fixture", "reason"),
     [
         ("os.kill(os.getpid(), 9) if self.calls > 20 else None", "pass", "was ended by SIGKILL"),
+        ("ctypes.CDLL(None)._exit(3) if self.calls > 20 else None", "pass", "ended with exit code 3"),
         ("pass", "if len(LOG.read_text().split()) > 1: raise OSError('no licence left')", "no licence left"),
     ],
-    ids=["ends", "does not start"],
+    ids=["is killed", "ends", "does not start"],
 )
 def test_a_worker_that_is_gone_is_an_error(
     pytester: pytest.Pytester, misdeed: str, in_fixture: str, reason: str
@@ -102,10 +104,42 @@ def test_a_worker_that_is_gone_is_an_error(
     assert time.monotonic() - began < 120
 
 
+PREVIOUS = """
+class Faster(Sleeper):
+    def __call__(self, batch):
+        return super().__call__(batch) if len(batch) > 1 else time.sleep(0.002) or np.eye(3)[[0]]
+
+Faster.__name__ = "Sleeper"
+
+@pytest.fixture(scope="session")
+def previous_model():
+    return Faster()
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_the_previous_student_run_it_and_not_the_student(pytester: pytest.Pytester) -> None:
+    """Calls of 20 ms against 2 ms before, which are equal in structure: the largest rate is a tenth of what it was."""
+    pytester.makeconftest(SLEEPER.format(misdeed="pass", in_fixture="pass") + PREVIOUS)
+    pytester.makepyfile(
+        test_sla="""
+import pytest
+
+@pytest.mark.kpi("max_qps", "regression <= 50%", within="p90 <= 200 ms", workers=2)
+def test_capacity(): ...
+"""
+    )
+    options = ("--modelbench", "--modelbench-json=report.json", "--modelbench-budget=6", "-p", "no:cacheprovider")
+    finished = Finished(pytester.runpytest_inprocess(*options), read_report(pytester))
+    gate = finished.gate("max_qps")
+    assert gate["readings"]["baseline"]["value"] > 3 * gate["readings"]["student"]["value"], finished.text
+    assert gate["verdict"] == "fail", finished.text
+
+
 SERVED = """
 import pytest
 
-@pytest.mark.kpi("max_qps", {limit}within="p99 <= 100 ms")
+@pytest.mark.kpi("max_qps", {limit}within="p90 <= 100 ms")
 def test_capacity(): ...
 """
 
@@ -149,10 +183,10 @@ def test_a_stall_of_the_server_is_in_the_responses(pytester: pytest.Pytester) ->
 
 @pytest.mark.slow
 def test_the_capacity_behind_a_server_is_the_formulas(pytester: pytest.Pytester) -> None:
-    """A server that answers one call after the other in 20 ms: M/D/1 keeps a p99 of 5 services at a load of 0.561."""
-    finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""))
+    """One call after the other in 20 ms, over 16 connections: M/D/1 keeps a p90 of 5 services up to a load of 0.77."""
+    finished = through(pytester, InferenceServer(right, 1, delay_s=0.02), SERVED.format(limit=""), 10)
     gate = finished.gate("max_qps")
     service_s = min(row["service_p50_ms"] for row in gate["breakdown"]) / 1e3
-    load = gate["readings"]["student"]["value"] * service_s  # of one server; 16 that worked at once would give 8
-    assert load == pytest.approx(0.560783, rel=0.25), finished.text
+    load = gate["readings"]["student"]["value"] * service_s
+    assert 0.5 < load < 0.95, finished.text  # of one server; 16 that worked at once would give 8 or more
     assert {row["workers"] for row in gate["breakdown"]} == {16}

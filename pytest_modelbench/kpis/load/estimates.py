@@ -63,7 +63,7 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
     responses = np.concatenate([one.responses for one in served]) * 1e3
     busy = sum(float(one.service_s.sum()) for one in served)
     sizes = np.concatenate([one.sizes for one in served])
-    answered = [one.ends[np.isfinite(one.ends)] for one in served]
+    answered = [one.ends[np.isfinite(one.ends) & ~one.failed] for one in served]
     spans = sum(
         float(max(ends.max(initial=0.0), one.arrivals[-1])) for one, ends in zip(served, answered, strict=True)
     )
@@ -85,7 +85,7 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "unanswered": int(sum(np.isinf(one.ends).sum() for one in served)),
         "errors": int(sum((one.failed & np.isfinite(one.ends)).sum() for one in served)),
         "first_error": next((one.error for one in served if one.error), ""),
-        "capacity_per_s": capacity_of(served, measurement.settings.batching.max_batch, workers) or math.inf,
+        "capacity_per_s": _capacity(measurement, role, served),
         "mean_batch": float(sizes.mean()),
         "largest_batch": int(sizes.max()),
         "service_p50_ms": float(np.quantile(service, 0.5)),
@@ -94,6 +94,15 @@ def facts(measurement: LoadMeasurement, role: str, look: int) -> dict[str, Any]:
         "measured_p99_ms": finite_quantile(responses, 0.99),
         "seed": measurement.settings.seed,
     }
+
+
+def _capacity(measurement: LoadMeasurement, role: str, served: Sequence[Served]) -> float:
+    """Return the requests in a second without a pause; infinite where several calls at once hide it."""
+    if role in measurement.overloaded:
+        return measurement.overloaded[role]
+    if measurement.settings.workers_of(role) > 1:
+        return math.inf
+    return capacity_of(served, measurement.settings.batching.max_batch) or math.inf
 
 
 def finite_quantile(values: np.ndarray, p: float) -> float:

@@ -43,6 +43,8 @@ def check_capacity(kpi: Kpi, options: Mapping[str, Any], limits: Sequence[BoundL
     _check_serving(options)
     _check_limits(kpi, limits)
     for bound in limits:
+        if bound.limit.op in {"<", ">"}:
+            raise UsageMistake(f"'{bound.limit}' can never be proven: a rate is tried. Write '{bound.limit.op}='")
         if bound.measure == "value" and not 0 < bound.threshold <= MOST_RATE:
             raise UsageMistake(
                 f"'{bound.limit}': the rate is tried with real requests, from above 0 up to {MOST_RATE:,} in a second"

@@ -70,7 +70,7 @@ def _looks(
         yield Evidence(
             student=readings["student"],
             teacher=readings.get("teacher"),
-            comparison=compared(halved["student"], halved["teacher"]) if against and not gone else None,
+            comparison=compared(halved["student"], halved["teacher"]) if against and "teacher" not in gone else None,
             not_comparable=f"teacher: {overload_text(measurement, 'teacher', look)}" if "teacher" in gone else "",
             sampled=True,
             notes=(

@@ -73,7 +73,8 @@ class EndpointModel(Model):
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         """Return a whole request with the model's own headers, which override the given ones."""
-        return request_bytes(method, f"{self.host}:{self.port}", path, body, {**(headers or {}), **self._headers})
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return request_bytes(method, f"{host}:{self.port}", path, body, {**(headers or {}), **self._headers})
 
     def get(self, path: str) -> Reply:
         """Ask the server about itself, outside of timed calls.
@@ -118,6 +119,10 @@ class EndpointModel(Model):
             raise self.failed(error) from error
         finally:
             self.noted["reopened_connections"] = self.connection.reopened
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
 
     def count_parameters(self) -> ParameterCount:
         """Refuse: the weights are on the server.

@@ -240,8 +240,11 @@ class Connection:
 
 def _was_closed(connected: socket.socket) -> bool:
     """Whether the other side closed a connection between two calls, or sent something unrequested."""
-    readable, _, _ = select.select([connected], [], [], 0)
-    return bool(readable)
+    if not hasattr(select, "poll"):  # Windows, where select() takes any socket
+        return bool(select.select([connected], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _check_status(response: http.client.HTTPResponse, reply: Reply) -> None:

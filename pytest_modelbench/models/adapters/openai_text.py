@@ -141,7 +141,10 @@ class OpenAIModel(EndpointModel):
                 fault = CallError(f"decode= cannot read the answer {shown(answer.text)}: {cause_of(error)}")
                 raise self.failed(fault) from error
         texts = all(isinstance(output, str) for output in outputs)
-        return np.array(outputs, dtype=object if texts else None)
+        try:
+            return np.array(outputs, dtype=object if texts else None)
+        except ValueError as error:
+            raise self.failed(CallError(f"decode= returned values of different shapes: {error}")) from error
 
     def replicate(self) -> Model:
         """Open another connection to the same server."""

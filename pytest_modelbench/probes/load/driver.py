@@ -23,6 +23,7 @@ from pytest_modelbench.stats.queueing import IntArray
 
 SPIN_NS = 150_000
 """The end of a wait that is spent looking at the clock: a sleep ends that much too late."""
+LONGEST_SLEEP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +68,28 @@ class Served:
         return np.where(self.failed, np.inf, self.ends - self.arrivals)
 
     @property
+    def answered_s(self) -> FloatArray:
+        """How long the call of each request took that was answered."""
+        answered = np.isfinite(self.ends) & ~self.failed
+        taken: FloatArray = self.ends[answered] - self.starts[answered]
+        return taken
+
+    @property
     def complete(self) -> bool:
         """Whether every request was reached."""
         return bool(np.isfinite(self.ends).all())
 
 
-def wait_until(clock: Clock, at_ns: int, stopped: threading.Event | None = None) -> None:
+def wait_until(
+    clock: Clock, at_ns: int, stopped: threading.Event | None = None, beat: Callable[[], None] = lambda: None
+) -> None:
     """Wait until a clock shows a time; a scripted clock is moved on, so that no real time passes.
 
     Args:
         clock: in nanoseconds.
         at_ns: the time.
         stopped: ends the wait, where other threads wait too; one that looks at the clock would hold the others up.
+        beat: called in each second.
     """
     left = at_ns - clock()
     if is_scripted(clock):
@@ -87,7 +98,8 @@ def wait_until(clock: Clock, at_ns: int, stopped: threading.Event | None = None)
     sleep: Callable[[float], object] = time.sleep if stopped is None else stopped.wait
     while left > 0 and not (stopped and stopped.is_set()):
         if left > SPIN_NS:
-            sleep((left - SPIN_NS) / 1e9)
+            sleep(min((left - SPIN_NS) / 1e9, LONGEST_SLEEP_S))
+            beat()
         elif stopped:
             time.sleep(0)
         left = at_ns - clock()
@@ -195,7 +207,7 @@ class Driver:
     def _by(self, lane: Lane, queue: _Queue, free: int, stopped: threading.Event | None = None) -> Iterator[Call]:
         """Let a lane answer what it can take."""
         while batch := queue.take(free):
-            wait_until(self._clock, batch.ready_ns, stopped)
+            wait_until(self._clock, batch.ready_ns, stopped, self._beat)
             if stopped and stopped.is_set():
                 return
             start, free, failure = lane(batch.size)

@@ -74,8 +74,10 @@ class OwnLane:
 
 
 @contextlib.contextmanager
-def own_lane(model: Model, batches: Batches, beat: Callable[[], None]) -> Iterator[OwnLane]:
-    """Bind all inputs and call each a few times: what the first call builds is not load.
+def own_lane(
+    model: Model, batches: Batches, beat: Callable[[], None], warm_calls: int = WARM_CALLS
+) -> Iterator[OwnLane]:
+    """Bind all inputs and call each size a few times: what the first call builds is not load.
 
     Raises:
         ModelError: the model raised.
@@ -84,7 +86,7 @@ def own_lane(model: Model, batches: Batches, beat: Callable[[], None]) -> Iterat
         try:
             calls = [[model.bind(batch) for batch in same] for same in batches]
             for same in calls:
-                for number in range(WARM_CALLS):
+                for number in range(warm_calls):
                     same[number % len(same)]()
                     beat()
         except BaseException as error:
@@ -106,7 +108,8 @@ def connections(
         for number in range(2, count + 1):
             try:
                 copy = model.replicate() or model
-                lanes.append(stack.enter_context(own_lane(copy, batches, beat)))
+                stack.callback(copy.close)
+                lanes.append(stack.enter_context(own_lane(copy, batches, beat, 1)))
             except ModelError as error:
                 raise ModelError(
                     f"connection {number} of {count} to {model.runs_at or model.name} failed while the others were "

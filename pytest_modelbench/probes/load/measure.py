@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from pytest_modelbench.probes.load.lanes import Clock, Lane
 from pytest_modelbench.stats.intervals import mean_interval
 
 MOST_SEGMENTS, FEWEST_SEGMENTS = 40, 8
+FEWEST_REQUESTS = FEWEST_SEGMENTS
 REQUESTS_IN_SEGMENT = 50
 LOOKS = (0.25, 0.5, 1.0)
 """The shares of the segments after which limits are judged."""
@@ -51,6 +52,8 @@ class LoadSettings:
         workers: by role, how many calls a model answers at once; 1 where it is not stated.
         budget_s: of all models together, in seconds.
         seed: of the schedule.
+        patience_s: how long a request waits until its segment ends; two lengths of a segment by default.
+        whole: whether the measurement goes on where the backlog grows.
         lone: of a student behind an endpoint, for replays of other rates.
     """
 
@@ -59,6 +62,8 @@ class LoadSettings:
     workers: Mapping[str, int] = field(default_factory=dict)
     budget_s: float = 60.0
     seed: int = 0
+    patience_s: float | None = None
+    whole: bool = False
     lone: Lone | None = None
 
     def workers_of(self, role: str) -> int:
@@ -107,9 +112,21 @@ def segments_of(rate: float, budget_s: float) -> int:
     return int(min(MOST_SEGMENTS, max(FEWEST_SEGMENTS, rate * budget_s / REQUESTS_IN_SEGMENT)))
 
 
+def clock_of(models: Iterable[Model]) -> Clock:
+    """Return the clock of all models.
+
+    Raises:
+        MeasurementError: they are on different clocks.
+    """
+    clocks = {model.clock_ns for model in models}
+    if len(clocks) != 1:
+        raise MeasurementError("teacher and student are on different clocks; give both fakes the same FakeClock")
+    return clocks.pop()
+
+
 def measure_load(
-    models: Mapping[str, Model],
-    opened: Callable[[str, Model], contextlib.AbstractContextManager[Sequence[Lane]]],
+    clock: Clock,
+    lanes: Lanes,
     settings: LoadSettings,
     decided: Callable[[LoadMeasurement], bool],
     progress: Progress = lambda _elapsed_s, _budget_s: None,
@@ -117,27 +134,21 @@ def measure_load(
 ) -> LoadMeasurement:
     """Measure models under the same load.
 
-    A segment ends when all of its requests are answered, or when one has waited for two lengths of it.
+    A segment ends when all of its requests are answered, or when one has waited for too long.
 
     Args:
-        models: by role, all on one clock.
-        opened: makes the context in which a role's model has its lanes, called a few times before.
+        clock: of all lanes.
+        lanes: by role, called a few times before.
         settings: the schedule and the budget.
         decided: called at every look; True ends the measurement.
         progress: told the seconds elapsed and the budget.
-        beat: called after each call of a model.
+        beat: called after each call of a model, and while requests are waited for.
 
     Raises:
-        ModelError: a model raised in a call before the first request.
-        MeasurementError: the models are on different clocks.
+        MeasurementError: the budget holds too few requests.
     """
-    clocks = {model.clock_ns for model in models.values()}
-    if len(clocks) != 1:
-        raise MeasurementError("teacher and student are on different clocks; give both fakes the same FakeClock")
-    with contextlib.ExitStack() as stack:
-        lanes = {role: stack.enter_context(opened(role, model)) for role, model in models.items()}
-        settings = replace(settings, workers={role: len(own) for role, own in lanes.items()})
-        return _Run(clocks.pop(), lanes, settings, beat).run(decided, progress)
+    settings = replace(settings, workers={role: len(own) for role, own in lanes.items()})
+    return _Run(clock, lanes, settings, beat).run(decided, progress)
 
 
 class _Run:
@@ -149,6 +160,11 @@ class _Run:
         self.settings = settings
         self.served: dict[str, list[Served]] = {role: [] for role in lanes}
         rate, own_s = settings.arrivals.rate, settings.budget_s / len(lanes)
+        if rate * own_s < FEWEST_REQUESTS:
+            raise MeasurementError(
+                f"{own_s:.3g} s at {rate:.3g}/s hold {math.floor(rate * own_s)} requests, expected at least "
+                f"{FEWEST_REQUESTS}. Raise --modelbench-budget by a factor of {FEWEST_REQUESTS / rate / own_s:.2g}"
+            )
         self.planned = segments_of(rate, own_s)
         self.count = max(1, round(rate * own_s / self.planned))
         self.rng = np.random.default_rng(settings.seed)
@@ -184,7 +200,7 @@ class _Run:
     def _segment(self, number: int) -> None:
         """Let each model answer one segment, in a random order."""
         arrivals = self.settings.arrivals.segment(self.count, number, self.settings.seed)
-        patience_s = PATIENCE_IN_SEGMENTS * self.count / self.settings.arrivals.rate
+        patience_s = self.settings.patience_s or PATIENCE_IN_SEGMENTS * self.count / self.settings.arrivals.rate
         roles = list(self.drivers)
         for role in roles if self.rng.random() < 0.5 else roles[::-1]:
             self.served[role].append(self.drivers[role].serve(arrivals, patience_s))
@@ -192,6 +208,8 @@ class _Run:
     def _overloaded(self) -> dict[str, float]:
         """Return the capacity of each model that surely needs more time for its requests than there is."""
         settings = self.settings
+        if settings.whole:
+            return {}
         return {
             role: capacity
             for role, served in self.served.items()

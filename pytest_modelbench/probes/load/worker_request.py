@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 
+def ready_file(path: str) -> Path:
+    """Return the file that is there once a process that leaves its answer in `path` has begun to answer requests."""
+    return Path(path).with_name("ready")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerRequest:
     """What a fresh process is asked to do: build the model of a role, and answer requests until a message ends it.

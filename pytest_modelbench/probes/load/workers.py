@@ -19,9 +19,11 @@ from pathlib import Path
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes.load.lanes import Lane
-from pytest_modelbench.probes.load.worker_request import WorkerRequest
+from pytest_modelbench.probes.load.worker_request import WorkerRequest, ready_file
 
 READY = b"ready"
+ENDING_S = 30.0
+"""How long a worker that is gone may take to be known as such."""
 _SIZE, _TIMES = struct.Struct("<q"), struct.Struct("<qq")
 
 
@@ -34,6 +36,7 @@ def answer_requests(request: WorkerRequest, lane: Lane) -> None:
     """Answer in the process of a worker until the other side says that it is enough, or is gone."""
     count = 0
     with _connected(request) as connection, contextlib.suppress(EOFError, ConnectionError):
+        ready_file(request.path).touch()
         connection.send_bytes(READY)
         while size := _SIZE.unpack(connection.recv_bytes())[0]:
             start, end, failure = lane(size)
@@ -103,6 +106,7 @@ def worker_lanes(
                 lanes.append(_ready(listener, workers))
                 beat()
             starting.clear()
+            listener.close()
             yield lanes
         finally:
             for lane in lanes:
@@ -123,7 +127,7 @@ def _run(start: Callable[[WorkerRequest], int], request: WorkerRequest, starting
 
 def _ready(listener: Listener, workers: Sequence[Future[int]]) -> WorkerLane:
     def lost() -> BaseException:
-        ended = wait(workers, return_when=FIRST_EXCEPTION).done
+        ended = wait(workers, ENDING_S, FIRST_EXCEPTION).done
         errors = filter(None, (worker.exception() for worker in ended))
         return next(errors, MeasurementError("a worker ended while it was needed"))
 

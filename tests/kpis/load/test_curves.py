@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,10 +10,9 @@ import pytest
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.kpis.load.curves import LEVELS, MOST_POINTS, curves, most_waiting
 from pytest_modelbench.kpis.load.estimates import facts
-from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Served
-from pytest_modelbench.probes.load.lanes import Lane, own_lane
+from pytest_modelbench.probes.load.lanes import own_lane
 from pytest_modelbench.probes.load.measure import LoadMeasurement, LoadSettings, measure_load
 from pytest_modelbench.results import json_types
 
@@ -69,12 +67,11 @@ def test_curves_are_small_and_those_of_the_facts() -> None:
     models = {role: FakeModel(cost_ns=cost, clock=clock) for role, cost in (("student", 4e6), ("teacher", 8e6))}
     settings = LoadSettings(arrivals=Arrivals(kind="poisson", rate=100.0), budget_s=20.0)
 
-    @contextlib.contextmanager
-    def opened(_: str, model: Model) -> Iterator[Sequence[Lane]]:
-        with own_lane(model, [[[0.0]]], lambda: None) as lane:
-            yield [lane]
-
-    run = measure_load(models, opened, settings, lambda _: False)
+    with contextlib.ExitStack() as stack:
+        lanes = {
+            role: [stack.enter_context(own_lane(model, [[[0.0]]], lambda: None))] for role, model in models.items()
+        }
+        run = measure_load(clock, lanes, settings, lambda _: False)
     look = len(run.looks) - 1
     made, fact = curves(run, ("student", "teacher"), look), facts(run, "student", look)
     responses = dict(zip(made["levels"], made["responses_ms"]["student"], strict=True))

@@ -186,6 +186,21 @@ def test_a_late_generator_fails_no_model() -> None:
     )
 
 
+@pytest.mark.parametrize("limits", [("reduction >= 50%",), ("<= 50 ms", "ratio <= 2")])
+def test_an_overloaded_student_fails_relative_limits(limits: tuple[str, ...]) -> None:
+    """It has no end of its responses, which is worse than any of the teacher's."""
+    result = judged("response_p99", *limits, by=models(student=10, teacher=1), rate="200/s")
+    assert result.verdict is Verdict.FAIL, result.reason
+    assert {limit.verdict for limit in result.limits} == {Verdict.FAIL}
+
+
+def test_a_budget_with_too_few_requests_is_an_error() -> None:
+    """Nothing is measured for minutes beyond the budget."""
+    result = judged("response_p99", "<= 50 ms", by=models(student=5), rate="0.01/s")
+    assert result.verdict is Verdict.ERROR
+    assert "60 s at 0.01/s hold 0 requests, expected at least 8" in result.reason
+
+
 def test_a_client_that_takes_the_processors_fails_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may be slow by that: what would fail is inconclusive and names the client's share."""
     seconds = itertools.count(step=1000)

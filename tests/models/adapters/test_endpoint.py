@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 import statistics
@@ -224,3 +225,12 @@ def test_requests_are_one_buffer() -> None:
     assert request == (
         b"POST /x HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Length: 4\r\nConnection: keep-alive\r\nA: b\r\n\r\nbody"
     )
+
+
+def test_a_connection_of_a_high_number_is_looked_at() -> None:
+    """A process that has more than 1,024 files open asks endpoints like any other."""
+    here, there = socket.socketpair()
+    with here, there, socket.socket(fileno=fcntl.fcntl(here.fileno(), fcntl.F_DUPFD, 1100)) as high:
+        assert not http_calls._was_closed(high)
+        there.close()
+        assert http_calls._was_closed(high)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ import pytest
 
 from pytest_modelbench import FakeClock, FakeModel
 from pytest_modelbench.kpis.load.estimates import under_load
-from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.load.arrivals import Arrivals
 from pytest_modelbench.probes.load.driver import Batching
-from pytest_modelbench.probes.load.lanes import Lane, own_lane
+from pytest_modelbench.probes.load.lanes import own_lane
 from pytest_modelbench.probes.load.measure import LoadSettings, Lone, measure_load
 from pytest_modelbench.probes.load.wire import pack_capacity, unpack_capacity
 from pytest_modelbench.probes.wire import read_arrays, write_arrays
@@ -31,12 +29,10 @@ def test_a_load_comes_back_as_it_was(tmp_path: Path, recorded: tuple[float, ...]
     settings = LoadSettings(arrivals=arrivals, batching=Batching(max_batch=2), budget_s=4.0, seed=5, lone=lone)
     batches = [[[0.0]], [[0.0, 1.0]]]
 
-    @contextlib.contextmanager
-    def opened(role: str, model: Model) -> Iterator[Sequence[Lane]]:
-        with own_lane(model, batches, lambda: None) as lane:
-            yield [lane] * (2 if role == "student" else 1)
-
-    run = measure_load(models, opened, settings, lambda _: False)
+    with contextlib.ExitStack() as stack:
+        lane = {role: stack.enter_context(own_lane(model, batches, lambda: None)) for role, model in models.items()}
+        lanes = {"student": [lane["student"]] * 2, "teacher": [lane["teacher"]]}
+        run = measure_load(clock, lanes, settings, lambda _: False)
     path = tmp_path / "load.npz"
     write_arrays(path, pack_capacity({200.0: run, 100.0: run}))
     (rate, same), (other, _) = unpack_capacity(read_arrays(path)).items()
