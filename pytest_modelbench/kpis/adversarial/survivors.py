@@ -110,8 +110,8 @@ def _notes(question: Question, assault: Assault) -> tuple[str, ...]:
     kept = (f"lost samples and the first {len(assault.pairs)} pairs: {assault.kept}",) if assault.kept else ()
     if not assault.doubts:
         return kept
-    hint = ""
-    if "surrogate" in question.options and question.options["surrogate"] is None:
+    hint, hidden = "", not all(doubt.startswith("steps=") for doubt in assault.doubts)
+    if hidden and "surrogate" in question.options and question.options["surrogate"] is None:
         hint = ". Write surrogate='module:function', the model with a gradient that it was made from"
     more = f"; {len(assault.doubts) - SHOWN} more checks fail" if len(assault.doubts) > SHOWN else ""
     return (f"an upper bound: {'; '.join(assault.doubts[:SHOWN])}{more}{hint}", *kept)

@@ -89,11 +89,11 @@ def _fight(taking: Taking, ground: Ground, attacks: tuple[str, ...]) -> Fight:
         options.get("norm", "linf"),
         None if mean is None or std is None else Scale(mean=mean, std=std),
     )
-    other = _other(taking)
+    other, judge = _other(taking), _attacked(taking, taking.model, ground)
     return Fight(
         taking=taking,
-        judge=_attacked(taking, taking.model, ground),
-        parent=None if other is None else _attacked(taking, other, ground),
+        judge=judge,
+        parent=None if other is None else _attacked(taking, other, ground).guiding(judge, ground.targets),
         ball=ball,
         attacks=attacks,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ class Attacked:
         batch_size: in how many samples at most it is asked.
         beat: called after each call.
         calls: how many samples were asked for, forwards and backwards.
+        places: where its scores have each class that callers give by its position in another model's; None where they
+            mean its own.
     """
 
     model: Model
@@ -39,6 +41,18 @@ class Attacked:
     batch_size: int
     beat: Callable[[], None]
     calls: int = 0
+    places: IntArray | None = None
+
+    def guiding(self, judge: Attacked, targets: Array) -> Self:
+        """Return the same model, which takes true classes by their positions in another model's scores.
+
+        Args:
+            judge: whose positions callers give.
+            targets: the labels that may be asked for.
+        """
+        places = np.zeros(len(judge.reader.columns), dtype=np.intp)
+        places[judge.reader.positions(targets)] = self.reader.positions(targets)
+        return replace(self, places=places)
 
     def margins(self, inputs: Array, truth: IntArray) -> FloatArray:
         """Return by how much each sample is lost; above 0 its label is not the true one.
@@ -46,6 +60,7 @@ class Attacked:
         Raises:
             ModelError: the model raised.
         """
+        truth = self._own(truth)
         parts = [margins(self._scores(inputs[part]), truth[part]) for part in self._parts(len(inputs))]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -69,34 +84,34 @@ class Attacked:
     def margins_and_gradient(
         self, inputs: Array, truth: IntArray, loss: Loss = margin_weights, aims: IntArray | None = None
     ) -> tuple[FloatArray, FloatArray | None]:
-        """Return the margins, and the gradient of a loss by the inputs; None where none comes back.
+        """Return the margins and the gradient of a loss by the inputs; no margins and None where none comes back.
 
         Args:
             inputs: (n, ...).
             truth: the position of each true class.
             loss: returns its gradient by the scores.
-            aims: the position of the class that each sample is to become, for losses that have one.
+            aims: the position, in its own scores, of the class that each sample is to become, for losses that have one.
 
         Raises:
             ModelError: the model raised.
         """
-        known, gradients = [], []
+        known, gradients, own = [], [], self._own(truth)
         for part in self._parts(len(inputs)):
-            at, of, aim = inputs[part], truth[part], None if aims is None else aims[part]
+            at, of, aim = inputs[part], own[part], None if aims is None else aims[part]
             apart: list[FloatArray] = []
 
             pulled = functools.partial(self._weights, truth=of, aims=aim, loss=loss, apart=apart)
             try:
                 gradient = self.model.pull_back(at, self.select, pulled)
             except NotApplicable:
-                return self.margins(inputs, truth), None
+                return np.zeros(0), None
             except ModelError:
                 raise
             except BaseException as error:
                 raise self.model.failure(at, error) from error
             known += apart
             if gradient is None:
-                return self.margins(inputs, truth), None
+                return np.zeros(0), None
             self.beat()
             gradients.append(gradient)
         return np.concatenate(known), np.concatenate(gradients)
@@ -109,10 +124,13 @@ class Attacked:
         return self.reader.back(raw, loss(scores, truth, aims))
 
     def runners_up(self, inputs: Array, truth: IntArray, count: int) -> IntArray:
-        """Return the positions of the other classes with the largest scores, (n, at most count), largest first."""
+        """Return the positions in its scores of the other classes with the largest, (n, at most count), largest first."""
         scores = np.concatenate([self._scores(inputs[part]) for part in self._parts(len(inputs))])
-        scores[np.arange(len(scores)), truth] = -np.inf
+        scores[np.arange(len(scores)), self._own(truth)] = -np.inf
         return np.argsort(-scores, axis=1, kind="stable")[:, : min(count, scores.shape[1] - 1)]
+
+    def _own(self, truth: IntArray) -> IntArray:
+        return truth if self.places is None else self.places[truth]
 
     def _parts(self, count: int) -> list[slice]:
         return [slice(start, start + self.batch_size) for start in range(0, count, self.batch_size)]

@@ -17,7 +17,7 @@ from pytest_modelbench.probes.attacks.ball import Ball
 from pytest_modelbench.probes.attacks.gradient import aimed, climb, descended
 from pytest_modelbench.probes.attacks.guessing import noise, square
 from pytest_modelbench.probes.attacks.outcome import PAIRS, Pair
-from pytest_modelbench.probes.attacks.soundness import CHECKED, doubts_about
+from pytest_modelbench.probes.attacks.soundness import CHECKED, STEPS, doubts_about, too_few
 from pytest_modelbench.probes.kinds import Taking
 
 Array = npt.NDArray[Any]
@@ -76,14 +76,19 @@ class Fight:
     attacks: tuple[str, ...]
 
     def doubts(self, inputs: Array, truth: IntArray) -> list[str]:
-        """Return why attacks along the model's gradient say nothing; the transfer of another's has no such checks."""
-        if self.attacks == TRANSFER:
-            return []
+        """Return why attacks along a model's gradient say nothing: the model's own, or of `TRANSFER` its parent's."""
         some = slice(0, min(CHECKED, len(truth)))
-        measure = functools.partial(
-            doubts_about, self.judge, self.parent, inputs[some], truth[some], self.ball, self.taking.seed
-        )
-        return self.taking.shared(("doubts",), (*WHERE, "surrogate"), measure)
+        inputs, truth, ball, seed = inputs[some], truth[some], self.ball, self.taking.seed
+        judge, guide, name, surrogate = self.judge, self.parent, "doubts", ("surrogate",)
+        if self.attacks == TRANSFER and self.parent is not None:
+            judge, guide, name, surrogate = self.parent, None, "doubts about the parent", ()
+        measure = functools.partial(doubts_about, judge, guide, inputs, truth, ball, seed)
+        doubts = self.taking.shared((name,), (*WHERE, *surrogate), measure)
+        steps = int(self.taking.options.get("steps", STEPS))
+        if self.attacks == FGSM or steps >= STEPS:
+            return doubts
+        measure = functools.partial(too_few, judge, inputs, truth, ball, steps)
+        return [*doubts, *self.taking.shared((name, "by steps"), (*WHERE, "steps"), measure)]
 
     def lost_in(self, block: Block, *, doubted: bool) -> dict[str, Lost]:
         """Return which samples of a block each attack loses, by examples that are inside the ball."""

@@ -21,7 +21,9 @@ Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.intp]
 CHECKED = 100
 """How many samples the checks use at most."""
-_STEPS, _QUERIES = 20, 100
+STEPS = 20
+"""How many steps the checks go along a gradient."""
+_QUERIES = 100
 _MOST_WITHOUT_GRADIENT, _LEAST_UPHILL, _MOST_LEFT, _MORE = 0.01, 0.9, 0.05, 0.02
 _QUARTER = 0.25
 
@@ -49,6 +51,15 @@ def doubts_about(
     return list(_failed(judge, parent, inputs, truth, ball, gradient, seed))
 
 
+def too_few(judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, steps: int) -> list[str]:
+    """Return why so few steps say nothing, if `STEPS` of them lose more; the arguments are those of `doubts_about`."""
+    few, many = (climb(judge, judge, inputs, truth, ball, steps=count).inputs for count in (steps, STEPS))
+    lost = [float((judge.margins(moved, truth) > 0).mean()) for moved in (few, many)]
+    if lost[1] - lost[0] <= _MORE:
+        return []
+    return [f"steps={steps} is too few: {STEPS} steps lose {lost[1] - lost[0]:.0%} of samples more"]
+
+
 def _failed(
     judge: Attacked, parent: Attacked | None, inputs: Array, truth: IntArray, ball: Ball, gradient: Array, seed: int
 ) -> Iterator[str]:
@@ -66,11 +77,11 @@ def _failed(
     better = float((uphill > sideways).mean())
     if better < _LEAST_UPHILL:
         yield f"a step along the gradient is no better than a random one for {1 - better:.0%} of samples"
-    freely = climb(judge, judge, inputs, truth, ball.whole(), steps=_STEPS).inputs
+    freely = climb(judge, judge, inputs, truth, ball.whole(), steps=STEPS).inputs
     left = float((judge.margins(freely, truth) <= 0).mean())
     if left > _MOST_LEFT:
         yield f"{left:.0%} of samples survive an attack that may change everything"
-    stepwise = judge.margins(climb(judge, judge, inputs, truth, ball, steps=_STEPS).inputs, truth) > 0
+    stepwise = judge.margins(climb(judge, judge, inputs, truth, ball, steps=STEPS).inputs, truth) > 0
     others = {
         "one step of it": climb(judge, judge, inputs, truth, ball, steps=1).inputs,
         "noise": noise(judge, inputs, truth, ball, rng),
@@ -78,7 +89,7 @@ def _failed(
     }
     if parent is not None:
         others[f"the gradient of {parent.model.name}"] = climb(
-            judge, parent, inputs, truth, ball, steps=_STEPS
+            judge, parent, inputs, truth, ball, steps=STEPS
         ).inputs
     for what, moved in others.items():
         more = float(((judge.margins(moved, truth) > 0) & ~stepwise).mean())

@@ -20,7 +20,7 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.attacks.assault import assault
 from pytest_modelbench.probes.attacks.ball import ball_for
-from pytest_modelbench.probes.attacks.fight import ALL, FGSM, PGD, TRANSFER
+from pytest_modelbench.probes.attacks.fight import ALL, FGSM, PGD, TRANSFER, WHERE
 from pytest_modelbench.probes.attacks.outcome import Assault
 from pytest_modelbench.probes.kinds import Taking
 
@@ -147,7 +147,11 @@ def test_two_measurements_share_what_they_have_in_common() -> None:
     alone = assault(taking, ALL)
     first = assault(replace(taking, shared=shared), PGD)
     second = assault(replace(taking, shared=shared), ALL)
-    assert runs == ["doubts", "pgd", "pgd", "fgsm", "fgsm"]
+    assert runs == ["doubts", "doubts", "pgd", "pgd", "fgsm", "fgsm"]
+    assert [key for key in shelf if key[0][0] == "doubts"] == [
+        (("doubts",), (*WHERE, "surrogate")),
+        (("doubts", "by steps"), (*WHERE, "steps")),
+    ]
     assert np.array_equal(first.lost["pgd"], second.lost["pgd"])
     assert all(np.array_equal(alone.lost[name], second.lost[name]) for name in alone.lost)
 
@@ -293,6 +297,52 @@ def test_transfer_is_the_teachers_attack() -> None:
     found = attacked(plain(), TRANSFER, other=plain(16))
     assert list(found.lost) == ["transfer"]
     assert attacked(plain(), PGD).surviving().mean() < found.surviving().mean() < found.right.mean()
+
+
+def test_transfer_from_a_teacher_without_a_gradient_is_a_bound() -> None:
+    """An attack that could not move anything proves nothing; the teacher's checks are kept apart from the student's."""
+    names: list[tuple[object, ...]] = []
+
+    def shared(name: tuple[object, ...], options: tuple[str, ...], measure: Any) -> Any:
+        del options
+        names.append(name)
+        return measure()
+
+    taking = Taking(
+        model=adapt(plain(), Loading(name="student")),
+        data=EvalData(digits()[0][1200:], digits()[1][1200:]),
+        options={**OPTIONS, "samples": 50},
+        other=lambda role: adapt(lambda batch: plain()(torch.from_numpy(batch)).numpy(force=True), Loading(name=role)),
+        shared=shared,
+    )
+    found = assault(taking, TRANSFER)
+    assert found.doubts == ("no gradient comes back from teacher",)
+    assert np.array_equal(found.surviving(), found.right)
+    assert names == [("doubts about the parent",)]
+    assert attacked(plain(), TRANSFER, other=masked("rounded"), samples=50).doubts
+
+
+@pytest.mark.parametrize("attack", ["transfer", "surrogate"])
+def test_a_student_of_labels_and_its_parent_count_classes_each_in_its_own_order(attack: str) -> None:
+    """Where no attacked sample has the class 0, the labels that a student returns begin with 1, and logits with 0."""
+    chosen = digits()[1] != 0
+    data = EvalData(digits()[0][chosen][1000:], digits()[1][chosen][1000:], task="multiclass")
+    options: dict[str, Any] = {"samples": 100, "steps": 20, "surrogate": "given"}
+    labels = attacked(
+        lambda batch: plain()(torch.from_numpy(batch)).argmax(1).numpy(), (attack,), data, other=plain(), **options
+    )
+    own = attacked(plain(), PGD, data, **options)
+    assert not (labels.surviving() & ~own.surviving()).any()
+    assert own.surviving().mean() < own.right.mean() - 0.2
+
+
+def test_too_few_steps_are_an_upper_bound() -> None:
+    """A single step that is called PGD leaves what more steps lose; the one step of FGSM is what it promises."""
+    few = attacked(plain(), PGD, steps=1)
+    assert few.doubts[0].startswith("steps=1 is too few: 20 steps lose ")
+    assert few.surviving().mean() > attacked(plain(), PGD, steps=20).surviving().mean()
+    assert not attacked(plain(), FGSM, steps=1).doubts
+    assert attacked(plain(), TRANSFER, other=plain(16), steps=1).doubts[0].startswith("steps=1 is too few")
 
 
 def test_results_depend_on_the_seed_alone() -> None:
