@@ -90,7 +90,7 @@ class Attacked:
             inputs: (n, ...).
             truth: the position of each true class.
             loss: returns its gradient by the scores.
-            aims: the position, in its own scores, of the class that each sample is to become, for losses that have one.
+            aims: the position, in its own scores, of the class that each sample is to become, if the loss has one.
 
         Raises:
             ModelError: the model raised.
@@ -124,7 +124,7 @@ class Attacked:
         return self.reader.back(raw, loss(scores, truth, aims))
 
     def runners_up(self, inputs: Array, truth: IntArray, count: int) -> IntArray:
-        """Return the positions in its scores of the other classes with the largest, (n, at most count), largest first."""
+        """Return the positions of the other classes with the largest scores, (n, at most count), largest first."""
         scores = np.concatenate([self._scores(inputs[part]) for part in self._parts(len(inputs))])
         scores[np.arange(len(scores)), self._own(truth)] = -np.inf
         return np.argsort(-scores, axis=1, kind="stable")[:, : min(count, scores.shape[1] - 1)]

@@ -79,11 +79,11 @@ class Fight:
         """Return why attacks along a model's gradient say nothing: the model's own, or of `TRANSFER` its parent's."""
         some = slice(0, min(CHECKED, len(truth)))
         inputs, truth, ball, seed = inputs[some], truth[some], self.ball, self.taking.seed
-        judge, guide, name, surrogate = self.judge, self.parent, "doubts", ("surrogate",)
+        judge, guide, name, options = self.judge, self.parent, "doubts", (*WHERE, "surrogate")
         if self.attacks == TRANSFER and self.parent is not None:
-            judge, guide, name, surrogate = self.parent, None, "doubts about the parent", ()
+            judge, guide, name, options = self.parent, None, "doubts about the parent", WHERE
         measure = functools.partial(doubts_about, judge, guide, inputs, truth, ball, seed)
-        doubts = self.taking.shared((name,), (*WHERE, *surrogate), measure)
+        doubts = self.taking.shared((name,), options, measure)
         steps = int(self.taking.options.get("steps", STEPS))
         if self.attacks == FGSM or steps >= STEPS:
             return doubts

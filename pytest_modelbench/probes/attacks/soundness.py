@@ -52,7 +52,7 @@ def doubts_about(
 
 
 def too_few(judge: Attacked, inputs: Array, truth: IntArray, ball: Ball, steps: int) -> list[str]:
-    """Return why so few steps say nothing, if `STEPS` of them lose more; the arguments are those of `doubts_about`."""
+    """Return why so few steps say nothing, if `STEPS` of them lose more; see `doubts_about`."""
     few, many = (climb(judge, judge, inputs, truth, ball, steps=count).inputs for count in (steps, STEPS))
     lost = [float((judge.margins(moved, truth) > 0).mean()) for moved in (few, many)]
     if lost[1] - lost[0] <= _MORE:
@@ -88,9 +88,7 @@ def _failed(
         "the square attack": square(judge, inputs, truth, ball, rng, queries=_QUERIES),
     }
     if parent is not None:
-        others[f"the gradient of {parent.model.name}"] = climb(
-            judge, parent, inputs, truth, ball, steps=STEPS
-        ).inputs
+        others[f"the gradient of {parent.model.name}"] = climb(judge, parent, inputs, truth, ball, steps=STEPS).inputs
     for what, moved in others.items():
         more = float(((judge.margins(moved, truth) > 0) & ~stepwise).mean())
         if more > _MORE:

@@ -312,7 +312,9 @@ def test_transfer_from_a_teacher_without_a_gradient_is_a_bound() -> None:
         model=adapt(plain(), Loading(name="student")),
         data=EvalData(digits()[0][1200:], digits()[1][1200:]),
         options={**OPTIONS, "samples": 50},
-        other=lambda role: adapt(lambda batch: plain()(torch.from_numpy(batch)).numpy(force=True), Loading(name=role)),
+        other=lambda role: adapt(
+            lambda batch: plain()(torch.from_numpy(batch)).numpy(force=True), Loading(name=role)
+        ),
         shared=shared,
     )
     found = assault(taking, TRANSFER)
