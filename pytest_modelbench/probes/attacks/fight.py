@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 FGSM, PGD, TRANSFER = ("fgsm",), ("pgd",), ("transfer",)
 ALL = ("fgsm", "pgd", "targeted", "surrogate", "noise", "attack")
 """Squares are added where the gradient is in doubt."""
-WHERE = ("eps", "range", "norm", "mean", "std", "samples")
+WHERE: tuple[str, ...] = ("eps", "range", "norm", "mean", "std", "samples")
 """The options on which everything depends."""
 _DEPENDS = {"fgsm": WHERE, "pgd": (*WHERE, "steps")}
 """Attacks that several measurements share, with the options that they depend on."""
@@ -79,7 +79,8 @@ class Fight:
         """Return why attacks along a model's gradient say nothing: the model's own, or of `TRANSFER` its parent's."""
         some = slice(0, min(CHECKED, len(truth)))
         inputs, truth, ball, seed = inputs[some], truth[some], self.ball, self.taking.seed
-        judge, guide, name, options = self.judge, self.parent, "doubts", (*WHERE, "surrogate")
+        judge, guide, name = self.judge, self.parent, "doubts"
+        options: tuple[str, ...] = (*WHERE, "surrogate")
         if self.attacks == TRANSFER and self.parent is not None:
             judge, guide, name, options = self.parent, None, "doubts about the parent", WHERE
         measure = functools.partial(doubts_about, judge, guide, inputs, truth, ball, seed)
