@@ -66,7 +66,7 @@ def _kept(
     folder = asking.bench.files.kept
     if folder is None or not kind.keep:
         return measured
-    number = hashlib.blake2b(options.encode(), digest_size=4).hexdigest()
+    number = hashlib.blake2b(f"{options} {asking.data().key}".encode(), digest_size=4).hexdigest()
     kept: Measurement = function_of(kind, "keep")(measured, folder / file_name(model) / f"{kind.name}-{number}")
     return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,12 @@ def _check_attack(gate: Gate, *, ready_made: bool) -> None:
     if (options["mean"] is None) is not (options["std"] is None):
         raise UsageMistake(
             f"{what}: mean= and std= say together how inputs were normalised, and one of them is missing. Write both"
+        )
+    sizes = {len(value) for value in (options["mean"], options["std"]) if isinstance(value, Sequence)} - {1}
+    if len(sizes) > 1:
+        raise UsageMistake(
+            f"{what}: mean= has {len(options['mean'])} numbers and std= has {len(options['std'])}. Write one number, "
+            "or one for each channel"
         )
     if eps is None and ready_made:
         return  # left out when it is measured, with what to write

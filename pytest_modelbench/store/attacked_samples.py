@@ -30,6 +30,7 @@ def keep(assault: Assault, folder: Path) -> Assault:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / IDS) as path:
             path.write_text(json.dumps(_ids(assault), indent=1), encoding="utf-8")
+        (folder / PAIRS).unlink(missing_ok=True)
         if assault.pairs:
             with replacing(folder / PAIRS) as path, path.open("wb") as file:
                 np.savez_compressed(file, **_arrays(assault))

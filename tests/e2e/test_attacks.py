@@ -136,6 +136,10 @@ def test_a_teacher_that_is_lost_anchors_nothing(judge: Judge) -> None:
             "mean= and std= say together how inputs were normalised, and one of them is missing. Write both",
         ),
         (", mean=[0.5, 0.5], std=[1, 0]", "std=[1, 0], expected a number above 0, or a list"),
+        (
+            ", mean=[0.5, 0.5, 0.5], std=[1, 1]",
+            "mean= has 3 numbers and std= has 2. Write one number, or one for each channel",
+        ),
         (", attack=3", "attack=3, expected a function that returns attacked inputs"),
     ],
 )

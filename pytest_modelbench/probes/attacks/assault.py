@@ -51,6 +51,8 @@ def assault(taking: Taking, attacks: tuple[str, ...]) -> Assault:
         raise DoesNotFit(NO_EPS)
     ground = ground_of(taking.data, int(taking.options["samples"]), taking.seed)
     fight = _fight(taking, ground, attacks)
+    if attacks == TRANSFER and fight.parent is None and taking.role != "teacher":
+        raise DoesNotFit(NO_TEACHER)
     truth = fight.judge.reader.positions(ground.targets)
     margins = fight.judge.margins(ground.inputs, truth)
     if not np.array_equal(margins, fight.judge.margins(ground.inputs, truth)):
@@ -73,6 +75,7 @@ def assault(taking: Taking, attacks: tuple[str, ...]) -> Assault:
     )
 
 
+NO_TEACHER = "it attacks the teacher, and only the teacher's contract is there. Define teacher_model"
 NO_EPS = (
     "eps= is not stated: how far an attack may go. Write a table in modelbench.toml for each KPI, such as "
     "[kpi.robust_accuracy] with eps = '8/255', which judges it, or reports it where it has no limits"

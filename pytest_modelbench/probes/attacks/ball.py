@@ -18,6 +18,8 @@ _TOUCHING = 0.05
 """How near to 0 and to 1 the data must come, as a share of the range, for 0 to 1 to be the range."""
 _NO_ATTACK = 1e-3
 """Less of the span of the data than this is no attack, but a mistake about their range."""
+ROUNDINGS = 2
+"""Of the inputs' type, by which values before normalisation may be outside of their range."""
 _LOOSE = 1e-5
 """By how much of the radius rounding may exceed it."""
 
@@ -165,29 +167,55 @@ def ball_for(
     mean, std = (scale or Scale()).of(inputs)
     if radius.of_columns:
         low, high = (-np.inf, np.inf) if limits is None else limits
+        _refuse_outside(inputs, low, high, "inputs", "State")
         size = _of_columns(inputs, radius)
     else:
-        low, high, size = _of_range(inputs * std + mean, radius, limits, norm, normalised=scale is not None)
+        values = inputs * std + mean
+        slack = ROUNDINGS * float(np.finfo(inputs.dtype).eps * np.abs(inputs).max(initial=1.0) * std.max())
+        low, high, size = _of_range(values, radius, limits, norm, slack, normalised=scale is not None)
         size = size / std
-    return Ball(radius=size, low=np.asarray((low - mean) / std), high=np.asarray((high - mean) / std), norm=norm)
+    axes = tuple(axis for axis in range(inputs.ndim) if axis != 1 or mean.ndim == 0)
+    ends = inputs.min(axis=axes).reshape(mean.shape), inputs.max(axis=axes).reshape(mean.shape)
+    return Ball(
+        radius=size,
+        low=np.minimum((low - mean) / std, ends[0]),
+        high=np.maximum((high - mean) / std, ends[1]),
+        norm=norm,
+    )
+
+
+def _refuse_outside(values: Array, low: float, high: float, what: str, advice: str) -> None:
+    """Refuse values outside of a stated range.
+
+    Raises:
+        DataError: saying what to write.
+    """
+    least, most = float(values.min()), float(values.max())
+    if least < low or most > high:
+        raise DataError(
+            f"the {what} run from {least:.4g} to {most:.4g}, and range=({low:.4g}, {high:.4g}) is stated. {advice} "
+            "the range that they have: range=(lowest, highest)"
+        )
 
 
 def _of_range(
-    values: FloatArray, radius: Radius, limits: tuple[float, float] | None, norm: str, *, normalised: bool
+    values: FloatArray,
+    radius: Radius,
+    limits: tuple[float, float] | None,
+    norm: str,
+    slack: float,
+    *,
+    normalised: bool,
 ) -> tuple[float, float, FloatArray]:
     """Return the range, and how far an attack may go, of values as they are before the model's normalisation."""
     least, most = float(values.min()), float(values.max())
     what = "values before normalisation by mean= and std=" if normalised else "inputs"
     low, high = _range(least, most, what, normalised=normalised) if limits is None else limits
-    size, rounding = radius.share * (high - low), 1e-6 * (high - low) if normalised else 0.0
-    if least < low - rounding or most > high + rounding:
-        advice = "Is this how they were normalised? State" if normalised else (
-            "Are they normalised? Write mean= and std= too, eps= and range= are then of the values before; or state"
-        )  # fmt: skip
-        raise DataError(
-            f"the {what} run from {least:.4g} to {most:.4g}, and range=({low:g}, {high:g}) is stated. {advice} the "
-            "range that they have: range=(lowest, highest)"
-        )
+    size, rounding = radius.share * (high - low), max(slack, 1e-6 * (high - low)) if normalised else 0.0
+    advice = "Is this how they were normalised? State" if normalised else (
+        "Are they normalised? Write mean= and std= too, eps= and range= are then of the values before; or state"
+    )  # fmt: skip
+    _refuse_outside(values, low - rounding, high + rounding, what, advice)
     if size < _NO_ATTACK * (most - least):
         raise DataError(
             f"eps='{radius}' moves a value by {size:.3g}, and the {what} run from {least:.4g} to {most:.4g}: that is "

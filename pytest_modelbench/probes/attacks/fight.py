@@ -152,8 +152,8 @@ class Fight:
         inside = self.ball.holds(block.inputs, moved)
         if not inside.all():
             raise MeasurementError(
-                f"the attack {name} left the ball or the range for {int((~inside).sum())} of {len(inside)} samples, "
-                "or gave NaN: that is the attack's fault, not the model's"
+                f"the attack {name} left the {self.ball.norm} ball or the range for {int((~inside).sum())} of "
+                f"{len(inside)} samples, or gave NaN: that is the attack's fault, not the model's"
             )
         mask = np.asarray(self.judge.margins(moved, block.truth) > 0)
         return Lost(mask, tuple(self._pairs(name, block, moved, mask)))

@@ -347,6 +347,26 @@ def test_too_few_steps_are_an_upper_bound() -> None:
     assert attacked(plain(), TRANSFER, other=plain(16), steps=1).doubts[0].startswith("steps=1 is too few")
 
 
+def test_a_contract_is_no_teacher_to_attack() -> None:
+    """Examples that deceive the teacher need its gradient."""
+    with pytest.raises(DoesNotFit, match="only the teacher's contract is there. Define teacher_model"):
+        attacked(plain(), TRANSFER)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rounded_normalisation_is_no_fault_of_an_attack(dtype: Any) -> None:
+    """Values that rounding put outside of the range stay inside of the ball, also where they are not moved."""
+    inputs, mean, std = digits()[0][1200:], 0.4849999, 0.2290001
+    data = EvalData(((inputs - mean) / std).astype(dtype), digits()[1][1200:])
+
+    def before(net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = net((batch.float() * std + mean).clamp(0, 1))
+        return scores
+
+    lost = attacked(Through(plain(), before), FGSM, data, range=(0, 1), mean=0.485, std=0.229)
+    assert 0 < lost.surviving().mean() < 1
+
+
 def test_results_depend_on_the_seed_alone() -> None:
     """The subset, its order and all random numbers are those of the seed, under any batch size."""
     first, second = (
@@ -380,6 +400,7 @@ def test_results_depend_on_the_seed_alone() -> None:
         (digits()[0], {"norm": "l2", "eps": "8"}, DataError, "further than any two inputs of 64 values"),
         (digits()[0], {"eps": None}, DoesNotFit, "eps= is not stated"),
         (digits()[0], {"eps": "0.1 sd"}, DoesNotFit, "columns of a table"),
+        (digits()[0].reshape(-1, 64) * 6 - 3, {"eps": "0.1 sd", "range": (0, 1)}, DataError, "State the range"),
         (np.where(digits()[0] == 1, np.nan, digits()[0]), {}, DataError, "finite"),
     ],
 )
@@ -395,7 +416,7 @@ def test_inputs_that_eps_does_not_fit(inputs: Array, options: Any, error: type[E
 @pytest.mark.parametrize(
     ("attack", "words"),
     [
-        (lambda model, inputs, *_: inputs + 0.2, "left the ball"),
+        (lambda model, inputs, *_: inputs + 0.2, "left the linf ball"),
         (lambda model, inputs, *_: np.full_like(inputs, np.nan), "gave NaN"),
         (lambda model, inputs, *_: inputs[:1], "returned shape"),
         (lambda model, inputs, *_: 1 / 0, "attack= raised ZeroDivisionError"),
