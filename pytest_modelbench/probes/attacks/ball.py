@@ -165,13 +165,13 @@ def ball_for(
     if not np.isfinite(inputs).all():
         raise DataError("attacks need finite inputs, and some hold NaN or infinite values")
     mean, std = (scale or Scale()).of(inputs)
+    values = inputs * std + mean
+    slack = ROUNDINGS * float(np.finfo(inputs.dtype).eps * np.abs(inputs).max(initial=1.0) * std.max())
     if radius.of_columns:
         low, high = (-np.inf, np.inf) if limits is None else limits
-        _refuse_outside(inputs, low, high, "inputs", "State")
+        _refuse_outside(values, low - slack, high + slack, "inputs", "State")
         size = _of_columns(inputs, radius)
     else:
-        values = inputs * std + mean
-        slack = ROUNDINGS * float(np.finfo(inputs.dtype).eps * np.abs(inputs).max(initial=1.0) * std.max())
         low, high, size = _of_range(values, radius, limits, norm, slack, normalised=scale is not None)
         size = size / std
     axes = tuple(axis for axis in range(inputs.ndim) if axis != 1 or mean.ndim == 0)

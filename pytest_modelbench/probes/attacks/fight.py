@@ -159,9 +159,9 @@ class Fight:
         return Lost(mask, tuple(self._pairs(name, block, moved, mask)))
 
     def _pairs(self, name: str, block: Block, moved: Array, lost: Mask) -> list[Pair]:
-        """Return the first samples that were right and are lost."""
+        """Return the first samples that were right and are lost: some of the first block, one of each other."""
         right = self.judge.margins(block.inputs, block.truth) <= 0
-        rows = np.flatnonzero(right & lost)[:PAIRS]
+        rows = np.flatnonzero(right & lost)[: 1 if block.number else PAIRS]
         if not len(rows):
             return []
         before, after = self.judge.labels(block.inputs[rows]), self.judge.labels(moved[rows])

@@ -401,6 +401,12 @@ def test_results_depend_on_the_seed_alone() -> None:
         (digits()[0], {"eps": None}, DoesNotFit, "eps= is not stated"),
         (digits()[0], {"eps": "0.1 sd"}, DoesNotFit, "columns of a table"),
         (digits()[0].reshape(-1, 64) * 6 - 3, {"eps": "0.1 sd", "range": (0, 1)}, DataError, "State the range"),
+        (
+            digits()[0].reshape(-1, 64) * 6 - 3,
+            {"eps": "0.1 sd", "range": (0, 0.9), "mean": 0.5, "std": 1 / 6},
+            DataError,
+            "run from 0 to 1, and range",
+        ),
         (np.where(digits()[0] == 1, np.nan, digits()[0]), {}, DataError, "finite"),
     ],
 )
