@@ -81,7 +81,7 @@ def test_both_students_pass(report: dict[str, Any]) -> None:
 def test_table_of_what_distilling_gained(report: dict[str, Any]) -> None:
     """All rows for both students, and for their files those that are judged; only students are exported."""
     rows = {row["name"]: row for row in report["distillation"]}
-    assert len(rows) == 8
+    assert len(rows) == 10
     for row in rows.values():
         judged = [row["students"][name] for name in ("distilled", "pruned")]
         assert all(one["value"] > 0 and one["verdict"] == "pass" for one in judged)
