@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,6 +36,8 @@ from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError
 
 _serial = itertools.count(1)
+OWN_CLASSES: Mapping[str, str] = {"text": "pytest_modelbench.data.text_data:TextData"}
+"""The class of the data by the task, where it is not `EvalData` itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,8 @@ class EvalData:
             `label`, `targets` or `target` is recognised, and the report says so.
         columns: the columns that the model takes; by default all others. One name gives the model the values of
             that column, a list gives it a mapping (keyword arguments) or a frame.
-        task: `multiclass`, `binary`, `multilabel` or `regression`; inferred where that is safe.
+        task: `multiclass`, `binary`, `multilabel` or `regression`, inferred where that is safe; or `text`, which
+            takes the arguments of `TextData`.
         outputs: `logits`, `probabilities`, `labels` or `values`; inferred where that is safe.
         select: the head to judge where a model returns several: a key, an attribute or a position.
         ids: one id per sample, for the samples that reports name; positions by default.
@@ -84,6 +88,15 @@ class EvalData:
     >>> [len(batch.inputs) for batch in data.batches()]
     [2, 2, 1]
     """
+
+    def __new__(cls, *_: Any, task: str | None = None, **__: Any) -> Self:
+        """Make the class of the task: prompts and texts have their own."""
+        own = OWN_CLASSES.get(task) if cls is EvalData and isinstance(task, str) else None
+        if own is None:
+            return super().__new__(cls)
+        module, name = own.split(":")
+        data: Self = object.__new__(getattr(importlib.import_module(module), name))
+        return data
 
     def __init__(  # noqa: PLR0913 - this is the settings object of the data
         self,

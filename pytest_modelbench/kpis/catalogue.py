@@ -22,6 +22,7 @@ from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.robustness import rows as robustness
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
+from pytest_modelbench.kpis.text import rows as text
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
 
@@ -53,6 +54,7 @@ FAMILIES = (
     *fairness.KPIS,
     *deployment.KPIS,
     *robustness.KPIS,
+    *text.KPIS,
 )
 BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}

@@ -45,6 +45,8 @@ class Generation:
         finish: why it ended, such as "stop" or "length"; None if the server does not state it.
         usage: the server's counts of tokens, such as "prompt_tokens" and "completion_tokens".
         counted: tokens of the first arrival and of all pieces as a tokenizer counts them; None without one.
+        token_ids: the tokens of the answer, without the end token; None if the model does not give them.
+        whole: whether the text was returned as a whole, so that the times of its tokens are not defined.
     """
 
     start_ns: int
@@ -53,6 +55,8 @@ class Generation:
     finish: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     counted: tuple[int, int] | None = None
+    token_ids: tuple[int, ...] | None = None
+    whole: bool = False
 
     @property
     def text(self) -> str:

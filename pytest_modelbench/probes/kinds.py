@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.launch import Launch
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
+    from pytest_modelbench.probes.text.measured import Generations
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -186,7 +187,12 @@ RECORD: ProbeKind[Mapping[str, float]] = ProbeKind(
     name="record", needs_data=False, of_samples=True, recorded=True, counted=True
 )
 PRODUCTION: ProbeKind[Produced] = ProbeKind(name="production", needs_data=False, counted=True)
-
+GENERATIONS: ProbeKind[Generations] = ProbeKind(
+    name="generations",
+    of_samples=True,
+    apart="one answer to each prompt",
+    take="pytest_modelbench.probes.text.generations:take",
+)
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
     name="outside",

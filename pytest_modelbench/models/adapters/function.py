@@ -8,6 +8,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from pytest_modelbench.data.prompts import Prompts
+from pytest_modelbench.models.adapters.text_function import text_model
 from pytest_modelbench.models.base import Model, keep_interrupt
 
 _UNCOPYABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
@@ -27,7 +29,9 @@ class CallableModel(Model):
         self.function = function
 
     def bind(self, inputs: Any) -> Callable[[], Any]:
-        """Return the function applied to the batch as it is."""
+        """Return the function applied to the batch as it is; of prompts, to one after the other."""
+        if isinstance(inputs, Prompts):
+            return text_model(self).bind(inputs)
         return functools.partial(self.function, inputs)
 
     def replicate(self) -> Model | None:

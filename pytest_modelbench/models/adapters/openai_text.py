@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.arrays import leaves
+from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models.adapters.endpoint import JSON, EndpointModel, timeout_of
 from pytest_modelbench.models.adapters.event_stream import read_answer
@@ -20,6 +21,7 @@ from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.endpoints import OpenAIEndpoint
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.text import TextModel
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 FIXED: Mapping[str, Any] = {
@@ -31,7 +33,7 @@ FIXED: Mapping[str, Any] = {
 """Fields of each request. `continuous_usage_stats` is for vLLM; most other servers ignore it."""
 
 
-class OpenAIModel(EndpointModel):
+class OpenAIModel(EndpointModel, TextModel):
     """A language model of a server: prompts in, the outputs that `decode` makes of its answers out.
 
     Attributes:
@@ -59,18 +61,26 @@ class OpenAIModel(EndpointModel):
         if type(endpoint.max_tokens) is not int or endpoint.max_tokens < 1:
             raise ModelError(f"{name}: max_tokens={shown(endpoint.max_tokens)}, expected a whole number above 0")
 
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Make a body for each prompt; prompts with settings are answered with texts, others as `decode` says."""
+        if isinstance(inputs, Prompts):
+            return TextModel.bind(self, inputs)
+        return EndpointModel.bind(self, inputs)
+
     def encoded(self, inputs: Any) -> Callable[[], Any]:
         """Make a body for each prompt."""
         generate = self.generating(inputs)
         return lambda: self._outputs(generate())
 
-    def generating(self, inputs: Any) -> Callable[[], tuple[Generation, ...]]:
+    def generating(
+        self, prompts: Any, settings: GenerationSettings | None = None
+    ) -> Callable[[], tuple[Generation, ...]]:
         """Return a call that sends the prompts of a batch one after the other, and returns the answers with times.
 
         Raises:
             ModelError: a prompt is neither a string nor a list of messages.
         """
-        requests = [self._request(prompt) for prompt in self._prompts(inputs)]
+        requests = [self._request(prompt, settings) for prompt in self._prompts(prompts)]
 
         def generate() -> tuple[Generation, ...]:
             self.generations = tuple(self._generation(request) for request in requests)
@@ -99,10 +109,16 @@ class OpenAIModel(EndpointModel):
                 )
         return prompts
 
-    def _request(self, prompt: Any) -> bytes:
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    def _request(self, prompt: Any, settings: GenerationSettings | None = None) -> bytes:
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if settings is not None and settings.system:
+            messages = [{"role": "system", "content": settings.system}, *messages]
         asked = {"messages": messages} if self.endpoint.api == "chat" else {"prompt": prompt}
         default = {"model": self.model, **asked, "max_tokens": self.endpoint.max_tokens, **FIXED}
+        if settings is not None:
+            default["max_tokens"] = settings.max_new_tokens
+        if settings is not None and settings.stop:
+            default["stop"] = list(settings.stop)
         fields = {name: value for name, value in {**default, **self.endpoint.request}.items() if value is not None}
         try:
             body = json.dumps(fields, allow_nan=False).encode()

@@ -1,0 +1,198 @@
+"""Evidence from generated text: shares of prompts, and values that follow from sums over prompts.
+
+What is independent is the prompt, or the group that `EvalData(group=...)` puts it into: intervals resample those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.text_data import TextData, text_data
+from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.kpis.additive import PairedSums, compared, evidence_of
+from pytest_modelbench.kpis.evidence import compared_shares
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.answers.predictions import shown_ids
+from pytest_modelbench.probes.kinds import GENERATIONS
+from pytest_modelbench.probes.text.measured import Generations
+from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, resamples_for
+from pytest_modelbench.stats.design_effect import design_effect, widened
+from pytest_modelbench.stats.intervals import share_interval
+from pytest_modelbench.stats.paired import percentiles
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The data, and the answers of the student and, where they are compared, of the teacher."""
+
+    data: TextData
+    answers: Mapping[str, Generations]
+
+    @property
+    def references(self) -> tuple[tuple[str, ...], ...]:
+        """The references of each prompt, which `answered` has asked for."""
+        return self.data.references or ()
+
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Return the answers of each model as texts, without the white space around them."""
+        return {role: tuple(text.strip() for text in answers.texts) for role, answers in self.answers.items()}
+
+    def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
+        """Return the ids of some samples, for the report."""
+        return shown_ids(self.answers["student"].ids, index)
+
+
+def answered(question: Question, measurements: Measurements, *, references: bool, both: bool = False) -> Answered:
+    """Return the answers that a KPI is about.
+
+    Args:
+        question: of the gate.
+        measurements: of the session.
+        references: whether the KPI holds answers against references.
+        both: whether it needs the teacher's under all limits.
+
+    Raises:
+        DoesNotFit: the data have no prompts or no references.
+    """
+    data = text_data(measurements.data())
+    if references and data.references is None:
+        raise DoesNotFit(
+            f"{question.kpi.name} needs references, and the evaluation data have none. Write "
+            "EvalData(task='text', prompts=..., references=...)"
+        )
+    roles = ("student", "teacher") if both or question.with_teacher else ("student",)
+    return Answered(data, {role: measurements.of(GENERATIONS, role) for role in roles})
+
+
+def groups_of(group: Sequence[Hashable] | None, n: int) -> IntArray:
+    """Return the number of each sample's group, (n,); each sample is one of its own where none are stated."""
+    if group is None:
+        return np.arange(n)
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(name, len(number)) for name in group], dtype=np.intp)
+
+
+def share_evidence(question: Question, answered: Answered, hits: Mapping[str, Mask], method: str) -> Evidence:
+    """Return the share of prompts that are hits as evidence, in percent.
+
+    Wilson's interval for each model, Tango's for their difference; both wider by the design effect of groups.
+
+    Args:
+        question: of the gate.
+        answered: the data and the answers.
+        hits: (n,) by role.
+        method: how a hit is found, in words.
+    """
+    groups = groups_of(answered.data.group, len(hits["student"]))
+    readings = {role: _share_reading(question, mask, groups, method) for role, mask in hits.items()}
+    student, teacher = hits["student"], hits.get("teacher")
+    lower = question.kpi.better == "lower"
+    lost = student if lower else ~student
+    comparison = None
+    if teacher is not None:
+        lost = lost & (~teacher if lower else teacher)
+        comparison = _compared(question, student, teacher, groups)
+    return Evidence(
+        student=readings["student"],
+        teacher=readings.get("teacher"),
+        comparison=comparison,
+        sampled=question.asked,
+        worst_samples=answered.worst(np.flatnonzero(lost)),
+    )
+
+
+def _share_reading(question: Question, hits: Mask, groups: IntArray, method: str) -> Reading:
+    count, n, effect = int(hits.sum()), len(hits), _effect(hits.astype(np.intp), groups)
+    estimate = widened(share_interval(count, n, question.alpha), effect).within(0.0, 1.0)
+    grouped = f", design effect {effect:.2f} of {int(groups.max()) + 1} groups" if effect > 1 else ""
+    return Reading(
+        estimate=estimate.map(lambda share: 100 * share),
+        unit="%",
+        n=n,
+        confidence=question.confidence,
+        method=f"{method}: {count} of {n} prompts, Wilson interval{grouped}",
+    )
+
+
+def _compared(question: Question, student: Mask, teacher: Mask, groups: IntArray) -> Comparison:
+    comparison = compared_shares(question, student, teacher)
+    effect = _effect(1 + student.astype(np.intp) - teacher.astype(np.intp), groups)
+    return replace(
+        comparison,
+        ratio=comparison.ratio and widened(comparison.ratio, effect),
+        difference=comparison.difference and widened(comparison.difference, effect),
+    )
+
+
+def _effect(kinds: IntArray, groups: IntArray) -> float:
+    """Return the design effect of groups, 1 where every sample is one of its own."""
+    count = int(groups.max()) + 1
+    if count == len(groups):
+        return 1.0
+    table = np.zeros((count, int(kinds.max()) + 1))
+    np.add.at(table, (groups, kinds), 1.0)
+    return design_effect(table)
+
+
+def summed_evidence(
+    question: Question,
+    data: TextData,
+    sums: Mapping[str, FloatArray],
+    value: Callable[[FloatArray], FloatArray],
+    method: str,
+    group: Sequence[Hashable] | None = None,
+) -> Evidence:
+    """Return a value that follows from sums over samples as evidence, with a paired bootstrap by group.
+
+    Args:
+        question: of the gate.
+        data: whose `group` is used where no other is stated.
+        sums: what each sample adds, (n, kinds) by role.
+        value: turns sums (resamples, kinds) into values (resamples,), in the KPI's unit; NaN where it is undefined.
+        method: how the value is found, in words.
+        group: of each sample, where samples are not the prompts.
+
+    Raises:
+        MeasurementError: the value is undefined on these data.
+    """
+    paired = _paired(question, data.group if group is None else group, sums)
+    points = {role: float(value(totals["sums"])[0]) for role, totals in paired.totals.items()}
+    for role, point in points.items():
+        if not np.isfinite(point):
+            raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
+    drawn = {role: value(resampled["sums"]) for role, resampled in paired.drawn.items()}
+    estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in points}
+    comparison = compared(points, drawn, question.alpha, paired.method) if "teacher" in points else None
+    return evidence_of(question, paired, estimates, comparison, method)
+
+
+def _paired(question: Question, group: Sequence[Hashable] | None, sums: Mapping[str, FloatArray]) -> PairedSums:
+    """Return the sums of all samples, and those of resamples of groups, the same for all models."""
+    n = len(sums["student"])
+    groups = groups_of(group, n)
+    count = int(groups.max()) + 1
+    cells = CellSums([count], question.seed)
+    placed = cells.place(np.zeros(count, dtype=np.intp))
+    for role, table in sums.items():
+        for kind in range(table.shape[1]):
+            added: FloatArray = np.bincount(groups, table[:, kind], count).astype(np.float64)
+            cells.add(role, placed, np.full(count, kind), table.shape[1], added)
+    start = time.perf_counter()
+    drawn: Mapping[str, Any] = cells.resamples(resamples_for(question.alpha))
+    seconds, total = time.perf_counter() - start, cells.total()
+    return PairedSums(
+        sums=cells,
+        seconds=seconds,
+        totals={role: {"sums": total[role]} for role in sums},
+        drawn={role: {"sums": drawn[role]} for role in sums},
+        n=count,
+    )

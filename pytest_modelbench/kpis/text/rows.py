@@ -1,0 +1,7 @@
+"""Generated text: the KPIs of all subjects."""
+
+from __future__ import annotations
+
+from pytest_modelbench.kpis.text import rows_matching as matching
+
+KPIS = (*matching.KPIS,)
