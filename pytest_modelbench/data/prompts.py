@@ -21,8 +21,8 @@ class GenerationSettings:
         system: the system message of each chat; None for none.
         chat: whether a text becomes the user's message in the model's chat template: `auto` where it has one,
             `always` or `never`. Lists of messages always do.
-        exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do the
-            same work.
+        exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do
+            the same work.
     """
 
     max_new_tokens: int = 256
