@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 
-from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts
+from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts, settings_of
 from pytest_modelbench.errors import ModelError, NotApplicable, shown
 from pytest_modelbench.models.adapters.greedy import Greedy
 from pytest_modelbench.models.adapters.text_tokens import TextTokens
@@ -249,6 +249,13 @@ class LanguageModel(TorchModel, LikelihoodModel):
     def around(self, module: nn.Module) -> TorchModel:
         """Return a model of another module with the same tokeniser."""
         return LanguageModel(module, self.tokens.tokenizer, self.name, prefix=self.tokens.prefix)
+
+    def look(self, inputs: Any) -> None:
+        """Follow one forward pass over the first prompt: what `generate()` makes on its way is not a weight."""
+        if _are_prompts(inputs):
+            before = self.prompt_ids(inputs[0], settings_of(inputs))
+            inputs = self._forced_inputs(before, before[:1])
+        super().look(inputs)
 
     def fingerprint(self) -> str:
         """Hash the module and the tokeniser."""

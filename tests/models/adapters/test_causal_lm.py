@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import tiny_text
 import torch
+from safetensors.torch import save_file
 from suites import Judge
 from tiny_text import PROMPTS, adapted
 from torch.nn.functional import cross_entropy
 
 from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
-from pytest_modelbench.models.generation import Generation
+from pytest_modelbench.models.saved import Filled
 from pytest_modelbench.models.text import CacheSize, LikelihoodModel
 from pytest_modelbench.probes.answers.layers import first_nonfinite
 
@@ -45,7 +46,7 @@ def llama(tokenizer: Any) -> Any:
     return adapted(tiny_text.module("llama"), tokenizer)
 
 
-def generate(model: Any, prompts: Any = tuple(PROMPTS), settings: GenerationSettings = SETTINGS) -> list[Generation]:
+def generate(model: Any, prompts: Any = tuple(PROMPTS), settings: GenerationSettings = SETTINGS) -> list[Any]:
     with model.running():
         return list(model.generating(prompts, settings)())
 
@@ -166,7 +167,7 @@ def test_stop_texts_are_cut_from_each_row(ticking: tuple[Any, list[int]]) -> Non
     widths.clear()
     (alone,) = generate(model, [PROMPTS[1]], settings)
     assert alone.text == together.text == whole.text[: whole.text.index(stop)]
-    assert alone.token_ids == together.token_ids == (whole.token_ids or ())[: len(alone.token_ids or ())]
+    assert alone.token_ids == together.token_ids == whole.token_ids[: len(alone.token_ids)]
     assert (alone.finish, together.finish) == ("stop", "stop")
     assert len(widths) < 8
     assert alone.tokens == sum(piece.tokens or 0 for piece in alone.pieces)
@@ -236,6 +237,12 @@ def test_chat_template(prompt: Any, settings: dict[str, Any], text: str) -> None
             "prompt 0 of the batch: it is a chat, and the tokenizer has no chat template. Set",
         ),
         ([{"role": "user", "content": "hi"}], {}, "it is a chat, and the tokenizer has no chat template"),
+        (
+            "hi",
+            {"system": "be short"},
+            "system= is for chats, and the tokenizer has no chat template. Remove system=",
+        ),
+        ("hi", {"system": "be short", "chat": "never"}, "system= is for chats, and chat='never'"),
         (3, {}, "prompt 1 of the batch: it is 3; expected a string, or a list such as"),
         ([], {}, r"it is \[\]; expected a string"),
         ("", {}, "the tokenizer makes no token of ''. Write a prompt that has text"),
@@ -342,6 +349,31 @@ def test_copies_keep_the_tokenizer(llama: Any) -> None:
     assert adapted(llama.module, tiny_text.tokenizer(size=290)).fingerprint() != llama.fingerprint()
     assert llama.count_parameters().total == sum(p.numel() for p in llama.module.parameters())
     assert llama.token_count("a b") == len(llama.text_ids("a b")) == 2
+
+
+def test_weights_are_looked_for_in_a_forward_pass(tokenizer: Any) -> None:
+    """A buffer that may be a weight is decided, and no tensor of `generate()` is taken for one."""
+    model = adapted(tiny_text.module("bart"), tokenizer)
+    before = model.count_parameters()
+    model.look(Prompts(PROMPTS, SETTINGS))
+    after = model.count_parameters()
+    assert (before.unsure, after.unsure, after.total) == (300, 0, before.total)
+
+
+def test_weights_beside_a_factory(llama: Any, tokenizer: Any, tmp_path: Path) -> None:
+    """A factory that makes (module, tokenizer) is filled from a file, which is the artefact."""
+    other = tiny_text.module("llama")
+    with torch.no_grad():
+        other.lm_head.weight.zero_()
+    save_file(llama.module.state_dict(), tmp_path / "weights.safetensors")
+    filled = Filled((other, tokenizer), tmp_path / "weights.safetensors")
+    model = adapted(filled)
+    assert [answer.token_ids for answer in generate(model)] == [answer.token_ids for answer in generate(llama)]
+    assert model.artefact().size_bytes == (tmp_path / "weights.safetensors").stat().st_size
+    assert "tokenizer:" in model.fingerprint()
+    assert generate(model.replicate(), ["a"])[0].tokens == 8
+    with pytest.raises(ModelError, match="holds weights, and the factory made a TokenizersBackend; expected a torch"):
+        adapted(Filled((tokenizer, other), tmp_path / "weights.safetensors"))
 
 
 def test_first_token(tokenizer: Any) -> None:
