@@ -12,6 +12,7 @@ from pytest_modelbench.plugin.fixture_lookup import place_of
 from pytest_modelbench.plugin.stash import GATES, SETTINGS
 
 if TYPE_CHECKING:
+    from pytest_modelbench.gates.assignment import Assignment
     from pytest_modelbench.probes.kinds import ProbeKind
     from pytest_modelbench.settings import Settings
 
@@ -21,17 +22,30 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
     seen: set[str] = set()
     for item in items:
         gates = [gate for gate in item.stash.get(GATES, ()) if gate.kpi.probe.exclusive]
-        setups = {(gate.kpi.probe, gate.setup) for gate in gates}
-        timeout_s = _timeout_of(item) if setups else None
-        most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, _ in setups)
+        measurements = {(gate.kpi.probe, gate.setup, _apart(gate)) for gate in gates}
+        timeout_s = _timeout_of(item) if measurements else None
+        most = sum(_longest_s(kind, item.stash[SETTINGS]) for kind, *_ in measurements)
         if timeout_s is None or timeout_s > most or (place := place_of(item)) in seen:
             continue
         seen.add(place)
         yield (
             f"{place}: pytest-timeout stops this test after {timeout_s:g} s, and its timed measurements may take "
             f"{most:g} s. Write @pytest.mark.timeout({2 * most * _workers(item.config):g}), "
-            f"or --modelbench-budget={timeout_s / 2 / len(setups):g}"
+            f"or --modelbench-budget={timeout_s / 2 / len(measurements):g}"
         )
+
+
+def _apart(gate: Assignment) -> tuple[tuple[str, str], ...]:
+    """Return the options that keep a gate's measurement apart from others of its kind and set-up.
+
+    Timed calls and windows of energy are shared by their set-up alone. Loads are not; what a load is judged by
+    (`within` of a share) is no part of it, while a largest rate is searched for each.
+    """
+    kind = gate.kpi.probe
+    if kind.timed or kind.least_windows:
+        return ()
+    judged = {"confidence"} if kind.brackets else {"confidence", "within"}
+    return tuple((name, repr(value)) for name, value in sorted(gate.options.items()) if name not in judged)
 
 
 def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:

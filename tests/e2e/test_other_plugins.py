@@ -78,6 +78,24 @@ def test_timeout_shorter_than_the_rounds_of_energy(judge: Judge) -> None:
     assert "stops this test after 30 s, and its timed measurements may take 40 s" in finished.text
 
 
+def test_each_load_takes_a_budget(judge: Judge) -> None:
+    """Two rates are two measurements; a percentile and a share at one rate are one."""
+    gates = [("response_p99", "100/s", ""), ("goodput", "100/s", ', within="9 ms"'), ("response_p99", "200/s", "")]
+    marks = "\n".join(
+        f'    @pytest.mark.kpi("{name}", rate="{rate}"{more})\n    def test_{number}(self): ...'
+        for number, (name, rate, more) in enumerate(gates)
+    )
+    whole = "import pytest\n" + "".join(
+        f'@pytest.mark.kpi("{name}", rate="{rate}"{more})\n' for name, rate, more in gates[1:]
+    )
+    arguments = ("--timeout=30", "--modelbench-budget=20", "--collect-only")
+    finished = judge(f"{whole}def test_both(): ...\n", *arguments, process=True)
+    assert finished.result.ret == 4
+    assert "its timed measurements may take 40 s" in finished.text
+    finished = judge(f"import pytest\nclass TestLoads:\n{marks}\n", "--timeout=21", *arguments[1:], process=True)
+    assert finished.result.ret == 0, finished.text
+
+
 def test_timeout_marker_is_the_closest(judge: Judge) -> None:
     """A marker beats the command line, in both directions; 0 is no timeout."""
     marked = SUITE.replace("def test_p50", "@pytest.mark.timeout(0)\ndef test_p50").replace(
