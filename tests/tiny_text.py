@@ -52,6 +52,23 @@ def tokenizer(size: int = 300, pad: str | None = "<pad>", template: str | None =
     return fast(tokenizer_object=bpe, **roles)
 
 
+def word_tokenizer(kind: str) -> Any:
+    """Return a tokeniser whose tokens start words: with a marked space (`metaspace`), or `##` (`pieces`)."""
+    special = ["<unk>", "<s>", "</s>"]
+    if kind == "metaspace":
+        words = Tokenizer(models.BPE(unk_token=special[0]))
+        words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer: Any = trainers.BpeTrainer(vocab_size=200, special_tokens=special)
+    else:
+        words = Tokenizer(models.WordPiece(unk_token=special[0]))
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
+        words.decoder = decoders.WordPiece(cleanup=False)
+        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special)
+    words.train_from_iterator(_TEXT.splitlines(), trainer)
+    fast: Any = PreTrainedTokenizerFast
+    return fast(tokenizer_object=words, **dict(zip(("unk_token", "bos_token", "eos_token"), special, strict=True)))
+
+
 def module(kind: str) -> Any:
     """Return a random model of some 40,000 parameters, the same at each call: llama, gpt2, t5 or bart."""
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.adapters.text_tokens import Detokeniser, TextTokens
 from pytest_modelbench.models.saved import Filled
 from pytest_modelbench.models.text import CacheSize, LikelihoodModel
 from pytest_modelbench.probes.answers.layers import first_nonfinite
@@ -194,6 +195,20 @@ def test_characters_of_several_tokens(llama: Any, monkeypatch: pytest.MonkeyPatc
     assert whole.tokens == 2
     assert sum(tokens or 0 for _, tokens in texts) == len(ids)
     assert answer.pieces[-1].at_ns == answer.end_ns
+
+
+@pytest.mark.parametrize("kind", ["bytes", "metaspace", "pieces"])
+def test_pieces_are_the_whole_text(kind: str) -> None:
+    """What tokens add one by one is the text of all, also where a token's text depends on those before it."""
+    tokenizer = tiny_text.tokenizer() if kind == "bytes" else tiny_text.word_tokenizer(kind)
+    tokens = TextTokens(tokenizer)
+    random = np.random.default_rng(0)
+    for length in range(1, 40):
+        ids = [int(token) for token in random.integers(0, len(tokenizer), length)]
+        detokeniser = Detokeniser(tokens.text_of)
+        texts = [detokeniser.add(token) for token in ids]
+        assert "".join([*texts, detokeniser.rest()]) == tokens.text_of(ids)
+        assert any(texts) or kind == "bytes" or length == 1
 
 
 def test_sampling_of_the_configuration_is_overridden(tokenizer: Any) -> None:
