@@ -25,7 +25,7 @@ from pytest_modelbench.probes.answers.layers import first_nonfinite
 
 SETTINGS = GenerationSettings(max_new_tokens=8)
 PREFILL_NS, STEP_NS = 100_000_000, 10_000_000
-LEAVES = "tokens; a context of 64 leaves 56 beside max_new_tokens=8. Shorten the prompt"
+LEAVES = "tokens; the context of 64 minus max_new_tokens=8 leaves 56. Shorten the prompt"
 CHAT = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -283,8 +283,12 @@ def test_texts_longer_than_the_context(llama: Any, tokenizer: Any) -> None:
             call()
     with pytest.raises(ModelError, match=r"forced\(\) needs at least one token"):
         llama.forced([], [3])
-    with pytest.raises(ModelError, match="student: prompt 0.* has 70 tokens; a context of 64 leaves 64. Shorten"):
+    with pytest.raises(ModelError, match="student: prompt 0.* has 70 tokens; the context of 64 leaves 64. Shorten"):
         adapted(tiny_text.module("bart"), tokenizer).generating(["a" * 70], SETTINGS)
+    with pytest.raises(
+        ModelError, match="student takes 64 tokens, and max_new_tokens is 65. Write max_new_tokens=64"
+    ):
+        adapted(tiny_text.module("bart"), tokenizer).generating(["a"], GenerationSettings(max_new_tokens=65))
 
 
 def wrong(case: str) -> Any:
