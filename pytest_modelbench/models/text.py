@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,11 @@ class TextModel(Model):
 
     Attributes:
         streams: whether answers arrive piece by piece. If not, the times of tokens are not defined.
+        sent: the fields that a server gets with each prompt, as last sent; empty for a model without a server.
     """
 
     streams: bool = True
+    sent: Mapping[str, Any] = {}
 
     @abstractmethod
     def generating(

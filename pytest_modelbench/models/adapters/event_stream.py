@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.models.adapters.http_calls import CallError, as_text
-from pytest_modelbench.models.generation import Generation, Piece
+from pytest_modelbench.models.generation import Generation, Piece, counted
 
 DONE = "[DONE]"
 _MARK = b"\xef\xbb\xbf"
@@ -112,11 +112,7 @@ class Answer:
         """Return the answer."""
         tokens = _differences(self._totals)
         pieces = tuple(replace(piece, tokens=n) for piece, n in zip(self._pieces, tokens, strict=True))
-        whole = replace(self._so_far, pieces=pieces)
-        if tokenizer is None:
-            return whole
-        counts = [int(tokenizer("".join(p.text for p in part))) for part in (whole.first_arrival, pieces)]
-        return replace(whole, counted=(counts[0], counts[1]))
+        return counted(replace(self._so_far, pieces=pieces), tokenizer)
 
 
 def read_answer(

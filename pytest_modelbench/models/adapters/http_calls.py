@@ -23,8 +23,13 @@ SHOWN = 200
 """How much of a server's text a message shows."""
 PART = 2**16
 """The most bytes of a response that are received at once."""
-GRACE_S = 1.0
-"""How long a response whose content is complete may take to end, before its connection is closed."""
+GRACE_S = 0.1
+"""How long a response whose content is complete may take to end before the next request, before its connection is
+closed. If one took longer, the connection is closed after each of the next ones at once."""
+
+
+Parts = Generator[tuple[int, bytes], None, None]
+"""Of a response's body, each with the time at which its last bytes were received."""
 
 
 class CallError(ModelbenchError):
@@ -81,6 +86,8 @@ class _Stream(io.RawIOBase):
         self._until = time.monotonic() + timeout_s
         self.at_ns = 0
         """When the last bytes were received."""
+        self.busy_ns = 0
+        """The longest that the reader took for what it had received before it asked for more."""
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
         return io.BufferedReader(self, PART)
@@ -93,6 +100,8 @@ class _Stream(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._socket.settimeout(left)
+        if self.at_ns:
+            self.busy_ns = max(self.busy_ns, self._clock_ns() - self.at_ns)
         size = self._socket.recv_into(buffer)
         self.at_ns = self._clock_ns()
         return size
@@ -100,6 +109,7 @@ class _Stream(io.RawIOBase):
     def hurry(self, seconds: float) -> None:
         """Wait no longer than this for what is left."""
         self._until = min(self._until, time.monotonic() + seconds)
+        self.at_ns = 0  # what lies between two requests is not reading
 
 
 class Connection:
@@ -125,9 +135,11 @@ class Connection:
         self.host, self.port, self.timeout_s = host, port, timeout_s
         self.clock_ns, self.secret = clock_ns, secret
         self.reopened = 0
-        """How often the server had closed the connection before a call, so that it was opened again."""
+        """How often it was opened again because the server had closed it, or did not end a response."""
         self._socket: socket.socket | None = None
         self._stream: _Stream | None = None
+        self._left: Parts | None = None
+        self._lingers = False
 
     def call(self, request: bytes) -> Reply:
         """Send a request and return the response.
@@ -140,17 +152,31 @@ class Connection:
         _check_status(response, reply)
         return reply
 
-    def parts(self, request: bytes) -> Generator[tuple[int, bytes], None, None]:
-        """Send a request and yield the parts of the response's body, each with the time of its last bytes.
+    @contextlib.contextmanager
+    def parts(self, request: bytes) -> Iterator[Parts]:
+        """Send a request and give the parts of the response's body, each with the time of its last bytes.
 
-        A connection whose iterator is left before its end is closed; `finish` keeps it open.
+        Leave the context when the content is complete: what is left of the response is read before the next request,
+        so that no call waits for the end of its own. After an error the connection is closed.
 
         Yields:
-            Nanoseconds of the clock, and the bytes.
+            An iterator of nanoseconds of the clock, and bytes.
 
         Raises:
             CallError: as for `call`.
         """
+        parts = self._parts(request)
+        try:
+            yield parts
+        except BaseException:
+            parts.close()
+            raise
+        self._left = parts
+        if self._lingers:
+            self.close()
+            self.reopened += 1
+
+    def _parts(self, request: bytes) -> Parts:
         with self._response(request) as (response, stream):
             if response.status != http.client.OK:
                 _check_status(response, self._whole(response))
@@ -159,13 +185,23 @@ class Connection:
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
 
-    def finish(self, parts: Iterator[tuple[int, bytes]]) -> None:
-        """Read what is left of a response whose content is complete; a server that does not end it is left."""
-        if self._stream is not None:
-            self._stream.hurry(GRACE_S)
-        with contextlib.suppress(CallError):  # the connection is closed, and the next call opens another
+    @property
+    def busy_ns(self) -> int:
+        """The longest that the reader of the last response took before it asked for more of it, in nanoseconds."""
+        return self._stream.busy_ns if self._stream else 0
+
+    def drain(self) -> None:
+        """Read what is left of the last response; close the connection of a server that does not end it."""
+        parts, self._left = self._left, None
+        if parts is None or self._stream is None:
+            return
+        self._stream.hurry(GRACE_S)
+        try:
             for _ in parts:
                 pass
+        except CallError as error:  # the connection is closed, and the next call opens another
+            self._lingers = isinstance(error.__cause__, TimeoutError)
+            self.reopened += 1
 
     def open(self) -> None:
         """Open the connection if it is not, so that the next call need not.
@@ -219,6 +255,7 @@ class Connection:
         return Reply(headers=headers, body=body, status=response.status, secret=self.secret)
 
     def _connected(self) -> socket.socket:
+        self.drain()
         if self._socket is not None and _was_closed(self._socket):
             self.close()
             self.reopened += 1
@@ -233,6 +270,9 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
+        parts, self._left = self._left, None
+        if parts is not None and not parts.gi_running:  # which it is where it is left because of an error
+            parts.close()
         if self._socket is not None:
             self._closing()
             self._socket = None
