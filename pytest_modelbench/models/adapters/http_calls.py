@@ -139,7 +139,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._stream: _Stream | None = None
         self._left: Parts | None = None
-        self._lingers = False
+        self._lingers = self._dropped = False
 
     def call(self, request: bytes) -> Reply:
         """Send a request and return the response.
@@ -173,8 +173,7 @@ class Connection:
             raise
         self._left = parts
         if self._lingers:
-            self.close()
-            self.reopened += 1
+            self._drop()
 
     def _parts(self, request: bytes) -> Parts:
         with self._response(request) as (response, stream):
@@ -201,7 +200,7 @@ class Connection:
                 pass
         except CallError as error:  # the connection is closed, and the next call opens another
             self._lingers = isinstance(error.__cause__, TimeoutError)
-            self.reopened += 1
+            self._drop()
 
     def open(self) -> None:
         """Open the connection if it is not, so that the next call need not.
@@ -257,16 +256,22 @@ class Connection:
     def _connected(self) -> socket.socket:
         self.drain()
         if self._socket is not None and _was_closed(self._socket):
-            self.close()
-            self.reopened += 1
+            self._drop()
         if self._socket is None:
             try:
                 self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout_s)
             except OSError as error:
                 raise CallError(f"cannot connect to {self.host}:{self.port}: {error}") from error
+            self.reopened += self._dropped
+            self._dropped = False
             self._closing = weakref.finalize(self, self._socket.close)  # also where nobody closes it
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
+
+    def _drop(self) -> None:
+        """Close a connection that the server has closed or keeps busy."""
+        self.close()
+        self._dropped = True
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
