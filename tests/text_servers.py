@@ -163,13 +163,19 @@ SCRIPTS: Mapping[str, Script] = {
     ),
     "usage in a chunk with choices": Script(parts=chunked(*texts(TOKENS), delta("stop", USAGE), DONE)),
     "no token": Script(
-        parts=chunked(ROLE, *ending({"completion_tokens": 1})), text="", pieces=0, tokens=1, step="the answer has no text"
+        parts=chunked(ROLE, *ending({"completion_tokens": 1})),
+        text="",
+        pieces=0,
+        tokens=1,
+        step="the answer has no text",
     ),
     "fails after 5": Script(
         parts=chunked(*texts(TOKENS[:5]), event({"error": {"message": "slot lost", "code": 500}}), DONE),
         error="the server reports an error in the stream: .*slot lost.* .after 5 pieces of the answer",
     ),
-    "429": Script(parts=plain(b"slow down", "429 Too Many Requests"), error="status 429 Too Many Requests: slow down"),
+    "429": Script(
+        parts=plain(b"slow down", "429 Too Many Requests"), error="status 429 Too Many Requests: slow down"
+    ),
     "not streamed": Script(
         parts=plain(b'{"choices": [{"message": {"content": "hi"}}]}'), error="not a stream of events that ends"
     ),

@@ -7,13 +7,14 @@ A response is read as a whole, or part by part with the time at which each part 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import select
 import socket
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ GRACE_S = 0.1
 closed. If one took longer, the connection is closed after each of the next ones at once."""
 
 
-Parts = Generator[tuple[int, bytes], None, None]
+Parts = Iterator[tuple[int, bytes]]
 """Of a response's body, each with the time at which its last bytes were received."""
 
 
@@ -138,7 +139,7 @@ class Connection:
         """How often it was opened again because the server had closed it, or did not end a response."""
         self._socket: socket.socket | None = None
         self._stream: _Stream | None = None
-        self._left: Parts | None = None
+        self._left: http.client.HTTPResponse | None = None
         self._lingers = self._dropped = False
 
     def call(self, request: bytes) -> Reply:
@@ -165,24 +166,26 @@ class Connection:
         Raises:
             CallError: as for `call`.
         """
-        parts = self._parts(request)
-        try:
-            yield parts
-        except BaseException:
-            parts.close()
-            raise
-        self._left = parts
-        if self._lingers:
-            self._drop()
-
-    def _parts(self, request: bytes) -> Parts:
         with self._response(request) as (response, stream):
             if response.status != http.client.OK:
                 _check_status(response, self._whole(response))
-            while part := response.read1(PART):
-                yield stream.at_ns, part
-            if response.length:
+            try:
+                yield ((stream.at_ns, part) for part in iter(functools.partial(self._read, response), b""))
+            except BaseException:
+                self.close()
+                raise
+            if self._lingers and not response.isclosed():
+                self._drop()
+            else:
+                self._left = response
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """Return the next part of a body; nothing at its end."""
+        with self._faults():
+            part = response.read1(PART)
+            if not part and response.length:
                 raise http.client.IncompleteRead(b"", response.length)
+            return part
 
     @property
     def busy_ns(self) -> int:
@@ -191,16 +194,18 @@ class Connection:
 
     def drain(self) -> None:
         """Read what is left of the last response; close the connection of a server that does not end it."""
-        parts, self._left = self._left, None
-        if parts is None or self._stream is None:
+        response, self._left = self._left, None
+        if response is None or self._stream is None:
             return
         self._stream.hurry(GRACE_S)
         try:
-            for _ in parts:
+            while self._read(response):
                 pass
         except CallError as error:  # the connection is closed, and the next call opens another
             self._lingers = isinstance(error.__cause__, TimeoutError)
             self._drop()
+        finally:
+            self._end(response)
 
     def open(self) -> None:
         """Open the connection if it is not, so that the next call need not.
@@ -221,10 +226,25 @@ class Connection:
         stream = self._stream = _Stream(connected, self.timeout_s, self.clock_ns)
         response = http.client.HTTPResponse(cast("Any", stream))  # which it only asks for makefile()
         try:
-            connected.settimeout(self.timeout_s)  # reading the last response has shortened it
-            connected.sendall(request)
-            response.begin()
-            yield response, stream
+            with self._faults():
+                connected.settimeout(self.timeout_s)  # reading the last response has shortened it
+                connected.sendall(request)
+                response.begin()
+                yield response, stream
+        finally:
+            if self._left is not response:
+                self._end(response)
+
+    def _end(self, response: http.client.HTTPResponse) -> None:
+        response.close()  # a connection that is kept alive stays open
+        if response.will_close:
+            self.close()
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Close the connection at every error, and raise those of the call as ours."""
+        try:
+            yield
         except CallError:
             raise
         except BaseException as error:  # also an alarm: the response must not be taken for the next call's
@@ -233,10 +253,6 @@ class Connection:
             if text is None:
                 raise
             raise CallError(text) from error
-        finally:
-            response.close()  # a connection that is kept alive stays open
-            if response.will_close:
-                self.close()
 
     def _fault(self, error: BaseException) -> str | None:
         """Say how a call failed; None for what is not a fault of the call."""
@@ -275,9 +291,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        parts, self._left = self._left, None
-        if parts is not None and not parts.gi_running:  # which it is where it is left because of an error
-            parts.close()
+        self._left = None
         if self._socket is not None:
             self._closing()
             self._socket = None

@@ -54,7 +54,8 @@ class OpenAIModel(EndpointModel, TextModel):
         self.noted["finish_reasons"] = {}
         self._check()
         self._count = counter(f"{self.name}: {shown(endpoint.url)}", endpoint.tokenizer)
-        self.sent = self._fields(None)
+        self._told: dict[str, Any] = {}
+        self._set(None)
 
     def _check(self) -> None:
         endpoint, name = self.endpoint, f"{self.name}: {shown(self.endpoint.url)}"
@@ -88,7 +89,7 @@ class OpenAIModel(EndpointModel, TextModel):
         listed = self._prompts(prompts)
         if settings is not None:
             self._check_settings(settings, listed)
-        self.sent = self._fields(settings)
+        self._set(settings)
         requests = [self._request(prompt, settings) for prompt in listed]
         self.connection.drain()
 
@@ -138,6 +139,12 @@ class OpenAIModel(EndpointModel, TextModel):
                     )
                 )
         return prompts
+
+    def _set(self, settings: GenerationSettings | None) -> None:
+        """Set the fields of each request, also in what the report has already got."""
+        self.sent = self._fields(settings)
+        self._told.clear()
+        self._told.update(json.loads(json.dumps({"api": self.endpoint.api, **self.sent}, default=shown)))
 
     def _fields(self, settings: GenerationSettings | None) -> dict[str, Any]:
         """Return the fields of each request without the prompt: ours, those of the settings, those of the user."""
@@ -258,8 +265,3 @@ def _is_messages(prompt: Any) -> bool:
     if not isinstance(prompt, list | tuple) or not prompt:
         return False
     return all(isinstance(message, Mapping) and {"role", "content"} <= set(message) for message in prompt)
-
-
-def _as_json(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields as JSON types; what is none is shown."""
-    return dict(json.loads(json.dumps(dict(fields), default=shown)))

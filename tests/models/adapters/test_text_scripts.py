@@ -23,7 +23,9 @@ SETTINGS = GenerationSettings(max_new_tokens=64)
 
 
 def load(place: str, **options: Any) -> OpenAIModel:
-    model = adapt(OpenAIEndpoint(url=f"openai://{place}/v1#m", **{"timeout_s": 5, **options}), Loading(name="student"))
+    model = adapt(
+        OpenAIEndpoint(url=f"openai://{place}/v1#m", **{"timeout_s": 5, **options}), Loading(name="student")
+    )
     assert isinstance(model, OpenAIModel)
     return model
 
@@ -136,7 +138,9 @@ def test_answers_of_an_exact_length() -> None:
     [
         (chunked(*texts(TOKENS), *ending()), None),
         (
-            chunked(*(delta(content=t, usage={"completion_tokens": n}) for n, t in enumerate(TOKENS, 1)), *ending(None)),
+            chunked(
+                *(delta(content=t, usage={"completion_tokens": n}) for n, t in enumerate(TOKENS, 1)), *ending(None)
+            ),
             3,
         ),
     ],
@@ -167,9 +171,10 @@ def test_the_report_states_what_was_sent() -> None:
     """Fields of the data and of the user as last sent, without prompt and key."""
     with serving(lambda _: streams("yes")) as server:
         model = load(server.place, request={"temperature": 0.5, "seed": None, "top_k": 1})
-        assert model.describe()["request"]["max_tokens"] == 256
+        described = model.describe()
+        assert described["request"]["max_tokens"] == 256
         model.bind(Prompts(["x"], GenerationSettings(max_new_tokens=7, stop=("a",))))()
-    request = json.loads(json.dumps(model.describe()["request"]))
+    request = json.loads(json.dumps(described["request"]))
     assert request == {"api": "chat", **{k: v for k, v in server.asked[0].items() if k != "messages"}}
     assert (request["max_tokens"], request["stop"], request["temperature"], request["top_k"]) == (7, ["a"], 0.5, 1)
 
@@ -177,9 +182,17 @@ def test_the_report_states_what_was_sent() -> None:
 @pytest.mark.parametrize(
     ("settings", "api", "message"),
     [
-        ({"chat": "never"}, "chat", "chat='never', and /chat/completions puts .* Write OpenAIEndpoint.api='completions'"),
+        (
+            {"chat": "never"},
+            "chat",
+            "chat='never', and /chat/completions puts .* Write OpenAIEndpoint.api='completions'",
+        ),
         ({"chat": "always"}, "completions", "chat='always', and /completions has no chat template. Write .*chat"),
-        ({"system": "short"}, "completions", "system='short', and /completions takes no system message. Write .*chat"),
+        (
+            {"system": "short"},
+            "completions",
+            "system='short', and /completions takes no system message. Write .*chat",
+        ),
     ],
 )
 def test_settings_that_an_api_cannot_follow(settings: dict[str, Any], api: str, message: str) -> None:
