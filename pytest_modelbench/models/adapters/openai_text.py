@@ -225,11 +225,7 @@ class OpenAIModel(EndpointModel, TextModel):
 
     def describe(self) -> dict[str, Any]:
         """Return the model's name at the server and the fields of the last requests, without prompt and key."""
-        return {
-            **super().describe(),
-            "model": self.model,
-            "request": {"api": self.endpoint.api, **_as_json(self.sent)},
-        }
+        return {**super().describe(), "model": self.model, "request": self._told}
 
     def vocabulary(self) -> str:
         """Return what is equal for equal tokenizers; "" without one."""
