@@ -32,20 +32,21 @@ def save_tiny(folder: Path, noise: float = 0.0) -> Path:
     trained = Tokenizer(models.BPE(unk_token=END))
     trained.pre_tokenizer, trained.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     trained.train_from_iterator(TEXT.splitlines(), trainers.BpeTrainer(vocab_size=150, special_tokens=[END]))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, eos_token=END, chat_template=TEMPLATE)
+    wrapper: Any = PreTrainedTokenizerFast
+    tokenizer = wrapper(tokenizer_object=trained, eos_token=END, chat_template=TEMPLATE)
     tokenizer.save_pretrained(folder)
     generator = torch.Generator().manual_seed(0)
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=128, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
         pad_token_id=0, tie_word_embeddings=False,
     )  # fmt: skip
-    model = GPT2LMHeadModel(config).eval()
+    model = GPT2LMHeadModel(config)
     with torch.no_grad():
         matrices = [weights for weights in model.parameters() if weights.dim() == 2]
         for weights in matrices:
             weights.normal_(std=STD, generator=generator)
         for weights in matrices:
-            weights += noise * STD * torch.randn(weights.shape, generator=generator)
+            weights.add_(torch.randn(weights.shape, generator=generator), alpha=noise * STD)
     model.save_pretrained(folder)
     return folder
 
@@ -56,8 +57,8 @@ class Loaded:
     def __init__(self, folder: str, max_new_tokens: int) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder)
         self.max_new_tokens = max_new_tokens
 
     def __call__(self, prompt: str) -> str:

@@ -59,7 +59,7 @@ def from_text_function(candidate: TextFunction, name: str) -> Model:
     Raises:
         ModelError: its function or its tokenizer is not one.
     """
-    function = candidate.function
+    function: Any = candidate.function
     if not callable(function) or isinstance(function, type):
         raise ModelError(
             f"{name} is TextFunction({shown(function)}), expected a function from a prompt to its answer. "

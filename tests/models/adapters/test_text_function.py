@@ -107,7 +107,12 @@ def test_times_of_pieces() -> None:
 def test_prompts_are_given_as_they_are() -> None:
     """Strings and messages; a salt is the first line of the text, and the data keep theirs."""
     given: list[Any] = []
-    model = load(lambda prompt: given.append(prompt) or "4")
+
+    def answering(prompt: Any) -> str:
+        given.append(prompt)
+        return "4"
+
+    model = load(answering)
     model.generating(["2 + 2 =", CHAT], GenerationSettings(system="short"))()
     assert given == ["2 + 2 =", CHAT]
     model.generating(["2 + 2 =", CHAT], GenerationSettings(salt="81f3"))()
@@ -164,9 +169,13 @@ def test_stop_texts_are_applied(function: Any, stop: str, text: str, asked: int)
     """The answer is cut before them, and no further piece is asked for."""
     seen: list[Any] = []
 
+    def noted(piece: str) -> str:
+        seen.append(piece)
+        return piece
+
     def watched(prompt: str) -> Any:
         pieces = function(prompt)
-        return pieces if isinstance(pieces, str) else (seen.append(piece) or piece for piece in pieces)
+        return pieces if isinstance(pieces, str) else map(noted, pieces)
 
     generation = answer(watched, stop=(stop,))
     assert generation.text == text
@@ -266,7 +275,7 @@ def test_what_does_not_answer(function: Callable[[Any], Any], message: str) -> N
     ("candidate", "message"),
     [
         (Oracle, r"student is the class Oracle, not a model. Return Oracle\(\.\.\.\)"),
-        (TextFunction(Oracle), r"student is TextFunction\(.*Oracle.*\), expected a function from a prompt"),
+        (TextFunction(Oracle), r"student is TextFunction\(.*Oracle.*\), expected a function from a prompt"),  # type: ignore[arg-type]
         (TextFunction("4"), r"student is TextFunction\('4'\), expected a function"),  # type: ignore[arg-type]
         (TextFunction(in_pieces, tokenizer=4), "student: tokenizer=4, expected a tokenizer with encode"),
     ],
