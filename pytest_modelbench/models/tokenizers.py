@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -52,11 +53,16 @@ def _lengths(tokenizer: Any) -> Callable[[str], int]:
 
 
 def vocabulary_of(tokenizer: Any) -> str:
-    """Return a text that is equal for equal tokenizers; of functions, for the same one. "" without a tokenizer."""
+    """Return a text that is equal for equal tokenizers; of functions, for the same one. "" without a tokenizer.
+
+    It is a hash of the tokens with their ids and of the special ones but padding, as for a module with its tokenizer.
+    """
     if tokenizer is None:
         return ""
     listed = getattr(tokenizer, "get_vocab", None)
     if not callable(listed):
         return identity(tokenizer)
-    text = repr(sorted(listed().items()))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    special = dict(getattr(tokenizer, "special_tokens_map", {}))
+    named = sorted((name, str(token)) for name, token in special.items() if name != "pad_token")
+    content = json.dumps([sorted(listed().items()), named])
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

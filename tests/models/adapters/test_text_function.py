@@ -302,3 +302,22 @@ def test_timed_gates_treat_it_as_a_function() -> None:
     described = model.describe()
     assert (described["kind"], described["tokenizer"]) == ("text function", "function")
     assert described["class"].endswith(".Oracle")
+
+
+def test_special_tokens_are_part_of_a_vocabulary() -> None:
+    """Tokenizers that end answers by another token are not equal; the one for padding does not matter."""
+
+    class Special:
+        def __init__(self, special: dict[str, str]) -> None:
+            self.special_tokens_map = special
+
+        def get_vocab(self) -> dict[str, int]:
+            return {"a": 0, "</s>": 1}
+
+        def encode(self, text: str) -> list[int]:
+            return [0] * len(text)
+
+    one, padded = Special({"eos_token": "</s>"}), Special({"eos_token": "</s>", "pad_token": "a"})
+    other = Special({"eos_token": "a"})
+    names = [load(TextFunction(in_pieces, tokenizer)).vocabulary() for tokenizer in (one, padded, other)]
+    assert names[0] == names[1] != names[2]
