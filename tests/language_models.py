@@ -66,6 +66,10 @@ class Loaded:
         whole = self.model.generate(ids, do_sample=False, max_new_tokens=self.max_new_tokens)
         return str(self.tokenizer.decode(whole[0][ids.shape[1] :], skip_special_tokens=True))
 
+    def streamed(self, prompt: str) -> Iterator[str]:
+        """Yield an answer of the greatest length token by token."""
+        return self.texts(prompt, self.max_new_tokens)
+
     def texts(self, prompt: str, max_new_tokens: int) -> Iterator[str]:
         """Yield the text of each further token, from the model's own cache of keys and values."""
         import torch

@@ -18,6 +18,8 @@ from language_models import ChatServer, Loaded, save_tiny
 from servers import served
 from suites import read_report
 
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+
 TOKENS = 8
 SUITE = """
 import pytest
@@ -34,11 +36,16 @@ def eval_data():
 
 @pytest.fixture(scope="session")
 def teacher_model():
-    return TextFunction(TEACHER, TEACHER.tokenizer)
+    return TextFunction(TEACHER.streamed, TEACHER.tokenizer)
 
 @pytest.mark.kpi("exact_match", ">= 20%", "drop <= 5 pp")
 def test_answers(): ...
 """
+TIMED = """
+@pytest.mark.kpi("time_to_first_token_p50", "<= 20 s")
+def test_first_token(): ...
+"""
+"""Where there is such a KPI."""
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +57,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def judged(pytester: pytest.Pytester, teacher: Path, **students: str) -> dict[str, Any]:
     """Return the gate of each student by its name."""
-    pytester.makepyfile(test_sla=SUITE.format(teacher=teacher, tokens=TOKENS))
+    suite = SUITE + TIMED * ("time_to_first_token_p50" in CATALOGUE)
+    pytester.makepyfile(test_sla=suite.format(teacher=teacher, tokens=TOKENS))
     options = [f"--modelbench-student={name}={spec}" for name, spec in students.items()]
     finished = pytester.runpytest_inprocess(
-        "--modelbench", *options, "--modelbench-json=report.json", "-p", "no:cacheprovider"
+        "--modelbench", *options, "--modelbench-json=report.json", "--modelbench-budget=1", "-p", "no:cacheprovider"
     )
     report = read_report(pytester)
     assert report, str(finished.stdout)
-    return {gate["student"]: gate for gate in report["gates"]}
+    timed = {gate["student"]: gate["verdict"] for gate in report["gates"] if gate["kpi"] != "exact_match"}
+    assert set(timed.values()) <= {"pass"}, str(finished.stdout)
+    return {gate["student"]: gate for gate in report["gates"] if gate["kpi"] == "exact_match"}
 
 
 def agree(inside: dict[str, Any], served: dict[str, Any], teacher: dict[str, Any]) -> None:
@@ -75,7 +85,7 @@ def test_verdicts_are_those_of_the_model_in_this_process(pytester: pytest.Pytest
         from language_models import Loaded
 
         def student():
-            return Loaded("{folders["student"]}", {TOKENS})
+            return Loaded("{folders["student"]}", {TOKENS}).streamed
         """
     )
     with (
