@@ -140,7 +140,9 @@ class Connection:
         self._socket: socket.socket | None = None
         self._stream: _Stream | None = None
         self._left: http.client.HTTPResponse | None = None
-        self._lingers = self._dropped = False
+        self.lingers = False
+        """Whether the server did not end a response in time."""
+        self._dropped = False
 
     def call(self, request: bytes) -> Reply:
         """Send a request and return the response.
@@ -174,7 +176,7 @@ class Connection:
             except BaseException:
                 self.close()
                 raise
-            if self._lingers and not response.isclosed():
+            if self.lingers and not response.isclosed():
                 self._drop()
             else:
                 self._left = response
@@ -202,7 +204,7 @@ class Connection:
             while self._read(response):
                 pass
         except CallError as error:  # the connection is closed, and the next call opens another
-            self._lingers = isinstance(error.__cause__, TimeoutError)
+            self.lingers = isinstance(error.__cause__, TimeoutError)
             self._drop()
         finally:
             self._end(response)

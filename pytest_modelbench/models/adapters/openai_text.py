@@ -222,7 +222,9 @@ class OpenAIModel(EndpointModel, TextModel):
 
     def replicate(self) -> Model:
         """Open another connection to the same server."""
-        return OpenAIModel(self.endpoint, self.loading)
+        copied = OpenAIModel(self.endpoint, self.loading)
+        copied.connection.lingers = self.connection.lingers
+        return copied
 
     def describe(self) -> dict[str, Any]:
         """Return the model's name at the server and the fields of the last requests, without prompt and key."""

@@ -81,6 +81,9 @@ def test_no_call_waits_for_the_end_of_its_stream() -> None:
         first = server.connections
         start = time.monotonic()
         answers = [call().tolist() for _ in range(20)]
+        copied = model.replicate()
+        assert isinstance(copied, OpenAIModel)
+        assert copied.connection.lingers
         took_s = time.monotonic() - start
         over.set()
     assert answers == [["fine"]] * 20
