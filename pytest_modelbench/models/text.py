@@ -37,11 +37,11 @@ class TextModel(Model):
 
     Attributes:
         streams: whether answers arrive piece by piece. If not, the times of tokens are not defined.
-        sent: the fields that a server gets with each prompt, as last sent; empty for a model without a server.
+        beat: called at each token that a model gives on the way: a long answer is not one that never ends.
     """
 
     streams: bool = True
-    sent: Mapping[str, Any] = {}
+    beat: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def generating(
@@ -73,6 +73,11 @@ class TextModel(Model):
     def token_count(self, text: str) -> int | None:  # noqa: ARG002 - for models with a tokeniser
         """Return how many tokens a text has, without special ones; None without a tokeniser."""
         return None
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The fields that a server gets with each prompt, as last sent; empty for a model without a server."""
+        return {}
 
 
 class LikelihoodModel(TextModel):

@@ -142,9 +142,9 @@ class OpenAIModel(EndpointModel, TextModel):
 
     def _set(self, settings: GenerationSettings | None) -> None:
         """Set the fields of each request, also in what the report has already got."""
-        self.sent = self._fields(settings)
+        self._sent = self._fields(settings)
         self._told.clear()
-        self._told.update(json.loads(json.dumps({"api": self.endpoint.api, **self.sent}, default=shown)))
+        self._told.update(json.loads(json.dumps({"api": self.endpoint.api, **self._sent}, default=shown)))
 
     def _fields(self, settings: GenerationSettings | None) -> dict[str, Any]:
         """Return the fields of each request without the prompt: ours, those of the settings, those of the user."""
@@ -164,7 +164,7 @@ class OpenAIModel(EndpointModel, TextModel):
         chat = {"messages": with_system(messages, settings.system)}
         asked = chat if self.endpoint.api == "chat" else {"prompt": prompt}
         try:
-            body = json.dumps({**asked, **self.sent}, allow_nan=False).encode()
+            body = json.dumps({**asked, **self._sent}, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise self.failed(CallError(f"JSON cannot hold the request: {cause_of(error)}")) from error
         return self.request("POST", self.path.rstrip("/") + PATHS[self.endpoint.api], body, JSON)
@@ -189,6 +189,7 @@ class OpenAIModel(EndpointModel, TextModel):
             answer = cut(answer, settings.stop)
         answer = counted(answer, self._count)
         self._note(answer, settings)
+        self.beat()
         return answer
 
     def _note(self, answer: Generation, settings: GenerationSettings | None) -> None:
@@ -229,6 +230,11 @@ class OpenAIModel(EndpointModel, TextModel):
     def describe(self) -> dict[str, Any]:
         """Return the model's name at the server and the fields of the last requests, without prompt and key."""
         return {**super().describe(), "model": self.model, "request": self._told}
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The fields of the last requests without the prompt."""
+        return self._sent
 
     def vocabulary(self) -> str:
         """Return what is equal for equal tokenizers; "" without one."""

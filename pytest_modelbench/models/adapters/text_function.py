@@ -76,6 +76,7 @@ class TextFunctionModel(TextModel):
             raise self._blamed(
                 f"{self.name} raised {cause_of(error)}{after}, for the prompt {shown(prompt)}"
             ) from error
+        self.beat()
         return counted(cut(_with_tokens(whole), _stops(settings)), self._count)
 
     def _stream(self, answer: Any) -> Iterator[Any]:
@@ -134,6 +135,7 @@ class _Reading:
         """Add the pieces of an answer to the list, and return why it ended; None if by itself."""
         for number, piece in enumerate(stream, 1):
             self._take(piece, number)
+            self.model.beat()
             reason = self._reason()
             if reason is not None:
                 getattr(stream, "close", int)()

@@ -220,6 +220,17 @@ def test_a_generator_that_yields_nothing_for_ever_is_ended() -> None:
         answer(silent)
 
 
+def test_each_piece_shows_that_the_model_goes_on() -> None:
+    """So that the watchdog does not end a long answer, nor a large batch of prompts."""
+    beats: list[int] = []
+    for function, count in ((in_pieces, 4 + 1), (lambda prompt: "4", 1)):
+        model = load(function)
+        model.beat = lambda: beats.append(1)
+        model.generating(["x"], GenerationSettings())()
+        assert len(beats) == count
+        beats.clear()
+
+
 async def waited(prompt: str) -> str:
     return "4"
 

@@ -176,7 +176,10 @@ def test_the_report_states_what_was_sent() -> None:
         model = load(server.place, request={"temperature": 0.5, "seed": None, "top_k": 1})
         described = model.describe()
         assert described["request"]["max_tokens"] == 256
+        beats: list[int] = []
+        model.beat = lambda: beats.append(1)
         model.bind(Prompts(["x"], GenerationSettings(max_new_tokens=7, stop=("a",))))()
+    assert len(beats) == 1
     request = json.loads(json.dumps(described["request"]))
     assert request == {"api": "chat", **{k: v for k, v in server.asked[0].items() if k != "messages"}}
     assert (request["max_tokens"], request["stop"], request["temperature"], request["top_k"]) == (7, ["a"], 0.5, 1)
