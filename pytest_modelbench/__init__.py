@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.models.endpoints import OpenAIEndpoint, RestEndpoint
+    from pytest_modelbench.models.functions import TextFunction
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.metamorphic import directional, invariance
 
@@ -48,6 +49,7 @@ __all__ = [
     "NotApplicable",
     "OpenAIEndpoint",
     "RestEndpoint",
+    "TextFunction",
     "UsageMistake",
     "directional",
     "invariance",
@@ -66,6 +68,7 @@ _HOMES = {
     "Model": "models.base",
     "OpenAIEndpoint": "models.endpoints",
     "RestEndpoint": "models.endpoints",
+    "TextFunction": "models.functions",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",
     "register_corruption": "data.corruptions.names",
