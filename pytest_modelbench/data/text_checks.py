@@ -93,6 +93,15 @@ def text_of(what: str, value: Any, place: str) -> str:
     raise DataError(f"{place}: the {what} is {shown(value)}, expected a string{advice}")
 
 
+def document_of(value: Any, place: str) -> str:
+    """Return a document whose likelihood is judged.
+
+    Raises:
+        DataError: as of `text_of`.
+    """
+    return text_of("text", value, place)
+
+
 def references_of(value: Any, place: str) -> tuple[str, ...]:
     """Return the references of one prompt.
 
@@ -113,11 +122,8 @@ def check_transposed(references: Sequence[Any], samples: int) -> None:
         DataError: naming the numbers, and how to turn them.
     """
     plain = [_plain(one) for one in references]
-    if (
-        len(plain) != samples
-        and plain
-        and all(isinstance(one, list | tuple) and len(one) == samples for one in plain)
-    ):
+    lists = bool(plain) and all(isinstance(one, list | tuple) and len(one) == samples for one in plain)
+    if lists and len(plain) != samples:
         raise DataError(
             f"references: found {len(plain)} lists with {samples} references each, for {samples} prompts; expected "
             "one entry for each prompt. Turn them: references=list(zip(*references))"
@@ -169,18 +175,22 @@ def group_of(value: Any, place: str) -> Hashable:
     return value
 
 
-def check_ids(ids: Sequence[Any] | None) -> None:
-    """Refuse ids that do not identify one sample each.
+def ids_of(values: Any) -> list[Any] | None:
+    """Return ids that identify one sample each; None where there are none.
 
     Raises:
         DataError: naming the id.
     """
-    gone = next((position for position, name in enumerate(ids or ()) if is_missing(name)), None)
+    if values is None:
+        return None
+    ids = listed("ids", values)
+    gone = next((position for position, name in enumerate(ids) if is_missing(name)), None)
     if gone is not None:
         raise DataError(f"ids: there is none for the sample at position {gone}. Give each sample one")
-    twice = [name for name, count in Counter(map(str, ids or ())).items() if count > 1]
+    twice = [name for name, count in Counter(map(str, ids)).items() if count > 1]
     if twice:
         raise DataError(f"ids: {shown(twice[0])} is the id of several samples. Give each sample a different one")
+    return ids
 
 
 def generation_settings(max_new_tokens: Any, stop: Any, system: Any, chat: Any) -> GenerationSettings:

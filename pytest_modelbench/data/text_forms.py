@@ -135,9 +135,7 @@ def _from_lines(path: Path) -> TextTable:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if not numbered:
-        raise DataError(
-            f'{path} has no line. Write one object for each prompt: {{"prompt": "...", "reference": "..."}}'
-        )
+        raise DataError(f'{path} has no line. Write one for each prompt: {{"prompt": "...", "reference": "..."}}')
     rows = [row for _, row in numbered]
     return TextTable(
         what=str(path), columns=_columns(rows, _names(rows)), lines=tuple(number for number, _ in numbered)
@@ -165,8 +163,6 @@ def arguments_of(table: TextTable) -> TextArguments:
         for name, values in columns.items()
         if name in ARGUMENTS and (name in {"prompt", "text"} or not all(map(is_missing, values)))
     }
-    if "prompts" in values and "texts" in values:
-        values["texts"] = [text for text in values["texts"] if not is_missing(text)]
     return TextArguments(
         values=values,
         others={name: values for name, values in others.items() if name not in nested},
