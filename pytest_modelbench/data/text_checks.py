@@ -46,16 +46,21 @@ def prompt_of(value: Any, place: str) -> Any:
         raise DataError(f"{place} has no prompt: found {shown(value)}. Leave the sample out, or write its prompt")
     if isinstance(value, Mapping) and "role" in value:
         raise DataError(f"{place}: the prompt is a single message, expected a list of messages. Write [{{...}}]")
-    messages = isinstance(value, list | tuple)
-    prompt = [_message(message, place) for message in value] if messages else value
-    if not messages and not isinstance(value, str):
+    if isinstance(value, list | tuple):
+        messages = [_message(message, place) for message in value]
+        what = "last message" if messages else "list of messages"
+        _refuse_empty(what, messages[-1]["content"] if messages else "", place)
+        return messages
+    if not isinstance(value, str):
         decode = ". Write prompt.decode()" if isinstance(value, bytes) else ""
         raise DataError(f"{place}: the prompt is {shown(value)}, expected {MESSAGES}{decode}")
-    last = prompt[-1]["content"] if messages and prompt else prompt
-    if not last or not last.strip():
-        what = "last message" if messages and prompt else "list of messages" if messages else "prompt"
+    _refuse_empty("prompt", value, place)
+    return str(value)
+
+
+def _refuse_empty(what: str, text: str, place: str) -> None:
+    if not text.strip():
         raise DataError(f"{place}: the {what} is empty. Leave the sample out, or write what the model is asked")
-    return prompt if messages else str(prompt)
 
 
 def _plain(value: Any) -> Any:
@@ -155,7 +160,7 @@ def answer_of(value: Any, choices: tuple[str, ...], place: str) -> int:
     value = _plain(value)
     if isinstance(value, str) and value in choices:
         return choices.index(value)
-    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value < len(choices):
+    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < len(choices):
         return int(value)
     raise DataError(
         f"{place}: answer is {shown(value)}, expected one of its choices, {', '.join(map(shown, choices))}, or its "

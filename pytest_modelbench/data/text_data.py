@@ -101,7 +101,7 @@ class TextData(EvalData):
         *,
         task: str = "text",
         choices: Sequence[Sequence[str]] | None = None,
-        answers: Sequence[int | str] | None = None,
+        answers: Any = None,
         texts: Sequence[str] | None = None,
         ids: Sequence[Any] | None = None,
         group: Sequence[Hashable] | None = None,
@@ -183,8 +183,8 @@ class TextData(EvalData):
         """Name a sample for messages: by its line or row, its id, or its position."""
         if self._table is not None:
             return self._table.place(position)
-        named = self.ids is not None and position < len(self.ids)
-        return f"the sample {shown(self.ids[position])}" if named else f"{name}[{position}]"
+        ids = self.ids or ()
+        return f"the sample {shown(ids[position])}" if position < len(ids) else f"{name}[{position}]"
 
     def _read_all(self, name: str, values: Any, read: Callable[[Any, str], Any]) -> list[Any]:
         return [read(value, self._place(position, name)) for position, value in enumerate(listed(name, values))]

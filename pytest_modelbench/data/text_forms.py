@@ -146,11 +146,9 @@ def arguments_of(table: TextTable) -> TextArguments:
     """Return which arguments of `TextData` a table gives, and its other columns.
 
     Raises:
-        DataError: it has neither prompts nor texts, or two columns of references.
+        DataError: it has neither prompts nor texts, or a row has both `reference` and `references`.
     """
-    columns = table.columns
-    if "reference" in columns and "references" in columns:
-        raise DataError(f"the {table.kind} has both reference and references. Remove one of them")
+    columns = _with_one_of_references(table)
     if not {"prompt", "text"} & set(columns):
         raise DataError(
             f"the {table.kind} has neither prompt nor text; found {', '.join(map(shown, columns)) or 'nothing'}. "
@@ -168,6 +166,22 @@ def arguments_of(table: TextTable) -> TextArguments:
         others={name: values for name, values in others.items() if name not in nested},
         left_out=nested,
     )
+
+
+def _with_one_of_references(table: TextTable) -> Mapping[str, list[Any]]:
+    """Return the columns with `reference` of the rows that have no `references` among the latter."""
+    columns = dict(table.columns)
+    if "reference" not in columns or "references" not in columns:
+        return columns
+    singles = columns.pop("reference")
+    for position, (single, several) in enumerate(zip(singles, columns["references"], strict=True)):
+        if not is_missing(single) and not is_missing(several):
+            raise DataError(f"{table.place(position)} has both reference and references. Remove one of them")
+    columns["references"] = [
+        single if is_missing(several) else several
+        for single, several in zip(singles, columns["references"], strict=True)
+    ]
+    return columns
 
 
 def _is_nested(value: Any) -> bool:

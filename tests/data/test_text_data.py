@@ -92,6 +92,8 @@ def test_one_reference_to_each_prompt_is_a_column_too() -> None:
     data = TextData(pd.DataFrame({"prompt": ["a", "b"], "reference": ["x", "y"], "group": [None, None]}))
     assert data.references == (("x",), ("y",))
     assert data.group is None
+    mixed = TextData([{"prompt": "a", "reference": "x"}, {"prompt": "b", "references": ["y", "z"]}])
+    assert mixed.references == (("x",), ("y", "z"))
 
 
 def test_answers_become_positions() -> None:
@@ -123,8 +125,7 @@ def test_breakdowns_leave_out_missing_values_and_single_samples() -> None:
     table = {"prompt": list("abcd"), "url": list("wxyz"), "topic": ["m", "m", None, "n"]}
     (grouping,) = TextData(table).kinds()
     assert (grouping.names, grouping.codes.tolist()) == (("topic=m", "topic=n"), [0, 0, -1, 1])
-    (stated,) = TextData(table, missing="group").kinds() or [None]
-    assert stated is None, "three groups of four samples are too many"
+    assert not TextData(table, missing="group").kinds(), "three groups of four samples are too many"
 
 
 def test_batches_keep_the_settings() -> None:
@@ -345,7 +346,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "two columns of references": (
         lambda: TextData({"prompt": ["a"], "reference": ["x"], "references": ["y"]}),
-        "the mapping has both reference and references. Remove one of them",
+        "row 0 of the mapping has both reference and references. Remove one of them",
     ),
     "two columns of one name": (
         lambda: TextData(pd.DataFrame([["a", "b"]], columns=["prompt", "prompt"])),
