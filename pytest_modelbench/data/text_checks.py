@@ -160,7 +160,7 @@ def answer_of(value: Any, choices: tuple[str, ...], place: str) -> int:
     value = _plain(value)
     if isinstance(value, str) and value in choices:
         return choices.index(value)
-    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < len(choices):
+    if not isinstance(value, bool) and isinstance(value, Integral) and int(value) in range(len(choices)):
         return int(value)
     raise DataError(
         f"{place}: answer is {shown(value)}, expected one of its choices, {', '.join(map(shown, choices))}, or its "
