@@ -26,7 +26,8 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     Raises:
         MeasurementError: the kind has no such function, or it cannot be imported.
     """
-    model, plan, options = asking.model(role), asking.plan, asking.gate.options
+    model, plan = asking.model(role), asking.plan
+    options, told = (_that_count(kind, some) for some in (asking.gate.options, asking.gate.told_options))
     data = asking.data() if kind.needs_data else None
     take, wire = function_of(kind, "take"), None
     if kind.pack and kind.unpack and not any(map(callable, options.values())):  # one name may mean two functions
@@ -35,7 +36,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
-    by_name = repr(sorted(asking.gate.told_options.items()))
+    by_name = repr(sorted(told.items()))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
 
     def measure(_: Tell) -> Measurement:
@@ -57,6 +58,11 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def _that_count(kind: ProbeKind[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options that a measurement depends on."""
+    return {name: value for name, value in options.items() if kind.depends_on is None or name in kind.depends_on}
 
 
 def _kept(

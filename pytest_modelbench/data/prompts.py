@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 Prompt = str | Sequence[Mapping[str, str]]
 """A text, or the messages of a chat, each with `role` and `content`."""
 CHATS = ("auto", "always", "never")
+ENDINGS = (".jsonl", ".ndjson")
+"""Of files with one JSON object a line, which prompts are read from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +81,8 @@ def with_system(messages: Sequence[Mapping[str, str]], system: str | None) -> li
     """Return the messages of a chat after the system message, unless they begin with one of their own."""
     has_one = bool(messages) and messages[0].get("role") in {"system", "developer"}
     return [*messages] if not system or has_one else [{"role": "system", "content": system}, *messages]
+
+
+def is_text_file(value: Any) -> bool:
+    """Whether a value is the path of a file with lines of JSON, by its ending."""
+    return isinstance(value, str | Path) and str(value).lower().endswith(ENDINGS)
