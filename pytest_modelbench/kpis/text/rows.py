@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_modelbench.kpis.text import rows_failures as failures
 from pytest_modelbench.kpis.text import rows_matching as matching
+from pytest_modelbench.kpis.text import rows_overlap as overlap
 
-KPIS = (*matching.KPIS,)
+KPIS = (
+    *overlap.KPIS,
+    *matching.KPIS,
+    *failures.KPIS,
+)
