@@ -86,6 +86,11 @@ def special_tokens(text: str) -> Counter[str]:
     return Counter(_SPECIAL.findall(text))
 
 
+def without_special_tokens(text: str) -> str:
+    """Return a text without the special tokens in it."""
+    return _SPECIAL.sub("", text)
+
+
 def is_json(text: str) -> bool:
     """Return whether a text is one JSON value by the standard, without NaN, and without a code fence."""
     try:

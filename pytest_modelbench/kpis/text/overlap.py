@@ -38,7 +38,7 @@ def _corpus_evidence(question: Question, answers: Answered, score: CorpusScore, 
     return replace(
         evidence,
         notes=(*evidence.notes, *notes, *answer_notes(answers)),
-        worst_samples=worst(answers, {role: score.value(table) for role, table in tables.items()}),
+        worst_samples=worst(answers, {role: score.each(table) for role, table in tables.items()}),
     )
 
 
@@ -77,7 +77,12 @@ def mean_evidence(
 
 
 def worst(answers: Answered, scores: Mapping[str, FloatArray]) -> tuple[str, ...]:
-    """Return the ids of the samples that lost most relative to the teacher's, or without it the worst ones."""
+    """Return the ids of the samples that lost most relative to the teacher's, or without it the worst ones.
+
+    Args:
+        answers: the data and the answers.
+        scores: (n,) by role, at most 1.
+    """
     student = scores["student"]
-    lost = student - scores.get("teacher", np.full(len(student), student.max()))
+    lost = student - scores.get("teacher", np.ones(len(student)))
     return answers.worst(np.argsort(lost, kind="stable")[: int((lost < 0).sum())])

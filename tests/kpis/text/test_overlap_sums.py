@@ -212,6 +212,14 @@ def test_points_and_relative_limits(limits: tuple[str, ...]) -> None:
     assert evidence.student.unit == "%"
 
 
+def test_worst_samples_of_bleu() -> None:
+    """A right answer of three words is none of them, though BLEU of it alone is 0; one too long or short is."""
+    references = ["a b c", "a b c d e f", "a b c d e f", "x"]
+    answers = ["a b c", "a b c", "a b c d e f g", "y"]
+    evidence = text_evidence("bleu", student=answers, references=references)
+    assert evidence.worst_samples == ("3", "1", "2")
+
+
 def test_without_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:
     """One error that names the extra."""
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
