@@ -37,7 +37,10 @@ TEXT: Mapping[str, Keyword] = {
         expected="a regular expression, such as r'#### (-?[0-9]+)'",
         unset="the whole text is compared",
     ),
-    "of": choice("what lengths are compared with", ("teacher", "references")),
+    "of": choice(
+        "of times: the first text, or the first after reasoning; of lengths: what they are compared with",
+        ("any", "answer", "teacher", "references"),
+    ),
     "tokenize": choice("sacrebleu's tokeniser", TOKENISERS),
     "lowercase": truth("compare in lower case"),
     "word_order": Keyword(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
+    from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -192,6 +193,12 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     of_samples=True,
     apart="one answer to each prompt",
     take="pytest_modelbench.probes.text.generations:take",
+)
+NEXT_TOKENS: ProbeKind[NextTokens] = ProbeKind(
+    name="next tokens",
+    of_samples=True,
+    apart="one forward pass over each prompt",
+    take="pytest_modelbench.probes.text.next_tokens:take",
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

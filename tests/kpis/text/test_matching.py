@@ -114,7 +114,8 @@ def test_a_student_that_stops_early_fails_its_length() -> None:
         ("chrf", {"word_order": 1}, "expected 0 or 2"),
         ("wrong_script_share", {"script": "Klingon"}, "expected the name of a script in Unicode, such as 'Latin'"),
         ("refusal_share", {"phrases": ["", "no"]}, "with which refusals begin"),
-        ("length_ratio", {"of": "student"}, "expected one of teacher, references"),
+        ("length_ratio", {"of": "student"}, "expected one of any, answer, teacher, references"),
+        ("length_ratio", {"of": "answer"}, "of='answer', expected 'teacher' or 'references'"),
     ],
 )
 def test_mistakes_in_options(kpi: str, options: dict[str, Any], message: str) -> None:
