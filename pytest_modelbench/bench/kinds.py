@@ -17,6 +17,7 @@ from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.probes.kinds import Measurement, Part, ProbeKind, Taking
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.file_names import file_name
 
 
@@ -26,7 +27,9 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     Raises:
         MeasurementError: the kind has no such function, or it cannot be imported.
     """
-    model, plan, options = asking.model(role), asking.plan, asking.gate.options
+    if kind.recordable and (contract := asking.contract_for(role)) is not None:
+        return _recorded(asking, kind, contract)
+    model, plan, options = asking.model(role), asking.plan, depending(kind, asking.gate.options)
     data = asking.data() if kind.needs_data else None
     take, wire = function_of(kind, "take"), None
     if kind.pack and kind.unpack and not any(map(callable, options.values())):  # one name may mean two functions
@@ -35,7 +38,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
-    by_name = repr(sorted(asking.gate.told_options.items()))
+    by_name = repr(sorted(depending(kind, asking.gate.told_options).items()))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
 
     def measure(_: Tell) -> Measurement:
@@ -57,6 +60,20 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def depending(kind: ProbeKind[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a gate that a measurement of some kind depends on."""
+    return {name: value for name, value in options.items() if kind.depends is None or name in kind.depends}
+
+
+def _recorded(asking: Asking, kind: ProbeKind[Measurement], contract: Contract) -> Measurement:
+    """Return the teacher's measurement from its contract, read once."""
+    options = depending(kind, asking.gate.told_options)
+    data = asking.data() if kind.needs_data else None
+    unpack = function_of(kind, "unpack")
+    key = ("recorded kind", kind.name, repr(options), None if data is None else data.key)
+    return asking.bench.shelf.once(key, lambda: contract.measurement(kind.name, options, data, unpack))
 
 
 def _kept(

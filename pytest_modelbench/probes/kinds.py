@@ -108,6 +108,8 @@ class ProbeKind(Generic[Measurement]):
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
             that the workers of a parallel run can share it. Empty: each worker measures for itself.
         unpack: the reverse of `pack`, as "module:function".
+        recordable: whether a contract holds the teacher's measurement in the form of `pack`, in the teacher's place.
+        depends: the names of the options that the measurement depends on; None for all options of a gate.
     """
 
     name: str
@@ -132,6 +134,8 @@ class ProbeKind(Generic[Measurement]):
     take: str = ""
     pack: str = ""
     unpack: str = ""
+    recordable: bool = False
+    depends: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -192,6 +196,10 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     of_samples=True,
     apart="one answer to each prompt",
     take="pytest_modelbench.probes.text.generations:take",
+    pack="pytest_modelbench.probes.text.packing:pack_generations",
+    unpack="pytest_modelbench.probes.text.packing:unpack_generations",
+    recordable=True,
+    depends=(),
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
