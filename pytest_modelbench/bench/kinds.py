@@ -64,7 +64,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
 
 def depending(kind: ProbeKind[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a gate that a measurement of some kind depends on."""
-    return {name: value for name, value in options.items() if kind.depends is None or name in kind.depends}
+    return {name: value for name, value in options.items() if kind.depends_on is None or name in kind.depends_on}
 
 
 def _recorded(asking: Asking, kind: ProbeKind[Measurement], contract: Contract) -> Measurement:

@@ -59,9 +59,7 @@ class Recorder:
             self._keep(asking, data)
         if gate.kpi.paired:
             if not (gate.from_recording or gate.from_predictions):
-                corrupted = gate.kpi.probe is CORRUPTED or "under" in gate.options
-                how = "under corruptions" if corrupted else "layer by layer"
-                raise NotApplicable(f"it compares student and teacher {how}, which no contract can hold")
+                raise NotApplicable(f"it compares student and teacher {_how(gate)}, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
         judgement = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         reading = RecordedReading(
@@ -140,3 +138,10 @@ class Recorder:
             for recorded in self.recorded.kinds.values()
         )
         return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples{sizes})"
+
+
+def _how(gate: Assignment) -> str:
+    """Return in words how a KPI compares two models that must both be there."""
+    if gate.kpi.probe is CORRUPTED or "under" in gate.options:
+        return "under corruptions"
+    return "measured together" if gate.kpi.probe.beside else "layer by layer"

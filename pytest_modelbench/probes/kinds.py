@@ -109,7 +109,8 @@ class ProbeKind(Generic[Measurement]):
             that the workers of a parallel run can share it. Empty: each worker measures for itself.
         unpack: the reverse of `pack`, as "module:function".
         recordable: whether a contract holds the teacher's measurement in the form of `pack`, in the teacher's place.
-        depends: the names of the options that the measurement depends on; None for all options of a gate.
+        depends_on: names of the gate's options that a measurement with a `take` function depends on; None for all.
+            Gates that agree in those share it.
     """
 
     name: str
@@ -135,7 +136,7 @@ class ProbeKind(Generic[Measurement]):
     pack: str = ""
     unpack: str = ""
     recordable: bool = False
-    depends: tuple[str, ...] | None = None
+    depends_on: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -199,7 +200,7 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     pack="pytest_modelbench.probes.text.packing:pack_generations",
     unpack="pytest_modelbench.probes.text.packing:unpack_generations",
     recordable=True,
-    depends=(),
+    depends_on=(),
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

@@ -75,8 +75,8 @@ def write_kinds(file: zipfile.ZipFile, kinds: Sequence[RecordedKind]) -> list[di
         written, name = save(_numbers(recorded.arrays)), f"kind-{number}.safetensors"
         file.writestr(name, written)
         part = {"name": name, "sha256": hashlib.sha256(written).hexdigest()}
-        options = json_object(dict(recorded.options))
-        entries.append({"kind": recorded.kind, "options": options, "data": recorded.data, "part": part})
+        entry = {"kind": recorded.kind, "options": json_object(dict(recorded.options)), "data": recorded.data}
+        entries.append({**entry, "size_bytes": recorded.size_bytes, "part": part})
     return entries
 
 
@@ -105,6 +105,7 @@ _KIND: Form = {
     "kind": is_text,
     "options": is_table,
     "data": is_count,
+    "size_bytes": lambda value: value is not None and is_count(value),
     "part": lambda value: has(value, _PART),
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import Any
 
 import pytest
 from contracts import rewrite
 from suites import Finished, Judge
+
+from pytest_modelbench.commands.cli import main
 
 CONFTEST = """
 import pytest
@@ -71,6 +73,19 @@ def test_the_same_verdicts_without_the_teacher(judge: Judge, pytester: pytest.Py
     alone = run(judge, "--modelbench-contract=teacher.mbc")
     assert values(alone) == values(beside)
     assert [gate["verdict"] for gate in alone.report["gates"]] == ["pass", "pass"]
+
+
+def test_what_a_contract_shows_and_an_altered_part(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    """`contract show` names what it holds of the teacher; an answer that was changed later is refused."""
+    run(judge, "--modelbench-record-contract=teacher.mbc", teacher=TEACHER)
+    capsys.readouterr()
+    assert main(["contract", "show", "teacher.mbc"]) == 0
+    assert re.search(r"^generations: [\d,]+ bytes$", capsys.readouterr().out, re.MULTILINE)
+    rewrite(lambda told: told["kinds"][0]["part"].update(sha256="0" * 64))
+    altered = run(judge, "--modelbench-contract=teacher.mbc")
+    assert "kind-0.safetensors was altered. Record it again" in altered.text
+    rewrite(lambda told: told["kinds"][0].update(part=1))
+    assert "its fields differ" in run(judge, "--modelbench-contract=teacher.mbc").text
 
 
 def test_other_prompts_and_what_was_not_recorded(judge: Judge) -> None:
