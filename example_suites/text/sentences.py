@@ -11,12 +11,12 @@ MONTHS = {"January": "01", "April": "04", "May": "05", "June": "06", "August": "
 
 
 def sentence(draw: random.Random) -> tuple[str, str]:
-    """Return a prompt such as "Ada sold 12 pens to Leo on 17 May. =" and its only right answer."""
+    """Return a prompt such as "On 17 May, Ada sold 12 pens to Leo. =" and its only right answer."""
     giver, receiver = draw.sample(NAMES, 2)
     deed, month = draw.choice(list(DEEDS)), draw.choice(list(MONTHS))
-    count, day, thing = draw.randint(2, 9), draw.randint(10, 28), draw.choice(THINGS)
-    prompt = f"{giver} {deed} {count} {thing} to {receiver} on {day} {month}. ="
-    return prompt, f"On {MONTHS[month]}-{day}, {receiver} {DEEDS[deed]} {count} {thing} from {giver}."
+    count, day, thing = draw.randint(10, 99), draw.randint(1, 28), draw.choice(THINGS)
+    prompt = f"On {day} {month}, {giver} {deed} {count} {thing} to {receiver}. ="
+    return prompt, f"{receiver} {DEEDS[deed]} {count} {thing} from {giver} on {MONTHS[month]}-{day:02}."
 
 
 def sentences(count: int, seed: int) -> list[tuple[str, str]]:
