@@ -19,7 +19,7 @@ def take(taking: Taking) -> Generations:
         ModelError: the model raised, or does not generate text.
     """
     data, model = text_data(taking.data), text_model(taking.model)
-    settings = data.prompts.settings
+    settings, model.beat = data.prompts.settings, taking.beat
     answers: list[Generation] = []
     ids: list[Any] = []
     with model.running():
