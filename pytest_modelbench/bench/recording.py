@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.gate_results import judged, unjudged
-from pytest_modelbench.bench.kinds import depending, function_of, taken_by_kind
+from pytest_modelbench.bench.kinds import recorded_of
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
@@ -19,7 +19,7 @@ from pytest_modelbench.probes.kinds import CORRUPTED, EXPORT, PARITY
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
-from pytest_modelbench.store.recorded_kinds import RecordedKind, refuse_large
+from pytest_modelbench.store.recorded_kinds import refuse_large
 
 ALONE: Mapping[str, str] = {"student": "teacher"}
 """The teacher stands in the student's place, and there is nothing that it is compared with."""
@@ -91,13 +91,7 @@ class Recorder:
 
     def _keep(self, asking: Asking, data: int | None) -> None:
         """Keep the teacher's measurement as it is: evidence is derived from it beside a student's."""
-        kind = asking.gate.kpi.probe
-        recorded = RecordedKind(
-            kind=kind.name,
-            options=depending(kind, asking.gate.told_options),
-            data=data,
-            arrays=function_of(kind, "pack")(taken_by_kind(asking, kind, "teacher")),
-        )
+        recorded = recorded_of(asking, asking.gate.kpi.probe, data)
         refuse_large(recorded)
         self.recorded.kinds[recorded.known_by] = recorded
 
