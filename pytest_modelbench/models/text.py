@@ -37,9 +37,11 @@ class TextModel(Model):
 
     Attributes:
         streams: whether answers arrive piece by piece. If not, the times of tokens are not defined.
+        beat: called at each token that a model gives on the way: a long answer is not one that never ends.
     """
 
     streams: bool = True
+    beat: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def generating(

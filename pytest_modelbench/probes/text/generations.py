@@ -23,7 +23,7 @@ def take(taking: Taking) -> Generations:
 
 def _generated(taking: Taking) -> Generations:
     data, model = text_data(taking.data), text_model(taking.model)
-    settings = data.prompts.settings
+    settings, model.beat = data.prompts.settings, taking.beat
     answers: list[Generation] = []
     ids: list[Any] = []
     with model.running():
