@@ -47,7 +47,13 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         taking = taking_of(model, data, options, plan.settings)
         shared = functools.partial(_shared, asking, (role, *content))
         measured: Measurement = take(
-            replace(taking, role=role, other=functools.partial(_other, asking), shared=shared)
+            replace(
+                taking,
+                role=role,
+                other=functools.partial(_other, asking),
+                shared=shared,
+                of=functools.partial(taken_by_kind, asking),
+            )
         )
         return _kept(asking, kind, model.name, by_name, measured)
 

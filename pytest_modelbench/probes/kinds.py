@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
+    from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -39,6 +40,17 @@ class Share(Protocol):
 
     def __call__(self, name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
         """Return what `measure` returns or has returned for this name and the values of these options."""
+
+
+class Of(Protocol):
+    """Returns measurements of other kinds."""
+
+    def __call__(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
+        """Return a model's measurement of a kind that has a `take` function, taken once."""
+
+
+def _none_of(kind: ProbeKind[Measurement], role: str) -> Measurement:
+    raise LookupError(f"there is no measurement of the kind {kind} of the {role}")
 
 
 def _by_itself(name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:  # noqa: ARG001
@@ -61,6 +73,7 @@ class Taking:
         other: returns another model by its role, or None if there is none; only for kinds with `beside`.
         shared: returns what a function measures, which runs once for all measurements of the same model and data that
             agree in its name and in some options, given by their names.
+        of: returns a model's measurement of another kind, by its role.
     """
 
     model: Model
@@ -73,6 +86,7 @@ class Taking:
     role: str = "student"
     other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
     shared: Share = _by_itself
+    of: Of = _none_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +222,23 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     unpack="pytest_modelbench.probes.text.packing:unpack_generations",
     recordable=True,
 )
+
+
+def _likely(name: str, apart: str, *, beside: bool = False) -> ProbeKind[Any]:
+    return ProbeKind(
+        name=name,
+        of_samples=True,
+        beside=beside,
+        apart=apart,
+        take=f"pytest_modelbench.probes.text.{name}:take",
+        pack="pytest_modelbench.probes.text.measured_likelihood:pack",
+        unpack=f"pytest_modelbench.probes.text.measured_likelihood:unpack_{name}",
+    )
+
+
+LIKELIHOODS: ProbeKind[Likelihoods] = _likely("likelihoods", "one call for each window of texts=")
+CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
+FORCING: ProbeKind[Forced] = _likely("forcing", "one call of both models for each text", beside=True)
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
     name="outside",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_modelbench.kpis.text import rows_fidelity as fidelity
+from pytest_modelbench.kpis.text import rows_likelihood as likelihood
 from pytest_modelbench.kpis.text import rows_matching as matching
 
-KPIS = (*matching.KPIS,)
+KPIS = (*matching.KPIS, *likelihood.KPIS, *fidelity.KPIS)
