@@ -224,11 +224,13 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
 )
 
 
-def _likely(name: str, apart: str, *, beside: bool = False) -> ProbeKind[Any]:
+def _likely(name: str, apart: str, *options: str, beside: bool = False) -> ProbeKind[Any]:
     return ProbeKind(
         name=name,
         of_samples=True,
         beside=beside,
+        recordable=not beside,
+        depends_on=options,
         apart=apart,
         take=f"pytest_modelbench.probes.text.{name}:take",
         pack="pytest_modelbench.probes.text.measured_likelihood:pack",
@@ -236,9 +238,13 @@ def _likely(name: str, apart: str, *, beside: bool = False) -> ProbeKind[Any]:
     )
 
 
-LIKELIHOODS: ProbeKind[Likelihoods] = _likely("likelihoods", "one call for each window of texts=")
+LIKELIHOODS: ProbeKind[Likelihoods] = _likely(
+    "likelihoods", "one call for each window of texts=", "window", "stride", "bos"
+)
 CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
-FORCING: ProbeKind[Forced] = _likely("forcing", "one call of both models for each text", beside=True)
+FORCING: ProbeKind[Forced] = _likely(
+    "forcing", "one call of both models for each text", "window", "stride", "bos", beside=True
+)
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
     name="outside",
