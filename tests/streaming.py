@@ -14,7 +14,7 @@ from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.models.text import TextModel
 
 MS = 1_000_000
-TOKEN = "abcd "
+WORD = "abcd "
 PROMPTS = [f"{'x' * (10 + 3 * n)} {n}" for n in range(40)]
 
 
@@ -73,9 +73,7 @@ class StreamingModel(TextModel):
     def vocabulary(self) -> str:
         return str(self.script["vocabulary"])
 
-    def generating(
-        self, prompts: Sequence[Any], settings: GenerationSettings
-    ) -> Callable[[], Sequence[Generation]]:
+    def generating(self, prompts: Sequence[Any], settings: GenerationSettings) -> Callable[[], Sequence[Generation]]:
         return lambda: self._batch(prompts, settings)
 
     def _batch(self, prompts: Sequence[str], settings: GenerationSettings) -> list[Generation]:
@@ -104,7 +102,7 @@ class StreamingModel(TextModel):
             last = min(first + chunk, count) - 1
             field = "reasoning_content" if first < script["reasoning"] else "content"
             at_ms = prefill + script["token_ms"] * last
-            parts.append((at_ms, delta(**{field: TOKEN * (last - first + 1)})))
+            parts.append((at_ms, delta(**{field: WORD * (last - first + 1)})))
         usage = {"prompt_tokens": 7, "completion_tokens": count} if script["usage"] else None
         end_ms = prefill + script["token_ms"] * max(0, count - 1)
         parts += [(end_ms, event([], usage=usage)), (end_ms, b"data: [DONE]\n\n")]

@@ -57,9 +57,10 @@ def _measured(
     def decided(measurement: TokenTimes) -> bool:
         return deciding.enough(limits, SoFar(token_times=measurement), with_teacher="teacher" in models)
 
+    data = text_data(asking.data())
     given = Given(
         models={role: text_model(model) for role, model in models.items()},
-        data=text_data(asking.data()),
+        data=data,
         setup=_setup(asking.gate),
         budget_s=asking.settings.budget_s,
         seed=asking.settings.seed,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtrit
 
 from pytest_modelbench.results import Comparison, Estimate
 from pytest_modelbench.stats.clustered import Series, compare_percentiles, exponential, stretched
@@ -37,31 +38,58 @@ def quantile_by_prompt(clusters: Clusters, p: float, alpha: float) -> tuple[Esti
 
 
 def ratio_of_sums(amounts: FloatArray, times: FloatArray, alpha: float) -> Estimate:
-    """Return the ratio of two sums over prompts, with Student's interval of its linearised residuals.
+    """Return the ratio of two sums over prompts, with a jackknife interval of its logarithm.
 
-    Source: Cochran, Sampling Techniques (1977), chapter 6.
+    A few long prompts may hold most of a sum: the degrees of freedom are those of so many equal ones (Kish, Survey
+    Sampling, 1965). With the linearised variance and all prompts counted, 10% of intervals of 20 prompts with a
+    coefficient of variation of 1.8 lie on the wrong side where 5% may.
 
     Args:
-        amounts: of each prompt, (n,).
+        amounts: of each prompt, (n,), not all zero.
         times: of each prompt, (n,), above zero.
         alpha: the error of one side.
 
     >>> ratio_of_sums(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]), 0.05)
     Estimate(value=0.5, low=0.5, high=0.5)
     """
-    ratio = float(amounts.sum() / times.sum())
-    return mean_interval(_residuals(amounts, times), alpha).map(lambda gap: ratio + gap)
+    ratio, left = float(amounts.sum() / times.sum()), _without_one(amounts, times)
+    half = _half_width(_logarithms(left), (amounts, times), alpha)
+    return Estimate(value=ratio, low=ratio * exponential(-half), high=ratio * exponential(half))
 
 
-def _residuals(amounts: FloatArray, times: FloatArray) -> FloatArray:
-    residuals: FloatArray = (amounts - amounts.sum() / times.sum() * times) / times.mean()
-    return residuals
+def _without_one(amounts: FloatArray, times: FloatArray) -> FloatArray:
+    """Return the ratio without each prompt; NaN where there is no other."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left: FloatArray = (amounts.sum() - amounts) / (times.sum() - times)
+    return left if len(left) > 1 else np.full(1, math.nan)
+
+
+def _logarithms(values: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms: FloatArray = np.log(values)
+    return logarithms
+
+
+def _half_width(left: FloatArray, columns: Sequence[FloatArray], alpha: float) -> float:
+    """Return half of an interval from the values without each prompt; infinity where they support none.
+
+    Args:
+        left: the value without each prompt, (n,).
+        columns: what the sums are made of, each (n,).
+        alpha: the error of one side.
+    """
+    n = len(left)
+    if n < 2 or not np.isfinite(left).all():
+        return math.inf
+    error = math.sqrt((n - 1) / n * float(((left - left.mean()) ** 2).sum()))
+    equal = min(float(column.sum() ** 2 / (column**2).sum()) for column in columns)
+    return error * float(stdtrit(max(equal - 1, 1.0), 1 - alpha))
 
 
 def compare_sums(
     student: tuple[FloatArray, FloatArray], teacher: tuple[FloatArray, FloatArray], alpha: float
 ) -> Comparison:
-    """Compare ratios of sums by prompt: the residuals of both models are paired, so that a long prompt cancels.
+    """Compare ratios of sums by prompt: each is left out of both models at once, so that a long prompt cancels.
 
     Args:
         student: its amounts and times, each (n,).
@@ -69,12 +97,13 @@ def compare_sums(
         alpha: the error of one side.
     """
     s, t = (float(amounts.sum() / times.sum()) for amounts, times in (student, teacher))
-    residuals = [_residuals(*sums) for sums in (student, teacher)]
-    half = mean_interval(residuals[0] / s - residuals[1] / t, alpha)
+    (left_s, left_t), columns = (_without_one(*sums) for sums in (student, teacher)), (*student, *teacher)
+    half = _half_width(_logarithms(left_s) - _logarithms(left_t), columns, alpha)
+    gap = _half_width(left_s - left_t, columns, alpha)
     return Comparison(
-        ratio=half.map(lambda gap: s / t * exponential(gap)),
-        difference=mean_interval(residuals[0] - residuals[1], alpha).map(lambda gap: s - t + gap),
-        method=f"ratio of sums, linearised over {len(student[0])} prompts",
+        ratio=Estimate(value=s / t, low=s / t * exponential(-half), high=s / t * exponential(half)),
+        difference=Estimate(value=s - t, low=s - t - gap, high=s - t + gap),
+        method=f"ratio of sums, jackknife over {len(student[0])} prompts",
     )
 
 

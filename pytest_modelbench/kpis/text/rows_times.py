@@ -12,7 +12,7 @@ QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 MIN_TOKENS = 16
 _OPTIONS: Mapping[str, Any] = {"tokens": None, "batch_size": 1, "cache": None, "confidence": None}
 _METHOD = "each prompt asked of both models in a random order, round after round; "
-_BY_MEAN = "ratio of sums, linearised over prompts, which are paired"
+_BY_MEAN = "ratio of sums, jackknife over prompts, which are paired"
 _BY_QUANTILE = (
     "Woodruff interval over prompts; p50 compared by paired log-ratios, others by a joint bootstrap of prompts"
 )
@@ -22,8 +22,7 @@ _NAMES = {
         "NVIDIA AIPerf, time to first token",
     ),
     "time_per_output_token": (
-        "time from the first arrival to the last token of an answer, over the tokens after the first arrival, of "
-        "answers with min_tokens= and more",
+        "time from the first arrival to the last token of an answer over the tokens that came after it",
         "MLPerf Inference, TPOT; NVIDIA AIPerf, inter-token latency",
     ),
     "generation_latency": ("time from the request to the end of the answer", "NVIDIA AIPerf, request latency"),

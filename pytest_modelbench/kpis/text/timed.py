@@ -160,7 +160,7 @@ def _reading(question: Question, measurement: TokenTimes, table: _Table, role: s
     requests = sum(len(values) for rounds in units.values() for values in rounds)
     quantile = question.kpi.quantile
     if quantile is None:
-        estimate, interval = ratio_of_sums(*table.sums(role), alpha), "Student's interval over prompts"
+        estimate, interval = ratio_of_sums(*table.sums(role), alpha), "jackknife over prompts"
     else:
         estimate, size = quantile_by_prompt([np.concatenate(r) for r in units.values()], quantile, alpha)
         interval = f"effective sample size {size:,.0f}, Woodruff interval"
