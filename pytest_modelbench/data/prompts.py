@@ -26,6 +26,7 @@ class GenerationSettings:
             `always` or `never`. Lists of messages always do.
         exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do
             the same work.
+        salt: a line that an endpoint's prompts begin with, so that no cache of prefixes knows them; "" for none.
     """
 
     max_new_tokens: int = 256
@@ -33,6 +34,7 @@ class GenerationSettings:
     system: str | None = None
     chat: str = "auto"
     exactly: bool = False
+    salt: str = ""
 
 
 class Prompts(list[Any]):

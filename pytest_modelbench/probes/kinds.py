@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+    from pytest_modelbench.models.text import CacheSize
     from pytest_modelbench.probes.answers.corrupted import CorruptedPasses
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.distributions import Produced
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
     from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
+    from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -244,6 +246,27 @@ LIKELIHOODS: ProbeKind[Likelihoods] = _likely(
 CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
 FORCING: ProbeKind[Forced] = _likely(
     "forcing", "one call of both models for each text", "window", "stride", "bos", beside=True
+)
+TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
+    name="token_times",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    apart="prompts in turn, for up to the budget",
+)
+TOKEN_ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
+    name="token_energy",
+    exclusive=True,
+    least_windows=8,
+    of_machine=True,
+    of_inputs=True,
+    apart="three windows for each model, and idle ones",
+)
+CACHE: ProbeKind[tuple[CacheSize, CacheSize]] = ProbeKind(
+    name="cache",
+    needs_data=False,
+    counted=True,
+    take="pytest_modelbench.probes.text.cache:take",
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
