@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_modelbench.gates.keyword import Keyword, are_names, choice, is_number, is_text, truth
+from pytest_modelbench.gates.keyword import COUNT, Keyword, are_names, choice, is_number, is_text, number, truth
+from pytest_modelbench.grammar.option_values import Number
 
 TOKENISERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
 
@@ -26,6 +27,8 @@ def is_script(value: Any) -> bool:
     return is_text(value) and script_named(value) in all_scripts()
 
 
+CONTEXT = Number(least=2, most=10_000_000, whole=True)
+
 TEXT: Mapping[str, Keyword] = {
     "normalise": choice(
         "what is done to answers and references before they are compared", ("spaces", "squad", "none")
@@ -36,10 +39,6 @@ TEXT: Mapping[str, Keyword] = {
         takes=is_pattern,
         expected="a regular expression, such as r'#### (-?[0-9]+)'",
         unset="the whole text is compared",
-    ),
-    "of": choice(
-        "of times: the first text, or the first after reasoning; of lengths: what they are compared with",
-        ("any", "answer", "teacher", "references"),
     ),
     "tokenize": choice("sacrebleu's tokeniser", TOKENISERS),
     "lowercase": truth("compare in lower case"),
@@ -63,4 +62,31 @@ TEXT: Mapping[str, Keyword] = {
         expected="a string, or a list of some, with which refusals begin",
         unset="a list of openings in English",
     ),
+    "window": number(
+        "the most tokens of a text that a model sees at once",
+        Number(least=2, most=10_000_000, whole=True),
+        unset="the model's context",
+    ),
+    "stride": number(
+        "by how many tokens the next window begins later",
+        Number(least=1, most=10_000_000, whole=True),
+        unset="half of the window",
+    ),
+    "bos": truth("begin each window with the tokeniser's first token (BOS), if it has one"),
+    "length_norm": choice(
+        "what the log-likelihood of a choice is divided by: nothing, or its length", ("none", "tokens", "bytes")
+    ),
+    "tokens": number("tokens of each answer, forced", COUNT, unset="the length that the model gives each answer"),
+    "min_tokens": number("tokens that an answer has at least; shorter ones are left out", COUNT),
+    "cache": choice(
+        "whether prompts are in the server's cache of prefixes: cold ones begin with a line of their own, warm ones "
+        "are asked once before they are timed",
+        ("cold", "warm"),
+        unset="cold where a model runs elsewhere, and neither on this machine",
+    ),
+    "of": choice(
+        "of times: the first text, or the first after reasoning; of lengths: what they are compared with",
+        ("any", "answer", "teacher", "references"),
+    ),
+    "context": number("tokens of the prompt after which the cache is counted", CONTEXT, unset="256, or the model's"),
 }

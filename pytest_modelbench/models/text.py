@@ -37,9 +37,11 @@ class TextModel(Model):
 
     Attributes:
         streams: whether answers arrive piece by piece. If not, the times of tokens are not defined.
+        beat: called at each token that a model gives on the way: a long answer is not one that never ends.
     """
 
     streams: bool = True
+    beat: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def generating(
@@ -79,10 +81,12 @@ class LikelihoodModel(TextModel):
     Attributes:
         context: the most tokens that it takes at once; None where nothing states it.
         first_token: the id of the token that begins a text; None where the tokeniser adds none.
+        encodes: whether what comes before a text goes through an encoder, so that texts alone have no likelihood.
     """
 
     context: int | None = None
     first_token: int | None = None
+    encodes: bool = False
 
     @abstractmethod
     def prompt_ids(self, prompt: Prompt, settings: GenerationSettings) -> list[int]:

@@ -12,14 +12,18 @@ from pytest_modelbench.probes.text.measured import Generations
 
 
 def take(taking: Taking) -> Generations:
-    """Ask a model for an answer to each prompt, in batches of the data's size.
+    """Ask a model for an answer to each prompt, in batches of the data's size, once for all KPIs.
 
     Raises:
         DoesNotFit: the data have no prompts.
         ModelError: the model raised, or does not generate text.
     """
+    return taking.shared(("generations",), (), lambda: _generated(taking))
+
+
+def _generated(taking: Taking) -> Generations:
     data, model = text_data(taking.data), text_model(taking.model)
-    settings = data.prompts.settings
+    settings, model.beat = data.prompts.settings, taking.beat
     answers: list[Generation] = []
     ids: list[Any] = []
     with model.running():
