@@ -69,6 +69,7 @@ KPIS = (
         source="IEEE 754",
         probe=OUTPUTS,
         derive=f"{ROOM}.stability.failures:nonfinite_outputs",
+        reads_prompts=True,
     ),
     _stability(
         "determinism", "", "lower", "samples whose output changes in any bit between two runs",

@@ -56,7 +56,7 @@ def test_what_extract_misses_is_a_note() -> None:
 def test_token_f1(answer: str, reference: str, expected: float) -> None:
     """As SQuAD's script; characters are words where a language writes no spaces."""
     assert shared(answer, reference) == pytest.approx(expected)
-    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference, "zz"], "x"])
+    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference or "the", "zz"], "x"])
     assert evidence.student.value == pytest.approx(100 * (expected + 1) / 2)
 
 
@@ -85,8 +85,8 @@ def test_length_ratio_of_references() -> None:
         "length_ratio", student=["abc", " d "], references=[["ab", "abcdef"], "dd"], of="references"
     )
     assert evidence.student.value == pytest.approx(4 / 4)
-    with pytest.raises(MeasurementError, match="the references are all empty"):
-        text_evidence("length_ratio", student=["abc"], references=[""], of="references")
+    with pytest.raises(MeasurementError, match="the teacher's answers are all empty"):
+        text_evidence("length_ratio", student=["abc"], teacher=["\n"])
 
 
 def test_length_ratio_without_teacher() -> None:
