@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
-    from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
     from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
+    from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
     from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 

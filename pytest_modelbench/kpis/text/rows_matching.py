@@ -10,6 +10,7 @@ from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import GENERATIONS
 
+_JUDGED = {"confidence": None, "allow_weak_teacher": False}
 _SQUAD = "Rajpurkar et al., SQuAD, arXiv 1606.05250 (2016)"
 
 
@@ -36,7 +37,7 @@ KPIS = (
         probe=GENERATIONS,
         derive=f"{ROOM}.text.matching:exact_match",
         bounds=SHARE,
-        options={"normalise": "spaces", "extract": None, "confidence": None},
+        options={"normalise": "spaces", "extract": None, **_JUDGED},
     ),
     Kpi(
         name="token_f1",
@@ -49,7 +50,7 @@ KPIS = (
         probe=GENERATIONS,
         derive=f"{ROOM}.text.matching:token_f1",
         bounds=SHARE,
-        options={"confidence": None},
+        options=_JUDGED,
     ),
     Kpi(
         name="length_ratio",

@@ -44,6 +44,8 @@ def test_loops(text: str, block: str) -> None:
 def test_a_loop_of_one_token(times: int) -> None:
     """Also if its text is none that repeats: equal tokens 16 times in a row."""
     assert bool(loop(generation("x", ids=[1, *[7] * times, 2]))) is (times == 16)
+    silent = "the token 7, which has no text" if times == 16 else ""
+    assert loop(generation("", ids=[7] * times)) == silent
 
 
 def test_repetition_names_what_repeats() -> None:

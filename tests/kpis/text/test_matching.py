@@ -77,6 +77,18 @@ def test_length_ratio_in_tokens_and_characters() -> None:
     assert other.student.value == unknown.student.value == pytest.approx(6 / 10)
     assert "6 characters over 10" in other.student.method
     assert other.worst_samples == ("1", "0")
+    silent = [generation("", ids=[0] * 5), student[0]]
+    assert text_evidence("length_ratio", student=silent, teacher=teacher, words=("v", "v")).student.value == 1 / 5
+
+
+@pytest.mark.parametrize("kpi", ["bleu", "chrf", "rouge2", "exact_match", "token_f1"])
+def test_a_teacher_without_a_match_is_an_error(kpi: str) -> None:
+    """Any student keeps a limit relative to 0; it can be allowed, and a limit on the value is judged."""
+    answers: dict[str, Any] = {"student": ["x y"], "teacher": ["x y"], "references": ["a b"]}
+    with pytest.raises(MeasurementError, match=f"{kpi} of the teacher is 0.*allow_weak_teacher=True"):
+        text_evidence(kpi, "drop <= 1 pp", **answers)
+    assert text_evidence(kpi, "drop <= 1 pp", allow_weak_teacher=True, **answers).student.value == 0
+    assert text_evidence(kpi, ">= 10%", **answers).student.value == 0
 
 
 def test_length_ratio_of_references() -> None:
