@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
 from pytest_modelbench.kpis.evidence import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import Outputs, in_common, shown_ids
@@ -87,7 +87,7 @@ def _teacher_after_prompts(question: Question, measurements: Measurements, *, as
     if question.with_teacher:
         return measurements.of(NEXT_TOKENS, "teacher")
     if asked and measurements.has("teacher"):
-        with contextlib.suppress(DoesNotFit):  # it gives texts only, which excuse nothing
+        with contextlib.suppress(DoesNotFit, NotApplicable):  # texts or a contract, which excuse nothing
             return measurements.of(NEXT_TOKENS, "teacher")
     return None
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from pytest_modelbench.data.prompts import GenerationSettings, Prompt
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.models.text import TextModel
@@ -22,6 +22,14 @@ from pytest_modelbench.results import Evidence
 
 PROMPTS = ["one", "two", "three", "four"]
 NAN, INFINITE = float("nan"), float("inf")
+
+
+class Recorded(TokenModel):
+    """A teacher of which there are recorded answers only."""
+
+    def forced(self, before: Sequence[int], ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Refuse."""
+        raise NotApplicable("it needs the teacher itself")
 
 
 def read(student: TextModel, teacher: TextModel | None = None, *limits: str) -> Evidence:
@@ -51,6 +59,7 @@ def test_a_teacher_excuses_prompts() -> None:
     assert compared.teacher is not None
     assert compared.teacher.value == 1
     assert read(student, TableModel("teacher", {})).student.value == 2
+    assert read(student, Recorded("teacher")).student.value == 2
     with pytest.raises(MeasurementError, match="compared nothing"):
         read(student, TokenModel("teacher", dict.fromkeys(PROMPTS, NAN)))
 
