@@ -16,7 +16,7 @@ from pytest_modelbench.kpis.text.failures_found import (
 from pytest_modelbench.kpis.text.words import most_common_script
 from pytest_modelbench.probes.text.measured import Generations
 
-_TOKENISED = re.compile(r"\w [.,!?](?: |$)")
+_TOKENISED = re.compile(r"\w [.,](?: |$)")  # French has spaces before ! and ?
 LEAST_ECHO = 8
 UNSPACED_TOKENISERS = {
     "CJK": "tokenize='zh' for Chinese, 'ja-mecab' for Japanese",
@@ -75,7 +75,7 @@ def tokeniser_notes(answered: Answered, tokenize: str) -> tuple[str, ...]:
 
 
 def looks_tokenised(texts: Sequence[str]) -> bool:
-    """Return whether more than half of some texts have a space between a word and a punctuation mark."""
+    """Return whether more than half of some texts have a space between a word and a full stop or comma."""
     return 2 * sum(bool(_TOKENISED.search(text)) for text in texts) > len(texts)
 
 

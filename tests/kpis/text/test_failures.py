@@ -161,6 +161,7 @@ LATIN = ["The answer is in English letters.", "Another answer of letters."]
         (["Ответ на русском языке", "An answer"], {"references": ["Ответ на русском языке, да", LATIN[1]]}, 0),
         (["An answer", "An answer"], {"references": ["Ответ на русском языке, да", LATIN[1]]}, 50),
         (["да", "An answer"], {"references": ["да", LATIN[1]]}, 0),
+        (["It is 4", "Это 7"], {"references": ["4", "7"]}, 0),
         (["это ГПТ", "English words"], {"references": ["GPT", "Ответ на русском языке, да"]}, 50),
     ],
 )

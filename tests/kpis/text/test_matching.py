@@ -166,7 +166,9 @@ def test_strange_answers_are_noted(changes: dict[str, Any], note: str) -> None:
 
 
 def test_a_fitting_tokeniser_is_not_noted() -> None:
-    """Chinese under tokenize='zh' is split, and texts that are tokenised are right under 'none'."""
+    """Chinese under tokenize='zh' is split, French writes spaces, and tokenised texts are right under 'none'."""
+    french = ["Est-ce vrai ? Oui !", "Vraiment ? Non !"]
+    assert not text_evidence("bleu", student=french, references=french).notes
     chinese = ["你好世界", "今天天气很好"]
     assert not text_evidence("bleu", student=chinese, references=chinese, tokenize="zh").notes
     tokenised = ["Yes , it is .", "No , it is not ."]
