@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 
-from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts
+from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts, settings_of
 from pytest_modelbench.errors import ModelError, NotApplicable, shown
 from pytest_modelbench.models.adapters.greedy import Greedy
 from pytest_modelbench.models.adapters.text_tokens import TextTokens
@@ -89,13 +89,15 @@ class LanguageModel(TorchModel, LikelihoodModel):
             answers = [TokenRow(self.tokens, ends, stops) for _ in rows]
             start_ns = self._now()
             clock = TokenClock(self._token_came, answers if stops else ())
-            sequences = self.module.generate(
-                input_ids=ids, attention_mask=mask, stopping_criteria=StoppingCriteriaList([clock]), **keywords
-            )
+            sequences = self._generated(ids, mask, keywords, stopping_criteria=StoppingCriteriaList([clock]))
             clock.fill(answers, sequences)
             return tuple(row.answer(start_ns, len(prompt)) for row, prompt in zip(answers, rows, strict=True))
 
         return generate if rows else tuple
+
+    def _generated(self, ids: torch.Tensor, mask: torch.Tensor, keywords: Mapping[str, Any], **more: Any) -> Any:
+        module: Any = self.module
+        return module.generate(input_ids=ids, attention_mask=mask, **keywords, **more)
 
     def _now(self) -> int:
         finish(self.device)
@@ -112,26 +114,24 @@ class LanguageModel(TorchModel, LikelihoodModel):
             raise self._blamed(f"{self.name}: prompt {number} of the batch: {error}") from error
 
     def _refuse_longer(self, rows: Sequence[list[int]], settings: GenerationSettings) -> None:
-        new, context = settings.max_new_tokens, self.context
-        if context is None or not rows:
+        if self.context is None or not rows:
             return
-        room = context if self.encodes else context - new
-        number = max(range(len(rows)), key=lambda row: len(rows[row]))
+        context, new = self.context, settings.max_new_tokens
         if self.encodes and new > context:
             raise self._blamed(
-                f"{self.name} takes {context} tokens, and max_new_tokens={new}. Write max_new_tokens={context}"
+                f"{self.name} takes {context} tokens, and max_new_tokens is {new}. Write max_new_tokens={context}"
             )
-        if len(rows[number]) > room:
+        number = max(range(len(rows)), key=lambda row: len(rows[row]))
+        count, taken = len(rows[number]), 0 if self.encodes else new
+        if count + taken > context:
+            limit = f"the context of {context}" + (f" minus max_new_tokens={new}" if taken else "")
+            advice = (
+                f", or write EvalData(..., max_new_tokens={context - count})" if taken and count < context else ""
+            )
+            prompt = f"prompt {number} of the batch ({shown(self.text_of(rows[number]))})"
             raise self._blamed(
-                f"{self.name}: prompt {number} of the batch ({shown(self.text_of(rows[number]))}) has "
-                f"{len(rows[number])} tokens; a context of {context} leaves {max(room, 0)}"
-                + ("" if self.encodes else f" beside max_new_tokens={new}")
-                + ". Shorten the prompt"
-                + (
-                    ""
-                    if self.encodes or len(rows[number]) >= context
-                    else f", or write {_room(context, rows[number])}"
-                )
+                f"{self.name}: {prompt} has {count} tokens; {limit} leaves {max(context - taken, 0)}. "
+                f"Shorten the prompt{advice}"
             )
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,8 +146,8 @@ class LanguageModel(TorchModel, LikelihoodModel):
         return row + gap if self.encodes else gap + row
 
     def vocabulary(self) -> str:
-        """Return a hash of the tokens, their ids and the special ones."""
-        return self.tokens.vocabulary
+        """Return a hash of the tokens that the module has embeddings for, their ids and the special ones."""
+        return self.tokens.vocabulary(_embeddings_of(self.module))
 
     def token_count(self, text: str) -> int:
         """Return how many tokens a text has, without special ones."""
@@ -233,7 +233,7 @@ class LanguageModel(TorchModel, LikelihoodModel):
         keywords = self.greedy.keywords(GenerationSettings(max_new_tokens=1)) | {"return_dict_in_generate": True}
         ids = self._row([self.greedy.pad] * tokens)
         with self._failing([0] * tokens):
-            output = self.module.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **keywords)
+            output = self._generated(ids, torch.ones_like(ids), keywords)
         counted = counted_bytes(output.get("past_key_values"))
         if not counted:
             raise NotApplicable(f"{self.name} keeps no cache of keys and values that can be counted")
@@ -247,6 +247,13 @@ class LanguageModel(TorchModel, LikelihoodModel):
     def around(self, module: nn.Module) -> TorchModel:
         """Return a model of another module with the same tokeniser."""
         return LanguageModel(module, self.tokens.tokenizer, self.name, prefix=self.tokens.prefix)
+
+    def look(self, inputs: Any) -> None:
+        """Follow one forward pass over the first prompt: what `generate()` makes on its way is not a weight."""
+        if _are_prompts(inputs):
+            before = self.prompt_ids(inputs[0], settings_of(inputs))
+            inputs = self._forced_inputs(before, before[:1])
+        super().look(inputs)
 
     def fingerprint(self) -> str:
         """Hash the module and the tokeniser."""
@@ -326,7 +333,3 @@ def _embeddings_of(module: Any) -> int | None:
         return None
     number = getattr(embedding, "num_embeddings", None)
     return number if isinstance(number, int) else None
-
-
-def _room(context: int, row: Sequence[int]) -> str:
-    return f"EvalData(..., max_new_tokens={context - len(row)})"
