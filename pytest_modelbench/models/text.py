@@ -86,10 +86,12 @@ class LikelihoodModel(TextModel):
     Attributes:
         context: the most tokens that it takes at once; None where nothing states it.
         first_token: the id of the token that begins a text; None where the tokeniser adds none.
+        encodes: whether what comes before a text goes through an encoder, so that texts alone have no likelihood.
     """
 
     context: int | None = None
     first_token: int | None = None
+    encodes: bool = False
 
     @abstractmethod
     def prompt_ids(self, prompt: Prompt, settings: GenerationSettings) -> list[int]:

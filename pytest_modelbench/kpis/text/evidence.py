@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,17 @@ from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import percentiles
 
 Mask = npt.NDArray[np.bool_]
+
+
+class Sampled(Protocol):
+    """Samples that a share is of: the prompts, with their groups."""
+
+    @property
+    def data(self) -> TextData:
+        """The evaluation data."""
+
+    def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
+        """Return the ids of some samples, for the report."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def groups_of(group: Sequence[Hashable] | None, n: int) -> IntArray:
     return np.array([number.setdefault(name, len(number)) for name in group], dtype=np.intp)
 
 
-def share_evidence(question: Question, answered: Answered, hits: Mapping[str, Mask], method: str) -> Evidence:
+def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mask], method: str) -> Evidence:
     """Return the share of prompts that are hits as evidence, in percent.
 
     Wilson's interval for each model, Tango's for their difference; both wider by the design effect of groups.

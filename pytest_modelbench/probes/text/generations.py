@@ -13,12 +13,16 @@ from pytest_modelbench.probes.text.measured import Generations
 
 
 def take(taking: Taking) -> Generations:
-    """Ask a model for an answer to each prompt, in batches of the data's size.
+    """Ask a model for an answer to each prompt, in batches of the data's size, once for all KPIs.
 
     Raises:
         DoesNotFit: the data have no prompts.
         ModelError: the model raised or a request failed, or it does not generate text.
     """
+    return taking.shared(("generations",), (), lambda: _generated(taking))
+
+
+def _generated(taking: Taking) -> Generations:
     data, model = text_data(taking.data), text_model(taking.model)
     settings, model.beat = data.prompts.settings, taking.beat
     answers: list[Generation] = []
