@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.corruptions.names import register_corruption
     from pytest_modelbench.data.edge_cases import EdgeCase
     from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.data.text_data import TextData
     from pytest_modelbench.errors import (
         CheckFailure,
         DataError,
@@ -48,6 +49,7 @@ __all__ = [
     "NotApplicable",
     "OpenAIEndpoint",
     "RestEndpoint",
+    "TextData",
     "UsageMistake",
     "directional",
     "invariance",
@@ -66,6 +68,7 @@ _HOMES = {
     "Model": "models.base",
     "OpenAIEndpoint": "models.endpoints",
     "RestEndpoint": "models.endpoints",
+    "TextData": "data.text_data",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",
     "register_corruption": "data.corruptions.names",

@@ -15,7 +15,7 @@ from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.corruptions.names import Cell
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed, name_of_source
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.gates.gate import TimingSetup
@@ -249,9 +249,14 @@ class Asking:
 
         Raises:
             DataError: they are nothing that can be read, or the corruption breaks its form.
-            DoesNotFit: the corruption does not fit them.
+            DoesNotFit: the corruption does not fit them, or they are prompts and the KPI is for labels and numbers.
         """
-        data = self.bench.loaded.eval_data(self.sources.data())
+        data, kpi = self.bench.loaded.eval_data(self.sources.data()), self.gate.kpi
+        if kpi.numeric and data.task == "text":
+            raise DoesNotFit(
+                f"{kpi.name} is for labels and numbers, and the task is text. Write exact_match, or a custom KPI "
+                "whose metric= is a function of (references, answers)"
+            )
         under: Cell | None = self.gate.options.get("under")
         return data if under is None else self._corrupted(data, under, self.gate.options.get("range"))
 

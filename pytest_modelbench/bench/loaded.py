@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.bench.shelf import Shelf
-from pytest_modelbench.data.evaldata import EvalData, as_eval_data
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.given import as_eval_data
 from pytest_modelbench.errors import DataError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.registry import adapt

@@ -57,7 +57,7 @@ def diagnosed(args: argparse.Namespace) -> Diagnosis:
     """
     from pytest_modelbench.bench.machine_lock import MachineLock
     from pytest_modelbench.data.drawn import Draws
-    from pytest_modelbench.data.evaldata import as_eval_data
+    from pytest_modelbench.data.given import as_eval_data
     from pytest_modelbench.diagnosis.catalogue import HYPOTHESES
     from pytest_modelbench.diagnosis.run import Asked, diagnose
 

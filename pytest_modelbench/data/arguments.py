@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -14,6 +15,36 @@ from pytest_modelbench.errors import DataError, shown
 
 TASKS = ("multiclass", "binary", "multilabel", "regression")
 OUTPUTS = ("logits", "probabilities", "labels", "values")
+
+
+OF_TEXT: Mapping[str, str] = {
+    **dict.fromkeys(("prompts", "texts"), "task='text'"),
+    **{
+        name: f"task='text', prompts=[...], {name}=..."
+        for name in ("references", "choices", "answers", "group", "max_new_tokens", "stop", "system", "chat")
+    },
+}
+"""What to write for arguments that only prompts have."""
+
+
+def refuse_unknown(
+    whose: str, unknown: Iterable[str], known: Sequence[str], instead: Mapping[str, str] = OF_TEXT
+) -> None:
+    """Refuse arguments that do not exist.
+
+    Args:
+        whose: the call that got them, in the message.
+        unknown: their names.
+        known: the names that it takes.
+        instead: what to write in the place of some others.
+
+    Raises:
+        DataError: naming the first one, and the nearest that exists.
+    """
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f". Write {instead[name]}" if name in instead else f"; did you mean {near[0]}=?" if near else ""
+        raise DataError(f"{whose} takes no argument {name}={advice or '; it takes ' + ', '.join(known)}")
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.errors import ModelError, message_of
 
 
@@ -100,7 +101,8 @@ def _picked(leaf: Any, index: npt.NDArray[np.intp]) -> Any:
         return leaf.to_sparse_coo().index_select(0, at).to_sparse(layout=leaf.layout)
     if hasattr(leaf, "iloc"):
         return leaf.iloc[index]
-    return [leaf[i] for i in index] if isinstance(leaf, list) else leaf[index]
+    picked = [leaf[i] for i in index] if isinstance(leaf, list) else leaf[index]
+    return Prompts(picked, leaf.settings) if isinstance(leaf, Prompts) else picked
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -117,7 +119,8 @@ def join(parts: Sequence[Any]) -> Any:
     if hasattr(first, "iloc"):
         return sys.modules["pandas"].concat(list(parts))
     if isinstance(first, list):
-        return [item for part in parts for item in part]
+        joined = [item for part in parts for item in part]
+        return Prompts(joined, first.settings) if isinstance(first, Prompts) else joined
     if is_sparse(first):
         return sys.modules["scipy.sparse"].vstack(list(parts), format="csr")
     if hasattr(first, "with_columns") or hasattr(first, "to_frame"):

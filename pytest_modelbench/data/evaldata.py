@@ -22,6 +22,7 @@ from pytest_modelbench.data.arguments import (
     check_select,
     check_sequence,
     refuse_missing,
+    refuse_unknown,
 )
 from pytest_modelbench.data.arrays import rows, shapes
 from pytest_modelbench.data.casting import CastSource, check_dtype
@@ -38,6 +39,10 @@ from pytest_modelbench.errors import DataError
 _serial = itertools.count(1)
 OWN_CLASSES: Mapping[str, str] = {"text": "pytest_modelbench.data.text_data:TextData"}
 """The class of the data by the task, where it is not `EvalData` itself."""
+KNOWN = (
+    *("inputs", "targets", "target", "columns", "task", "outputs", "select", "ids", "classes", "batch_size"),
+    *("sensitive", "slices", "dtype", "missing", "bins", "ood"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ class EvalData:
         columns: the columns that the model takes; by default all others. One name gives the model the values of
             that column, a list gives it a mapping (keyword arguments) or a frame.
         task: `multiclass`, `binary`, `multilabel` or `regression`, inferred where that is safe; or `text`, which
-            takes the arguments of `TextData`.
+            takes the arguments of `TextData`. Where `prompts=` or `texts=` are stated, it is `text`.
         outputs: `logits`, `probabilities`, `labels` or `values`; inferred where that is safe.
         select: the head to judge where a model returns several: a key, an attribute or a position.
         ids: one id per sample, for the samples that reports name; positions by default.
@@ -89,9 +94,10 @@ class EvalData:
     [2, 2, 1]
     """
 
-    def __new__(cls, *_: Any, task: str | None = None, **__: Any) -> Self:
-        """Make the class of the task: prompts and texts have their own."""
-        own = OWN_CLASSES.get(task) if cls is EvalData and isinstance(task, str) else None
+    def __new__(cls, *_: Any, task: str | None = None, **others: Any) -> Self:
+        """Make the class of the task: prompts and texts have their own, also where no task is stated."""
+        named = "text" if task is None and {"prompts", "texts"} & set(others) else task
+        own = OWN_CLASSES.get(named) if cls is EvalData and isinstance(named, str) else None
         if own is None:
             return super().__new__(cls)
         module, name = own.split(":")
@@ -100,7 +106,7 @@ class EvalData:
 
     def __init__(  # noqa: PLR0913 - this is the settings object of the data
         self,
-        inputs: Any,
+        inputs: Any = None,
         targets: Any = None,
         *,
         target: str | None = None,
@@ -117,7 +123,9 @@ class EvalData:
         missing: str | None = None,
         bins: Any = None,
         ood: Mapping[str, Any] | None = None,
+        **others: Any,
     ) -> None:
+        refuse_unknown("EvalData", others, KNOWN)
         check_choice("task", task, TASKS)
         check_choice("outputs", outputs, OUTPUTS)
         check_select(select)
@@ -354,39 +362,3 @@ class EvalData:
         by_content = self.source.in_memory and self.ids is None
         what = self.fingerprint() if by_content else f"object-{self._serial}"
         return f"{what}|{self.reading}"
-
-
-def as_eval_data(value: Any) -> EvalData:
-    """Return evaluation data for the value of a fixture or factory.
-
-    A tuple of two is `(inputs, targets)`.
-
-    Raises:
-        DataError: the value is not evaluation data.
-    """
-    if isinstance(value, EvalData):
-        return value
-    if isinstance(value, tuple):
-        if len(value) != 2:
-            raise DataError(f"found a tuple of {len(value)}; expected (inputs, targets) or EvalData(...)")
-        return EvalData(*value)
-    if hasattr(value, "columns") and hasattr(value, "iloc"):
-        raise DataError("found a DataFrame; say which column is judged: EvalData(frame, target='column')")
-    if value is None:
-        raise DataError("found None; expected (inputs, targets) or EvalData(...)")
-    return EvalData(value)
-
-
-def with_reading(value: Any, reading: Mapping[str, Any]) -> EvalData:
-    """Return evaluation data for a factory's value, read as a file says (`task`, `outputs`, `target`, ...).
-
-    Raises:
-        DataError: the value is not evaluation data, or declares itself how it is read.
-    """
-    if isinstance(value, EvalData):
-        raise DataError(
-            f"the factory returns EvalData, which says itself how it is read. Leave {', '.join(reading)} out, or "
-            "return (inputs, targets)"
-        )
-    pair = isinstance(value, tuple) and len(value) == 2
-    return EvalData(*(value if pair else (value,)), **reading)

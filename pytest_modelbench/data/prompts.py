@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 Prompt = str | Sequence[Mapping[str, str]]
 """A text, or the messages of a chat, each with `role` and `content`."""
 CHATS = ("auto", "always", "never")
+ENDINGS = (".jsonl", ".ndjson")
+"""Of files with one JSON object a line, which prompts are read from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class GenerationSettings:
             `always` or `never`. Lists of messages always do.
         exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do
             the same work.
+        salt: a line that an endpoint's prompts begin with, so that no cache of prefixes knows them; "" for none.
     """
 
     max_new_tokens: int = 256
@@ -30,6 +34,7 @@ class GenerationSettings:
     system: str | None = None
     chat: str = "auto"
     exactly: bool = False
+    salt: str = ""
 
 
 class Prompts(list[Any]):
@@ -53,3 +58,8 @@ class Prompts(list[Any]):
 def settings_of(inputs: Any) -> GenerationSettings:
     """Return the settings that a batch of prompts carries, or those by default."""
     return inputs.settings if isinstance(inputs, Prompts) else GenerationSettings()
+
+
+def is_text_file(value: Any) -> bool:
+    """Whether a value is the path of a file with lines of JSON, by its ending."""
+    return isinstance(value, str | Path) and str(value).lower().endswith(ENDINGS)

@@ -87,26 +87,32 @@ def _csv(path: Path) -> Table:
     return Table(path=path, columns=header, chunks=chunks)
 
 
-def _json_lines(path: Path) -> Table:
-    def rows() -> Iterator[dict[str, Any]]:
-        try:
-            with path.open(encoding="utf-8-sig") as file:
-                for number, text in enumerate(file, start=1):
-                    if text.strip():
-                        yield _json_row(text, f"{path}:{number}")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not text in UTF-8: {message_of(error)}") from error
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file with one JSON object a line, each with the number of its line, from 1.
 
-    first = next(rows(), None)
+    Raises:
+        DataError: a line is not a JSON object, or the file is not in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield number, _json_row(text, f"{path}:{number}")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: {message_of(error)}") from error
+
+
+def _json_lines(path: Path) -> Table:
+    first = next(json_rows(path), None)
     if first is None:
         raise DataError(f"{path} has no line")
 
     def chunks(wanted: Sequence[str]) -> Iterator[Rows]:
-        source = rows()
+        source = json_rows(path)
         while chunk := list(itertools.islice(source, CHUNK_ROWS)):
-            yield {name: [row.get(name) for row in chunk] for name in wanted}
+            yield {name: [row.get(name) for _, row in chunk] for name in wanted}
 
-    return Table(path=path, columns=tuple(first), chunks=chunks)
+    return Table(path=path, columns=tuple(first[1]), chunks=chunks)
 
 
 def _json_row(text: str, where: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_modelbench.data.prompts import CHATS, is_text_file
 from pytest_modelbench.data.treatment import MISSING
 from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.exports.options import parse_target
@@ -52,16 +53,25 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "dtype": (str,),
     "missing": (str,),
     "bins": (int, list),
+    "max_new_tokens": (int,),
+    "stop": (str, list),
+    "system": (str,),
+    "chat": (str,),
 }
+OF_PROMPTS = ("max_new_tokens", "stop", "system", "chat")
+NOT_OF_PROMPTS = ("outputs", "select", "target", "columns", "classes", "dtype")
+"""Keys of [data] that only prompts have, and those that prompts do not have."""
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "task": ("multiclass", "binary", "multilabel", "regression"),
+    "task": ("multiclass", "binary", "multilabel", "regression", "text"),
     "outputs": ("logits", "probabilities", "labels", "values"),
     "dtype": ("float16", "bfloat16", "float32", "float64"),
     "missing": MISSING,
+    "chat": CHATS,
 }
 DATA_NUMBERS: Mapping[str, Number] = {
     "select": Number(least=0, most=1_000_000, whole=True),
     "batch_size": Number(least=1, most=10_000_000, whole=True),
+    "max_new_tokens": Number(least=1, most=10_000_000, whole=True),
 }
 DEEPEST, MOST_BYTES = 50, 16 * 2**20
 _TYPES = {str: "a string", int: "an integer", list: "an array", dict: "a table", float: "a float", bool: "a boolean"}
@@ -253,31 +263,44 @@ class _Reader:
     def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
         data = self.table(table, "data")
         self.check_names(data, tuple(DATA_KEYS), ("data",), "key")
-        reading = []
-        for key, value in data.items():
-            types = DATA_KEYS.get(key)
-            if types is None or key == "eval":
-                continue
-            plain = not isinstance(value, list) or all(isinstance(element, str | int | float) for element in value)
-            number = DATA_NUMBERS.get(key)
-            if isinstance(value, bool) or not isinstance(value, types) or not plain:
-                wanted = " or ".join(_TYPES[kind] for kind in types)
-                wanted += " of strings or numbers" if types == (list,) else ""
-                self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
-            elif number is not None and isinstance(value, int) and not number.fits(value):
-                self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
-            elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
-                self.mistake(
-                    ("data", key), f"{key} is {shown(value)}, expected one of {', '.join(DATA_CHOICES[key])}"
-                )
-            else:
-                reading.append((key, tuple(value) if isinstance(value, list) else value))
+        self.check_task(data)
+        keys = [key for key in data if key in DATA_KEYS and key != "eval"]
+        reading = {key: _tuple(data[key]) for key in keys if self.reads(key, data[key])}
+        if is_text_file(data.get("eval")):
+            reading = {"task": "text"} | reading
         specs = self.specs(data, ("data",), ["eval"])
         if data and "eval" not in data:
-            self.mistake(("data",), '[data] has no eval. Write eval = "module:factory"')
-        return tuple(
-            NamedSpec(spec=spec.spec, folder=spec.folder, where=spec.where, reading=tuple(reading)) for spec in specs
-        )
+            self.mistake(("data",), '[data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"')
+        return tuple(replace(spec, reading=tuple(reading.items())) for spec in specs)
+
+    def check_task(self, data: Mapping[str, Any]) -> None:
+        """Refuse keys that only prompts have for other data, and keys that prompts do not have for them."""
+        file, task = is_text_file(data.get("eval")), data.get("task")
+        if file and task not in {None, "text"} and isinstance(task, str):
+            self.mistake(("data", "task"), f"task is {shown(task)}, and {data['eval']} has prompts. Remove task")
+            return
+        text = file or task == "text"
+        for key in data:
+            if text and key in NOT_OF_PROMPTS:
+                self.mistake(("data", key), f"{key} is for labels and numbers, and the task is text. Remove {key}")
+            elif not text and key in OF_PROMPTS:
+                self.mistake(("data", key), f'{key} is for generated text. Write task = "text"')
+
+    def reads(self, key: str, value: Any) -> bool:
+        """Whether a key of [data] has a value of its type and range."""
+        types, number = DATA_KEYS[key], DATA_NUMBERS.get(key)
+        plain = not isinstance(value, list) or all(isinstance(element, str | int | float) for element in value)
+        if isinstance(value, bool) or not isinstance(value, types) or not plain:
+            wanted = " or ".join(_TYPES[kind] for kind in types)
+            wanted += " of strings or numbers" if types == (list,) else ""
+            self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
+        elif number is not None and isinstance(value, int) and not number.fits(value):
+            self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
+        elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
+            self.mistake(("data", key), f"{key} is {shown(value)}, expected one of {', '.join(DATA_CHOICES[key])}")
+        else:
+            return True
+        return False
 
     def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
         run = self.table(table, "run")
@@ -336,6 +359,10 @@ class _Reader:
             self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a string: the name of a KPI")
             return None
         return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _joined(value: Any) -> Any:

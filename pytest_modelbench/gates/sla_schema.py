@@ -117,7 +117,7 @@ def sla_schema() -> dict[str, Any]:
 
 def _data_key(key: str, kinds: Iterable[type]) -> dict[str, Any]:
     if key == "eval":
-        return _SPEC
+        return {**_SPEC_TEXT, "description": "module:factory or file.py:factory; or a file of prompts (.jsonl)"}
     if key in DATA_CHOICES:
         return {"enum": list(DATA_CHOICES[key])}
     number = schema_of(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}

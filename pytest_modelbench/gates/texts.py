@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_modelbench.gates.keyword import Keyword, choice, number, truth
+from pytest_modelbench.gates.keyword import COUNT, Keyword, choice, number, truth
 from pytest_modelbench.grammar.option_values import Number
+
+CONTEXT = Number(least=2, most=10_000_000, whole=True)
 
 TEXT: Mapping[str, Keyword] = {
     "normalise": choice("what is done to answers and references before they are compared", ("spaces", "none")),
@@ -23,4 +25,14 @@ TEXT: Mapping[str, Keyword] = {
     "length_norm": choice(
         "what the log-likelihood of a choice is divided by: nothing, or its length", ("none", "tokens", "bytes")
     ),
+    "tokens": number("tokens of each answer, forced", COUNT, unset="the length that the model gives each answer"),
+    "min_tokens": number("tokens that an answer has at least; shorter ones are left out", COUNT),
+    "cache": choice(
+        "whether prompts are in the server's cache of prefixes: cold ones begin with a line of their own, warm ones "
+        "are asked once before they are timed",
+        ("cold", "warm"),
+        unset="cold where a model runs elsewhere, and neither on this machine",
+    ),
+    "of": choice("the first text, or the first after reasoning", ("any", "answer")),
+    "context": number("tokens of the prompt after which the cache is counted", CONTEXT, unset="256, or the model's"),
 }

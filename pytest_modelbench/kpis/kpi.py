@@ -141,6 +141,11 @@ class Kpi:
         return self.probe.needs_data
 
     @property
+    def numeric(self) -> bool:
+        """Whether it reads answers as labels, scores or numbers; a custom metric also reads texts."""
+        return self.probe.numeric and self.metric is None
+
+    @property
     def corruptible(self) -> bool:
         """Whether it can also be judged on corrupted inputs, which `under=` names."""
         return self.probe.one_pass and self.pillar == "quality"

@@ -1,7 +1,7 @@
 """Find what a SPEC names, and build it.
 
 A SPEC is `module:factory` or `path/to/file.py:factory`, either with `@path/to/weights`, or a saved model: a file, a
-folder of a Hugging Face model, or `hf://organisation/name` on its hub.
+folder of a Hugging Face model, or `hf://organisation/name` on its hub. For data, it may also be a file of prompts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pytest_modelbench.data.prompts import ENDINGS, is_text_file
 from pytest_modelbench.errors import ModelError, UsageMistake, cause_of, message_of, shown, visible
 from pytest_modelbench.grammar.option_values import at_home
 from pytest_modelbench.models.endpoints import is_endpoint
@@ -30,12 +31,13 @@ _FACTORY = re.compile(r"(?P<source>.+?):(?P<attribute>[A-Za-z_][\w.]*)(?:@(?P<we
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """What a SPEC names: an object with possibly a file of weights for what it makes, or a saved model."""
+    """What a SPEC names: an object with possibly a file of weights for what it makes, a saved model, or prompts."""
 
     spec: str
     target: Any = None
     weights: Path | None = None
     saved: SavedModel | None = None
+    prompts: Path | None = None
 
 
 def locate(named: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
@@ -52,8 +54,8 @@ def locate(named: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
     spec, home = named.spec, Path(named.folder) if named.folder is not None else folder
     match = None if is_endpoint(spec) else _FACTORY.fullmatch(spec)
     if match is None:
-        if not saved:
-            raise UsageMistake(f"{shown(spec)}: expected module:factory or file.py:factory")
+        if not saved or is_text_file(spec):
+            return Located(spec=spec, prompts=_prompts(spec, home))
         return Located(spec=spec, saved=_saved(spec, home))
     weights = None
     if match["weights"] is not None:
@@ -61,6 +63,17 @@ def locate(named: NamedSpec, folder: Path, *, saved: bool = True) -> Located:
         if not _is_file(weights):
             raise UsageMistake(f"{shown(spec)}: there is no file {_told(weights)}")
     return Located(spec=spec, target=_attribute(match["source"], match["attribute"], spec, home), weights=weights)
+
+
+def _prompts(spec: str, home: Path) -> Path:
+    path = home / at_home(spec)
+    if not is_text_file(spec):
+        raise UsageMistake(
+            f"{shown(spec)}: expected module:factory, file.py:factory or a file of prompts ({', '.join(ENDINGS)})"
+        )
+    if not _is_file(path):
+        raise UsageMistake(f"{shown(spec)}: there is no file {_told(path)}")
+    return path
 
 
 def _saved(spec: str, home: Path) -> SavedModel:
@@ -163,8 +176,8 @@ def build(located: Located) -> Any:
     Raises:
         ModelError: the factory raised, or needs arguments.
     """
-    if located.saved is not None:
-        return located.saved
+    if located.saved is not None or located.prompts is not None:
+        return located.saved or located.prompts
     made = _made(located.target, located.spec)
     return made if located.weights is None else Filled(made, located.weights)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.data.evaldata import with_reading
+from pytest_modelbench.data.given import with_reading
 from pytest_modelbench.errors import (
     ModelbenchError,
     ModelError,

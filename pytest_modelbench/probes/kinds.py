@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+    from pytest_modelbench.models.text import CacheSize
     from pytest_modelbench.probes.answers.corrupted import CorruptedPasses
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.distributions import Produced
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
     from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
+    from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -117,11 +119,15 @@ class ProbeKind(Generic[Measurement]):
         keep: the function that writes what is worth keeping of a measurement into a folder and returns the
             measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
+        numeric: whether it reads answers as labels, scores or numbers, so that it does not fit generated text.
+        depends_on: names of the gate's options that a measurement with a `take` function depends on; None for all.
+            Gates that agree in those share it.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
             that the workers of a parallel run can share it. Empty: each worker measures for itself.
         unpack: the reverse of `pack`, as "module:function".
+        recordable: whether a contract holds the teacher's measurement in the form of `pack`, in the teacher's place.
     """
 
     name: str
@@ -141,27 +147,34 @@ class ProbeKind(Generic[Measurement]):
     apart: str = ""
     cost: str = ""
     beside: bool = False
+    numeric: bool = False
+    depends_on: tuple[str, ...] | None = None
     budgeted: bool = False
     keep: str = ""
     take: str = ""
     pack: str = ""
     unpack: str = ""
+    recordable: bool = False
 
     def __str__(self) -> str:
         return self.name
 
 
-OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True)
-PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True)
-STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True)
+OUTPUTS: ProbeKind[Outputs] = ProbeKind(name="outputs", of_samples=True, one_pass=True, numeric=True)
+PREDICTIONS: ProbeKind[Predictions] = ProbeKind(name="predictions", of_samples=True, one_pass=True, numeric=True)
+STABILITY: ProbeKind[Sequence[Variant]] = ProbeKind(name="stability", of_samples=True, numeric=True)
 CORRUPTED: ProbeKind[CorruptedPasses] = ProbeKind(
     name="corrupted",
     of_samples=True,
+    numeric=True,
     apart="a pass over the samples for each corruption and severity",
     cost="pytest_modelbench.data.corruptions.names:cost_of",
 )
 PARITY: ProbeKind[ParityMeasurement] = ProbeKind(
-    name="parity", of_samples=True, apart="a pass of the student and of its source for each batch size"
+    name="parity",
+    of_samples=True,
+    numeric=True,
+    apart="a pass of the student and of its source for each batch size",
 )
 PARAMETERS: ProbeKind[ParameterCount] = ProbeKind(name="parameters", needs_data=False, counted=True)
 ARTEFACT: ProbeKind[Artefact] = ProbeKind(name="artefact", needs_data=False, counted=True)
@@ -205,15 +218,21 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     name="generations",
     of_samples=True,
     apart="one answer to each prompt",
+    depends_on=(),
     take="pytest_modelbench.probes.text.generations:take",
+    pack="pytest_modelbench.probes.text.packing:pack_generations",
+    unpack="pytest_modelbench.probes.text.packing:unpack_generations",
+    recordable=True,
 )
 
 
-def _likely(name: str, apart: str, *, beside: bool = False) -> ProbeKind[Any]:
+def _likely(name: str, apart: str, *options: str, beside: bool = False) -> ProbeKind[Any]:
     return ProbeKind(
         name=name,
         of_samples=True,
         beside=beside,
+        recordable=not beside,
+        depends_on=options,
         apart=apart,
         take=f"pytest_modelbench.probes.text.{name}:take",
         pack="pytest_modelbench.probes.text.measured_likelihood:pack",
@@ -221,13 +240,39 @@ def _likely(name: str, apart: str, *, beside: bool = False) -> ProbeKind[Any]:
     )
 
 
-LIKELIHOODS: ProbeKind[Likelihoods] = _likely("likelihoods", "one call for each window of texts=")
+LIKELIHOODS: ProbeKind[Likelihoods] = _likely(
+    "likelihoods", "one call for each window of texts=", "window", "stride", "bos"
+)
 CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
-FORCING: ProbeKind[Forced] = _likely("forcing", "one call of both models for each text", beside=True)
+FORCING: ProbeKind[Forced] = _likely(
+    "forcing", "one call of both models for each text", "window", "stride", "bos", beside=True
+)
+TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
+    name="token_times",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    apart="prompts in turn, for up to the budget",
+)
+TOKEN_ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
+    name="token_energy",
+    exclusive=True,
+    least_windows=8,
+    of_machine=True,
+    of_inputs=True,
+    apart="three windows for each model, and idle ones",
+)
+CACHE: ProbeKind[tuple[CacheSize, CacheSize]] = ProbeKind(
+    name="cache",
+    needs_data=False,
+    counted=True,
+    take="pytest_modelbench.probes.text.cache:take",
+)
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(
     name="outside",
     of_samples=True,
+    numeric=True,
     apart="one forward pass over each set of ood=",
     take="pytest_modelbench.probes.answers.outside:take",
 )
@@ -237,6 +282,7 @@ def _assault(name: str, what: str) -> ProbeKind[Assault]:
     return ProbeKind(
         name=name,
         of_samples=True,
+        numeric=True,
         beside=True,
         budgeted=True,
         apart=what,

@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from pytest_modelbench import EvalData
 from pytest_modelbench.data.arrays import as_array, leaves
-from pytest_modelbench.data.evaldata import as_eval_data
+from pytest_modelbench.data.given import as_eval_data
 from pytest_modelbench.errors import DataError
 
 ROWS = 10

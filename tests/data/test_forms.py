@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from pytest_modelbench import EvalData, FakeModel
 from pytest_modelbench.data.arrays import join, pick, rows
-from pytest_modelbench.data.evaldata import as_eval_data
+from pytest_modelbench.data.given import as_eval_data
 from pytest_modelbench.data.missing import as_values, missing_of
 from pytest_modelbench.errors import DataError
 from pytest_modelbench.probes.answers.predictions import collect_outputs

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.data.evaldata import as_eval_data
+from pytest_modelbench.data.given import as_eval_data
 from pytest_modelbench.data.hashing import batch_hash
 from pytest_modelbench.data.loaders import read_twice
 from pytest_modelbench.errors import DataError

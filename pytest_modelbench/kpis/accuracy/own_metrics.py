@@ -48,7 +48,7 @@ def own_statistic(question: Question, predictions: Predictions) -> Statistic:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _number(compute(index), question)
+                return number_in(compute(index), question)
         except MeasurementError:
             raise
         except Exception as error:
@@ -147,7 +147,7 @@ def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Call
     return compute
 
 
-def _number(answer: Any, question: Question) -> float:
+def number_in(answer: Any, question: Question) -> float:
     """Return the number in a metric's answer; of a mapping the entry that `key=` or the KPI's name picks."""
     if isinstance(answer, Mapping):
         name = question.kpi.name

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from pytest_modelbench.kpis.text import rows_cache as cache
 from pytest_modelbench.kpis.text import rows_fidelity as fidelity
 from pytest_modelbench.kpis.text import rows_likelihood as likelihood
 from pytest_modelbench.kpis.text import rows_matching as matching
+from pytest_modelbench.kpis.text import rows_times as times
 
-KPIS = (*matching.KPIS, *likelihood.KPIS, *fidelity.KPIS)
+KPIS = (
+    *matching.KPIS,
+    *likelihood.KPIS,
+    *fidelity.KPIS,
+    *times.KPIS,
+    *cache.KPIS,
+)

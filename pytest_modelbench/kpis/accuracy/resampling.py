@@ -1,0 +1,76 @@
+"""Resample a metric that users bring, where that does not take too long."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
+from pytest_modelbench.stats.paired import Statistic, paired_bootstrap
+
+SLOWEST_RESAMPLED_S = 0.01
+
+
+def resampled(
+    question: Question, statistics: tuple[Statistic, Statistic | None], n: int, method: str, model: str
+) -> Evidence:
+    """Return a metric with a paired bootstrap of n units, or as points where it is too slow for that.
+
+    Args:
+        question: of the gate.
+        statistics: of the student and, where it is compared, of the teacher.
+        n: number of units that an index array picks from.
+        method: how the metric is read, in words.
+        model: the student's name in messages.
+
+    Raises:
+        MeasurementError: the metric is not finite on the data.
+    """
+    first, slow = _first_value(statistics[0], n)
+    if not math.isfinite(first):
+        raise MeasurementError(f"{question.kpi.name} of {model} is {first}")
+    if slow and not question.asked:
+        own, other, comparison = _points(*statistics, n)
+        method += "; too slow to resample, state confidence= to have the interval"
+    else:
+        resamples = max(199, math.ceil(2 / question.alpha) - 1)
+        own, other, comparison = paired_bootstrap(
+            *statistics, n, alpha=question.alpha, seed=question.seed, resamples=resamples
+        )
+        method += f"; {comparison.method or f'bootstrap of {n} samples'}"
+
+    def reading(estimate: Estimate) -> Reading:
+        return Reading(estimate=estimate, unit=question.kpi.unit, n=n, confidence=question.confidence, method=method)
+
+    if other is None:
+        return Evidence(student=reading(own), sampled=question.asked)
+    return Evidence(student=reading(own), teacher=reading(other), comparison=comparison, sampled=question.asked)
+
+
+def _first_value(statistic: Statistic, n: int) -> tuple[float, bool]:
+    """Return the metric on all samples, and whether it is too slow to resample.
+
+    A first call that is slow may have imported a library or compiled a kernel, so a second one decides.
+    """
+    everything = np.arange(n)
+    for _ in range(2):
+        started = time.perf_counter()
+        value = statistic(everything)
+        slow = time.perf_counter() - started > SLOWEST_RESAMPLED_S
+        if not slow:
+            break
+    return value, slow
+
+
+def _points(student: Statistic, teacher: Statistic | None, n: int) -> tuple[Estimate, Estimate | None, Comparison]:
+    everything = np.arange(n)
+    s = student(everything)
+    if teacher is None:
+        return Estimate(value=s), None, Comparison()
+    t = teacher(everything)
+    ratio = Estimate(value=s / t) if t else None
+    return Estimate(value=s), Estimate(value=t), Comparison(ratio=ratio, difference=Estimate(value=s - t))
