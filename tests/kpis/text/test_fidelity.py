@@ -22,8 +22,8 @@ from sacrebleu.metrics import CHRF
 from scipy.special import rel_entr
 
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.probes.text import forcing
-from pytest_modelbench.probes.text.forcing import divergence
+from pytest_modelbench.probes.text import distributions
+from pytest_modelbench.probes.text.distributions import cut, divergence, likeliest
 from pytest_modelbench.results import Evidence, Verdict
 
 TEXTS = random_texts(40)
@@ -121,11 +121,32 @@ def test_divergences_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     with np.errstate(divide="ignore"):
         student, teacher = np.log(STUDENT).astype(np.float32), np.log(np.eye(8)).astype(np.float32)
     whole = divergence(student, teacher)
-    monkeypatch.setattr(forcing, "MOST_VALUES", 24)
+    monkeypatch.setattr(distributions, "MOST_VALUES", 24)
     assert np.array_equal(divergence(student, teacher), whole)
     assert whole == pytest.approx(-np.log(STUDENT.diagonal()), rel=1e-5)
     assert whole.dtype == np.float32
     assert not divergence(teacher, teacher).any()
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 40])
+def test_the_likeliest_tokens_bound_the_divergence(count: int) -> None:
+    """The others as one token lose some of it; all tokens lose nothing. The likeliest is the one of argmax."""
+    student, teacher = (np.log(table).astype(np.float32) for table in (STUDENT, TEACHER))
+    ids = likeliest(teacher, count)
+    assert ids.shape == (8, min(count, 8))
+    assert np.array_equal(ids, np.argsort(-teacher, axis=1, kind="stable")[:, :count])
+    short = cut(teacher, ids)
+    assert np.exp(short.astype(np.float64)).sum(axis=1) == pytest.approx(np.ones(8))
+    bound, whole = divergence(cut(student, ids), short), divergence(student, teacher)
+    assert (bound <= whole + 1e-6).all()
+    assert np.allclose(bound, whole, atol=1e-5) is (count >= 8)
+
+
+def test_the_first_of_equally_likely_tokens_comes_first() -> None:
+    """As argmax has it, so that a student beside the recorded teacher agrees where it does beside the teacher."""
+    ties = np.log(np.full((1, 50), 0.02)).astype(np.float32)
+    assert likeliest(ties, 3)[0, 0] == 0
+    assert len(set(likeliest(ties, 3)[0])) == 3
 
 
 def test_other_tokenisers() -> None:
