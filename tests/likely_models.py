@@ -155,7 +155,10 @@ def judged_all(
     session, sources = BenchSession(), Sources(student, teacher, data)
     session.plan([plan])
     judged = {gate.kpi.name: session.judge(plan, gate, sources) for gate in read}
-    return {name: (result, judgement and judgement.evidence) for name, (result, judgement) in judged.items()}
+    return {
+        name: (result, None if judgement is None else judgement.evidence)
+        for name, (result, judgement) in judged.items()
+    }
 
 
 def judged(

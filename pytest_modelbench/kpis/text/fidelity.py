@@ -26,7 +26,7 @@ WORST = 20
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of tokens for which both find the same one the likeliest."""
     forced = measurements.of(FORCING, "student")
-    yield _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees, lowest=True)
+    yield _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees.astype(np.float64), lowest=True)
 
 
 def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -195,7 +195,7 @@ def generation_similarity(question: Question, measurements: Measurements) -> Ite
 def _chrf() -> Callable[[str, str], float]:
     """Return a function of an answer and its reference; two empty ones are equal."""
     try:
-        from sacrebleu.metrics import CHRF
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError as error:
         raise MeasurementError(
             f"generation_similarity needs sacrebleu ({cause_of(error)}). Install it: pip install "

@@ -108,7 +108,8 @@ def _beside_recorded(taking: Taking, data: TextData, student: LikelihoodModel) -
     how = (
         f"{teacher.how}; the teacher's {count} likeliest tokens and the others as one, {rest:.2%} of its probability"
     )
-    stated = Stated(how=how, ids=np.split(teacher.ids, np.cumsum(teacher.sizes)[:-1]), windows=windows)
+    ids = [text.tolist() for text in np.split(teacher.ids, np.cumsum(teacher.sizes)[:-1])]
+    stated = Stated(how=how, ids=ids, windows=windows)
     done = 0
 
     def beside(part: Part) -> tuple[Rows, npt.NDArray[np.bool_]]:

@@ -18,12 +18,15 @@ from likely_models import (
     random_texts,
     uniform,
 )
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics.chrf import CHRF
 from scipy.special import rel_entr
 
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.probes.text import distributions
+from pytest_modelbench.probes.kinds import Taking
+from pytest_modelbench.probes.text import distributions, top_tokens
 from pytest_modelbench.probes.text.distributions import cut, divergence, likeliest
+from pytest_modelbench.probes.text.forcing_cost import bytes_per_token, cost_of
+from pytest_modelbench.probes.text.measured_likelihood import pack
 from pytest_modelbench.results import Evidence, Verdict
 
 TEXTS = random_texts(40)
@@ -140,6 +143,16 @@ def test_the_likeliest_tokens_bound_the_divergence(count: int) -> None:
     bound, whole = divergence(cut(student, ids), short), divergence(student, teacher)
     assert (bound <= whole + 1e-6).all()
     assert np.allclose(bound, whole, atol=1e-5) is (count >= 8)
+
+
+def test_the_size_of_a_recording_is_known_beforehand() -> None:
+    """The plan states it for each token; the first token of each text, which is not scored, takes less."""
+    taking = Taking(model=TableModel(STUDENT), data=TextData(texts=TEXTS), options={"top_k": 3})
+    arrays = pack(top_tokens.take(taking))
+    size = sum(array.nbytes for name, array in arrays.items() if name not in {"text", "sizes"})
+    tokens, first = sum(map(len, TEXTS)), len(TEXTS)
+    assert size == tokens * bytes_per_token(3) - first * 4 * (3 + 3 + 1)
+    assert cost_of({"top_k": 32}).endswith("; a contract holds 264 bytes for each token")
 
 
 def test_the_first_of_equally_likely_tokens_comes_first() -> None:
