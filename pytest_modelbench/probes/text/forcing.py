@@ -16,7 +16,6 @@ from pytest_modelbench.probes.kinds import GENERATIONS, TOP_TOKENS, Taking
 from pytest_modelbench.probes.text.distributions import Rows, cut, divergence
 from pytest_modelbench.probes.text.measured_likelihood import Forced, TopTokens
 from pytest_modelbench.probes.text.windows import (
-    OPTIONS,
     Part,
     Windows,
     likelihood_model,
@@ -63,10 +62,6 @@ def take(taking: Taking) -> Forced:
         DoesNotFit: the data have neither texts nor prompts.
         ModelError: a model raised.
     """
-    return taking.shared(("forced",), (*OPTIONS, "top_k"), lambda: _compared(taking))
-
-
-def _compared(taking: Taking) -> Forced:
     student, data = likelihood_model(taking.model, WHAT), text_data(taking.data)
     if taking.recorded:
         return _beside_recorded(taking, data, student)
