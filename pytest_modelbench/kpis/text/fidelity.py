@@ -20,7 +20,7 @@ from pytest_modelbench.probes.text.choices import in_common
 from pytest_modelbench.probes.text.measured_likelihood import Forced
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
-from pytest_modelbench.stats.intervals import percentile_interval
+from pytest_modelbench.stats.intervals import percentile_interval, share_interval
 
 WORST = 20
 
@@ -28,7 +28,17 @@ WORST = 20
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of tokens for which both find the same one the likeliest."""
     forced = measurements.of(FORCING, "student")
-    yield _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees.astype(np.float64), lowest=True)
+    evidence = _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees.astype(np.float64), lowest=True)
+    yield replace(evidence, student=_bounded(question, evidence.student))
+
+
+def _bounded(question: Question, reading: Reading) -> Reading:
+    """Return a share of all or of no tokens with an interval, as if each text were one trial."""
+    if reading.value not in {0.0, 100.0} or not reading.n:
+        return reading
+    estimate = share_interval(round(reading.n * reading.value / 100), reading.n, question.alpha)
+    method = f"{reading.method}, which are all alike: Wilson interval of {reading.n} texts"
+    return replace(reading, estimate=estimate.map(lambda share: 100 * share), method=method)
 
 
 def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidence]:

@@ -12,6 +12,6 @@ def bytes_per_token(top_k: int) -> int:
 
 
 def cost_of(options: Mapping[str, Any]) -> str:
-    """Say what a gate's options come to."""
+    """Say how large a recording is."""
     size = bytes_per_token(int(options["top_k"]))
-    return f"one call of both models for each window of texts=; a contract holds {size} bytes for each token"
+    return f"a contract holds {size} bytes for each token"

@@ -28,6 +28,7 @@ from pytest_modelbench.probes.text.distributions import cut, divergence, likelie
 from pytest_modelbench.probes.text.forcing_cost import bytes_per_token, cost_of
 from pytest_modelbench.probes.text.measured_likelihood import pack
 from pytest_modelbench.results import Evidence, Verdict
+from pytest_modelbench.stats.intervals import share_interval
 
 TEXTS = random_texts(40)
 STUDENT, TEACHER = random_table(1), random_table(2)
@@ -68,6 +69,17 @@ def test_a_model_beside_itself() -> None:
     assert values == {"token_agreement": 100.0, "token_kl": 0.0, "token_kl_p99": 0.0, "greedy_agreement": 100.0,
                       "first_divergence": 9.0, "generation_similarity": 100.0}  # fmt: skip
     assert "12 of 12 answers are equal and count with their length" in of["first_divergence"].notes[0]
+
+
+def test_agreement_everywhere_is_as_sure_as_its_documents() -> None:
+    """Resamples say nothing then: each document counts as one trial, so that more of them pass a stricter limit."""
+    for count, verdict in ((20, Verdict.INCONCLUSIVE), (80, Verdict.PASS)):
+        data = TextData(texts=random_texts(count))
+        result, of = judged("token_agreement", ">= 95%", student=TableModel(STUDENT), teacher=TableModel(STUDENT.copy()),
+                            data=data, confidence=0.95)  # fmt: skip
+        assert of is not None
+        assert result.verdict is verdict
+        assert of.student.estimate == share_interval(count, count, 0.05).map(lambda share: 100 * share)
 
 
 def test_without_texts_the_teachers_own_answers_are_compared() -> None:
@@ -152,7 +164,7 @@ def test_the_size_of_a_recording_is_known_beforehand() -> None:
     size = sum(array.nbytes for name, array in arrays.items() if name not in {"text", "sizes"})
     tokens, first = sum(map(len, TEXTS)), len(TEXTS)
     assert size == tokens * bytes_per_token(3) - first * 4 * (3 + 3 + 1)
-    assert cost_of({"top_k": 32}).endswith("; a contract holds 264 bytes for each token")
+    assert cost_of({"top_k": 32}) == "a contract holds 264 bytes for each token"
 
 
 def test_the_first_of_equally_likely_tokens_comes_first() -> None:

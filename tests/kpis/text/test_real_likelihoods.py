@@ -140,3 +140,25 @@ def test_a_model_beside_itself(gpt2: Any) -> None:
     values = {name: found.student.value for name, (_, found) in found.items() if found is not None}
     assert values["token_kl"] == pytest.approx(0.0, abs=1e-9)
     assert (values["token_agreement"], values["greedy_agreement"]) == (100.0, 100.0)
+
+
+@torch.no_grad()
+def test_a_model_with_an_encoder() -> None:
+    """Choices are what the decoder writes; tokens are compared on the teacher's answers, though there are texts."""
+    tokenizer, t5 = tiny_text.tokenizer(), tiny_text.module("t5")
+    choices = [" student", " teacher and the student", " 4"]
+
+    def score(prompt: str, choice: str) -> float:
+        labels = encoded(tokenizer, choice)
+        return -float(t5(encoded(tokenizer, prompt), labels=labels).loss) * labels.shape[1]
+
+    answers = [max(range(3), key=lambda at: score(prompt, choices[at])) for prompt in tiny_text.PROMPTS]
+    data = TextData(tiny_text.PROMPTS, choices=[choices] * 3, answers=answers, texts=TEXTS, max_new_tokens=5)
+    found = judged_all({"choice_accuracy": (), "token_kl": (), "perplexity": ()}, (copy.deepcopy(t5), tokenizer),
+                       (t5, tokenizer), data)  # fmt: skip
+    values = {name: found.student.value for name, (_, found) in found.items() if found is not None}
+    assert values == {"choice_accuracy": 100.0, "token_kl": pytest.approx(0.0, abs=1e-9)}
+    of = found["token_kl"][1]
+    assert of is not None
+    assert "of 3 answers: the teacher's own answers, each after its prompt" in of.student.method
+    assert "student has an encoder for what comes before" in found["perplexity"][0].reason
