@@ -39,7 +39,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
 
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
     recorded = kind.records is not None and asking.contract_for("teacher") is not None
-    if kind.beside and not recorded and (teacher := _other(asking, "teacher")) is not None:
+    if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
     by_name = repr(sorted(told.items()))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))

@@ -61,6 +61,14 @@ def test_tokens_of_texts_are_those_of_the_tables(options: dict[str, int]) -> Non
     assert f"{len(rows)} tokens of 40 documents: texts, " in of["token_kl"].student.method
 
 
+def test_windows_fit_both_models() -> None:
+    """Both see the same tokens: no more than the smaller context takes."""
+    student, teacher = TableModel(STUDENT, context=8), TableModel(TEACHER, context=20)
+    evidence("token_kl", student=student, teacher=teacher, data=TextData(texts=TEXTS))
+    assert student.calls == teacher.calls
+    assert max(len(before) + len(ids) for before, ids in teacher.calls) == 8
+
+
 def test_a_model_beside_itself() -> None:
     """Agrees everywhere, at no divergence at all."""
     of = found({**OF_TOKENS, **OF_ANSWERS}, TableModel(STUDENT), TableModel(STUDENT.copy()),
