@@ -39,7 +39,7 @@ def test_an_endpoint_is_timed_beside_a_function(pytester: pytest.Pytester) -> No
     with serving(echo) as server:
         finished = pytester.runpytest_inprocess(
             "--modelbench", f"--modelbench-student=openai://{server.place}/v1#tiny", "--modelbench-json=report.json",
-            "--modelbench-budget=1", "-p", "no:cacheprovider",
+            "--modelbench-budget=5", "-p", "no:cacheprovider",
         )  # fmt: skip
         asked = [body["messages"][-1]["content"] for body in server.asked]
     gates = {gate["kpi"]: gate for gate in read_report(pytester)["gates"]}
@@ -59,7 +59,7 @@ def test_an_endpoint_is_timed_beside_a_function(pytester: pytest.Pytester) -> No
     assert first["limits"][1]["value"] > 0
     assert "nothing counts the tokens of prompts for student" in gates["prefill_tokens_per_second"]["reason"]
     assert "not defined for teacher: nothing counts tokens" in gates["time_per_output_token_p50"]["reason"]
-    assert sum("please" in prompt for prompt in asked) > 50
+    assert sum("please" in prompt for prompt in asked) > 20
 
 
 STREAMING = """

@@ -43,8 +43,7 @@ def test_prompts_are_asked_of_both_models_in_turn() -> None:
 def test_the_budget_is_kept(budget_s: float) -> None:
     """The measurement ends within it, and limits are judged after shares of it."""
     models = pair(prefill_ms=lambda prompt: 5.0 * len(prompt))
-    judged: list[int] = []
-    measurement = measured(models, budget_s=budget_s, decided=lambda so_far: bool(judged.append(len(so_far.visits))))
+    measurement = measured(models, budget_s=budget_s)
     warm_up_s = measurement.visits[0].first_ns("student") / 1e9
     assert models["student"].clock() / 1e9 <= budget_s + 2 * warm_up_s
     assert measurement.elapsed_s[-1] <= budget_s
@@ -63,8 +62,8 @@ def test_one_visit_is_made_under_any_budget_and_a_decision_ends_it() -> None:
 
 def test_a_cold_cache_has_a_line_of_its_own_for_each_request() -> None:
     """Also for two models at one server; by default where a model runs elsewhere, and not on this machine."""
-    for options, setup in (({"runs_at": "openai://host"}, {}), ({}, {"cache": "cold"})):
-        models = pair(**options)
+    for place, setup in (("openai://host", {}), ("", {"cache": "cold"})):
+        models = pair(runs_at=place)
         assert measured(models, setup=setup, budget_s=5.0).setup.cache == "cold"
         salts = [settings.salt for model in models.values() for _, settings in model.asked]
         assert len(set(salts)) == len(salts) > 10
