@@ -23,7 +23,8 @@ class GenerationSettings:
             `always` or `never`. Lists of messages always do.
         exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do
             the same work.
-        salt: a line that an endpoint's prompts begin with, so that no cache of prefixes knows them; "" for none.
+        salt: a line before the text of each prompt, such as a random number: a cache of prompts then has no entry for
+            it; "" for none.
     """
 
     max_new_tokens: int = 256
