@@ -140,7 +140,11 @@ def test_times_travel() -> None:
 
 
 def test_lengths_of_prompts() -> None:
-    """In characters, and in tokens as the server counts them."""
-    measurement = measured({"student": StreamingModel(FakeClock())}, data=text_data(["abc", "d"]), budget_s=3.0)
-    assert measurement.characters == (3, 1)
-    assert measurement.prompt_tokens["student"] == (7, 7)
+    """In characters, of messages together, and in tokens as the server counts them; a chat is one prompt."""
+    chats = [[{"role": "system", "content": "ab"}, {"role": "user", "content": "c" * n}] for n in range(1, 4)]
+    model = StreamingModel(FakeClock())
+    measurement = measured({"student": model}, data=text_data(chats), budget_s=3.0)
+    assert measurement.characters == (3, 4, 5)
+    assert measurement.prompt_tokens["student"] == (7, 7, 7)
+    assert model.asked[0][0] in chats
+    assert [len(batch.inputs) for batch in text_data(chats, batch_size=2).batches()] == [2, 1]
