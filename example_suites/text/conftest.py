@@ -32,4 +32,5 @@ def student_model(request: pytest.FixtureRequest) -> Any:
 def eval_data() -> EvalData:
     """Return sentences with the same fact as the receiver tells it."""
     prompts, answers = zip(*sentences(120, seed=0), strict=True)
-    return EvalData(task="text", prompts=prompts, references=answers, texts=prompts, max_new_tokens=24)
+    texts = [f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)]
+    return EvalData(task="text", prompts=prompts, references=answers, texts=texts, max_new_tokens=24)
