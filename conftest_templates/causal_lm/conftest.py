@@ -25,7 +25,7 @@ def teacher_model():
 
 # For several students: params=["distilled", "int8"] and request.param; every gate runs for each.
 @pytest.fixture(scope="session", params=["distilled"])
-def student_model(request):
+def student_model():
     """REPLACE: the compressed model, with its tokenizer."""
     return trained(layers=1, width=48)
 
@@ -44,8 +44,8 @@ def eval_data() -> EvalData:
 
 # Everything below belongs to the example: delete it with the example's models.
 
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen".split()
-SUMS = [(first, second, NUMBERS[i + j]) for i, first in enumerate(NUMBERS[:8]) for j, second in enumerate(NUMBERS[:8])]
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+SUMS = [(NUMBERS[i], NUMBERS[j], NUMBERS[i + j]) for i in range(7) for j in range(7)]
 WORDS = {word: number for number, word in enumerate(("<end>", "plus", "is", *NUMBERS))}
 
 

@@ -112,6 +112,11 @@ def load(name: str) -> tuple[nn.Module, PreTrainedTokenizerFast]:
     return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
+def load_distilled() -> tuple[nn.Module, PreTrainedTokenizerFast]:
+    """Return the distilled student."""
+    return load("distilled")
+
+
 def load_int8() -> tuple[nn.Module, PreTrainedTokenizerFast]:
     """Return the teacher with its linear layers in dynamic int8."""
     teacher, tokenizer = load("teacher")
