@@ -123,7 +123,8 @@ class ProbeKind(Generic[Measurement]):
             measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         numeric: whether it reads answers as labels, scores or numbers, so that it does not fit generated text.
-        depends_on: names of the gate's options that a measurement with a `take` function depends on; None for all.
+        depends_on: names of the gate's options that the measurement depends on; None for all. A kind whose gates
+            share by their set-up, such as timing, states none.
             Gates that agree in those share it.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
@@ -201,13 +202,20 @@ ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
 TIMING: ProbeKind[TimingMeasurement] = ProbeKind(
     name="timing", timed=True, interleaved=True, exclusive=True, of_machine=True, of_inputs=True
 )
+_OF_LOADS = ("rate", "arrivals", "max_batch", "max_wait", "workers")
 LOAD: ProbeKind[LoadMeasurement] = ProbeKind(
-    name="load", exclusive=True, of_machine=True, of_inputs=True, apart="requests by a schedule, for up to the budget"
+    name="load",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    depends_on=_OF_LOADS,
+    apart="requests by a schedule, for up to the budget",
 )
 CAPACITY: ProbeKind[Mapping[float, LoadMeasurement]] = ProbeKind(
     name="capacity",
     exclusive=True,
     brackets=True,
+    depends_on=(*_OF_LOADS, "within"),
     of_machine=True,
     of_inputs=True,
     apart="requests at the limit's rate and at lower ones, for up to the budget",
@@ -271,6 +279,7 @@ TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
     exclusive=True,
     of_machine=True,
     of_inputs=True,
+    depends_on=("tokens", "batch_size", "cache"),
     apart="prompts in turn, for up to the budget",
 )
 TOKEN_ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(

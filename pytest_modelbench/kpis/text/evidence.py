@@ -37,6 +37,10 @@ class Sampled(Protocol):
     def data(self) -> TextData:
         """The evaluation data."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about both models."""
+
     def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
         """Return the ids of some samples, for the report."""
 
