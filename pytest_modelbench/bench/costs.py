@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_modelbench.bench.asking import Asking
@@ -29,6 +30,7 @@ from pytest_modelbench.probes.cost.energy import (
 from pytest_modelbench.probes.cost.launch import Launch, LaunchRequest, pack_launches, unpack_launches
 from pytest_modelbench.probes.cost.own_weights import learn_weights
 from pytest_modelbench.probes.cost.profile import Profile, profile_model
+from pytest_modelbench.probes.text.token_energy import counting_tokens, vocabularies_of
 from pytest_modelbench.probes.timing.watchdog import patience_s
 
 if TYPE_CHECKING:
@@ -194,6 +196,10 @@ class Costs:
         """Return windows of energy, which all energy gates of a student share."""
         return measured_together(self._asking, self._energy_of)
 
+    def token_energy(self) -> EnergyMeasurement:
+        """Return windows of energy in which models generate text, counted by their output tokens."""
+        return measured_together(self._asking, lambda models: self._energy_of(counting_tokens(models)))
+
     def _energy_of(self, models: Mapping[str, Model]) -> EnergyMeasurement:
         _refuse_elsewhere(models.values(), "energy")
         asking, plan, settings = self._asking, self._asking.plan, self._asking.settings
@@ -201,7 +207,7 @@ class Costs:
         hashes = tuple(asking.hash_of(model) for model in models.values())
         rounds_s = 4 * settings.energy_window_s * (1 + len(models))  # that are taken whatever the budget is
         job = Job(
-            kind="energy",
+            kind=asking.gate.kpi.probe.name,
             same=(hashes, asking.data().key, setup, plan.student, plan.home, settings),
             run=(names, setup, plan.student, plan.home, plan.origin, settings),
             measure=functools.partial(self._measured_energy, models, self._deciding.limits_of(asking.sharing)),
@@ -214,15 +220,21 @@ class Costs:
 
     def _measured_energy(self, models: Mapping[str, Model], limits: GateLimits, tell: Tell) -> EnergyMeasurement:
         asking, settings, size = self._asking, self._asking.settings, self._batch_size
+        vocabularies = vocabularies_of(models)
 
         def decided(measurement: EnergyMeasurement) -> bool:
             return self._deciding.settled(limits, SoFar(energy=measurement), with_teacher="teacher" in models)
 
         energy_settings = EnergySettings(
-            batch_size=size, window_s=settings.energy_window_s, budget_s=settings.budget_s, seed=settings.seed
+            batch_size=size,
+            window_s=settings.energy_window_s,
+            budget_s=settings.budget_s,
+            seed=settings.seed,
+            counted=bool(vocabularies),
         )
         batches, source = asking.draws().of(size).copies(), asking.bench.energy_source()
-        return measure_energy(models, batches, source, energy_settings, decided, tell)
+        measurement = measure_energy(models, batches, source, energy_settings, decided, tell)
+        return replace(measurement, vocabularies=vocabularies)
 
 
 def _refuse_elsewhere(models: Iterable[Model], what: str) -> None:

@@ -18,6 +18,7 @@ from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.speed.timing import seconds_for_bound
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.load.measure import LoadMeasurement
+from pytest_modelbench.probes.text.measured_times import TokenTimes
 from pytest_modelbench.probes.timing.engine import TimingMeasurement
 from pytest_modelbench.results import Evidence
 
@@ -34,6 +35,7 @@ class SoFar:
     energy: EnergyMeasurement | None = None
     compiled: TimingMeasurement | None = None
     load: LoadMeasurement | None = None
+    token_times: TokenTimes | None = None
 
 
 class Growing(Protocol):
@@ -120,7 +122,10 @@ class Deciding:
 
     def loaded(self, limits: GateLimits, measurement: LoadMeasurement, *, with_teacher: bool) -> bool:
         """Whether a load so far decides every limit, or will not within the budget."""
-        so_far = SoFar(load=measurement)
+        return self.enough(limits, SoFar(load=measurement), with_teacher=with_teacher)
+
+    def enough(self, limits: GateLimits, so_far: SoFar, *, with_teacher: bool) -> bool:
+        """Whether a measurement so far decides every limit, or will not within the budget."""
         return self.settled(limits, so_far, with_teacher=with_teacher) or all(
             bounds is None or self._hopeless(gate, bounds, so_far, with_teacher=with_teacher)
             for gate, bounds in limits

@@ -17,7 +17,9 @@ from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.probes.kinds import Measurement, Part, ProbeKind, Taking
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.settings import Settings
+from pytest_modelbench.store.contract import Contract
 from pytest_modelbench.store.file_names import file_name
+from pytest_modelbench.store.recorded_kinds import RecordedKind
 
 
 def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Measurement:
@@ -26,6 +28,8 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     Raises:
         MeasurementError: the kind has no such function, or it cannot be imported.
     """
+    if kind.recordable and (contract := asking.contract_for(role)) is not None:
+        return _recorded(asking, kind, contract)
     model, plan = asking.model(role), asking.plan
     options, told = (_that_count(kind, some) for some in (asking.gate.options, asking.gate.told_options))
     data = asking.data() if kind.needs_data else None
@@ -43,7 +47,13 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         taking = taking_of(model, data, options, plan.settings)
         shared = functools.partial(_shared, asking, (role, *content))
         measured: Measurement = take(
-            replace(taking, role=role, other=functools.partial(_other, asking), shared=shared)
+            replace(
+                taking,
+                role=role,
+                other=functools.partial(_other, asking),
+                shared=shared,
+                of=functools.partial(taken_by_kind, asking),
+            )
         )
         return _kept(asking, kind, model.name, by_name, measured)
 
@@ -58,6 +68,33 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         shown=f"measuring {kind.name} of {model.name}",
     )
     return asking.bench.shelf.take(job)
+
+
+def recorded_of(asking: Asking, kind: ProbeKind[Any], data: int | None) -> RecordedKind:
+    """Return the teacher's measurement as a contract holds it.
+
+    Args:
+        asking: a gate about it.
+        kind: one that is recordable.
+        data: the number of the evaluation set in the contract.
+
+    Raises:
+        MeasurementError: it cannot be packed.
+    """
+    options = _that_count(kind, asking.gate.told_options)
+    try:
+        arrays = function_of(kind, "pack")(taken_by_kind(asking, kind, "teacher"))
+    except TypeError as error:
+        raise MeasurementError(f"no contract can hold the teacher's {kind.name}: {error}") from error
+    return RecordedKind(kind=kind.name, options=options, data=data, arrays=arrays)
+
+
+def _recorded(asking: Asking, kind: ProbeKind[Measurement], contract: Contract) -> Measurement:
+    """Return the teacher's measurement from its contract, read once."""
+    options, unpack = _that_count(kind, asking.gate.told_options), function_of(kind, "unpack")
+    data = asking.data() if kind.needs_data else None
+    key = ("recorded kind", kind.name, repr(options), None if data is None else data.key)
+    return asking.bench.shelf.once(key, lambda: contract.measurement(kind.name, options, data, unpack))
 
 
 def _that_count(kind: ProbeKind[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:

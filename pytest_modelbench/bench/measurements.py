@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.loads import Loads
 from pytest_modelbench.bench.parities import parity_measured
 from pytest_modelbench.bench.timings import Timings
+from pytest_modelbench.bench.token_times import token_times
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import Exported
@@ -44,6 +46,7 @@ class GateMeasurements:
         before = Before(asking, lambda other: GateMeasurements(other, so_far))
         self._answers, self._costs = answers, costs
         self._timings, self._loads = Timings(asking, deciding), Loads(asking, deciding)
+        self._token_times = functools.partial(token_times, asking, deciding)
         self.has, self.model, self.data = asking.has, asking.model, asking.data
         self.outputs, self.predictions, self.transformed = answers.outputs, answers.predictions, answers.transformed
         self.changed_samples, self.variants = answers.changed_samples, answers.variants
@@ -91,6 +94,8 @@ class GateMeasurements:
             kinds.BENCHMARK: lambda _: self.timing(),
             kinds.LOAD: lambda _: self._so_far.load or self._loads.load(),
             kinds.CAPACITY: self._loads.capacity,
+            kinds.TOKEN_TIMES: lambda _: self._so_far.token_times or self._token_times(),
+            kinds.TOKEN_ENERGY: lambda _: self._so_far.energy or self._costs.token_energy(),
             kinds.COMPILED: lambda _: self.compiled_timing(),
             kinds.RECORD: lambda _: self.recorded(),
             kinds.EXPORT: self.exported,

@@ -9,14 +9,17 @@ from typing import Any
 
 from pytest_modelbench.bench.asking import Asking, settings_that_count
 from pytest_modelbench.bench.gate_results import judged, unjudged
+from pytest_modelbench.bench.kinds import recorded_of
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.grammar.formats import format_judged
 from pytest_modelbench.probes.kinds import CORRUPTED, EXPORT, PARITY
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
+from pytest_modelbench.store.recorded_kinds import refuse_large
 
 ALONE: Mapping[str, str] = {"student": "teacher"}
 """The teacher stands in the student's place, and there is nothing that it is compared with."""
@@ -52,11 +55,11 @@ class Recorder:
         if not gate.kpi.probe.recorded:
             self._refuse_another(asking.hash_of(taken.model("student")))
         data = self._data_of(taken, gate) if gate.kpi.needs_data else None
+        if gate.from_recording:
+            self._keep(asking, data)
         if gate.kpi.paired:
-            if not gate.from_predictions:
-                corrupted = gate.kpi.probe is CORRUPTED or "under" in gate.options
-                how = "under corruptions" if corrupted else "layer by layer"
-                raise NotApplicable(f"it compares student and teacher {how}, which no contract can hold")
+            if not (gate.from_recording or gate.from_predictions):
+                raise NotApplicable(f"it compares student and teacher {_how(gate)}, which no contract can hold")
             return unjudged(plan.student, gate, Verdict.REPORTED, "the teacher's outputs are recorded"), None
         judgement = taken.judged(gate.question(with_teacher=False, seed=plan.settings.seed), [])
         reading = RecordedReading(
@@ -85,6 +88,12 @@ class Recorder:
                 f"this suite has several teachers ({self._teacher} and {teacher}), and a contract is that of one. "
                 "Record each in a separate session"
             )
+
+    def _keep(self, asking: Asking, data: int | None) -> None:
+        """Keep the teacher's measurement as it is: evidence is derived from it beside a student's."""
+        recorded = recorded_of(asking, asking.gate.kpi.probe, data)
+        refuse_large(recorded)
+        self.recorded.kinds[recorded.known_by] = recorded
 
     def _data_of(self, taken: GateMeasurements, gate: Assignment) -> int:
         """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
@@ -118,4 +127,15 @@ class Recorder:
         self.recorded.teacher = dict(teacher)
         write_contract(self.recorded, path, environment, settings)
         samples = sum(len(data.outputs) for data in self.recorded.data if data.outputs is not None)
-        return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples)"
+        sizes = "".join(
+            f", {recorded.kind} of {format_judged(recorded.size_bytes, 'B')}"
+            for recorded in self.recorded.kinds.values()
+        )
+        return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples{sizes})"
+
+
+def _how(gate: Assignment) -> str:
+    """Return in words how a KPI compares two models that must both be there."""
+    if gate.kpi.probe is CORRUPTED or "under" in gate.options:
+        return "under corruptions"
+    return "measured together" if gate.kpi.probe.beside else "layer by layer"

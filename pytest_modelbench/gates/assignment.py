@@ -17,7 +17,7 @@ class TeacherUse(Enum):
 
     NONE = "nothing, or what no contract can hold"
     MODEL = "the model itself, measured beside the student"
-    RECORDED_OUTPUTS = "its outputs, from a contract"
+    RECORDED_OUTPUTS = "its outputs or another measurement of it, from a contract"
     RECORDED_VALUE = "its value of the KPI, from a contract"
     BY_TEST = "the value that the test's body records"
 
@@ -127,7 +127,7 @@ def _teacher(gate: Gate, *, by_contract: bool, shown: bool) -> TeacherUse:
         return TeacherUse.NONE
     if not by_contract:
         return TeacherUse.MODEL
-    if gate.from_predictions:
+    if gate.from_predictions or gate.from_recording:
         return TeacherUse.RECORDED_OUTPUTS
     return TeacherUse.NONE if gate.kpi.paired else TeacherUse.RECORDED_VALUE
 

@@ -73,6 +73,11 @@ class Gate:
         return self.kpi.probe.one_pass and not {"transform", "under"} & set(self.options)
 
     @property
+    def from_recording(self) -> bool:
+        """Whether a recorded measurement of the teacher is all that is needed of it."""
+        return self.kpi.probe.recordable and not self.kpi.of_machine
+
+    @property
     def setup(self) -> TimingSetup:
         """How a timed gate is measured; gates with equal set-ups share a measurement."""
         return TimingSetup(**{name: self.options[name] for name in TimingSetup._fields if name in self.options})

@@ -243,6 +243,8 @@ PAGES: Mapping[str, str] = {
         ("eps", "norm", "range", "mean", "std", "steps", "queries", "surrogate", "attack"), "attacks.md#options"
     ),
     **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
+    **dict.fromkeys(("normalise", "extract", "of", "tokenize", "lowercase", "word_order"), "text.md#quality"),
+    **dict.fromkeys(("script", "phrases"), "text.md#failures"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

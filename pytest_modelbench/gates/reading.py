@@ -167,7 +167,7 @@ def _check_directions(kpi: Kpi, limits: Sequence[BoundLimit | ConditionalLimit],
         raise UsageMistake(f"allow_reversed={shown(allowed)}, expected True or False")
     if allowed and not any(is_reversed(bound, kpi.better) for bound in bounds):
         raise UsageMistake("allow_reversed=True, and no better student would break these limits. Remove it")
-    for bound in () if allowed else bounds:
+    for bound in () if allowed or kpi.two_sided else bounds:
         refuse_reversed(bound, kpi.name, kpi.better)
 
 

@@ -39,9 +39,13 @@ ADAPTERS: dict[str, AdapterEntry] = {
     "sklearn": AdapterEntry(
         base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.adapters.sklearn_estimator:SklearnModel"
     ),
+    "text function": AdapterEntry(
+        base="pytest_modelbench.models.functions:TextFunction",
+        adapter="pytest_modelbench.models.adapters.function:from_text_function",
+    ),
     "pipeline": AdapterEntry(
         base="transformers.pipelines.base:Pipeline",
-        adapter="pytest_modelbench.models.adapters.huggingface:PipelineModel",
+        adapter="pytest_modelbench.models.adapters.huggingface:from_pipeline",
     ),
 }
 EXTENSIONS: dict[str, AdapterEntry] = {}
@@ -73,6 +77,9 @@ def adapt(candidate: Any, loading: Loading) -> Model:
         return model
     if isinstance(candidate, Filled):
         return fill(candidate, loading)
+    if _is_pair(candidate):
+        model = _resolve("pytest_modelbench.models.adapters.causal_lm:from_pair")(candidate, loading)
+        return model  # noqa: RET504 - as below
     if isinstance(candidate, type):
         raise ModelError(f"{name} is the class {candidate.__name__}, not a model. Return {candidate.__name__}(...)")
     for entry in _fitting(candidate):
@@ -82,6 +89,14 @@ def adapt(candidate: Any, loading: Loading) -> Model:
     raise ModelError(
         f"{name} is {shown(candidate)} of type {type(candidate).__name__}; expected a torch.nn.Module, a fitted "
         "scikit-learn estimator, a callable or the path of a saved model. Return the model itself"
+    )
+
+
+def _is_pair(candidate: Any) -> bool:
+    """Whether a candidate is a module with its tokeniser, in either order."""
+    module = getattr(sys.modules.get("torch.nn"), "Module", ())
+    return (
+        isinstance(candidate, tuple) and len(candidate) == 2 and any(isinstance(part, module) for part in candidate)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,11 @@ class TextModel(Model):
 
     Attributes:
         streams: whether answers arrive piece by piece. If not, the times of tokens are not defined.
+        beat: called at each token that a model gives on the way: a long answer is not one that never ends.
     """
 
     streams: bool = True
+    beat: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def generating(
@@ -72,6 +74,11 @@ class TextModel(Model):
         """Return how many tokens a text has, without special ones; None without a tokeniser."""
         return None
 
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The fields that a server gets with each prompt, as last sent; empty for a model without a server."""
+        return {}
+
 
 class LikelihoodModel(TextModel):
     """A text model that gives the likelihood of stated tokens, too.
@@ -79,10 +86,12 @@ class LikelihoodModel(TextModel):
     Attributes:
         context: the most tokens that it takes at once; None where nothing states it.
         first_token: the id of the token that begins a text; None where the tokeniser adds none.
+        encodes: whether what comes before a text goes through an encoder, so that texts alone have no likelihood.
     """
 
     context: int | None = None
     first_token: int | None = None
+    encodes: bool = False
 
     @abstractmethod
     def prompt_ids(self, prompt: Prompt, settings: GenerationSettings) -> list[int]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
     from pytest_modelbench.exports.steps import Exported
     from pytest_modelbench.models.base import Artefact, Model, ParameterCount
+    from pytest_modelbench.models.text import CacheSize
     from pytest_modelbench.probes.answers.corrupted import CorruptedPasses
     from pytest_modelbench.probes.answers.deployed import ParityMeasurement
     from pytest_modelbench.probes.answers.distributions import Produced
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
+    from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
+    from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
+    from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
 Measurement = TypeVar("Measurement")
@@ -39,6 +43,17 @@ class Share(Protocol):
 
     def __call__(self, name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:
         """Return what `measure` returns or has returned for this name and the values of these options."""
+
+
+class Of(Protocol):
+    """Returns measurements of other kinds."""
+
+    def __call__(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
+        """Return a model's measurement of a kind that has a `take` function, taken once."""
+
+
+def _none_of(kind: ProbeKind[Measurement], role: str) -> Measurement:
+    raise LookupError(f"there is no measurement of the kind {kind} of the {role}")
 
 
 def _by_itself(name: tuple[object, ...], options: tuple[str, ...], measure: Callable[[], Part]) -> Part:  # noqa: ARG001
@@ -61,6 +76,7 @@ class Taking:
         other: returns another model by its role, or None if there is none; only for kinds with `beside`.
         shared: returns what a function measures, which runs once for all measurements of the same model and data that
             agree in its name and in some options, given by their names.
+        of: returns a model's measurement of another kind, by its role.
     """
 
     model: Model
@@ -73,6 +89,7 @@ class Taking:
     role: str = "student"
     other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
     shared: Share = _by_itself
+    of: Of = _none_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +128,7 @@ class ProbeKind(Generic[Measurement]):
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so
             that the workers of a parallel run can share it. Empty: each worker measures for itself.
         unpack: the reverse of `pack`, as "module:function".
+        recordable: whether a contract holds the teacher's measurement in the form of `pack`, in the teacher's place.
     """
 
     name: str
@@ -137,6 +155,7 @@ class ProbeKind(Generic[Measurement]):
     take: str = ""
     pack: str = ""
     unpack: str = ""
+    recordable: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -202,6 +221,59 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
     apart="one answer to each prompt",
     depends_on=(),
     take="pytest_modelbench.probes.text.generations:take",
+    pack="pytest_modelbench.probes.text.packing:pack_generations",
+    unpack="pytest_modelbench.probes.text.packing:unpack_generations",
+    recordable=True,
+)
+
+
+def _likely(name: str, apart: str, *options: str, beside: bool = False) -> ProbeKind[Any]:
+    return ProbeKind(
+        name=name,
+        of_samples=True,
+        beside=beside,
+        recordable=not beside,
+        depends_on=options,
+        apart=apart,
+        take=f"pytest_modelbench.probes.text.{name}:take",
+        pack="pytest_modelbench.probes.text.measured_likelihood:pack",
+        unpack=f"pytest_modelbench.probes.text.measured_likelihood:unpack_{name}",
+    )
+
+
+LIKELIHOODS: ProbeKind[Likelihoods] = _likely(
+    "likelihoods", "one call for each window of texts=", "window", "stride", "bos"
+)
+CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
+FORCING: ProbeKind[Forced] = _likely(
+    "forcing", "one call of both models for each text", "window", "stride", "bos", beside=True
+)
+TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
+    name="token_times",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    apart="prompts in turn, for up to the budget",
+)
+TOKEN_ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
+    name="token_energy",
+    exclusive=True,
+    least_windows=8,
+    of_machine=True,
+    of_inputs=True,
+    apart="three windows for each model, and idle ones",
+)
+CACHE: ProbeKind[tuple[CacheSize, CacheSize]] = ProbeKind(
+    name="cache",
+    needs_data=False,
+    counted=True,
+    take="pytest_modelbench.probes.text.cache:take",
+)
+NEXT_TOKENS: ProbeKind[NextTokens] = ProbeKind(
+    name="next tokens",
+    of_samples=True,
+    apart="one forward pass over each prompt",
+    take="pytest_modelbench.probes.text.next_tokens:take",
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

@@ -28,6 +28,9 @@ def render_contract(contract: Contract, *, width: int, colour: bool) -> str:
         named = "named by ids" if dataset["has_ids"] else "known by position"
         classes = f", {len(dataset['classes'])} classes" if dataset["classes"] else ""
         lines.append(f"predictions: {dataset['samples']:,} samples, {named}{classes}")
+    for recorded in contract.told.get("kinds", ()):
+        options = ", ".join(f"{name}={value!r}" for name, value in recorded["options"].items())
+        lines.append(f"{recorded['kind']}: {recorded['size_bytes']:,} bytes{options and f', {options}'}")
     table = render_table(("KPI", "Teacher", "Evidence"), list(_rows(contract)), width=width, colour=colour)
     return "\n".join([*map(line, lines), "", table])
 

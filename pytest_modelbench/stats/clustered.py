@@ -39,13 +39,14 @@ def compare_means(student: Series, teacher: Series, alpha: float, unit: str = "p
     relative = mean_interval((s - ratio * t) / s.mean(), alpha)
     half = math.inf if relative.high is None else relative.high - relative.value
     return Comparison(
-        ratio=Estimate(value=ratio, low=ratio * math.exp(-half), high=ratio * _exp(half)),
+        ratio=Estimate(value=ratio, low=ratio * math.exp(-half), high=ratio * exponential(half)),
         difference=mean_interval(s - t, alpha),
         method=f"ratio of means, linearised over {len(s)} {unit}",
     )
 
 
-def _exp(value: float) -> float:
+def exponential(value: float) -> float:
+    """Return e to a power, infinity where a number cannot hold it."""
     return math.inf if value > 700 else math.exp(value)
 
 
@@ -74,12 +75,12 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
         ]
         logs.append(float(np.median([math.log(s / t) for s, t in pairs])))
         gaps.append(float(np.median([s - t for s, t in pairs])))
-    ratio, gap = centre_interval(logs, alpha).map(_exp), centre_interval(gaps, alpha)
+    ratio, gap = centre_interval(logs, alpha).map(exponential), centre_interval(gaps, alpha)
     if min(len(calls) for series in (student, teacher) for rounds in series for calls in rounds) < ENOUGH_CALLS:
         s, t = (
             float(np.median(np.concatenate([calls for r in series for calls in r]))) for series in (student, teacher)
         )
-        ratio, gap = _stretch(ratio, s / t), _stretch(gap, s - t)
+        ratio, gap = stretched(ratio, s / t), stretched(gap, s - t)
     interval = "Student's" if len(logs) < FEWEST_RANKED else "signed-rank"
     return Comparison(
         ratio=ratio,
@@ -88,7 +89,8 @@ def compare_medians(student: Series, teacher: Series, alpha: float, unit: str = 
     )
 
 
-def _stretch(estimate: Estimate, point: float) -> Estimate:
+def stretched(estimate: Estimate, point: float) -> Estimate:
+    """Return an estimate whose interval holds a point."""
     if estimate.low is None or estimate.high is None:
         return estimate
     return Estimate(value=estimate.value, low=min(estimate.low, point), high=max(estimate.high, point))

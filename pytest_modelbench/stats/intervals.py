@@ -113,18 +113,29 @@ def percentile_interval(clusters: Sequence[FloatArray], p: float, alpha: float) 
         p: the quantile, in 0..1.
         alpha: the error of one side.
     """
-    pooled = np.sort(np.concatenate(clusters))
-    value = float(np.quantile(pooled, p))
     size = effective_size(clusters, p)
     if len(clusters) > 1:
         size *= float(ndtri(1 - alpha) / stdtrit(len(clusters) - 1, 1 - alpha)) ** 2
+    return quantile_interval(np.sort(np.concatenate(clusters)), p, size, alpha), size
+
+
+def quantile_interval(pooled: FloatArray, p: float, size: float, alpha: float) -> Estimate:
+    """Return the p-quantile of values with the distribution-free interval of so many independent ones.
+
+    Args:
+        pooled: the values, sorted.
+        p: the quantile, in 0..1.
+        size: how many independent values they are worth.
+        alpha: the error of one side.
+    """
+    value = float(np.quantile(pooled, p))
     below = p * size
     low_share = float(betaincinv(below, size - below + 1, alpha)) if below > 0 else 0.0
     high_share = float(betaincinv(below + 1, max(size - below, 1e-12), 1 - alpha))
     n = len(pooled)
     low = -math.inf if (1 - p) ** size > alpha else float(pooled[max(math.floor(low_share * n) - 1, 0)])
     high = math.inf if p**size > alpha else float(pooled[min(math.ceil(high_share * n), n - 1)])
-    return Estimate(value=value, low=min(low, value), high=max(high, value)), size
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def needed_values(p: float, alpha: float) -> int:

@@ -7,9 +7,9 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,13 @@ from pytest_modelbench.store.recorded import (
     has_contract_fields,
     rows_of_part,
 )
+from pytest_modelbench.store.recorded_kinds import MOST_BYTES, arrays_of, chosen
 
-MOST_BYTES = 2**31
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, struct.error)
 RECORD_AGAIN = "Record it again with --modelbench-record-contract=PATH"
 HARDWARE = ("processor", "machine", "logical_cpus", "gpu")
 Array = npt.NDArray[Any]
+Measured = TypeVar("Measured")
 
 
 def _unpacked(arrays: Mapping[str, Array]) -> Iterator[str]:
@@ -153,6 +154,35 @@ class Contract:
             return True
         named = bool(recorded["spot"]) and recorded.get("ids") == data.ids_hash()
         return named and data.row_hashes(recorded["spot"]) == recorded["spot"]
+
+    def measurement(
+        self,
+        kind: str,
+        options: Mapping[str, Any],
+        data: EvalData | None,
+        unpack: Callable[[Mapping[str, Array]], Measured],
+    ) -> Measured:
+        """Return the teacher's measurement of a kind.
+
+        Args:
+            kind: its name.
+            options: those that the measurement depends on, as reports have them.
+            data: the evaluation data; None if the kind takes none.
+            unpack: turns arrays into the measurement.
+
+        Raises:
+            DataError: it was not recorded, or with other options or data; or the contract was altered.
+        """
+        keys = [dataset["key"] for dataset in self.told["data"]]
+        fingerprint = None if data is None else data.fingerprint()
+        entry = chosen(self.told.get("kinds", ()), kind, options, fingerprint, keys)
+        if isinstance(entry, str):
+            raise DataError(f"{self.path} {entry}. {RECORD_AGAIN}, with this gate and these data")
+        (arrays,) = self._parts([entry["part"]])
+        try:
+            return unpack(arrays_of(arrays))
+        except (LookupError, ValueError, TypeError) as error:
+            raise DataError(f"{self.path} was altered: {message_of(error)}. {RECORD_AGAIN}") from error
 
     def other_machine(self, here: Mapping[str, Any]) -> str:
         """Return how the machine differs from this session's; empty where times can be compared.

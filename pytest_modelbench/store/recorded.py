@@ -31,6 +31,7 @@ from pytest_modelbench.store.forms import (
     maybe,
 )
 from pytest_modelbench.store.recognising import TEXT, is_contract
+from pytest_modelbench.store.recorded_kinds import RecordedKind, is_kind, write_kinds
 from pytest_modelbench.store.replacing import replacing
 
 FORMAT, VERSION = "pytest-modelbench contract", "1"
@@ -84,6 +85,7 @@ class Recorded:
     teacher: dict[str, Any] = field(default_factory=dict)
     readings: list[RecordedReading] = field(default_factory=list)
     data: list[RecordedData] = field(default_factory=list)
+    kinds: dict[tuple[object, ...], RecordedKind] = field(default_factory=dict)
 
 
 def write_contract(
@@ -107,6 +109,7 @@ def write_contract(
                 "environment": dict(environment),
                 "settings": dict(settings),
                 "data": data,
+                "kinds": write_kinds(file, list(recorded.kinds.values())),
                 "readings": [_told(reading) for reading in recorded.readings],
             }
         )
@@ -232,6 +235,7 @@ _CONTRACT: Form = {
 
 def has_contract_fields(content: Any) -> bool:
     """Whether a contract's text has every field that is read of it, each in its form."""
-    return has(content, _CONTRACT) and all(
-        reading["data"] is None or reading["data"] < len(content["data"]) for reading in content["readings"]
+    return has(content, _CONTRACT, {"kinds": are(is_kind)}) and all(
+        entry["data"] is None or entry["data"] < len(content["data"])
+        for entry in (*content["readings"], *content.get("kinds", ()))
     )

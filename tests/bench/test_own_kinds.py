@@ -12,6 +12,7 @@ from tables import STUDENT, TARGETS, TEACHER, FixedSources
 
 from pytest_modelbench import EvalData
 from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.kinds import function_of
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError
@@ -143,3 +144,12 @@ def test_a_wrong_function_is_told(take: str, told: str) -> None:
     with pytest.raises(MeasurementError, match=told) as error:
         measurements(BenchSession()).of(replace(GREATEST, take=take), "student")
     assert "'greatest output'" in str(error.value)
+
+
+def test_what_a_contract_can_hold_can_be_packed() -> None:
+    """Every recordable kind has a function that takes it, one that packs it and the reverse; options have names."""
+    known = [kind for kind in vars(kinds).values() if isinstance(kind, ProbeKind) and kind.recordable]
+    assert kinds.GENERATIONS in known
+    for kind in known:
+        assert all(callable(function_of(kind, field)) for field in ("take", "pack", "unpack")), kind
+        assert kind.depends_on is not None, kind

@@ -20,6 +20,7 @@ from pytest_modelbench.gates.assignment import assigned
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.kpis.catalogue import BUILT_IN, CATALOGUE, FAMILIES, in_files_of_their_own
 from pytest_modelbench.kpis.kpi import ROOM
+from pytest_modelbench.probes.kinds import TOKEN_ENERGY, TOKEN_TIMES
 from pytest_modelbench.results import Verdict
 from pytest_modelbench.settings import Settings
 
@@ -59,6 +60,14 @@ def test_machine_and_tails_are_said_by_the_row() -> None:
         "response_p95",
         "response_p99",
         "response_p99_9",
+        "time_to_first_token_p90",
+        "time_to_first_token_p95",
+        "time_to_first_token_p99",
+        "time_per_output_token_p90",
+        "time_per_output_token_p99",
+        "inter_token_latency_p99",
+        "generation_latency_p90",
+        "generation_latency_p99",
     }
 
 
@@ -75,6 +84,7 @@ def test_what_kinds_imply() -> None:
         "energy_per_1k",
         "power",
         "carbon_per_1m",
+        *(name for name, kpi in CATALOGUE.items() if kpi.probe in {TOKEN_TIMES, TOKEN_ENERGY}),
     }
     assert of["timed"] == {
         *(name for name in CATALOGUE if name.startswith("latency_")),
@@ -87,6 +97,7 @@ def test_what_kinds_imply() -> None:
         "nonzero_parameters",
         "sparsity",
         "size_on_disk",
+        "cache_bytes_per_token",
         "prediction_drift",
         "confidence_drift",
     }

@@ -12,6 +12,7 @@ import numpy as np
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
+from pytest_modelbench.probes.kinds import TOKEN_ENERGY
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 from pytest_modelbench.stats.sequential import spent_alpha
@@ -29,6 +30,22 @@ def energy_per_1k(question: Question, measurements: Measurements) -> Iterator[Ev
     measurement = measurements.energy()
     for evidence in _looks(question, measurement, values):
         yield replace(evidence, breakdown=tuple(_by_component(measurement, evidence)))
+
+
+def energy_per_1k_tokens(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read watt-hours of 1,000 output tokens, of all rows of the batches."""
+
+    def values(measurement: EnergyMeasurement, role: str, rounds: int) -> FloatArray:
+        return measurement.above_idle(role, rounds) * 1e3 / _JOULES_PER_WH
+
+    measurement = measurements.of(TOKEN_ENERGY, "student")
+    vocabularies = set(measurement.vocabularies.values())
+    for evidence in _looks(question, measurement, values, "; prompts included, per output token"):
+        if len(vocabularies) < 2 or "" in vocabularies:
+            yield evidence
+            continue
+        reason = "the models have different tokenisers, so that a token of one is not one of the other"
+        yield replace(evidence, comparison=None, not_comparable=reason)
 
 
 def _by_component(measurement: EnergyMeasurement, evidence: Evidence) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
-from pytest_modelbench.probes.kinds import ARTEFACT, ENERGY, LAUNCH, PARAMETERS
+from pytest_modelbench.probes.kinds import ARTEFACT, ENERGY, LAUNCH, PARAMETERS, TOKEN_ENERGY
 
 
 def _counted(name: str, unit: str, better: str, definition: str, bounds: tuple[float, float] = NONNEGATIVE) -> Kpi:
@@ -89,13 +89,19 @@ KPIS = (
             method="windows of --modelbench-energy-window seconds, both models in turn, the idle machine between "
             "them subtracted; processor and GPU, constant power of memory left out; Student's interval over rounds",
             source=source,
-            probe=ENERGY,
+            probe=TOKEN_ENERGY if name == "energy_per_1k_tokens" else ENERGY,
             needs_grid=name == "carbon_per_1m",
             derive=f"{ROOM}.footprint.energy:{name}",
             options={"batch_size": 1, "allow_estimated": False, "confidence": None},
         )
         for name, unit, definition, source in (
             ("energy_per_1k", "Wh", "energy above idle of 1,000 inferences", "CodeCarbon"),
+            (
+                "energy_per_1k_tokens",
+                "Wh",
+                "energy above idle of 1,000 output tokens of all rows of a batch, that of the prompts included",
+                "CodeCarbon",
+            ),
             ("power", "W", "mean power above idle while the model runs without a pause", "CodeCarbon"),
             (
                 "carbon_per_1m",

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.text_data import TextData, text_data
-from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, shown
 from pytest_modelbench.kpis.additive import PairedSums, compared, evidence_of
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -28,6 +28,17 @@ from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import percentiles
 
 Mask = npt.NDArray[np.bool_]
+
+
+class Sampled(Protocol):
+    """Samples that a share is of: the prompts, with their groups."""
+
+    @property
+    def data(self) -> TextData:
+        """The evaluation data."""
+
+    def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
+        """Return the ids of some samples, for the report."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,16 @@ class Answered:
     def texts(self) -> dict[str, tuple[str, ...]]:
         """Return the answers of each model as texts, without the white space around them."""
         return {role: tuple(text.strip() for text in answers.texts) for role, answers in self.answers.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about both models: the fields that their servers got, where these differ."""
+        sent = [self.answers[role].sent for role in ("student", "teacher") if role in self.answers]
+        if len(sent) < 2 or not all(sent):
+            return ()
+        names = sorted(name for name in {*sent[0], *sent[1]} - {"model"} if sent[0].get(name) != sent[1].get(name))
+        told = [f"{name} is {shown(sent[0].get(name))} and {shown(sent[1].get(name))}" for name in names]
+        return (f"student and teacher got different requests: {', '.join(told)}",) if told else ()
 
     def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
         """Return the ids of some samples, for the report."""
@@ -81,7 +102,7 @@ def groups_of(group: Sequence[Hashable] | None, n: int) -> IntArray:
     return np.array([number.setdefault(name, len(number)) for name in group], dtype=np.intp)
 
 
-def share_evidence(question: Question, answered: Answered, hits: Mapping[str, Mask], method: str) -> Evidence:
+def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mask], method: str) -> Evidence:
     """Return the share of prompts that are hits as evidence, in percent.
 
     Wilson's interval for each model, Tango's for their difference; both wider by the design effect of groups.
@@ -106,6 +127,7 @@ def share_evidence(question: Question, answered: Answered, hits: Mapping[str, Ma
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
+        notes=answered.notes,
         worst_samples=answered.worst(np.flatnonzero(lost)),
         breakdown=_by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )

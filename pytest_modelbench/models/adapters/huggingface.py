@@ -14,12 +14,22 @@ import transformers
 
 from pytest_modelbench.data.arrays import leaves
 from pytest_modelbench.errors import ModelError, message_of
+from pytest_modelbench.models.adapters.causal_lm import LanguageModel, generates
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
 from pytest_modelbench.models.reads import follow
 from pytest_modelbench.models.saved import HUB, Loading
 
 _PIPELINES = ("text-classification", "image-classification", "audio-classification")
+_TEXT_PIPELINES = ("text-generation", "text2text-generation", "summarization", "translation")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+)
 
 
 class PretrainedModel(TorchModel):
@@ -29,6 +39,9 @@ class PretrainedModel(TorchModel):
 
     def __init__(self, module: Any, loading: Loading, source: str) -> None:
         super().__init__(module, loading.name, loading.device)
+        self._came_from(source)
+
+    def _came_from(self, source: str) -> None:
         self.source = source
         self.file = Path(source) if Path(source).is_dir() else None
 
@@ -56,6 +69,14 @@ class PretrainedModel(TorchModel):
     def describe(self) -> dict[str, Any]:
         """Return where it came from too."""
         return {**super().describe(), "format": "Hugging Face", "file": Path(self.source).name}
+
+
+class PretrainedLanguageModel(PretrainedModel, LanguageModel):
+    """A language model from a folder or from the hub, with the tokeniser that was saved with it."""
+
+    def __init__(self, module: Any, tokenizer: Any, loading: Loading, source: str) -> None:
+        LanguageModel.__init__(self, module, tokenizer, loading.name, loading.device)
+        self._came_from(source)
 
 
 def load_pretrained(source: str, loading: Loading) -> Model:
@@ -90,7 +111,41 @@ def load_pretrained(source: str, loading: Loading) -> Model:
             f"{loading.name}: {source} lacks weights of {classes[0]}, which would be random: {', '.join(absent[:3])}"
             f"{' ...' if len(absent) > 3 else ''} ({len(absent)})"
         )
-    return PretrainedModel(module, loading, name)
+    tokenizer = _tokenizer_of(name, where, loading) if generates(module) else None
+    if tokenizer is None:
+        return PretrainedModel(module, loading, name)
+    return PretrainedLanguageModel(module, tokenizer, loading, name)
+
+
+def _tokenizer_of(name: str, where: dict[str, Any], loading: Loading) -> Any:
+    """Return the tokeniser that was saved with a model; None where there is none.
+
+    Raises:
+        ModelError: a folder has its files, and they cannot be loaded.
+    """
+    folder = Path(name)
+    if folder.is_dir() and not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        return None
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, **where)
+    except Exception as error:
+        if not folder.is_dir():
+            return None  # the hub has none
+        raise ModelError(
+            f"{loading.name}: the tokenizer in {name} cannot be loaded by transformers: {message_of(error)}"
+        ) from error
+
+
+def from_pipeline(pipeline: Any, name: str) -> Model:
+    """Return the model of a pipeline: one that generates text, or a classifier.
+
+    Raises:
+        ModelError: the pipeline is for another task, or has no tokenizer.
+    """
+    if not pipeline.task.startswith(_TEXT_PIPELINES):
+        return PipelineModel(pipeline, name)
+    prefix = getattr(pipeline, "prefix", None) or getattr(pipeline.model.config, "prefix", None) or ""
+    return LanguageModel(pipeline.model, pipeline.tokenizer, name, prefix=prefix)
 
 
 class PipelineModel(Model):
@@ -108,8 +163,9 @@ class PipelineModel(Model):
     def __init__(self, pipeline: Any, name: str) -> None:
         super().__init__(name)
         if pipeline.task not in _PIPELINES:
+            known = ", ".join((*_PIPELINES, *_TEXT_PIPELINES))
             raise ModelError(
-                f"{name} is a pipeline for {pipeline.task!r}; pipelines for {', '.join(_PIPELINES)} are known. "
+                f"{name} is a pipeline for {pipeline.task!r}; pipelines for {known} are known. "
                 "Write a function that calls it and returns one row per sample"
             )
         self.pipeline = pipeline

@@ -20,6 +20,7 @@ from torch import nn
 
 from pytest_modelbench.data.arrays import leaves, map_tree, select_output
 from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
+from pytest_modelbench.models.adapters.torch_device import finishing
 from pytest_modelbench.models.adapters.torch_gradient import gradient_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
 from pytest_modelbench.models.content import ContentHash
@@ -85,12 +86,7 @@ class TorchModel(Model):
 
         Arrays become tensors, and all floats have the module's own dtype then: that of its first parameter.
         """
-        call = self.applied(map_tree(self.to_device, inputs))
-        if self.device.type == "cuda":
-            return _then(call, functools.partial(torch.cuda.synchronize, self.device))
-        if self.device.type == "mps":
-            return _then(call, torch.mps.synchronize)
-        return call
+        return finishing(self.applied(map_tree(self.to_device, inputs)), self.device)
 
     def applied(self, prepared: Any) -> Callable[[], Any]:
         """Return the call of the module on a prepared batch."""
@@ -157,7 +153,11 @@ class TorchModel(Model):
     def replicate(self) -> Model | None:
         """Return a deep copy, or None for a module that cannot be copied or that memory cannot hold."""
         module = self.copied_module()
-        return None if module is None else TorchModel(module, self.name)
+        return None if module is None else self.around(module)
+
+    def around(self, module: nn.Module) -> TorchModel:
+        """Return a model of another module that takes the same inputs."""
+        return TorchModel(module, self.name)
 
     def compiled(self) -> Model:
         """Return the module compiled by torch.compile, which shares its weights."""
@@ -167,7 +167,7 @@ class TorchModel(Model):
         """Return a copy whose 2:4 sparse matrices are multiplied by the GPU's kernels for them."""
         from pytest_modelbench.models.semi_structured import with_sparse_kernels
 
-        return TorchModel(with_sparse_kernels(self.module), self.name)
+        return self.around(with_sparse_kernels(self.module))
 
     def weight_bytes(self, device: str = "cpu") -> int:
         """Return the bytes of its tensors on a kind of device, shared ones once; packed weights are on the CPU."""
@@ -378,15 +378,6 @@ def _script_bytes(module: torch.jit.ScriptModule) -> bytes:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(map(visible, names[:_SHOWN]))
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
-
-
-def _then(call: Callable[[], Any], synchronise: Callable[[], None]) -> Callable[[], Any]:
-    def run() -> Any:
-        output = call()
-        synchronise()
-        return output
-
-    return run
 
 
 def _is_plain(value: Any) -> bool:

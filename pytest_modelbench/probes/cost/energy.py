@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -46,7 +46,10 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyMeasurement:
-    """Windows of every model and of the idle machine, round by round; limits judge at `looks`, numbers of rounds."""
+    """Windows of every model and of the idle machine, round by round; limits judge at `looks`, numbers of rounds.
+
+    If samples are output tokens, `vocabularies` are equal for equal tokenisers, "" where none is known.
+    """
 
     windows: Mapping[str, Sequence[Window]]
     idle: Sequence[Window]
@@ -54,6 +57,7 @@ class EnergyMeasurement:
     looks: tuple[int, ...]
     elapsed_s: tuple[float, ...]
     batch_size: int
+    vocabularies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def provenance(self) -> str:
@@ -110,7 +114,7 @@ class EnergySettings:
     """How energy is measured.
 
     `window_s` seconds of answers for each model in a round, `budget_s` for all (three rounds are taken in any case),
-    `seed` of the order, `wait` sleeps.
+    `seed` of the order, `wait` sleeps. `counted`: each call returns how many samples it answered.
     """
 
     batch_size: int = 1
@@ -118,6 +122,7 @@ class EnergySettings:
     budget_s: float = 60.0
     seed: int = 0
     wait: Callable[[float], None] = time.sleep
+    counted: bool = False
 
 
 def measure_energy(
@@ -189,7 +194,7 @@ def _idle(source: EnergySource, seconds: float, wait: Callable[[float], None]) -
 def _answering(
     model: Model, batches: Sequence[Any], source: EnergySource, settings: EnergySettings, first: int
 ) -> Window:
-    clock, calls = model.clock_ns, 0
+    clock, calls, samples = model.clock_ns, 0, 0
     with model.running():
         bound = [model.bind(batch) for batch in batches]
         try:
@@ -198,7 +203,8 @@ def _answering(
             start = clock()
             end = start + settings.window_s * 1e9
             while clock() < end:
-                bound[(first + calls) % len(bound)]()
+                output = bound[(first + calls) % len(bound)]()
+                samples += int(output) if settings.counted else settings.batch_size
                 calls += 1
                 if calls == MANY_CALLS and clock() == start:
                     raise MeasurementError("the clock did not move; nothing can be measured with it")
@@ -207,7 +213,9 @@ def _answering(
             raise
         except BaseException as error:
             raise model.failure(batches[(first + calls) % len(batches)], error) from error
-    return Window(seconds=seconds, joules=source.stop(seconds), samples=calls * settings.batch_size)
+    if not samples:
+        raise MeasurementError(f"{model.name} answered nothing in a window of {humanise(seconds, 's')}")
+    return Window(seconds=seconds, joules=source.stop(seconds), samples=samples)
 
 
 def pack_energy(measurement: EnergyMeasurement) -> Arrays:

@@ -1,0 +1,205 @@
+"""Readings of how near the student is to its teacher, token by token and answer by answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_modelbench.data.text_data import text_data
+from pytest_modelbench.errors import MeasurementError, cause_of
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.text.evidence import Answered, answered, groups_of, share_evidence, summed_evidence
+from pytest_modelbench.kpis.text.likelihood import documents_group, few
+from pytest_modelbench.models.generation import Generation
+from pytest_modelbench.probes.answers.predictions import shown_ids
+from pytest_modelbench.probes.kinds import FORCING
+from pytest_modelbench.probes.text.measured_likelihood import Forced
+from pytest_modelbench.results import Evidence, Reading
+from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
+from pytest_modelbench.stats.intervals import percentile_interval
+
+WORST = 20
+
+
+def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of tokens for which both find the same one the likeliest."""
+    forced = measurements.of(FORCING, "student")
+    yield _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees, lowest=True)
+
+
+def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the mean divergence of a token.
+
+    Raises:
+        MeasurementError: it is infinite.
+    """
+    forced = _finite(measurements.of(FORCING, "student"))
+    yield _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
+
+
+def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the 99th percentile of the divergences of tokens, with documents or groups as clusters."""
+    forced = _finite(measurements.of(FORCING, "student"))
+    nats, groups = forced.divergences.astype(np.float64), _group(measurements, forced)
+    of_token = np.repeat(groups_of(groups, len(forced.sizes)), forced.sizes)
+    clusters = [nats[of_token == number] for number in np.unique(of_token)]
+    estimate, size = percentile_interval(clusters, 0.99, question.alpha)
+    reading = Reading(
+        estimate=estimate,
+        unit=question.kpi.unit,
+        n=len(clusters),
+        confidence=question.confidence,
+        method=f"{_how(forced)}, Woodruff interval of an effective {size:,.0f} tokens",
+    )
+    yield Evidence(
+        student=reading,
+        sampled=question.asked,
+        worst_samples=_worst(measurements, forced, np.array([part.max(initial=0.0) for part in _parts(forced)])),
+    )
+
+
+def _finite(forced: Forced) -> Forced:
+    infinite = int((~np.isfinite(forced.divergences)).sum())
+    if infinite:
+        raise MeasurementError(
+            f"the divergence of {infinite:,} of {len(forced.divergences):,} tokens is infinite: {forced.model} gives "
+            "the probability 0 to tokens that the teacher finds possible"
+        )
+    return forced
+
+
+def _parts(forced: Forced) -> list[FloatArray]:
+    """Return the divergences of each text."""
+    return np.split(forced.divergences.astype(np.float64), np.cumsum(forced.sizes)[:-1])
+
+
+def _how(forced: Forced) -> str:
+    what = "answers" if forced.of_prompts else "documents"
+    return f"{len(forced.divergences):,} tokens of {len(forced.sizes):,} {what}: {forced.how}"
+
+
+def _group(measurements: Measurements, forced: Forced) -> Sequence[Hashable]:
+    """Return what each text belongs to: prompts to their groups, documents to theirs."""
+    data, count = text_data(measurements.data()), len(forced.sizes)
+    if forced.of_prompts:
+        return range(count) if data.group is None else data.group
+    return documents_group(data, count)
+
+
+def _worst(measurements: Measurements, forced: Forced, values: FloatArray) -> tuple[str, ...]:
+    """Return the ids of the texts with the highest values, the positions of documents beside prompts."""
+    data = text_data(measurements.data())
+    own = data.ids if forced.of_prompts or not data.has_prompts else None
+    order = np.argsort(-values, kind="stable")[:WORST]
+    return shown_ids(range(len(values)) if own is None else own, order[values[order] > 0])
+
+
+def _mean_of_tokens(
+    question: Question, measurements: Measurements, forced: Forced, values: FloatArray, *, lowest: bool = False
+) -> Evidence:
+    """Return the mean of a value of each token as evidence, with texts or their groups as clusters."""
+    number = np.repeat(np.arange(len(forced.sizes)), forced.sizes)
+    total = np.bincount(number, values, len(forced.sizes))
+    group, means = _group(measurements, forced), total / np.maximum(forced.sizes, 1)
+    evidence = summed_evidence(
+        question,
+        text_data(measurements.data()),
+        {"student": np.column_stack([total, forced.sizes])},
+        lambda sums: share_of(sums[:, 0], sums[:, 1]),
+        _how(forced),
+        group,
+    )
+    missed = np.where(forced.sizes > 0, 100.0 - means, 0.0) if lowest else means
+    return replace(
+        evidence,
+        notes=few(len(set(group)), "answers" if forced.of_prompts else "documents"),
+        worst_samples=_worst(measurements, forced, missed),
+    )
+
+
+def greedy_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the share of prompts that both answer with the same text."""
+    pair = answered(question, measurements, references=False, both=True)
+    student, teacher = (np.array(pair.answers[role].texts, dtype=object) for role in ("student", "teacher"))
+    evidence = share_evidence(question, pair, {"student": student == teacher}, "the same text, to the character")
+    empty = int(((student == "") & (teacher == "")).sum())
+    notes = (f"both models answered {empty} of {len(student)} prompts with nothing",) * bool(empty)
+    yield replace(evidence, notes=notes)
+
+
+def first_divergence(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the median of how far the student's answers go with the teacher's."""
+    pair = answered(question, measurements, references=False, both=True)
+    unit, student, teacher = _sequences(pair)
+    together = np.array([_in_common(*both) for both in zip(student, teacher, strict=True)], dtype=np.float64)
+    same = np.array([mine == its for mine, its in zip(student, teacher, strict=True)])
+    groups = groups_of(pair.data.group, len(together))
+    clusters = [together[groups == number] for number in np.unique(groups)]
+    estimate, _ = percentile_interval(clusters, 0.5, question.alpha)
+    reading = Reading(
+        estimate=estimate,
+        unit=question.kpi.unit,
+        n=len(clusters),
+        confidence=question.confidence,
+        method=f"median in {unit} over {len(together)} prompts, Woodruff interval",
+    )
+    yield Evidence(
+        student=reading,
+        sampled=question.asked,
+        notes=(f"in {unit}; {int(same.sum())} of {len(same)} answers are equal and count with their length",),
+        worst_samples=pair.worst(np.flatnonzero(~same & (together < estimate.value))),
+    )
+
+
+def _sequences(pair: Answered) -> tuple[str, Sequence[Sequence[object]], Sequence[Sequence[object]]]:
+    """Return what the answers of student and teacher are compared by, and the answers as sequences of it."""
+    student, teacher = pair.answers["student"], pair.answers["teacher"]
+    known = student.vocabulary and student.vocabulary == teacher.vocabulary
+    if known and all(answer.token_ids is not None for answer in (*student.answers, *teacher.answers)):
+        return "tokens", _ids(student.answers), _ids(teacher.answers)
+    return "characters", student.texts, teacher.texts
+
+
+def _ids(answers: Sequence[Generation]) -> list[tuple[int, ...]]:
+    return [answer.token_ids or () for answer in answers]
+
+
+def _in_common(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return how many entries at their start are equal."""
+    unlike = (at for at, (left, right) in enumerate(zip(first, second, strict=False)) if left != right)
+    return next(unlike, min(len(first), len(second)))
+
+
+def generation_similarity(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the mean chrF of the student's answers, each with the teacher's as its reference.
+
+    Raises:
+        MeasurementError: sacrebleu is not installed.
+    """
+    pair = answered(question, measurements, references=False, both=True)
+    texts = pair.texts()
+    scores = np.array(list(map(_chrf(), texts["student"], texts["teacher"])))
+    evidence = summed_evidence(
+        question,
+        pair.data,
+        {"student": np.column_stack([scores, np.ones(len(scores))])},
+        lambda sums: share_of(sums[:, 0], sums[:, 1]),
+        f"mean of sentence chrF over {len(scores)} prompts",
+    )
+    order: IntArray = np.argsort(scores, kind="stable")[:WORST]
+    yield replace(evidence, worst_samples=pair.worst(order[scores[order] < 100]))
+
+
+def _chrf() -> Callable[[str, str], float]:
+    """Return a function of an answer and its reference; two empty ones are equal."""
+    try:
+        from sacrebleu.metrics import CHRF
+    except ImportError as error:
+        raise MeasurementError(
+            f"generation_similarity needs sacrebleu ({cause_of(error)}). Install it: pip install "
+            '"pytest-modelbench[text]"'
+        ) from error
+    metric = CHRF()
+    return lambda text, reference: 100.0 if text == reference else metric.sentence_score(text, [reference]).score

@@ -1,0 +1,159 @@
+"""The cache's bytes for each token, and the energy of output tokens, on fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from streaming import StreamingModel, text_data
+
+from pytest_modelbench import FakeClock
+from pytest_modelbench.bench.asking import ItemPlan
+from pytest_modelbench.bench.session import BenchSession
+from pytest_modelbench.errors import MeasurementError, UsageMistake
+from pytest_modelbench.gates.assignment import assigned
+from pytest_modelbench.gates.reading import read_gate
+from pytest_modelbench.models.text import CacheSize, LikelihoodModel
+from pytest_modelbench.probes.cost.energy_source import Component
+from pytest_modelbench.probes.text.token_energy import counting_tokens
+from pytest_modelbench.results import Evidence, GateResult
+from pytest_modelbench.settings import Settings
+
+
+class CachingModel(StreamingModel, LikelihoodModel):
+    """A model whose cache takes some bytes for each token, up to a window, and some for none."""
+
+    def __init__(self, each: int, expected: int | None, window: int = 10**6, context: int | None = 1024) -> None:
+        super().__init__(FakeClock(), name="cached")
+        self.each, self.expected, self.window, self.context = each, expected, window, context
+
+    def prompt_ids(self, prompt: Any, settings: Any) -> list[int]:
+        return list(range(len(str(prompt))))
+
+    def text_ids(self, text: str) -> list[int]:
+        return list(range(len(text)))
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        return "x" * len(ids)
+
+    def forced(self, before: Sequence[int], ids: Sequence[int]) -> Any:
+        return np.zeros((len(ids), 2), dtype=np.float32)
+
+    def cache_after(self, tokens: int) -> CacheSize:
+        counted = 100 + self.each * min(tokens, self.window)
+        expected = None if self.expected is None else self.expected * tokens
+        return CacheSize(tokens=tokens, counted_bytes=counted, expected_bytes=expected)
+
+
+class Models:
+    """Where the models of a notebook come from."""
+
+    def __init__(self, **models: Any) -> None:
+        self._models = models
+
+    def candidate(self, role: str) -> Any:
+        return self._models[role]
+
+    def has(self, role: str) -> bool:
+        return role in self._models
+
+    def data(self) -> Any:
+        return text_data()
+
+    def recorded(self, kpi: str) -> Mapping[str, float]:
+        return {}
+
+    def own_rounds(self) -> Any:
+        raise AssertionError
+
+
+def judged(
+    session: BenchSession, kpi: str, *limits: str, models: Mapping[str, Any], **options: Any
+) -> tuple[GateResult, Evidence | None]:
+    gate = assigned(read_gate((kpi, *limits), options))
+    settings = Settings(enabled=True, budget_s=60.0, energy_window_s=2.0)
+    plan = ItemPlan(nodeid="n", student="student", gates=(gate,), settings=settings)
+    session.plan([plan])
+    result, judgement = session.judge(plan, gate, Models(**models))
+    return result, judgement.evidence if judgement else None
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "value", "note"),
+    [
+        (CachingModel(6144, 6144), {}, 6144, ""),
+        (CachingModel(6144, 12288), {}, 6144, "give 12,288 B for each token, and 6,144 B were counted"),
+        (CachingModel(6144, None), {"context": 512}, 6144, ""),
+        (CachingModel(6144, None, window=64), {}, 0, "the same size after 128 and after 256 tokens"),
+        (CachingModel(512, 512, context=20), {}, 512, ""),
+    ],
+)
+def test_bytes_of_a_token(model: CachingModel, options: Mapping[str, Any], value: float, note: str) -> None:
+    """What does not grow with the prompt is not counted; a formula that gives another number is stated."""
+    result, evidence = judged(
+        BenchSession(), "cache_bytes_per_token", "<= 7 KB", models={"student": model}, **options
+    )
+    assert result.verdict.value == "pass"
+    assert evidence is not None
+    assert evidence.student.value == value
+    assert note in " ".join(evidence.notes)
+    assert bool(note) == bool(evidence.notes)
+
+
+def test_a_cache_that_cannot_be_seen() -> None:
+    """Of a server, of another kind of model, and past the context."""
+    served = StreamingModel(FakeClock(), runs_at="openai://host/v1#tiny")
+    for model, options, reason in (
+        (served, {}, "runs at openai://host/v1#tiny: its cache of keys and values cannot be seen"),
+        (StreamingModel(FakeClock()), {}, "is a streaming: its cache"),
+        (CachingModel(1, 1), {"context": 2048}, "context=2048, and student takes at most 1024 tokens"),
+    ):
+        result, _ = judged(BenchSession(), "cache_bytes_per_token", models={"student": model}, **options)
+        assert result.verdict.value == "not_applicable"
+        assert reason in result.reason
+    with pytest.raises(UsageMistake, match="context=1"):
+        read_gate(("cache_bytes_per_token",), {"context": 1})
+
+
+class Watts:
+    """A machine that draws 10 W when idle, and 20 W more for each row of a batch while a model answers."""
+
+    components = (Component("CPU", "measured", "RAPL"),)
+
+    def __init__(self, models: Mapping[str, StreamingModel]) -> None:
+        self.models = models
+
+    def start(self) -> None:
+        for model in self.models.values():
+            model.asked.clear()
+
+    def stop(self, seconds: float) -> dict[str, float]:
+        asked = [model for model in self.models.values() if model.asked]
+        if not asked:
+            return {"CPU": 10.0 * seconds}
+        return {"CPU": (10.0 + 20.0 * float(asked[0].script["rows"])) * seconds}
+
+
+def streaming(clock: FakeClock, rows: int = 1, **script: Any) -> StreamingModel:
+    model = StreamingModel(clock, **script)
+    model.script["rows"] = rows
+    return model
+
+
+def energy(monkeypatch: pytest.MonkeyPatch, models: Mapping[str, Any], *limits: str, **options: Any) -> Any:
+    monkeypatch.setattr("pytest_modelbench.probes.cost.energy.time.sleep", lambda _: None)
+    session = BenchSession()
+    monkeypatch.setattr(session, "_energy_source", lambda: Watts(models), raising=False)
+    return judged(session, "energy_per_1k_tokens", *limits, models=models, **options)
+
+
+def test_output_tokens_of_all_rows_count() -> None:
+    """Of a batch whose rows end early, each row's own tokens; a text without a count is refused."""
+    model = StreamingModel(FakeClock(), length=lambda prompt: len(prompt))
+    (counting,) = counting_tokens({"student": model}).values()
+    assert counting.bind(["a" * 3, "b" * 9])() == 12
+    (unknown,) = counting_tokens({"student": StreamingModel(FakeClock(), usage=False)}).values()
+    with pytest.raises(MeasurementError, match="nothing counts the tokens of streaming's answers"):
+        unknown.bind(["a"])()
