@@ -15,7 +15,7 @@ def coarse() -> Any:
     with torch.no_grad():
         for layer in module.model.layers.modules():
             if isinstance(layer, nn.Linear):
-                step = layer.weight.abs().max() / 3
+                step = layer.weight.abs().max() / 4
                 layer.weight.copy_((layer.weight / step).round() * step)
     return module, tokenizer
 
@@ -24,6 +24,6 @@ def stops_early() -> Any:
     """Return the distilled student with an end token that is far likelier than it was: answers lack their date."""
     module, tokenizer = load("distilled")
     bias = torch.zeros(len(tokenizer))
-    bias[tokenizer.eos_token_id] = 12.0
+    bias[tokenizer.eos_token_id] = 8.0
     module.lm_head.bias = nn.Parameter(bias)
     return module, tokenizer

@@ -31,5 +31,6 @@ def student_model(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def eval_data() -> EvalData:
     """Return sentences with the same fact as the receiver tells it."""
-    prompts, answers = zip(*sentences(120, seed=0), strict=True)
-    return EvalData(task="text", prompts=prompts, references=answers, texts=prompts, max_new_tokens=24)
+    prompts, answers = zip(*sentences(80, seed=0), strict=True)
+    texts = [f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)]
+    return EvalData(task="text", prompts=prompts, references=answers, texts=texts, max_new_tokens=24)

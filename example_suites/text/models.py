@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 ARTIFACTS = Path(__file__).parent / "artifacts"
 SEED = 7
 TEMPERATURE = 2.0
-SHAPES = {"teacher": (96, 2), "distilled": (32, 2)}
+PROMPT_WEIGHT = 0.2
+SHAPES = {"teacher": (96, 2), "distilled": (40, 2)}
 """The width and the number of layers of each model that is trained."""
 
 
@@ -45,7 +46,7 @@ def build(name: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             intermediate_size=2 * width,
             num_hidden_layers=layers,
             num_attention_heads=4,
-            max_position_embeddings=128,
+            max_position_embeddings=256,
             tie_word_embeddings=True,
             initializer_range=0.1,  # a width of 96 learns in a hundred steps with it, and in a thousand with 0.02
             bos_token_id=None,
@@ -56,24 +57,27 @@ def build(name: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def encoded(tokenizer: PreTrainedTokenizerFast, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return token ids (count, length) of prompts with answers, and where the next token belongs to an answer."""
+    """Return token ids (count, length) of prompts with answers, and what each next token counts (count, length).
+
+    Those of answers, with the end token, count fully, those of prompts a fifth, and padding nothing.
+    """
     rows = []
     for prompt, answer in sentences(count, seed):
-        before, after = tokenizer(prompt)["input_ids"], tokenizer(f" {answer}")["input_ids"]
-        rows.append((len(before), [*before, *after, tokenizer.eos_token_id]))
-    length = max(len(tokens) for _, tokens in rows)
-    ids = torch.full((count, length), tokenizer.pad_token_id)
-    answered = torch.zeros(count, length, dtype=torch.bool)
+        start = len(tokenizer(prompt)["input_ids"])
+        rows.append((start, [*tokenizer(f"{prompt} {answer}")["input_ids"], tokenizer.eos_token_id]))
+    ids = torch.full((count, max(len(tokens) for _, tokens in rows)), tokenizer.pad_token_id)
+    weights = torch.zeros(ids.shape)
     for row, (start, tokens) in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        answered[row, start - 1 : len(tokens) - 1] = True
-    return ids, answered
+        weights[row, : start - 1] = PROMPT_WEIGHT
+        weights[row, start - 1 : len(tokens) - 1] = 1.0
+    return ids, weights
 
 
 def fit(
-    model: nn.Module, ids: Tensor, answered: Tensor, steps: int, rate: float, teacher: nn.Module | None = None
+    model: nn.Module, ids: Tensor, weights: Tensor, steps: int, rate: float, teacher: nn.Module | None = None
 ) -> None:
-    """Train on the tokens of answers; with a teacher, distil its distribution of each next token.
+    """Train on every next token; with a teacher, distil its distribution of each.
 
     Source: Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
     """
@@ -82,17 +86,17 @@ def fit(
     model.train()
     for _ in range(steps):
         rows = torch.randint(len(ids), (32,))
-        batch, places = ids[rows], answered[rows]
-        logits = model(input_ids=batch).logits[places]
-        loss = functional.cross_entropy(logits, batch.roll(-1, dims=1)[places])
+        batch, weight = ids[rows], weights[rows]
+        logits = model(input_ids=batch).logits
+        losses = functional.cross_entropy(logits.transpose(1, 2), batch.roll(-1, dims=1), reduction="none")
         if teacher is not None:
             with torch.no_grad():
-                target = functional.log_softmax(teacher(input_ids=batch).logits[places] / TEMPERATURE, dim=1)
-            student = functional.log_softmax(logits / TEMPERATURE, dim=1)
-            distance = functional.kl_div(student, target, reduction="batchmean", log_target=True) * TEMPERATURE**2
-            loss = (loss + distance) / 2
+                target = functional.log_softmax(teacher(input_ids=batch).logits / TEMPERATURE, dim=-1)
+            student = functional.log_softmax(logits / TEMPERATURE, dim=-1)
+            distances = functional.kl_div(student, target, reduction="none", log_target=True).sum(dim=-1)
+            losses = (losses + distances * TEMPERATURE**2) / 2
         optimiser.zero_grad()
-        loss.backward()
+        ((losses * weight).sum() / weight.sum()).backward()
         optimiser.step()
         schedule.step()
     model.eval()
@@ -106,6 +110,11 @@ def load(name: str) -> tuple[nn.Module, PreTrainedTokenizerFast]:
 
         train_all()
     return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def load_distilled() -> tuple[nn.Module, PreTrainedTokenizerFast]:
+    """Return the distilled student."""
+    return load("distilled")
 
 
 def load_int8() -> tuple[nn.Module, PreTrainedTokenizerFast]:

@@ -1,11 +1,24 @@
-"""A seeded grammar: sentences about who gave what to whom and when, each with the same fact as the receiver tells it."""
+"""A seeded grammar: who gave what to whom and when, and the same fact as the receiver tells it."""
 
 from __future__ import annotations
 
 import random
 
 NAMES = ("Ada", "Ben", "Eva", "Gus", "Ida", "Kai", "Leo", "Mia", "Noa", "Pia", "Sam", "Tom")
-THINGS = ("apples", "books", "coins", "keys", "lamps", "maps", "pens", "ropes", "seeds", "shells", "stamps", "tickets")
+THINGS = (
+    "apples",
+    "books",
+    "coins",
+    "keys",
+    "lamps",
+    "maps",
+    "pens",
+    "ropes",
+    "seeds",
+    "shells",
+    "stamps",
+    "tickets",
+)
 DEEDS = {"sold": "bought", "gave": "received", "lent": "borrowed", "mailed": "got"}
 MONTHS = {"January": "01", "April": "04", "May": "05", "June": "06", "August": "08", "October": "10"}
 

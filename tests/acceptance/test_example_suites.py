@@ -236,3 +236,56 @@ def test_fairness_suite(tmp_path: Path) -> None:
     }
     accuracy = next(gate for gate in report["gates"] if gate["kpi"] == "top1_accuracy")["readings"]
     assert accuracy["student"]["value"] > accuracy["teacher"]["value"]
+
+
+TEXT = DIGITS.parent / "text"
+OF_THE_TEACHER_ALONE = {"parameters", "token_kl", "token_agreement"}
+"""KPIs without a limit on the teacher's value, or that need the teacher itself."""
+
+
+@pytest.fixture(scope="module")
+def text_contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record the text suite's teacher, which is trained where it is not there yet."""
+    folder = tmp_path_factory.mktemp("text")
+    contract = folder / "teacher.mbc"
+    status, output, _ = judge(folder, f"--modelbench-record-contract={contract}", "-k", "not speed", suite=TEXT)
+    assert status == 0, output
+    assert "generations of" in output
+    assert "likelihoods of" in output
+    return contract
+
+
+def test_text_suite_beside_its_teacher_and_by_contract(tmp_path: Path, text_contract: Path) -> None:
+    """The distilled and the int8 student pass both ways, with the same values; without a teacher, KL does not apply."""
+    status, output, beside = judge(tmp_path, "-k", "not speed", suite=TEXT)
+    assert status == 0, output
+    assert Counter(gate["verdict"] for gate in beside["gates"]) == {"pass": 26, "reported": 2}
+    assert beside["models"]["teacher"]["kind"] == "language model"
+    both = [f"--modelbench-student={name}=models.py:load_{name}" for name in ("distilled", "int8")]
+    broken = [f"--modelbench-student={name}=broken.py:{name}" for name in ("coarse", "stops_early")]
+    _, output, alone = judge(
+        tmp_path, f"--modelbench-contract={text_contract}", *both, *broken, "-k", "not speed", suite=TEXT
+    )
+    values, verdicts = (
+        {(gate["student"], gate["kpi"]): told(gate) for gate in beside["gates"]} for told in (_limits, _verdict)
+    )
+    now = {(gate["student"], gate["kpi"]): gate for gate in alone["gates"]}
+    for (student, kpi), gate in now.items():
+        if student in {"distilled", "int8"} and kpi not in OF_THE_TEACHER_ALONE:
+            assert (_limits(gate), _verdict(gate)) == (values[student, kpi], verdicts[student, kpi]), (student, kpi)
+    assert {_verdict(now["int8", kpi]) for kpi in ("token_kl", "token_agreement")} == {"not_applicable"}
+    failed = {
+        name: {kpi for (student, kpi), gate in now.items() if student == name and _verdict(gate) == "fail"}
+        for name in ("coarse", "stops_early")
+    }
+    assert failed["coarse"] >= {"exact_match", "greedy_agreement"}
+    assert "length_ratio" not in failed["coarse"]
+    assert failed["stops_early"] >= {"exact_match", "bleu", "length_ratio", "greedy_agreement"}
+
+
+def _limits(gate: dict[str, Any]) -> list[tuple[str, float | None]]:
+    return [(limit["text"], limit["value"]) for limit in gate["limits"]]
+
+
+def _verdict(gate: dict[str, Any]) -> str:
+    return str(gate["verdict"])

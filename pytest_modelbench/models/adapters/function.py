@@ -50,7 +50,8 @@ class CallableModel(Model):
     def describe(self) -> dict[str, Any]:
         """Return the callable's qualified name."""
         named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
-        return {**super().describe(), "class": f"{named.__module__}.{getattr(named, '__qualname__', '?')}"}
+        module = getattr(named, "__module__", "builtins")  # str.upper has none
+        return {**super().describe(), "class": f"{module}.{getattr(named, '__qualname__', '?')}"}
 
 
 def from_text_function(candidate: TextFunction, name: str) -> Model:
