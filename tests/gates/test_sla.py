@@ -105,7 +105,10 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
         ("[models]\nteacher = ' '\n[kpi]\nf1=''", "m.toml:2: teacher is ' ', expected a string: module:factory"),
         ("[models]\nstudents = 'a:b'\n[kpi]\nf1=''", "m.toml:2: models.students is 'a:b', expected a table"),
         ("[models]\nstudent='a:b'\nstudents.c='a:b'\n[kpi]\nf1=''", "m.toml:2: both student and [models.students]"),
-        ("[data]\ntask = 'binary'\n[kpi]\nf1=''", 'm.toml:1: [data] has no eval. Write eval = "module:factory"'),
+        (
+            "[data]\ntask = 'binary'\n[kpi]\nf1=''",
+            'm.toml:1: [data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"',
+        ),
         ("[data]\neval='a:b'\nbatch_size = true\n[kpi]\nf1=''", "m.toml:3: batch_size is a boolean (True), expected"),
         (
             "[data]\neval='a:b'\ntsk = 'x'\n[kpi]\nf1=''",
