@@ -72,7 +72,8 @@ def agree(inside: dict[str, Any], served: dict[str, Any], teacher: dict[str, Any
     assert 10 < inside["readings"]["student"]["value"] < 90
     assert (inside["verdict"], teacher["verdict"]) == ("fail", "pass")
     assert teacher["readings"]["student"]["value"] == 100
-    assert {**served, "student": ""} == {**inside, "student": "", "nodeid": served["nodeid"]}
+    apart = {"student": "", "nodeid": "", "notes": []}  # a function does not state why its answers end
+    assert {**served, **apart} == {**inside, **apart}
 
 
 def test_verdicts_are_those_of_the_model_in_this_process(pytester: pytest.Pytester, folders: dict[str, Path]) -> None:
