@@ -15,7 +15,7 @@ class TextFunction:
     the number of its tokens.
 
     Attributes:
-        function: takes a prompt, a string or the messages of a chat as the data have it, and returns the answer as a
+        function: takes a prompt, a string or a copy of the messages of a chat as the data have it, and returns the answer as a
             string, or yields it piece by piece: strings, or pairs of a string and the number of its tokens.
         tokenizer: a tokenizer with `encode()`, such as those of transformers, tokenizers, tiktoken and sentencepiece,
             or a function that returns how many tokens a text has.

@@ -56,7 +56,7 @@ class LanguageModel(TorchModel, LikelihoodModel):
                 "AutoModelForSeq2SeqLM"
             )
         self.tokens = TextTokens(tokenizer_of(tokenizer, name), prefix)
-        self.greedy = Greedy(module, self.tokens)
+        self.greedy = Greedy(module, self.tokens, _embeddings_of(module))
         config = getattr(module, "config", None)
         self.encodes = bool(getattr(config, "is_encoder_decoder", False))
         stated = (getattr(_text_config(config), attribute, None) for attribute in _CONTEXT)

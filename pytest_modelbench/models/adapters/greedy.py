@@ -75,18 +75,23 @@ class Greedy:
         overridden: settings of the generation configuration that do not hold, with their values.
         kept: settings of it that change what is the likeliest token.
         ends: the end tokens.
-        pad: the token that fills up shorter prompts.
+        pad: the token that fills up shorter prompts; the module has an embedding for it.
         cache: whether keys and values are kept.
         notes: what is unusual.
+
+    Args:
+        module: generates.
+        tokens: its tokeniser.
+        embeddings: how many tokens the module has embeddings for; None where that cannot be seen.
     """
 
-    def __init__(self, module: Any, tokens: TextTokens) -> None:
+    def __init__(self, module: Any, tokens: TextTokens, embeddings: int | None = None) -> None:
         configured = getattr(module, "generation_config", None)
         self.overridden = _set_in(configured, _NEUTRAL)
         self.kept = _set_in(configured, _KEPT)
         self.notes: list[str] = []
         self.ends = self._ends_of(configured, tokens.tokenizer)
-        self.pad = self._pad_of(tokens.tokenizer)
+        self.pad = self._pad_of(tokens.tokenizer, embeddings)
         settings = (getattr(owner, "use_cache", None) for owner in (configured, getattr(module, "config", None)))
         self.cache = next((bool(setting) for setting in settings if setting is not None), True)
 
@@ -103,14 +108,14 @@ class Greedy:
             )
         return frozenset(map(int, ends))
 
-    def _pad_of(self, tokenizer: Any) -> int:
-        if tokenizer.pad_token_id is not None:
-            return int(tokenizer.pad_token_id)
-        pad = min(self.ends, default=0)
-        self.notes.append(
-            f"the tokenizer has no padding token: {'the end token' if self.ends else 'token 0'} is used"
-        )
-        return pad
+    def _pad_of(self, tokenizer: Any, embeddings: int | None) -> int:
+        pad = tokenizer.pad_token_id
+        if pad is not None and (embeddings is None or pad < embeddings):
+            return int(pad)
+        ends = [end for end in self.ends if embeddings is None or end < embeddings]
+        lack = "has no padding token" if pad is None else f"has a padding token, {pad}, without an embedding"
+        self.notes.append(f"the tokenizer {lack}: {'the end token' if ends else 'token 0'} is used")
+        return min(ends, default=0)
 
     def keywords(self, settings: GenerationSettings) -> dict[str, Any]:
         """Return the keyword arguments of `generate()`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
@@ -59,9 +60,10 @@ class TextFunctionModel(TextModel):
 
     def _answer(self, prompt: Prompt, settings: GenerationSettings) -> Generation:
         pieces: list[Piece] = []
+        own = copy.deepcopy(prompt)  # a function may add its answer to the messages of a chat
         start_ns = self.clock_ns()
         try:
-            answer = self._function(prompt)
+            answer = self._function(own)
             if isinstance(answer, str):
                 pieces += [Piece(text=answer, at_ns=self.clock_ns())] * bool(answer)
                 whole = Generation(start_ns=start_ns, end_ns=self.clock_ns(), pieces=tuple(pieces), whole=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pytest_modelbench.data.prompts import GenerationSettings, Prompt
+from pytest_modelbench.data.prompts import GenerationSettings, Prompt, salted, with_system
 from pytest_modelbench.errors import ModelError, cause_of, shown
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -38,14 +38,12 @@ class TextTokens:
         Raises:
             ModelError: the prompt has another form, there is no template, the template raised, or no token is left.
         """
-        if isinstance(prompt, str):
-            ids = self._ids_of_text(prompt, settings)
-        elif _is_chat(prompt):
-            ids = self._templated(list(prompt), settings)
-        else:
+        if not isinstance(prompt, str) and not _is_chat(prompt):
             raise ModelError(
                 f'it is {shown(prompt)}; expected a string, or a list such as [{{"role": "user", "content": "..."}}]'
             )
+        asked = salted(prompt, settings.salt)
+        ids = self._ids_of_text(asked, settings) if isinstance(asked, str) else self._templated(asked, settings)
         if not ids:
             raise ModelError(f"the tokenizer makes no token of {shown(prompt)}. Write a prompt that has text")
         return ids
@@ -58,14 +56,13 @@ class TextTokens:
             raise ModelError(f"system= is for chats, and {why}. Remove system=, or set tokenizer.chat_template")
         return self._encoded(self.prefix + prompt, special=True)
 
-    def _templated(self, messages: list[Mapping[str, str]], settings: GenerationSettings) -> list[int]:
+    def _templated(self, messages: Sequence[Mapping[str, str]], settings: GenerationSettings) -> list[int]:
         if not self.has_template:
             raise ModelError(
                 "it is a chat, and the tokenizer has no chat template. Set tokenizer.chat_template, or give strings "
                 "with EvalData(..., chat='never')"
             )
-        if settings.system:
-            messages = [{"role": "system", "content": settings.system}, *messages]
+        messages = with_system(messages, settings.system)
         goes_on = messages[-1].get("role") == "assistant"
         try:
             text = self.tokenizer.apply_chat_template(

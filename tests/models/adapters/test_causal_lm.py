@@ -232,10 +232,20 @@ def test_sampling_of_the_configuration_is_overridden(tokenizer: Any) -> None:
         ("hi", {"chat": "never"}, "hi"),
         ([{"role": "user", "content": "hi"}], {"chat": "never"}, "<user>hi\n<assistant>"),
         ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "so"}], {}, "<user>hi\n<assistant>so"),
+        (
+            [{"role": "system", "content": "own"}, {"role": "user", "content": "hi"}],
+            {"system": "be short"},
+            "<system>own\n<user>hi\n<assistant>",
+        ),
+        ("hi", {"salt": "81f3", "system": "be short"}, "<system>be short\n<user>81f3\nhi\n<assistant>"),
+        ("hi", {"salt": "81f3", "chat": "never"}, "81f3\nhi"),
     ],
 )
 def test_chat_template(prompt: Any, settings: dict[str, Any], text: str) -> None:
-    """A string is the user's message where there is a template, lists always are chats; an answer goes on."""
+    """A string is the user's message where there is a template, lists always are chats; an answer goes on.
+
+    A chat has one system message, its own before that of the data; a salt is the first line of the user's text.
+    """
     tokenizer = tiny_text.tokenizer()
     tokenizer.chat_template = CHAT
     model = adapted(tiny_text.module("llama"), tokenizer)
@@ -336,6 +346,17 @@ def test_tokenizer_without_padding_token(llama: Any) -> None:
     decoding = model.describe()["decoding"]
     assert decoding["padding_token"] == 1
     assert decoding["notes"] == ["the tokenizer has no padding token: the end token is used"]
+
+
+def test_padding_token_without_an_embedding(llama: Any) -> None:
+    """One that was added to the tokenizer alone fills up nothing: the module cannot take it."""
+    added = tiny_text.tokenizer(pad=None)
+    added.add_special_tokens({"pad_token": "[PAD]"})
+    model = adapted(llama.module, added)
+    assert [answer.token_ids for answer in generate(model)] == [answer.token_ids for answer in generate(llama)]
+    assert model.cache_after(5).counted_bytes == llama.cache_after(5).counted_bytes
+    note = "the tokenizer has a padding token, 300, without an embedding: the end token is used"
+    assert model.describe()["decoding"]["notes"] == [note]
 
 
 def test_end_tokens(llama: Any) -> None:

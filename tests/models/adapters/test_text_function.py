@@ -120,6 +120,20 @@ def test_prompts_are_given_as_they_are() -> None:
     assert CHAT[0]["content"] == "2 + 2 ="
 
 
+def test_messages_are_the_functions_own() -> None:
+    """A function that adds to a chat gets the same one again, and so does the other model."""
+
+    def answering(messages: list[dict[str, str]]) -> str:
+        messages[0]["content"] += "!"
+        messages.append({"role": "assistant", "content": "4"})
+        return f"{len(messages)} {messages[0]['content']}"
+
+    prompts = Prompts([[{"role": "user", "content": "2 + 2 ="}]])
+    call = load(answering).bind(prompts)
+    assert [*call(), *call()] == ["2 2 + 2 =!"] * 2
+    assert prompts == [[{"role": "user", "content": "2 + 2 ="}]]
+
+
 def test_tokens_are_counted_by_the_tokenizer() -> None:
     """Of the first piece and of all; without one their number is unknown."""
     assert answer(in_pieces).tokens is None
