@@ -16,7 +16,7 @@ import numpy as np
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.data.drawn import Draws
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.errors import MeasurementError, cause_of
+from pytest_modelbench.errors import MeasurementError, NotApplicable, cause_of
 from pytest_modelbench.gates.gate import DEFAULT_CONFIDENCE, TimingSetup
 from pytest_modelbench.models.base import Model, keep_interrupt
 from pytest_modelbench.probes.cost.profile import refuse_while_profiling
@@ -168,7 +168,7 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
         batches: of every shape that is to be compiled for.
 
     Raises:
-        NotApplicable: a model is not a torch module.
+        NotApplicable: a model is not a torch module, or a batch has prompts.
         MeasurementError: torch cannot compile one.
     """
     compiled, seconds = {}, {}
@@ -183,6 +183,8 @@ def compile_models(models: Mapping[str, Model], batches: Sequence[Any]) -> tuple
             for batch in batches:
                 try:
                     made.bind(batch)()
+                except NotApplicable:
+                    raise
                 except BaseException as error:
                     keep_interrupt(error)
                     raise MeasurementError(

@@ -15,8 +15,9 @@ class TextFunction:
     the number of its tokens.
 
     Attributes:
-        function: takes a prompt, a string or a copy of the messages of a chat as the data have it, and returns the answer as a
-            string, or yields it piece by piece: strings, or pairs of a string and the number of its tokens.
+        function: takes a prompt as the data have it, a string or a copy of the messages of a chat. It returns the
+            answer as a string, or yields it piece by piece: strings, or pairs of a string and the number of its
+            tokens.
         tokenizer: a tokenizer with `encode()`, such as those of transformers, tokenizers, tiktoken and sentencepiece,
             or a function that returns how many tokens a text has.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modelbench.errors import ModelError, cause_of
 from pytest_modelbench.models.adapters.causal_lm import LanguageModel
+from pytest_modelbench.models.adapters.huggingface import refuse_random
 from pytest_modelbench.models.adapters.saved_torch import FileModel
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.saved import Loading
@@ -35,7 +36,7 @@ def load_gguf(path: str, loading: Loading) -> Model:
     """Load a GGUF file with its tokeniser.
 
     Raises:
-        ModelError: a package is missing, or transformers cannot read the file.
+        ModelError: a package is missing, transformers cannot read the file, or it lacks weights.
     """
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
     if missing:
@@ -48,11 +49,13 @@ def load_gguf(path: str, loading: Loading) -> Model:
     file = Path(path)
     where = {"gguf_file": file.name, "local_files_only": True}
     try:
-        module = transformers.AutoModelForCausalLM.from_pretrained(str(file.parent), **where)
+        auto = transformers.AutoModelForCausalLM
+        module, info = auto.from_pretrained(str(file.parent), output_loading_info=True, **where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), **where)
     except Exception as error:  # readers raise what they meet in a damaged file
         raise ModelError(
             f"{loading.name}: {path} cannot be loaded by transformers as GGUF: {cause_of(error)}. Serve it with "
             "llama-server, and give openai://127.0.0.1:8080/v1#MODEL"
         ) from error
+    refuse_random(info, type(module).__name__, path, loading)
     return GgufModel(module, tokenizer, loading, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import transformers
 
 from pytest_modelbench.data.arrays import leaves
-from pytest_modelbench.errors import ModelError, message_of
+from pytest_modelbench.errors import ModelError, message_of, visible
 from pytest_modelbench.models.adapters.causal_lm import LanguageModel, generates
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount
@@ -33,12 +33,20 @@ _TOKENIZER_FILES = (
 
 
 class PretrainedModel(TorchModel):
-    """A model of the transformers library, loaded from a folder or from the hub."""
+    """A model of the transformers library, loaded from a folder or from the hub.
+
+    Args:
+        module: of the transformers library.
+        loading: the model's name, and its device.
+        source: the folder, or the name on the hub.
+        why_no_text: why it answers no prompts, where it generates.
+    """
 
     libraries = ("torch", "transformers")
 
-    def __init__(self, module: Any, loading: Loading, source: str) -> None:
+    def __init__(self, module: Any, loading: Loading, source: str, why_no_text: str = "") -> None:
         super().__init__(module, loading.name, loading.device)
+        self.why_no_text = why_no_text
         self._came_from(source)
 
     def _came_from(self, source: str) -> None:
@@ -105,35 +113,43 @@ def load_pretrained(source: str, loading: Loading) -> Model:
     except (OSError, ValueError, ImportError) as error:
         first = message_of(error)
         raise ModelError(f"{loading.name}: {source} cannot be loaded by transformers: {first}") from error
-    absent = sorted(map(str, [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]))
-    if absent:
-        raise ModelError(
-            f"{loading.name}: {source} lacks weights of {classes[0]}, which would be random: {', '.join(absent[:3])}"
-            f"{' ...' if len(absent) > 3 else ''} ({len(absent)})"
-        )
-    tokenizer = _tokenizer_of(name, where, loading) if generates(module) else None
+    refuse_random(info, classes[0], source, loading)
+    tokenizer, why_none = _tokenizer_of(name, where) if generates(module) else (None, "")
     if tokenizer is None:
-        return PretrainedModel(module, loading, name)
+        return PretrainedModel(module, loading, name, why_none)
     return PretrainedLanguageModel(module, tokenizer, loading, name)
 
 
-def _tokenizer_of(name: str, where: dict[str, Any], loading: Loading) -> Any:
-    """Return the tokeniser that was saved with a model; None where there is none.
+def refuse_random(info: Mapping[str, Any], class_name: str, source: str, loading: Loading) -> None:
+    """Refuse a model of which some weights were not saved.
+
+    Args:
+        info: what `from_pretrained(..., output_loading_info=True)` says of the loading.
+        class_name: of the module.
+        source: of the weights.
+        loading: the model's name.
 
     Raises:
-        ModelError: a folder has its files, and they cannot be loaded.
+        ModelError: naming the weights.
     """
+    absent = sorted(map(str, [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]))
+    if absent:
+        raise ModelError(
+            f"{loading.name}: {source} lacks weights of {class_name}, which would be random: {', '.join(absent[:3])}"
+            f"{' ...' if len(absent) > 3 else ''} ({len(absent)})"
+        )
+
+
+def _tokenizer_of(name: str, where: dict[str, Any]) -> tuple[Any, str]:
+    """Return the tokeniser that was saved with a model; or None, and why there is none: token ids need none."""
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        return None
+        return None, f"{name} has no tokenizer. Write tokenizer.save_pretrained({name!r})"
     try:
-        return transformers.AutoTokenizer.from_pretrained(name, **where)
-    except Exception as error:
-        if not folder.is_dir():
-            return None  # the hub has none
-        raise ModelError(
-            f"{loading.name}: the tokenizer in {name} cannot be loaded by transformers: {message_of(error)}"
-        ) from error
+        return transformers.AutoTokenizer.from_pretrained(name, **where), ""
+    except Exception as error:  # noqa: BLE001 - readers raise what they meet, also that a package is missing
+        cause = visible(" ".join(str(error).split()))
+        return None, f"the tokenizer in {name} cannot be loaded by transformers: {cause:.300}"
 
 
 def from_pipeline(pipeline: Any, name: str) -> Model:

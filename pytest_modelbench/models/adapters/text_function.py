@@ -207,7 +207,9 @@ def text_model(model: Model) -> TextModel:
     function = getattr(model, "function", None)
     if model.kind == "callable" and callable(function):
         return TextFunctionModel(model, function)
-    raise ModelError(
-        f"{model.name} is a {model.kind}, which answers no prompts. Return (module, tokenizer), a pipeline, a "
-        "function from a prompt to its answer, or openai://host:port/v1#MODEL"
+    advice = (
+        ". Return (module, tokenizer), a pipeline, a function from a prompt to its answer, or "
+        "openai://host:port/v1#MODEL"
     )
+    why = getattr(model, "why_no_text", "")  # of a folder that may have a tokenizer
+    raise ModelError(f"{model.name}, of the kind {model.kind!r}, answers no prompts{f': {why}' if why else advice}")

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from pytest_modelbench.data.arrays import leaves, map_tree, select_output
-from pytest_modelbench.errors import MeasurementError, ModelError, message_of, visible
+from pytest_modelbench.data.prompts import Prompts
+from pytest_modelbench.errors import MeasurementError, ModelError, NotApplicable, message_of, visible
 from pytest_modelbench.models.adapters.torch_device import finishing
 from pytest_modelbench.models.adapters.torch_gradient import gradient_of
 from pytest_modelbench.models.base import Artefact, Model, ParameterCount, keep_interrupt
@@ -325,6 +326,12 @@ class CompiledModel(TorchModel):
         """Run as the original does: an exported module, for example, refuses a switch to evaluation mode."""
         with self._original.running():
             yield
+
+    def bind(self, inputs: Any) -> Callable[[], Any]:
+        """Refuse prompts: one of them takes many calls, each of another shape."""
+        if isinstance(inputs, Prompts):
+            raise NotApplicable(f"{self.name} generates: compile=True is for one call. Leave it out for prompts")
+        return super().bind(inputs)
 
     def replicate(self) -> Model | None:
         """Return None."""

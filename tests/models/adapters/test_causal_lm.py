@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import tiny_text
@@ -16,8 +17,10 @@ from suites import Judge
 from tiny_text import PROMPTS, adapted
 from torch.nn.functional import cross_entropy
 
+from pytest_modelbench.bench.timed_run import compile_models
 from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.models.adapters.text_function import text_model
 from pytest_modelbench.models.adapters.text_tokens import Detokeniser, TextTokens
 from pytest_modelbench.models.saved import Filled
 from pytest_modelbench.models.text import CacheSize, LikelihoodModel
@@ -416,6 +419,15 @@ def test_weights_beside_a_factory(llama: Any, tokenizer: Any, tmp_path: Path) ->
         adapted(Filled((tokenizer, other), tmp_path / "weights.safetensors"))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch's own, at its first compiling
+def test_compiling_is_for_one_call(llama: Any) -> None:
+    """Ids go through the compiled module; prompts are refused by what to leave out, before anything is compiled."""
+    compiled = llama.compiled()
+    compiled.bind({"input_ids": torch.tensor([[3, 4]])})
+    with pytest.raises(NotApplicable, match="student generates: compile=True is for one call. Leave it out"):
+        compile_models({"student": llama}, [Prompts(["a"], SETTINGS)])
+
+
 def test_first_token(tokenizer: Any) -> None:
     """The special token that the tokenizer puts before a text; one after it, as of T5, is none."""
     module = tiny_text.module("llama")
@@ -486,8 +498,14 @@ def test_folder_with_a_tokenizer(llama: Any, tmp_path: Path) -> None:
     assert copy is not None
     assert generate(copy)[0].token_ids == generate(model)[0].token_ids
     (tmp_path / "saved" / "tokenizer.json").write_text("{")
-    with pytest.raises(ModelError, match=r"student: the tokenizer in .*saved cannot be loaded by transformers"):
-        adapted(tmp_path / "saved")
+    broken = adapted(tmp_path / "saved")
+    assert broken({"input_ids": torch.tensor([[3, 4]])}).logits.shape == (1, 2, 300)
+    for folder, why in (
+        (plain, "ids has no tokenizer. Write tokenizer.save_pretrained"),
+        (broken, "the tokenizer in .*saved cannot be loaded by transformers: Expecting property name"),
+    ):
+        with pytest.raises(ModelError, match=f"student, of the kind 'torch', answers no prompts: .*{why}"):
+            text_model(folder)
 
 
 def test_pipeline_that_generates(llama: Any) -> None:
@@ -514,6 +532,14 @@ def test_gguf_file(llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert model.artefact().size_bytes == (tmp_path / "tiny.gguf").stat().st_size
     assert model.describe()["weights"] == "unpacked by transformers to torch.float32"
     assert generate(model)[0].tokens == 8
+    with monkeypatch.context() as patch:
+        add = gguf.GGUFWriter.add_tensor
+        patch.setattr(gguf.GGUFWriter, "add_tensor", lambda *a, **k: "blk.1.ffn_down" in a[1] or add(*a, **k))
+        tiny_text.write_gguf(tmp_path / "less.gguf", llama.module, llama.tokens.tokenizer)
+    with pytest.raises(
+        ModelError, match=r"less.gguf lacks weights of LlamaForCausalLM, which would be random: .*1.mlp"
+    ):
+        adapted(tmp_path / "less.gguf")
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(40))
     with pytest.raises(ModelError, match=r"broken.gguf cannot be loaded by transformers as GGUF: .*Serve it with"):
         adapted(tmp_path / "broken.gguf")
