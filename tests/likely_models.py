@@ -125,10 +125,10 @@ def random_texts(count: int, tokens: int = 30, seed: int = 0) -> list[str]:
 
 
 class Sources:
-    """A student, a teacher or none, and data."""
+    """A student, a teacher and a previous student or none, and data."""
 
-    def __init__(self, student: Any, teacher: Any, data: TextData) -> None:
-        self._models, self._data = {"student": student, "teacher": teacher}, data
+    def __init__(self, student: Any, teacher: Any, previous: Any, data: TextData) -> None:
+        self._models, self._data = {"student": student, "teacher": teacher, "previous": previous}, data
 
     def candidate(self, role: str) -> Any:
         return self._models[role]
@@ -147,15 +147,24 @@ class Sources:
 
 
 def judged_all(
-    gates: Mapping[str, tuple[str, ...]], student: Any, teacher: Any, data: TextData, **options: Any
+    gates: Mapping[str, tuple[str, ...]],
+    student: Any,
+    teacher: Any,
+    data: TextData,
+    previous: Any = None,
+    **options: Any,
 ) -> dict[str, tuple[GateResult, Evidence | None]]:
     """Judge gates of one student in one session, each with these options."""
-    read = [assigned(read_gate((kpi, *limits), options)) for kpi, limits in gates.items()]
+    beside = ("previous",) if previous is not None else ()
+    read = [assigned(read_gate((kpi, *limits), options), beside=beside) for kpi, limits in gates.items()]
     plan = ItemPlan(nodeid="notebook", student="student", gates=tuple(read), settings=Settings(enabled=True))
-    session, sources = BenchSession(), Sources(student, teacher, data)
+    session, sources = BenchSession(), Sources(student, teacher, previous, data)
     session.plan([plan])
     judged = {gate.kpi.name: session.judge(plan, gate, sources) for gate in read}
-    return {name: (result, judgement and judgement.evidence) for name, (result, judgement) in judged.items()}
+    return {
+        name: (result, None if judgement is None else judgement.evidence)
+        for name, (result, judgement) in judged.items()
+    }
 
 
 def judged(

@@ -158,7 +158,7 @@ class Before:
         """Return how much worse the student is by evidence in which the previous one is in the teacher's place."""
         kpi, before, comparison = self._gate.kpi, both.teacher, both.comparison
         if before is None or comparison is None:
-            raise MeasurementError(f"{kpi.name} was not measured for the previous student")
+            raise MeasurementError(both.not_comparable or f"{kpi.name} was not measured for the previous student")
         if kpi.of_machine and comparison.ratio is not None:
             return worsening_by_ratio(comparison.ratio, kpi.better)
         gap = comparison.difference or difference_across(both.student.estimate, before.estimate)

@@ -38,6 +38,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
         wire = Wire[Measurement](function_of(kind, "pack"), function_of(kind, "unpack"))
 
     content: tuple[object, ...] = (model.name, asking.hash_of(model), None if data is None else data.key)
+    recorded = kind.records is not None and asking.contract_for("teacher") is not None
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
     by_name = repr(sorted(told.items()))
@@ -53,6 +54,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
                 other=functools.partial(_other, asking),
                 shared=shared,
                 of=functools.partial(taken_by_kind, asking),
+                recorded=recorded,
             )
         )
         return _kept(asking, kind, model.name, by_name, measured)

@@ -91,7 +91,7 @@ class Recorder:
 
     def _keep(self, asking: Asking, data: int | None) -> None:
         """Keep the teacher's measurement as it is: evidence is derived from it beside a student's."""
-        recorded = recorded_of(asking, asking.gate.kpi.probe, data)
+        recorded = recorded_of(asking, asking.gate.kpi.probe.records or asking.gate.kpi.probe, data)
         refuse_large(recorded)
         self.recorded.kinds[recorded.known_by] = recorded
 

@@ -75,7 +75,8 @@ class Gate:
     @property
     def from_recording(self) -> bool:
         """Whether a recorded measurement of the teacher is all that is needed of it."""
-        return self.kpi.probe.recordable and not self.kpi.of_machine
+        probe = self.kpi.probe
+        return (probe.recordable or probe.records is not None) and not self.kpi.of_machine
 
     @property
     def setup(self) -> TimingSetup:

@@ -73,6 +73,11 @@ TEXT: Mapping[str, Keyword] = {
         unset="half of the window",
     ),
     "bos": truth("begin each window with the tokeniser's first token (BOS), if it has one"),
+    "top_k": number(
+        "how many of the teacher's likeliest tokens a contract holds at each place, the others as one; if the "
+        "teacher itself is there, all tokens count",
+        Number(least=1, most=10_000, whole=True),
+    ),
     "length_norm": choice(
         "what the log-likelihood of a choice is divided by: nothing, or its length", ("none", "tokens", "bytes")
     ),

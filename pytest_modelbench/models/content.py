@@ -108,6 +108,8 @@ class ContentHash:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
             return f"{_name(type(value))}{self.text_of({**fields, **getattr(value, '__dict__', {})})}"
+        if type(value).__module__.startswith("transformers.") and callable(getattr(value, "to_dict", None)):
+            return f"{_name(type(value))}{self.text_of(value.to_dict())}"  # such as a generation configuration
         code = self._code_of(value)
         if code is not None:
             return code

@@ -98,6 +98,9 @@ FORMATS = {
         SavedFormat(name="skops", load="sklearn_estimator:load_skops", what="skops"),
         SavedFormat(name="pickle", load="sklearn_estimator:load_pickle"),
         SavedFormat(
+            name="GGUF", load="gguf_file:load_gguf", what="GGUF (.gguf)", install="transformers gguf accelerate"
+        ),
+        SavedFormat(
             name="Hugging Face",
             load="huggingface:load_pretrained",
             what="a folder that save_pretrained() of Hugging Face wrote, or hf://organisation/name",
@@ -126,6 +129,7 @@ _ARCHIVES: tuple[tuple[str, Callable[[Members], bool]], ...] = (
 """What the members of a zip archive say, in the order in which they are asked: some formats hold another one's."""
 
 _FILES: tuple[tuple[str, Callable[[bytes, str], bool]], ...] = (
+    ("GGUF", lambda start, _: start[:4] == b"GGUF"),
     ("pickle", lambda start, suffix: start[:1] == b"\x80" or suffix in {".pkl", ".pickle", ".joblib"}),
     ("LiteRT", lambda start, suffix: start[4:8] == b"TFL3" or suffix == ".tflite"),
     ("ExecuTorch", lambda start, suffix: start[4:8] == b"ET12" or suffix == ".pte"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
-    from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods
+    from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods, TopTokens
     from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
@@ -76,6 +76,7 @@ class Taking:
         shared: returns what a function measures, which runs once for all measurements of the same model and data that
             agree in its name and in some options, given by their names.
         of: returns a model's measurement of another kind, by its role.
+        recorded: whether a contract takes the teacher's place.
     """
 
     model: Model
@@ -89,6 +90,7 @@ class Taking:
     other: Callable[[str], Model | None] = lambda role: None  # noqa: ARG005 - most kinds measure one model
     shared: Share = _by_itself
     of: Of = _none_of
+    recorded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ class ProbeKind(Generic[Measurement]):
             that the workers of a parallel run can share it. Empty: each worker measures for itself.
         unpack: the reverse of `pack`, as "module:function".
         recordable: whether a contract holds the teacher's measurement in the form of `pack`, in the teacher's place.
+        records: for a kind that needs both models, the recordable kind by which a contract takes the teacher's place:
+            `Taking.recorded` says so then, and `Taking.of` returns it.
     """
 
     name: str
@@ -155,6 +159,7 @@ class ProbeKind(Generic[Measurement]):
     pack: str = ""
     unpack: str = ""
     recordable: bool = False
+    records: ProbeKind[Any] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -226,14 +231,18 @@ GENERATIONS: ProbeKind[Generations] = ProbeKind(
 )
 
 
-def _likely(name: str, apart: str, *options: str, beside: bool = False) -> ProbeKind[Any]:
+def _likely(
+    name: str, apart: str, *options: str, beside: bool = False, records: ProbeKind[Any] | None = None, cost: str = ""
+) -> ProbeKind[Any]:
     return ProbeKind(
         name=name,
         of_samples=True,
         beside=beside,
         recordable=not beside,
+        records=records,
         depends_on=options,
         apart=apart,
+        cost=cost,
         take=f"pytest_modelbench.probes.text.{name}:take",
         pack="pytest_modelbench.probes.text.measured_likelihood:pack",
         unpack=f"pytest_modelbench.probes.text.measured_likelihood:unpack_{name}",
@@ -244,9 +253,18 @@ LIKELIHOODS: ProbeKind[Likelihoods] = _likely(
     "likelihoods", "one call for each window of texts=", "window", "stride", "bos"
 )
 CHOICES: ProbeKind[ChoiceScores] = _likely("choices", "one call for each choice")
-FORCING: ProbeKind[Forced] = _likely(
-    "forcing", "one call of both models for each text", "window", "stride", "bos", beside=True
+TOP_TOKENS: ProbeKind[TopTokens] = _likely(
+    "top_tokens", "one call for each window of texts=", "window", "stride", "bos", "top_k"
 )
+FORCING: ProbeKind[Forced] = _likely(
+    "forcing",
+    "one call of both models for each text",
+    *("window", "stride", "bos", "top_k"),
+    beside=True,
+    records=TOP_TOKENS,
+    cost="pytest_modelbench.probes.text.forcing_cost:cost_of",
+)
+
 TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
     name="token_times",
     exclusive=True,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pytest_modelbench.data.text_data import text_data
-from pytest_modelbench.errors import MeasurementError, cause_of
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import Answered, answered, groups_of, share_evidence, summed_evidence
 from pytest_modelbench.kpis.text.likelihood import documents_group, few
+from pytest_modelbench.kpis.text.overlap_sums import sacrebleu_metrics
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.probes.kinds import FORCING
+from pytest_modelbench.probes.text.choices import in_common
 from pytest_modelbench.probes.text.measured_likelihood import Forced
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
-from pytest_modelbench.stats.intervals import percentile_interval
+from pytest_modelbench.stats.intervals import percentile_interval, share_interval
 
 WORST = 20
 
@@ -26,7 +28,17 @@ WORST = 20
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of tokens for which both find the same one the likeliest."""
     forced = measurements.of(FORCING, "student")
-    yield _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees, lowest=True)
+    evidence = _mean_of_tokens(question, measurements, forced, 100.0 * forced.agrees.astype(np.float64), lowest=True)
+    yield replace(evidence, student=_bounded(question, evidence.student))
+
+
+def _bounded(question: Question, reading: Reading) -> Reading:
+    """Return a share of all or of no tokens with an interval, as if each text were one trial."""
+    if reading.value not in {0.0, 100.0} or not reading.n:
+        return reading
+    estimate = share_interval(round(reading.n * reading.value / 100), reading.n, question.alpha)
+    method = f"{reading.method}, which are all alike: Wilson interval of {reading.n} texts"
+    return replace(reading, estimate=estimate.map(lambda share: 100 * share), method=method)
 
 
 def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -133,7 +145,7 @@ def first_divergence(question: Question, measurements: Measurements) -> Iterator
     """Read the median of how far the student's answers go with the teacher's."""
     pair = answered(question, measurements, references=False, both=True)
     unit, student, teacher = _sequences(pair)
-    together = np.array([_in_common(*both) for both in zip(student, teacher, strict=True)], dtype=np.float64)
+    together = np.array([in_common(*both) for both in zip(student, teacher, strict=True)], dtype=np.float64)
     same = np.array([mine == its for mine, its in zip(student, teacher, strict=True)])
     groups = groups_of(pair.data.group, len(together))
     clusters = [together[groups == number] for number in np.unique(groups)]
@@ -166,12 +178,6 @@ def _ids(answers: Sequence[Generation]) -> list[tuple[int, ...]]:
     return [answer.token_ids or () for answer in answers]
 
 
-def _in_common(first: Sequence[object], second: Sequence[object]) -> int:
-    """Return how many entries at their start are equal."""
-    unlike = (at for at, (left, right) in enumerate(zip(first, second, strict=False)) if left != right)
-    return next(unlike, min(len(first), len(second)))
-
-
 def generation_similarity(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean chrF of the student's answers, each with the teacher's as its reference.
 
@@ -180,7 +186,9 @@ def generation_similarity(question: Question, measurements: Measurements) -> Ite
     """
     pair = answered(question, measurements, references=False, both=True)
     texts = pair.texts()
-    scores = np.array(list(map(_chrf(), texts["student"], texts["teacher"])))
+    chrf = sacrebleu_metrics(question.kpi.name).CHRF().sentence_score
+    pairs = zip(texts["student"], texts["teacher"], strict=True)
+    scores = np.array([100.0 if mine == its else chrf(mine, [its]).score for mine, its in pairs])
     evidence = summed_evidence(
         question,
         pair.data,
@@ -190,16 +198,3 @@ def generation_similarity(question: Question, measurements: Measurements) -> Ite
     )
     order: IntArray = np.argsort(scores, kind="stable")[:WORST]
     yield replace(evidence, worst_samples=pair.worst(order[scores[order] < 100]))
-
-
-def _chrf() -> Callable[[str, str], float]:
-    """Return a function of an answer and its reference; two empty ones are equal."""
-    try:
-        from sacrebleu.metrics import CHRF
-    except ImportError as error:
-        raise MeasurementError(
-            f"generation_similarity needs sacrebleu ({cause_of(error)}). Install it: pip install "
-            '"pytest-modelbench[text]"'
-        ) from error
-    metric = CHRF()
-    return lambda text, reference: 100.0 if text == reference else metric.sentence_score(text, [reference]).score

@@ -20,7 +20,7 @@ from pytest_modelbench.stats.cells import FloatArray, share_of
 FEW = 10
 """Resamples of fewer documents are too much alike."""
 OTHER_TOKENS = (
-    "the tokenisers of student and teacher differ, or are not known, and a token is another amount of text in each. "
+    "the tokenisers of the two models differ, or are not known, and a token is another amount of text in each. "
     "Write bits_per_byte"
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import FORCING, GENERATIONS, ProbeKind
 
-_TOKENS = {"window": None, "stride": None, "bos": True}
+_TOKENS = {"window": None, "stride": None, "bos": True, "top_k": 32}
 _FORCED = "both models on the tokens of texts=, else of the teacher's own answers"
 _ANSWERS = "one greedy answer of each model to each prompt"
 

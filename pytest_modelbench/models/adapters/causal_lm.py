@@ -89,13 +89,15 @@ class LanguageModel(TorchModel, LikelihoodModel):
             answers = [TokenRow(self.tokens, ends, stops) for _ in rows]
             start_ns = self._now()
             clock = TokenClock(self._token_came, answers if stops else ())
-            sequences = self.module.generate(
-                input_ids=ids, attention_mask=mask, stopping_criteria=StoppingCriteriaList([clock]), **keywords
-            )
+            sequences = self._generated(ids, mask, keywords, stopping_criteria=StoppingCriteriaList([clock]))
             clock.fill(answers, sequences)
             return tuple(row.answer(start_ns, len(prompt)) for row, prompt in zip(answers, rows, strict=True))
 
         return generate if rows else tuple
+
+    def _generated(self, ids: torch.Tensor, mask: torch.Tensor, keywords: Mapping[str, Any], **more: Any) -> Any:
+        module: Any = self.module
+        return module.generate(input_ids=ids, attention_mask=mask, **keywords, **more)
 
     def _now(self) -> int:
         finish(self.device)
@@ -146,8 +148,8 @@ class LanguageModel(TorchModel, LikelihoodModel):
         return row + gap if self.encodes else gap + row
 
     def vocabulary(self) -> str:
-        """Return a hash of the tokens, their ids and the special ones."""
-        return self.tokens.vocabulary
+        """Return a hash of the tokens that the module has embeddings for, their ids and the special ones."""
+        return self.tokens.vocabulary(_embeddings_of(self.module))
 
     def token_count(self, text: str) -> int:
         """Return how many tokens a text has, without special ones."""
@@ -233,7 +235,7 @@ class LanguageModel(TorchModel, LikelihoodModel):
         keywords = self.greedy.keywords(GenerationSettings(max_new_tokens=1)) | {"return_dict_in_generate": True}
         ids = self._row([self.greedy.pad] * tokens)
         with self._failing([0] * tokens):
-            output = self.module.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **keywords)
+            output = self._generated(ids, torch.ones_like(ids), keywords)
         counted = counted_bytes(output.get("past_key_values"))
         if not counted:
             raise NotApplicable(f"{self.name} keeps no cache of keys and values that can be counted")

@@ -92,11 +92,16 @@ class TextTokens:
         added = first != self._encoded("a", special=False)[:1] and set(first) <= set(self.tokenizer.all_special_ids)
         return first[0] if first and added else None
 
-    @functools.cached_property
-    def vocabulary(self) -> str:
-        """A hash of the tokens with their ids, and of which ones are special."""
-        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
-        return _hash_of([sorted(self.tokenizer.get_vocab().items()), sorted(special.items())])
+    def vocabulary(self, embeddings: int | None) -> str:
+        """Return a hash of the tokens with their ids, and of what the special ones are for, except padding.
+
+        Args:
+            embeddings: how many tokens the model knows; those that a converter added after them are left out.
+        """
+        tokens = self.tokenizer.get_vocab().items()
+        known = sorted((token, index) for token, index in tokens if embeddings is None or index < embeddings)
+        special = self.tokenizer.special_tokens_map.items()
+        return _hash_of([known, sorted((name, str(token)) for name, token in special if name != "pad_token")])
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -104,7 +109,9 @@ class TextTokens:
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         rules = json.loads(backend.to_str()) if backend is not None else {}
         rules = {name: rule for name, rule in rules.items() if name not in {"padding", "truncation"}}
-        return _hash_of([self.vocabulary, rules, str(getattr(self.tokenizer, "chat_template", None)), self.prefix])
+        return _hash_of(
+            [self.vocabulary(None), rules, str(getattr(self.tokenizer, "chat_template", None)), self.prefix]
+        )
 
 
 class Detokeniser:

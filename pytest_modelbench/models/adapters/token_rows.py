@@ -84,7 +84,7 @@ class TokenRow:
         )
 
 
-class TokenClock(StoppingCriteria):  # type: ignore[misc]  # transformers has no types for it
+class TokenClock(StoppingCriteria):
     """Reads the clock at each new token of a batch; ends the rows that have their stop text.
 
     A criterion is asked once for each step of all rows, with batches too, which a streamer refuses.

@@ -21,17 +21,13 @@ HOW = (
 
 
 def take(taking: Taking) -> ChoiceScores:
-    """Score every choice after its prompt, once for all KPIs.
+    """Score every choice after its prompt.
 
     Raises:
         DoesNotFit: the data have no prompts with choices.
         NotApplicable: the model gives no likelihoods.
         ModelError: the model raised, or a prompt is longer than its context.
     """
-    return taking.shared(("choices",), (), lambda: _scored(taking))
-
-
-def _scored(taking: Taking) -> ChoiceScores:
     data = text_data(taking.data)
     prompts, choices = data.prompts, data.choices
     if choices is None:
@@ -76,7 +72,7 @@ def parts_of(
     if model.encodes or not own or [*start, *own] != given:  # the prompt is not the end of what the model gets
         return [(given, _some(model.text_ids(choice), choice)) for choice in choices]
     whole = [model.text_ids(f"{prompt}{choice}") for choice in choices]
-    common = min(_in_common(own, ids) for ids in whole)
+    common = min(in_common(own, ids) for ids in whole)
     if not start and not common:
         raise DataError(f"the prompt {prompt!r} leaves no token before its choices. Write a longer prompt")
     return [
@@ -90,7 +86,7 @@ def _some(ids: list[int], choice: str) -> list[int]:
     return ids
 
 
-def _in_common(first: Sequence[int], second: Sequence[int]) -> int:
+def in_common(first: Sequence[object], second: Sequence[object]) -> int:
     """Return how many tokens at their start are equal."""
     unlike = (at for at, (left, right) in enumerate(zip(first, second, strict=False)) if left != right)
     return next(unlike, min(len(first), len(second)))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.text_data import TextData, text_data
 from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
+from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.text import LikelihoodModel
-from pytest_modelbench.probes.kinds import GENERATIONS, Taking
-from pytest_modelbench.probes.text.measured_likelihood import Forced
-from pytest_modelbench.probes.text.windows import OPTIONS, Part, likelihood_model, log_probabilities, windows_for
+from pytest_modelbench.probes.kinds import GENERATIONS, TOP_TOKENS, Taking
+from pytest_modelbench.probes.text.distributions import Rows, cut, divergence
+from pytest_modelbench.probes.text.measured_likelihood import Forced, TopTokens
+from pytest_modelbench.probes.text.windows import (
+    Part,
+    Windows,
+    likelihood_model,
+    log_probabilities,
+    windows_for,
+)
 
-Rows = npt.NDArray[np.float32]
-Pair = tuple[Part, Part]
-"""The tokens before and those that are scored, for the student and for the teacher."""
-MOST_VALUES = 2**22
-"""How many log-probabilities of a model are compared at once: 32 MiB in float64."""
+WHAT = "the fidelity of tokens"
 NO_TEACHER = "it needs the probabilities of the teacher itself. Define teacher_model"
 OTHER_TOKENS = (
     "the tokenisers of student and teacher differ, or are not known, so that nothing can be compared token by token. "
@@ -26,111 +31,153 @@ OTHER_TOKENS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """Texts that a model is asked about.
+
+    Attributes:
+        how: what they are and how they are cut, in words.
+        ids: the tokens of each.
+        windows: how they are cut; None for answers, each of which is scored as a whole after its prompt.
+    """
+
+    how: str
+    ids: Sequence[Sequence[int]]
+    windows: Windows | None
+
+    def parts(self, model: LikelihoodModel, data: TextData) -> Iterator[list[Part]]:
+        """Yield the parts of each text: windows, or an answer after its prompt as the model's template has it."""
+        if self.windows is not None:
+            yield from (list(self.windows.parts(ids)) for ids in self.ids)
+            return
+        for prompt, ids in zip(data.prompts, self.ids, strict=True):
+            yield [(model.prompt_ids(prompt, data.prompts.settings), list(ids))] if len(ids) else []
+
+
 def take(taking: Taking) -> Forced:
     """Compare both models at every token of `texts=`; where there are none, of the teacher's own answers.
 
     Raises:
-        NotApplicable: there is no teacher in this process, a model gives no likelihoods, or their tokenisers differ.
+        NotApplicable: there is no teacher, a model gives no likelihoods, or their tokenisers differ.
         DoesNotFit: the data have neither texts nor prompts.
         ModelError: a model raised.
     """
-    return taking.shared(("forced",), OPTIONS, lambda: _compared(taking))
+    student, data = likelihood_model(taking.model, WHAT), text_data(taking.data)
+    if taking.recorded:
+        return _beside_recorded(taking, data, student)
+    teacher = _teacher(taking.other("teacher"), student)
+    stated = stated_texts(taking, data, teacher, student)
+    theirs = (part for parts in stated.parts(teacher, data) for part in parts)
+
+    def beside(part: Part) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        its = next(theirs)
+        rows, other = log_probabilities(student, *part), log_probabilities(teacher, *its)
+        return divergence(rows, other), rows.argmax(axis=1) == other.argmax(axis=1)
+
+    with teacher.running():
+        return _forced(taking, student, stated, stated.parts(student, data), beside)
 
 
-def _compared(taking: Taking) -> Forced:
-    other, data = taking.other("teacher"), text_data(taking.data)
-    if other is None:
+def _teacher(model: Model | None, student: LikelihoodModel) -> LikelihoodModel:
+    if model is None:
         raise NotApplicable(NO_TEACHER)
-    student, teacher = (likelihood_model(model, "the fidelity of tokens") for model in (taking.model, other))
+    teacher = likelihood_model(model, WHAT)
     if not student.vocabulary() or student.vocabulary() != teacher.vocabulary():
         raise NotApplicable(OTHER_TOKENS)
-    of_texts = data.texts is not None and not (student.encodes or teacher.encodes)
-    how, texts = (_documents if of_texts else _answers)(taking, data, student, teacher)
-    divergences: list[Rows] = []
-    agrees: list[npt.NDArray[np.bool_]] = []
+    return teacher
+
+
+def _beside_recorded(taking: Taking, data: TextData, student: LikelihoodModel) -> Forced:
+    """Compare a student with what a contract holds of the teacher: its likeliest tokens, and the rest as one."""
+    teacher: TopTokens = taking.of(TOP_TOKENS, "teacher")
+    if not teacher.vocabulary or student.vocabulary() != teacher.vocabulary:
+        raise NotApplicable(OTHER_TOKENS)
+    if teacher.size is not None and student.context is not None and student.context < teacher.size:
+        raise MeasurementError(
+            f"the teacher's contract has windows of {teacher.size} tokens, and the context of {student.name} is "
+            f"{student.context}. Record it with window={student.context}"
+        )
+    windows = None if teacher.of_prompts else Windows(size=teacher.size, stride=teacher.stride, first=teacher.first)
+    rest = float(np.exp(teacher.logs[:, -1].astype(np.float64)).mean())
+    count = teacher.likeliest.shape[1]
+    how = (
+        f"{teacher.how}; the teacher's {count} likeliest tokens and the others as one, {rest:.2%} of its probability"
+    )
+    ids = [text.tolist() for text in np.split(teacher.ids, np.cumsum(teacher.sizes)[:-1])]
+    stated = Stated(how=how, ids=ids, windows=windows)
+    done = 0
+
+    def beside(part: Part) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        nonlocal done
+        place = slice(done, done + len(part[1]))
+        done, rows, likeliest = place.stop, log_probabilities(student, *part), teacher.likeliest[place]
+        agrees = np.asarray(rows.argmax(axis=1) == likeliest[:, 0])
+        return divergence(cut(rows, likeliest), teacher.logs[place]), agrees
+
+    return _forced(taking, student, stated, stated.parts(student, data), beside)
+
+
+def _forced(
+    taking: Taking,
+    student: LikelihoodModel,
+    stated: Stated,
+    texts: Iterable[list[Part]],
+    beside: Callable[[Part], tuple[Rows, npt.NDArray[np.bool_]]],
+) -> Forced:
+    """Compare part by part, and keep one value for each token.
+
+    Raises:
+        MeasurementError: there is no token.
+    """
+    compared: list[tuple[Rows, npt.NDArray[np.bool_]]] = []
     sizes: list[int] = []
-    with student.running(), teacher.running():
+    with student.running():
         for parts in texts:
-            before = sum(map(len, divergences))
-            for (ahead, ids), (its, theirs) in parts:
-                scored = log_probabilities(student, ahead, ids), log_probabilities(teacher, its, theirs)
-                divergences.append(divergence(*scored))
-                agrees.append(scored[0].argmax(axis=1) == scored[1].argmax(axis=1))
+            for part in parts:
+                compared.append(beside(part))
                 taking.beat()
-            sizes.append(sum(map(len, divergences)) - before)
-    if not any(sizes):
+            sizes.append(sum(len(ids) for _, ids in parts))
+    if not compared:
         raise MeasurementError("there is no token to compare: the texts, or the teacher's answers, are empty")
     return Forced(
         model=student.name,
         vocabulary=student.vocabulary(),
-        how=how,
-        divergences=np.concatenate(divergences),
-        agrees=np.concatenate(agrees),
+        how=stated.how,
+        divergences=np.concatenate([nats for nats, _ in compared]),
+        agrees=np.concatenate([agrees for _, agrees in compared]),
         sizes=np.array(sizes, dtype=np.intp),
-        of_prompts=not of_texts,
+        of_prompts=stated.windows is None,
     )
 
 
-Texts = tuple[str, Iterable[Iterable[Pair]]]
+def stated_texts(
+    taking: Taking, data: TextData, teacher: LikelihoodModel, student: LikelihoodModel | None = None
+) -> Stated:
+    """Return what models are compared on: the texts of the data, else the teacher's answers.
 
+    Args:
+        taking: whose options cut the texts.
+        data: the evaluation data.
+        teacher: whose answers and tokens are meant.
+        student: whose context the windows fit as well, if it is there.
 
-def _documents(taking: Taking, data: TextData, student: LikelihoodModel, teacher: LikelihoodModel) -> Texts:
-    """Return the windows of each document, the same for both models."""
-    contexts = [model.context for model in (student, teacher) if model.context is not None]
-    windows = windows_for(student, taking.options, min(contexts, default=None))
-    listed = [student.text_ids(text) for text in data.texts or ()]
-    return f"texts, {windows.told}", ([(part, part) for part in windows.parts(ids)] for ids in listed)
-
-
-def _answers(taking: Taking, data: TextData, student: LikelihoodModel, teacher: LikelihoodModel) -> Texts:
-    """Return each answer of the teacher after its prompt, as each model's template has it."""
+    Raises:
+        NotApplicable: the teacher does not give the tokens of its answers.
+        DoesNotFit: there are no texts that a model with an encoder can be asked about.
+    """
+    models = [model for model in (teacher, student) if model is not None]
+    if data.texts is not None and not any(model.encodes for model in models):
+        contexts = [model.context for model in models if model.context is not None]
+        windows = windows_for(teacher, taking.options, min(contexts, default=None))
+        return Stated(
+            how=f"texts, {windows.told}", ids=[teacher.text_ids(text) for text in data.texts], windows=windows
+        )
     if not data.has_prompts:
         raise DoesNotFit(
-            "models with an encoder are compared on the teacher's answers. Write EvalData(prompts=[...])"
+            "with an encoder, models are compared on the teacher's answers. Write EvalData(prompts=[...])"
         )
     answers = taking.of(GENERATIONS, "teacher").answers
     if any(answer.token_ids is None for answer in answers):
         raise NotApplicable(f"{teacher.name} does not give the tokens of its answers. Write EvalData(texts=[...])")
-
-    def pairs() -> Iterator[Iterable[Pair]]:
-        for prompt, answer in zip(data.prompts, answers, strict=True):
-            ids = list(answer.token_ids or ())
-            mine, its = (model.prompt_ids(prompt, data.prompts.settings) for model in (student, teacher))
-            yield [((mine, ids), (its, ids))] if ids else []
-
-    return "the teacher's own answers, each after its prompt", pairs()
-
-
-def divergence(student: Rows, teacher: Rows) -> Rows:
-    """Return the divergence of the student's distributions from the teacher's, in nat, (tokens,).
-
-    The sum over the vocabulary of p_T (log p_T - log p_S), in float64. Where one model has columns for more tokens,
-    which no tokeniser gives, both are taken over those that both have.
-
-    Args:
-        student: log-probabilities, (tokens, vocabulary).
-        teacher: of the same shape, up to the number of columns.
-    """
-    columns = min(student.shape[1], teacher.shape[1])
-    step = max(MOST_VALUES // columns, 1)
-    parts = [
-        _divergence(student[start : start + step, :columns], teacher[start : start + step, :columns])
-        for start in range(0, len(student), step)
-    ]
-    return np.concatenate(parts)
-
-
-def _divergence(student: Rows, teacher: Rows) -> Rows:
-    mine, its = _normalised(student), _normalised(teacher)
-    shares = np.exp(its)
-    with np.errstate(invalid="ignore"):
-        terms = np.where(shares > 0, shares * (its - mine), 0.0)
-    nats: Rows = np.maximum(terms.sum(axis=1), 0.0).astype(np.float32)
-    return nats
-
-
-def _normalised(rows: Rows) -> npt.NDArray[np.float64]:
-    """Return log-probabilities in float64 that add up to 1, which those of float32 do to seven digits only."""
-    exact = rows.astype(np.float64)
-    exact -= np.log(np.exp(exact).sum(axis=1, keepdims=True))
-    return exact
+    ids = [answer.token_ids or () for answer in answers]
+    return Stated(how="the teacher's own answers, each after its prompt", ids=ids, windows=None)

@@ -12,25 +12,12 @@ from pytest_modelbench.models.text import LikelihoodModel
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.text.measured_likelihood import Likelihoods
 from pytest_modelbench.probes.text.windows import (
-    OPTIONS,
     Windows,
     likelihood_model,
     log_probabilities,
     picked,
     windows_for,
 )
-
-
-def take(taking: Taking) -> Likelihoods:
-    """Score every document once, also where several KPIs ask with other options.
-
-    Raises:
-        DoesNotFit: the data have no texts.
-        NotApplicable: the model gives no likelihoods.
-        MeasurementError: window and stride do not fit the model.
-        ModelError: the model raised.
-    """
-    return taking.shared(("likelihoods",), OPTIONS, lambda: _scored(taking))
 
 
 @dataclass
@@ -43,7 +30,15 @@ class _Sums:
     altered: bool = False
 
 
-def _scored(taking: Taking) -> Likelihoods:
+def take(taking: Taking) -> Likelihoods:
+    """Score every token of every document once.
+
+    Raises:
+        DoesNotFit: the data have no texts.
+        NotApplicable: the model gives no likelihoods.
+        MeasurementError: window and stride do not fit the model.
+        ModelError: the model raised.
+    """
     texts = text_data(taking.data).texts
     if texts is None:
         raise DoesNotFit("it needs documents, and the evaluation data have none. Write EvalData(texts=[...])")

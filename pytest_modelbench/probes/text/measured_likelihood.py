@@ -100,9 +100,35 @@ class Forced(Measured):
     of_prompts: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class TopTokens(Measured):
+    """A teacher's distribution at each token of stated texts, cut to the likeliest tokens and the rest as one.
+
+    Attributes:
+        ids: of the tokens of all texts in a row, scored or not, (tokens,) in int32.
+        sizes: how many of them each text has, (texts,).
+        likeliest: the ids of the likeliest tokens at each scored place, the first one first, (scored, k) in int32.
+        logs: their log-probabilities, and that of all others together, (scored, k + 1) in float32.
+        size: the most tokens of a window, None for whole texts.
+        stride: by how many tokens the next window begins later.
+        first: the token that each window begins with; None for none.
+        of_prompts: whether the texts are the teacher's answers to the prompts.
+    """
+
+    ids: npt.NDArray[np.int32]
+    sizes: IntArray
+    likeliest: npt.NDArray[np.int32]
+    logs: npt.NDArray[np.float32]
+    size: int | None = None
+    stride: int = 1
+    first: int | None = None
+    of_prompts: bool = False
+
+
 def pack(measured: Measured) -> Arrays:
     """Return a measurement as arrays."""
     return measured.packed()
 
 
-unpack_likelihoods, unpack_choices, unpack_forcing = (kind.unpacked for kind in (Likelihoods, ChoiceScores, Forced))
+unpack_likelihoods, unpack_choices = Likelihoods.unpacked, ChoiceScores.unpacked
+unpack_forcing, unpack_top_tokens = Forced.unpacked, TopTokens.unpacked

@@ -14,8 +14,6 @@ from pytest_modelbench.models.adapters.text_function import text_model
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.text import LikelihoodModel
 
-OPTIONS = ("window", "stride", "bos")
-"""The options of a gate that windows depend on."""
 Part = tuple[list[int], list[int]]
 """Tokens that the model sees before, and those that are scored."""
 

@@ -18,13 +18,17 @@ from likely_models import (
     random_texts,
     uniform,
 )
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics.chrf import CHRF
 from scipy.special import rel_entr
 
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.probes.text import forcing
-from pytest_modelbench.probes.text.forcing import divergence
+from pytest_modelbench.probes.kinds import Taking
+from pytest_modelbench.probes.text import distributions, top_tokens
+from pytest_modelbench.probes.text.distributions import cut, divergence, likeliest
+from pytest_modelbench.probes.text.forcing_cost import bytes_per_token, cost_of
+from pytest_modelbench.probes.text.measured_likelihood import pack
 from pytest_modelbench.results import Evidence, Verdict
+from pytest_modelbench.stats.intervals import share_interval
 
 TEXTS = random_texts(40)
 STUDENT, TEACHER = random_table(1), random_table(2)
@@ -57,6 +61,14 @@ def test_tokens_of_texts_are_those_of_the_tables(options: dict[str, int]) -> Non
     assert f"{len(rows)} tokens of 40 documents: texts, " in of["token_kl"].student.method
 
 
+def test_windows_fit_both_models() -> None:
+    """Both see the same tokens: no more than the smaller context takes."""
+    student, teacher = TableModel(STUDENT, context=8), TableModel(TEACHER, context=20)
+    evidence("token_kl", student=student, teacher=teacher, data=TextData(texts=TEXTS))
+    assert student.calls == teacher.calls
+    assert max(len(before) + len(ids) for before, ids in teacher.calls) == 8
+
+
 def test_a_model_beside_itself() -> None:
     """Agrees everywhere, at no divergence at all."""
     of = found({**OF_TOKENS, **OF_ANSWERS}, TableModel(STUDENT), TableModel(STUDENT.copy()),
@@ -65,6 +77,17 @@ def test_a_model_beside_itself() -> None:
     assert values == {"token_agreement": 100.0, "token_kl": 0.0, "token_kl_p99": 0.0, "greedy_agreement": 100.0,
                       "first_divergence": 9.0, "generation_similarity": 100.0}  # fmt: skip
     assert "12 of 12 answers are equal and count with their length" in of["first_divergence"].notes[0]
+
+
+def test_agreement_everywhere_is_as_sure_as_its_documents() -> None:
+    """Resamples say nothing then: each document counts as one trial, so that more of them pass a stricter limit."""
+    for count, verdict in ((20, Verdict.INCONCLUSIVE), (80, Verdict.PASS)):
+        data = TextData(texts=random_texts(count))
+        result, of = judged("token_agreement", ">= 95%", student=TableModel(STUDENT), teacher=TableModel(STUDENT.copy()),
+                            data=data, confidence=0.95)  # fmt: skip
+        assert of is not None
+        assert result.verdict is verdict
+        assert of.student.estimate == share_interval(count, count, 0.05).map(lambda share: 100 * share)
 
 
 def test_without_texts_the_teachers_own_answers_are_compared() -> None:
@@ -121,11 +144,42 @@ def test_divergences_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     with np.errstate(divide="ignore"):
         student, teacher = np.log(STUDENT).astype(np.float32), np.log(np.eye(8)).astype(np.float32)
     whole = divergence(student, teacher)
-    monkeypatch.setattr(forcing, "MOST_VALUES", 24)
+    monkeypatch.setattr(distributions, "MOST_VALUES", 24)
     assert np.array_equal(divergence(student, teacher), whole)
     assert whole == pytest.approx(-np.log(STUDENT.diagonal()), rel=1e-5)
     assert whole.dtype == np.float32
     assert not divergence(teacher, teacher).any()
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 40])
+def test_the_likeliest_tokens_bound_the_divergence(count: int) -> None:
+    """The others as one token lose some of it; all tokens lose nothing. The likeliest is the one of argmax."""
+    student, teacher = (np.log(table).astype(np.float32) for table in (STUDENT, TEACHER))
+    ids = likeliest(teacher, count)
+    assert ids.shape == (8, min(count, 8))
+    assert np.array_equal(ids, np.argsort(-teacher, axis=1, kind="stable")[:, :count])
+    short = cut(teacher, ids)
+    assert np.exp(short.astype(np.float64)).sum(axis=1) == pytest.approx(np.ones(8))
+    bound, whole = divergence(cut(student, ids), short), divergence(student, teacher)
+    assert (bound <= whole + 1e-6).all()
+    assert np.allclose(bound, whole, atol=1e-5) is (count >= 8)
+
+
+def test_the_size_of_a_recording_is_known_beforehand() -> None:
+    """The plan states it for each token; the first token of each text, which is not scored, takes less."""
+    taking = Taking(model=TableModel(STUDENT), data=TextData(texts=TEXTS), options={"top_k": 3})
+    arrays = pack(top_tokens.take(taking))
+    size = sum(array.nbytes for name, array in arrays.items() if name not in {"text", "sizes"})
+    tokens, first = sum(map(len, TEXTS)), len(TEXTS)
+    assert size == tokens * bytes_per_token(3) - first * 4 * (3 + 3 + 1)
+    assert cost_of({"top_k": 32}) == "a contract holds 264 bytes for each token"
+
+
+def test_the_first_of_equally_likely_tokens_comes_first() -> None:
+    """As argmax has it, so that a student beside the recorded teacher agrees where it does beside the teacher."""
+    ties = np.log(np.full((1, 50), 0.02)).astype(np.float32)
+    assert likeliest(ties, 3)[0, 0] == 0
+    assert len(set(likeliest(ties, 3)[0])) == 3
 
 
 def test_other_tokenisers() -> None:

@@ -135,7 +135,7 @@ def test_other_tokenisers_share_bits_per_byte_only() -> None:
     assert of_tokens is not None
     assert (of_tokens.teacher, of_tokens.comparison) == (None, None)
     assert [limit.verdict for limit in result.limits] == [Verdict.NOT_APPLICABLE, Verdict.PASS]
-    assert "the tokenisers of student and teacher differ, or are not known" in result.reason
+    assert "the tokenisers of the two models differ, or are not known" in result.reason
     assert "Write bits_per_byte" in result.reason
     of_bytes = found["bits_per_byte"][1]
     assert of_bytes is not None
@@ -144,6 +144,17 @@ def test_other_tokenisers_share_bits_per_byte_only() -> None:
     bits = (2 * math.log2(7) - math.log2(0.9)) / 2
     assert of_bytes.student.value == pytest.approx(bits)
     assert of_bytes.comparison.ratio.value == pytest.approx(bits / 3)
+
+
+def test_a_previous_student_with_another_tokeniser() -> None:
+    """Its perplexity is another quantity, and the message says what to compare by."""
+    previous = TableModel(TABLE, (*reversed(LETTERS), "<s>"), first=FIRST)
+    result, _ = judged(
+        "perplexity", "regression <= 2%", student=uniform_model(first=FIRST), previous=previous,
+        data=TextData(texts=TEXTS),
+    )  # fmt: skip
+    assert result.verdict is Verdict.ERROR
+    assert "the tokenisers of the two models differ" in result.reason
 
 
 def test_one_measurement_serves_both() -> None:
