@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.models.adapters.fake import FakeClock, FakeModel
     from pytest_modelbench.models.base import Model
     from pytest_modelbench.models.endpoints import OpenAIEndpoint, RestEndpoint
+    from pytest_modelbench.models.functions import TextFunction
     from pytest_modelbench.plugin.kpi_fixture import KpiAccess
     from pytest_modelbench.plugin.metamorphic import directional, invariance
 
@@ -50,6 +51,7 @@ __all__ = [
     "OpenAIEndpoint",
     "RestEndpoint",
     "TextData",
+    "TextFunction",
     "UsageMistake",
     "directional",
     "invariance",
@@ -68,6 +70,7 @@ _HOMES = {
     "Model": "models.base",
     "OpenAIEndpoint": "models.endpoints",
     "RestEndpoint": "models.endpoints",
+    "TextFunction": "models.functions",
     "TextData": "data.text_data",
     "directional": "plugin.metamorphic",
     "invariance": "plugin.metamorphic",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.data.evaldata import EvalData
@@ -15,7 +18,7 @@ from pytest_modelbench.gates.assignment import assigned
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.models.base import identity
 from pytest_modelbench.models.generation import Generation, Piece
-from pytest_modelbench.models.text import TextModel
+from pytest_modelbench.models.text import LikelihoodModel, TextModel
 from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.settings import Settings
@@ -52,6 +55,30 @@ class TableModel(TextModel):
 
     def fingerprint(self) -> str:
         return identity(self)
+
+
+class TokenModel(TableModel, LikelihoodModel):
+    """A model whose tokens are characters, and whose log-probabilities after some prompts are not finite."""
+
+    kind = "token table"
+
+    def __init__(self, name: str, bad: Mapping[str, float] | None = None) -> None:
+        super().__init__(name, {})
+        self._bad = bad or {}
+
+    def prompt_ids(self, prompt: Prompt, settings: GenerationSettings) -> list[int]:
+        return list(map(ord, str(prompt)))
+
+    def text_ids(self, text: str) -> list[int]:
+        return list(map(ord, text))
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+    def forced(self, before: Sequence[int], ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        rows = np.full((len(ids), 10), -np.log(10), dtype=np.float32)
+        rows[:, 3] = self._bad.get(self.text_of(before), -1.0)
+        return rows
 
 
 class TextSources:
@@ -93,15 +120,22 @@ def text_evidence(
     keys = [prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in asked]
     eval_data = TextData(asked, references, **(data or {}))
     models = [
-        None if answers is None else TableModel(name, dict(zip(keys, answers, strict=True)), vocabulary)
+        TableModel(name, dict(zip(keys, answers, strict=True)), vocabulary) if answers is not None else None
         for name, answers, vocabulary in zip(("student", "teacher"), (student, teacher), words, strict=True)
     ]
+    return evidence_of(kpi, *limits, student=models[0], teacher=models[1], data=eval_data, **options)
+
+
+def evidence_of(
+    kpi: str, *limits: str, student: TextModel | None, teacher: TextModel | None, data: EvalData, **options: Any
+) -> Evidence:
+    """Return the evidence of one gate on models and data."""
+    assert student is not None
     gate = assigned(read_gate((kpi, *limits), options))
     plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
     session = BenchSession()
     session.plan([plan])
-    assert models[0] is not None
-    answer, judgement = session.judge(plan, gate, TextSources(models[0], models[1], eval_data))
+    answer, judgement = session.judge(plan, gate, TextSources(student, teacher, data))
     if judgement is None:
         raise MeasurementError(answer.reason)
     return judgement.evidence

@@ -34,7 +34,6 @@ is decided when the interval lies on one side of it; otherwise it is inconclusiv
 teacher, and what separates them: bytes, tokens, words, sentences, milliseconds, parameters, perplexity, agreement.
 Größe über Maß, déjà vu, naïve façade, 12 €, 3 + 4 = 7, 2 + 2 = 4, 10 / 5 = 2.
 """
-_SIZES: dict[str, Any] = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 1}
 
 
 def tokenizer(size: int = 300, pad: str | None = "<pad>", template: str | None = None) -> Any:
@@ -48,50 +47,84 @@ def tokenizer(size: int = 300, pad: str | None = "<pad>", template: str | None =
     bpe.train_from_iterator(_TEXT.splitlines(), trainer)
     if template is not None:
         bpe.post_processor = processors.TemplateProcessing(single=template, special_tokens=[("<s>", 0), ("</s>", 1)])
-    roles = {"bos_token": "<s>", "eos_token": "</s>", **({"pad_token": pad} if pad else {})}
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, **roles)
+    roles: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>", **({"pad_token": pad} if pad else {})}
+    fast: Any = PreTrainedTokenizerFast
+    return fast(tokenizer_object=bpe, **roles)
+
+
+def word_tokenizer(kind: str) -> Any:
+    """Return a tokeniser whose tokens start words: with a marked space (`metaspace`), or `##` (`pieces`)."""
+    special = ["<unk>", "<s>", "</s>"]
+    if kind == "metaspace":
+        words = Tokenizer(models.BPE(unk_token=special[0]))
+        words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer: Any = trainers.BpeTrainer(vocab_size=200, special_tokens=special)
+    else:
+        words = Tokenizer(models.WordPiece(unk_token=special[0]))
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
+        words.decoder = decoders.WordPiece(cleanup=False)
+        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special)
+    words.train_from_iterator(_TEXT.splitlines(), trainer)
+    fast: Any = PreTrainedTokenizerFast
+    return fast(tokenizer_object=words, **dict(zip(("unk_token", "bos_token", "eos_token"), special, strict=True)))
 
 
 def module(kind: str) -> Any:
-    """Return a random model of some 40,000 parameters, the same at each call."""
+    """Return a random model of some 40,000 parameters, the same at each call: llama, gpt2, t5 or bart."""
     torch.manual_seed(0)
-    if kind == "llama":
-        return LlamaForCausalLM(
-            LlamaConfig(
-                **_SIZES,
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                intermediate_size=32,
-                max_position_embeddings=64,
-                initializer_range=0.3,
-            )
-        ).eval()
-    if kind == "gpt2":
-        shape = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
-        return GPT2LMHeadModel(GPT2Config(**_SIZES, **shape, initializer_range=0.3)).eval()
-    if kind == "t5":
-        shape = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_kv": 8, "d_ff": 32}
-        return T5ForConditionalGeneration(
-            T5Config(**_SIZES, **shape, decoder_start_token_id=2, pad_token_id=2, tie_word_embeddings=False)
-        ).eval()
-    sides = {f"{side}_{name}": number for side in ("encoder", "decoder") for name, number in _BART.items()}
-    return BartForConditionalGeneration(
-        BartConfig(
-            **_SIZES,
-            **{**sides, "decoder_layers": 3},
-            d_model=32,
-            max_position_embeddings=64,
-            pad_token_id=2,
-            decoder_start_token_id=1,
-            forced_eos_token_id=1,
-            init_std=0.3,
-        )
-    ).eval()
+    made, config, numbers = _KINDS[kind]
+    return made(config(vocab_size=300, bos_token_id=0, eos_token_id=1, **numbers)).eval()
 
 
-_BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 32}
+_WIDE: dict[str, Any] = {"initializer_range": 0.3}
+_KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "llama": (
+        LlamaForCausalLM,
+        LlamaConfig,
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+            **_WIDE,
+        },
+    ),
+    "gpt2": (GPT2LMHeadModel, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, **_WIDE}),
+    "t5": (
+        T5ForConditionalGeneration,
+        T5Config,
+        {
+            "d_model": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "d_kv": 8,
+            "d_ff": 32,
+            "decoder_start_token_id": 2,
+            "pad_token_id": 2,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "bart": (
+        BartForConditionalGeneration,
+        BartConfig,
+        {
+            "encoder_layers": 2,
+            "decoder_layers": 3,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 32,
+            "decoder_ffn_dim": 32,
+            "d_model": 32,
+            "max_position_embeddings": 64,
+            "pad_token_id": 2,
+            "decoder_start_token_id": 1,
+            "forced_eos_token_id": 1,
+            "init_std": 0.3,
+        },
+    ),
+}
 
 
 def adapted(candidate: Any, tokenizer: Any = None) -> Any:
@@ -121,7 +154,7 @@ def write_gguf(path: Path, llama: Any, tokenizer: Any) -> Any:
     writer.add_token_merges([" ".join(pair) for pair in merges])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    names: Any = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for key, weight in held.state_dict().items():
         name, array = names.get_name(key, try_suffixes=(".weight",)), weight.numpy()
         if "mlp" in key:

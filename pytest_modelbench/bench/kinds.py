@@ -96,7 +96,10 @@ def _recorded(asking: Asking, kind: ProbeKind[Measurement], contract: Contract) 
     options, unpack = _that_count(kind, asking.gate.told_options), function_of(kind, "unpack")
     data = asking.data() if kind.needs_data else None
     key = ("recorded kind", kind.name, repr(options), None if data is None else data.key)
-    return asking.bench.shelf.once(key, lambda: contract.measurement(kind.name, options, data, unpack))
+    measured: Measurement = asking.bench.shelf.once(
+        key, lambda: contract.measurement(kind.name, options, data, unpack)
+    )
+    return measured
 
 
 def _that_count(kind: ProbeKind[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:

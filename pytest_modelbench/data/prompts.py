@@ -26,7 +26,8 @@ class GenerationSettings:
             `always` or `never`. Lists of messages always do.
         exactly: whether an answer has exactly `max_new_tokens` tokens, also after an end token: both models then do
             the same work.
-        salt: a line that an endpoint's prompts begin with, so that no cache of prefixes knows them; "" for none.
+        salt: a line before the text of each prompt, such as a random number: a cache of prompts then has no entry for
+            it; "" for none.
     """
 
     max_new_tokens: int = 256
@@ -58,6 +59,28 @@ class Prompts(list[Any]):
 def settings_of(inputs: Any) -> GenerationSettings:
     """Return the settings that a batch of prompts carries, or those by default."""
     return inputs.settings if isinstance(inputs, Prompts) else GenerationSettings()
+
+
+def salted(prompt: Prompt, salt: str) -> Prompt:
+    r"""Return a prompt with a line before its text: of a chat, before the text of the first message of the user.
+
+    >>> salted("2 + 2 =", "81f3")
+    '81f3\n2 + 2 ='
+    """
+    if not salt:
+        return prompt
+    if isinstance(prompt, str):
+        return f"{salt}\n{prompt}"
+    messages = [dict(message) for message in prompt]
+    first = next((message for message in messages if message.get("role") == "user"), messages[0])
+    first["content"] = f"{salt}\n{first['content']}"
+    return messages
+
+
+def with_system(messages: Sequence[Mapping[str, str]], system: str | None) -> list[Mapping[str, str]]:
+    """Return the messages of a chat after the system message, unless they begin with one of their own."""
+    has_one = bool(messages) and messages[0].get("role") in {"system", "developer"}
+    return [*messages] if not system or has_one else [{"role": "system", "content": system}, *messages]
 
 
 def is_text_file(value: Any) -> bool:

@@ -23,6 +23,7 @@ from pytest_modelbench.data.chunks import Chunk, Source, counted, length_of, res
 from pytest_modelbench.data.columns import Columns
 from pytest_modelbench.data.huggingface import HuggingFaceSource, is_huggingface
 from pytest_modelbench.data.loaders import LoaderSource
+from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.errors import DataError, message_of
 
 
@@ -190,4 +191,6 @@ def _is_indexed(inputs: Any) -> bool:
 
 
 def _looks_like_batches(inputs: list[Any]) -> bool:
+    if isinstance(inputs, Prompts):
+        return False  # each may be the list of a chat's messages
     return bool(inputs) and all(isinstance(item, tuple | list | Mapping) for item in itertools.islice(inputs, 5))

@@ -46,16 +46,21 @@ def prompt_of(value: Any, place: str) -> Any:
         raise DataError(f"{place} has no prompt: found {shown(value)}. Leave the sample out, or write its prompt")
     if isinstance(value, Mapping) and "role" in value:
         raise DataError(f"{place}: the prompt is a single message, expected a list of messages. Write [{{...}}]")
-    messages = isinstance(value, list | tuple)
-    prompt = [_message(message, place) for message in value] if messages else value
-    if not messages and not isinstance(value, str):
+    if isinstance(value, list | tuple):
+        messages = [_message(message, place) for message in value]
+        what = "last message" if messages else "list of messages"
+        _refuse_empty(what, messages[-1]["content"] if messages else "", place)
+        return messages
+    if not isinstance(value, str):
         decode = ". Write prompt.decode()" if isinstance(value, bytes) else ""
         raise DataError(f"{place}: the prompt is {shown(value)}, expected {MESSAGES}{decode}")
-    last = prompt[-1]["content"] if messages and prompt else prompt
-    if not last or not last.strip():
-        what = "last message" if messages and prompt else "list of messages" if messages else "prompt"
+    _refuse_empty("prompt", value, place)
+    return str(value)
+
+
+def _refuse_empty(what: str, text: str, place: str) -> None:
+    if not text.strip():
         raise DataError(f"{place}: the {what} is empty. Leave the sample out, or write what the model is asked")
-    return prompt if messages else str(prompt)
 
 
 def _plain(value: Any) -> Any:
@@ -93,6 +98,15 @@ def text_of(what: str, value: Any, place: str) -> str:
     raise DataError(f"{place}: the {what} is {shown(value)}, expected a string{advice}")
 
 
+def document_of(value: Any, place: str) -> str:
+    """Return a document whose likelihood is judged.
+
+    Raises:
+        DataError: as of `text_of`.
+    """
+    return text_of("text", value, place)
+
+
 def references_of(value: Any, place: str) -> tuple[str, ...]:
     """Return the references of one prompt.
 
@@ -113,11 +127,8 @@ def check_transposed(references: Sequence[Any], samples: int) -> None:
         DataError: naming the numbers, and how to turn them.
     """
     plain = [_plain(one) for one in references]
-    if (
-        len(plain) != samples
-        and plain
-        and all(isinstance(one, list | tuple) and len(one) == samples for one in plain)
-    ):
+    lists = bool(plain) and all(isinstance(one, list | tuple) and len(one) == samples for one in plain)
+    if lists and len(plain) != samples:
         raise DataError(
             f"references: found {len(plain)} lists with {samples} references each, for {samples} prompts; expected "
             "one entry for each prompt. Turn them: references=list(zip(*references))"
@@ -149,7 +160,7 @@ def answer_of(value: Any, choices: tuple[str, ...], place: str) -> int:
     value = _plain(value)
     if isinstance(value, str) and value in choices:
         return choices.index(value)
-    if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value < len(choices):
+    if not isinstance(value, bool) and isinstance(value, Integral) and int(value) in range(len(choices)):
         return int(value)
     raise DataError(
         f"{place}: answer is {shown(value)}, expected one of its choices, {', '.join(map(shown, choices))}, or its "
@@ -169,18 +180,22 @@ def group_of(value: Any, place: str) -> Hashable:
     return value
 
 
-def check_ids(ids: Sequence[Any] | None) -> None:
-    """Refuse ids that do not identify one sample each.
+def ids_of(values: Any) -> list[Any] | None:
+    """Return ids that identify one sample each; None where there are none.
 
     Raises:
         DataError: naming the id.
     """
-    gone = next((position for position, name in enumerate(ids or ()) if is_missing(name)), None)
+    if values is None:
+        return None
+    ids = listed("ids", values)
+    gone = next((position for position, name in enumerate(ids) if is_missing(name)), None)
     if gone is not None:
         raise DataError(f"ids: there is none for the sample at position {gone}. Give each sample one")
-    twice = [name for name, count in Counter(map(str, ids or ())).items() if count > 1]
+    twice = [name for name, count in Counter(map(str, ids)).items() if count > 1]
     if twice:
         raise DataError(f"ids: {shown(twice[0])} is the id of several samples. Give each sample a different one")
+    return ids
 
 
 def generation_settings(max_new_tokens: Any, stop: Any, system: Any, chat: Any) -> GenerationSettings:

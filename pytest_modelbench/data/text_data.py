@@ -8,18 +8,20 @@ from typing import Any
 
 from pytest_modelbench.data.arguments import refuse_unknown
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.data.text_checks import (
     answer_of,
-    check_ids,
     check_transposed,
     choices_of,
+    document_of,
     generation_settings,
     group_of,
+    ids_of,
+    is_missing,
     listed,
     prompt_of,
     references_of,
-    text_of,
 )
 from pytest_modelbench.data.text_forms import TextArguments, TextTable, arguments_of, table_of
 from pytest_modelbench.errors import DataError, DoesNotFit, shown
@@ -99,7 +101,7 @@ class TextData(EvalData):
         *,
         task: str = "text",
         choices: Sequence[Sequence[str]] | None = None,
-        answers: Sequence[int | str] | None = None,
+        answers: Any = None,
         texts: Sequence[str] | None = None,
         ids: Sequence[Any] | None = None,
         group: Sequence[Hashable] | None = None,
@@ -134,15 +136,13 @@ class TextData(EvalData):
         name = "prompts" if self.has_prompts else "texts"
         if given[name] is None:
             raise DataError("there are neither prompts nor texts. Write EvalData(task='text', prompts=[...])")
-        check_ids(given["ids"])
-        self.ids = given["ids"]
-        samples = self._read_all(name, given[name], prompt_of if self.has_prompts else _document)
+        self.ids = ids_of(given["ids"])
+        samples = self._read_all(name, given[name], prompt_of if self.has_prompts else document_of)
+        slices = others.slices(sensitive) if slices is None else _columns("slices", slices, others, self._table)
         super().__init__(
             Prompts(samples, self.settings),
             ids=self.ids,
-            slices=_columns("slices", slices, others, self._table)
-            if slices is not None
-            else others.slices(sensitive),
+            slices=slices,
             sensitive=_columns("sensitive", sensitive, others, self._table),
             missing=missing,
             bins=bins,
@@ -150,15 +150,15 @@ class TextData(EvalData):
         )
         self.task = "text"
         self._left_out = others.left_out
-        self.texts = given["texts"] and tuple(self._read_all("texts", given["texts"], _document))
         self._read_answers(given)
 
     def _read_answers(self, given: Mapping[str, Any]) -> None:
-        """Read what the answers to prompts are compared with."""
+        """Read the texts, and what the answers to prompts are compared with."""
+        documents = () if given["texts"] is None else given["texts"]
+        texts = self._read_all("texts", documents, self._text)
+        self.texts = tuple(text for text in texts if text is not None) or None
         if not self.has_prompts and (name := next((n for n in _OF_PROMPTS if given[n] is not None), None)):
-            raise DataError(
-                f"there are {name} and no prompts. Write EvalData(task='text', prompts=[...], {name}=...)"
-            )
+            raise DataError(f"there are {name} and no prompts. Write EvalData(prompts=[...], {name}=...)")
         if given["answers"] is not None and given["choices"] is None:
             raise DataError(
                 "there are answers and no choices. Write choices=[...] that they are among, or, for answers to "
@@ -174,12 +174,17 @@ class TextData(EvalData):
             self.answers = tuple(answer_of(*pair, self._place(i, "prompts")) for i, pair in enumerate(both))
         self.group = self._per_sample("group", given["group"], group_of)
 
+    def _text(self, value: Any, place: str) -> str | None:
+        """Read a document; a row of a table with a prompt may have none."""
+        beside = self._table is not None and self.has_prompts
+        return None if beside and is_missing(value) else document_of(value, place)
+
     def _place(self, position: int, name: str) -> str:
         """Name a sample for messages: by its line or row, its id, or its position."""
         if self._table is not None:
             return self._table.place(position)
-        named = self.ids is not None and position < len(self.ids)
-        return f"the sample {shown(self.ids[position])}" if named else f"{name}[{position}]"
+        ids = self.ids or ()
+        return f"the sample {shown(ids[position])}" if position < len(ids) else f"{name}[{position}]"
 
     def _read_all(self, name: str, values: Any, read: Callable[[Any, str], Any]) -> list[Any]:
         return [read(value, self._place(position, name)) for position, value in enumerate(listed(name, values))]
@@ -210,6 +215,17 @@ class TextData(EvalData):
         left_out = f"columns of lists, which name no slice: {', '.join(self._left_out)}"
         return [*super().notes, *([left_out] if self._left_out else [])]
 
+    def kinds(self) -> list[Grouping]:
+        """Return the slices that a breakdown shows: of two samples or more on average.
+
+        Samples without a value are in no slice, unless `missing` says otherwise.
+
+        Raises:
+            DataError: as for `slices`.
+        """
+        groupings = self.slices(None if self._treatment.missing else "exclude")
+        return [grouping for grouping in groupings if 2 * len(grouping.names) <= len(self.inputs)]
+
     def fingerprint(self) -> str:
         """Hash everything that answers are compared with, too."""
         if self._fingerprint is None:
@@ -231,10 +247,6 @@ def text_data(data: EvalData | None) -> TextData:
 
 
 _OF_PROMPTS = ("references", "choices", "answers")
-
-
-def _document(value: Any, place: str) -> str:
-    return text_of("text", value, place)
 
 
 def _together(stated: Mapping[str, Any], table: TextArguments, of: TextTable | None) -> dict[str, Any]:
@@ -263,7 +275,5 @@ def _columns(what: str, features: Any, table: TextArguments, of: TextTable | Non
     for name in named:
         if name not in table.others:
             there = ", ".join(map(shown, table.others)) or "none"
-            raise DataError(
-                f"{what}: the {of.kind} has no column {shown(name)} of one value each; there are: {there}"
-            )
+            raise DataError(f"{what}: the {of.kind} has no column {shown(name)} that names slices; found: {there}")
     return {name: table.others[name] for name in named}

@@ -135,9 +135,7 @@ def _from_lines(path: Path) -> TextTable:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if not numbered:
-        raise DataError(
-            f'{path} has no line. Write one object for each prompt: {{"prompt": "...", "reference": "..."}}'
-        )
+        raise DataError(f'{path} has no line. Write one for each prompt: {{"prompt": "...", "reference": "..."}}')
     rows = [row for _, row in numbered]
     return TextTable(
         what=str(path), columns=_columns(rows, _names(rows)), lines=tuple(number for number, _ in numbered)
@@ -148,11 +146,9 @@ def arguments_of(table: TextTable) -> TextArguments:
     """Return which arguments of `TextData` a table gives, and its other columns.
 
     Raises:
-        DataError: it has neither prompts nor texts, or two columns of references.
+        DataError: it has neither prompts nor texts, or a row has both `reference` and `references`.
     """
-    columns = table.columns
-    if "reference" in columns and "references" in columns:
-        raise DataError(f"the {table.kind} has both reference and references. Remove one of them")
+    columns = _with_one_of_references(table)
     if not {"prompt", "text"} & set(columns):
         raise DataError(
             f"the {table.kind} has neither prompt nor text; found {', '.join(map(shown, columns)) or 'nothing'}. "
@@ -165,13 +161,27 @@ def arguments_of(table: TextTable) -> TextArguments:
         for name, values in columns.items()
         if name in ARGUMENTS and (name in {"prompt", "text"} or not all(map(is_missing, values)))
     }
-    if "prompts" in values and "texts" in values:
-        values["texts"] = [text for text in values["texts"] if not is_missing(text)]
     return TextArguments(
         values=values,
         others={name: values for name, values in others.items() if name not in nested},
         left_out=nested,
     )
+
+
+def _with_one_of_references(table: TextTable) -> Mapping[str, list[Any]]:
+    """Return the columns with `reference` of the rows that have no `references` among the latter."""
+    columns = dict(table.columns)
+    if "reference" not in columns or "references" not in columns:
+        return columns
+    singles = columns.pop("reference")
+    for position, (single, several) in enumerate(zip(singles, columns["references"], strict=True)):
+        if not is_missing(single) and not is_missing(several):
+            raise DataError(f"{table.place(position)} has both reference and references. Remove one of them")
+    columns["references"] = [
+        single if is_missing(several) else several
+        for single, several in zip(singles, columns["references"], strict=True)
+    ]
+    return columns
 
 
 def _is_nested(value: Any) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pytest_modelbench.data.prompts import ENDINGS
 from pytest_modelbench.exports.options import VARIANTS
 from pytest_modelbench.gates.harder_inputs import UNDER
 from pytest_modelbench.gates.keyword import schema_of
 from pytest_modelbench.gates.keywords import MEASURING, OWN, toml_type
-from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS
+from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS, NOT_OF_PROMPTS, OF_PROMPTS
 from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.catalogue import UNDER as UNDER_OPTIONS
@@ -59,6 +60,8 @@ _LIMIT = {
 }
 
 
+_TEXT_FILE = rf"({'|'.join(ENDINGS)})$".replace(".", r"\.")
+_IS_TEXT = {"properties": {"task": {"const": "text"}}, "required": ["task"]}
 _JSON_TYPES = {str: "string", int: "integer", list: "array"}
 
 
@@ -95,6 +98,9 @@ def sla_schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "required": ["eval"],
                 "properties": {key: _data_key(key, kinds) for key, kinds in DATA_KEYS.items()},
+                "if": {"anyOf": [_IS_TEXT, {"properties": {"eval": {"pattern": _TEXT_FILE}}, "required": ["eval"]}]},
+                "then": {"properties": {**_without(NOT_OF_PROMPTS), "task": {"const": "text"}}},
+                "else": {"properties": _without(OF_PROMPTS)},
             },
             "run": {
                 "type": "object",
@@ -113,6 +119,10 @@ def sla_schema() -> dict[str, Any]:
             },
         },
     }
+
+
+def _without(keys: Iterable[str]) -> dict[str, bool]:
+    return dict.fromkeys(keys, False)
 
 
 def _data_key(key: str, kinds: Iterable[type]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         method="kpi.record() in the test's body" if metric is None else "paired bootstrap by sample",
         source="the test suite",
         probe=RECORD if metric is None else PREDICTIONS,
-        derive=f"{ROOM}.accuracy.metrics:{'recorded' if metric is None else 'own_metric'}",
+        derive=f"{ROOM}.accuracy.metrics:recorded" if metric is None else f"{ROOM}.custom:own_metric",
         bounds=(0.0, 100.0) if unit == "%" else UNBOUNDED,
         options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,

@@ -56,6 +56,7 @@ class Kpi:
         paired: whether it is only defined on both models.
         alone: whether it takes no limit that compares with the teacher.
         two_sided: whether its best value is between both ends, so that limits may point either way.
+        reads_prompts: whether it is defined on prompts as well, though its kind is about numbers.
         report_only: whether it takes no limit.
         per_sample: whether it needs one label per sample: it fits no regression and no several labels.
         quantile: which quantile of the timed calls it is, from 0 to 1; None for other KPIs.
@@ -86,6 +87,7 @@ class Kpi:
     paired: bool = False
     alone: bool = False
     two_sided: bool = False
+    reads_prompts: bool = False
     report_only: bool = False
     per_sample: bool = False
     quantile: float | None = None
@@ -145,7 +147,7 @@ class Kpi:
     @property
     def numeric(self) -> bool:
         """Whether it reads answers as labels, scores or numbers; a custom metric also reads texts."""
-        return self.probe.numeric and self.metric is None
+        return self.probe.numeric and self.metric is None and not self.reads_prompts
 
     @property
     def corruptible(self) -> bool:

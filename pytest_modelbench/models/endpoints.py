@@ -63,7 +63,8 @@ class OpenAIEndpoint:
         request: more fields of each request. They override those that are sent by default; None leaves one out.
         decode: makes an output, such as a label or a number, from the text of an answer; by default the text without
             white space around it.
-        tokenizer: returns how many tokens a text has, for servers that do not state it.
+        tokenizer: for servers that do not state how many tokens a text has: a tokenizer with `encode()`, or a
+            function that returns the number.
         headers: more headers by name.
         key_env: the name of the environment variable that holds the key of a header `Authorization: Bearer KEY`.
         timeout_s: the longest that one answer may take, in seconds.
@@ -74,7 +75,7 @@ class OpenAIEndpoint:
     max_tokens: int = 256
     request: Mapping[str, Any] = field(default_factory=dict)
     decode: Callable[[str], Any] | None = None
-    tokenizer: Callable[[str], int] | None = None
+    tokenizer: Any = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     key_env: str | None = None
     timeout_s: float = 300.0

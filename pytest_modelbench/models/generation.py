@@ -5,8 +5,8 @@ A part is what arrived together. It is not a token: a server may send several to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,3 +132,42 @@ class Generation:
 
     def _empty(self) -> Figure:
         return Figure(None, f"the answer has no text (finish reason {self.finish})")
+
+
+def counted(answer: Generation, tokenizer: Callable[[str], int] | None) -> Generation:
+    """Return an answer with the tokens of its first arrival and of all its text, as a tokenizer counts them."""
+    if tokenizer is None:
+        return answer
+    first, whole = ("".join(piece.text for piece in part) for part in (answer.first_arrival, answer.pieces))
+    return replace(answer, counted=(tokenizer(first), tokenizer(whole)))
+
+
+def end_of(text: str, stops: Sequence[str]) -> int | None:
+    """Return where the first of the texts that end an answer begins; None without one.
+
+    >>> end_of("4. Next: 5", ("Next", ".")), end_of("4", ("Next",))
+    (1, None)
+    """
+    return min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)
+
+
+def cut(answer: Generation, stops: Sequence[str]) -> Generation:
+    """Return an answer that ends before the first of some texts, as it is if it has none of them.
+
+    A model that did not end there took the time until `end_ns`, which stays. Its number of tokens is that of the
+    pieces that are left if each states its own; otherwise it is not known. `counted` and `token_ids` are left out.
+    """
+    left = end_of(answer.text, stops)
+    if left is None:
+        return answer
+    pieces = []
+    for piece in answer.pieces:
+        text = piece.text if piece.reasoning else piece.text[:left]
+        left -= 0 if piece.reasoning else len(text)
+        if text:
+            pieces.append(replace(piece, text=text))
+    tokens = [piece.tokens for piece in pieces if piece.tokens is not None]
+    usage = {name: count for name, count in answer.usage.items() if name != "completion_tokens"}
+    if len(tokens) == len(pieces):
+        usage["completion_tokens"] = sum(tokens)
+    return replace(answer, pieces=tuple(pieces), finish="stop", usage=usage, counted=None, token_ids=None)

@@ -39,6 +39,10 @@ ADAPTERS: dict[str, AdapterEntry] = {
     "sklearn": AdapterEntry(
         base="sklearn.base:BaseEstimator", adapter="pytest_modelbench.models.adapters.sklearn_estimator:SklearnModel"
     ),
+    "text function": AdapterEntry(
+        base="pytest_modelbench.models.functions:TextFunction",
+        adapter="pytest_modelbench.models.adapters.function:from_text_function",
+    ),
     "pipeline": AdapterEntry(
         base="transformers.pipelines.base:Pipeline",
         adapter="pytest_modelbench.models.adapters.huggingface:from_pipeline",

@@ -162,7 +162,9 @@ def fill(filled: Filled, loading: Loading) -> Model:
     Raises:
         ModelError: it made no torch module, or the weights do not fit it.
     """
-    model: Model = _function("saved_torch:load_weights")(filled.made, filled.weights, loading)
+    pair = isinstance(filled.made, tuple) and len(filled.made) == 2
+    load = _function("paired_weights:load_paired" if pair else "saved_torch:load_weights")
+    model: Model = load(filled.made, filled.weights, loading)
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,11 @@ class TextModel(Model):
     def token_count(self, text: str) -> int | None:  # noqa: ARG002 - for models with a tokeniser
         """Return how many tokens a text has, without special ones; None without a tokeniser."""
         return None
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The fields that a server gets with each prompt, as last sent; empty for a model without a server."""
+        return {}
 
 
 class LikelihoodModel(TextModel):

@@ -38,14 +38,13 @@ def impatient(items: Sequence[pytest.Item]) -> Iterator[str]:
 def _apart(gate: Assignment) -> tuple[tuple[str, str], ...]:
     """Return the options that keep a gate's measurement apart from others of its kind and set-up.
 
-    Timed calls and windows of energy are shared by their set-up alone. Loads are not; what a load is judged by
-    (`within` of a share) is no part of it, while a largest rate is searched for each.
+    Timed calls and windows of energy are shared by their set-up alone.
     """
     kind = gate.kpi.probe
     if kind.timed or kind.least_windows:
         return ()
-    judged = {"confidence"} if kind.brackets else {"confidence", "within"}
-    return tuple((name, repr(value)) for name, value in sorted(gate.options.items()) if name not in judged)
+    names = sorted(gate.options if kind.depends_on is None else kind.depends_on)
+    return tuple((name, repr(gate.options.get(name))) for name in names)
 
 
 def _longest_s(kind: ProbeKind[Any], settings: Settings) -> float:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.text.measured import Generations
     from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods, TopTokens
+    from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
     from pytest_modelbench.probes.text.measured_times import TokenTimes
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
 
@@ -122,7 +123,8 @@ class ProbeKind(Generic[Measurement]):
             measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         numeric: whether it reads answers as labels, scores or numbers, so that it does not fit generated text.
-        depends_on: names of the gate's options that a measurement with a `take` function depends on; None for all.
+        depends_on: names of the gate's options that the measurement depends on; None for all. A kind whose gates
+            share by their set-up, such as timing, states none.
             Gates that agree in those share it.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
@@ -200,13 +202,20 @@ ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
 TIMING: ProbeKind[TimingMeasurement] = ProbeKind(
     name="timing", timed=True, interleaved=True, exclusive=True, of_machine=True, of_inputs=True
 )
+_OF_LOADS = ("rate", "arrivals", "max_batch", "max_wait", "workers")
 LOAD: ProbeKind[LoadMeasurement] = ProbeKind(
-    name="load", exclusive=True, of_machine=True, of_inputs=True, apart="requests by a schedule, for up to the budget"
+    name="load",
+    exclusive=True,
+    of_machine=True,
+    of_inputs=True,
+    depends_on=_OF_LOADS,
+    apart="requests by a schedule, for up to the budget",
 )
 CAPACITY: ProbeKind[Mapping[float, LoadMeasurement]] = ProbeKind(
     name="capacity",
     exclusive=True,
     brackets=True,
+    depends_on=(*_OF_LOADS, "within"),
     of_machine=True,
     of_inputs=True,
     apart="requests at the limit's rate and at lower ones, for up to the budget",
@@ -270,6 +279,7 @@ TOKEN_TIMES: ProbeKind[TokenTimes] = ProbeKind(
     exclusive=True,
     of_machine=True,
     of_inputs=True,
+    depends_on=("tokens", "batch_size", "cache"),
     apart="prompts in turn, for up to the budget",
 )
 TOKEN_ENERGY: ProbeKind[EnergyMeasurement] = ProbeKind(
@@ -285,6 +295,12 @@ CACHE: ProbeKind[tuple[CacheSize, CacheSize]] = ProbeKind(
     needs_data=False,
     counted=True,
     take="pytest_modelbench.probes.text.cache:take",
+)
+NEXT_TOKENS: ProbeKind[NextTokens] = ProbeKind(
+    name="next tokens",
+    of_samples=True,
+    apart="one forward pass over each prompt",
+    take="pytest_modelbench.probes.text.next_tokens:take",
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

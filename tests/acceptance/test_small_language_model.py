@@ -80,7 +80,9 @@ def test_int8_that_answers_one_question_right_and_lost_the_language(pytester: py
     """The question that everybody tries is answered alike; the likelihood of texts shows that the student is broken."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_sla=SUITE)
-    finished = pytester.runpytest_subprocess("--modelbench", "--modelbench-json=report.json", "-p", "no:cacheprovider")
+    finished = pytester.runpytest_subprocess(
+        "--modelbench", "--modelbench-json=report.json", "-p", "no:cacheprovider"
+    )
     gates = {gate["kpi"]: gate for gate in read_report(pytester)["gates"]}
     assert gates["exact_match"]["readings"]["student"]["value"] == 100, str(finished.stdout)
     assert {kpi: gate["verdict"] for kpi, gate in gates.items() if kpi != "exact_match"} == {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import pytest_modelbench
 from pytest_modelbench.data import evaldata
 from pytest_modelbench.data.arguments import OUTPUTS, TASKS
+from pytest_modelbench.data.text_data import TextData
 from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, read_sla
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.gates.toml_lines import line_of_each_key
@@ -104,7 +105,10 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
         ("[models]\nteacher = ' '\n[kpi]\nf1=''", "m.toml:2: teacher is ' ', expected a string: module:factory"),
         ("[models]\nstudents = 'a:b'\n[kpi]\nf1=''", "m.toml:2: models.students is 'a:b', expected a table"),
         ("[models]\nstudent='a:b'\nstudents.c='a:b'\n[kpi]\nf1=''", "m.toml:2: both student and [models.students]"),
-        ("[data]\ntask = 'binary'\n[kpi]\nf1=''", 'm.toml:1: [data] has no eval. Write eval = "module:factory"'),
+        (
+            "[data]\ntask = 'binary'\n[kpi]\nf1=''",
+            'm.toml:1: [data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"',
+        ),
         ("[data]\neval='a:b'\nbatch_size = true\n[kpi]\nf1=''", "m.toml:3: batch_size is a boolean (True), expected"),
         (
             "[data]\neval='a:b'\ntsk = 'x'\n[kpi]\nf1=''",
@@ -179,6 +183,12 @@ def test_schema_file_is_what_the_code_says() -> None:
         ("[data]\neval = 'a:b'\nmissing = 'drop'\n[kpi]\nf1 = '>= 1%'", False),
         ("[kpi]\ngroup_accuracy_gap = {limits = '<= 5 pp', bins = {age = 4}, missing = 'group'}", True),
         ("[kpi]\ngroup_accuracy_gap = {limits = '<= 5 pp', bins = 1}", False),
+        ("[data]\neval = 'p.jsonl'\nmax_new_tokens = 8\nstop = ['x']\n[kpi]\nf1 = '>= 1%'", True),
+        ("[data]\neval = 'a:b'\ntask = 'text'\nchat = 'never'\n[kpi]\nf1 = '>= 1%'", True),
+        ("[data]\neval = 'a:b'\nchat = 'never'\n[kpi]\nf1 = '>= 1%'", False),
+        ("[data]\neval = 'p.jsonl'\noutputs = 'labels'\n[kpi]\nf1 = '>= 1%'", False),
+        ("[data]\neval = 'p.jsonl'\ntask = 'binary'\n[kpi]\nf1 = '>= 1%'", False),
+        ("[data]\neval = 'p.jsonl'\nmax_new_tokens = 0\n[kpi]\nf1 = '>= 1%'", False),
     ],
 )
 def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:
@@ -188,10 +198,10 @@ def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:
 
 
 def test_keys_of_data_and_run_are_those_that_exist() -> None:
-    """Every key of [data] is an argument of EvalData, every key of [run] an option."""
-    arguments = set(evaldata.EvalData.__init__.__annotations__)
+    """Every key of [data] is an argument of EvalData or TextData, every key of [run] an option."""
+    arguments = {*evaldata.EvalData.__init__.__annotations__, *TextData.__init__.__annotations__}
     assert set(DATA_KEYS) - {"eval"} <= arguments
-    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == (TASKS, OUTPUTS)
+    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == ((*TASKS, "text"), OUTPUTS)
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
     later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy", "diagnose"}
     assert known | later == set(RUN_KEYS)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.accuracy.resampling import resampled
 from pytest_modelbench.kpis.evidence import check_paired, exact_comparison, judged_predictions, meaning_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.resampling import resampled
 from pytest_modelbench.results import Estimate, Evidence, Reading
 
 
 def own_metric(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read a metric that the user brought (see `own_metrics`, and `text.own_metrics` for generated text)."""
-    if measurements.data().task == "text":
-        from pytest_modelbench.kpis.text.own_metrics import of_texts
-
-        yield of_texts(question, measurements)
-    else:
-        yield _of_labels(question, measurements)
+    """Read a metric that the user brought (see `own_metrics`)."""
+    yield _resampled(question, measurements)
 
 
 def recorded(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -50,7 +45,7 @@ def recorded(question: Question, measurements: Measurements) -> Iterator[Evidenc
     yield Evidence(student=student, teacher=teacher, comparison=points)
 
 
-def _of_labels(question: Question, measurements: Measurements) -> Evidence:
+def _resampled(question: Question, measurements: Measurements) -> Evidence:
     from pytest_modelbench.kpis.accuracy.own_metrics import own_statistic, told_inputs  # brings scikit-learn
 
     student = judged_predictions(question, measurements, "student")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from sklearn.metrics import get_scorer
 
 from pytest_modelbench.errors import DataError, MeasurementError, cause_of, message_of
 from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.resampling import number_in
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.stats.paired import IntArray, Statistic
 
@@ -145,27 +146,6 @@ def _torchmetrics(metric: Any, predictions: Predictions, targets: Array) -> Call
         return metric.compute()
 
     return compute
-
-
-def number_in(answer: Any, question: Question) -> float:
-    """Return the number in a metric's answer; of a mapping the entry that `key=` or the KPI's name picks."""
-    if isinstance(answer, Mapping):
-        name = question.kpi.name
-        key = question.options.get("key") or (name if name in answer else None)
-        if key is None and len(answer) == 1:
-            key = next(iter(answer))
-        if key not in answer:
-            listed = ", ".join(map(repr, answer))
-            wanted = f"has no entry {key!r}" if key is not None else "has several entries"
-            raise MeasurementError(f"the answer of the metric of {name} {wanted}: {listed}. Write key=...")
-        answer = answer[key]
-    try:
-        return float(answer)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MeasurementError(
-            f"the metric of {question.kpi.name} gave {answer!r:.80}, expected one number (or a mapping of names to "
-            "numbers)"
-        ) from error
 
 
 class _StandIn(BaseEstimator):  # type: ignore[misc]

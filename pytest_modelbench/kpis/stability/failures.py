@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.data.text_data import TextData
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
 from pytest_modelbench.kpis.evidence import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import Outputs, in_common, shown_ids
+from pytest_modelbench.probes.kinds import NEXT_TOKENS
+from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
 from pytest_modelbench.results import Estimate, Evidence, Reading
 
 
 def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Count NaN and infinite outputs where input and teacher are finite; the teacher is asked only if needed."""
+    if isinstance(measurements.data(), TextData):
+        yield _after_prompts(question, measurements)
+        return
     outputs = measurements.outputs("student")
     counted = np.where(outputs.input_finite, outputs.nonfinite, 0)
     teacher = None
@@ -44,6 +52,50 @@ def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterato
         notes=notes if len(bad) else (),
         worst_samples=shown_ids(outputs.ids, bad),
     )
+
+
+def _after_prompts(question: Question, measurements: Measurements) -> Evidence:
+    """Count the prompts after which a language model's log-probabilities are NaN or infinite, and the teacher's not.
+
+    Raises:
+        MeasurementError: the teacher's are for no prompt.
+    """
+    student = measurements.of(NEXT_TOKENS, "student")
+    hits, compared = student.bad > 0, np.ones(len(student), dtype=bool)
+    teacher = _teacher_after_prompts(question, measurements, asked=bool(hits.any()))
+    if teacher is not None:
+        compared = teacher.bad == 0
+    if not compared.any():
+        raise MeasurementError(
+            f"{question.kpi.name} compared nothing: the teacher's outputs are finite for no prompt"
+        )
+    bad = np.flatnonzero(hits & compared)
+    reading = _of_prompts(student, len(bad), int((~compared).sum()))
+    evidence = Evidence(student=reading, worst_samples=shown_ids(student.ids, bad))
+    if len(bad):
+        values = f"{int(student.bad[bad].sum()):,} values after {len(bad)} of {len(student)} prompts"
+        layer = (f"first in layer {student.layer}, whose inputs are finite",) if student.layer else ()
+        evidence = replace(evidence, notes=(values, *layer))
+    if not question.with_teacher or teacher is None:
+        return evidence
+    theirs = _of_prompts(teacher, int((teacher.bad > 0).sum()), 0)
+    return replace(evidence, teacher=theirs, comparison=exact_comparison(reading.value, theirs.value))
+
+
+def _teacher_after_prompts(question: Question, measurements: Measurements, *, asked: bool) -> NextTokens | None:
+    """Return the teacher's measurement, where a limit is about it or it may excuse the student."""
+    if question.with_teacher:
+        return measurements.of(NEXT_TOKENS, "teacher")
+    if asked and measurements.has("teacher"):
+        with contextlib.suppress(DoesNotFit, NotApplicable):  # texts or a contract, which excuse nothing
+            return measurements.of(NEXT_TOKENS, "teacher")
+    return None
+
+
+def _of_prompts(tokens: NextTokens, count: int, excused: int) -> Reading:
+    method = f"prompts of {len(tokens):,} whose next token has log-probabilities that are NaN or infinite"
+    method += f", {excused:,} of them excused: the teacher's are not finite" if excused else ""
+    return Reading(estimate=Estimate.exact(float(count)), unit="", n=len(tokens), method=method)
 
 
 def _reading(outputs: Outputs, count: int, excused: int) -> Reading:

@@ -64,11 +64,12 @@ KPIS = (
         unit="",
         better="lower",
         definition="NaN and infinite values in the outputs over the evaluation data, where the input is finite and "
-        "the teacher's output is finite",
+        "the teacher's output is finite; of a language model, prompts whose next token has such log-probabilities",
         method="one forward pass over the evaluation data; the teacher is asked only when there are any",
         source="IEEE 754",
         probe=OUTPUTS,
         derive=f"{ROOM}.stability.failures:nonfinite_outputs",
+        reads_prompts=True,
     ),
     _stability(
         "determinism", "", "lower", "samples whose output changes in any bit between two runs",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.text_data import TextData, text_data
-from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, shown
 from pytest_modelbench.kpis.additive import PairedSums, compared, evidence_of
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -37,6 +37,10 @@ class Sampled(Protocol):
     def data(self) -> TextData:
         """The evaluation data."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about both models."""
+
     def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
         """Return the ids of some samples, for the report."""
 
@@ -56,6 +60,16 @@ class Answered:
     def texts(self) -> dict[str, tuple[str, ...]]:
         """Return the answers of each model as texts, without the white space around them."""
         return {role: tuple(text.strip() for text in answers.texts) for role, answers in self.answers.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about both models: the fields that their servers got, where these differ."""
+        sent = [self.answers[role].sent for role in ("student", "teacher") if role in self.answers]
+        if len(sent) < 2 or not all(sent):
+            return ()
+        names = sorted(name for name in {*sent[0], *sent[1]} - {"model"} if sent[0].get(name) != sent[1].get(name))
+        told = [f"{name} is {shown(sent[0].get(name))} and {shown(sent[1].get(name))}" for name in names]
+        return (f"student and teacher got different requests: {', '.join(told)}",) if told else ()
 
     def worst(self, index: npt.NDArray[np.intp]) -> tuple[str, ...]:
         """Return the ids of some samples, for the report."""
@@ -117,7 +131,34 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
+        notes=answered.notes,
         worst_samples=answered.worst(np.flatnonzero(lost)),
+        breakdown=_by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
+    )
+
+
+def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:
+    return {role: 100 * float(mask[members].mean()) for role, mask in hits.items()}
+
+
+def _by_slice(data: TextData, n: int, values: Callable[[Mask], Mapping[str, float]]) -> tuple[dict[str, Any], ...]:
+    """Return a row for each slice of the data: its name, its size, and the models' values, None where undefined.
+
+    Args:
+        data: whose slices they are.
+        n: how many samples the values are of; other samples than the data's have no slices.
+        values: returns the values by role for the members of a slice, (n,).
+    """
+    if n != len(data.inputs):
+        return ()
+    members = [named for grouping in data.kinds() for named in grouping.with_names() if named[1].any()]
+    return tuple(
+        {
+            "name": name,
+            "n": int(mask.sum()),
+            **{role: value if np.isfinite(value) else None for role, value in values(mask).items()},
+        }
+        for name, mask in members
     )
 
 
@@ -181,9 +222,15 @@ def summed_evidence(
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
     drawn = {role: value(resampled["sums"]) for role, resampled in paired.drawn.items()}
+    n = len(sums["student"])
+
+    def of_members(members: Mask) -> dict[str, float]:
+        return {role: float(value(table[members].sum(axis=0, keepdims=True))[0]) for role, table in sums.items()}
+
     estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in points}
     comparison = compared(points, drawn, question.alpha, paired.method) if "teacher" in points else None
-    return evidence_of(question, paired, estimates, comparison, method)
+    evidence = evidence_of(question, paired, estimates, comparison, method)
+    return evidence if group is not None else replace(evidence, breakdown=_by_slice(data, n, of_members))
 
 
 def _paired(question: Question, group: Sequence[Hashable] | None, sums: Mapping[str, FloatArray]) -> PairedSums:

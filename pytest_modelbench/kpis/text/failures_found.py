@@ -69,11 +69,16 @@ def is_empty(text: str) -> bool:
     return all(character.isspace() or unicodedata.category(character)[0] == "C" for character in text)
 
 
+def tokens_of(answer: Generation) -> int | None:
+    """Return the number of tokens of an answer; None where the model does not state it."""
+    return len(answer.token_ids) if answer.token_ids is not None else answer.tokens
+
+
 def is_truncated(answer: Generation, settings: GenerationSettings) -> bool | None:
     """Return whether an answer ended at the limit of tokens; None where neither why nor the tokens are known."""
     if answer.finish is not None:
         return answer.finish == "length"
-    count = len(answer.token_ids) if answer.token_ids is not None else answer.tokens
+    count = tokens_of(answer)
     return None if count is None else count >= settings.max_new_tokens
 
 
@@ -84,6 +89,11 @@ def special_tokens(text: str) -> Counter[str]:
     {'</s>': 1, '<|im_end|>': 1}
     """
     return Counter(_SPECIAL.findall(text))
+
+
+def without_special_tokens(text: str) -> str:
+    """Return a text without the special tokens in it."""
+    return _SPECIAL.sub("", text)
 
 
 def is_json(text: str) -> bool:
@@ -129,7 +139,7 @@ def loop(answer: Generation) -> str:
         return (" " if is_spaced(text) else "").join(block)
     ids = answer.token_ids
     if ids is not None and _longest_run(np.diff(np.asarray(ids)) == 0) >= IN_A_ROW - 1:
-        return text[-IN_A_ROW:].strip()
+        return text[-IN_A_ROW:].strip() or f"the token {ids[-1]}, which has no text"
     return _repeated_character(text)
 
 

@@ -74,7 +74,7 @@ def _by_prompt(texts: Sequence[Sequence[str]]) -> list[set[str]]:
 
 
 def _is_wrong(letters: Counter[str], right: set[str]) -> bool:
-    return 2 * sum(letters[name] for name in right) < letters.total()
+    return bool(right) and 2 * sum(letters[name] for name in right) < letters.total()
 
 
 def _rows(wrong: Sequence[Counter[str]], n: int) -> tuple[dict[str, object], ...]:

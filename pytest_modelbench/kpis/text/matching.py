@@ -13,7 +13,7 @@ import numpy as np
 
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import answered, share_evidence
-from pytest_modelbench.kpis.text.overlap import mean_evidence
+from pytest_modelbench.kpis.text.overlap import checked, mean_evidence
 from pytest_modelbench.kpis.text.overlap_notes import answer_notes
 from pytest_modelbench.kpis.text.overlap_rouge import best, f1
 from pytest_modelbench.kpis.text.words import apart
@@ -74,7 +74,7 @@ def exact_match(question: Question, measurements: Measurements) -> Iterator[Evid
     method = f"equal to a reference, normalise={how!r}" + (f", extract={pattern!r}" if pattern else "")
     evidence = share_evidence(question, answers, hits, method)
     notes = (*evidence.notes, *_unmatched(parts), *answer_notes(answers))
-    yield replace(evidence, notes=notes)
+    yield replace(checked(question, evidence), notes=notes)
 
 
 def _equals(normalise: Callable[[str], str], part: str | None, wanted: set[str]) -> bool:

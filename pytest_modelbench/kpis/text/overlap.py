@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import Answered, answered, summed_evidence
 from pytest_modelbench.kpis.text.overlap_notes import answer_notes, line_notes, tokeniser_notes
@@ -36,9 +37,9 @@ def _corpus_evidence(question: Question, answers: Answered, score: CorpusScore, 
     tables = {role: score.table(texts, answers.references) for role, texts in answers.texts().items()}
     evidence = summed_evidence(question, answers.data, tables, score.value, f"sacrebleu {score.signature}")
     return replace(
-        evidence,
+        checked(question, evidence),
         notes=(*evidence.notes, *notes, *answer_notes(answers)),
-        worst_samples=worst(answers, {role: score.value(table) for role, table in tables.items()}),
+        worst_samples=worst(answers, {role: score.each(table) for role, table in tables.items()}),
     )
 
 
@@ -73,11 +74,30 @@ def mean_evidence(
     tables = {role: np.column_stack([100 * score, np.ones(len(score))]) for role, score in scores.items()}
     evidence = summed_evidence(question, answers.data, tables, lambda sums: sums[:, 0] / sums[:, 1], method)
     notes = (*evidence.notes, *notes, *answer_notes(answers))
-    return replace(evidence, notes=notes, worst_samples=worst(answers, scores))
+    return replace(checked(question, evidence), notes=notes, worst_samples=worst(answers, scores))
+
+
+def checked(question: Question, evidence: Evidence) -> Evidence:
+    """Return evidence whose teacher is worth comparing with, where a limit rests on it.
+
+    Raises:
+        MeasurementError: the teacher's score is 0, which no student can lose against.
+    """
+    if question.anchored and evidence.teacher is not None and evidence.teacher.value == 0:
+        raise MeasurementError(
+            f"{question.kpi.name} of the teacher is 0, so that any student keeps a limit relative to it. Put "
+            "prompts, references or the teacher right, or write allow_weak_teacher=True"
+        )
+    return evidence
 
 
 def worst(answers: Answered, scores: Mapping[str, FloatArray]) -> tuple[str, ...]:
-    """Return the ids of the samples that lost most relative to the teacher's, or without it the worst ones."""
+    """Return the ids of the samples that lost most relative to the teacher's, or without it the worst ones.
+
+    Args:
+        answers: the data and the answers.
+        scores: (n,) by role, at most 1.
+    """
     student = scores["student"]
-    lost = student - scores.get("teacher", np.full(len(student), student.max()))
+    lost = student - scores.get("teacher", np.ones(len(student)))
     return answers.worst(np.argsort(lost, kind="stable")[: int((lost < 0).sum())])

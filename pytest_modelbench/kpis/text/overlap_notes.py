@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from pytest_modelbench.data.prompts import Prompt
 from pytest_modelbench.kpis.text.evidence import Answered
-from pytest_modelbench.kpis.text.failures_found import is_empty, is_truncated, special_tokens
+from pytest_modelbench.kpis.text.failures_found import (
+    is_empty,
+    is_truncated,
+    special_tokens,
+    without_special_tokens,
+)
 from pytest_modelbench.kpis.text.words import most_common_script
 from pytest_modelbench.probes.text.measured import Generations
 
-_TOKENISED = re.compile(r"\w [.,!?](?: |$)")
+_TOKENISED = re.compile(r"\w [.,](?: |$)")  # French has spaces before ! and ?
 LEAST_ECHO = 8
 UNSPACED_TOKENISERS = {
     "CJK": "tokenize='zh' for Chinese, 'ja-mecab' for Japanese",
@@ -46,10 +51,10 @@ def _strange(answered: Answered, answers: Generations) -> Iterator[str]:
 
 
 def starts_with_prompt(answer: str, prompt: Prompt) -> bool:
-    """Return whether an answer repeats its prompt, or the last message of it, before anything else."""
+    """Return whether an answer, special tokens left out, begins with its prompt, or the last message of it."""
     text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"]) if prompt else ""
     text = text.strip()
-    return len(text) >= LEAST_ECHO and answer.lstrip().startswith(text)
+    return len(text) >= LEAST_ECHO and without_special_tokens(answer).lstrip().startswith(text)
 
 
 def tokeniser_notes(answered: Answered, tokenize: str) -> tuple[str, ...]:
@@ -70,7 +75,7 @@ def tokeniser_notes(answered: Answered, tokenize: str) -> tuple[str, ...]:
 
 
 def looks_tokenised(texts: Sequence[str]) -> bool:
-    """Return whether more than half of some texts have a space between a word and a punctuation mark."""
+    """Return whether more than half of some texts have a space between a word and a full stop or comma."""
     return 2 * sum(bool(_TOKENISED.search(text)) for text in texts) > len(texts)
 
 

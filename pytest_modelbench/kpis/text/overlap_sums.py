@@ -34,11 +34,13 @@ class CorpusScore:
     Attributes:
         adds: what an answer with its references adds, as one row of numbers.
         value: turns sums (resamples, kinds) into scores (resamples,).
+        each: turns what each answer adds (n, kinds) into how good it is by itself, from 0 to 1 (n,).
         signature: sacrebleu's, with everything that the score depends on.
     """
 
     adds: Callable[[str, References], list[float]]
     value: Callable[[FloatArray], FloatArray]
+    each: Callable[[FloatArray], FloatArray]
     signature: str
 
     def table(self, answers: Iterable[str], references: Iterable[References]) -> FloatArray:
@@ -99,8 +101,20 @@ def bleu(options: Mapping[str, Any], references: Sequence[References]) -> Corpus
     return CorpusScore(
         adds=adds,
         value=lambda sums: np.array([of_row(row) for row in sums]),
+        each=matched,
         signature=metric.get_signature().format(),
     )
+
+
+def matched(table: FloatArray) -> FloatArray:
+    """Return the share of n-grams that match, of those of the answer or its reference, of which there are more.
+
+    BLEU of a single answer is 0 for most short ones, also right ones.
+    """
+    ours, theirs = (sum(np.maximum(table[:, at] - n, 0) for n in range(ORDERS)) for at in (0, 1))
+    most = np.maximum(np.maximum(ours, theirs), 1)
+    share: FloatArray = np.where(table[:, :2].any(axis=1), table[:, 2 : 2 + ORDERS].sum(axis=1) / most, 1.0)
+    return share
 
 
 def chrf(options: Mapping[str, Any], references: Sequence[References]) -> CorpusScore:
@@ -122,7 +136,9 @@ def chrf(options: Mapping[str, Any], references: Sequence[References]) -> Corpus
         best: list[float] = rows[chrf_of(rows).argmax()].tolist()
         return best
 
-    return CorpusScore(adds=adds, value=chrf_of, signature=metric.get_signature().format())
+    return CorpusScore(
+        adds=adds, value=chrf_of, each=lambda table: chrf_of(table) / 100, signature=metric.get_signature().format()
+    )
 
 
 def _ngrams(text: str, word_order: int) -> list[Counter[str]]:

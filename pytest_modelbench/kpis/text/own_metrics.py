@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError, cause_of
-from pytest_modelbench.kpis.accuracy.own_metrics import number_in
-from pytest_modelbench.kpis.accuracy.resampling import resampled
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.resampling import number_in, resampled
 from pytest_modelbench.kpis.text.evidence import answered, groups_of
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.paired import IntArray, Statistic
@@ -23,8 +22,8 @@ from pytest_modelbench.stats.paired import IntArray, Statistic
 Compute = Callable[[Sequence[Any], Sequence[str]], Any]
 
 
-def of_texts(question: Question, measurements: Measurements) -> Evidence:
-    """Return a user's metric of generated text, with a paired bootstrap of prompts or groups.
+def own_metric(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read a user's metric of generated text, with a paired bootstrap of prompts or groups.
 
     Raises:
         DoesNotFit: the data have no references, or the metric is one for labels.
@@ -43,7 +42,7 @@ def of_texts(question: Question, measurements: Measurements) -> Evidence:
     method = f"the metric receives {form} as the reference of each prompt, and the answer without spaces around it"
     method += f"; resampled by group: {len(members)} of {len(references)} prompts" * (read.data.group is not None)
     both = statistics["student"], statistics.get("teacher")
-    return resampled(question, both, len(members), method, read.answers["student"].model)
+    yield resampled(question, both, len(members), method, read.answers["student"].model)
 
 
 def _computation(question: Question) -> Compute:

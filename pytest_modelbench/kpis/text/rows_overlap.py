@@ -12,7 +12,7 @@ _LIN = "Lin, ROUGE: A Package for Automatic Evaluation of Summaries (2004)"
 
 
 def _kpi(name: str, definition: str, method: str, source: str, derive: str, **more: Any) -> Kpi:
-    options = {**more.pop("options", {}), "confidence": None}
+    options = {**more.pop("options", {}), "confidence": None, "allow_weak_teacher": False}
     return Kpi(
         name=name,
         pillar="quality",

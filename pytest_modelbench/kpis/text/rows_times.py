@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_modelbench.errors import UsageMistake
+from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, Kpi
 from pytest_modelbench.probes.kinds import TOKEN_TIMES
 
@@ -63,20 +65,24 @@ def _rate(name: str, unit: str, definition: str, source: str) -> Kpi:
         derive=f"{ROOM}.text.rates:{name}",
         bounds=NONNEGATIVE,
         options=_OPTIONS,
+        checks=f"{ROOM}.text.rows_times:check_tokens",
     )
 
 
-def check_tokens(_kpi: Kpi, options: Mapping[str, Any], _limits: object) -> None:
-    """Check that answers of a forced length are not left out as too short.
+def check_tokens(_kpi: Kpi, options: Mapping[str, Any], limits: Sequence[BoundLimit]) -> None:
+    """Check that something can be measured and proven.
 
     Raises:
-        UsageMistake: they are.
+        UsageMistake: answers of a forced length would all be left out as too short, or a limit is an equality.
     """
-    from pytest_modelbench.errors import UsageMistake
-
     tokens, least = options["tokens"], options.get("min_tokens", 0)
     if tokens is not None and tokens < least:
-        raise UsageMistake(f"tokens={tokens}, and answers of fewer than min_tokens={least} tokens are left out")
+        raise UsageMistake(
+            f"tokens={tokens}, and answers of fewer than min_tokens={least} tokens are left out. Write "
+            f"tokens={least} or min_tokens={tokens}"
+        )
+    if any(bound.limit.op == "==" for bound in limits):
+        raise UsageMistake("'==' can never be proven for times of tokens. Write '<=' or '>='")
 
 
 KPIS = (

@@ -13,14 +13,15 @@ from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.probes.text.measured_times import SPENT, TokenTimes, Visit
-from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.by_prompt import (
+    Clusters,
     compare_quantiles,
     compare_sums,
     quantile_by_prompt,
     ratio_of_sums,
 )
-from pytest_modelbench.stats.intervals import FloatArray, needed_values
+from pytest_modelbench.stats.intervals import FloatArray, needed_values, percentile_interval
 
 Values = Callable[[str, Visit], FloatArray]
 """Returns what a visit adds for a model: a value for each request that has one."""
@@ -41,6 +42,7 @@ class Quantity:
         instead: the KPIs to use if they do.
         left_out: says for a model which requests have no value.
         by_length: whether the length of answers is part of it.
+        counts: what the values are: `requests`, or the `gaps` in them, which are many for each prompt.
     """
 
     values: Values
@@ -50,6 +52,16 @@ class Quantity:
     instead: str = "characters_per_second or generation_latency"
     left_out: Callable[[str, Sequence[Visit]], str] = lambda _role, _visits: ""
     by_length: bool = False
+    counts: str = "requests"
+
+    def quantile(self, clusters: Clusters, p: float, alpha: float) -> tuple[Estimate, float]:
+        """Return a quantile with its effective sample size: requests count by prompt, gaps by their design effect."""
+        of = quantile_by_prompt if self.counts == "requests" else percentile_interval
+        return of(clusters, p, alpha)
+
+    def needed_prompts(self, p: float | None, alpha: float) -> int:
+        """Return how many prompts an upper end of a quantile needs; 0 if that is not what it depends on."""
+        return 0 if p is None or self.counts != "requests" else needed_values(p, alpha * SPENT[-1])
 
 
 def roles_of(question: Question, measurement: TokenTimes) -> tuple[str, ...]:
@@ -85,8 +97,8 @@ def _evidence(question: Question, measurement: TokenTimes, quantity: Quantity, l
         notes=tuple(_notes(measurement, quantity, visits, both=both)),
         breakdown=tuple(_quarters(measurement, table)) if both else (),
         seconds=measurement.elapsed_s[look],
-        needed_s=_needed_s(question, measurement, look),
-        doubt=_doubt(question, measurement, readings["student"]),
+        needed_s=_needed_s(quantity.needed_prompts(question.kpi.quantile, question.alpha), measurement, look),
+        doubt=_doubt(question, quantity, measurement, readings["student"]),
     )
 
 
@@ -157,12 +169,13 @@ def _reading(question: Question, measurement: TokenTimes, table: _Table, role: s
     if not units:
         raise MeasurementError(f"{measurement.names[role]}: {left_out or 'no answer has a value'}")
     table.refuse_zero(measurement.names[role], role)
-    requests = sum(len(values) for rounds in units.values() for values in rounds)
+    count = sum(len(values) for rounds in units.values() for values in rounds)
+    what = "prompts" if measurement.setup.batch_size == 1 else "batches"
     quantile = question.kpi.quantile
     if quantile is None:
         estimate, interval = ratio_of_sums(*table.sums(role), alpha), "jackknife over prompts"
     else:
-        estimate, size = quantile_by_prompt([np.concatenate(r) for r in units.values()], quantile, alpha)
+        estimate, size = quantity.quantile([np.concatenate(rounds) for rounds in units.values()], quantile, alpha)
         interval = f"effective sample size {size:,.0f}, Woodruff interval"
     more = "; ".join(filter(None, (quantity.method, left_out)))
     return Reading(
@@ -170,7 +183,7 @@ def _reading(question: Question, measurement: TokenTimes, table: _Table, role: s
         unit=question.kpi.unit,
         n=len(units),
         confidence=question.confidence,
-        method=f"{requests:,} requests of {len(units):,} prompts, {interval}, {measurement.setup}"
+        method=f"{count:,} {quantity.counts} of {len(units):,} {what}, {interval}, {measurement.setup}"
         + (f"; {more}" if more else ""),
     )
 
@@ -227,25 +240,20 @@ def _ratio_in(table: _Table, role: str, units: set[int]) -> float:
     return amounts / max(sum(float(own[place].sum()) for place in at), 1e-12)
 
 
-def _needed_prompts(question: Question) -> int:
-    quantile = question.kpi.quantile
-    return 0 if quantile is None else needed_values(quantile, question.alpha * SPENT[-1])
-
-
-def _needed_s(question: Question, measurement: TokenTimes, look: int) -> float | None:
+def _needed_s(batches: int, measurement: TokenTimes, look: int) -> float | None:
     """Return about how long so many prompts take that a percentile has an upper end; None if the data have fewer."""
-    batches = _needed_prompts(question)
     if not batches or batches > len(measurement.units):
         return None
     return batches * measurement.elapsed_s[look] / measurement.looks[look]
 
 
-def _doubt(question: Question, measurement: TokenTimes, student: Reading) -> str:
-    needed, batches = _needed_prompts(question), len(measurement.units)
+def _doubt(question: Question, quantity: Quantity, measurement: TokenTimes, student: Reading) -> str:
+    needed, batches = quantity.needed_prompts(question.kpi.quantile, question.alpha), len(measurement.units)
     if student.estimate.high != math.inf or needed <= batches:
         return ""
+    what = "prompts" if measurement.setup.batch_size == 1 else "batches of prompts"
     return (
-        f"an upper end of {question.kpi.name} needs {needed} prompts, and the data have {batches}: a prompt that is "
+        f"an upper end of {question.kpi.name} needs {needed} {what}, and the data have {batches}: a prompt that is "
         "asked again is not a new one. Judge a lower percentile, or add prompts"
     )
 

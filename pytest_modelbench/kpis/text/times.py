@@ -74,7 +74,7 @@ def inter_token_latency(question: Question, measurements: Measurements) -> Itera
         each = _tokens_of_event(answers_of(role, visits))
         return "per event of an unknown number of tokens" if each is None else f"per event of about {each:.1f} tokens"
 
-    quantity = Quantity(values=values, left_out=events, per_token=True)
+    quantity = Quantity(values=values, left_out=events, per_token=True, counts="gaps")
     yield from _alike(measurement, looks(question, measurement, quantity))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 
-from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts
+from pytest_modelbench.data.prompts import GenerationSettings, Prompt, Prompts, settings_of
 from pytest_modelbench.errors import ModelError, NotApplicable, shown
 from pytest_modelbench.models.adapters.greedy import Greedy
 from pytest_modelbench.models.adapters.text_tokens import TextTokens
@@ -114,26 +114,24 @@ class LanguageModel(TorchModel, LikelihoodModel):
             raise self._blamed(f"{self.name}: prompt {number} of the batch: {error}") from error
 
     def _refuse_longer(self, rows: Sequence[list[int]], settings: GenerationSettings) -> None:
-        new, context = settings.max_new_tokens, self.context
-        if context is None or not rows:
+        if self.context is None or not rows:
             return
-        room = context if self.encodes else context - new
-        number = max(range(len(rows)), key=lambda row: len(rows[row]))
+        context, new = self.context, settings.max_new_tokens
         if self.encodes and new > context:
             raise self._blamed(
-                f"{self.name} takes {context} tokens, and max_new_tokens={new}. Write max_new_tokens={context}"
+                f"{self.name} takes {context} tokens, and max_new_tokens is {new}. Write max_new_tokens={context}"
             )
-        if len(rows[number]) > room:
+        number = max(range(len(rows)), key=lambda row: len(rows[row]))
+        count, taken = len(rows[number]), 0 if self.encodes else new
+        if count + taken > context:
+            limit = f"the context of {context}" + (f" minus max_new_tokens={new}" if taken else "")
+            advice = (
+                f", or write EvalData(..., max_new_tokens={context - count})" if taken and count < context else ""
+            )
+            prompt = f"prompt {number} of the batch ({shown(self.text_of(rows[number]))})"
             raise self._blamed(
-                f"{self.name}: prompt {number} of the batch ({shown(self.text_of(rows[number]))}) has "
-                f"{len(rows[number])} tokens; a context of {context} leaves {max(room, 0)}"
-                + ("" if self.encodes else f" beside max_new_tokens={new}")
-                + ". Shorten the prompt"
-                + (
-                    ""
-                    if self.encodes or len(rows[number]) >= context
-                    else f", or write {_room(context, rows[number])}"
-                )
+                f"{self.name}: {prompt} has {count} tokens; {limit} leaves {max(context - taken, 0)}. "
+                f"Shorten the prompt{advice}"
             )
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -250,6 +248,13 @@ class LanguageModel(TorchModel, LikelihoodModel):
         """Return a model of another module with the same tokeniser."""
         return LanguageModel(module, self.tokens.tokenizer, self.name, prefix=self.tokens.prefix)
 
+    def look(self, inputs: Any) -> None:
+        """Follow one forward pass over the first prompt: what `generate()` makes on its way is not a weight."""
+        if _are_prompts(inputs):
+            before = self.prompt_ids(inputs[0], settings_of(inputs))
+            inputs = self._forced_inputs(before, before[:1])
+        super().look(inputs)
+
     def fingerprint(self) -> str:
         """Hash the module and the tokeniser."""
         return f"{super().fingerprint()}|tokenizer:{self.tokens.fingerprint}"
@@ -328,7 +333,3 @@ def _embeddings_of(module: Any) -> int | None:
         return None
     number = getattr(embedding, "num_embeddings", None)
     return number if isinstance(number, int) else None
-
-
-def _room(context: int, row: Sequence[int]) -> str:
-    return f"EvalData(..., max_new_tokens={context - len(row)})"

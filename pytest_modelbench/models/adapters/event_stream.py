@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_modelbench.models.adapters.http_calls import CallError, as_text
-from pytest_modelbench.models.generation import Generation, Piece
+from pytest_modelbench.models.generation import Generation, Piece, counted
 
 DONE = "[DONE]"
 _MARK = b"\xef\xbb\xbf"
@@ -104,6 +104,11 @@ class Answer:
             self._totals.append(total)
             self._so_far = replace(self._so_far, end_ns=at_ns)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the server has stated why the answer ended."""
+        return self._so_far.finish is not None
+
     def __len__(self) -> int:
         """Return the number of pieces so far."""
         return len(self._pieces)
@@ -112,17 +117,13 @@ class Answer:
         """Return the answer."""
         tokens = _differences(self._totals)
         pieces = tuple(replace(piece, tokens=n) for piece, n in zip(self._pieces, tokens, strict=True))
-        whole = replace(self._so_far, pieces=pieces)
-        if tokenizer is None:
-            return whole
-        counts = [int(tokenizer("".join(p.text for p in part))) for part in (whole.first_arrival, pieces)]
-        return replace(whole, counted=(counts[0], counts[1]))
+        return counted(replace(self._so_far, pieces=pieces), tokenizer)
 
 
 def read_answer(
     parts: Iterable[tuple[int, bytes]], start_ns: int, tokenizer: Callable[[str], int] | None = None, secret: str = ""
 ) -> Generation:
-    """Read a stream until its `[DONE]`.
+    """Read a stream until its `[DONE]`; one that states why the answer ended, such as transformers', needs none.
 
     Args:
         parts: of the stream, each with the time at which it arrived, in nanoseconds.
@@ -131,7 +132,7 @@ def read_answer(
         secret: what no message shows.
 
     Raises:
-        CallError: the stream is not one, holds an error, or ends before `[DONE]`; the text says how far it came.
+        CallError: the stream is not one, holds an error, or ends before the answer; the text says how far it came.
     """
     events, answer = Events(), Answer(start_ns, secret)
     try:
@@ -142,7 +143,7 @@ def read_answer(
                 answer.take(data, at_ns)
     except CallError as error:
         raise CallError(f"{error}{_after(len(answer))}") from error
-    if events.ends_with_done():
+    if events.ends_with_done() or answer.finished:
         return answer.generation(tokenizer)
     if not len(answer):
         raise CallError(

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_modelbench.data.prompts import Prompts
-from pytest_modelbench.models.adapters.text_function import text_model
+from pytest_modelbench.errors import ModelError, shown
+from pytest_modelbench.models.adapters.text_function import TextFunctionModel, text_model
 from pytest_modelbench.models.base import Model, keep_interrupt
+from pytest_modelbench.models.functions import TextFunction
 
 _UNCOPYABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, type)
 
@@ -48,4 +50,20 @@ class CallableModel(Model):
     def describe(self) -> dict[str, Any]:
         """Return the callable's qualified name."""
         named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
-        return {**super().describe(), "class": f"{named.__module__}.{getattr(named, '__qualname__', '?')}"}
+        module = getattr(named, "__module__", "builtins")  # str.upper has none
+        return {**super().describe(), "class": f"{module}.{getattr(named, '__qualname__', '?')}"}
+
+
+def from_text_function(candidate: TextFunction, name: str) -> Model:
+    """Return the model of a `TextFunction`.
+
+    Raises:
+        ModelError: its function or its tokenizer is not one.
+    """
+    function: Any = candidate.function
+    if not callable(function) or isinstance(function, type):
+        raise ModelError(
+            f"{name} is TextFunction({shown(function)}), expected a function from a prompt to its answer. "
+            "Write TextFunction(answer, tokenizer=...)"
+        )
+    return TextFunctionModel(CallableModel(function, name), function, candidate.tokenizer)

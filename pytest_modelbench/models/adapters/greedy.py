@@ -106,8 +106,11 @@ class Greedy:
     def _pad_of(self, tokenizer: Any) -> int:
         if tokenizer.pad_token_id is not None:
             return int(tokenizer.pad_token_id)
-        self.notes.append("the tokenizer has no padding token: the end token is used")
-        return min(self.ends, default=0)
+        pad = min(self.ends, default=0)
+        self.notes.append(
+            f"the tokenizer has no padding token: {'the end token' if self.ends else 'token 0'} is used"
+        )
+        return pad
 
     def keywords(self, settings: GenerationSettings) -> dict[str, Any]:
         """Return the keyword arguments of `generate()`."""

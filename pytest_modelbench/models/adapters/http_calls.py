@@ -7,13 +7,14 @@ A response is read as a whole, or part by part with the time at which each part 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import select
 import socket
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,8 +24,13 @@ SHOWN = 200
 """How much of a server's text a message shows."""
 PART = 2**16
 """The most bytes of a response that are received at once."""
-GRACE_S = 1.0
-"""How long a response whose content is complete may take to end, before its connection is closed."""
+GRACE_S = 0.1
+"""How long a response whose content is complete may take to end before the next request, before its connection is
+closed. If one took longer, the connection is closed after each of the next ones at once."""
+
+
+Parts = Iterator[tuple[int, bytes]]
+"""Of a response's body, each with the time at which its last bytes were received."""
 
 
 class CallError(ModelbenchError):
@@ -81,6 +87,8 @@ class _Stream(io.RawIOBase):
         self._until = time.monotonic() + timeout_s
         self.at_ns = 0
         """When the last bytes were received."""
+        self.busy_ns = 0
+        """The longest that the reader took for what it had received before it asked for more."""
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
         return io.BufferedReader(self, PART)
@@ -93,6 +101,8 @@ class _Stream(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._socket.settimeout(left)
+        if self.at_ns:
+            self.busy_ns = max(self.busy_ns, self._clock_ns() - self.at_ns)
         size = self._socket.recv_into(buffer)
         self.at_ns = self._clock_ns()
         return size
@@ -100,6 +110,7 @@ class _Stream(io.RawIOBase):
     def hurry(self, seconds: float) -> None:
         """Wait no longer than this for what is left."""
         self._until = min(self._until, time.monotonic() + seconds)
+        self.at_ns = 0  # what lies between two requests is not reading
 
 
 class Connection:
@@ -125,9 +136,13 @@ class Connection:
         self.host, self.port, self.timeout_s = host, port, timeout_s
         self.clock_ns, self.secret = clock_ns, secret
         self.reopened = 0
-        """How often the server had closed the connection before a call, so that it was opened again."""
+        """How often it was opened again because the server had closed it, or did not end a response."""
         self._socket: socket.socket | None = None
         self._stream: _Stream | None = None
+        self._left: http.client.HTTPResponse | None = None
+        self.lingers = False
+        """Whether the server did not end a response in time."""
+        self._dropped = False
 
     def call(self, request: bytes) -> Reply:
         """Send a request and return the response.
@@ -140,13 +155,15 @@ class Connection:
         _check_status(response, reply)
         return reply
 
-    def parts(self, request: bytes) -> Generator[tuple[int, bytes], None, None]:
-        """Send a request and yield the parts of the response's body, each with the time of its last bytes.
+    @contextlib.contextmanager
+    def parts(self, request: bytes) -> Iterator[Parts]:
+        """Send a request and give the parts of the response's body, each with the time of its last bytes.
 
-        A connection whose iterator is left before its end is closed; `finish` keeps it open.
+        Leave the context when the content is complete: what is left of the response is read before the next request,
+        so that no call waits for the end of its own. After an error the connection is closed.
 
         Yields:
-            Nanoseconds of the clock, and the bytes.
+            An iterator of nanoseconds of the clock, and bytes.
 
         Raises:
             CallError: as for `call`.
@@ -154,18 +171,43 @@ class Connection:
         with self._response(request) as (response, stream):
             if response.status != http.client.OK:
                 _check_status(response, self._whole(response))
-            while part := response.read1(PART):
-                yield stream.at_ns, part
-            if response.length:
-                raise http.client.IncompleteRead(b"", response.length)
+            try:
+                yield ((stream.at_ns, part) for part in iter(functools.partial(self._read, response), b""))
+            except BaseException:
+                self.close()
+                raise
+            if self.lingers and not response.isclosed():
+                self._drop()
+            else:
+                self._left = response
 
-    def finish(self, parts: Iterator[tuple[int, bytes]]) -> None:
-        """Read what is left of a response whose content is complete; a server that does not end it is left."""
-        if self._stream is not None:
-            self._stream.hurry(GRACE_S)
-        with contextlib.suppress(CallError):  # the connection is closed, and the next call opens another
-            for _ in parts:
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """Return the next part of a body; nothing at its end."""
+        with self._faults():
+            part = response.read1(PART)
+            if not part and response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+            return part
+
+    @property
+    def busy_ns(self) -> int:
+        """The longest that the reader of the last response took before it asked for more of it, in nanoseconds."""
+        return self._stream.busy_ns if self._stream else 0
+
+    def drain(self) -> None:
+        """Read what is left of the last response; close the connection of a server that does not end it."""
+        response, self._left = self._left, None
+        if response is None or self._stream is None:
+            return
+        self._stream.hurry(GRACE_S)
+        try:
+            while self._read(response):
                 pass
+        except CallError as error:  # the connection is closed, and the next call opens another
+            self.lingers = isinstance(error.__cause__, TimeoutError)
+            self._drop()
+        finally:
+            self._end(response)
 
     def open(self) -> None:
         """Open the connection if it is not, so that the next call need not.
@@ -186,10 +228,25 @@ class Connection:
         stream = self._stream = _Stream(connected, self.timeout_s, self.clock_ns)
         response = http.client.HTTPResponse(cast("Any", stream))  # which it only asks for makefile()
         try:
-            connected.settimeout(self.timeout_s)  # reading the last response has shortened it
-            connected.sendall(request)
-            response.begin()
-            yield response, stream
+            with self._faults():
+                connected.settimeout(self.timeout_s)  # reading the last response has shortened it
+                connected.sendall(request)
+                response.begin()
+                yield response, stream
+        finally:
+            if self._left is not response:
+                self._end(response)
+
+    def _end(self, response: http.client.HTTPResponse) -> None:
+        response.close()  # a connection that is kept alive stays open
+        if response.will_close:
+            self.close()
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Close the connection at every error, and raise those of the call as ours."""
+        try:
+            yield
         except CallError:
             raise
         except BaseException as error:  # also an alarm: the response must not be taken for the next call's
@@ -198,10 +255,6 @@ class Connection:
             if text is None:
                 raise
             raise CallError(text) from error
-        finally:
-            response.close()  # a connection that is kept alive stays open
-            if response.will_close:
-                self.close()
 
     def _fault(self, error: BaseException) -> str | None:
         """Say how a call failed; None for what is not a fault of the call."""
@@ -219,20 +272,28 @@ class Connection:
         return Reply(headers=headers, body=body, status=response.status, secret=self.secret)
 
     def _connected(self) -> socket.socket:
+        self.drain()
         if self._socket is not None and _was_closed(self._socket):
-            self.close()
-            self.reopened += 1
+            self._drop()
         if self._socket is None:
             try:
                 self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout_s)
             except OSError as error:
                 raise CallError(f"cannot connect to {self.host}:{self.port}: {error}") from error
+            self.reopened += self._dropped
+            self._dropped = False
             self._closing = weakref.finalize(self, self._socket.close)  # also where nobody closes it
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
 
+    def _drop(self) -> None:
+        """Close a connection that the server has closed or keeps busy."""
+        self.close()
+        self._dropped = True
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
+        self._left = None
         if self._socket is not None:
             self._closing()
             self._socket = None

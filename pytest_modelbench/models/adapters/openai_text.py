@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.arrays import leaves
-from pytest_modelbench.data.prompts import GenerationSettings, Prompts
+from pytest_modelbench.data.prompts import GenerationSettings, Prompts, salted, with_system
 from pytest_modelbench.errors import ModelError, cause_of, shown
 from pytest_modelbench.models.adapters.endpoint import JSON, EndpointModel, timeout_of
 from pytest_modelbench.models.adapters.event_stream import read_answer
 from pytest_modelbench.models.adapters.http_calls import CallError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.endpoints import OpenAIEndpoint
-from pytest_modelbench.models.generation import Generation
+from pytest_modelbench.models.generation import Generation, counted, cut
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.text import TextModel
+from pytest_modelbench.models.tokenizers import counter, vocabulary_of
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 FIXED: Mapping[str, Any] = {
@@ -31,6 +31,8 @@ FIXED: Mapping[str, Any] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True},
 }
 """Fields of each request. `continuous_usage_stats` is for vLLM; most other servers ignore it."""
+SLOW_MS = 1.0
+"""How long reading a part of a response may take us before the report says so: the next part is then stamped late."""
 
 
 class OpenAIModel(EndpointModel, TextModel):
@@ -51,6 +53,9 @@ class OpenAIModel(EndpointModel, TextModel):
         self.generations: tuple[Generation, ...] = ()
         self.noted["finish_reasons"] = {}
         self._check()
+        self._count = counter(f"{self.name}: {shown(endpoint.url)}", endpoint.tokenizer)
+        self._told: dict[str, Any] = {}
+        self._set(None)
 
     def _check(self) -> None:
         endpoint, name = self.endpoint, f"{self.name}: {shown(self.endpoint.url)}"
@@ -78,15 +83,41 @@ class OpenAIModel(EndpointModel, TextModel):
         """Return a call that sends the prompts of a batch one after the other, and returns the answers with times.
 
         Raises:
-            ModelError: a prompt is neither a string nor a list of messages.
+            ModelError: a prompt is neither a string nor a list of messages, or the endpoint's API does not do what
+                the settings ask for.
         """
-        requests = [self._request(prompt, settings) for prompt in self._prompts(prompts)]
+        listed = self._prompts(prompts)
+        if settings is not None:
+            self._check_settings(settings, listed)
+        self._set(settings)
+        requests = [self._request(prompt, settings) for prompt in listed]
+        self.connection.drain()
 
         def generate() -> tuple[Generation, ...]:
-            self.generations = tuple(self._generation(request) for request in requests)
+            self.generations = tuple(self._generation(request, settings) for request in requests)
             return self.generations
 
         return generate
+
+    def _check_settings(self, settings: GenerationSettings, prompts: Sequence[Any]) -> None:
+        """Check that the endpoint's API can do what the data ask for.
+
+        Raises:
+            ModelError: the server's chat template would be applied to strings, or cannot be.
+        """
+        api, chat = self.endpoint.api, settings.chat
+        if api == "chat" and chat == "never" and any(isinstance(prompt, str) for prompt in prompts):
+            raise self._unfit("chat='never'", "puts strings into the server's chat template", "completions")
+        if api == "completions" and chat == "always":
+            raise self._unfit("chat='always'", "has no chat template", "chat")
+        if api == "completions" and settings.system:
+            raise self._unfit(f"system={shown(settings.system)}", "takes no system message", "chat")
+
+    def _unfit(self, asked: str, fault: str, api: str) -> ModelError:
+        return self._blamed(
+            f"{self.name} at {self.url}: the data have {asked}, and {PATHS[self.endpoint.api]} {fault}. Write "
+            f"OpenAIEndpoint(api='{api}'), or ?api={api} after the SPEC"
+        )
 
     def _prompts(self, inputs: Any) -> list[Any]:
         columns = leaves(inputs)
@@ -109,24 +140,36 @@ class OpenAIModel(EndpointModel, TextModel):
                 )
         return prompts
 
-    def _request(self, prompt: Any, settings: GenerationSettings | None = None) -> bytes:
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        if settings is not None and settings.system:
-            messages = [{"role": "system", "content": settings.system}, *messages]
-        asked = {"messages": messages} if self.endpoint.api == "chat" else {"prompt": prompt}
-        default = {"model": self.model, **asked, "max_tokens": self.endpoint.max_tokens, **FIXED}
+    def _set(self, settings: GenerationSettings | None) -> None:
+        """Set the fields of each request, also in what the report has already got."""
+        self._sent = self._fields(settings)
+        self._told.clear()
+        self._told.update(json.loads(json.dumps({"api": self.endpoint.api, **self._sent}, default=shown)))
+
+    def _fields(self, settings: GenerationSettings | None) -> dict[str, Any]:
+        """Return the fields of each request without the prompt: ours, those of the settings, those of the user."""
+        fields = {"model": self.model, "max_tokens": self.endpoint.max_tokens, **FIXED}
         if settings is not None:
-            default["max_tokens"] = settings.max_new_tokens
-        if settings is not None and settings.stop:
-            default["stop"] = list(settings.stop)
-        fields = {name: value for name, value in {**default, **self.endpoint.request}.items() if value is not None}
+            fields["max_tokens"] = settings.max_new_tokens
+            if settings.exactly:  # vLLM has both, SGLang and llama.cpp have ignore_eos
+                fields |= {"ignore_eos": True, "min_tokens": settings.max_new_tokens}
+            elif settings.stop:
+                fields["stop"] = list(settings.stop)
+        return {name: value for name, value in {**fields, **self.endpoint.request}.items() if value is not None}
+
+    def _request(self, prompt: Any, settings: GenerationSettings | None = None) -> bytes:
+        settings = settings or GenerationSettings()
+        prompt = salted(prompt, settings.salt)
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        chat = {"messages": with_system(messages, settings.system)}
+        asked = chat if self.endpoint.api == "chat" else {"prompt": prompt}
         try:
-            body = json.dumps(fields, allow_nan=False).encode()
+            body = json.dumps({**asked, **self._sent}, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise self.failed(CallError(f"JSON cannot hold the request: {cause_of(error)}")) from error
         return self.request("POST", self.path.rstrip("/") + PATHS[self.endpoint.api], body, JSON)
 
-    def _generation(self, request: bytes) -> Generation:
+    def _generation(self, request: bytes, settings: GenerationSettings | None) -> Generation:
         """Return the answer to a request; the connection is open before the clock is read.
 
         Raises:
@@ -135,17 +178,33 @@ class OpenAIModel(EndpointModel, TextModel):
         connection = self.connection
         try:
             connection.open()
-            start_ns, parts = self.clock_ns(), connection.parts(request)
-            with contextlib.closing(parts):
-                answer = read_answer(parts, start_ns, self.endpoint.tokenizer, connection.secret)
-                connection.finish(parts)
+            start_ns = self.clock_ns()
+            with connection.parts(request) as parts:
+                answer = read_answer(parts, start_ns, secret=connection.secret)
         except CallError as error:
             raise self.failed(error) from error
         finally:
             self.noted["reopened_connections"] = connection.reopened
-        reasons = self.noted["finish_reasons"]
-        reasons[str(answer.finish)] = reasons.get(str(answer.finish), 0) + 1
+        if settings is not None and not settings.exactly:
+            answer = cut(answer, settings.stop)
+        answer = counted(answer, self._count)
+        self._note(answer, settings)
+        self.beat()
         return answer
+
+    def _note(self, answer: Generation, settings: GenerationSettings | None) -> None:
+        """Note what the report says of the answers."""
+        _add(self.noted["finish_reasons"], str(answer.finish))
+        if settings is not None and settings.exactly and answer.tokens not in {None, settings.max_new_tokens}:
+            _add(self.noted.setdefault("tokens_instead_of_exactly", {}), str(answer.tokens))
+        stated = answer.usage.get("completion_tokens")
+        if stated is not None and answer.counted is not None:
+            tokens = self.noted.setdefault("tokens", {"by_server": 0, "by_tokenizer": 0})
+            tokens["by_server"] += stated
+            tokens["by_tokenizer"] += answer.counted[1]
+        if self.connection.busy_ns > SLOW_MS * 1e6:
+            slowest = self.noted.get("slowest_reading_ms", 0.0)
+            self.noted["slowest_reading_ms"] = max(slowest, round(self.connection.busy_ns / 1e6, 3))
 
     def _outputs(self, answers: Sequence[Generation]) -> npt.NDArray[Any]:
         decode = self.endpoint.decode or str.strip
@@ -164,12 +223,26 @@ class OpenAIModel(EndpointModel, TextModel):
 
     def replicate(self) -> Model:
         """Open another connection to the same server."""
-        return OpenAIModel(self.endpoint, self.loading)
+        copied = OpenAIModel(self.endpoint, self.loading)
+        copied.connection.lingers = self.connection.lingers
+        return copied
 
     def describe(self) -> dict[str, Any]:
-        """Return the model's name at the server and how it is asked, without the key."""
-        asked = {"api": self.endpoint.api, "max_tokens": self.endpoint.max_tokens, **FIXED}
-        return {**super().describe(), "model": self.model, "request": {**asked, **_as_json(self.endpoint.request)}}
+        """Return the model's name at the server and the fields of the last requests, without prompt and key."""
+        return {**super().describe(), "model": self.model, "request": self._told}
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The fields of the last requests without the prompt."""
+        return self._sent
+
+    def vocabulary(self) -> str:
+        """Return what is equal for equal tokenizers; "" without one."""
+        return vocabulary_of(self.endpoint.tokenizer)
+
+    def token_count(self, text: str) -> int | None:
+        """Return the number of tokens by the tokenizer; None without one."""
+        return None if self._count is None else self._count(text)
 
 
 def load_openai(spec: str, loading: Loading) -> Model:
@@ -188,13 +261,12 @@ def load_openai(spec: str, loading: Loading) -> Model:
     return OpenAIModel(endpoint(api=api, max_tokens=most, key_env=key_env), loading)
 
 
+def _add(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
 def _is_messages(prompt: Any) -> bool:
     """Whether a prompt is a list of messages, each with a role and content."""
     if not isinstance(prompt, list | tuple) or not prompt:
         return False
     return all(isinstance(message, Mapping) and {"role", "content"} <= set(message) for message in prompt)
-
-
-def _as_json(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields as JSON types; what is none is shown."""
-    return dict(json.loads(json.dumps(dict(fields), default=shown)))

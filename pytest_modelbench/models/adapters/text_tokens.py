@@ -53,6 +53,9 @@ class TextTokens:
     def _ids_of_text(self, prompt: str, settings: GenerationSettings) -> list[int]:
         if settings.chat == "always" or (settings.chat == "auto" and self.has_template):
             return self._templated([{"role": "user", "content": prompt}], settings)
+        if settings.system:
+            why = "chat='never'" if settings.chat == "never" else "the tokenizer has no chat template"
+            raise ModelError(f"system= is for chats, and {why}. Remove system=, or set tokenizer.chat_template")
         return self._encoded(self.prefix + prompt, special=True)
 
     def _templated(self, messages: list[Mapping[str, str]], settings: GenerationSettings) -> list[int]:

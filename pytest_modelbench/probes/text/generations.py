@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_modelbench.data.text_data import text_data
+from pytest_modelbench.errors import ModelError
 from pytest_modelbench.models.adapters.text_function import text_model
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.probes.kinds import Taking
@@ -16,7 +17,7 @@ def take(taking: Taking) -> Generations:
 
     Raises:
         DoesNotFit: the data have no prompts.
-        ModelError: the model raised, or does not generate text.
+        ModelError: the model raised or a request failed, or it does not generate text.
     """
     return taking.shared(("generations",), (), lambda: _generated(taking))
 
@@ -30,10 +31,17 @@ def _generated(taking: Taking) -> Generations:
         for batch in data.batches():
             try:
                 answers.extend(model.generating(list(batch.inputs), settings)())
+            except ModelError:  # it names the model and has the server's words
+                raise
             except BaseException as error:
                 raise model.failure(batch.inputs, error) from error
             ids.extend(batch.ids)
             taking.beat()
     return Generations(
-        model=model.name, answers=tuple(answers), ids=ids, settings=settings, vocabulary=model.vocabulary()
+        model=model.name,
+        answers=tuple(answers),
+        ids=ids,
+        settings=settings,
+        vocabulary=model.vocabulary(),
+        sent=dict(model.sent),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modelbench.data.prompts import GenerationSettings
@@ -21,6 +21,7 @@ class Generations:
         ids: of the samples.
         settings: that they were generated with.
         vocabulary: equal for equal tokenisers, "" where none is known.
+        sent: the fields that a server got with each prompt; empty for a model without a server.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Generations:
     ids: Sequence[Any]
     settings: GenerationSettings
     vocabulary: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.answers)

@@ -47,7 +47,7 @@ def unpack_generations(arrays: Mapping[str, Any]) -> Generations:
     """Return what `pack_generations` packed: answers whose times are not defined."""
     told, ends = json.loads(arrays["told"].tobytes()), np.maximum(arrays["tokens"], 0).cumsum()
     each = zip(told["answers"], arrays["tokens"], np.split(arrays["token_ids"], ends[:-1]), strict=True)
-    answers = tuple(_answer(*answer, None if size < 0 else tuple(ids.tolist())) for answer, size, ids in each)
+    answers = tuple(_answer(answer, None if size < 0 else tuple(ids.tolist())) for answer, size, ids in each)
     settings = told["settings"]
     return Generations(
         model=told["model"],
@@ -58,14 +58,8 @@ def unpack_generations(arrays: Mapping[str, Any]) -> Generations:
     )
 
 
-def _answer(
-    text: str,
-    reasoning: str,
-    finish: str | None,
-    usage: Mapping[str, int],
-    counted: Sequence[int] | None,
-    token_ids: tuple[int, ...] | None,
-) -> Generation:
+def _answer(fields: Sequence[Any], token_ids: tuple[int, ...] | None) -> Generation:
+    text, reasoning, finish, usage, counted = fields
     parts = ((reasoning, True), (text, False))
     return Generation(
         start_ns=0,

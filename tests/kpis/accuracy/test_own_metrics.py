@@ -231,7 +231,7 @@ def test_the_second_call_decides_whether_a_metric_is_too_slow(
 ) -> None:
     """The first one may import a library, and says nothing of the others."""
     now, calls = [0.0], [0]
-    monkeypatch.setattr("pytest_modelbench.kpis.accuracy.metrics.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pytest_modelbench.kpis.resampling.time.perf_counter", lambda: now[0])
 
     def metric(targets: Any, predictions: Any) -> float:
         calls[0] += 1

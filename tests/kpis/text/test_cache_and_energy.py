@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from streaming import StreamingModel, text_data
 
 from pytest_modelbench import FakeClock
+from pytest_modelbench.bench import session as bench
 from pytest_modelbench.bench.asking import ItemPlan
 from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.errors import MeasurementError, UsageMistake
@@ -73,7 +74,7 @@ def judged(
     session: BenchSession, kpi: str, *limits: str, models: Mapping[str, Any], **options: Any
 ) -> tuple[GateResult, Evidence | None]:
     gate = assigned(read_gate((kpi, *limits), options))
-    settings = Settings(enabled=True, budget_s=60.0, energy_window_s=2.0)
+    settings = Settings(enabled=True, budget_s=5.0, energy_window_s=0.02)
     plan = ItemPlan(nodeid="n", student="student", gates=(gate,), settings=settings)
     session.plan([plan])
     result, judgement = session.judge(plan, gate, Models(**models))
@@ -118,42 +119,68 @@ def test_a_cache_that_cannot_be_seen() -> None:
 
 
 class Watts:
-    """A machine that draws 10 W when idle, and 20 W more for each row of a batch while a model answers."""
+    """A machine that draws 10 W when idle, and some joules for each token of a model."""
 
-    components = (Component("CPU", "measured", "RAPL"),)
-
-    def __init__(self, models: Mapping[str, StreamingModel]) -> None:
-        self.models = models
+    components = (Component("CPU", "measured", "a counter"),)
+    models: ClassVar[Mapping[str, StreamingModel]] = {}
 
     def start(self) -> None:
         for model in self.models.values():
             model.asked.clear()
 
     def stop(self, seconds: float) -> dict[str, float]:
-        asked = [model for model in self.models.values() if model.asked]
-        if not asked:
-            return {"CPU": 10.0 * seconds}
-        return {"CPU": (10.0 + 20.0 * float(asked[0].script["rows"])) * seconds}
+        joules = sum(
+            model.script["joules"] * model._length(prompt, settings)
+            for model in self.models.values()
+            for prompt, settings in model.asked
+        )
+        return {"CPU": 10.0 * seconds + joules}
 
 
-def streaming(clock: FakeClock, rows: int = 1, **script: Any) -> StreamingModel:
+def streaming(clock: FakeClock, joules: float, **script: Any) -> StreamingModel:
     model = StreamingModel(clock, **script)
-    model.script["rows"] = rows
+    model.script["joules"] = joules
     return model
 
 
-def energy(monkeypatch: pytest.MonkeyPatch, models: Mapping[str, Any], *limits: str, **options: Any) -> Any:
-    monkeypatch.setattr("pytest_modelbench.probes.cost.energy.time.sleep", lambda _: None)
-    session = BenchSession()
-    monkeypatch.setattr(session, "_energy_source", lambda: Watts(models), raising=False)
-    return judged(session, "energy_per_1k_tokens", *limits, models=models, **options)
+@pytest.mark.parametrize(
+    ("vocabulary", "verdicts"), [("words", ["pass", "pass"]), ("bytes", ["pass", "not_applicable"])]
+)
+def test_energy_of_output_tokens(monkeypatch: pytest.MonkeyPatch, vocabulary: str, verdicts: list[str]) -> None:
+    """0.36 J a token are 0.1 Wh for 1,000, in batches whose rows end early, too; other tokenisers' are not compared."""
+    clock = FakeClock()
+    lengths: Any = lambda prompt: 1 + int(prompt.split()[1])  # noqa: E731
+    models = {
+        "student": streaming(clock, 0.36, length=lengths, vocabulary=vocabulary),
+        "teacher": streaming(clock, 3.6, length=lengths),
+    }
+    monkeypatch.setattr(Watts, "models", models)
+    monkeypatch.setattr(bench, "CodeCarbonSource", Watts)
+    result, evidence = judged(
+        BenchSession(), "energy_per_1k_tokens", "<= 0.11 Wh", "reduction >= 85%", models=models, batch_size=4
+    )
+    assert [limit.verdict.value for limit in result.limits] == verdicts, result.reason
+    assert evidence is not None
+    assert evidence.student.value == pytest.approx(0.1)
+    assert evidence.teacher is not None
+    assert evidence.teacher.value == pytest.approx(1.0)
+    assert "batch size 4" in evidence.student.method
+    assert "per output token" in evidence.student.method
 
 
 def test_output_tokens_of_all_rows_count() -> None:
     """Of a batch whose rows end early, each row's own tokens; a text without a count is refused."""
-    model = StreamingModel(FakeClock(), length=lambda prompt: len(prompt))
+    model = StreamingModel(FakeClock(), length=len)
     (counting,) = counting_tokens({"student": model}).values()
     assert counting.bind(["a" * 3, "b" * 9])() == 12
     (unknown,) = counting_tokens({"student": StreamingModel(FakeClock(), usage=False)}).values()
     with pytest.raises(MeasurementError, match="nothing counts the tokens of streaming's answers"):
         unknown.bind(["a"])()
+
+
+def test_the_energy_of_a_server_is_not_measured() -> None:
+    """Its machine is another one."""
+    served = StreamingModel(FakeClock(), runs_at="openai://host/v1#tiny")
+    result, _ = judged(BenchSession(), "energy_per_1k_tokens", models={"student": served})
+    assert result.verdict.value == "not_applicable"
+    assert "its energy cannot be measured from here" in result.reason

@@ -44,6 +44,8 @@ def test_loops(text: str, block: str) -> None:
 def test_a_loop_of_one_token(times: int) -> None:
     """Also if its text is none that repeats: equal tokens 16 times in a row."""
     assert bool(loop(generation("x", ids=[1, *[7] * times, 2]))) is (times == 16)
+    silent = "the token 7, which has no text" if times == 16 else ""
+    assert loop(generation("", ids=[7] * times)) == silent
 
 
 def test_repetition_names_what_repeats() -> None:
@@ -159,6 +161,7 @@ LATIN = ["The answer is in English letters.", "Another answer of letters."]
         (["Ответ на русском языке", "An answer"], {"references": ["Ответ на русском языке, да", LATIN[1]]}, 0),
         (["An answer", "An answer"], {"references": ["Ответ на русском языке, да", LATIN[1]]}, 50),
         (["да", "An answer"], {"references": ["да", LATIN[1]]}, 0),
+        (["It is 4", "Это 7"], {"references": ["4", "7"]}, 0),
         (["это ГПТ", "English words"], {"references": ["GPT", "Ответ на русском языке, да"]}, 50),
     ],
 )

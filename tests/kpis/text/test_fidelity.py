@@ -231,6 +231,12 @@ def test_answers_by_hand() -> None:
     assert of["generation_similarity"].worst_samples == ("r", "q", "s")
 
 
+def test_methods_of_built_in_classes_are_functions() -> None:
+    """They have no module, and answer as well as others."""
+    of = evidence("greedy_agreement", student=str.upper, teacher=str.swapcase, data=TextData(["ab", "aB"]))
+    assert of.student.value == 50.0
+
+
 def test_empty_answers_of_both_are_noted() -> None:
     """They are equal, and say nothing."""
     of = found(

@@ -56,7 +56,7 @@ def test_what_extract_misses_is_a_note() -> None:
 def test_token_f1(answer: str, reference: str, expected: float) -> None:
     """As SQuAD's script; characters are words where a language writes no spaces."""
     assert shared(answer, reference) == pytest.approx(expected)
-    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference, "zz"], "x"])
+    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference or "the", "zz"], "x"])
     assert evidence.student.value == pytest.approx(100 * (expected + 1) / 2)
 
 
@@ -77,6 +77,18 @@ def test_length_ratio_in_tokens_and_characters() -> None:
     assert other.student.value == unknown.student.value == pytest.approx(6 / 10)
     assert "6 characters over 10" in other.student.method
     assert other.worst_samples == ("1", "0")
+    silent = [generation("", ids=[0] * 5), student[0]]
+    assert text_evidence("length_ratio", student=silent, teacher=teacher, words=("v", "v")).student.value == 1 / 5
+
+
+@pytest.mark.parametrize("kpi", ["bleu", "chrf", "rouge2", "exact_match", "token_f1"])
+def test_a_teacher_without_a_match_is_an_error(kpi: str) -> None:
+    """Any student keeps a limit relative to 0; it can be allowed, and a limit on the value is judged."""
+    answers: dict[str, Any] = {"student": ["x y"], "teacher": ["x y"], "references": ["a b"]}
+    with pytest.raises(MeasurementError, match=f"{kpi} of the teacher is 0.*allow_weak_teacher=True"):
+        text_evidence(kpi, "drop <= 1 pp", **answers)
+    assert text_evidence(kpi, "drop <= 1 pp", allow_weak_teacher=True, **answers).student.value == 0
+    assert text_evidence(kpi, ">= 10%", **answers).student.value == 0
 
 
 def test_length_ratio_of_references() -> None:
@@ -85,8 +97,8 @@ def test_length_ratio_of_references() -> None:
         "length_ratio", student=["abc", " d "], references=[["ab", "abcdef"], "dd"], of="references"
     )
     assert evidence.student.value == pytest.approx(4 / 4)
-    with pytest.raises(MeasurementError, match="the references are all empty"):
-        text_evidence("length_ratio", student=["abc"], references=[""], of="references")
+    with pytest.raises(MeasurementError, match="the teacher's answers are all empty"):
+        text_evidence("length_ratio", student=["abc"], teacher=["\n"])
 
 
 def test_length_ratio_without_teacher() -> None:
@@ -114,7 +126,8 @@ def test_a_student_that_stops_early_fails_its_length() -> None:
         ("chrf", {"word_order": 1}, "expected 0 or 2"),
         ("wrong_script_share", {"script": "Klingon"}, "expected the name of a script in Unicode, such as 'Latin'"),
         ("refusal_share", {"phrases": ["", "no"]}, "with which refusals begin"),
-        ("length_ratio", {"of": "student"}, "expected one of teacher, references"),
+        ("length_ratio", {"of": "student"}, "expected one of any, answer, teacher, references"),
+        ("length_ratio", {"of": "answer"}, "of='answer', expected 'teacher' or 'references'"),
     ],
 )
 def test_mistakes_in_options(kpi: str, options: dict[str, Any], message: str) -> None:
@@ -153,7 +166,9 @@ def test_strange_answers_are_noted(changes: dict[str, Any], note: str) -> None:
 
 
 def test_a_fitting_tokeniser_is_not_noted() -> None:
-    """Chinese under tokenize='zh' is split, and texts that are tokenised are right under 'none'."""
+    """Chinese under tokenize='zh' is split, French writes spaces, and tokenised texts are right under 'none'."""
+    french = ["Est-ce vrai ? Oui !", "Vraiment ? Non !"]
+    assert not text_evidence("bleu", student=french, references=french).notes
     chinese = ["你好世界", "今天天气很好"]
     assert not text_evidence("bleu", student=chinese, references=chinese, tokenize="zh").notes
     tokenised = ["Yes , it is .", "No , it is not ."]

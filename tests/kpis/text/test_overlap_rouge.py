@@ -80,6 +80,7 @@ def test_identical_text_of_any_script_is_100(kind: str, text: str) -> None:
 def test_words_of_languages() -> None:
     """Marks stay with their letters, and composed letters equal decomposed ones."""
     assert words("हिन्दी कि की") == ["हिन्दी", "कि", "की"]
+    assert words("x日本y") == ["x", "日", "本", "y"]
     assert words("ดี ก็") == ["ด\u0e35", "ก\u0e47"]
     assert words(unicodedata.normalize("NFD", "Größe")) == ["größe"]
     assert words("GPT-4は「速い」") == ["gpt", "4", "は", "速", "い"]

@@ -111,6 +111,20 @@ def test_corpus_scores_are_sacrebleus(kpi: str, options: dict[str, Any], metric:
     assert str(metric.get_signature()) in evidence.student.method
 
 
+@pytest.mark.parametrize(
+    ("answers", "references"),
+    [(["a b c d x"], [["a b y d x"]]), (["abcdefgh", "the cat sat"], [["ab", "abc"], ["the cat sat down"]])],
+    ids=["no-4-gram-matches", "references-shorter-than-6"],
+)
+def test_orders_without_matches(answers: list[str], references: list[list[str]]) -> None:
+    """BLEU is smoothed as sacrebleu does, and chrF leaves out n-grams that a short reference cannot have."""
+    metrics: dict[str, Any] = {"bleu": BLEU(), "chrf": CHRF()}
+    for kpi, metric in metrics.items():
+        value = text_evidence(kpi, student=answers, references=references).student.value
+        expected = metric.corpus_score(answers, streams(references)).score
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
 def test_bleu_is_of_the_corpus() -> None:
     """The mean of the sentences' scores is another number, and lower case another one."""
     answers, references = corpus(40, 1, 0.2)
@@ -210,6 +224,14 @@ def test_points_and_relative_limits(limits: tuple[str, ...]) -> None:
     answers, references = corpus(20, 1, 0.1)
     evidence = text_evidence("bleu", *limits, student=answers, teacher=answers, references=references)
     assert evidence.student.unit == "%"
+
+
+def test_worst_samples_of_bleu() -> None:
+    """A right answer of three words is none of them, though BLEU of it alone is 0; one too long or short is."""
+    references = ["a b c", "a b c d e f", "a b c d e f", "x"]
+    answers = ["a b c", "a b c", "a b c d e f g", "y"]
+    evidence = text_evidence("bleu", student=answers, references=references)
+    assert evidence.worst_samples == ("3", "1", "2")
 
 
 def test_without_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:

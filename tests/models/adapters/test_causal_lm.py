@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import tiny_text
 import torch
+from safetensors.torch import save_file
 from suites import Judge
 from tiny_text import PROMPTS, adapted
 from torch.nn.functional import cross_entropy
 
 from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
-from pytest_modelbench.models.generation import Generation
+from pytest_modelbench.models.adapters.text_tokens import Detokeniser, TextTokens
+from pytest_modelbench.models.saved import Filled
 from pytest_modelbench.models.text import CacheSize, LikelihoodModel
 from pytest_modelbench.probes.answers.layers import first_nonfinite
 
 SETTINGS = GenerationSettings(max_new_tokens=8)
 PREFILL_NS, STEP_NS = 100_000_000, 10_000_000
-LEAVES = "tokens; a context of 64 leaves 56 beside max_new_tokens=8. Shorten the prompt"
+LEAVES = "tokens; the context of 64 minus max_new_tokens=8 leaves 56. Shorten the prompt"
 CHAT = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -45,7 +47,7 @@ def llama(tokenizer: Any) -> Any:
     return adapted(tiny_text.module("llama"), tokenizer)
 
 
-def generate(model: Any, prompts: Any = tuple(PROMPTS), settings: GenerationSettings = SETTINGS) -> list[Generation]:
+def generate(model: Any, prompts: Any = tuple(PROMPTS), settings: GenerationSettings = SETTINGS) -> list[Any]:
     with model.running():
         return list(model.generating(prompts, settings)())
 
@@ -166,7 +168,7 @@ def test_stop_texts_are_cut_from_each_row(ticking: tuple[Any, list[int]]) -> Non
     widths.clear()
     (alone,) = generate(model, [PROMPTS[1]], settings)
     assert alone.text == together.text == whole.text[: whole.text.index(stop)]
-    assert alone.token_ids == together.token_ids == (whole.token_ids or ())[: len(alone.token_ids or ())]
+    assert alone.token_ids == together.token_ids == whole.token_ids[: len(alone.token_ids)]
     assert (alone.finish, together.finish) == ("stop", "stop")
     assert len(widths) < 8
     assert alone.tokens == sum(piece.tokens or 0 for piece in alone.pieces)
@@ -193,6 +195,20 @@ def test_characters_of_several_tokens(llama: Any, monkeypatch: pytest.MonkeyPatc
     assert whole.tokens == 2
     assert sum(tokens or 0 for _, tokens in texts) == len(ids)
     assert answer.pieces[-1].at_ns == answer.end_ns
+
+
+@pytest.mark.parametrize("kind", ["bytes", "metaspace", "pieces"])
+def test_pieces_are_the_whole_text(kind: str) -> None:
+    """What tokens add one by one is the text of all, also where a token's text depends on those before it."""
+    tokenizer = tiny_text.tokenizer() if kind == "bytes" else tiny_text.word_tokenizer(kind)
+    tokens = TextTokens(tokenizer)
+    random = np.random.default_rng(0)
+    for length in range(1, 40):
+        ids = [int(token) for token in random.integers(0, len(tokenizer), length)]
+        detokeniser = Detokeniser(tokens.text_of)
+        texts = [detokeniser.add(token) for token in ids]
+        assert "".join([*texts, detokeniser.rest()]) == tokens.text_of(ids)
+        assert any(texts) or kind == "bytes" or length == 1
 
 
 def test_sampling_of_the_configuration_is_overridden(tokenizer: Any) -> None:
@@ -236,6 +252,12 @@ def test_chat_template(prompt: Any, settings: dict[str, Any], text: str) -> None
             "prompt 0 of the batch: it is a chat, and the tokenizer has no chat template. Set",
         ),
         ([{"role": "user", "content": "hi"}], {}, "it is a chat, and the tokenizer has no chat template"),
+        (
+            "hi",
+            {"system": "be short"},
+            "system= is for chats, and the tokenizer has no chat template. Remove system=",
+        ),
+        ("hi", {"system": "be short", "chat": "never"}, "system= is for chats, and chat='never'"),
         (3, {}, "prompt 1 of the batch: it is 3; expected a string, or a list such as"),
         ([], {}, r"it is \[\]; expected a string"),
         ("", {}, "the tokenizer makes no token of ''. Write a prompt that has text"),
@@ -261,8 +283,12 @@ def test_texts_longer_than_the_context(llama: Any, tokenizer: Any) -> None:
             call()
     with pytest.raises(ModelError, match=r"forced\(\) needs at least one token"):
         llama.forced([], [3])
-    with pytest.raises(ModelError, match="student: prompt 0.* has 70 tokens; a context of 64 leaves 64. Shorten"):
+    with pytest.raises(ModelError, match="student: prompt 0.* has 70 tokens; the context of 64 leaves 64. Shorten"):
         adapted(tiny_text.module("bart"), tokenizer).generating(["a" * 70], SETTINGS)
+    with pytest.raises(
+        ModelError, match="student takes 64 tokens, and max_new_tokens is 65. Write max_new_tokens=64"
+    ):
+        adapted(tiny_text.module("bart"), tokenizer).generating(["a"], GenerationSettings(max_new_tokens=65))
 
 
 def wrong(case: str) -> Any:
@@ -342,6 +368,31 @@ def test_copies_keep_the_tokenizer(llama: Any) -> None:
     assert adapted(llama.module, tiny_text.tokenizer(size=290)).fingerprint() != llama.fingerprint()
     assert llama.count_parameters().total == sum(p.numel() for p in llama.module.parameters())
     assert llama.token_count("a b") == len(llama.text_ids("a b")) == 2
+
+
+def test_weights_are_looked_for_in_a_forward_pass(tokenizer: Any) -> None:
+    """A buffer that may be a weight is decided, and no tensor of `generate()` is taken for one."""
+    model = adapted(tiny_text.module("bart"), tokenizer)
+    before = model.count_parameters()
+    model.look(Prompts(PROMPTS, SETTINGS))
+    after = model.count_parameters()
+    assert (before.unsure, after.unsure, after.total) == (300, 0, before.total)
+
+
+def test_weights_beside_a_factory(llama: Any, tokenizer: Any, tmp_path: Path) -> None:
+    """A factory that makes (module, tokenizer) is filled from a file, which is the artefact."""
+    other = tiny_text.module("llama")
+    with torch.no_grad():
+        other.lm_head.weight.zero_()
+    save_file(llama.module.state_dict(), tmp_path / "weights.safetensors")
+    filled = Filled((other, tokenizer), tmp_path / "weights.safetensors")
+    model = adapted(filled)
+    assert [answer.token_ids for answer in generate(model)] == [answer.token_ids for answer in generate(llama)]
+    assert model.artefact().size_bytes == (tmp_path / "weights.safetensors").stat().st_size
+    assert "tokenizer:" in model.fingerprint()
+    assert generate(model.replicate(), ["a"])[0].tokens == 8
+    with pytest.raises(ModelError, match="holds weights, and the factory made a TokenizersBackend; expected a torch"):
+        adapted(Filled((tokenizer, other), tmp_path / "weights.safetensors"))
 
 
 def test_first_token(tokenizer: Any) -> None:

@@ -203,6 +203,12 @@ def test_done_needs_no_empty_line() -> None:
     assert read([*tokens(2), (80, b"data: [DONE]\n")]).text == "t0 t1 "
 
 
+def test_a_finish_reason_ends_a_stream_without_done() -> None:
+    """As `transformers serve` sends it; the body itself must be whole."""
+    answer = read([*tokens(2), (70, chunk({"delta": {}, "finish_reason": "length"}, usage={"completion_tokens": 2}))])
+    assert (answer.text, answer.finish, answer.tokens) == ("t0 t1 ", "length", 2)
+
+
 def test_a_key_that_the_server_repeats_is_hidden() -> None:
     """In an event, and in what is not a stream; an answer with these letters is left as it is."""
     for part in (b'data: {"error": "bad key sk-123"}\n\n', b"bad key sk-123"):

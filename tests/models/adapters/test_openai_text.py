@@ -118,15 +118,6 @@ def test_faults(parts: Sequence[bytes], message: str) -> None:
         assert len(server.asked) == 2
 
 
-def test_a_stream_that_does_not_end_after_done_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answer counts, and the next call opens another connection."""
-    monkeypatch.setattr("pytest_modelbench.models.adapters.http_calls.GRACE_S", 0.05)
-    with serving(lambda _: streams("fine", end=b"1")) as server:
-        model = load(f"openai://{server.place}/v1#m")
-        assert [*model(["x"]), *model(["x"])] == ["fine", "fine"]
-        assert server.connections == 2
-
-
 def test_the_key_is_in_the_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in a message, though the server repeats it where a message is cut, nor in a report or a repr."""
     key = "sk" + f"-{10**15}"  # which the source of this test does not show

@@ -43,8 +43,7 @@ def test_prompts_are_asked_of_both_models_in_turn() -> None:
 def test_the_budget_is_kept(budget_s: float) -> None:
     """The measurement ends within it, and limits are judged after shares of it."""
     models = pair(prefill_ms=lambda prompt: 5.0 * len(prompt))
-    judged: list[int] = []
-    measurement = measured(models, budget_s=budget_s, decided=lambda so_far: bool(judged.append(len(so_far.visits))))
+    measurement = measured(models, budget_s=budget_s)
     warm_up_s = measurement.visits[0].first_ns("student") / 1e9
     assert models["student"].clock() / 1e9 <= budget_s + 2 * warm_up_s
     assert measurement.elapsed_s[-1] <= budget_s
@@ -63,8 +62,8 @@ def test_one_visit_is_made_under_any_budget_and_a_decision_ends_it() -> None:
 
 def test_a_cold_cache_has_a_line_of_its_own_for_each_request() -> None:
     """Also for two models at one server; by default where a model runs elsewhere, and not on this machine."""
-    for options, setup in (({"runs_at": "openai://host"}, {}), ({}, {"cache": "cold"})):
-        models = pair(**options)
+    for place, setup in (("openai://host", {}), ("", {"cache": "cold"})):
+        models = pair(runs_at=place)
         assert measured(models, setup=setup, budget_s=5.0).setup.cache == "cold"
         salts = [settings.salt for model in models.values() for _, settings in model.asked]
         assert len(set(salts)) == len(salts) > 10
@@ -141,7 +140,11 @@ def test_times_travel() -> None:
 
 
 def test_lengths_of_prompts() -> None:
-    """In characters, and in tokens as the server counts them."""
-    measurement = measured({"student": StreamingModel(FakeClock())}, data=text_data(["abc", "d"]), budget_s=3.0)
-    assert measurement.characters == (3, 1)
-    assert measurement.prompt_tokens["student"] == (7, 7)
+    """In characters, of messages together, and in tokens as the server counts them; a chat is one prompt."""
+    chats = [[{"role": "system", "content": "ab"}, {"role": "user", "content": "c" * n}] for n in range(1, 4)]
+    model = StreamingModel(FakeClock())
+    measurement = measured({"student": model}, data=text_data(chats), budget_s=3.0)
+    assert measurement.characters == (3, 4, 5)
+    assert measurement.prompt_tokens["student"] == (7, 7, 7)
+    assert model.asked[0][0] in chats
+    assert [len(batch.inputs) for batch in text_data(chats, batch_size=2).batches()] == [2, 1]

@@ -1,9 +1,11 @@
-"""Resample a metric that users bring, where that does not take too long."""
+"""Metrics that users bring: the number in their answer, and its interval by resampling, if that is fast enough."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -74,3 +76,28 @@ def _points(student: Statistic, teacher: Statistic | None, n: int) -> tuple[Esti
     t = teacher(everything)
     ratio = Estimate(value=s / t) if t else None
     return Estimate(value=s), Estimate(value=t), Comparison(ratio=ratio, difference=Estimate(value=s - t))
+
+
+def number_in(answer: Any, question: Question) -> float:
+    """Return the number in a metric's answer; of a mapping the entry that `key=` or the KPI's name picks.
+
+    Raises:
+        MeasurementError: there is none, or several.
+    """
+    if isinstance(answer, Mapping):
+        name = question.kpi.name
+        key = question.options.get("key") or (name if name in answer else None)
+        if key is None and len(answer) == 1:
+            key = next(iter(answer))
+        if key not in answer:
+            listed = ", ".join(map(repr, answer))
+            wanted = f"has no entry {key!r}" if key is not None else "has several entries"
+            raise MeasurementError(f"the answer of the metric of {name} {wanted}: {listed}. Write key=...")
+        answer = answer[key]
+    try:
+        return float(answer)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MeasurementError(
+            f"the metric of {question.kpi.name} gave {answer!r:.80}, expected one number (or a mapping of names to "
+            "numbers)"
+        ) from error
