@@ -93,10 +93,13 @@ def adapt(candidate: Any, loading: Loading) -> Model:
 
 
 def _is_pair(candidate: Any) -> bool:
-    """Whether a candidate is a module with its tokeniser, in either order."""
+    """Whether a candidate is a module with its tokeniser, in either order: one of both shows that it is for texts."""
     module = getattr(sys.modules.get("torch.nn"), "Module", ())
-    return (
-        isinstance(candidate, tuple) and len(candidate) == 2 and any(isinstance(part, module) for part in candidate)
+    of_two = isinstance(candidate, tuple) and len(candidate) == 2
+    if not of_two or not any(isinstance(part, module) for part in candidate):
+        return False
+    return any(
+        callable(getattr(part, name, None)) for part in candidate for name in ("generate", "convert_tokens_to_ids")
     )
 
 

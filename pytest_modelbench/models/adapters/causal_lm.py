@@ -82,8 +82,8 @@ class LanguageModel(TorchModel, LikelihoodModel):
         self._refuse_longer(rows, settings)
         ids, mask = self._padded(rows)
         keywords = self.greedy.keywords(settings)
-        ends = frozenset() if settings.exactly else self.greedy.ends
         stops = () if settings.exactly else settings.stop
+        ends = frozenset() if settings.exactly else self.greedy.ends | self.tokens.special_ids(stops)
 
         def generate() -> Sequence[Generation]:
             answers = [TokenRow(self.tokens, ends, stops) for _ in rows]

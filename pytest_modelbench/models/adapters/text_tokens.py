@@ -85,6 +85,11 @@ class TextTokens:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 
+    def special_ids(self, texts: Sequence[str]) -> frozenset[int]:
+        """Return the special tokens among some texts: the text of an answer never holds them."""
+        special = dict(zip(self.tokenizer.all_special_tokens, self.tokenizer.all_special_ids, strict=True))
+        return frozenset(special[text] for text in texts if text in special)
+
     @functools.cached_property
     def first_token(self) -> int | None:
         """The special token that begins a text; None where the tokeniser adds none."""

@@ -177,6 +177,20 @@ def test_stop_texts_are_cut_from_each_row(ticking: tuple[Any, list[int]]) -> Non
     assert alone.tokens == sum(piece.tokens or 0 for piece in alone.pieces)
 
 
+def test_stop_texts_that_are_special_tokens(llama: Any) -> None:
+    """They are in no text, and end a row like an end token: such as the mark of a chat's turn."""
+    third = generate(llama)[0].token_ids[2]
+    marked = tiny_text.tokenizer()
+    mark = marked.convert_ids_to_tokens(third)
+    marked.add_special_tokens({"additional_special_tokens": [mark]})
+    model = adapted(llama.module, marked)
+    (plain,), (stopped,) = (
+        generate(model, PROMPTS[:1], GenerationSettings(max_new_tokens=8, stop=stop)) for stop in ((), (mark,))
+    )
+    assert (plain.finish, plain.tokens, stopped.finish, stopped.tokens) == ("length", 8, "stop", 2)
+    assert stopped.token_ids == plain.token_ids[:2]
+
+
 def test_characters_of_several_tokens(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece comes with the last token of its last character; bytes that never become one are at the end."""
     ids = [*llama.text_ids("ab é"), *llama.text_ids("€")[:2]]
@@ -310,6 +324,7 @@ def wrong(case: str) -> Any:
         "order": (tokenizer, module),
         "no generate": (torch.nn.Linear(2, 2), tokenizer),
         "no tokenizer": (module, str.split),
+        "no text": (torch.nn.Linear(2, 2), torch.nn.ReLU()),
     }[case]
 
 
@@ -319,6 +334,7 @@ def wrong(case: str) -> Any:
         ("order", r"student is \(TokenizersBackend, LlamaForCausalLM\). Return \(module, tokenizer\)"),
         ("no generate", r"student is a Linear, which has no generate\(\). Load it with AutoModelForCausalLM"),
         ("no tokenizer", "student: the tokenizer is <method 'split'.*expected one of transformers, such as"),
+        ("no text", r"student is \(Linear.*of type tuple; expected a torch.nn.Module.*Return the model itself"),
     ],
 )
 def test_pairs_that_are_none(case: str, message: str) -> None:
