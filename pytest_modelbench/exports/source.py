@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, leaves, map_tree, pick, rows
+from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
 
 if TYPE_CHECKING:
@@ -169,9 +170,14 @@ def source_of(model: Model, batches: Sequence[Any], target: Target, options: Exp
         answer: what the model returned for the first batch.
 
     Raises:
-        NotApplicable: it is neither.
+        NotApplicable: it is neither, or it answers prompts.
         ModelError: `dynamic=` does not fit the data, or no copy can be made in float16.
     """
+    if isinstance(batches[0], Prompts):
+        raise NotApplicable(
+            f"{model.name} answers prompts, and an exported file is one call of a module. Give data of token ids, or "
+            "the exported file behind a function or a server"
+        )
     least = 1 if target.variant == "fixed" else LEAST_ROWS
     example = rows_of(batches[0], max(least, rows(batches[0])))
     ranges = size_ranges(batches, options.batch_sizes)

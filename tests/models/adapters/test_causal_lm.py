@@ -20,6 +20,8 @@ from torch.nn.functional import cross_entropy
 from pytest_modelbench.bench.timed_run import compile_models
 from pytest_modelbench.data.prompts import GenerationSettings, Prompts
 from pytest_modelbench.errors import ModelError, NotApplicable
+from pytest_modelbench.exports.options import ExportOptions, Target
+from pytest_modelbench.exports.source import source_of
 from pytest_modelbench.models.adapters.text_function import text_model
 from pytest_modelbench.models.adapters.text_tokens import Detokeniser, TextTokens
 from pytest_modelbench.models.saved import Filled
@@ -436,12 +438,15 @@ def test_weights_beside_a_factory(llama: Any, tokenizer: Any, tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch's own, at its first compiling
-def test_compiling_is_for_one_call(llama: Any) -> None:
-    """Ids go through the compiled module; prompts are refused by what to leave out, before anything is compiled."""
+def test_compiling_and_exports_are_of_one_call(llama: Any) -> None:
+    """Ids go through the compiled module; prompts are refused by what to do, as by an export, before either begins."""
     compiled = llama.compiled()
     compiled.bind({"input_ids": torch.tensor([[3, 4]])})
+    prompts = Prompts(["a"], SETTINGS)
     with pytest.raises(NotApplicable, match="student generates: compile=True is for one call. Leave it out"):
-        compile_models({"student": llama}, [Prompts(["a"], SETTINGS)])
+        compile_models({"student": llama}, [prompts])
+    with pytest.raises(NotApplicable, match="student answers prompts, and an exported file is one call of a module"):
+        source_of(llama, [prompts], Target(format="onnx"), ExportOptions(batch_sizes=(1, 2)), None)
 
 
 def test_first_token(tokenizer: Any) -> None:
