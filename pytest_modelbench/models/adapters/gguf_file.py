@@ -49,7 +49,7 @@ def load_gguf(path: str, loading: Loading) -> Model:
     file = Path(path)
     where = {"gguf_file": file.name, "local_files_only": True}
     try:
-        auto = transformers.AutoModelForCausalLM
+        auto: Any = transformers.AutoModelForCausalLM
         module, info = auto.from_pretrained(str(file.parent), output_loading_info=True, **where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), **where)
     except Exception as error:  # readers raise what they meet in a damaged file
