@@ -43,6 +43,7 @@ class CachingModel(StreamingModel, LikelihoodModel):
         return np.zeros((len(ids), 2), dtype=np.float32)
 
     def cache_after(self, tokens: int) -> CacheSize:
+        assert self.context is None or tokens < self.context  # there is a token to come
         counted = 100 + self.each * min(tokens, self.window)
         expected = None if self.expected is None else self.expected * tokens
         return CacheSize(tokens=tokens, counted_bytes=counted, expected_bytes=expected)
@@ -109,7 +110,7 @@ def test_a_cache_that_cannot_be_seen() -> None:
     for model, options, reason in (
         (served, {}, "runs at openai://host/v1#tiny: its cache of keys and values cannot be seen"),
         (StreamingModel(FakeClock()), {}, "is a streaming: its cache"),
-        (CachingModel(1, 1), {"context": 2048}, "context=2048, and student takes at most 1024 tokens"),
+        (CachingModel(1, 1), {"context": 1024}, "at most 1023 tokens before an answer. Write context=1023"),
     ):
         result, _ = judged(BenchSession(), "cache_bytes_per_token", models={"student": model}, **options)
         assert result.verdict.value == "not_applicable"
