@@ -11,6 +11,7 @@ import numpy as np
 
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.text.timed import ASSUMED
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import TOKEN_ENERGY
 from pytest_modelbench.results import Comparison, Evidence, Reading
@@ -42,7 +43,8 @@ def energy_per_1k_tokens(question: Question, measurements: Measurements) -> Iter
     vocabularies = set(measurement.vocabularies.values())
     for evidence in _looks(question, measurement, values, "; prompts included, per output token"):
         if len(vocabularies) < 2 or "" in vocabularies:
-            yield evidence
+            unknown = evidence.teacher is not None and "" in vocabularies
+            yield replace(evidence, notes=(*evidence.notes, *[ASSUMED] * unknown))
             continue
         reason = "the models have different tokenisers, so that a token of one is not one of the other"
         yield replace(evidence, comparison=None, not_comparable=reason)

@@ -16,11 +16,6 @@ from pytest_modelbench.models.text import TextModel
 NO_COUNT = "neither the server's usage nor a tokenizer does"
 
 
-def tokens_of(answer: Generation) -> int | None:
-    """Return how many tokens an answer has; without the end token where the model gives all of them."""
-    return answer.tokens if answer.token_ids is None else len(answer.token_ids)
-
-
 class TokenCounting(Model):
     """A model of text as one whose call returns the number of output tokens of all rows of a batch."""
 
@@ -45,7 +40,7 @@ class TokenCounting(Model):
         return lambda: sum(map(self._tokens, generate()))
 
     def _tokens(self, answer: Generation) -> int:
-        tokens = tokens_of(answer)
+        tokens = answer.own_tokens
         if tokens is None:
             raise MeasurementError(f"nothing counts the tokens of {self.name}'s answers: {NO_COUNT}")
         return tokens

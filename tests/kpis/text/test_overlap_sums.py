@@ -256,3 +256,16 @@ def test_without_references() -> None:
 def test_chrf_of_nothing_is_zero() -> None:
     """Also for sums without any n-gram, which a resample may have."""
     assert overlap_sums.chrf_of(np.zeros((2, 18))).tolist() == [0, 0]
+
+
+def test_few_groups_are_noted_and_widen() -> None:
+    """Two conversations bound no other; shares cannot tell how alike the prompts of one are."""
+    data = {"group": [0, 0, 0, 0, 1, 1, 1, 1]}
+    models = {"student": ["a b"] * 4 + ["a c"] * 4, "references": ["a b"] * 8}
+    of = text_evidence("rouge1", data=data, confidence=0.95, **models)
+    assert of.student.value == 75.0
+    assert of.student.estimate.low is not None
+    assert of.student.estimate.low < 50.0  # the value of the worse one of both, which percentiles end at
+    note = "2 groups are too few to tell how alike"
+    assert any(note in text for text in text_evidence("exact_match", data=data, **models).notes)
+    assert not any(note in text for text in text_evidence("exact_match", **models).notes)
