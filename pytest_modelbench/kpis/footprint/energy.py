@@ -11,9 +11,9 @@ import numpy as np
 
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.timed import ASSUMED
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import TOKEN_ENERGY
+from pytest_modelbench.probes.text.token_energy import ASSUMED, OTHER_TOKENS
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 from pytest_modelbench.stats.sequential import spent_alpha
@@ -46,8 +46,7 @@ def energy_per_1k_tokens(question: Question, measurements: Measurements) -> Iter
             unknown = evidence.teacher is not None and "" in vocabularies
             yield replace(evidence, notes=(*evidence.notes, *[ASSUMED] * unknown))
             continue
-        reason = "the models have different tokenisers, so that a token of one is not one of the other"
-        yield replace(evidence, comparison=None, not_comparable=reason)
+        yield replace(evidence, comparison=None, not_comparable=OTHER_TOKENS)
 
 
 def _by_component(measurement: EnergyMeasurement, evidence: Evidence) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,8 @@ from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
 from pytest_modelbench.stats.intervals import percentile_interval, share_interval
 
 WORST = 20
+LEAST_REST = 0.01
+"""The share of the teacher's probability as one token from which on a note says so."""
 
 
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -49,7 +51,16 @@ def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidenc
         MeasurementError: it is infinite.
     """
     forced = _finite(measurements.of(FORCING, "student"))
-    yield _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
+    evidence = _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
+    yield replace(evidence, notes=(*evidence.notes, *_at_least(forced)))
+
+
+def _at_least(forced: Forced) -> tuple[str, ...]:
+    """Say that divergences are lower bounds, where tokens that count as one have a share that matters."""
+    if forced.rest < LEAST_REST:
+        return ()
+    share = f"the contract has {forced.rest:.0%} of the teacher's probability as one token"
+    return (f"a lower bound, which may hide that the limit is broken: {share}. Record it with a higher top_k=",)
 
 
 def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -69,6 +80,7 @@ def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evi
     yield Evidence(
         student=reading,
         sampled=question.asked,
+        notes=_at_least(forced),
         worst_samples=_worst(measurements, forced, np.array([part.max(initial=0.0) for part in _parts(forced)])),
     )
 

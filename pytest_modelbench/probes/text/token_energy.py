@@ -14,6 +14,8 @@ from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.models.text import TextModel
 
 NO_COUNT = "neither the server's usage nor a tokenizer does"
+OTHER_TOKENS = "the models have different tokenisers, so that a token of one is not one of the other"
+ASSUMED = "that both models count tokens alike is assumed: no tokeniser is known"
 
 
 class TokenCounting(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,3 +144,11 @@ def test_sums_have_a_breakdown_by_slice() -> None:
     )
     documents = summed_evidence(Question(kpi=kpi), data, {"student": hits}, ratio, "hits", group=PROMPTS)
     assert documents.breakdown == ()
+
+
+def test_a_metric_that_gives_another_number_is_noted() -> None:
+    """As a judging language model does: no interval over prompts covers that."""
+    scores = itertools.cycle([0.5, 0.75])
+    assert evidence(lambda references, answers: 0.5, ONE).notes == ()
+    (note,) = evidence(lambda references, answers: next(scores), ONE).notes
+    assert "the metric gave 0.5 and 0.75 for the same answers" in note
