@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.shelf import Found, Job, Key, Tell, Wire
 from pytest_modelbench.data.arrays import take
 from pytest_modelbench.data.corruptions.applying import corrupted
@@ -33,7 +34,8 @@ from pytest_modelbench.probes.answers.stability import (
     memory_format_variants,
     shape_mismatches,
 )
-from pytest_modelbench.probes.kinds import CORRUPTED
+from pytest_modelbench.probes.kinds import CORRUPTED, GENERATIONS
+from pytest_modelbench.probes.text.outputs import predictions_of
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.probes.wire import pack_corrupted, pack_outputs, unpack_corrupted, unpack_outputs
 
@@ -57,6 +59,8 @@ class Answers:
     def outputs(self, role: str) -> Outputs:
         """Return the raw outputs of one forward pass, which the workers of a run share."""
         asking, data = self._asking, self._asking.data()
+        if data.task == "text":
+            return self.predictions(role).outputs
         if (contract := asking.contract_for(role)) is not None:
             if asking.gate.kpi.probe is CORRUPTED or "under" in asking.gate.options:
                 raise NotApplicable(
@@ -95,6 +99,8 @@ class Answers:
 
     def predictions(self, role: str) -> Predictions:
         """Return the outputs with their meaning."""
+        if self._asking.data().task == "text":
+            return predictions_of(taken_by_kind(self._asking, GENERATIONS, role))
         asking, data, outputs = self._asking, self._asking.data(), self.outputs(role)
         recorded = asking.contract_for(role) is not None
         content = "contract" if recorded else asking.hash_of(asking.model(role))

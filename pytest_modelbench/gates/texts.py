@@ -90,8 +90,8 @@ TEXT: Mapping[str, Keyword] = {
         unset="cold where a model runs elsewhere, and neither on this machine",
     ),
     "of": choice(
-        "of times: the first text, or the first after reasoning; of lengths: what they are compared with",
-        ("any", "answer", "teacher", "references"),
+        "whose first text counts: that of everything, or that of the answer after reasoning", ("any", "answer")
     ),
+    "against": choice("what the lengths of answers are compared with", ("teacher", "references")),
     "context": number("tokens of the prompt after which the cache is counted", CONTEXT, unset="256, or the model's"),
 }

@@ -92,7 +92,7 @@ def test_corrupted(): ...
 @pytest.mark.kpi("pgd_accuracy", eps="8/255")
 @pytest.mark.kpi("ood_auroc")
 @pytest.mark.kpi("corruption_accuracy")
-@pytest.mark.kpi("determinism")
+@pytest.mark.kpi("dtype_invariance")
 @pytest.mark.kpi("invariance", "<= 50%", transform=lambda prompts: prompts)
 def test_labels(): ...
 """

@@ -22,6 +22,7 @@ def _stability(  # noqa: PLR0913 - the columns of a table
     paired: bool = False,
     alone: bool = False,
     statistic: str = "",
+    reads_prompts: bool = False,
 ) -> Kpi:
     return Kpi(
         name=name,
@@ -38,6 +39,7 @@ def _stability(  # noqa: PLR0913 - the columns of a table
         options=options,
         paired=paired,
         alone=alone,
+        reads_prompts=reads_prompts,
     )
 
 
@@ -74,6 +76,7 @@ KPIS = (
     _stability(
         "determinism", "", "lower", "samples whose output changes in any bit between two runs",
         "a second forward pass over the evaluation data", "IEEE 754", f"{ROOM}.stability.numerics:determinism", {},
+        reads_prompts=True,
     ),
     _stability(
         "shape_mismatches", "", "lower", "batch sizes for which the outputs have not one row for each sample, or not "
@@ -85,6 +88,7 @@ KPIS = (
         "with its order; values beyond rounding for regression", "batches of 1, 2 and 7, and another order, against "
         "one batch of samples= samples", "kernels choose other algorithms for other shapes",
         f"{ROOM}.stability.numerics:variants", {"samples": 256, "confidence": None}, statistic="batch",
+        reads_prompts=True,
     ),
     _stability(
         "dtype_invariance", "pp", "lower", "share of samples whose label changes when the model runs in dtype=",

@@ -26,13 +26,13 @@ def length_ratio(question: Question, measurements: Measurements) -> Iterator[Evi
         DoesNotFit: there is no teacher, or there are no references.
         MeasurementError: all that answers are compared with is empty.
     """
-    of = str(question.options["of"])
-    answers = answered(question, measurements, references=of == "references")
-    ours, theirs, unit = _lengths(answers, measurements, beside_teacher=of == "teacher")
+    against = str(question.options["against"])
+    answers = answered(question, measurements, references=against == "references")
+    ours, theirs, unit = _lengths(answers, measurements, beside_teacher=against == "teacher")
     if not sum(theirs):
-        raise MeasurementError(f"length_ratio is undefined: the {_OF[of]} are all empty")
+        raise MeasurementError(f"length_ratio is undefined: the {_AGAINST[against]} are all empty")
     table = np.column_stack([ours, theirs]).astype(np.float64)
-    method = f"{sum(ours):,} {unit} over {sum(theirs):,} of the {_OF[of]}"
+    method = f"{sum(ours):,} {unit} over {sum(theirs):,} of the {_AGAINST[against]}"
     evidence = summed_evidence(
         question, answers.data, {"student": table}, lambda sums: sums[:, 0] / sums[:, 1], method
     )
@@ -41,7 +41,7 @@ def length_ratio(question: Question, measurements: Measurements) -> Iterator[Evi
     yield replace(evidence, notes=(*evidence.notes, *answer_notes(answers)), worst_samples=answers.worst(order))
 
 
-_OF = {"teacher": "teacher's answers", "references": "references"}
+_AGAINST = {"teacher": "teacher's answers", "references": "references"}
 
 
 def _lengths(answers: Answered, measurements: Measurements, *, beside_teacher: bool) -> tuple[Lengths, Lengths, str]:
@@ -52,7 +52,7 @@ def _lengths(answers: Answered, measurements: Measurements, *, beside_teacher: b
         return ours, list(map(_nearest, ours, answers.references)), "characters"
     if not measurements.has("teacher"):
         raise DoesNotFit("length_ratio compares with the teacher's answers, and there is no teacher. Write "
-                         "of='references', or define teacher_model")  # fmt: skip
+                         "against='references', or define teacher_model")  # fmt: skip
     teacher = measurements.of(GENERATIONS, "teacher")
     counted, beside = tokens(student), tokens(teacher)
     if student.vocabulary and student.vocabulary == teacher.vocabulary and counted and beside:

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from pytest_modelbench.errors import UsageMistake, shown
-from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import GENERATIONS
 
 _JUDGED = {"confidence": None, "allow_weak_teacher": False}
 _SQUAD = "Rajpurkar et al., SQuAD, arXiv 1606.05250 (2016)"
-
-
-def check_of(_kpi: Kpi, options: Mapping[str, Any], _limits: Sequence[BoundLimit]) -> None:
-    """Check what lengths are compared with.
-
-    Raises:
-        UsageMistake: `of` is a word that another KPI takes.
-    """
-    if options["of"] not in {"teacher", "references"}:
-        raise UsageMistake(f"of={shown(options['of'])}, expected 'teacher' or 'references': whose lengths to compare")
 
 
 KPIS = (
@@ -64,9 +49,8 @@ KPIS = (
         probe=GENERATIONS,
         derive=f"{ROOM}.text.matching_length:length_ratio",
         bounds=NONNEGATIVE,
-        options={"of": "teacher", "confidence": None},
+        options={"against": "teacher", "confidence": None},
         alone=True,
-        checks=f"{ROOM}.text.rows_matching:check_of",
         two_sided=True,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_modelbench.errors import UsageMistake, shown
+from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.grammar.limits import BoundLimit
 from pytest_modelbench.kpis.kpi import NONNEGATIVE, ROOM, Kpi
 from pytest_modelbench.probes.kinds import TOKEN_TIMES
@@ -73,13 +73,8 @@ def check_tokens(_kpi: Kpi, options: Mapping[str, Any], limits: Sequence[BoundLi
     """Check that something can be measured and proven.
 
     Raises:
-        UsageMistake: answers of a forced length would all be left out as too short, a limit is an equality, or `of`
-            is a word that another KPI takes.
+        UsageMistake: answers of a forced length would all be left out as too short, or a limit is an equality.
     """
-    if options.get("of", "any") not in {"any", "answer"}:
-        raise UsageMistake(
-            f"of={shown(options['of'])}, expected 'any' or 'answer': the first text, or the first after reasoning"
-        )
     tokens, least = options["tokens"], options.get("min_tokens", 0)
     if tokens is not None and tokens < least:
         raise UsageMistake(

@@ -229,7 +229,7 @@ class LanguageModel(TorchModel, LikelihoodModel):
 
     def cache_after(self, tokens: int) -> CacheSize:
         """Return the size of the cache that `generate()` keeps after a prompt."""
-        self._refuse_long_text(tokens, 0)  # the one new token goes into no call
+        self._refuse_long_text(tokens, 1)
         keywords = self.greedy.keywords(GenerationSettings(max_new_tokens=1)) | {"return_dict_in_generate": True}
         ids = self._row([self.greedy.pad] * tokens)
         with self._failing([0] * tokens):

@@ -22,9 +22,11 @@ def take(taking: Taking) -> tuple[CacheSize, CacheSize]:
     if not isinstance(model, LikelihoodModel):
         where = f"runs at {model.runs_at}" if model.runs_at else f"is a {model.kind}"
         raise NotApplicable(f"{model.name} {where}: its cache of keys and values cannot be seen")
-    most = CONTEXT if model.context is None else model.context
-    if asked is not None and model.context is not None and asked > model.context:
-        raise NotApplicable(f"context={asked}, and {model.name} takes at most {model.context} tokens")
-    longer = asked or min(CONTEXT, most)
+    most = None if model.context is None else model.context - 1  # the answer has a token, too
+    if asked is not None and most is not None and asked > most:
+        raise NotApplicable(
+            f"context={asked}, and {model.name} takes at most {most} tokens before an answer. Write context={most}"
+        )
+    longer = asked or min(CONTEXT, most or CONTEXT)
     with model.running():
         return model.cache_after(longer // 2), model.cache_after(longer)

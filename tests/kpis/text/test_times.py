@@ -213,13 +213,6 @@ def test_answers_without_a_gap_are_counted() -> None:
     assert re.search(r"; [1-9][0-9]* of [0-9]+ answers came in one event, which has no gap", found.student.method)
 
 
-@pytest.mark.parametrize("of", ["teacher", "references"])
-def test_of_takes_the_words_of_times(of: str) -> None:
-    """Those of lengths would be read as another time."""
-    with pytest.raises(UsageMistake, match=f"of='{of}', expected 'any' or 'answer'"):
-        gate_of("time_to_first_token_p50", "<= 1 s", of=of)
-
-
 def test_rows_of_a_batch_count() -> None:
     """Rows that end early add their own tokens only, over the time of the batch."""
     models = pair(length=lambda prompt: 2 + int(prompt.split()[1]) % 20)

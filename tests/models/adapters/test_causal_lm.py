@@ -278,7 +278,7 @@ def test_prompts_that_cannot_be_answered(llama: Any, prompt: Any, settings: dict
 
 def test_texts_longer_than_the_context(llama: Any, tokenizer: Any) -> None:
     """A likelihood or a cache of more tokens than the context is refused, as is a text without a start."""
-    for call in (lambda: llama.forced([0] * 60, [3] * 5), lambda: llama.cache_after(65)):
+    for call in (lambda: llama.forced([0] * 60, [3] * 5), lambda: llama.cache_after(64)):
         with pytest.raises(ModelError, match="student takes 64 tokens at once, found 65"):
             call()
     with pytest.raises(ModelError, match=r"forced\(\) needs at least one token"):
