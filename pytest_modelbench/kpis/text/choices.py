@@ -63,7 +63,7 @@ def choice_accuracy(question: Question, measurements: Measurements) -> Iterator[
     """Read the share of prompts after which the right choice is the likeliest."""
     chosen = _chosen(question, measurements, both=False)
     hits = {role: positions == chosen.right for role, positions in chosen.positions.items()}
-    yield replace(share_evidence(question, chosen, hits, _method(question, chosen)), notes=chosen.notes)
+    yield share_evidence(question, chosen, hits, _method(question, chosen))
 
 
 def choice_flips(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -72,7 +72,7 @@ def choice_flips(question: Question, measurements: Measurements) -> Iterator[Evi
     student, teacher = chosen.positions["student"], chosen.positions["teacher"]
     flipped = np.asarray(student != teacher)
     evidence = share_evidence(question, chosen, {"student": flipped}, _method(question, chosen))
-    notes = chosen.notes
+    notes = evidence.notes
     if chosen.data.answers is not None:
         lost, won = flipped & (teacher == chosen.right), flipped & (student == chosen.right)
         notes = (f"{int(lost.sum())} prompts newly wrong, {int(won.sum())} newly right", *notes)

@@ -115,6 +115,14 @@ def test_equally_likely_choices_are_none() -> None:
     assert flips.notes[0] == "3 prompts newly wrong, 0 newly right"
 
 
+@pytest.mark.parametrize("kpi", ["choice_accuracy", "choice_flips"])
+def test_few_groups_are_noted(kpi: str) -> None:
+    """As of all shares."""
+    data = TextData(list("abcd"), choices=[["d", "e"]] * 4, answers=[0] * 4, group=[0, 0, 1, 1])
+    found = evidence(kpi, student=TableModel(TABLE), teacher=TableModel(random_table(4)), data=data)
+    assert any("2 groups are too few to tell how alike" in note for note in found.notes)
+
+
 def test_a_missing_space_is_noted() -> None:
     """A choice that goes on with the prompt's last word is another word than meant."""
     found = evidence("choice_accuracy", student=TableModel(TABLE, first=FIRST), data=drawn(9))
