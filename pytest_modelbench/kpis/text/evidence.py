@@ -148,19 +148,19 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        notes=(*answered.notes, *_few_groups(groups)),
+        notes=(*answered.notes, *_unlike(groups, student)),
         worst_samples=answered.worst(np.flatnonzero(lost)),
         breakdown=_by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )
 
 
-def _few_groups(groups: IntArray) -> tuple[str, ...]:
+def _unlike(groups: IntArray, hits: Mask) -> tuple[str, ...]:
+    """Say that the design effect of groups cannot be seen: there are too few, or all prompts are alike."""
     count = int(groups.max()) + 1
-    if count == len(groups) or count >= FEWEST_CLUSTERS:
+    if count == len(groups) or (count >= FEWEST_CLUSTERS and np.ptp(hits.astype(np.intp))):
         return ()
-    return (
-        f"the interval takes prompts as independent: {count} groups are too few to tell how alike those of one are",
-    )
+    why = "are too few to show" if count < FEWEST_CLUSTERS else "without a difference do not show"
+    return (f"the interval takes prompts as independent: {count} groups {why} how alike the prompts of one are",)
 
 
 def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:

@@ -120,7 +120,7 @@ def test_few_groups_are_noted(kpi: str) -> None:
     """As of all shares."""
     data = TextData(list("abcd"), choices=[["d", "e"]] * 4, answers=[0] * 4, group=[0, 0, 1, 1])
     found = evidence(kpi, student=TableModel(TABLE), teacher=TableModel(random_table(4)), data=data)
-    assert any("2 groups are too few to tell how alike" in note for note in found.notes)
+    assert any("2 groups are too few to show how alike" in note for note in found.notes)
 
 
 def test_a_missing_space_is_noted() -> None:

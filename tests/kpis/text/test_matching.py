@@ -63,11 +63,9 @@ def test_token_f1(answer: str, reference: str, expected: float) -> None:
 
 def test_an_article_alone_is_no_empty_answer() -> None:
     """The right choice "A" is not what a silent student says."""
-    of = [
-        text_evidence(kpi, student=["", "a"], references=["A", "A"], **options).student.value
-        for kpi, options in (("exact_match", {"normalise": "squad"}), ("token_f1", {}))
-    ]
-    assert of == [50.0, 50.0]
+    squad_too: dict[str, Any] = {"normalise": "squad"}
+    for kpi, options in (("exact_match", squad_too), ("token_f1", {})):
+        assert text_evidence(kpi, student=["", "a"], references=["A", "A"], **options).student.value == 50.0
 
 
 def test_squad_normalisation() -> None:
@@ -113,7 +111,7 @@ def test_length_ratio_leaves_out_the_end_token_of_a_server() -> None:
 
 def test_prompts_of_other_tokens_are_noted() -> None:
     """As where the chat template of one model lacks; other tokenisers cannot be compared."""
-    models = {
+    models: dict[str, Any] = {
         role: [replace(generation("a"), usage={"prompt_tokens": count})] * 3
         for role, count in (("student", 5), ("teacher", 9))
     }
