@@ -56,7 +56,7 @@ def evidence(
     metric: Any,
     references: Sequence[Any] | None,
     group: Sequence[str] | None = None,
-    sent: Mapping[str, Any] | None = None,
+    sent: Any = None,
     **more: Any,
 ) -> Evidence:
     """Return the evidence of a custom KPI."""
