@@ -226,6 +226,11 @@ class TextData(EvalData):
         groupings = self.slices(None if self._treatment.missing else "exclude")
         return [grouping for grouping in groupings if 2 * len(grouping.names) <= len(self.inputs)]
 
+    @property
+    def key(self) -> str:
+        """As of all data, and the size of batches, which greedy answers may depend on."""
+        return f"{super().key}|batches of {self.batch_size}"
+
     def fingerprint(self) -> str:
         """Hash everything that answers are compared with, too."""
         if self._fingerprint is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,11 @@ def resampled(
     Raises:
         MeasurementError: the metric is not finite on the data.
     """
-    first, slow = _first_value(statistics[0], n)
+    first, again, slow = _called_twice(statistics[0], n)
     if not math.isfinite(first):
         raise MeasurementError(f"{question.kpi.name} of {model} is {first}")
     if slow and not question.asked:
-        own, other, comparison = _points(*statistics, n)
+        own, other, comparison = _points(first, statistics[1], n)
         method += "; too slow to resample, state confidence= to have the interval"
     else:
         resamples = max(199, math.ceil(2 / question.alpha) - 1)
@@ -48,32 +49,38 @@ def resampled(
     def reading(estimate: Estimate) -> Reading:
         return Reading(estimate=estimate, unit=question.kpi.unit, n=n, confidence=question.confidence, method=method)
 
+    evidence = Evidence(student=reading(own), sampled=question.asked, notes=_unsteady(first, again))
     if other is None:
-        return Evidence(student=reading(own), sampled=question.asked)
-    return Evidence(student=reading(own), teacher=reading(other), comparison=comparison, sampled=question.asked)
+        return evidence
+    return replace(evidence, teacher=reading(other), comparison=comparison)
 
 
-def _first_value(statistic: Statistic, n: int) -> tuple[float, bool]:
-    """Return the metric on all samples, and whether it is too slow to resample.
+def _unsteady(first: float, again: float) -> tuple[str, ...]:
+    """Say that a metric gives another number for the same answers, as a judging language model does."""
+    if first == again or math.isnan(again):
+        return ()
+    return (
+        f"the metric gave {first:.6g} and {again:.6g} for the same answers, a difference that no interval covers",
+    )
 
-    A first call that is slow may have imported a library or compiled a kernel, so a second one decides.
+
+def _called_twice(statistic: Statistic, n: int) -> tuple[float, float, bool]:
+    """Return the metric on all samples, twice, and whether it is too slow to resample.
+
+    A first call that is slow may have imported a library or compiled a kernel: the faster one decides.
     """
-    everything = np.arange(n)
+    everything, seconds, values = np.arange(n), [], []
     for _ in range(2):
         started = time.perf_counter()
-        value = statistic(everything)
-        slow = time.perf_counter() - started > SLOWEST_RESAMPLED_S
-        if not slow:
-            break
-    return value, slow
+        values.append(statistic(everything))
+        seconds.append(time.perf_counter() - started)
+    return values[0], values[1], min(seconds) > SLOWEST_RESAMPLED_S
 
 
-def _points(student: Statistic, teacher: Statistic | None, n: int) -> tuple[Estimate, Estimate | None, Comparison]:
-    everything = np.arange(n)
-    s = student(everything)
+def _points(s: float, teacher: Statistic | None, n: int) -> tuple[Estimate, Estimate | None, Comparison]:
     if teacher is None:
         return Estimate(value=s), None, Comparison()
-    t = teacher(everything)
+    t = teacher(np.arange(n))
     ratio = Estimate(value=s / t) if t else None
     return Estimate(value=s), Estimate(value=t), Comparison(ratio=ratio, difference=Estimate(value=s - t))
 

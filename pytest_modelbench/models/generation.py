@@ -80,6 +80,13 @@ class Generation:
         return stated if stated is not None else None if self.counted is None else self.counted[1]
 
     @property
+    def own_tokens(self) -> int | None:
+        """The number of tokens without the end token, if the model or a tokenizer states that; else `tokens`."""
+        if self.token_ids is not None:
+            return len(self.token_ids)
+        return self.tokens if self.counted is None else self.counted[1]
+
+    @property
     def total(self) -> Figure:
         """Return the time from the request to the end."""
         return self._since_start(self.end_ns)

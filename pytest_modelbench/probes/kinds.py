@@ -123,9 +123,8 @@ class ProbeKind(Generic[Measurement]):
             measurement, as "module:function"; it is called where the user names a folder of artefacts.
         beside: whether a model is measured with the help of others: its measurement then depends on the teacher too.
         numeric: whether it reads answers as labels, scores or numbers, so that it does not fit generated text.
-        depends_on: names of the gate's options that the measurement depends on; None for all. A kind whose gates
-            share by their set-up, such as timing, states none.
-            Gates that agree in those share it.
+        depends_on: names of the gate's options that the measurement depends on; None for all. Gates that agree in
+            those share it. A kind whose gates share by their set-up, such as timing, states none.
         take: the function that measures one model, as "module:function": it gets a `Taking` and returns the
             measurement. Empty for the kinds that the bench takes in a way of its own.
         pack: the function that turns a measurement into a mapping of names to numpy arrays, as "module:function", so

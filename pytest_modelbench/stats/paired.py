@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 from pytest_modelbench.results import Comparison, Estimate
+from pytest_modelbench.stats.design_effect import widened
 
 IntArray = npt.NDArray[np.intp]
 Statistic = Callable[[IntArray], float]
@@ -82,7 +84,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
 def paired_bootstrap(
     student: Statistic, teacher: Statistic | None, n: int, *, alpha: float, seed: int, resamples: int = 999
 ) -> tuple[Estimate, Estimate | None, Comparison]:
-    """Resample the samples, the same for both models, and return percentile intervals.
+    """Resample the samples, the same for both models, and return percentile intervals, `expanded` for few samples.
 
     Args:
         student: the metric on the samples of an index array.
@@ -102,7 +104,7 @@ def paired_bootstrap(
     for i in range(resamples):
         index = rng.integers(0, n, n)
         drawn[i] = student(index), teacher(index) if teacher else math.nan
-    own = percentiles(s, drawn[:, 0], alpha)
+    own = expanded(percentiles(s, drawn[:, 0], alpha), n, alpha)
     if t is None:
         return own, None, Comparison()
     difference = percentiles(s - t, drawn[:, 0] - drawn[:, 1], alpha)
@@ -113,8 +115,8 @@ def paired_bootstrap(
     method = f"paired bootstrap of {n} samples, {resamples} resamples"
     return (
         own,
-        percentiles(t, drawn[:, 1], alpha),
-        Comparison(ratio=ratio, difference=difference, method=method),
+        expanded(percentiles(t, drawn[:, 1], alpha), n, alpha),
+        expanded_comparison(Comparison(ratio=ratio, difference=difference, method=method), n, alpha),
     )
 
 
@@ -129,6 +131,33 @@ def percentiles(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> E
         return Estimate(value=value)
     low, high = np.quantile(defined, [alpha, 1 - alpha], method="weibull")
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def expanded(estimate: Estimate, n: int, alpha: float) -> Estimate:
+    """Return a percentile interval that is as wide as so few independent units make it.
+
+    Resamples of n units vary too little, by the root of (n - 1) / n, and take their variance for known: the ends move
+    out as Student's interval does (Hesterberg, The American Statistician 69:371 (2015)). Of 3 documents, 19% of
+    percentile intervals lie on the wrong side where 5% may, and 7% of these.
+
+    Args:
+        estimate: a percentile interval, or none.
+        n: the number of units that were resampled.
+        alpha: the error of one side.
+    """
+    if n < 2:
+        return estimate
+    return widened(estimate, n / (n - 1) * float(stdtrit(n - 1, 1 - alpha) / ndtri(1 - alpha)) ** 2)
+
+
+def expanded_comparison(comparison: Comparison, n: int, alpha: float) -> Comparison:
+    """Return a comparison whose intervals are `expanded`."""
+    ratio, difference = comparison.ratio, comparison.difference
+    return replace(
+        comparison,
+        ratio=ratio and expanded(ratio, n, alpha).within(0.0, math.inf),
+        difference=difference and expanded(difference, n, alpha),
+    )
 
 
 def bias_corrected(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> Estimate:

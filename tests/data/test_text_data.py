@@ -446,3 +446,10 @@ def test_lines_are_read_in_utf_8(tmp_path: Path) -> None:
     path.write_bytes('{"prompt": "größe"}'.encode("latin-1"))
     with pytest.raises(DataError, match=re.escape(f"{path} is not text in UTF-8")):
         TextData(path)
+
+
+def test_batches_of_another_size_are_another_measurement() -> None:
+    """Greedy answers may depend on it; what a contract is of does not."""
+    one, two = (TextData(["a", "b"], batch_size=size) for size in (1, 2))
+    assert one.key != two.key
+    assert one.fingerprint() == two.fingerprint()

@@ -52,8 +52,12 @@ CONTRACT = "--modelbench-contract=teacher.mbc"
 def run(
     judge: Judge, *arguments: str, teacher: str = GONE, texts: str = "random_texts(30)", context: int = 20
 ) -> Finished:
-    conftest = CONFTEST.replace("TEXTS", texts).replace("CONTEXT", str(context))
-    return judge(SUITE, *arguments, fakes=conftest, more=teacher)
+    return judge(SUITE, *arguments, fakes=filled(texts, context), more=teacher)
+
+
+def filled(texts: str = "random_texts(30)", context: int = 20) -> str:
+    """Return the conftest of a student with texts."""
+    return CONFTEST.replace("TEXTS", texts).replace("CONTEXT", str(context))
 
 
 def limits(finished: Finished) -> dict[str, Any]:
@@ -93,3 +97,12 @@ def test_a_student_with_a_smaller_context(judge: Judge) -> None:
         "the teacher's contract has windows of 20 tokens, and the context of student is 9. Record it with window=9"
         in alone.gate("token_kl")["reason"]
     )
+
+
+def test_a_lower_bound_is_noted(judge: Judge) -> None:
+    """Of few of the teacher's likeliest tokens, a limit on the divergence may hold though it does not with all."""
+    recorded = SUITE.replace("top_k=8", "top_k=1")
+    judge(recorded, "--modelbench-record-contract=teacher.mbc", fakes=filled(), more=TEACHER)
+    alone = judge(recorded, CONTRACT, fakes=filled(), more=GONE)
+    for kpi, noted in (("token_kl", True), ("token_kl_p99", True), ("token_agreement", False)):
+        assert any("a lower bound" in note for note in alone.gate(kpi)["notes"]) is noted

@@ -10,7 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pytest_modelbench.stats.paired import bias_corrected, mcnemar_p, paired_bootstrap, percentiles, tango_interval
+from pytest_modelbench.stats.paired import (
+    bias_corrected,
+    expanded,
+    mcnemar_p,
+    paired_bootstrap,
+    percentiles,
+    tango_interval,
+)
 
 
 def score_by_likelihood(lost: int, gained: int, n: int, delta: float) -> float:
@@ -145,6 +152,20 @@ def test_models_that_agree_on_every_sample_have_no_interval() -> None:
     assert comparison.difference is not None
     assert comparison.difference.value == 0
     assert comparison.difference.low is None
+
+
+@pytest.mark.parametrize(("n", "most"), [(2, 0.09), (3, 0.09), (8, 0.08)])
+def test_few_units_are_wrong_as_often_as_stated(n: int, most: float) -> None:
+    """Sums of few documents of different sizes: the percentile interval of 2 is wrong in a quarter of cases."""
+    rng, wrong = np.random.default_rng(0), np.zeros(2)
+    for _ in range(1000):
+        sizes = rng.integers(50, 200, n)
+        sums, index = sizes * rng.normal(3, 0.3, n), rng.integers(0, n, (399, n))
+        value = float(sums.sum() / sizes.sum())
+        plain = percentiles(value, sums[index].sum(axis=1) / sizes[index].sum(axis=1), 0.05)
+        wrong += [(estimate.high or 9) < 3 for estimate in (plain, expanded(plain, n, 0.05))]
+    assert wrong[1] / 1000 <= most < wrong[0] / 1000
+    assert expanded(plain, 1, 0.05) == plain
 
 
 def test_same_seed_same_interval() -> None:

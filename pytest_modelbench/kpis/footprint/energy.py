@@ -13,6 +13,7 @@ from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
 from pytest_modelbench.probes.kinds import TOKEN_ENERGY
+from pytest_modelbench.probes.text.token_energy import ASSUMED, OTHER_TOKENS
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 from pytest_modelbench.stats.sequential import spent_alpha
@@ -42,10 +43,10 @@ def energy_per_1k_tokens(question: Question, measurements: Measurements) -> Iter
     vocabularies = set(measurement.vocabularies.values())
     for evidence in _looks(question, measurement, values, "; prompts included, per output token"):
         if len(vocabularies) < 2 or "" in vocabularies:
-            yield evidence
+            unknown = evidence.teacher is not None and "" in vocabularies
+            yield replace(evidence, notes=(*evidence.notes, *[ASSUMED] * unknown))
             continue
-        reason = "the models have different tokenisers, so that a token of one is not one of the other"
-        yield replace(evidence, comparison=None, not_comparable=reason)
+        yield replace(evidence, comparison=None, not_comparable=OTHER_TOKENS)
 
 
 def _by_component(measurement: EnergyMeasurement, evidence: Evidence) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.text_data import TextData, text_data
-from pytest_modelbench.errors import DataError, DoesNotFit
+from pytest_modelbench.errors import DoesNotFit
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import share_evidence
 from pytest_modelbench.probes.answers.predictions import shown_ids
@@ -18,10 +18,13 @@ from pytest_modelbench.probes.kinds import CHOICES
 from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, IntArray
 from pytest_modelbench.results import Evidence
 
+TIED = -1
+"""Stands for the position of the likeliest choice where several are: a model that says nothing has chosen none."""
+
 
 @dataclass(frozen=True)
 class Chosen:
-    """The data, and the position of the choice that each model finds the likeliest, (prompts,) by role."""
+    """The data, and the position of the choice that each model finds the likeliest or TIED, (prompts,) by role."""
 
     data: TextData
     models: Mapping[str, ChoiceScores]
@@ -33,11 +36,10 @@ class Chosen:
 
         Raises:
             DoesNotFit: the data say none.
-            DataError: an answer is not among the choices.
         """
         if self.data.answers is None:
             raise DoesNotFit("it needs to know the right choices. Write EvalData(prompts=, choices=, answers=[...])")
-        return np.array(list(map(_position, self.data.answers, self.data.choices or ())), dtype=np.intp)
+        return np.array(self.data.answers, dtype=np.intp)
 
     @property
     def ids(self) -> Any:
@@ -50,17 +52,18 @@ class Chosen:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What may have made the choices unlikely."""
-        glued = self.models["student"].glued
+        """What may have made the choices unlikely, or equally likely."""
+        glued, tied = self.models["student"].glued, int((self.positions["student"] == TIED).sum())
         text = f"{glued} prompts end with a word that a choice goes on with: does a space lack between them?"
-        return (text,) * bool(glued)
+        equal = f"the student finds several choices of {tied} prompts the likeliest, none of which counts as right"
+        return (text,) * bool(glued) + (equal,) * bool(tied)
 
 
 def choice_accuracy(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of prompts after which the right choice is the likeliest."""
     chosen = _chosen(question, measurements, both=False)
     hits = {role: positions == chosen.right for role, positions in chosen.positions.items()}
-    yield replace(share_evidence(question, chosen, hits, _method(question, chosen)), notes=chosen.notes)
+    yield share_evidence(question, chosen, hits, _method(question, chosen))
 
 
 def choice_flips(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -69,7 +72,7 @@ def choice_flips(question: Question, measurements: Measurements) -> Iterator[Evi
     student, teacher = chosen.positions["student"], chosen.positions["teacher"]
     flipped = np.asarray(student != teacher)
     evidence = share_evidence(question, chosen, {"student": flipped}, _method(question, chosen))
-    notes = chosen.notes
+    notes = evidence.notes
     if chosen.data.answers is not None:
         lost, won = flipped & (teacher == chosen.right), flipped & (student == chosen.right)
         notes = (f"{int(lost.sum())} prompts newly wrong, {int(won.sum())} newly right", *notes)
@@ -85,7 +88,7 @@ def _chosen(question: Question, measurements: Measurements, *, both: bool) -> Ch
 
 
 def _likeliest(data: TextData, model: ChoiceScores, norm: str) -> IntArray:
-    """Return the position of the likeliest choice of each prompt, the first of equal ones."""
+    """Return the position of the likeliest choice of each prompt; TIED where several are equally likely."""
     lengths = np.ones(len(model.nats))
     if norm == "tokens":
         lengths = model.tokens.astype(np.float64)
@@ -93,22 +96,10 @@ def _likeliest(data: TextData, model: ChoiceScores, norm: str) -> IntArray:
         listed = [choice for choices in data.choices or () for choice in choices]
         lengths = np.array([len(choice.encode("utf-8", "surrogatepass")) for choice in listed], dtype=np.float64)
     scores = np.split(model.nats / lengths, np.cumsum(model.sizes)[:-1])
-    return np.array([int(np.argmax(some)) for some in scores], dtype=np.intp)
+    return np.array([TIED if np.sum(some == some.max()) > 1 else np.argmax(some) for some in scores], dtype=np.intp)
 
 
 def _method(question: Question, chosen: Chosen) -> str:
     norm = question.options["length_norm"]
     per = "" if norm == "none" else f" for each {str(norm).removesuffix('s')}"
     return f"largest log-likelihood{per} (length_norm={norm!r}), {chosen.models['student'].how}"
-
-
-def _position(answer: Any, choices: tuple[str, ...]) -> int:
-    """Return where the right choice is among those of its prompt."""
-    if isinstance(answer, str) and answer in choices:
-        return choices.index(answer)
-    if not isinstance(answer, str | bool) and 0 <= int(answer) < len(choices):
-        return int(answer)
-    raise DataError(
-        f"answers: found {answer!r}, expected one of the choices {list(choices)!r} or a position from 0 to "
-        f"{len(choices) - 1}"
-    )

@@ -6,7 +6,7 @@ What is independent is the prompt, or the group that `EvalData(group=...)` puts 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -23,9 +23,9 @@ from pytest_modelbench.probes.kinds import GENERATIONS
 from pytest_modelbench.probes.text.measured import Generations
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, resamples_for
-from pytest_modelbench.stats.design_effect import design_effect, widened
+from pytest_modelbench.stats.design_effect import FEWEST_CLUSTERS, design_effect, widened
 from pytest_modelbench.stats.intervals import share_interval
-from pytest_modelbench.stats.paired import percentiles
+from pytest_modelbench.stats.paired import expanded, expanded_comparison, percentiles
 
 Mask = npt.NDArray[np.bool_]
 
@@ -63,7 +63,24 @@ class Answered:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the report says about both models: the fields that their servers got, where these differ."""
+        """What the report says about both models: how what they were asked differs."""
+        return (*self._requests(), *self._templates())
+
+    def _templates(self) -> Iterator[str]:
+        """Yield that models with equal tokens got others for the same prompts, as through a template of one only."""
+        both = [self.answers[role] for role in ("student", "teacher") if role in self.answers]
+        if len(both) < 2 or not both[0].vocabulary or both[0].vocabulary != both[1].vocabulary:
+            return
+        counts = [[answer.usage.get("prompt_tokens") for answer in answers.answers] for answers in both]
+        unlike = sum(None not in pair and pair[0] != pair[1] for pair in zip(*counts, strict=True))
+        if unlike:
+            yield (
+                f"student and teacher got different numbers of tokens for {unlike} of {len(both[0])} prompts: does "
+                "the chat template of one of them differ, or lack?"
+            )
+
+    def _requests(self) -> tuple[str, ...]:
+        """Return which fields the servers of both got differently."""
         sent = [self.answers[role].sent for role in ("student", "teacher") if role in self.answers]
         if len(sent) < 2 or not all(sent):
             return ()
@@ -131,10 +148,19 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        notes=answered.notes,
+        notes=(*answered.notes, *_unlike(groups, student)),
         worst_samples=answered.worst(np.flatnonzero(lost)),
         breakdown=_by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )
+
+
+def _unlike(groups: IntArray, hits: Mask) -> tuple[str, ...]:
+    """Say that the design effect of groups cannot be seen: there are too few, or all prompts are alike."""
+    count = int(groups.max()) + 1
+    if count == len(groups) or (count >= FEWEST_CLUSTERS and np.ptp(hits.astype(np.intp))):
+        return ()
+    why = "are too few to show" if count < FEWEST_CLUSTERS else "without a difference do not show"
+    return (f"the interval takes prompts as independent: {count} groups {why} how alike the prompts of one are",)
 
 
 def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:
@@ -227,8 +253,11 @@ def summed_evidence(
     def of_members(members: Mask) -> dict[str, float]:
         return {role: float(value(table[members].sum(axis=0, keepdims=True))[0]) for role, table in sums.items()}
 
-    estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in points}
-    comparison = compared(points, drawn, question.alpha, paired.method) if "teacher" in points else None
+    alpha = question.alpha
+    estimates = {role: expanded(percentiles(points[role], drawn[role], alpha), paired.n, alpha) for role in points}
+    comparison = None
+    if "teacher" in points:
+        comparison = expanded_comparison(compared(points, drawn, alpha, paired.method), paired.n, alpha)
     evidence = evidence_of(question, paired, estimates, comparison, method)
     return evidence if group is not None else replace(evidence, breakdown=_by_slice(data, n, of_members))
 

@@ -69,16 +69,11 @@ def is_empty(text: str) -> bool:
     return all(character.isspace() or unicodedata.category(character)[0] == "C" for character in text)
 
 
-def tokens_of(answer: Generation) -> int | None:
-    """Return the number of tokens of an answer; None where the model does not state it."""
-    return len(answer.token_ids) if answer.token_ids is not None else answer.tokens
-
-
 def is_truncated(answer: Generation, settings: GenerationSettings) -> bool | None:
     """Return whether an answer ended at the limit of tokens; None where neither why nor the tokens are known."""
     if answer.finish is not None:
         return answer.finish == "length"
-    count = tokens_of(answer)
+    count = answer.own_tokens if answer.tokens is None else answer.tokens
     return None if count is None else count >= settings.max_new_tokens
 
 

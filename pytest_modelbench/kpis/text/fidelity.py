@@ -11,6 +11,7 @@ from pytest_modelbench.data.text_data import text_data
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import Answered, answered, groups_of, share_evidence, summed_evidence
+from pytest_modelbench.kpis.text.failures_found import is_empty
 from pytest_modelbench.kpis.text.likelihood import documents_group, few
 from pytest_modelbench.kpis.text.overlap_sums import sacrebleu_metrics
 from pytest_modelbench.models.generation import Generation
@@ -23,6 +24,8 @@ from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
 from pytest_modelbench.stats.intervals import percentile_interval, share_interval
 
 WORST = 20
+LEAST_REST = 0.01
+"""The share of the teacher's probability as one token from which on a note says so."""
 
 
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -48,7 +51,16 @@ def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidenc
         MeasurementError: it is infinite.
     """
     forced = _finite(measurements.of(FORCING, "student"))
-    yield _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
+    evidence = _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
+    yield replace(evidence, notes=(*evidence.notes, *_at_least(forced)))
+
+
+def _at_least(forced: Forced) -> tuple[str, ...]:
+    """Say that divergences are lower bounds, where tokens that count as one have a share that matters."""
+    if forced.rest < LEAST_REST:
+        return ()
+    share = f"the contract has {forced.rest:.0%} of the teacher's probability as one token"
+    return (f"a lower bound, which may hide that the limit is broken: {share}. Record it with a higher top_k=",)
 
 
 def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -68,6 +80,7 @@ def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evi
     yield Evidence(
         student=reading,
         sampled=question.asked,
+        notes=_at_least(forced),
         worst_samples=_worst(measurements, forced, np.array([part.max(initial=0.0) for part in _parts(forced)])),
     )
 
@@ -133,17 +146,29 @@ def _mean_of_tokens(
 
 def greedy_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the share of prompts that both answer with the same text."""
-    pair = answered(question, measurements, references=False, both=True)
+    pair = _both(question, measurements)
     student, teacher = (np.array(pair.answers[role].texts, dtype=object) for role in ("student", "teacher"))
     evidence = share_evidence(question, pair, {"student": student == teacher}, "the same text, to the character")
     empty = int(((student == "") & (teacher == "")).sum())
     notes = (f"both models answered {empty} of {len(student)} prompts with nothing",) * bool(empty)
-    yield replace(evidence, notes=notes)
+    yield replace(evidence, notes=(*evidence.notes, *notes))
+
+
+def _both(question: Question, measurements: Measurements) -> Answered:
+    """Return the answers of both models.
+
+    Raises:
+        MeasurementError: the teacher answered nothing at all, which an empty student agrees with.
+    """
+    pair = answered(question, measurements, references=False, both=True)
+    if all(map(is_empty, pair.answers["teacher"].texts)):
+        raise MeasurementError(f"{question.kpi.name} compares nothing: all answers of the teacher are empty")
+    return pair
 
 
 def first_divergence(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the median of how far the student's answers go with the teacher's."""
-    pair = answered(question, measurements, references=False, both=True)
+    pair = _both(question, measurements)
     unit, student, teacher = _sequences(pair)
     together = np.array([in_common(*both) for both in zip(student, teacher, strict=True)], dtype=np.float64)
     same = np.array([mine == its for mine, its in zip(student, teacher, strict=True)])
@@ -160,7 +185,10 @@ def first_divergence(question: Question, measurements: Measurements) -> Iterator
     yield Evidence(
         student=reading,
         sampled=question.asked,
-        notes=(f"in {unit}; {int(same.sum())} of {len(same)} answers are equal and count with their length",),
+        notes=(
+            *pair.notes,
+            f"in {unit}; {int(same.sum())} of {len(same)} answers are equal and count with their length",
+        ),
         worst_samples=pair.worst(np.flatnonzero(~same & (together < estimate.value))),
     )
 
@@ -184,7 +212,7 @@ def generation_similarity(question: Question, measurements: Measurements) -> Ite
     Raises:
         MeasurementError: sacrebleu is not installed.
     """
-    pair = answered(question, measurements, references=False, both=True)
+    pair = _both(question, measurements)
     texts = pair.texts()
     chrf = sacrebleu_metrics(question.kpi.name).CHRF().sentence_score
     pairs = zip(texts["student"], texts["teacher"], strict=True)
@@ -197,4 +225,4 @@ def generation_similarity(question: Question, measurements: Measurements) -> Ite
         f"mean of sentence chrF over {len(scores)} prompts",
     )
     order: IntArray = np.argsort(scores, kind="stable")[:WORST]
-    yield replace(evidence, worst_samples=pair.worst(order[scores[order] < 100]))
+    yield replace(evidence, notes=pair.notes, worst_samples=pair.worst(order[scores[order] < 100]))

@@ -30,11 +30,13 @@ def spaces(text: str) -> str:
 def squad(text: str) -> str:
     """Return a text as SQuAD compares it: in lower case, without punctuation, articles and double spaces.
 
+    Articles stay where a text has nothing else, such as the choice "A": an empty answer would equal it.
+
     >>> squad("The  Eiffel-Tower, in Paris.")
     'eiffeltower in paris'
     """
     kept = "".join(character for character in text.lower() if not _is_punctuation(character))
-    return " ".join(_ARTICLES.sub(" ", kept).split())
+    return " ".join(_ARTICLES.sub(" ", kept).split() or kept.split())
 
 
 def _is_punctuation(character: str) -> bool:
@@ -105,7 +107,7 @@ def token_f1(question: Question, measurements: Measurements) -> Iterator[Evidenc
 def shared(answer: str, reference: str) -> float:
     """Return SQuAD's F1 of an answer; two texts without words are equal.
 
-    >>> shared("the cat", "a cat sat"), shared("", "The")
+    >>> shared("the cat", "a cat sat"), shared("", "...")
     (0.6666666666666666, 1.0)
     """
     ours, theirs = Counter(_tokens(answer)), Counter(_tokens(reference))

@@ -10,7 +10,7 @@ import numpy as np
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.text.evidence import Answered, answered, summed_evidence
-from pytest_modelbench.kpis.text.failures_found import is_empty, tokens_of
+from pytest_modelbench.kpis.text.failures_found import is_empty
 from pytest_modelbench.kpis.text.overlap_notes import answer_notes
 from pytest_modelbench.probes.kinds import GENERATIONS
 from pytest_modelbench.probes.text.measured import Generations
@@ -67,7 +67,7 @@ def characters(answers: Generations) -> list[int]:
 
 def tokens(answers: Generations) -> list[int] | None:
     """Return the number of tokens of each answer, 0 for one without text; None unless all are stated."""
-    counts = [0 if is_empty(answer.text) else tokens_of(answer) for answer in answers.answers]
+    counts = [0 if is_empty(answer.text) else answer.own_tokens for answer in answers.answers]
     stated = [count for count in counts if count is not None]
     return stated if len(stated) == len(counts) else None
 

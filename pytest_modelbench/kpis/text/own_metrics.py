@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def own_metric(question: Question, measurements: Measurements) -> Iterator[Evide
     method = f"the metric receives {form} as the reference of each prompt, and the answer without spaces around it"
     method += f"; resampled by group: {len(members)} of {len(references)} prompts" * (read.data.group is not None)
     both = statistics["student"], statistics.get("teacher")
-    yield resampled(question, both, len(members), method, read.answers["student"].model)
+    evidence = resampled(question, both, len(members), method, read.answers["student"].model)
+    yield replace(evidence, notes=(*read.notes, *evidence.notes))
 
 
 def _computation(question: Question) -> Compute:

@@ -8,10 +8,11 @@ import numpy as np
 
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.timed import Quantity, characters_of, looks, refuse_whole
+from pytest_modelbench.kpis.text.timed import Quantity, characters_of, looks
+from pytest_modelbench.kpis.text.times import defined
 from pytest_modelbench.probes.kinds import TOKEN_TIMES
 from pytest_modelbench.probes.text.measured_times import TokenTimes, Visit
-from pytest_modelbench.probes.text.token_energy import NO_COUNT, tokens_of
+from pytest_modelbench.probes.text.token_energy import NO_COUNT
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.intervals import FloatArray
 
@@ -21,7 +22,7 @@ def tokens_per_second(question: Question, measurements: Measurements) -> Iterato
     measurement = measurements.of(TOKEN_TIMES, "student")
 
     def values(role: str, visit: Visit) -> FloatArray:
-        counts = [tokens_of(answer) for answer in visit.answers[role]]
+        counts = [answer.own_tokens for answer in visit.answers[role]]
         if None in counts:
             raise _uncounted(question, measurement, role, "tokens of its answers", "Judge characters_per_second")
         return np.array(counts, dtype=float)
@@ -42,6 +43,7 @@ def characters_per_second(question: Question, measurements: Measurements) -> Ite
 def prefill_tokens_per_second(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the tokens of prompts over the time to the first token."""
     measurement = measurements.of(TOKEN_TIMES, "student")
+    first = defined(question, measurement, lambda answer: answer.time_to_first_token)
 
     def values(role: str, visit: Visit) -> FloatArray:
         counts = [measurement.prompt_tokens[role][at] for at in measurement.units[visit.unit]]
@@ -50,10 +52,7 @@ def prefill_tokens_per_second(question: Question, measurements: Measurements) ->
         return np.array(counts, dtype=float)
 
     def seconds(role: str, visit: Visit) -> FloatArray:
-        for answer in visit.answers[role]:
-            refuse_whole(question, measurement.names, role, answer)
-        times = [answer.time_to_first_token.ms for answer in visit.answers[role]]
-        return np.array([max(time or 0.0 for time in times) / 1e3])
+        return np.array([first(role, visit).max() / 1e3])
 
     quantity = Quantity(values=values, over=seconds, per_token=True, instead="time_to_first_token")
     yield from looks(question, measurement, quantity)

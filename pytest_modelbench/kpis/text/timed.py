@@ -13,6 +13,7 @@ from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.probes.text.measured_times import SPENT, TokenTimes, Visit
+from pytest_modelbench.probes.text.token_energy import ASSUMED, OTHER_TOKENS
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.by_prompt import (
     Clusters,
@@ -27,7 +28,6 @@ Values = Callable[[str, Visit], FloatArray]
 """Returns what a visit adds for a model: a value for each request that has one."""
 FEWEST_OF_QUARTERS = 8
 OTHER_LENGTH = 1.1
-ASSUMED = "that both models count tokens alike is assumed: no tokeniser is known"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +191,7 @@ def _reading(question: Question, measurement: TokenTimes, table: _Table, role: s
 def _not_comparable(measurement: TokenTimes, quantity: Quantity) -> str:
     if not quantity.per_token or measurement.same_tokens() is not False:
         return ""
-    return (
-        "the models have different tokenisers, so that a token of one is not one of the other. Judge "
-        f"{quantity.instead}"
-    )
+    return f"{OTHER_TOKENS}. Judge {quantity.instead}"
 
 
 def _notes(measurement: TokenTimes, quantity: Quantity, visits: Sequence[Visit], *, both: bool) -> Iterator[str]:

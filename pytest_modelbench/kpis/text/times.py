@@ -28,7 +28,7 @@ def time_to_first_token(question: Question, measurements: Measurements) -> Itera
         return answer.time_to_first_token if of == "any" else answer.time_to_first_answer
 
     method = "to the first text" if of == "any" else "to the first text after reasoning"
-    yield from looks(question, measurement, Quantity(values=_defined(question, measurement, figure), method=method))
+    yield from looks(question, measurement, Quantity(values=defined(question, measurement, figure), method=method))
 
 
 def generation_latency(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -56,7 +56,7 @@ def time_per_output_token(question: Question, measurements: Measurements) -> Ite
         told = f"{sum(lengths)} of {len(lengths)} answers are left out, which have fewer than min_tokens={least}"
         return told if any(lengths) else ""
 
-    values = _defined(question, measurement, lambda answer: answer.time_per_output_token, short)
+    values = defined(question, measurement, lambda answer: answer.time_per_output_token, short)
     yield from looks(question, measurement, Quantity(values=values, left_out=left_out, per_token=True))
 
 
@@ -71,8 +71,11 @@ def inter_token_latency(question: Question, measurements: Measurements) -> Itera
         return np.concatenate(gaps).astype(float)
 
     def events(role: str, visits: Sequence[Visit]) -> str:
-        each = _tokens_of_event(answers_of(role, visits))
-        return "per event of an unknown number of tokens" if each is None else f"per event of about {each:.1f} tokens"
+        each, events = _tokens_of_event(answers_of(role, visits)), [*map(_arrivals, answers_of(role, visits))]
+        told = "an unknown number of" if each is None else f"about {each:.1f}"
+        once = sum(len(times) < 2 for times in events)
+        gapless = f"; {once} of {len(events)} answers came in one event, which has no gap" if once else ""
+        return f"per event of {told} tokens{gapless}"
 
     quantity = Quantity(values=values, left_out=events, per_token=True, counts="gaps")
     yield from _alike(measurement, looks(question, measurement, quantity))
@@ -103,7 +106,7 @@ def _tokens_of_event(answers: Iterator[Generation]) -> float | None:
     return sum(tokens or 0 for tokens, _ in counts) / sum(events for _, events in counts)
 
 
-def _defined(
+def defined(
     question: Question,
     measurement: TokenTimes,
     figure: Callable[[Generation], Figure],

@@ -66,14 +66,14 @@ def cut(rows: Rows, tokens: npt.NDArray[np.int32]) -> Rows:
 
     Args:
         rows: (places, vocabulary).
-        tokens: the ids at each place, (places, k).
+        tokens: the ids at each place, (places, k). Ids that the rows have no column for have the probability 0.
 
     Returns:
         (places, k + 1).
     """
-    parts = []
+    parts, missing = [], max(int(tokens.max()) + 1 - rows.shape[1], 0)
     for place in _places(len(rows), rows.shape[1]):
-        exact = _normalised(rows[place])
+        exact = np.pad(_normalised(rows[place]), ((0, 0), (0, missing)), constant_values=-np.inf)
         kept = np.take_along_axis(exact, tokens[place], axis=1)
         np.put_along_axis(exact, tokens[place], -np.inf, axis=1)
         with np.errstate(divide="ignore"):

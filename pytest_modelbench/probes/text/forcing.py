@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -114,7 +114,7 @@ def _beside_recorded(taking: Taking, data: TextData, student: LikelihoodModel) -
         agrees = np.asarray(rows.argmax(axis=1) == likeliest[:, 0])
         return divergence(cut(rows, likeliest), teacher.logs[place]), agrees
 
-    return _forced(taking, student, stated, stated.parts(student, data), beside)
+    return replace(_forced(taking, student, stated, stated.parts(student, data), beside), rest=rest)
 
 
 def _forced(

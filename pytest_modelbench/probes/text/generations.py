@@ -19,10 +19,6 @@ def take(taking: Taking) -> Generations:
         DoesNotFit: the data have no prompts.
         ModelError: the model raised or a request failed, or it does not generate text.
     """
-    return taking.shared(("generations",), (), lambda: _generated(taking))
-
-
-def _generated(taking: Taking) -> Generations:
     data, model = text_data(taking.data), text_model(taking.model)
     settings, model.beat = data.prompts.settings, taking.beat
     answers: list[Generation] = []

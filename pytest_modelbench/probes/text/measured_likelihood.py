@@ -92,12 +92,14 @@ class Forced(Measured):
         agrees: whether both find the same token most likely, (tokens,).
         sizes: how many tokens each text has, (texts,).
         of_prompts: whether the texts are the teacher's answers to the prompts.
+        rest: the share of the teacher's probability that tokens have which count as one, from 0 to 1.
     """
 
     divergences: npt.NDArray[np.float32]
     agrees: npt.NDArray[np.bool_]
     sizes: IntArray
     of_prompts: bool = False
+    rest: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ def pack_generations(measured: Generations) -> Arrays:
         "ids": None if isinstance(measured.ids, range) else _plain(measured.ids),
         "settings": asdict(measured.settings),
         "vocabulary": measured.vocabulary,
+        "sent": dict(measured.sent),
         "answers": [
             (answer.text, answer.reasoning, answer.finish, dict(answer.usage), answer.counted)
             for answer in measured.answers
@@ -55,6 +56,7 @@ def unpack_generations(arrays: Mapping[str, Any]) -> Generations:
         ids=range(len(answers)) if told["ids"] is None else told["ids"],
         settings=GenerationSettings(**{**settings, "stop": tuple(settings["stop"])}),
         vocabulary=told["vocabulary"],
+        sent=told["sent"],
     )
 
 

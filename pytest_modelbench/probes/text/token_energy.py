@@ -14,11 +14,8 @@ from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.models.text import TextModel
 
 NO_COUNT = "neither the server's usage nor a tokenizer does"
-
-
-def tokens_of(answer: Generation) -> int | None:
-    """Return how many tokens an answer has; without the end token where the model gives all of them."""
-    return answer.tokens if answer.token_ids is None else len(answer.token_ids)
+OTHER_TOKENS = "the models have different tokenisers, so that a token of one is not one of the other"
+ASSUMED = "that both models count tokens alike is assumed: no tokeniser is known"
 
 
 class TokenCounting(Model):
@@ -45,7 +42,7 @@ class TokenCounting(Model):
         return lambda: sum(map(self._tokens, generate()))
 
     def _tokens(self, answer: Generation) -> int:
-        tokens = tokens_of(answer)
+        tokens = answer.own_tokens
         if tokens is None:
             raise MeasurementError(f"nothing counts the tokens of {self.name}'s answers: {NO_COUNT}")
         return tokens

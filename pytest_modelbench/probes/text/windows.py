@@ -68,8 +68,9 @@ def windows_for(model: LikelihoodModel, options: Mapping[str, Any], context: int
     """
     size = options.get("window") or context
     if size is not None and context is not None and size > context:
+        whose = model.name if model.context == context else "the other model"
         raise MeasurementError(
-            f"window={size}: the context of {model.name} is {context:,} tokens. Write window={context}, or less"
+            f"window={size}: the context of {whose} is {context:,} tokens. Write window={context}, or less"
         )
     stride = options.get("stride") or (1 if size is None else size // 2)
     if size is not None and stride >= size:

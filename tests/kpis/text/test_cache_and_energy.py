@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import tiny_text
 from streaming import StreamingModel, text_data
 
 from pytest_modelbench import FakeClock
@@ -104,6 +105,15 @@ def test_bytes_of_a_token(model: CachingModel, options: Mapping[str, Any], value
     assert bool(note) == bool(evidence.notes)
 
 
+def test_a_prompt_may_fill_the_context() -> None:
+    """As that of a small model does where context= is not stated; the answer has a token, too."""
+    small: Any = (tiny_text.module("gpt2"), tiny_text.tokenizer())
+    result, evidence = judged(BenchSession(), "cache_bytes_per_token", models={"student": small})
+    assert evidence is not None, result.reason
+    assert evidence.student.value == 2 * 2 * 32 * 4
+    assert "after 63 tokens" in evidence.student.method
+
+
 def test_a_cache_that_cannot_be_seen() -> None:
     """Of a server, of another kind of model, and past the context."""
     served = StreamingModel(FakeClock(), runs_at="openai://host/v1#tiny")
@@ -167,6 +177,18 @@ def test_energy_of_output_tokens(monkeypatch: pytest.MonkeyPatch, vocabulary: st
     assert evidence.teacher.value == pytest.approx(1.0)
     assert "batch size 4" in evidence.student.method
     assert "per output token" in evidence.student.method
+    assert not any("assumed" in note for note in evidence.notes)
+
+
+def test_that_tokens_are_alike_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of models without a known tokeniser; a note says so."""
+    clock = FakeClock()
+    models = {role: streaming(clock, 0.36, vocabulary="") for role in ("student", "teacher")}
+    monkeypatch.setattr(Watts, "models", models)
+    monkeypatch.setattr(bench, "CodeCarbonSource", Watts)
+    _, evidence = judged(BenchSession(), "energy_per_1k_tokens", "ratio <= 2", models=models)
+    assert evidence is not None
+    assert any("both models count tokens alike is assumed" in note for note in evidence.notes)
 
 
 def test_output_tokens_of_all_rows_count() -> None:

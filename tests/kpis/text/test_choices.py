@@ -102,6 +102,27 @@ def test_flips_and_newly_wrong_prompts() -> None:
     assert accuracy.comparison.method == "Tango's score interval"
 
 
+def test_equally_likely_choices_are_none() -> None:
+    """A model that finds all choices alike has chosen none, though the first one be right; nor is that its teacher's."""
+    data = TextData(list("abc"), choices=[["d", "e"]] * 3, answers=[0] * 3)
+    found = evidence("choice_accuracy", student=uniform(), data=data)
+    assert found.student.value == 0.0
+    assert "several choices of 3 prompts the likeliest, none of which counts as right" in found.notes[-1]
+    first = np.full((8, 8), 0.1)
+    first[:, 3] = 0.3
+    flips = evidence("choice_flips", student=uniform(), teacher=TableModel(first), data=data)
+    assert flips.student.value == 100.0
+    assert flips.notes[0] == "3 prompts newly wrong, 0 newly right"
+
+
+@pytest.mark.parametrize("kpi", ["choice_accuracy", "choice_flips"])
+def test_few_groups_are_noted(kpi: str) -> None:
+    """As of all shares."""
+    data = TextData(list("abcd"), choices=[["d", "e"]] * 4, answers=[0] * 4, group=[0, 0, 1, 1])
+    found = evidence(kpi, student=TableModel(TABLE), teacher=TableModel(random_table(4)), data=data)
+    assert any("2 groups are too few to show how alike" in note for note in found.notes)
+
+
 def test_a_missing_space_is_noted() -> None:
     """A choice that goes on with the prompt's last word is another word than meant."""
     found = evidence("choice_accuracy", student=TableModel(TABLE, first=FIRST), data=drawn(9))

@@ -238,9 +238,25 @@ def test_methods_of_built_in_classes_are_functions() -> None:
 
 
 def test_empty_answers_of_both_are_noted() -> None:
-    """They are equal, and say nothing."""
-    of = found(
-        {"greedy_agreement": (), "generation_similarity": ()}, lambda _: "", lambda _: "", TextData(["a", "b"])
-    )
-    assert of["greedy_agreement"].notes == ("both models answered 2 of 2 prompts with nothing",)
-    assert of["generation_similarity"].student.value == 100.0
+    """They are equal, and say nothing; a teacher that answers nothing at all is one that any silent student equals."""
+    data = TextData(["a", "b"])
+    of = found({"greedy_agreement": ()}, lambda _: "", {"a": "", "b": "x"}.get, data)
+    assert of["greedy_agreement"].notes == ("both models answered 1 of 2 prompts with nothing",)
+    for kpi, (result, _) in judged_all(dict.fromkeys(OF_ANSWERS, ()), lambda _: "", lambda _: " ", data).items():
+        assert result.verdict is Verdict.ERROR
+        assert f"{kpi} compares nothing: all answers of the teacher are empty" in result.reason
+
+
+def test_a_windows_message_names_the_model_whose_context_it_is() -> None:
+    """The smaller one of both."""
+    student, teacher = (TableModel(random_table(1), first=FIRST, context=size) for size in (8, 16))
+    result, _ = judged("token_kl", student=student, teacher=teacher, data=TextData(texts=TEXTS), window=12)
+    assert "window=12: the context of the other model is 8 tokens. Write window=8" in result.reason
+
+
+def test_a_recorded_token_that_the_student_has_no_column_for_is_impossible() -> None:
+    """As where the teacher's output layer is wider than the student's."""
+    rows = np.log(np.full((2, 4), 0.25)).astype(np.float32)
+    logs = cut(rows, np.array([[5, 1], [0, 1]], dtype=np.int32))
+    assert logs[0].tolist() == pytest.approx([-np.inf, np.log(0.25), np.log(0.75)], rel=1e-6)
+    assert logs[1].tolist() == pytest.approx([np.log(0.25), np.log(0.25), np.log(0.5)], rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,8 +57,15 @@ def test_what_extract_misses_is_a_note() -> None:
 def test_token_f1(answer: str, reference: str, expected: float) -> None:
     """As SQuAD's script; characters are words where a language writes no spaces."""
     assert shared(answer, reference) == pytest.approx(expected)
-    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference or "the", "zz"], "x"])
+    evidence = text_evidence("token_f1", student=[answer, "x"], references=[[reference or "...", "zz"], "x"])
     assert evidence.student.value == pytest.approx(100 * (expected + 1) / 2)
+
+
+def test_an_article_alone_is_no_empty_answer() -> None:
+    """The right choice "A" is not what a silent student says."""
+    squad_too: dict[str, Any] = {"normalise": "squad"}
+    for kpi, options in (("exact_match", squad_too), ("token_f1", {})):
+        assert text_evidence(kpi, student=["", "a"], references=["A", "A"], **options).student.value == 50.0
 
 
 def test_squad_normalisation() -> None:
@@ -89,6 +97,30 @@ def test_a_teacher_without_a_match_is_an_error(kpi: str) -> None:
         text_evidence(kpi, "drop <= 1 pp", **answers)
     assert text_evidence(kpi, "drop <= 1 pp", allow_weak_teacher=True, **answers).student.value == 0
     assert text_evidence(kpi, ">= 10%", **answers).student.value == 0
+
+
+def test_length_ratio_leaves_out_the_end_token_of_a_server() -> None:
+    """A server counts it; its tokenizer, and a model that gives its tokens, do not."""
+    served = replace(generation("a"), usage={"completion_tokens": 2}, counted=(1, 1))
+    found = text_evidence(
+        "length_ratio", student=[served] * 4, teacher=[generation("a", ids=[1])] * 4, words=("v", "v")
+    )
+    assert found.student.value == 1.0
+    assert "4 tokens over 4" in found.student.method
+
+
+def test_prompts_of_other_tokens_are_noted() -> None:
+    """As where the chat template of one model lacks; other tokenisers cannot be compared."""
+    models: dict[str, Any] = {
+        role: [replace(generation("a"), usage={"prompt_tokens": count})] * 3
+        for role, count in (("student", 5), ("teacher", 9))
+    }
+    note = "student and teacher got different numbers of tokens for 3 of 3 prompts"
+    for kpi, limit, needed in (("exact_match", "drop <= 5 pp", ["a"] * 3), ("greedy_agreement", ">= 1%", None)):
+        of = text_evidence(kpi, limit, **models, references=needed, words=("v", "v"))
+        assert any(text.startswith(note) for text in of.notes)
+        other = text_evidence(kpi, limit, **models, references=needed, words=("v", "w"))
+        assert not any(text.startswith(note) for text in other.notes)
 
 
 def test_length_ratio_of_references() -> None:

@@ -256,3 +256,22 @@ def test_without_references() -> None:
 def test_chrf_of_nothing_is_zero() -> None:
     """Also for sums without any n-gram, which a resample may have."""
     assert overlap_sums.chrf_of(np.zeros((2, 18))).tolist() == [0, 0]
+
+
+def test_few_groups_are_noted_and_widen() -> None:
+    """Two conversations bound no other; shares cannot tell how alike the prompts of one are."""
+    data = {"group": [0, 0, 0, 0, 1, 1, 1, 1]}
+    models: dict[str, Any] = {"student": ["a b"] * 4 + ["a c"] * 4, "references": ["a b"] * 8}
+    of = text_evidence("rouge1", data=data, confidence=0.95, **models)
+    assert of.student.value == 75.0
+    assert of.student.estimate.low is not None
+    assert of.student.estimate.low < 50.0  # the value of the worse one of both, which percentiles end at
+    note = "2 groups are too few to show how alike"
+    assert any(note in text for text in text_evidence("exact_match", data=data, **models).notes)
+    assert not any(note in text for text in text_evidence("exact_match", **models).notes)
+    eight = {"group": [*range(8), 0]}
+    all_right: dict[str, Any] = {"student": ["a b"] * 9, "references": ["a b"] * 9}
+    note = "8 groups without a difference do not show how alike"
+    assert any(note in text for text in text_evidence("exact_match", data=eight, **all_right).notes)
+    one_wrong = {**all_right, "student": ["a b"] * 8 + ["x"]}
+    assert not any("how alike" in text for text in text_evidence("exact_match", data=eight, **one_wrong).notes)

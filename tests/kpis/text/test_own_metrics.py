@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Asked:
     """Measurements of stated answers."""
 
     texts: TextData
+    sent: Mapping[str, Any] = field(default_factory=dict)
 
     def data(self) -> TextData:
         """Return the prompts."""
@@ -42,17 +44,25 @@ class Asked:
             Generation(start_ns=0, end_ns=1, pieces=(Piece(text=text, at_ns=1),)) for text in ANSWERS[role]
         )
         return Generations(
-            model=role, answers=answers, ids=list(range(len(answers))), settings=self.texts.prompts.settings
+            model=role,
+            answers=answers,
+            ids=list(range(len(answers))),
+            settings=self.texts.prompts.settings,
+            sent=self.sent.get(role, {}),
         )
 
 
 def evidence(
-    metric: Any, references: Sequence[Any] | None, group: Sequence[str] | None = None, **more: Any
+    metric: Any,
+    references: Sequence[Any] | None,
+    group: Sequence[str] | None = None,
+    sent: Any = None,
+    **more: Any,
 ) -> Evidence:
     """Return the evidence of a custom KPI."""
     kpi, options = find_kpi("own", {"metric": metric, "better": "higher", **more})
     question = Question(kpi=kpi, options={**kpi.options, **options}, with_teacher=True)
-    asked: Any = Asked(TextData(PROMPTS, references, group=group, slices={"half": ["a", "b"] * 10}))
+    asked: Any = Asked(TextData(PROMPTS, references, group=group, slices={"half": ["a", "b"] * 10}), sent or {})
     (only,) = evidence_for(question, asked)
     return only
 
@@ -143,3 +153,18 @@ def test_sums_have_a_breakdown_by_slice() -> None:
     )
     documents = summed_evidence(Question(kpi=kpi), data, {"student": hits}, ratio, "hits", group=PROMPTS)
     assert documents.breakdown == ()
+
+
+def test_a_metric_that_gives_another_number_is_noted() -> None:
+    """As a judging language model does: no interval over prompts covers that."""
+    scores = itertools.cycle([0.5, 0.75])
+    assert evidence(lambda references, answers: 0.5, ONE).notes == ()
+    (note,) = evidence(lambda references, answers: next(scores), ONE).notes
+    assert "the metric gave 0.5 and 0.75 for the same answers" in note
+
+
+def test_other_requests_are_noted() -> None:
+    """As for the KPIs of quality."""
+    sent = {"student": {"temperature": 0}, "teacher": {"temperature": 0.7}}
+    (note,) = evidence(share, ONE, sent=sent).notes
+    assert note == "student and teacher got different requests: temperature is 0 and 0.7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,7 +138,8 @@ def test_one_measurement_serves_all_gates_of_a_set_up() -> None:
         ("time_to_first_token_mean", {"reasoning": 99}, "error", "the answer has reasoning only"),
         ("characters_per_second", {"length": 0}, "error", "student answered nothing to all prompts"),
         ("generation_latency_mean", {"prefill_ms": 0, "length": 1}, "error", "the clock of student did not move"),
-        ("inter_token_latency_p99", {"chunk": 24}, "error", "student: per event of about 24.0 tokens"),
+        ("inter_token_latency_p99", {"chunk": 24}, "error", "12 of 12 answers came in one event, which has no gap"),
+        ("prefill_tokens_per_second", {"length": 0}, "error", "the answer has no text"),
     ],
 )
 def test_what_is_not_defined_is_refused(kpi: str, script: Mapping[str, Any], verdict: str, reason: str) -> None:
@@ -202,6 +204,13 @@ def test_events_of_other_sizes_are_not_compared() -> None:
     assert result.limits[0].verdict is Verdict.PASS  # each answer has several gaps, which 40 prompts are enough for
     assert result.limits[1].verdict is Verdict.NOT_APPLICABLE
     assert "4.0 and 1.0 tokens" in result.limits[1].reason
+
+
+def test_answers_without_a_gap_are_counted() -> None:
+    """A model that buffers short answers has gaps of the others only."""
+    found = evidence(pair(chunk=4, length=lambda prompt: 24 if len(prompt) > 60 else 4), "inter_token_latency_p99")
+    assert found.student.value == pytest.approx(40.0)
+    assert re.search(r"; [1-9][0-9]* of [0-9]+ answers came in one event, which has no gap", found.student.method)
 
 
 def test_rows_of_a_batch_count() -> None:

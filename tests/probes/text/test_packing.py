@@ -36,11 +36,14 @@ ANSWERS = (
 def test_everything_but_times_comes_back(ids: Any) -> None:
     """Texts, reasoning, finish, usage and tokens; no token at all is not an unknown number of tokens."""
     settings = GenerationSettings(max_new_tokens=4, stop=("\n",), system="s", chat="never")
-    measured = Generations(model="m", answers=ANSWERS, ids=ids, settings=settings, vocabulary="v")
+    measured = Generations(
+        model="m", answers=ANSWERS, ids=ids, settings=settings, vocabulary="v", sent={"temperature": 0}
+    )
     arrays = pack_generations(measured)
     assert {array.dtype.kind for array in arrays.values()} == {"u", "i"}
     back = unpack_generations(arrays)
     assert (back.model, list(back.ids), back.settings, back.vocabulary) == ("m", list(ids), settings, "v")
+    assert back.sent == {"temperature": 0}
     assert back.texts == measured.texts == ("wörd \ud800!", "", "", "")
     for was, answer in zip(ANSWERS, back.answers, strict=True):
         kept = ("text", "reasoning", "finish", "usage", "counted", "token_ids", "tokens")
