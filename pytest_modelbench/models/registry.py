@@ -93,11 +93,12 @@ def adapt(candidate: Any, loading: Loading) -> Model:
 
 
 def _is_pair(candidate: Any) -> bool:
-    """Whether a candidate is a module with its tokeniser, in either order."""
+    """Whether a candidate is a module with something else, such as its tokeniser: in either order, or a list."""
     module = getattr(sys.modules.get("torch.nn"), "Module", ())
-    return (
-        isinstance(candidate, tuple) and len(candidate) == 2 and any(isinstance(part, module) for part in candidate)
-    )
+    if not isinstance(candidate, tuple | list):
+        return False
+    modules = sum(isinstance(part, module) for part in candidate)
+    return bool(modules) and (modules < len(candidate) or (isinstance(candidate, tuple) and modules == 2))
 
 
 def _fitting(candidate: Any) -> Iterator[AdapterEntry]:

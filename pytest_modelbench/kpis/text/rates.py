@@ -8,7 +8,7 @@ import numpy as np
 
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.timed import Quantity, characters_of, looks, refuse_whole
+from pytest_modelbench.kpis.text.timed import Quantity, characters_of, looks, not_defined, refuse_whole
 from pytest_modelbench.probes.kinds import TOKEN_TIMES
 from pytest_modelbench.probes.text.measured_times import TokenTimes, Visit
 from pytest_modelbench.probes.text.token_energy import NO_COUNT, tokens_of
@@ -52,8 +52,12 @@ def prefill_tokens_per_second(question: Question, measurements: Measurements) ->
     def seconds(role: str, visit: Visit) -> FloatArray:
         for answer in visit.answers[role]:
             refuse_whole(question, measurement.names, role, answer)
-        times = [answer.time_to_first_token.ms for answer in visit.answers[role]]
-        return np.array([max(time or 0.0 for time in times) / 1e3])
+        times = [answer.time_to_first_token for answer in visit.answers[role]]
+        known = [time.ms for time in times if time.ms is not None]
+        if not known:
+            at = measurement.units[visit.unit][0]
+            raise not_defined(question, measurement, role, at, times[0])
+        return np.array([max(known) / 1e3])
 
     quantity = Quantity(values=values, over=seconds, per_token=True, instead="time_to_first_token")
     yield from looks(question, measurement, quantity)

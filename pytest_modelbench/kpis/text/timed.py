@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.models.generation import Generation
+from pytest_modelbench.models.generation import Figure, Generation
 from pytest_modelbench.probes.text.measured_times import SPENT, TokenTimes, Visit
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.by_prompt import (
@@ -280,3 +280,11 @@ def refuse_whole(question: Question, names: Mapping[str, str], role: str, answer
             f"{question.kpi.name} is not defined: {names[role]} returns each text as a whole. Return a generator "
             "that yields its pieces, or judge generation_latency"
         )
+
+
+def not_defined(question: Question, measurement: TokenTimes, role: str, at: int, figure: Figure) -> MeasurementError:
+    """Return the error of a figure that an answer does not have."""
+    return MeasurementError(
+        f"{question.kpi.name} is not defined for {measurement.names[role]}'s answer to the prompt with id "
+        f"{measurement.ids[at]}: {figure.reason}"
+    )

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.timed import Quantity, answers_of, looks, refuse_whole
+from pytest_modelbench.kpis.text.timed import Quantity, answers_of, looks, not_defined, refuse_whole
 from pytest_modelbench.models.generation import Figure, Generation
 from pytest_modelbench.probes.kinds import TOKEN_TIMES
 from pytest_modelbench.probes.text.measured_times import TokenTimes, Visit
@@ -71,8 +71,14 @@ def inter_token_latency(question: Question, measurements: Measurements) -> Itera
         return np.concatenate(gaps).astype(float)
 
     def events(role: str, visits: Sequence[Visit]) -> str:
-        each = _tokens_of_event(answers_of(role, visits))
-        return "per event of an unknown number of tokens" if each is None else f"per event of about {each:.1f} tokens"
+        answers = list(answers_of(role, visits))
+        each = _tokens_of_event(iter(answers))
+        told = "per event of " + ("an unknown number of" if each is None else f"about {each:.1f}") + " tokens"
+        if any(len(_arrivals(answer)) > 1 for answer in answers):
+            return told
+        if not any(answer.pieces for answer in answers):
+            return "no answer has a text"
+        return f"no answer came in two events or more, between which there is a gap; {told}"
 
     quantity = Quantity(values=values, left_out=events, per_token=True, counts="gaps")
     yield from _alike(measurement, looks(question, measurement, quantity))
@@ -124,10 +130,7 @@ def _defined(
                 continue
             time = figure(answer)
             if time.ms is None:
-                raise MeasurementError(
-                    f"{question.kpi.name} is not defined for {measurement.names[role]}'s answer to the prompt with "
-                    f"id {measurement.ids[at]}: {time.reason}"
-                )
+                raise not_defined(question, measurement, role, at, time)
             times.append(time.ms)
         return np.array(times, dtype=float)
 

@@ -137,7 +137,10 @@ def test_one_measurement_serves_all_gates_of_a_set_up() -> None:
         ("time_to_first_token_mean", {"reasoning": 99}, "error", "the answer has reasoning only"),
         ("characters_per_second", {"length": 0}, "error", "student answered nothing to all prompts"),
         ("generation_latency_mean", {"prefill_ms": 0, "length": 1}, "error", "the clock of student did not move"),
-        ("inter_token_latency_p99", {"chunk": 24}, "error", "student: per event of about 24.0 tokens"),
+        ("prefill_tokens_per_second", {"length": 0}, "error", "with id {n}: the answer has no text"),
+        ("inter_token_latency_p99", {"length": 0}, "error", "student: no answer has a text"),
+        ("inter_token_latency_p99", {"chunk": 24}, "error", "student: no answer came in two events or more, between"),
+        ("inter_token_latency_p99", {"chunk": 24}, "error", "there is a gap; per event of about 24.0 tokens"),
     ],
 )
 def test_what_is_not_defined_is_refused(kpi: str, script: Mapping[str, Any], verdict: str, reason: str) -> None:
