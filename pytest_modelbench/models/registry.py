@@ -93,10 +93,10 @@ def adapt(candidate: Any, loading: Loading) -> Model:
 
 
 def _is_pair(candidate: Any) -> bool:
-    """Whether a candidate is a module with its tokeniser, in either order: one of both shows that it is for texts."""
+    """Whether a candidate is a module with its tokeniser, in any order: one of them shows that it is for texts."""
     module = getattr(sys.modules.get("torch.nn"), "Module", ())
-    of_two = isinstance(candidate, tuple) and len(candidate) == 2
-    if not of_two or not any(isinstance(part, module) for part in candidate):
+    several = isinstance(candidate, tuple | list) and len(candidate) > 1
+    if not several or not any(isinstance(part, module) for part in candidate):
         return False
     return any(
         callable(getattr(part, name, None)) for part in candidate for name in ("generate", "convert_tokens_to_ids")

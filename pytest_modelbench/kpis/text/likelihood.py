@@ -86,8 +86,14 @@ def _evidence(
 
     data, student = text_data(measurements.data()), models["student"]
     group = documents_group(data, len(student.tokens))
-    method = f"{int(student.tokens.sum()):,} tokens of {len(student.tokens):,} documents, {student.how}"
-    evidence = summed_evidence(question, data, sums, mean, method, group)
+    methods = {
+        role: f"{int(model.tokens.sum()):,} tokens of {len(model.tokens):,} documents, {model.how}"
+        for role, model in models.items()
+    }
+    evidence = summed_evidence(question, data, sums, mean, methods["student"], group)
+    if teacher := evidence.teacher:  # its tokeniser and windows may be others
+        own = teacher.method.replace(methods["student"], methods["teacher"], 1)
+        evidence = replace(evidence, teacher=replace(teacher, method=own))
     return replace(evidence, notes=(*few(len(set(group)), "documents"), *_unlike(models)))
 
 

@@ -274,17 +274,17 @@ class LanguageModel(TorchModel, LikelihoodModel):
         }
 
 
-def from_pair(candidate: tuple[Any, Any], loading: Loading) -> Model:
+def from_pair(candidate: Sequence[Any], loading: Loading) -> Model:
     """Return the model of a tuple `(module, tokenizer)`.
 
     Raises:
-        ModelError: the order is another one, or as for `LanguageModel`.
+        ModelError: it is a list, the order or the length is another one, or as for `LanguageModel`.
     """
+    if not isinstance(candidate, tuple) or len(candidate) != 2 or not isinstance(candidate[0], nn.Module):
+        ends = "()" if isinstance(candidate, tuple) else "[]"
+        types = ", ".join(type(part).__name__ for part in candidate)
+        raise ModelError(f"{loading.name} is {ends[0]}{types}{ends[1]}. Return (module, tokenizer)")
     module, tokenizer = candidate
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            f"{loading.name} is ({type(module).__name__}, {type(tokenizer).__name__}). Return (module, tokenizer)"
-        )
     return LanguageModel(module, tokenizer, loading.name, loading.device)
 
 

@@ -140,6 +140,10 @@ def test_other_tokenisers_share_bits_per_byte_only() -> None:
     of_bytes = found["bits_per_byte"][1]
     assert of_bytes is not None
     assert of_bytes.comparison is not None
+    assert of_bytes.teacher is not None
+    letters = sum(map(len, data.texts or ()))
+    assert of_bytes.student.method.startswith(f"{letters // 2:,} tokens of ")
+    assert of_bytes.teacher.method.startswith(f"{letters:,} tokens of ")
     assert of_bytes.comparison.ratio is not None
     bits = (2 * math.log2(7) - math.log2(0.9)) / 2
     assert of_bytes.student.value == pytest.approx(bits)
