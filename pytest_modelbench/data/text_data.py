@@ -150,7 +150,15 @@ class TextData(EvalData):
         )
         self.task = "text"
         self._left_out = others.left_out
+        self._others = tuple(others.others)
         self._read_answers(given)
+
+    def advice_on_references(self) -> str:
+        """Say what to write where there are no references; a table may have them under another name."""
+        if self._table is None or not self._others:
+            return "Write EvalData(task='text', prompts=..., references=...)"
+        columns = ", ".join(map(shown, self._others))
+        return f"Rename the column of right answers to 'reference': the {self._table.kind} has {columns}"
 
     def _read_answers(self, given: Mapping[str, Any]) -> None:
         """Read the texts, and what the answers to prompts are compared with."""

@@ -108,8 +108,7 @@ def answered(question: Question, measurements: Measurements, *, references: bool
     data = text_data(measurements.data())
     if references and data.references is None:
         raise DoesNotFit(
-            f"{question.kpi.name} needs references, and the evaluation data have none. Write "
-            "EvalData(task='text', prompts=..., references=...)"
+            f"{question.kpi.name} needs references, and the evaluation data have none. {data.advice_on_references()}"
         )
     roles = ("student", "teacher") if both or question.with_teacher else ("student",)
     return Answered(data, {role: measurements.of(GENERATIONS, role) for role in roles})

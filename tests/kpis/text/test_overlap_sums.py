@@ -14,6 +14,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.significance import PairedTest
 from text_tables import text_evidence
 
+from pytest_modelbench.data.text_data import TextData
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.text import overlap_sums
 
@@ -251,6 +252,14 @@ def test_without_references() -> None:
     """One error that says what to write."""
     with pytest.raises(MeasurementError, match=r"bleu needs references.*references="):
         text_evidence("bleu", student=["a"])
+
+
+def test_references_under_another_name() -> None:
+    """A table without references has columns: the error names them."""
+    data = TextData({"prompt": ["a", "b"], "completion": ["c", "d"]})
+    assert data.advice_on_references() == (
+        "Rename the column of right answers to 'reference': the mapping has 'completion'"
+    )
 
 
 def test_chrf_of_nothing_is_zero() -> None:
