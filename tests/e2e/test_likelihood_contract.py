@@ -99,10 +99,12 @@ def test_a_student_with_a_smaller_context(judge: Judge) -> None:
     )
 
 
-def test_a_lower_bound_is_noted(judge: Judge) -> None:
+def test_a_lower_bound_passes_no_upper_limit(judge: Judge) -> None:
     """Of few of the teacher's likeliest tokens, a limit on the divergence may hold though it does not with all."""
-    recorded = SUITE.replace("top_k=8", "top_k=1")
+    recorded = SUITE.replace("top_k=8", "top_k=1").replace("<= 0.4 nat", "<= 9 nat")
     judge(recorded, "--modelbench-record-contract=teacher.mbc", fakes=filled(), more=TEACHER)
     alone = judge(recorded, CONTRACT, fakes=filled(), more=GONE)
     for kpi, noted in (("token_kl", True), ("token_kl_p99", True), ("token_agreement", False)):
         assert any("a lower bound" in note for note in alone.gate(kpi)["notes"]) is noted
+    assert alone.gate("token_kl")["verdict"] == "inconclusive"
+    assert "a lower bound, which may hide" in alone.gate("token_kl")["limits"][0]["reason"]

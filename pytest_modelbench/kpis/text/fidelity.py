@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from pytest_modelbench.stats.intervals import percentile_interval, share_interva
 
 WORST = 20
 LEAST_REST = 0.01
-"""The share of the teacher's probability as one token from which on a note says so."""
+"""The share of the teacher's probability as one token from which on divergences are lower bounds only."""
 
 
 def token_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -52,15 +53,19 @@ def token_kl(question: Question, measurements: Measurements) -> Iterator[Evidenc
     """
     forced = _finite(measurements.of(FORCING, "student"))
     evidence = _mean_of_tokens(question, measurements, forced, forced.divergences.astype(np.float64))
-    yield replace(evidence, notes=(*evidence.notes, *_at_least(forced)))
+    yield _at_least(evidence, forced)
 
 
-def _at_least(forced: Forced) -> tuple[str, ...]:
-    """Say that divergences are lower bounds, where tokens that count as one have a share that matters."""
+def _at_least(evidence: Evidence, forced: Forced) -> Evidence:
+    """Leave the upper end open where tokens that count as one have a share that matters: no upper limit passes."""
     if forced.rest < LEAST_REST:
-        return ()
+        return evidence
     share = f"the contract has {forced.rest:.0%} of the teacher's probability as one token"
-    return (f"a lower bound, which may hide that the limit is broken: {share}. Record it with a higher top_k=",)
+    note = f"a lower bound, which may hide that the limit is broken: {share}. Record it with a higher top_k="
+    estimate = evidence.student.estimate
+    bound = replace(estimate, low=estimate.value if estimate.low is None else estimate.low, high=math.inf)
+    student = replace(evidence.student, estimate=bound)
+    return replace(evidence, student=student, sampled=True, notes=(*evidence.notes, note))
 
 
 def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -77,12 +82,12 @@ def token_kl_p99(question: Question, measurements: Measurements) -> Iterator[Evi
         confidence=question.confidence,
         method=f"{_how(forced)}, Woodruff interval of an effective {size:,.0f} tokens",
     )
-    yield Evidence(
+    evidence = Evidence(
         student=reading,
         sampled=question.asked,
-        notes=_at_least(forced),
         worst_samples=_worst(measurements, forced, np.array([part.max(initial=0.0) for part in _parts(forced)])),
     )
+    yield _at_least(evidence, forced)
 
 
 def _finite(forced: Forced) -> Forced:

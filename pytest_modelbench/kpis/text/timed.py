@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.models.generation import Generation
 from pytest_modelbench.probes.text.measured_times import SPENT, TokenTimes, Visit
@@ -270,10 +270,10 @@ def refuse_whole(question: Question, names: Mapping[str, str], role: str, answer
     """Refuse an answer whose text was returned as a whole.
 
     Raises:
-        NotApplicable: it has no times of tokens.
+        MeasurementError: it has no times of tokens.
     """
     if answer.whole:
-        raise NotApplicable(
+        raise MeasurementError(
             f"{question.kpi.name} is not defined: {names[role]} returns each text as a whole. Return a generator "
             "that yields its pieces, or judge generation_latency"
         )

@@ -115,8 +115,7 @@ def defined(
     """Return what reads a figure of each answer, and refuses one that is not defined.
 
     Raises:
-        NotApplicable: when it is called, if a text came as a whole.
-        MeasurementError: when it is called, if the figure of an answer is not defined.
+        MeasurementError: when it is called, if a text came as a whole or the figure of an answer is not defined.
     """
 
     def values(role: str, visit: Visit) -> FloatArray:

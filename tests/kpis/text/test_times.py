@@ -126,9 +126,9 @@ def test_one_measurement_serves_all_gates_of_a_set_up() -> None:
 @pytest.mark.parametrize(
     ("kpi", "script", "verdict", "reason"),
     [
-        ("time_to_first_token_p50", {"whole": True}, "not_applicable", "student returns each text as a whole"),
-        ("inter_token_latency_p99", {"whole": True}, "not_applicable", "returns each text as a whole"),
-        ("prefill_tokens_per_second", {"whole": True}, "not_applicable", "returns each text as a whole"),
+        ("time_to_first_token_p50", {"whole": True}, "error", "student returns each text as a whole"),
+        ("inter_token_latency_p99", {"whole": True}, "error", "returns each text as a whole"),
+        ("prefill_tokens_per_second", {"whole": True}, "error", "returns each text as a whole"),
         ("time_per_output_token_p50", {"chunk": 24}, "error", "with id {n}: all 24 tokens arrived at once"),
         ("time_per_output_token_p50", {"usage": False}, "not_applicable", "nothing counts tokens: neither"),
         ("time_per_output_token_p50", {"length": 8}, "error", "12 of 12 answers are left out, which have fewer than"),
