@@ -254,7 +254,7 @@ class Asking:
         data, kpi = self.bench.loaded.eval_data(self.sources.data()), self.gate.kpi
         if kpi.numeric and data.task == "text":
             raise DoesNotFit(
-                f"{kpi.name} is for labels and numbers, and the task is text. Write exact_match, or a custom KPI "
+                "it is for labels and numbers, and the task is text. Write exact_match, or a custom KPI "
                 "whose metric= is a function of (references, answers)"
             )
         under: Cell | None = self.gate.options.get("under")

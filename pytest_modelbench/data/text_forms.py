@@ -28,6 +28,8 @@ ARGUMENTS: Mapping[str, str] = {
     "group": "group",
 }
 """The argument of `TextData` that a column is, by its name."""
+SETTINGS = frozenset({"max_new_tokens", "stop", "system", "chat"})
+"""The arguments of `TextData` that hold for all prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,8 @@ def arguments_of(table: TextTable) -> TextArguments:
     """Return which arguments of `TextData` a table gives, and its other columns.
 
     Raises:
-        DataError: it has neither prompts nor texts, or a row has both `reference` and `references`.
+        DataError: it has neither prompts nor texts, a row has both `reference` and `references`, or a column has the
+            name of a setting.
     """
     columns = _with_one_of_references(table)
     if not {"prompt", "text"} & set(columns):
@@ -154,6 +157,7 @@ def arguments_of(table: TextTable) -> TextArguments:
             f"the {table.kind} has neither prompt nor text; found {', '.join(map(shown, columns)) or 'nothing'}. "
             "Rename what the model is asked to 'prompt'"
         )
+    _refuse_settings(table, columns)
     others = {name: values for name, values in columns.items() if name not in ARGUMENTS}
     nested = tuple(name for name, values in others.items() if any(map(_is_nested, values)))
     values = {
@@ -166,6 +170,16 @@ def arguments_of(table: TextTable) -> TextArguments:
         others={name: values for name, values in others.items() if name not in nested},
         left_out=nested,
     )
+
+
+def _refuse_settings(table: TextTable, columns: Iterable[str]) -> None:
+    """Refuse a column that would be a slice, and looks like a setting of each prompt."""
+    for name in SETTINGS & set(columns):
+        instead = ", or put a message of the role 'system' first into each prompt" if name == "system" else ""
+        raise DataError(
+            f"the {table.kind} has a column {name!r}, and {name}= is one setting for all prompts. Write it beside "
+            f"the {table.kind}{instead}. If the column names slices, rename it"
+        )
 
 
 def _with_one_of_references(table: TextTable) -> Mapping[str, list[Any]]:

@@ -348,6 +348,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: TextData({"prompt": ["a"], "reference": ["x"], "references": ["y"]}),
         "row 0 of the mapping has both reference and references. Remove one of them",
     ),
+    "a column of a setting": (
+        lambda: TextData({"prompt": ["a"], "system": ["Be brief."]}),
+        "the mapping has a column 'system', and system= is one setting for all prompts. Write it beside the mapping",
+    ),
     "two columns of one name": (
         lambda: TextData(pd.DataFrame([["a", "b"]], columns=["prompt", "prompt"])),
         "the frame has two columns 'prompt'. Rename one of them",
