@@ -349,8 +349,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         "row 0 of the mapping has both reference and references. Remove one of them",
     ),
     "a column of a setting": (
-        lambda: TextData({"prompt": ["a"], "system": ["Be brief."]}),
-        "the mapping has a column 'system', and system= is one setting for all prompts. Write it beside the mapping",
+        lambda: TextData({"prompt": ["a"], "stop": ["."]}),
+        (
+            "the mapping has a column 'stop', and stop= is one setting for all prompts. Write it beside the mapping. If "
+            "the column names slices, rename it"
+        ),
     ),
     "two columns of one name": (
         lambda: TextData(pd.DataFrame([["a", "b"]], columns=["prompt", "prompt"])),
