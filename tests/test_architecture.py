@@ -53,12 +53,13 @@ CIRCLES: frozenset[frozenset[str]] = frozenset()
 LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", "__main__"} | {
     f"{room}.{name}"
     for room, names in {
-        "data": "case_names corruptions.names treatment",
+        "data": "case_names corruptions.names tasks.names treatment",
         "exports": "deployed options",
-        "gates": "assignment gate harder_inputs keyword keywords reading serving sla sharing suites texts toml_lines",
+        "gates": "assignment gate harder_inputs keyword keywords reading serving sla sharing suites tasks texts toml_lines",
         "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows load.options load.rows "
         "robustness.rows adversarial.rows outside.rows speed.rows stability.rows text.rows text.rows_cache "
-        "text.rows_failures text.rows_fidelity text.rows_likelihood text.rows_matching text.rows_overlap text.rows_times",
+        "detection.rows segmentation.rows tagging.rows "
+        "forecasting.rows ranking.rows embedding.rows text.rows_failures text.rows_fidelity text.rows_likelihood text.rows_matching text.rows_overlap text.rows_times",
         "plugin": "collection deploying fixture_lookup fixtures misnamed parametrisation placeholders sla_file stash state undefined",
     }.items()
     for name in names.split()

@@ -249,14 +249,11 @@ class Asking:
 
         Raises:
             DataError: they are nothing that can be read, or the corruption breaks its form.
-            DoesNotFit: the corruption does not fit them, or they are prompts and the KPI is for labels and numbers.
+            DoesNotFit: the corruption does not fit them, or the KPI is for labels and numbers only.
         """
         data, kpi = self.bench.loaded.eval_data(self.sources.data()), self.gate.kpi
-        if kpi.numeric and data.task == "text":
-            raise DoesNotFit(
-                "it is for labels and numbers, and the task is text. Write exact_match, or a custom KPI "
-                "whose metric= is a function of (references, answers)"
-            )
+        if kpi.numeric and data.does_not_fit:
+            raise DoesNotFit(data.does_not_fit)
         under: Cell | None = self.gate.options.get("under")
         return data if under is None else self._corrupted(data, under, self.gate.options.get("range"))
 

@@ -51,6 +51,11 @@ def leaves(tree: Any) -> list[Any]:
     return [tree]
 
 
+def of_unlike_shapes(leaf: Any) -> bool:
+    """Whether a batch is a list of arrays of different shapes, which is what a detector takes."""
+    return isinstance(leaf, list) and len({tuple(getattr(sample, "shape", ())) for sample in leaf}) > 1
+
+
 def is_sparse(value: Any) -> bool:
     """Whether a value is a sparse matrix of scipy or a sparse tensor of torch."""
     if is_tensor(value):

@@ -85,6 +85,8 @@ def _split(batch: Any, columns: Columns) -> Chunk:
     if isinstance(batch, Mapping) or hasattr(batch, "columns"):
         return columns.split(batch)
     columns.expect_names(batch)
+    if _is_zipped(batch):
+        return list(batch[0]), list(batch[1])
     if isinstance(batch, list | tuple):
         if len(batch) == 2:
             inputs, targets = batch
@@ -95,6 +97,16 @@ def _split(batch: Any, columns: Columns) -> Chunk:
             f"a batch has {len(batch)} parts; expected (inputs, targets), or a mapping with a key 'labels'"
         )
     return batch, None
+
+
+def _is_zipped(batch: Any) -> bool:
+    """Whether a batch is inputs and targets of each sample, in two tuples as `zip(*samples)` makes them."""
+    if not (isinstance(batch, list | tuple) and len(batch) == 2 and all(isinstance(part, tuple) for part in batch)):
+        return False
+    inputs, targets = batch
+    return len(inputs) == len(targets) > 0 and all(
+        isinstance(target, Mapping) or getattr(target, "ndim", 0) > 0 for target in targets
+    )
 
 
 def _several(inputs: list[Any], targets: Any) -> Any:

@@ -33,12 +33,11 @@ from pytest_modelbench.data.hashing import fingerprint_of, form_of, hash_rows
 from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
+from pytest_modelbench.data.tasks.names import OWN_CLASSES, task_of
 from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError
 
 _serial = itertools.count(1)
-OWN_CLASSES: Mapping[str, str] = {"text": "pytest_modelbench.data.text_data:TextData"}
-"""The class of the data by the task, where it is not `EvalData` itself."""
 KNOWN = (
     *("inputs", "targets", "target", "columns", "task", "outputs", "select", "ids", "classes", "batch_size"),
     *("sensitive", "slices", "dtype", "missing", "bins", "ood"),
@@ -67,7 +66,8 @@ class EvalData:
         columns: the columns that the model takes; by default all others. One name gives the model the values of
             that column, a list gives it a mapping (keyword arguments) or a frame.
         task: `multiclass`, `binary`, `multilabel` or `regression`, inferred where that is safe; or `text`, which
-            takes the arguments of `TextData`. Where `prompts=` or `texts=` are stated, it is `text`.
+            takes the arguments of `TextData`. Where `prompts=` or `texts=` are stated, it is `text`. `detection`,
+            `segmentation`, `tagging`, `forecasting`, `ranking` and `embedding` have a class of their own, too.
         outputs: `logits`, `probabilities`, `labels` or `values`; inferred where that is safe.
         select: the head to judge where a model returns several: a key, an attribute or a position.
         ids: one id per sample, for the samples that reports name; positions by default.
@@ -94,9 +94,9 @@ class EvalData:
     [2, 2, 1]
     """
 
-    def __new__(cls, *_: Any, task: str | None = None, **others: Any) -> Self:
-        """Make the class of the task: prompts and texts have their own, also where no task is stated."""
-        named = "text" if task is None and {"prompts", "texts"} & set(others) else task
+    def __new__(cls, _: Any = None, targets: Any = None, *, task: str | None = None, **others: Any) -> Self:
+        """Make the class of the task, also where its own arguments or targets say the task."""
+        named = task_of(task, others, targets)
         own = OWN_CLASSES.get(named) if cls is EvalData and isinstance(named, str) else None
         if own is None:
             return super().__new__(cls)
@@ -126,7 +126,7 @@ class EvalData:
         **others: Any,
     ) -> None:
         refuse_unknown("EvalData", others, KNOWN)
-        check_choice("task", task, TASKS)
+        check_choice("task", task, (*TASKS, *OWN_CLASSES))
         check_choice("outputs", outputs, OUTPUTS)
         check_select(select)
         check_classes(classes)
@@ -178,6 +178,11 @@ class EvalData:
             DataError: as for `inputs`.
         """
         return self._in_memory("targets")
+
+    @property
+    def does_not_fit(self) -> str:
+        """What to say of a KPI of labels and numbers, where the task has none; else empty."""
+        return ""
 
     def _in_memory(self, name: str) -> Any:
         if not self.source.in_memory:
@@ -304,6 +309,17 @@ class EvalData:
             DataError: as for `sensitive`.
         """
         return self._grouped("slice", None, missing, bins)
+
+    def kinds(self) -> list[Grouping]:
+        """Return the slices that a breakdown shows: of two samples or more on average.
+
+        Samples without a value are in no slice, unless `missing` says otherwise.
+
+        Raises:
+            DataError: as for `slices`.
+        """
+        groupings = self.slices(None if self._treatment.missing else "exclude")
+        return [grouping for grouping in groupings if 2 * len(grouping.names) <= len(grouping.codes)]
 
     def _grouped(self, what: str, names: Sequence[str] | None, missing: Any, bins: Any) -> list[Grouping]:
         treatment = treatment_of(missing, bins).over(self._treatment)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_modelbench.data.arguments import refuse_unknown
 from pytest_modelbench.data.evaldata import EvalData
-from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.data.text_checks import (
     answer_of,
@@ -94,6 +93,8 @@ class TextData(EvalData):
     ('text', (('4',),))
     """
 
+    UNIT: ClassVar[str] = "prompt"
+
     def __init__(  # noqa: PLR0913 - this is the settings object of the data
         self,
         prompts: Any = None,
@@ -152,6 +153,14 @@ class TextData(EvalData):
         self._left_out = others.left_out
         self._others = tuple(others.others)
         self._read_answers(given)
+
+    @property
+    def does_not_fit(self) -> str:
+        """What to say of a KPI of labels and numbers."""
+        return (
+            "it is for labels and numbers, and the task is text. Write exact_match, or a custom KPI "
+            "whose metric= is a function of (references, answers)"
+        )
 
     def advice_on_references(self) -> str:
         """Say what to write where there are no references; a table may have them under another name."""
@@ -222,17 +231,6 @@ class TextData(EvalData):
         """As of all data, and the columns of a table that name no slice."""
         left_out = f"columns of lists, which name no slice: {', '.join(self._left_out)}"
         return [*super().notes, *([left_out] if self._left_out else [])]
-
-    def kinds(self) -> list[Grouping]:
-        """Return the slices that a breakdown shows: of two samples or more on average.
-
-        Samples without a value are in no slice, unless `missing` says otherwise.
-
-        Raises:
-            DataError: as for `slices`.
-        """
-        groupings = self.slices(None if self._treatment.missing else "exclude")
-        return [grouping for grouping in groupings if 2 * len(grouping.names) <= len(self.inputs)]
 
     @property
     def key(self) -> str:

@@ -30,6 +30,7 @@ from pytest_modelbench.gates.keyword import (
     truth,
 )
 from pytest_modelbench.gates.serving import SERVING
+from pytest_modelbench.gates.tasks import TASKS
 from pytest_modelbench.gates.texts import TEXT
 from pytest_modelbench.grammar.option_values import CONFIDENCE, Number
 
@@ -220,6 +221,7 @@ MEASURING: Mapping[str, Keyword] = {
     ),
     **SERVING,
     **TEXT,
+    **TASKS,
     "allow_estimated": truth("let absolute limits judge estimates"),
     "allow_weak_teacher": truth("let limits be relative to a teacher that predicts no better than a constant"),
 }

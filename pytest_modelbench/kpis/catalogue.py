@@ -14,14 +14,20 @@ from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.kpis.accuracy import rows as quality
 from pytest_modelbench.kpis.adversarial import rows as adversarial
 from pytest_modelbench.kpis.deployment import rows as deployment
+from pytest_modelbench.kpis.detection import rows as detection
+from pytest_modelbench.kpis.embedding import rows as embedding
 from pytest_modelbench.kpis.fairness import rows as fairness
 from pytest_modelbench.kpis.footprint import rows as footprint
+from pytest_modelbench.kpis.forecasting import rows as forecasting
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
 from pytest_modelbench.kpis.load import rows as load
 from pytest_modelbench.kpis.outside import rows as outside
+from pytest_modelbench.kpis.ranking import rows as ranking
 from pytest_modelbench.kpis.robustness import rows as robustness
+from pytest_modelbench.kpis.segmentation import rows as segmentation
 from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
+from pytest_modelbench.kpis.tagging import rows as tagging
 from pytest_modelbench.kpis.text import rows as text
 from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
 
@@ -55,6 +61,12 @@ FAMILIES = (
     *deployment.KPIS,
     *robustness.KPIS,
     *text.KPIS,
+    *detection.KPIS,
+    *segmentation.KPIS,
+    *tagging.KPIS,
+    *forecasting.KPIS,
+    *ranking.KPIS,
+    *embedding.KPIS,
 )
 BUILT_IN: dict[str, Kpi] = {kpi.name: kpi for kpi in (*FAMILIES, *in_files_of_their_own(Path(__file__).parent, ROOM))}
 EXTENSION_KPIS: dict[str, Kpi] = {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.launch import Launch
     from pytest_modelbench.probes.cost.profile import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
+    from pytest_modelbench.probes.tasks.measured import TaskAnswers
     from pytest_modelbench.probes.text.measured import Generations
     from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, Forced, Likelihoods, TopTokens
     from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
@@ -300,6 +301,17 @@ NEXT_TOKENS: ProbeKind[NextTokens] = ProbeKind(
     of_samples=True,
     apart="one forward pass over each prompt",
     take="pytest_modelbench.probes.text.next_tokens:take",
+)
+
+TASK_ANSWERS: ProbeKind[TaskAnswers] = ProbeKind(
+    name="task answers",
+    of_samples=True,
+    apart="one forward pass over the evaluation data",
+    depends_on=(),
+    take="pytest_modelbench.probes.tasks.answers:take",
+    pack="pytest_modelbench.probes.tasks.measured:pack",
+    unpack="pytest_modelbench.probes.tasks.measured:unpack",
+    recordable=True,
 )
 
 OUTSIDE: ProbeKind[Mapping[str, Outputs]] = ProbeKind(

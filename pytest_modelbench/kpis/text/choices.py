@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.text_data import TextData, text_data
 from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.kpis.by_group import share_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import share_evidence
 from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.probes.kinds import CHOICES
 from pytest_modelbench.probes.text.measured_likelihood import ChoiceScores, IntArray

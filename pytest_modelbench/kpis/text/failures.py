@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.errors import DoesNotFit, shown
+from pytest_modelbench.kpis.by_group import Mask, share_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import Answered, Mask, answered, share_evidence
+from pytest_modelbench.kpis.text.evidence import Answered, answered
 from pytest_modelbench.kpis.text.failures_found import (
     REFUSALS,
     is_empty,

@@ -11,8 +11,9 @@ from operator import add
 import numpy as np
 
 from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.kpis.by_group import share_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import Answered, answered, share_evidence
+from pytest_modelbench.kpis.text.evidence import Answered, answered
 from pytest_modelbench.kpis.text.failures import SHOWN, quoted
 from pytest_modelbench.kpis.text.words import most_common_script, script_named, scripts_of
 from pytest_modelbench.probes.kinds import GENERATIONS

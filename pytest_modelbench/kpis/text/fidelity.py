@@ -10,8 +10,9 @@ import numpy as np
 
 from pytest_modelbench.data.text_data import text_data
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import groups_of, share_evidence, summed_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import Answered, answered, groups_of, share_evidence, summed_evidence
+from pytest_modelbench.kpis.text.evidence import Answered, answered
 from pytest_modelbench.kpis.text.failures_found import is_empty
 from pytest_modelbench.kpis.text.likelihood import documents_group, few
 from pytest_modelbench.kpis.text.overlap_sums import sacrebleu_metrics

@@ -10,8 +10,8 @@ import numpy as np
 
 from pytest_modelbench.data.text_data import TextData, text_data
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import summed_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import summed_evidence
 from pytest_modelbench.probes.kinds import LIKELIHOODS
 from pytest_modelbench.probes.text.measured_likelihood import Likelihoods
 from pytest_modelbench.results import Evidence

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pytest_modelbench.kpis.by_group import share_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import answered, share_evidence
+from pytest_modelbench.kpis.text.evidence import answered
 from pytest_modelbench.kpis.text.overlap import checked, mean_evidence
 from pytest_modelbench.kpis.text.overlap_notes import answer_notes
 from pytest_modelbench.kpis.text.overlap_rouge import best, f1

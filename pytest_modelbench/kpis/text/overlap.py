@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import summed_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.text.evidence import Answered, answered, summed_evidence
+from pytest_modelbench.kpis.text.evidence import Answered, answered
 from pytest_modelbench.kpis.text.overlap_notes import answer_notes, line_notes, tokeniser_notes
 from pytest_modelbench.kpis.text.overlap_rouge import SCORES, best
 from pytest_modelbench.kpis.text.overlap_sums import CorpusScore

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError, cause_of
+from pytest_modelbench.kpis.by_group import groups_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.resampling import number_in, resampled
-from pytest_modelbench.kpis.text.evidence import answered, groups_of
+from pytest_modelbench.kpis.text.evidence import answered
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.paired import IntArray, Statistic
 

@@ -18,7 +18,7 @@ import psutil
 import torch
 from torch import nn
 
-from pytest_modelbench.data.arrays import leaves, map_tree, select_output
+from pytest_modelbench.data.arrays import leaves, map_tree, of_unlike_shapes, select_output
 from pytest_modelbench.data.prompts import Prompts
 from pytest_modelbench.errors import MeasurementError, ModelError, NotApplicable, message_of, visible
 from pytest_modelbench.models.adapters.torch_device import finishing
@@ -106,6 +106,8 @@ class TorchModel(Model):
         """
         if isinstance(leaf, torch.Tensor):
             return leaf.to(self.device, self._computes_in if leaf.is_floating_point() else leaf.dtype)
+        if of_unlike_shapes(leaf):
+            return [self.to_device(sample) for sample in leaf]
         try:
             tensor = torch.as_tensor(leaf.to_numpy() if hasattr(leaf, "to_numpy") else np.asarray(leaf))
         except TypeError:

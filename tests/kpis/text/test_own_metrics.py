@@ -13,9 +13,9 @@ from torchmetrics.text import BLEUScore, CharErrorRate
 
 from pytest_modelbench import TextData
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.kpis.by_group import summed_evidence
 from pytest_modelbench.kpis.catalogue import find_kpi
 from pytest_modelbench.kpis.kpi import Question, evidence_for
-from pytest_modelbench.kpis.text.evidence import summed_evidence
 from pytest_modelbench.models.generation import Generation, Piece
 from pytest_modelbench.probes.text.measured import Generations
 from pytest_modelbench.results import Evidence

@@ -1,0 +1,43 @@
+"""Which class holds the data of a task, and what tells the task where it is not stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_ROOM = "pytest_modelbench.data"
+OWN_CLASSES: Mapping[str, str] = {
+    "text": f"{_ROOM}.text_data:TextData",
+    "detection": f"{_ROOM}.tasks.detection:DetectionData",
+    "segmentation": f"{_ROOM}.tasks.segmentation:SegmentationData",
+    "tagging": f"{_ROOM}.tasks.tagging:TaggingData",
+    "forecasting": f"{_ROOM}.tasks.forecasting:ForecastingData",
+    "ranking": f"{_ROOM}.tasks.ranking:RankingData",
+    "embedding": f"{_ROOM}.tasks.embedding:EmbeddingData",
+}
+"""The class of the data by the task, where it is not `EvalData` itself."""
+OF_ONE_TASK: Mapping[str, str] = {
+    "prompts": "text",
+    "texts": "text",
+    "box_format": "detection",
+    "word_ids": "tagging",
+    "scheme": "tagging",
+    "quantiles": "forecasting",
+    "season": "forecasting",
+    "query": "ranking",
+    "pairs": "embedding",
+    "triplets": "embedding",
+}
+"""Arguments that only one task has, and which one: they say the task where it is not stated."""
+
+
+def task_of(task: Any, arguments: Iterable[str], targets: Any) -> Any:
+    """Return the task that is stated, or the one that arguments or targets leave no doubt of; None for neither.
+
+    Targets that are mappings with `boxes` are those of detection.
+    """
+    if task is not None:
+        return task
+    named = next((OF_ONE_TASK[name] for name in arguments if name in OF_ONE_TASK), None)
+    first = targets[0] if isinstance(targets, list | tuple) and targets else None
+    return "detection" if named is None and isinstance(first, Mapping) and "boxes" in first else named

@@ -1,0 +1,1 @@
+"""Boxes around objects: KPIs of the task detection."""

@@ -1,0 +1,1 @@
+"""Vectors whose distances mean something: KPIs of the task embedding."""

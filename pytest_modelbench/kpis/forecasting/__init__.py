@@ -1,0 +1,1 @@
+"""Values of the next steps of series: KPIs of the task forecasting."""

@@ -1,0 +1,7 @@
+"""Values of the next steps of series: the KPIs and their definitions."""
+
+from __future__ import annotations
+
+from pytest_modelbench.kpis.kpi import Kpi
+
+KPIS: tuple[Kpi, ...] = ()

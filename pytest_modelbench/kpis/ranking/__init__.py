@@ -1,0 +1,1 @@
+"""Items in order of relevance by query: KPIs of the task ranking."""

@@ -1,0 +1,7 @@
+"""Items in order of relevance by query: the KPIs and their definitions."""
+
+from __future__ import annotations
+
+from pytest_modelbench.kpis.kpi import Kpi
+
+KPIS: tuple[Kpi, ...] = ()

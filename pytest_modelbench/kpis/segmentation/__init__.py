@@ -1,0 +1,1 @@
+"""A class for each pixel: KPIs of the task segmentation."""

@@ -1,0 +1,1 @@
+"""A tag for each word or token: KPIs of the task tagging."""

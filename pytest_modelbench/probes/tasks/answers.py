@@ -1,0 +1,85 @@
+"""One forward pass over data of a task, whose outputs are read in the task's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modelbench.data.arrays import duplicate, number_parts, rows, shapes
+from pytest_modelbench.data.evaldata import Batch
+from pytest_modelbench.data.tasks.task_data import Samples, task_data
+from pytest_modelbench.errors import DataError, ModelError
+from pytest_modelbench.probes.answers.predictions import answer
+from pytest_modelbench.probes.kinds import Taking
+from pytest_modelbench.probes.tasks.measured import Ragged, TaskAnswers
+
+Array = npt.NDArray[Any]
+
+
+def take(taking: Taking) -> TaskAnswers:
+    """Run a model once over all samples.
+
+    Raises:
+        DoesNotFit: the data are of another task.
+        DataError: the data have no targets, or in another form.
+        ModelError: the model raised, or its outputs have another form.
+    """
+    data, model = task_data(taking.data), taking.model
+    answers: dict[str, list[Array]] = {}
+    targets: dict[str, list[Array]] = {}
+    nonfinite: list[int] = []
+    ids: list[Any] = []
+    with model.running():
+        for batch in data.batches():
+            first = not nonfinite
+            output = answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
+            _extend(answers, data.answers_of(output, batch, model.name), batch, f"{model.name} returned")
+            _extend(targets, data.targets_of(batch), batch, "the targets have")
+            nonfinite.extend(nonfinite_of(output, rows(batch.inputs)))
+            ids.extend(batch.ids)
+            taking.beat()
+    return TaskAnswers(
+        model=model.name,
+        task=data.TASK,
+        answers={name: Ragged.of(arrays) for name, arrays in answers.items()},
+        targets={name: Ragged.of(arrays) for name, arrays in targets.items()},
+        ids=range(len(ids)) if data.ids is None else ids,
+        nonfinite=np.array(nonfinite, dtype=np.int64),
+    )
+
+
+def _extend(parts: dict[str, list[Array]], samples: Samples, batch: Batch, what: str) -> None:
+    count = rows(batch.inputs)
+    for name, arrays in samples.items():
+        if len(arrays) != count:
+            error = ModelError if what.endswith("returned") else DataError
+            raise error(f"{what} {len(arrays)} for {count} samples with inputs of shape {shapes(batch.inputs)}")
+        parts.setdefault(name, []).extend(arrays)
+
+
+def nonfinite_of(output: Any, count: int) -> list[int]:
+    """Return how many NaN and infinite values the output has for each sample of a batch.
+
+    Args:
+        output: arrays with a row for each sample, or a list with an output for each; a mapping or a tuple of such.
+        count: of samples.
+    """
+    if isinstance(output, list) and len(output) == count:
+        return [_bad(sample) for sample in output]
+    parts = list(output.values()) if isinstance(output, Mapping) else output
+    each = parts if isinstance(parts, tuple | list) else [parts]
+    bad = np.zeros(count, dtype=np.int64)
+    for part in each:
+        for array in number_parts(part):
+            if array.dtype.kind == "f" and len(array) == count:
+                bad += (~np.isfinite(array)).reshape(count, -1).sum(axis=1)
+    return bad.tolist()
+
+
+def _bad(sample: Any) -> int:
+    parts: Sequence[Any] = list(sample.values()) if isinstance(sample, Mapping) else [sample]
+    arrays = [array for part in parts for array in number_parts(part) if array.dtype.kind == "f"]
+    return sum(int((~np.isfinite(array)).sum()) for array in arrays)

@@ -1,0 +1,106 @@
+"""The answers of a model in a task's own form, sample by sample, and how workers share them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """An array for each sample, all in one: sample i has `values[offsets[i]:offsets[i + 1]]`.
+
+    >>> ragged = Ragged.of([np.array([1, 2]), np.array([], dtype=int), np.array([3])])
+    >>> ragged[0].tolist(), len(ragged), ragged.owner.tolist()
+    ([1, 2], 3, [0, 0, 2])
+    """
+
+    values: Array
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, arrays: Sequence[Array]) -> Self:
+        """Join arrays along their first axis; their other axes are alike."""
+        offsets = np.concatenate([[0], np.cumsum([len(array) for array in arrays], dtype=np.int64)])
+        return cls(np.concatenate(list(arrays)) if len(arrays) else np.empty(0), offsets.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, sample: int) -> Array:
+        return self.values[self.offsets[sample] : self.offsets[sample + 1]]
+
+    @functools.cached_property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """How many entries each sample has, (n,)."""
+        return np.diff(self.offsets)
+
+    @functools.cached_property
+    def owner(self) -> npt.NDArray[np.int64]:
+        """The sample of each entry, (entries,)."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskAnswers:
+    """What a model answered for all samples, in the data's order.
+
+    Attributes:
+        model: its name.
+        task: of the data.
+        answers: named parts, as `TaskData.answers_of` gives them.
+        targets: named parts, as `TaskData.targets_of` gives them.
+        ids: of the samples.
+        nonfinite: how many NaN and infinite values each sample's output has, (n,).
+    """
+
+    model: str
+    task: str
+    answers: Mapping[str, Ragged]
+    targets: Mapping[str, Ragged]
+    ids: Sequence[Any]
+    nonfinite: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.nonfinite)
+
+
+def pack(measured: TaskAnswers) -> dict[str, Array]:
+    """Return answers as arrays.
+
+    Raises:
+        TypeError: ids that JSON cannot hold.
+    """
+    ids = None if isinstance(measured.ids, range) else np.asarray(measured.ids).tolist()
+    rest = {"model": measured.model, "task": measured.task, "ids": ids}
+    arrays = {"text": np.array(json.dumps(rest)), "nonfinite": measured.nonfinite}
+    for kind, parts in (("answers", measured.answers), ("targets", measured.targets)):
+        for name, ragged in parts.items():
+            arrays |= {f"{kind}/{name}/values": ragged.values, f"{kind}/{name}/offsets": ragged.offsets}
+    return arrays
+
+
+def unpack(arrays: Mapping[str, Any]) -> TaskAnswers:
+    """Return what `pack` packed."""
+    rest = json.loads(str(arrays["text"]))
+    return TaskAnswers(
+        model=rest["model"],
+        task=rest["task"],
+        ids=range(len(arrays["nonfinite"])) if rest["ids"] is None else rest["ids"],
+        nonfinite=arrays["nonfinite"],
+        answers=_parts(arrays, "answers"),
+        targets=_parts(arrays, "targets"),
+    )
+
+
+def _parts(arrays: Mapping[str, Any], kind: str) -> dict[str, Ragged]:
+    names = [name.split("/")[1] for name in arrays if name.startswith(f"{kind}/") and name.endswith("/values")]
+    return {name: Ragged(arrays[f"{kind}/{name}/values"], arrays[f"{kind}/{name}/offsets"]) for name in names}
