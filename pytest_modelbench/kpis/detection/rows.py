@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_modelbench.kpis.detection import rows_fidelity as fidelity
 from pytest_modelbench.kpis.kpi import Kpi
 
-KPIS: tuple[Kpi, ...] = ()
+KPIS: tuple[Kpi, ...] = (*fidelity.KPIS,)
