@@ -20,6 +20,7 @@ from pytest_modelbench.data.tasks.boxes import (
 from pytest_modelbench.errors import DataError, ModelError
 
 Size = tuple[float, float]
+_CHANNELS = {1, 3, 4}
 _UNKNOWN = (np.nan, np.nan)
 _SLACK = {"targets": 0.01, "outputs": 0.1}
 _FEWEST = {"targets": 1, "outputs": 5}
@@ -88,7 +89,8 @@ def _check_shares(
     if len(large):
         form.refuse(
             f"{place(int(owner[large[0]]))}: {form.who} the box {shown_box(boxes[large[0]])}, expected shares of the "
-            f"image's sides from 0 to 1, as {form.arguments[1]}=True states. For pixels write {form.arguments[1]}=False"
+            f"image's sides from 0 to 1, as {form.arguments[1]}=True "
+            f"states. For pixels write {form.arguments[1]}=False"
         )
     missing = [sample for sample in np.unique(owner) if sizes[sample] is None]
     if missing:
@@ -146,12 +148,10 @@ def check_units(form: Form, boxes: Sequence[Array], targets: Sequence[Array]) ->
     Raises:
         ModelError: saying what to write.
     """
-    largest = [
-        max((float(np.nanmax(each, initial=0)) for each in several), default=0) for several in (boxes, targets)
-    ]
-    if not form.normalized and 0 < largest[0] <= NORMALISED_TO and largest[1] > 4 * NORMALISED_TO:
+    ours, theirs = (float(np.nanmax(np.concatenate(several), initial=0)) for several in (boxes, targets))
+    if not form.normalized and 0 < ours <= NORMALISED_TO and theirs > 4 * NORMALISED_TO:
         form.refuse(
-            f"{form.who} boxes from 0 to {largest[0]:.2g}, and the targets are in pixels, up to {largest[1]:g}. For "
+            f"{form.who} boxes from 0 to {ours:.2g}, and the targets are in pixels, up to {theirs:g}. For "
             "shares of the image's sides write output_normalized=True"
         )
 
@@ -165,9 +165,9 @@ def image_size(image: Any) -> Size | None:
     """Return height and width of an image with channels first or last, or of a PIL image; None for other inputs."""
     shape = tuple(getattr(image, "shape", ()))
     if len(shape) == 3:
-        return (
-            (shape[1], shape[2]) if shape[0] in {1, 3, 4} else (shape[0], shape[1]) if shape[2] in {1, 3, 4} else None
-        )
+        if shape[0] in _CHANNELS:
+            return shape[1], shape[2]
+        return (shape[0], shape[1]) if shape[2] in _CHANNELS else None
     size = getattr(image, "size", None)
     if not shape and isinstance(size, tuple) and len(size) == 2:
         return size[1], size[0]

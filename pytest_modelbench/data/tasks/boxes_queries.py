@@ -52,8 +52,8 @@ def query_boxes(output: Any, classes: Mapping[int, str], most: int, model: str) 
     stated = f"classes= states {highest}" if classes else "classes= is not stated"
     raise ModelError(
         f"{model} returned logits with {columns} columns, and {stated}: is the last column for no object? Write "
-        f"classes=[...] with {columns - 1} names if it is (DETR, YOLOS), or with {columns} if it is not (RT-DETR), or "
-        "a mapping of numbers to names"
+        f"classes=[...] with {columns - 1} names if it is (DETR, YOLOS), or with {columns} if it is not (RT-DETR), "
+        "or a mapping of numbers to names"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,8 +26,8 @@ class DetectionData(TaskData):
 
     Targets have the parts `boxes` (m, 4), float32, (x1, y1, x2, y2) in pixels, `labels` (m,), int64, `crowd` (m,),
     bool, and `area` (m,), float32, of the box where it is not stated. Answers have `boxes` (k, 4), float32, in the
-    same form, `scores` (k,), float32, and `labels` (k,), int64, in the order of the model; boxes and scores may be NaN
-    if the model returned NaN.
+    same form, `scores` (k,), float32, and `labels` (k,), int64, in the order of the model; boxes and scores may be
+    NaN if the model returned NaN.
 
     Args:
         inputs: images: an array or a tensor, (n, channels, height, width), or a list of such of different sizes.
@@ -51,7 +52,7 @@ class DetectionData(TaskData):
     UNIT: ClassVar[str] = "image"
     KPIS: ClassVar[str] = "map, map_50 or mar_100"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - this is the settings object of the data
         self,
         inputs: Any = None,
         targets: Any = None,
@@ -155,9 +156,7 @@ class DetectionData(TaskData):
             (of_class,) = np.nonzero(kept & (boxes.labels == label))
             order = np.argsort(-scores[of_class], kind="stable")
             kept[of_class[order[self.max_detections :]]] = False
-        return Boxes(
-            boxes.boxes[kept], boxes.labels[kept], scores[kept], None, None, boxes.own_format, boxes.own_shares
-        )
+        return replace(boxes, boxes=boxes.boxes[kept], labels=boxes.labels[kept], scores=scores[kept])
 
     def _check_target(self, boxes: Boxes, place: str) -> None:
         """Refuse targets with NaN, or of unknown classes.
@@ -206,9 +205,8 @@ class DetectionData(TaskData):
         if whole and label == len(numbers):
             names = list(self.names.values())
             mapping = {number + 1: name for number, name in enumerate(names[:2])}
-            text += (
-                f". If labels begin at 1, write classes={shown(mapping)[:-1]}{', ...' if len(names) > 2 else ''}}}"
-            )
+            rest = ", ...}" if len(names) > 2 else "}"
+            text += f". If labels begin at 1, write classes={shown(mapping)[:-1]}{rest}"
         return text
 
 
