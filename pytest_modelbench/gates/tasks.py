@@ -9,5 +9,10 @@ from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
     "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
+    "within_pixels": number(
+        "how far from a boundary one of the other mask may be, in pixels",
+        Number(least=0, most=10_000),
+        unset="0.75% of the image's diagonal",
+    ),
     "min_score": number("the least score of a detection that counts", Number(least=0, most=1)),
 }
