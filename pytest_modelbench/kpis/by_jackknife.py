@@ -17,7 +17,13 @@ Value = Callable[[FloatArray], FloatArray]
 
 
 def jackknife_evidence(
-    question: Question, data: Grouped, sums: Mapping[str, FloatArray], value: Value, method: str
+    question: Question,
+    data: Grouped,
+    sums: Mapping[str, FloatArray],
+    value: Value,
+    method: str,
+    *,
+    log: bool = False,
 ) -> Evidence:
     """Return a value that follows smoothly from sums over samples as evidence, the same samples left out of both.
 
@@ -27,6 +33,7 @@ def jackknife_evidence(
         sums: what each sample adds, (n, kinds) by role.
         value: turns sums (..., kinds) into values (...,), in the KPI's unit; NaN where it is undefined.
         method: how the value is found, in words.
+        log: whether the value is above 0 and its error grows with it: intervals are those of the logarithm.
 
     Raises:
         MeasurementError: the value is undefined on these data.
@@ -42,7 +49,7 @@ def jackknife_evidence(
     unit = f"{data.UNIT}s" if count == n else f"groups of {n:,} {data.UNIT}s"
     readings = {
         role: Reading(
-            estimate=jackknife(point, left[role], question.alpha),
+            estimate=jackknife(point, left[role], question.alpha, log=log),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -76,6 +83,6 @@ def _compared(points: Mapping[str, float], left: Mapping[str, FloatArray], alpha
     ratio = None
     if teacher:
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha)
+            ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha, log=True)
     difference = jackknife(student - teacher, left["student"] - left["teacher"], alpha)
     return Comparison(ratio=ratio, difference=difference, method="paired jackknife")

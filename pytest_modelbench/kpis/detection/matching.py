@@ -35,7 +35,7 @@ class ClassMatches:
         owner: the image of each detection, (D,).
         rank: how many detections of the class in its image have a higher score, (D,).
         hits: whether each finds a target that counts, (overlaps, D).
-        ignored: whether each is neither right nor wrong, (overlaps, D): it finds a crowd, or a target of another size.
+        ignored: whether each is neither right nor wrong, as one that finds a crowd, (overlaps, D).
         targets: how many targets count in each image, (n,).
     """
 
