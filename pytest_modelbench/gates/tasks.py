@@ -14,6 +14,9 @@ TASKS: Mapping[str, Keyword] = {
         Number(least=0, most=10_000),
         unset="0.75% of the image's diagonal",
     ),
+    "k": number("how many items of each list count", Number(least=1, most=1_000_000, whole=True), unset="all"),
+    "gain": choice("what relevance r counts: r, or 2 to the power of r, less 1", ("linear", "exponential")),
+    "empty": choice("what becomes of queries without a relevant item", ("exclude", "zero")),
     "zeros": choice("what becomes of values of 0, which have no relative error", ("refuse", "exclude")),
     "level": number(
         "the nominal level of the central interval", Number(least=0, most=0.9999, above=True, example="0.8")

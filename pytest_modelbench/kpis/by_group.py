@@ -59,6 +59,15 @@ class Sampled(Protocol):
         """Return the ids of some samples, for the report."""
 
 
+def plural(unit: str) -> str:
+    """Return the plural of the name of a unit.
+
+    >>> plural("image"), plural("query")
+    ('images', 'queries')
+    """
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+
+
 def groups_of(group: Sequence[Hashable] | None, n: int) -> IntArray:
     """Return the number of each sample's group, (n,); each sample is one of its own where none are stated."""
     if group is None:
@@ -92,19 +101,19 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        notes=(*answered.notes, *_unlike(groups, student, unit)),
+        notes=(*answered.notes, *_unlike(groups, student, plural(unit))),
         worst_samples=answered.worst(np.flatnonzero(lost)),
         breakdown=by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )
 
 
-def _unlike(groups: IntArray, hits: Mask, unit: str) -> tuple[str, ...]:
+def _unlike(groups: IntArray, hits: Mask, units: str) -> tuple[str, ...]:
     """Say that the design effect of groups cannot be seen: there are too few, or all samples are alike."""
     count = int(groups.max()) + 1
     if count == len(groups) or (count >= FEWEST_CLUSTERS and np.ptp(hits.astype(np.intp))):
         return ()
     why = "are too few to show" if count < FEWEST_CLUSTERS else "without a difference do not show"
-    return (f"the interval takes {unit}s as independent: {count} groups {why} how alike the {unit}s of one are",)
+    return (f"the interval takes {units} as independent: {count} groups {why} how alike the {units} of one are",)
 
 
 def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:
@@ -140,7 +149,7 @@ def _share_reading(question: Question, hits: Mask, groups: IntArray, method: str
         unit="%",
         n=n,
         confidence=question.confidence,
-        method=f"{method}: {count} of {n} {unit}s, Wilson interval{grouped}",
+        method=f"{method}: {count} of {n} {plural(unit)}, Wilson interval{grouped}",
     )
 
 
@@ -260,7 +269,8 @@ def resampled_evidence(
     drawn = {role: _drawn(function, draws, groups) for role, function in functions.items()}
     alpha, seconds = question.alpha, time.perf_counter() - start
     paired = "paired bootstrap" if len(points) > 1 else "bootstrap"
-    unit = f"{data.UNIT}s" if count == n else f"groups of {n:,} {data.UNIT}s"
+    units = plural(data.UNIT)
+    unit = units if count == n else f"groups of {n:,} {units}"
     how = f"{paired} of {count:,} {unit}, {len(draws)} resamples in {humanise(seconds, 's')}"
     readings = {
         role: Reading(

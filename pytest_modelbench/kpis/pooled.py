@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of
+from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of, plural
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -143,7 +143,8 @@ def pooled_evidence(
 
 
 def _units(data: Grouped, units: int, samples: int) -> str:
-    return f"{units:,} {data.UNIT}s" if units == samples else f"{units:,} groups of {samples:,} {data.UNIT}s"
+    several = plural(data.UNIT)
+    return f"{units:,} {several}" if units == samples else f"{units:,} groups of {samples:,} {several}"
 
 
 def _grouped(pooled: Pooled, data: Grouped) -> Pooled:
