@@ -217,8 +217,9 @@ def _annotations(listed: Sequence[Any], place: str) -> Boxes:
         values = [entry.get(name) for entry in listed]
         if listed and all(value is not None for value in values):
             rows[name] = np.array(values)
-    if {len(box) for box in rows["bbox"]} - {4}:
-        raise DataError(f"{place}: found a bbox of other than 4 numbers")
+    wrong = next((box for box in rows["bbox"] if box.shape != (4,)), None)
+    if wrong is not None:
+        raise DataError(f"{place}: found a bbox of {wrong.size} numbers, expected (x, y, width, height)")
     rows["bbox"] = np.array(rows["bbox"]).reshape(-1, 4)
     return _refused(DataError, lambda: _mapped(rows, place, SCORES))
 
