@@ -165,8 +165,8 @@ def check_pixels(form: Form, boxes: Sequence[Array]) -> None:
     together = np.concatenate([np.zeros((0, 4)), *boxes])
     if len(together) and not form.normalized and np.abs(together).max() <= 1:
         form.refuse(
-            f"the targets have boxes from 0 to {together.max():.2g}, less than a pixel. For shares of the image's sides "
-            "write normalized=True"
+            f"the targets have boxes from 0 to {together.max():.2g}, less than a pixel. For shares of the image's "
+            "sides write normalized=True"
         )
 
 

@@ -77,7 +77,8 @@ def output_boxes(output: Any, count: int, model: str, place: Callable[[int], str
     """
     if isinstance(output, Mapping):
         return _of_mapping(output, count, model, place)
-    listed = list(output) if isinstance(output, list | tuple) else None
+    of_objects = getattr(output, "ndim", 0) == 1 and getattr(getattr(output, "dtype", None), "kind", "") == "O"
+    listed = list(output) if of_objects or isinstance(output, list | tuple) else None
     if listed is None and getattr(output, "ndim", 0) == 3:
         rows = as_array(output)
         listed = [row[_filled(row)] if row.shape[-1] == 6 else row for row in rows]

@@ -90,7 +90,8 @@ def _evidence(question: Question, measurements: Measurements, mean: Mean, by_cla
     several = matched(answers.student, mean.area)
     if not several:
         low, high = AREAS[mean.area]
-        size = "" if mean.area == "all" else f" of an area from {low:g} to {high:g} pixels"
+        upper = f"to {high:g} pixels" if high < AREAS["all"][1] else "pixels up"
+        size = "" if mean.area == "all" else f" with an area from {low:g} {upper}"
         raise DoesNotFit(f"{question.kpi.name} needs targets{size}, and these data have none (crowds do not count)")
     functions = {role: _over_classes(measured, mean, by_class) for role, measured in answers.answers.items()}
     evidence = resampled_evidence(question, answers.data, functions, len(answers.student), _method(several))
