@@ -99,7 +99,7 @@ def _of_image(sample: Any, model: str, place: str) -> Boxes:
     Raises:
         ModelError: another form.
     """
-    own = getattr(sample, "boxes", None)
+    own: Any = getattr(sample, "boxes", None)
     if all(hasattr(own, name) for name in ("xyxy", "conf", "cls")):  # the results of ultralytics
         boxes = Boxes(as_array(own.xyxy), as_array(own.cls), as_array(own.conf), own_format="xyxy")
         return _whole(boxes, model, place)
@@ -150,7 +150,9 @@ def _of_mapping(output: Mapping[str, Any], count: int, model: str, place: Callab
     counts = parts.pop("counts")
     arrays = {name: value if isinstance(value, list) else as_array(value) for name, value in parts.items()}
     if count == 1 and getattr(arrays["boxes"], "ndim", 0) == 2:
-        arrays = {name: array[None] for name, array in arrays.items()}  # an exported model for a single image
+        arrays = {
+            name: as_array(array)[None] for name, array in arrays.items()
+        }  # an exported model for a single image
     if any(len(array) != count for array in arrays.values()):
         raise ModelError(f"{model} returned {shapes(dict(output))} for {count} images, {_EXPECTED}")
     sizes = None if counts is None else as_array(counts).reshape(-1)
@@ -191,14 +193,14 @@ def _mapped(sample: Mapping[str, Any], place: str, scores: Sequence[str]) -> Box
         raise ValueError(f"{place}: found boxes of shape {corners.shape} and type {corners.dtype}, expected (k, 4)")
     parts = {"labels": labels, "scores": _named(sample, scores)}
     parts |= {"crowd": _named(sample, CROWD), "area": sample.get("area")}
-    arrays = {name: None if part is None else as_array(part) for name, part in parts.items()}
+    arrays = {name: as_array(part) for name, part in parts.items() if part is not None}
     for name, array in arrays.items():
-        if array is not None and array.shape != (len(corners),):
+        if array.shape != (len(corners),):
             raise ValueError(
                 f"{place}: found {len(corners)} boxes and {name} of shape {array.shape}; expected one each"
             )
     own = "xywh" if "bbox" in sample else ""
-    return Boxes(corners, arrays["labels"], arrays["scores"], arrays["crowd"], arrays["area"], own)
+    return Boxes(corners, own_format=own, **arrays)
 
 
 def _annotations(listed: Sequence[Any], place: str) -> Boxes:

@@ -31,11 +31,11 @@ RIGHT: list[Boxes] = [{**target, "scores": [0.9] * len(target["labels"])} for ta
 def values(answers: TaskAnswers, weights: Any) -> list[float]:
     """Return the values of all KPIs for one weight of each image, from 0 to 1, in the order of `summarize`."""
     tables = (
-        (average_precision.PRECISIONS, average_precision._precision_by_class),
-        (average_precision.RECALLS, average_precision._recall_by_class),
+        (average_precision.PRECISIONS, average_precision.precision_by_class),
+        (average_precision.RECALLS, average_precision.recall_by_class),
     )
     functions = [
-        average_precision._over_classes(answers, mean, by_class)
+        average_precision.over_classes(answers, mean, by_class)
         for means, by_class in tables
         for mean in means.values()
     ]
@@ -90,8 +90,8 @@ def test_many_resamples_at_once_are_those_one_by_one() -> None:
     answers = measured(targets, detections(8, targets))
     weights = rng.multinomial(6, np.full(6, 1 / 6), 40).astype(float)
     mean = average_precision.PRECISIONS["map"]
-    table = average_precision._precision_by_class(answers, weights, mean)
-    single = [average_precision._precision_by_class(answers, row[None], mean)[0] for row in weights]
+    table = average_precision.precision_by_class(answers, weights, mean)
+    single = [average_precision.precision_by_class(answers, row[None], mean)[0] for row in weights]
     np.testing.assert_array_equal(table, np.stack(single))
     assert np.isnan(table).any()
 
