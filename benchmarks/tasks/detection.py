@@ -136,8 +136,9 @@ def coverage(
                 for kpi in kpis:
                     (evidence,) = evidence_for(Question(kpi=CATALOGUE[kpi], with_teacher=True), taken)
                     own, difference = exact[kpi]["student"], exact[kpi]["student"] - exact[kpi]["teacher"]
+                    compared = evidence.comparison
                     counts[kpi][0] += misses(evidence.student.estimate, own)
-                    counts[kpi][1] += misses(evidence.comparison and evidence.comparison.difference, difference)
+                    counts[kpi][1] += misses(compared.difference if compared else None, difference)
             unit = "images" if frames == 1 else f"videos of {frames}"
             for kpi in kpis:
                 shares = " | ".join(f"{100 * share:.1f}%" for share in counts[kpi].reshape(-1) / repetitions)

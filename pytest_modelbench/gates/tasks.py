@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_modelbench.gates.keyword import Keyword, number
+from pytest_modelbench.gates.keyword import Keyword, choice, number
 from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
     "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
+    "within_pixels": number(
+        "how far from a boundary one of the other mask may be, in pixels",
+        Number(least=0, most=10_000),
+        unset="0.75% of the image's diagonal",
+    ),
+    "zeros": choice("what becomes of values of 0, which have no relative error", ("refuse", "exclude")),
+    "level": number(
+        "the nominal level of the central interval", Number(least=0, most=0.9999, above=True, example="0.8")
+    ),
     "min_score": number("the least score of a detection that counts", Number(least=0, most=1)),
 }

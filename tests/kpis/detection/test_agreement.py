@@ -156,7 +156,13 @@ def test_counts_at_a_threshold_by_hand() -> None:
     ("kpi", "student", "teacher", "targets", "reason"),
     [
         ("detection_precision", [], [(*LEFT, CAT, 1.0)], [(*LEFT, CAT)], "student is undefined: it has no detection"),
-        ("detection_recall", [at(LEFT)], [], [(*LEFT, CAT, 1)], "student is undefined: there are no targets but crow"),
+        (
+            "detection_recall",
+            [at(LEFT)],
+            [],
+            [(*LEFT, CAT, 1)],
+            "student is undefined: there are no targets but crow",
+        ),
         ("detection_f1", [], [], [], "student is undefined: there are neither"),
         ("lost_detections", [at(LEFT)], [at(FAR)], [(*LEFT, CAT)], "is undefined: the teacher finds no target"),
     ],
