@@ -17,6 +17,8 @@ from pytest_modelbench.kpis.detection import average_precision
 from pytest_modelbench.kpis.detection.matching import matched
 from pytest_modelbench.kpis.detection.rows_precision import PRECISION
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
+from pytest_modelbench.stats.cells import drawn_evenly
+from pytest_modelbench.stats.paired import bias_corrected, expanded, percentiles
 
 NAMES = [*average_precision.PRECISIONS, *average_precision.RECALLS]
 SQUARE = [10.0, 10.0, 30.0, 30.0]
@@ -154,6 +156,23 @@ def test_groups_of_images_are_resampled_together() -> None:
         assert judged.student.estimate.low is not None
         ends.append(judged.student.value - judged.student.estimate.low)
     assert ends[1] > 1.5 * ends[0]
+
+
+def test_the_interval_is_bias_corrected() -> None:
+    """Resamples of few images have a larger average precision than the images, as those have than many."""
+    targets = scenes(5, 15, most=4)
+    found, data = detections(6, targets), {"task": "detection"}
+    judged = evidence("map", ">= 1%", "drop <= 9 pp", student=found, teacher=found, targets=targets, data=data)
+    weights = drawn_evenly(15, 999, np.random.default_rng(0))
+    table = average_precision.precision_by_class(
+        measured(targets, found), weights, average_precision.PRECISIONS["map"]
+    )
+    value, drawn = judged.student.value, np.nanmean(table, axis=1)
+    for side in ("low", "high"):
+        corrected = getattr(expanded(bias_corrected(value, drawn, 0.05), 15, 0.05), side)
+        plain = getattr(expanded(percentiles(value, drawn, 0.05), 15, 0.05), side)
+        assert getattr(judged.student.estimate, side) == pytest.approx(corrected)
+        assert corrected != pytest.approx(plain)
 
 
 def test_a_model_without_detections() -> None:
