@@ -9,5 +9,9 @@ from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
     "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
-    "min_score": number("the least score of a detection that counts", Number(least=0, most=1)),
+    "min_score": number(
+        "the least score of a detection that counts",
+        Number(least=0, most=1),
+        unset="`score_threshold=` of the data, else 0.5",
+    ),
 }

@@ -127,7 +127,7 @@ def by_kind(counted: Mapping[str, Counted], names: Mapping[int, str]) -> tuple[d
     kinds = np.unique(np.concatenate([things.kind for things in counted.values()]))
     return tuple(
         {
-            "name": f"class {names.get(kind, kind)}",
+            "name": f"class={names.get(kind, kind)}",
             "n": int((counted["student"].kind == kind).sum()),
             **{
                 role: None if np.isnan(share := things.share(things.kind == kind)) else share

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence
+from pytest_modelbench.kpis.detection.agreement import least_score
 from pytest_modelbench.kpis.detection.agreement_targets import Judged, judgements_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.results import Evidence
@@ -21,13 +22,13 @@ PARTS = ("n", "confidence", "hit")
 def detection_ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the expected calibration error of detections; its bins are the reliability diagram."""
     answers, judgements = judgements_of(question, measurements)
+    score, iou = least_score(question, answers.data), question.options["iou"]
     for role, judged in judgements.items():
-        _check(question, role, judged)
+        _check(question, role, judged, score)
     sums = paired_by_group(
         question, answers.data.group, {role: _table(judged) for role, judged in judgements.items()}
     )
     named = replace(sums, totals=_named(sums.totals), drawn=_named(sums.drawn))
-    score, iou = question.options["min_score"], question.options["iou"]
     counts = ", ".join(f"{len(judged.right):,} of the {role}" for role, judged in judgements.items())
     yield calibration_evidence(
         question, named, f"detections with a score of {score:g} or more ({counts}), right at an overlap of {iou:g}",
@@ -35,18 +36,17 @@ def detection_ece(question: Question, measurements: Measurements) -> Iterator[Ev
     )  # fmt: skip
 
 
-def _check(question: Question, role: str, judged: Judged) -> None:
+def _check(question: Question, role: str, judged: Judged, score: float) -> None:
     """Refuse scores that cannot be probabilities, and none at all."""
     scores = judged.detections.scores
     if not len(scores):
         raise MeasurementError(
-            f"{question.kpi.name} of the {role} is undefined: it has no detection with a score of at least "
-            f"{question.options['min_score']:g}"
+            f"{question.kpi.name} of the {role} is undefined: it has no detection with a score of at least {score:g}"
         )
-    if scores.min() < 0 or scores.max() > 1:
+    if scores.max() > 1:
         raise MeasurementError(
-            f"{question.kpi.name} needs scores from 0 to 1, and those of the {role} are from {scores.min():g} to "
-            f"{scores.max():g}. Return probabilities"
+            f"{question.kpi.name} needs scores from 0 to 1, and one of the {role} is {scores.max():g}. Return "
+            "probabilities, not logits or percent"
         )
 
 

@@ -26,7 +26,8 @@ def detected(question: Question, measurements: Measurements, *, both: bool = Fal
     for measured in answers.answers.values():
         for name in ("boxes", "scores"):
             part = measured.answers[name]
-            broken = ~np.isfinite(part.values.reshape(len(part.values), -1)).all(axis=1)
+            finite = np.isfinite(part.values)
+            broken = ~(finite.all(axis=1) if finite.ndim > 1 else finite)
             if broken.any():
                 first = measured.ids[int(part.owner[int(np.argmax(broken))])]
                 raise MeasurementError(

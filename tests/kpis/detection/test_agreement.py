@@ -50,8 +50,8 @@ def test_agreement_by_hand() -> None:
     assert made.worst_samples == ("0",)
     assert made.notes == ("neither model detects anything in 2 of 3 images",)
     assert {row["name"]: (row["n"], row["student"]) for row in made.breakdown} == {
-        "class 0": (3, pytest.approx(100 * 2 / 3)),
-        "class 1": (1, 0.0),
+        "class=0": (3, pytest.approx(100 * 2 / 3)),
+        "class=1": (1, 0.0),
     }
     low = evidence("detection_agreement", student, teacher, min_score=0.4)
     assert low.student.value == pytest.approx(100 * 2 / 5)
@@ -156,7 +156,13 @@ def test_counts_at_a_threshold_by_hand() -> None:
     ("kpi", "student", "teacher", "targets", "reason"),
     [
         ("detection_precision", [], [(*LEFT, CAT, 1.0)], [(*LEFT, CAT)], "student is undefined: it has no detection"),
-        ("detection_recall", [at(LEFT)], [], [(*LEFT, CAT, 1)], "student is undefined: there are no targets but crow"),
+        (
+            "detection_recall",
+            [at(LEFT)],
+            [],
+            [(*LEFT, CAT, 1)],
+            "student is undefined: there are no targets but crow",
+        ),
         ("detection_f1", [], [], [], "student is undefined: there are neither"),
         ("lost_detections", [at(LEFT)], [at(FAR)], [(*LEFT, CAT)], "is undefined: the teacher finds no target"),
     ],
