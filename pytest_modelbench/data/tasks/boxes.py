@@ -50,7 +50,8 @@ def beyond(corners: Array, sizes: Array, slack: float) -> npt.NDArray[np.bool_]:
 
 def outside(corners: Array, sizes: Array) -> npt.NDArray[np.bool_]:
     """Return which boxes have nothing in common with their image, (k,)."""
-    return np.any((corners[:, 2:] < 0) | (corners[:, :2] > sizes[:, ::-1]), axis=1)
+    apart: npt.NDArray[np.bool_] = np.any((corners[:, 2:] < 0) | (corners[:, :2] > sizes[:, ::-1]), axis=1)
+    return apart
 
 
 def fitting_formats(boxes: Array, sizes: Array, slack: float) -> list[str]:

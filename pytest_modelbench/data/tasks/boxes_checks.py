@@ -156,6 +156,20 @@ def check_units(form: Form, boxes: Sequence[Array], targets: Sequence[Array]) ->
         )
 
 
+def check_pixels(form: Form, boxes: Sequence[Array]) -> None:
+    """Refuse targets that all lie in a single pixel.
+
+    Raises:
+        DataError: saying what to write.
+    """
+    together = np.concatenate([np.zeros((0, 4)), *boxes])
+    if len(together) and not form.normalized and np.abs(together).max() <= 1:
+        form.refuse(
+            f"the targets have boxes from 0 to {together.max():.2g}, less than a pixel. For shares of the image's "
+            "sides write normalized=True"
+        )
+
+
 def shown_box(box: Array) -> str:
     """Return the numbers of a box for a message."""
     return "[" + ", ".join(f"{float(number):.4g}" for number in box) + "]"

@@ -12,7 +12,7 @@ from pytest_modelbench.data.arguments import check_choice
 from pytest_modelbench.data.arrays import as_array, leaves, select_output
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.boxes import FORMATS, Array
-from pytest_modelbench.data.tasks.boxes_checks import Form, Size, check_units, corners_of, image_size
+from pytest_modelbench.data.tasks.boxes_checks import Form, Size, check_pixels, check_units, corners_of, image_size
 from pytest_modelbench.data.tasks.boxes_forms import Boxes, output_boxes, target_boxes
 from pytest_modelbench.data.tasks.boxes_queries import has_queries, query_boxes
 from pytest_modelbench.data.tasks.task_data import Samples, TaskData
@@ -91,12 +91,9 @@ class DetectionData(TaskData):
         read = [target_boxes(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
         for position, boxes in enumerate(read):
             self._check_target(boxes, self.place(batch, position))
-        corners = corners_of(
-            self._stated_form("targets", read, "the target has"),
-            [boxes.boxes for boxes in read],
-            _sizes(batch),
-            lambda position: self.place(batch, position),
-        )
+        form, given = self._stated_form("targets", read, "the target has"), [boxes.boxes for boxes in read]
+        check_pixels(form, given)
+        corners = corners_of(form, given, _sizes(batch), lambda position: self.place(batch, position))
         return {
             "boxes": corners,
             "labels": [boxes.labels.astype(np.int64) for boxes in read],

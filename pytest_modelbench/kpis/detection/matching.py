@@ -35,7 +35,7 @@ class ClassMatches:
         owner: the image of each detection, (D,).
         rank: how many detections of the class in its image have a higher score, (D,).
         hits: whether each finds a target that counts, (overlaps, D).
-        ignored: whether each is neither right nor wrong, (overlaps, D): it finds a crowd, or a target of another size.
+        ignored: whether each is neither right nor wrong, (overlaps, D): it finds a crowd or another size.
         targets: how many targets count in each image, (n,).
     """
 
@@ -140,7 +140,9 @@ def _matches(evaluator: _Evaluator, area: str, n: int) -> Iterator[ClassMatches]
             yield _joined(label, images, found, targets)
 
 
-def _joined(label: int, images: Sequence[int], found: Sequence[Mapping[str, Any]], targets: FloatArray) -> ClassMatches:
+def _joined(
+    label: int, images: Sequence[int], found: Sequence[Mapping[str, Any]], targets: FloatArray
+) -> ClassMatches:
     """Join a class's images; equal scores stay in the order of images, as in `COCOeval.accumulate`."""
     sizes = [len(each["dtScores"]) for each in found]
     order = np.argsort(-np.concatenate([np.array(each["dtScores"]) for each in found]), kind="mergesort")
