@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--repetitions", type=int, default=300)
-    parser.add_argument("--population", type=int, default=20_000)
+    parser.add_argument("--population", type=int, default=10_000)
     parser.add_argument("--frames", type=int, nargs="+", default=[1, 5], help="how many images each video has")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[30, 100, 500])

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.additive import PairedSums, compared, evidence_of
+from pytest_modelbench.kpis.additive import Interval, PairedSums, compared, evidence_of
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
@@ -236,6 +236,7 @@ def resampled_evidence(
     functions: Mapping[str, Callable[[FloatArray], FloatArray]],
     n: int,
     method: str,
+    interval: Interval = percentiles,
 ) -> Evidence:
     """Return a function of all samples, such as an average precision, as evidence, with a paired bootstrap by group.
 
@@ -246,6 +247,7 @@ def resampled_evidence(
             unit; NaN where it is undefined.
         n: how many samples there are.
         method: how the value is found, in words.
+        interval: of a value and its resamples: `bias_corrected` if few samples give larger values than many.
 
     Raises:
         MeasurementError: the value is undefined on these data.
@@ -264,7 +266,7 @@ def resampled_evidence(
     how = f"{paired} of {count:,} {unit}, {len(draws)} resamples in {humanise(seconds, 's')}"
     readings = {
         role: Reading(
-            estimate=expanded(percentiles(points[role], drawn[role], alpha), count, alpha),
+            estimate=expanded(interval(points[role], drawn[role], alpha), count, alpha),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -272,11 +274,11 @@ def resampled_evidence(
         )
         for role in points
     }
-    comparison = expanded_comparison(compared(points, drawn, alpha, how), count, alpha) if len(points) > 1 else None
+    comparison = compared(points, drawn, alpha, how, interval) if len(points) > 1 else None
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
-        comparison=comparison,
+        comparison=comparison and expanded_comparison(comparison, count, alpha),
         sampled=question.asked,
         breakdown=by_slice(
             data,

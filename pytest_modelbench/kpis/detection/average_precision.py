@@ -20,6 +20,7 @@ from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, IntArray
+from pytest_modelbench.stats.paired import bias_corrected
 
 _EVERY = tuple(range(len(OVERLAPS)))
 _MANY = 10**9
@@ -94,7 +95,9 @@ def _evidence(question: Question, measurements: Measurements, mean: Mean, by_cla
         size = "" if mean.area == "all" else f" with an area from {low:g} {upper}"
         raise DoesNotFit(f"{question.kpi.name} needs targets{size}, and these data have none (crowds do not count)")
     functions = {role: over_classes(measured, mean, by_class) for role, measured in answers.answers.items()}
-    evidence = resampled_evidence(question, answers.data, functions, len(answers.student), _method(several))
+    evidence = resampled_evidence(
+        question, answers.data, functions, len(answers.student), _method(several), bias_corrected
+    )
     return replace(
         evidence,
         notes=(*evidence.notes, *_notes(answers)),

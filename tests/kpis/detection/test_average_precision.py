@@ -153,7 +153,7 @@ def test_groups_of_images_are_resampled_together() -> None:
         judged = evidence("map_50", ">= 1%", student=student, teacher=good, targets=targets, data=data)
         assert judged.student.estimate.low is not None
         ends.append(judged.student.value - judged.student.estimate.low)
-    assert ends[1] > 2 * ends[0]
+    assert ends[1] > 1.5 * ends[0]
 
 
 def test_a_model_without_detections() -> None:
