@@ -9,12 +9,14 @@ import numpy as np
 
 from pytest_modelbench.data.tasks.detection import DetectionData
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.by_group import groups_of
+from pytest_modelbench.kpis.by_group import drawn_by_group, groups_of
 from pytest_modelbench.kpis.by_task import Answered
-from pytest_modelbench.kpis.detection.curves import average_precisions, hits_by_image
+from pytest_modelbench.kpis.detection.average_precision import Mean, each_class, precision_by_class
+from pytest_modelbench.kpis.detection.curves import hits_by_image
 from pytest_modelbench.kpis.detection.detected import detected
 from pytest_modelbench.kpis.detection.matching import OVERLAPS, ClassMatches, matched
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray, drawn_evenly, resamples_for
 from pytest_modelbench.stats.multiplicity import holm
@@ -26,8 +28,9 @@ ALL = range(len(OVERLAPS))
 
 @dataclass(frozen=True, kw_only=True)
 class Class:
-    """A class: its name, in how many images or groups it occurs, and its matches by role."""
+    """A class: its place among all, its name, in how many images or groups it occurs, and its matches by role."""
 
+    at: int
     name: str
     spans: int
     matches: Mapping[str, ClassMatches]
@@ -41,11 +44,6 @@ class Class:
     def shown(self) -> str:
         """Its name and size."""
         return f"{self.name} ({self.n})"
-
-    def precision(self, role: str, weights: FloatArray) -> FloatArray:
-        """Return a model's average precision in percent, (resamples,)."""
-        values: FloatArray = 100 * average_precisions(self.matches[role], weights, ALL).mean(axis=1)
-        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,7 @@ def ap_drop(question: Question, measurements: Measurements) -> Iterator[Evidence
     answers = detected(question, measurements, both=True)
     groups = groups_of(answers.data.group, len(answers.student))
     judged, left_out = _split(question, _classes(answers, groups))
-    drops = _drops(question, judged, groups)
+    drops = _drops(question, judged, groups, answers.answers)
     yield Evidence(
         student=_reading(question, drops),
         sampled=question.asked,
@@ -91,8 +89,9 @@ def ap_drop(question: Question, measurements: Measurements) -> Iterator[Evidence
 def _classes(answers: Answered[DetectionData], groups: IntArray) -> Iterator[Class]:
     """Yield the classes with targets."""
     several = {role: matched(measured, "all") for role, measured in answers.answers.items()}
-    for student, teacher in zip(several["student"], several["teacher"], strict=True):
+    for at, (student, teacher) in enumerate(zip(several["student"], several["teacher"], strict=True)):
         yield Class(
+            at=at,
             name=answers.data.names.get(student.label, str(student.label)),
             spans=len(np.unique(groups[student.targets > 0])),
             matches={"student": student, "teacher": teacher},
@@ -119,31 +118,31 @@ def _split(question: Question, classes: Iterator[Class]) -> tuple[list[Class], l
     return judged, left_out
 
 
-def _drops(question: Question, judged: Sequence[Class], groups: IntArray) -> list[Drop]:
+def _drops(
+    question: Question, judged: Sequence[Class], groups: IntArray, answers: Mapping[str, TaskAnswers]
+) -> list[Drop]:
     """Compare the classes over resamples of groups, the same for both models; the largest drop comes first."""
-    once = np.ones((1, len(groups)))
-    points = [{role: float(each.precision(role, once)[0]) for role in each.matches} for each in judged]
-    if not any(point["teacher"] for point in points):
+    kept = [each.at for each in judged]
+
+    def precisions(role: str, draws: FloatArray) -> FloatArray:
+        def of_weights(weights: FloatArray) -> FloatArray:
+            return each_class(answers[role], weights, Mean(), precision_by_class)
+
+        return drawn_by_group(of_weights, draws, groups)[:, kept]
+
+    count = int(groups.max()) + 1
+    student, teacher = (precisions(role, np.ones((1, count)))[0] for role in ("student", "teacher"))
+    if not teacher.any():
         raise MeasurementError(
             f"{question.kpi.name} compares nothing: the average precision of the teacher is 0 for every class"
         )
-    rng = np.random.default_rng(question.seed)
-    weights = drawn_evenly(int(groups.max()) + 1, resamples_for(question.alpha), rng)[:, groups]
-    bounds = together(
-        np.array([point["teacher"] - point["student"] for point in points]),
-        np.stack(
-            [each.precision("teacher", weights) - each.precision("student", weights) for each in judged], axis=1
-        ),
-        np.array([each.spans for each in judged]),
-        100.0,
-        question.alpha,
-        question.seed,
-    )
-    ends = zip(bounds.low.tolist(), bounds.high.tolist(), bounds.p.tolist(), strict=True)
-    drops = [
-        Drop(of=each, **point, low=low, high=high, p=p)
-        for each, point, (low, high, p) in zip(judged, points, ends, strict=True)
-    ]
+    draws = drawn_evenly(count, resamples_for(question.alpha), np.random.default_rng(question.seed))
+    spans = np.array([each.spans for each in judged])
+    drawn = precisions("teacher", draws) - precisions("student", draws)
+    bounds = together(teacher - student, drawn, spans, 100.0, question.alpha, question.seed)
+    columns = np.column_stack([student, teacher, bounds.low, bounds.high, bounds.p]).tolist()
+    names = ("student", "teacher", "low", "high", "p")
+    drops = [Drop(of=each, **dict(zip(names, row, strict=True))) for each, row in zip(judged, columns, strict=True)]
     return sorted(drops, key=lambda drop: (-drop.value, drop.of.name))
 
 

@@ -73,7 +73,7 @@ def test_agreement_takes_as_many_pairs_as_there_can_be() -> None:
 def test_pairs_are_the_best_of_all_choices(seed: int) -> None:
     """Of few boxes all choices are tried: most pairs, then the largest overlap; and overlaps are pycocotools'."""
     sets = [detections(measured(some(seed + side, 1, 4, 12), [[]]), 0.0) for side in (0, 1)]
-    pairs = overlapping(*sets, 0.3)
+    pairs = overlapping(sets[0], sets[1], 0.3)
     table = np.zeros((len(sets[0]), len(sets[1])))
     if table.size:
         corners = [np.hstack([boxes.boxes[:, :2], boxes.boxes[:, 2:] - boxes.boxes[:, :2]]) for boxes in sets]
@@ -93,9 +93,9 @@ def test_pairs_are_the_best_of_all_choices(seed: int) -> None:
 def test_pairs_do_not_depend_on_how_many_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three pairs give those of one part."""
     sets = [detections(measured(some(side, wide=12), [[]] * 20), 0.0) for side in (0, 1)]
-    whole = overlapping(*sets, 0.2)
+    whole = overlapping(sets[0], sets[1], 0.2)
     monkeypatch.setattr(agreement_pairs, "MOST_AT_ONCE", 3)
-    parts = overlapping(*sets, 0.2)
+    parts = overlapping(sets[0], sets[1], 0.2)
     assert len(whole.first) > 10
     assert np.array_equal(whole.first, parts.first)
     assert np.array_equal(whole.second, parts.second)
@@ -132,7 +132,7 @@ def test_a_teacher_that_detects_nothing_compares_nothing(kpi: str) -> None:
 
 def test_counts_at_a_threshold_by_hand() -> None:
     """One of two detections is right, of three targets one is found; a box on a crowd counts neither way."""
-    targets = [[(*LEFT, CAT), (*FAR, CAT), (20, 0, 50, 30, DOG, 1)], [(*LEFT, DOG)]]
+    targets: Images = [[(*LEFT, CAT), (*FAR, CAT), (20, 0, 50, 30, DOG, 1)], [(*LEFT, DOG)]]
     student = [[at(RIGHT), at((21, 1, 25, 5), DOG), at((0, 0, 4, 4), CAT)], [at(LEFT, DOG, 0.2)]]
     teacher = [[at(LEFT), at(FAR)], [at(LEFT, DOG)]]
     values = {
