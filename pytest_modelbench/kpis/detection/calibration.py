@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.additive import PairedSums
 from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence
 from pytest_modelbench.kpis.detection.agreement import least_score
@@ -26,14 +27,11 @@ def detection_ece(question: Question, measurements: Measurements) -> Iterator[Ev
     for role, judged in judgements.items():
         _check(question, role, judged, score)
     sums = paired_by_group(
-        question, answers.data.group, {role: _table(judged) for role, judged in judgements.items()}
+        question, answers.data.group, {role: table_of(judged) for role, judged in judgements.items()}
     )
-    named = replace(sums, totals=_named(sums.totals), drawn=_named(sums.drawn))
     counts = ", ".join(f"{len(judged.right):,} of the {role}" for role, judged in judgements.items())
-    yield calibration_evidence(
-        question, named, f"detections with a score of {score:g} or more ({counts}), right at an overlap of {iou:g}",
-        few=True,
-    )  # fmt: skip
+    method = f"detections with a score of {score:g} or more ({counts}), right at an overlap of {iou:g}"
+    yield calibration_evidence(question, named(sums), method, few=True)
 
 
 def _check(question: Question, role: str, judged: Judged, score: float) -> None:
@@ -50,7 +48,7 @@ def _check(question: Question, role: str, judged: Judged, score: float) -> None:
         )
 
 
-def _table(judged: Judged) -> FloatArray:
+def table_of(judged: Judged) -> FloatArray:
     """Return how many detections each image has in each bin, their scores, and how many are right, (n, 3 * bins)."""
     scores, size = judged.detections.scores.astype(np.float64), judged.detections.images * BINS
     cell = judged.detections.image * BINS + bin_of(scores)
@@ -58,7 +56,11 @@ def _table(judged: Judged) -> FloatArray:
     return np.concatenate([part.reshape(-1, BINS) for part in sums], axis=1, dtype=np.float64)
 
 
-def _named(sums: Mapping[str, Sums]) -> dict[str, Sums]:
-    """Return the sums of each bin by what they are of."""
-    split = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
-    return {role: dict(zip(PARTS, parts, strict=True)) for role, parts in split.items()}
+def named(sums: PairedSums) -> PairedSums:
+    """Return sums of `table_of` as those of each bin, by what they are of."""
+    return replace(sums, totals=_split(sums.totals), drawn=_split(sums.drawn))
+
+
+def _split(sums: Mapping[str, Sums]) -> dict[str, Sums]:
+    parts = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
+    return {role: dict(zip(PARTS, arrays, strict=True)) for role, arrays in parts.items()}

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detected import Box, Images, evidence, measured
+from detected import Box, Images, Measured, evidence, measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench import EvalData
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.detection import agreement_pairs
 from pytest_modelbench.kpis.detection.agreement_pairs import detections, one_to_one, overlapping
 from pytest_modelbench.kpis.detection.agreement_targets import judged
+from pytest_modelbench.kpis.kpi import Question, evidence_for
 
 CAT, DOG = 0, 1
 LEFT, RIGHT, FAR = (0, 0, 10, 10), (0, 0, 10, 8), (50, 50, 60, 60)
@@ -222,6 +225,31 @@ def test_matching_is_that_of_pycocotools(seed: int, iou: float) -> None:
         mine = (ours.detections.image == image) & (ours.detections.labels == label)
         its = (ours.targets.image == image) & (ours.targets.labels == label)
         assert (ours.right[mine].sum(), mine.sum(), ours.hit[its].sum()) == (right, total - ignored, hit)
+
+
+@pytest.mark.parametrize("others", [[[(*FAR, CAT)], [(*LEFT, CAT)]], [[(*LEFT, CAT)]]], ids=["order", "number"])
+def test_other_samples_are_not_paired(others: Images) -> None:
+    """A loader that shuffles gives each model its own order: images would be compared with other images."""
+    objects: Images = [[(*LEFT, CAT)], [(*FAR, CAT)]]
+    form = [{"boxes": [], "labels": []}] * 2
+    answers = {
+        "student": measured([[at(LEFT)]] * 2, objects),
+        "teacher": measured([[at(LEFT)]] * len(others), others),
+    }
+    question = Question(kpi=CATALOGUE["detection_f1"], options=CATALOGUE["detection_f1"].options, with_teacher=True)
+    data = EvalData(np.zeros((2, 1)), form, task="detection")
+    with pytest.raises(DataError, match="the data gave model other samples, or another order, than model"):
+        next(evidence_for(question, Measured(data, answers)))  # type: ignore[arg-type]
+
+
+def test_the_threshold_of_the_data_is_that_of_the_gates() -> None:
+    """A score that the data leave in counts, unless the gate states another."""
+    images = [[at(LEFT, score=0.3)]]
+    data = {"score_threshold": 0.25}
+    targets = [[(*LEFT, CAT)]]
+    assert evidence("detection_recall", images, None, targets, data=data).student.value == 100
+    assert evidence("detection_recall", images, None, targets).student.value == 0
+    assert evidence("detection_recall", images, None, targets, data=data, min_score=0.4).student.value == 0
 
 
 def test_groups_widen_the_interval() -> None:
