@@ -22,6 +22,8 @@ from pytest_modelbench.kpis.detection.agreement_targets import Judged
 from pytest_modelbench.kpis.detection.calibration import named, table_of
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.cells import drawn_evenly, share_of
+from pytest_modelbench.stats.paired import expanded, percentiles
 from pytest_modelbench.stats.pooled_shares import pooled_difference, pooled_share
 
 Array = npt.NDArray[np.float64]
@@ -76,17 +78,17 @@ def detections(rng: np.random.Generator, n: int, frames: int, over: float, alike
 
 
 def row(name: str, truth: float, interval: Callable[[int, int, int], Estimate], sets: int) -> str:
-    """Return a row of the table: how many sets miss the truth from below and above, and the width, for each size."""
+    """Return a row: for each size the mean value, how many intervals lie above and below the truth, and a width."""
     cells = []
     for n, frames in SIZES:
-        missed, width = np.zeros(2), 0.0
+        missed, width, value = np.zeros(2), 0.0, 0.0
         for seed in range(sets):
             made = interval(n, frames, seed)
             low, high = made.low or 0.0, 100.0 if made.high is None else made.high
             missed += [truth < low, truth > high]
-            width += (high - low) / sets
+            width, value = width + (high - low) / sets, value + made.value / sets
         below, above = 100 * missed / sets
-        cells.append(f"{below:.1f}% / {above:.1f}%, {width:.1f} pp")
+        cells.append(f"{value:.1f}: {below:.1f}% / {above:.1f}%, {width:.1f} pp")
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -104,6 +106,12 @@ def rows(sets: int) -> Iterator[str]:
             lambda n, frames, _, draw=draw: pooled_share(  # type: ignore[misc]
                 tuple(_grouped(side, frames) for side in draw(rng, n, frames)), ALPHA
             ).map(lambda value: 100 * value), sets,
+        )  # fmt: skip
+        yield row(
+            f"a share of {mean:.0%}, percentiles of resamples", 100 * float(parts.sum() / wholes.sum()),
+            lambda n, frames, _, draw=draw: _resampled(  # type: ignore[misc]
+                *(_grouped(side, frames) for side in draw(rng, n, frames)), rng
+            ), sets,
         )  # fmt: skip
     for mean, alike in ((0.01, 2), (0.05, 5)):
         draw = loss(mean, alike)
@@ -124,6 +132,14 @@ def rows(sets: int) -> Iterator[str]:
             return _calibration(detections(rng, n, frames, over, alike), n, frames, seed)
 
         yield row(f"`detection_ece` of {truth:.1f}%", truth, error, max(1, sets // 4))
+
+
+def _resampled(parts: Array, wholes: Array, rng: np.random.Generator) -> Estimate:
+    """Return the percentile interval of a share, expanded for few units, in percent."""
+    drawn = drawn_evenly(len(parts), 999, rng)
+    values = 100 * share_of(drawn @ parts, drawn @ wholes)
+    value = 100 * float(parts.sum() / wholes.sum())
+    return expanded(percentiles(value, values, ALPHA), len(parts), ALPHA)
 
 
 def _grouped(values: Array, frames: int) -> Array:

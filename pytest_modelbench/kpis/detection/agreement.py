@@ -1,4 +1,4 @@
-"""Readings of how far the student detects what its teacher detects, whatever the targets are."""
+"""Readings of how far the student detects what its teacher detects, right or wrong."""
 
 from __future__ import annotations
 
