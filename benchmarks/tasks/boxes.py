@@ -98,22 +98,22 @@ def rows(sets: int) -> Iterator[str]:
     videos = [f"{n} images" + (f" of {n // frames} videos" if frames > 1 else "") for n, frames in SIZES]
     yield f"| true value | {' | '.join(videos)} |"
     yield "|---" * (1 + len(SIZES)) + "|"
-    for mean, alike in ((0.98, 5), (0.9, 5), (0.7, 5)):
+    for mean, alike in ((0.98, 5.0), (0.9, 5.0), (0.7, 5.0)):
         draw = share(mean, alike)
         parts, wholes = draw(rng, POPULATION, 1)
-        yield row(
-            f"a share of {mean:.0%}", 100 * float(parts.sum() / wholes.sum()),
-            lambda n, frames, _, draw=draw: pooled_share(  # type: ignore[misc]
-                tuple(_grouped(side, frames) for side in draw(rng, n, frames)), ALPHA
-            ).map(lambda value: 100 * value), sets,
-        )  # fmt: skip
-        yield row(
-            f"a share of {mean:.0%}, percentiles of resamples", 100 * float(parts.sum() / wholes.sum()),
-            lambda n, frames, _, draw=draw: _resampled(  # type: ignore[misc]
-                *(_grouped(side, frames) for side in draw(rng, n, frames)), rng
-            ), sets,
-        )  # fmt: skip
-    for mean, alike in ((0.01, 2), (0.05, 5)):
+        truth = 100 * float(parts.sum() / wholes.sum())
+
+        def linearised(n: int, frames: int, _: int, draw: Draw = draw) -> Estimate:
+            found, of = (_grouped(side, frames) for side in draw(rng, n, frames))
+            return pooled_share((found, of), ALPHA).map(lambda value: 100 * value)
+
+        def resampled(n: int, frames: int, _: int, draw: Draw = draw) -> Estimate:
+            found, of = (_grouped(side, frames) for side in draw(rng, n, frames))
+            return _resampled(found, of, rng)
+
+        yield row(f"a share of {mean:.0%}", truth, linearised, sets)
+        yield row(f"a share of {mean:.0%}, percentiles of resamples", truth, resampled, sets)
+    for mean, alike in ((0.01, 2.0), (0.05, 5.0)):
         draw = loss(mean, alike)
         student, teacher, wholes = draw(rng, POPULATION, 1)
 
@@ -143,7 +143,8 @@ def _resampled(parts: Array, wholes: Array, rng: np.random.Generator) -> Estimat
 
 
 def _grouped(values: Array, frames: int) -> Array:
-    return values.reshape(-1, frames).sum(axis=1)
+    grouped: Array = values.reshape(-1, frames).sum(axis=1)
+    return grouped
 
 
 def _calibration(judged: Judged, n: int, frames: int, seed: int) -> Estimate:

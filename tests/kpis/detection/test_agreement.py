@@ -231,7 +231,7 @@ def test_matching_is_that_of_pycocotools(seed: int, iou: float) -> None:
 def test_other_samples_are_not_paired(others: Images) -> None:
     """A loader that shuffles gives each model its own order: images would be compared with other images."""
     objects: Images = [[(*LEFT, CAT)], [(*FAR, CAT)]]
-    form = [{"boxes": [], "labels": []}] * 2
+    form: list[Any] = [{"boxes": [], "labels": []}] * 2
     answers = {
         "student": measured([[at(LEFT)]] * 2, objects),
         "teacher": measured([[at(LEFT)]] * len(others), others),
