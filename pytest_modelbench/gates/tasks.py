@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_modelbench.gates.keyword import Keyword, number
+from pytest_modelbench.gates.keyword import Keyword, choice, number
 from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
@@ -13,5 +13,14 @@ TASKS: Mapping[str, Keyword] = {
         "the least score of a detection that counts",
         Number(least=0, most=1),
         unset="`score_threshold=` of the data, else 0.5",
+    ),
+    "within_pixels": number(
+        "how far from a boundary one of the other mask may be, in pixels",
+        Number(least=0, most=10_000),
+        unset="0.75% of the image's diagonal",
+    ),
+    "zeros": choice("what becomes of values of 0, which have no relative error", ("refuse", "exclude")),
+    "level": number(
+        "the nominal level of the central interval", Number(least=0, most=0.9999, above=True, example="0.8")
     ),
 }

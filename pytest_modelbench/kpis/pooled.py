@@ -48,15 +48,57 @@ class Counted:
         wholes = np.bincount(self.sample, minlength=self.samples).astype(np.float64)
         return np.bincount(self.sample, self.value, self.samples).astype(np.float64), wholes
 
+    @property
+    def total(self) -> float:
+        """How many things there are."""
+        return float(len(self.value))
+
     def share(self, mask: Mask) -> float:
         """Return the share of some things in percent, NaN of none."""
         return 100 * float(self.value[mask].mean()) if mask.any() else float("nan")
+
+    def share_of(self, members: Mask) -> float:
+        """Return the share of the things of some samples in percent, NaN of none."""
+        return self.share(members[self.sample])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tallied:
+    """Things that are already counted by sample, such as the pixels of an image.
+
+    Attributes:
+        parts: how many count in each sample, (samples,).
+        wholes: of how many, (samples,).
+    """
+
+    parts: FloatArray
+    wholes: FloatArray
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.wholes)
+
+    @property
+    def by_sample(self) -> Pooled:
+        """How much counts in each sample, and of how many, two arrays (samples,)."""
+        return self.parts, self.wholes
+
+    @property
+    def total(self) -> float:
+        """How many things there are."""
+        return float(self.wholes.sum())
+
+    def share_of(self, members: Mask) -> float:
+        """Return the share of the things of some samples in percent, NaN of none."""
+        whole = self.wholes[members].sum()
+        return 100 * float(self.parts[members].sum() / whole) if whole else float("nan")
 
 
 def pooled_evidence(
     question: Question,
     data: Grouped,
-    counted: Mapping[str, Counted],
+    counted: Mapping[str, Counted] | Mapping[str, Tallied],
     method: str,
     *,
     nothing: str,
@@ -76,7 +118,7 @@ def pooled_evidence(
         MeasurementError: a model has nothing that could count.
     """
     for role, things in counted.items():
-        if not len(things.value):
+        if not things.total:
             raise MeasurementError(f"{question.kpi.name} of the {role} is undefined: {nothing}")
     pooled = {role: _grouped(things.by_sample, data) for role, things in counted.items()}
     units = len(next(iter(pooled.values()))[0])
@@ -86,7 +128,7 @@ def pooled_evidence(
             unit="%",
             n=things.samples,
             confidence=question.confidence,
-            method=f"{method}: of {len(things.value):,} in {_units(data, units, things.samples)}, Wilson interval "
+            method=f"{method}: of {things.total:,.0f} in {_units(data, units, things.samples)}, Wilson interval "
             "of the linearised share",
         )
         for role, things in counted.items()
@@ -119,8 +161,8 @@ def _compared(pooled: Mapping[str, Pooled], alpha: float) -> Comparison:
     )
 
 
-def _of_members(counted: Mapping[str, Counted]) -> Callable[[Mask], dict[str, float]]:
-    return lambda members: {role: things.share(members[things.sample]) for role, things in counted.items()}
+def _of_members(counted: Mapping[str, Counted] | Mapping[str, Tallied]) -> Callable[[Mask], dict[str, float]]:
+    return lambda members: {role: things.share_of(members) for role, things in counted.items()}
 
 
 def by_kind(counted: Mapping[str, Counted], names: Mapping[int, str]) -> tuple[dict[str, Any], ...]:
@@ -139,7 +181,7 @@ def by_kind(counted: Mapping[str, Counted], names: Mapping[int, str]) -> tuple[d
     )
 
 
-def worst_first(counted: Mapping[str, Counted], better: str) -> IntArray:
+def worst_first(counted: Mapping[str, Counted] | Mapping[str, Tallied], better: str) -> IntArray:
     """Return the samples that lose most, more than with the teacher if it is compared, the worst first."""
     sides = {role: things.by_sample for role, things in counted.items()}
     losses = {role: parts if better == "lower" else wholes - parts for role, (parts, wholes) in sides.items()}

@@ -193,7 +193,7 @@ def _mapped(sample: Mapping[str, Any], place: str, scores: Sequence[str]) -> Box
         raise ValueError(f"{place}: found boxes of shape {corners.shape} and type {corners.dtype}, expected (k, 4)")
     parts = {"labels": labels, "scores": _named(sample, scores)}
     parts |= {"crowd": _named(sample, CROWD), "area": sample.get("area")}
-    arrays = {name: as_array(part) for name, part in parts.items() if part is not None}
+    arrays: dict[str, Any] = {name: as_array(part) for name, part in parts.items() if part is not None}
     for name, array in arrays.items():
         if array.shape != (len(corners),):
             raise ValueError(

@@ -29,9 +29,8 @@ def detected(question: Question, measurements: Measurements, *, both: bool = Fal
     for measured in answers.answers.values():
         for name in ("boxes", "scores"):
             part = measured.answers[name]
-            broken: Mask = ~np.isfinite(part.values.reshape(len(part.values), 4 if name == "boxes" else 1)).all(
-                axis=1
-            )
+            rows = part.values.reshape(len(part.values), 4 if name == "boxes" else 1)
+            broken: Mask = np.any(~np.isfinite(rows), axis=1)
             if broken.any():
                 first = measured.ids[int(part.owner[int(np.argmax(broken))])]
                 raise MeasurementError(

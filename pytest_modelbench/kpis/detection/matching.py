@@ -106,7 +106,7 @@ def _evaluator(measured: TaskAnswers) -> _Evaluator:
 
 
 def _targets(measured: TaskAnswers) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield image, label and entry of each target; ids begin at 1, because pycocotools writes 0 for none."""
+    """Yield image, label and entry of each target; ids begin at 1, because pycocotools reads 0 as unmatched."""
     parts = measured.targets
     columns = (parts[name].values.tolist() for name in ("labels", "crowd", "area"))
     rows = zip(parts["boxes"].owner.tolist(), *columns, _sides(parts["boxes"].values), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -60,6 +60,7 @@ class TaskAnswers:
         targets: named parts, as `TaskData.targets_of` gives them.
         ids: of the samples.
         nonfinite: how many NaN and infinite values each sample's output has, (n,).
+        derived: what KPIs have derived from these answers, for other KPIs.
     """
 
     model: str
@@ -68,6 +69,7 @@ class TaskAnswers:
     targets: Mapping[str, Ragged]
     ids: Sequence[Any]
     nonfinite: npt.NDArray[np.int64]
+    derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.nonfinite)

@@ -68,11 +68,11 @@ def test_a_class_must_be_in_two_images_or_groups() -> None:
     """Targets of one image, and of one video, vary together: nothing shows by how much."""
     assert [row["name"] for row in drop({}, min_n=3).breakdown] == ["cat", "cow", "dog"]
     with pytest.raises(
-        DoesNotFit, match=r"no class has 200 targets or more in at least 2 images or groups: cat \(100"
+        DoesNotFit, match=r"no class has 200 targets or more in at least 2 independent samples: cat \(100"
     ):
         drop({}, min_n=200)
     student, targets = images(30, {})
-    with pytest.raises(DoesNotFit, match="no class has 20 targets or more in at least 2 images or groups"):
+    with pytest.raises(DoesNotFit, match="no class has 20 targets or more in at least 2 independent samples"):
         evidence("ap_drop", student, student, targets, data={**NAMES, "group": ["video"] * 30})
 
 
