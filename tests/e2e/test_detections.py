@@ -64,7 +64,7 @@ def test_a_student_that_misses_dogs(judge: Judge, pytester: pytest.Pytester) -> 
         "ap_drop": "fail",
     }
     lost = finished.gate("lost_detections")
-    assert lost["student"]["value"] == pytest.approx(12.5)
+    assert lost["readings"]["student"]["value"] == pytest.approx(12.5)
     assert lost["worst_samples"][:2] == ["frame-0", "frame-1"]
     rows = {row["name"]: row["student"] for row in lost["breakdown"]}
     assert rows == {
@@ -73,7 +73,9 @@ def test_a_student_that_misses_dogs(judge: Judge, pytester: pytest.Pytester) -> 
         "class=cat": 0,
         "class=dog": pytest.approx(25),
     }
-    assert finished.gate("detection_ece")["student"]["value"] == pytest.approx(100 * (60 * 0.4 + 45 * 0.2) / 105)
+    assert finished.gate("detection_ece")["readings"]["student"]["value"] == pytest.approx(
+        100 * (60 * 0.4 + 45 * 0.2) / 105
+    )
     assert "lost beyond chance (bootstrap, Holm): dog" in finished.gate("ap_drop")["notes"]
     page = (pytester.path / "r.html").read_text(encoding="utf-8")
     assert "What each class has lost (ap_drop)" in page

@@ -76,6 +76,15 @@ def test_a_class_must_be_in_two_images_or_groups() -> None:
         evidence("ap_drop", student, student, targets, data={**NAMES, "group": ["video"] * 30})
 
 
+def test_without_targets_there_is_no_class() -> None:
+    """Images without objects have nothing that could be lost."""
+    student, _ = images(30, {})
+    with pytest.raises(
+        DoesNotFit, match="no class has 20 targets or more in at least 2 independent samples: there are"
+    ):
+        evidence("ap_drop", student, student, [[]] * 30, data=NAMES)
+
+
 def test_a_teacher_that_finds_nothing_has_nothing_to_lose() -> None:
     """A drop from 0 would always pass."""
     student, targets = images(30, {})
