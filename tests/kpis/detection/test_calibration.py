@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from detected import Box, Images, evidence
+from detected import Box, Images, evidence, measured
+from scipy.special import ndtri, stdtrit
 from torchmetrics.functional.classification import binary_calibration_error
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import paired_by_group
+from pytest_modelbench.kpis.calibrated import calibration_evidence
+from pytest_modelbench.kpis.catalogue import CATALOGUE
+from pytest_modelbench.kpis.detection.agreement_targets import judged
+from pytest_modelbench.kpis.detection.calibration import named, table_of
+from pytest_modelbench.kpis.kpi import Question
 
 NEAR, FAR = (0, 0, 10, 10), (50, 50, 60, 60)
 
@@ -70,3 +77,16 @@ def test_scores_that_are_no_probabilities_are_refused(box: Box, reason: str) -> 
     """So are images without detections: there is nothing to be right or wrong."""
     with pytest.raises(MeasurementError, match=reason):
         evidence("detection_ece", [[box]], None, [[(*NEAR, 0)]])
+
+
+def test_few_images_widen_the_interval() -> None:
+    """The ends move out by as much as Student's quantile is larger than the normal one, and as resamples vary less."""
+    found, targets = images(6, 3.0)
+    judgement = judged(measured(found, targets), 0.5, 0.5)
+    question = Question(kpi=CATALOGUE["detection_ece"], confidence=0.95)
+    sums = named(paired_by_group(question, None, {"student": table_of(judgement)}))
+    few, many = (calibration_evidence(question, sums, "", few=few).student.estimate for few in (True, False))
+    assert few.high is not None
+    assert many.high is not None
+    wider = np.sqrt(6 / 5) * stdtrit(5, 0.95) / ndtri(0.95)
+    assert few.high - few.value == pytest.approx(wider * (many.high - many.value))
