@@ -180,7 +180,9 @@ def seconds_of_an_image() -> float:
     config = YolosConfig(
         hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768, image_size=[512, 672]
     )
-    model, image = YolosForObjectDetection(config).eval(), torch.zeros(1, 3, 512, 672)
+    model: Any = YolosForObjectDetection(config)
+    model.eval()
+    image = torch.zeros(1, 3, 512, 672)
     with torch.inference_mode():
         model(image)
         start = time.process_time()

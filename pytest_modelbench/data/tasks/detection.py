@@ -98,7 +98,10 @@ class DetectionData(TaskData):
             "boxes": corners,
             "labels": [boxes.labels.astype(np.int64) for boxes in read],
             "crowd": [_crowd(boxes) for boxes in read],
-            "area": [_area(boxes, own) for boxes, own in zip(read, corners, strict=True)],
+            "area": [
+                _area(boxes, own, _rescaled(target) if form.normalized else 1.0)
+                for boxes, own, target in zip(read, corners, batch.targets, strict=True)
+            ],
         }
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
@@ -234,12 +237,20 @@ def _crowd(boxes: Boxes) -> Array:
     return np.zeros(len(boxes.boxes), dtype=bool) if boxes.crowd is None else boxes.crowd.astype(bool)
 
 
-def _area(boxes: Boxes, corners: Array) -> Array:
-    """Return the area of each target, (m,), in pixels."""
+def _area(boxes: Boxes, corners: Array, scale: float) -> Array:
+    """Return the area of each target, (m,), in pixels; those that are stated are multiplied by `scale`."""
     if boxes.area is not None:
-        return boxes.area.astype(np.float32)
+        return (boxes.area * scale).astype(np.float32)
     sides = corners[:, 2:].astype(np.float64) - corners[:, :2]
     return (sides[:, 0] * sides[:, 1]).astype(np.float32)
+
+
+def _rescaled(target: Any) -> float:
+    """Return how many pixels of the original image are one pixel of the resized one, whose pixels `area` counts."""
+    if not (isinstance(target, Mapping) and "size" in target and "orig_size" in target):
+        return 1.0
+    original, resized = _pair(target["orig_size"]), _pair(target["size"])
+    return original[0] * original[1] / (resized[0] * resized[1])
 
 
 def _sizes(batch: Batch) -> list[Size | None]:

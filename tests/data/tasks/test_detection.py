@@ -128,6 +128,30 @@ def test_crowds_and_areas_are_those_of_the_targets() -> None:
     assert parts["area"][0].tolist() == [700.0, 800.0]
 
 
+def test_targets_as_processors_of_hugging_face_give_them() -> None:
+    """A loader of mappings: boxes are shares of the original image, and areas are pixels of the resized one."""
+    labels = [
+        {
+            "class_labels": torch.tensor([1]),
+            "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.4]]),
+            "area": torch.tensor([50.0]),
+            "orig_size": torch.tensor([100, 200]),
+            "size": torch.tensor([50, 100]),
+        }
+        for _ in range(4)
+    ]
+
+    def collate(numbers: Any) -> Any:
+        return {"pixel_values": torch.zeros(len(numbers), 3, 50, 100), "labels": [labels[i] for i in numbers]}
+
+    numbers: Any = list(range(4))
+    loaded = torch.utils.data.DataLoader(numbers, batch_size=2, collate_fn=collate)
+    data: Any = EvalData(loaded, task="detection", box_format="cxcywh", normalized=True)
+    parts = data.targets_of(batch_of(data, 2))
+    np.testing.assert_allclose(parts["boxes"][0], [[80, 30, 120, 70]], rtol=1e-6)
+    assert parts["area"][1].tolist() == [200.0]
+
+
 class Results:
     """What a model of ultralytics returns for an image."""
 
@@ -470,6 +494,12 @@ def test_outputs_of_another_form_are_refused(output: Any, arguments: Mapping[str
     """By one message: which sample, what was found, what to write."""
     with pytest.raises(ModelError, match="^" + re.escape(message)):
         answers(output, **arguments)
+
+
+def test_a_single_tiny_detection_is_no_share() -> None:
+    """A model may find nothing but a pixel in a corner."""
+    tiny = np.array([[0, 0, 1, 1, 0.5, 1]], np.float32)
+    assert answers([tiny, SIX[1], SIX[1]])["boxes"][0].tolist() == [[0, 0, 1, 1]]
 
 
 def test_shares_of_images_of_unknown_size() -> None:
