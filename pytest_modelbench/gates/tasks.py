@@ -9,6 +9,11 @@ from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
     "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
+    "min_score": number(
+        "the least score of a detection that counts",
+        Number(least=0, most=1),
+        unset="`score_threshold=` of the data, else 0.5",
+    ),
     "within_pixels": number(
         "how far from a boundary one of the other mask may be, in pixels",
         Number(least=0, most=10_000),
@@ -21,5 +26,4 @@ TASKS: Mapping[str, Keyword] = {
     "level": number(
         "the nominal level of the central interval", Number(least=0, most=0.9999, above=True, example="0.8")
     ),
-    "min_score": number("the least score of a detection that counts", Number(least=0, most=1)),
 }

@@ -268,7 +268,7 @@ def resampled_evidence(
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
     draws = drawn_evenly(count, resamples_for(question.alpha), np.random.default_rng(question.seed))
-    drawn = {role: _drawn(function, draws, groups) for role, function in functions.items()}
+    drawn = {role: drawn_by_group(function, draws, groups) for role, function in functions.items()}
     alpha, seconds = question.alpha, time.perf_counter() - start
     paired = "paired bootstrap" if len(points) > 1 else "bootstrap"
     units = plural(data.UNIT)
@@ -300,8 +300,14 @@ def resampled_evidence(
     )
 
 
-def _drawn(function: Callable[[FloatArray], FloatArray], draws: FloatArray, groups: IntArray) -> FloatArray:
-    """Return the function's values for all draws of groups, some at a time: each is as long as the data."""
+def drawn_by_group(function: Callable[[FloatArray], FloatArray], draws: FloatArray, groups: IntArray) -> FloatArray:
+    """Return a function's values for all draws of groups, some at a time: each is as long as the data.
+
+    Args:
+        function: turns how often each sample counts, (resamples, n), into values, (resamples, ...).
+        draws: how often each group is drawn, (resamples, groups).
+        groups: of each sample, (n,).
+    """
     size = max(1, MOST_AT_ONCE // len(groups))
     parts = [function(draws[start : start + size, groups]) for start in range(0, len(draws), size)]
     return np.concatenate(parts)

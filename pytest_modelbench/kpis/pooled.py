@@ -46,7 +46,7 @@ class Counted:
     def by_sample(self) -> Pooled:
         """How much counts in each sample, and of how many, two arrays (samples,)."""
         wholes = np.bincount(self.sample, minlength=self.samples).astype(np.float64)
-        return np.bincount(self.sample, self.value, self.samples), wholes
+        return np.bincount(self.sample, self.value, self.samples).astype(np.float64), wholes
 
     @property
     def total(self) -> float:
@@ -149,7 +149,8 @@ def _units(data: Grouped, units: int, samples: int) -> str:
 
 def _grouped(pooled: Pooled, data: Grouped) -> Pooled:
     groups = groups_of(data.group, len(pooled[0]))
-    return np.bincount(groups, pooled[0]), np.bincount(groups, pooled[1])
+    parts, wholes = (np.bincount(groups, side).astype(np.float64) for side in pooled)
+    return parts, wholes
 
 
 def _compared(pooled: Mapping[str, Pooled], alpha: float) -> Comparison:
@@ -170,7 +171,7 @@ def by_kind(counted: Mapping[str, Counted], names: Mapping[int, str]) -> tuple[d
     kinds = np.unique(np.concatenate([things.kind for things in counted.values()]))
     return tuple(
         {
-            "name": f"class {names.get(kind, kind)}",
+            "name": f"class={names.get(kind, kind)}",
             "n": int((counted["student"].kind == kind).sum()),
             **{
                 role: None if np.isnan(share := things.share(things.kind == kind)) else share

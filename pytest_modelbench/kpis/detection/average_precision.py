@@ -19,7 +19,7 @@ from pytest_modelbench.kpis.detection.matching import AREAS, OVERLAPS, ClassMatc
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, IntArray
+from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
 from pytest_modelbench.stats.paired import bias_corrected
 
 _EVERY = tuple(range(len(OVERLAPS)))
@@ -112,21 +112,24 @@ def _method(several: Sequence[ClassMatches]) -> str:
 
 
 def over_classes(measured: TaskAnswers, mean: Mean, by_class: ByClass) -> Callable[[FloatArray], FloatArray]:
-    """Return the mean over classes with targets as a function of weights; KPIs share values of the same weights."""
-    held = remembered(measured)
+    """Return the mean over classes with targets as a function of weights."""
 
     def values(weights: FloatArray) -> FloatArray:
-        key = (by_class.__name__, mean, hashlib.blake2b(np.ascontiguousarray(weights).data).digest())
-        if key not in held:
-            table = by_class(measured, weights, mean)
-            defined = np.isfinite(table)
-            counts = defined.sum(axis=1)
-            sums = np.where(defined, table, 0.0).sum(axis=1)
-            held[key] = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
-        drawn: FloatArray = held[key]
-        return drawn
+        table = each_class(measured, weights, mean, by_class)
+        defined = np.isfinite(table)
+        return share_of(np.where(defined, table, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
 
     return values
+
+
+def each_class(measured: TaskAnswers, weights: FloatArray, mean: Mean, by_class: ByClass) -> FloatArray:
+    """Return the value of each class, (resamples, classes); KPIs share those of the same weights."""
+    held = remembered(measured)
+    key = (by_class.__name__, mean, hashlib.blake2b(np.ascontiguousarray(weights).data).digest())
+    if key not in held:
+        held[key] = by_class(measured, weights, mean)
+    table: FloatArray = held[key]
+    return table
 
 
 def _rows(answers: Answered[DetectionData], mean: Mean, by_class: ByClass) -> Iterator[dict[str, Any]]:
