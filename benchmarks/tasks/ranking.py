@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ ITEMS = 20
 class Queries:
     """Queries without slices."""
 
-    UNIT = "query"
+    UNIT: ClassVar[str] = "query"
 
     def __init__(self, group: Sequence[Hashable] | None) -> None:
         self.group = group
@@ -70,7 +71,7 @@ def coverage(repeats: int) -> None:
             data = Queries(None if groups is None else (np.arange(n) % groups).tolist())
             tallied = {role: Tallied(parts=its, wholes=np.ones(n)) for role, its in values(rng, n, groups).items()}
             evidence = pooled_evidence(question, data, tallied, "NDCG", nothing="no queries")
-            difference = evidence.comparison and evidence.comparison.difference
+            difference = evidence.comparison.difference if evidence.comparison else None
             gap = true["student"] - true["teacher"]
             for i, (ends, aim) in enumerate(((evidence.student.estimate, true["student"]), (difference, gap))):
                 if ends is not None:
@@ -101,7 +102,7 @@ def cost(queries: int) -> None:
     models = {role: adapt(net, Loading(name=role)) for role, net in zip(("student", "teacher"), nets, strict=True)}
     data = EvalData(items, relevance, query=np.repeat(np.arange(queries), 10), task="ranking", batch_size=4096)
     start = time.process_time()
-    for part in items.split(4096):
+    for part in torch.split(items, 4096):
         models["student"](part)
     forward = time.process_time() - start
     start = time.process_time()

@@ -71,7 +71,8 @@ def rank_correlation(question: Question, measurements: Measurements) -> Iterator
     if read.answers.data.of_catalogue:
         raise DoesNotFit("of a catalogue the scores are not kept. Write top_k_overlap")
     query = read.codes[read.counted("student")]
-    values = _correlations(*(read.scored(role)[0] for role in ("student", "teacher")), query, len(read.queries.first))
+    student, teacher = (read.scored(role)[0] for role in ("student", "teacher"))
+    values = _correlations(student, teacher, query, len(read.queries.first))
     defined = np.isfinite(values)
     if not defined.any():
         raise MeasurementError(f"{question.kpi.name} is undefined: no query has items with different scores")
@@ -90,8 +91,9 @@ def rank_correlation(question: Question, measurements: Measurements) -> Iterator
 def _correlations(student: FloatArray, teacher: FloatArray, query: IntArray, queries: int) -> FloatArray:
     """Return Spearman's correlation of each query, (queries,); NaN where one of both is constant."""
     ranks = [_ranks_within(score, query) for score in (student, teacher)]
-    counts = np.bincount(query, minlength=queries)
-    centred = [each - share_of(np.bincount(query, each, queries), counts.astype(float))[query] for each in ranks]
+    counts = np.bincount(query, minlength=queries).astype(np.float64)
+    means = [share_of(np.bincount(query, each, queries).astype(np.float64), counts) for each in ranks]
+    centred = [each - mean[query] for each, mean in zip(ranks, means, strict=True)]
     products = np.bincount(query, centred[0] * centred[1], queries)
     spreads = [np.bincount(query, each**2, queries) for each in centred]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -42,7 +42,8 @@ def _place(query: IntArray, queries: int) -> IntArray:
     """Return the position of each of some items within its query, from 0; items of a query are neighbours."""
     sizes = np.bincount(query, minlength=queries)
     begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
-    return np.arange(len(query)) - begins[query]
+    places: IntArray = np.arange(len(query)) - begins[query]
+    return places
 
 
 def _inside(ranked: Ranked, k: int) -> FloatArray:

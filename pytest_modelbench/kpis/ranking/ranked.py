@@ -1,4 +1,4 @@
-"""Where relevant items stand in the list of each query; items of one score stand in any order."""
+"""Which place relevant items have in the list of each query; items of one score have none of their own."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Lists:
         return ranked
 
     def counted(self, role: str) -> FloatArray:
-        """Return which items count: those that are no padding, (items,)."""
+        """Return which items count: all but padding, (items,)."""
         relevance = self.answers.answers[role].targets["relevance"].values
         return np.asarray(relevance >= 0)
 
