@@ -204,9 +204,10 @@ def test_arguments_that_do_not_fit(words: dict[str, Any], message: str) -> None:
 
 def test_padding_to_the_longest_without_a_mask() -> None:
     """Logits of a function that pads each batch are read from the first token on; a mask says left padding."""
-    scores = np.eye(5)[np.array([[1, 2, 0, 0], [3, 0, 0, 0]])]
-    answers = measured(lambda batch: scores, TaggingData([["a"] * 4, ["b"]], [[1, 2, 0, 0], [3]]))
+    right = np.eye(5)[[[1, 2, 0, 0], [3, 0, 0, 0]]]
+    answers = measured(lambda batch: right, TaggingData([["a"] * 4, ["b"]], [[1, 2, 0, 0], [3]]))
     assert [answers.answers["tag"][at].tolist() for at in range(2)] == [[1, 2, 0, 0], [3]]
     left = {"x": np.zeros((2, 4)), "attention_mask": np.array([[1, 1, 1, 1], [0, 0, 0, 1]])}
-    answers = measured(lambda x, attention_mask: np.eye(5)[[[1, 2, 0, 0], [0, 0, 0, 3]]], TaggingData(left, [[1, 2, 0, 0], [3]]))
+    scores = np.eye(5)[[[1, 2, 0, 0], [0, 0, 0, 3]]]
+    answers = measured(lambda batch: scores, TaggingData(left, [[1, 2, 0, 0], [3]]))
     assert answers.answers["tag"][1].tolist() == [3]
