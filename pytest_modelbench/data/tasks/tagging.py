@@ -16,10 +16,10 @@ from pytest_modelbench.data.tasks.tagging_forms import (
     Array,
     IntArray,
     Spots,
+    largest,
     listed,
     mask_of,
     outputs_of,
-    read_scores,
     refuse_padding,
     tags_of,
     words_counted,
@@ -88,6 +88,7 @@ class TaggingData(TaskData):
                 "count. Write the label of padding, such as -100"
             )
         self._words = self._by_id(word_ids)
+        self._latest: tuple[Batch | None, list[Spots]] = (None, [])
 
     def _by_id(self, word_ids: Any) -> Mapping[Any, Sequence[Any]] | None:
         """Return the words of tokens by the id of their sentence."""
@@ -108,15 +109,15 @@ class TaggingData(TaskData):
         Raises:
             DataError: there are none, they have another form, or padding has a label.
         """
-        return {"tag": [spots.tags for spots in self._spots(batch)]}
+        return {"tag": [spots.tags for spots in self._spots_of(batch)]}
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
-        """Return the largest class of each token that counts and its probability, or the tag that the model names.
+        """Return the largest class of each token that counts, or the tag that the model names.
 
         Raises:
             ModelError: the output is in another form, or a sentence has another length than its target.
         """
-        spots = list(self._spots(batch))
+        spots = self._spots_of(batch)
         samples, stacked = outputs_of(select_output(output, self.select, model), len(spots), model)
         masks = mask_of(batch.inputs) if stacked else None
         longest = max(spot.length for spot in spots) if stacked else 0
@@ -125,46 +126,51 @@ class TaggingData(TaskData):
             index = _placed(spot, len(sample), None if masks is None else masks[position], longest)
             if index is None:
                 raise ModelError(_of_other_length(spot, len(sample), model, self.place(batch, position)))
-            self._add(parts, sample[index])
+            parts["columns"].append(np.array([sample.shape[1] if sample.ndim == 2 else 0], dtype=np.int32))
+            parts["tag"].append(largest(sample[index]) if sample.ndim == 2 else _labels(sample[index]))
         return parts
 
-    def _add(self, parts: dict[str, list[Array]], outputs: Array) -> None:
-        """Add what a model answered for the tokens of a sentence that count."""
-        parts["columns"].append(np.array([outputs.shape[1] if outputs.ndim == 2 else 0], dtype=np.int32))
-        if outputs.ndim == 2:
-            stated = None if self.outputs is None else self.outputs == "probabilities"
-            labels, confidence = read_scores(outputs, stated)
-            parts["tag"].append(labels)
-            parts.setdefault("confidence", []).append(confidence)
-        else:
-            parts["tag"].append(outputs if len(outputs) else np.empty(0, dtype=np.int32))
+    def _spots_of(self, batch: Batch) -> list[Spots]:
+        """Return which labels of each sentence count; the latest batch is asked for twice."""
+        if self._latest[0] is not batch:
+            self._latest = batch, list(self._spots(batch))
+        return self._latest[1]
 
     def _spots(self, batch: Batch) -> Iterator[Spots]:
-        """Yield which labels of each sentence count, and the outputs that they belong to."""
         if batch.targets is None:
             raise DataError("the data have no targets. Write EvalData(inputs, tags, task='tagging')")
         masks = mask_of(batch.inputs)
         for position, target in enumerate(listed(batch.targets)):
-            yield self._of_sentence(target, batch, position, None if masks is None else masks[position])
+            try:
+                words = None if self._words is None else self._words[batch.ids[position]]
+                yield self._of_sentence(target, None if masks is None else masks[position], words)
+            except DataError as error:
+                raise DataError(f"{self.place(batch, position)}: {error}") from error
 
-    def _of_sentence(self, target: Any, batch: Batch, position: int, mask: Array | None) -> Spots:
-        place = self.place(batch, position)
-        tags = tags_of(target, place)
+    def _of_sentence(self, target: Any, mask: Array | None, words: Sequence[Any] | None) -> Spots:
+        tags = tags_of(target)
         index, length = np.arange(len(tags)), len(tags)
-        counts = np.ones(len(tags), dtype=bool) if tags.dtype.kind == "U" else tags != self.ignore_index
-        if mask is not None:
-            refuse_padding(tags, counts, mask, self.ignore_index, place)
-        if self._words is not None:
-            words = self._words[batch.ids[position]]
-            tags, index = words_counted(tags, words, place)
+        if tags.dtype.kind != "U" and mask is not None:
+            refuse_padding(tags, tags != self.ignore_index, mask, self.ignore_index)
+        if words is not None:
+            tags, index = words_counted(tags, words)
             length = len(words)
-            counts = np.ones(len(tags), dtype=bool) if tags.dtype.kind == "U" else tags != self.ignore_index
-        if tags.dtype.kind != "U" and len(tags) and int(tags[counts].min(initial=0)) < 0:
+        if tags.dtype.kind == "U":
+            return Spots(tags=tags, index=index, length=length)
+        counts = tags != self.ignore_index
+        tags = tags[counts]
+        least = int(tags.min(initial=0))
+        if least < 0:
             raise DataError(
-                f"{place}: found the label {int(tags[counts].min())}, expected numbers of classes from 0, or "
-                f"{self.ignore_index} for tokens that do not count. Write ignore_index={int(tags[counts].min())}"
+                f"found the label {least}, expected numbers of classes from 0, or {self.ignore_index} for tokens "
+                f"that do not count. Write ignore_index={least}"
             )
-        return Spots(tags=tags[counts], index=index[counts], length=length)
+        return Spots(tags=tags, index=index[counts], length=length)
+
+
+def _labels(tags: Array) -> Array:
+    """Return the tags that a model names; none of an empty sentence are whole numbers, as those of others."""
+    return tags if len(tags) else np.empty(0, dtype=np.int32)
 
 
 def _placed(spot: Spots, length: int, mask: Array | None, longest: int) -> IntArray | None:
@@ -184,8 +190,8 @@ def _placed(spot: Spots, length: int, mask: Array | None, longest: int) -> IntAr
 
 def _of_other_length(spot: Spots, length: int, model: str, place: str) -> str:
     return (
-        f"{model} returned {length} tags for {place}, which has {spot.length}. Give a label for each output (-100 for "
-        "those that do not count), or word_ids=... if the model answers parts of words"
+        f"{model} returned {length} tags for {place}, which has {spot.length}. Give a label for each output (-100 "
+        "for those that do not count), or word_ids=... if the model answers parts of words"
     )
 
 

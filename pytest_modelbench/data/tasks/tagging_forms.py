@@ -38,7 +38,7 @@ def listed(values: Any) -> list[Any]:
     return list(as_array(values)) if is_tensor(values) or isinstance(values, np.ndarray) else list(values)
 
 
-def tags_of(target: Any, place: str) -> Array:
+def tags_of(target: Any) -> Array:
     """Return the labels of a sample, (tokens,), whole numbers or names.
 
     Raises:
@@ -48,16 +48,16 @@ def tags_of(target: Any, place: str) -> Array:
     try:
         tags = np.empty(0, dtype=np.int64) if empty else as_array(target)
     except ModelError as error:
-        raise DataError(f"{place}: {error}. Give one label for each token") from error
+        raise DataError(f"{error}. Give one label for each token") from error
     if tags.dtype == object:
         tags = tags.astype(str)
     if tags.ndim != 1 or tags.dtype.kind not in "iuU":
         raise DataError(
-            f"{place}: found targets of shape {tags.shape} and type {tags.dtype}, expected one label for each token: "
+            f"found targets of shape {tags.shape} and type {tags.dtype}, expected one label for each token: "
             "whole numbers, or names such as 'B-PER'"
         )
-    if tags.dtype.kind == "U" and not np.char.str_len(tags).all():
-        raise DataError(f"{place}: found an empty tag, expected a name such as 'O'")
+    if tags.dtype.kind == "U" and (tags == "").any():
+        raise DataError("found an empty tag, expected a name such as 'O'")
     return tags
 
 
@@ -77,7 +77,7 @@ def first_tokens(words: Sequence[Any]) -> IntArray:
     )
 
 
-def words_counted(tags: Array, words: Sequence[Any], place: str) -> tuple[Array, IntArray]:
+def words_counted(tags: Array, words: Sequence[Any]) -> tuple[Array, IntArray]:
     """Return the labels of words and their first tokens; labels are for words, or for all tokens.
 
     Raises:
@@ -90,7 +90,7 @@ def words_counted(tags: Array, words: Sequence[Any], place: str) -> tuple[Array,
         return tags[first], first
     reason = "; the tokenizer truncated them" if len(tags) > len(first) else ""
     raise DataError(
-        f"{place}: word_ids have {len(first)} words and {len(words)} tokens, and the target has {len(tags)} "
+        f"word_ids have {len(first)} words and {len(words)} tokens, and the target has {len(tags)} "
         f"labels{reason}. Give one label for each word, or for each token"
     )
 
@@ -101,7 +101,7 @@ def mask_of(inputs: Any) -> list[Array] | None:
     return None if mask is None else [as_array(row) for row in mask]
 
 
-def refuse_padding(tags: Array, counts: npt.NDArray[np.bool_], mask: Array, ignored: Any, place: str) -> None:
+def refuse_padding(tags: Array, counts: npt.NDArray[np.bool_], mask: Array, ignored: Any) -> None:
     """Refuse labels of padding.
 
     Raises:
@@ -113,7 +113,7 @@ def refuse_padding(tags: Array, counts: npt.NDArray[np.bool_], mask: Array, igno
     if padded.any():
         label = tags[padded][0].item()
         raise DataError(
-            f"{place}: attention_mask is 0 at {int(padded.sum())} tokens that have a label, such as {shown(label)}: "
+            f"attention_mask is 0 at {int(padded.sum())} tokens that have a label, such as {shown(label)}: "
             f"padding would count. Give padding the label {-100 if ignored is None else ignored}"
         )
 
@@ -132,8 +132,8 @@ def outputs_of(head: Any, count: int, model: str) -> tuple[list[Array], bool]:
         scored = sample.ndim == 2 and sample.dtype.kind in "fiu"
         if not scored and not (sample.ndim == 1 and (sample.dtype.kind in "iuU" or not len(sample))):
             raise ModelError(
-                f"{model} returned an output of shape {sample.shape} and type {sample.dtype} for a sentence, expected "
-                "logits (tokens, classes), or a label for each token"
+                f"{model} returned an output of shape {sample.shape} and type {sample.dtype} for a sentence, "
+                "expected logits (tokens, classes), or a label for each token"
             )
     return samples, stacked
 
@@ -143,23 +143,13 @@ def _sample(sample: Any) -> Array:
     return array.astype(str) if array.dtype == object else array
 
 
-def read_scores(scores: Array, probabilities: bool | None) -> tuple[Array, Array]:
-    """Return the largest class and its probability for each token.
+def largest(scores: Array) -> Array:
+    """Return the largest class of each token, (tokens,); -1 where a score is NaN or +inf.
 
     Args:
         scores: logits or probabilities, (tokens, classes).
-        probabilities: whether they are; None looks whether each row has numbers of at least 0 that sum to 1.
-
-    Returns:
-        Labels (tokens,), -1 where a score is NaN or +inf, and probabilities in half precision, (tokens,).
     """
-    labels = scores.argmax(axis=1).astype(np.int32)
-    unreadable = np.isnan(scores).any(axis=1) | (scores == np.inf).any(axis=1)
-    labels[unreadable] = UNREADABLE
-    if probabilities is None:
-        probabilities = bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-    with np.errstate(invalid="ignore", over="ignore"):
-        top = scores.max(axis=1, keepdims=True)
-        confidence = top[:, 0] if probabilities else 1 / np.exp(scores - top).sum(axis=1)
-    confidence = np.where(unreadable, 0.0, confidence)
-    return labels, confidence.astype(np.float16)
+    labels: Array = scores.argmax(axis=1).astype(np.int32)
+    if scores.dtype.kind == "f":
+        labels[~(scores < np.inf).all(axis=1)] = UNREADABLE
+    return labels

@@ -8,11 +8,11 @@ from pytest_modelbench.errors import UsageMistake
 from pytest_modelbench.kpis.kpi import Kpi
 
 
-def check_average(kpi: Kpi, options: Mapping[str, object], limits: object) -> None:  # noqa: ARG001 - the catalogue's form
+def check_average(_kpi: Kpi, options: Mapping[str, object], _limits: object) -> None:
     """Refuse the average of two classes.
 
     Raises:
         UsageMistake: it is stated.
     """
     if options.get("average") == "binary":
-        raise UsageMistake(f"average='binary', expected one of micro, macro, weighted for {kpi.name}")
+        raise UsageMistake("average='binary', expected one of micro, macro, weighted")

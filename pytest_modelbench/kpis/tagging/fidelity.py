@@ -92,8 +92,8 @@ def entity_drop(question: Question, measurements: Measurements) -> Iterator[Evid
     small = [f"{name} ({int(n)})" for name, n in zip(entities.marks.types, true, strict=True) if n < least]
     if not len(judged):
         raise DoesNotFit(
-            f"{question.kpi.name}: no type has {least} entities or more: {', '.join(small[:10])}. Bring more data, or "
-            "state a smaller min_n="
+            f"{question.kpi.name}: no type has {least} entities or more: {', '.join(small[:10])}. Bring more data, "
+            "or state a smaller min_n="
         )
     drops = sorted(_drops(question, entities, judged), key=lambda drop: (-drop.estimate.value, drop.name))
     worst = drops[0]

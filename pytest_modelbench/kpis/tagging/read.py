@@ -56,7 +56,7 @@ class Tagged:
         return np.bincount(self.owner, values, len(self)).astype(np.float64)
 
     def worst(self, lost: FloatArray) -> tuple[str, ...]:
-        """Return the ids of the sentences that lost most, the worst first; those that lost nothing are not among them."""
+        """Return the ids of the sentences that lost something, the worst first."""
         order = np.argsort(-lost, kind="stable")
         return self.answers.worst(order[lost[order] > 0])
 
@@ -69,7 +69,9 @@ class Tagged:
         """
         data = self.answers.data
         if data.scheme is None:
-            raise DoesNotFit(f"{question.kpi.name} is for entities, and scheme=None says plain tags. Write token_accuracy")
+            raise DoesNotFit(
+                f"{question.kpi.name} is for entities, and scheme=None says plain tags. Write token_accuracy"
+            )
         if all(tag.isdecimal() for tag in self.vocabulary):
             raise DoesNotFit(
                 f"{question.kpi.name} needs the names of tags, and there are numbers only. Write "
@@ -78,8 +80,8 @@ class Tagged:
         plain = [tag for tag in self.vocabulary if not is_marked(tag)]
         if plain:
             raise DoesNotFit(
-                f"{question.kpi.name} is for entities, and the tag {plain[0]!r} is neither O nor begins with B-, I-, E-, "
-                "S-, L- or U-. Write scheme=None and token_accuracy for plain tags"
+                f"{question.kpi.name} is for entities, and the tag {plain[0]!r} is neither O nor begins with B-, I-, "
+                "E-, S-, L- or U-. Write scheme=None and token_accuracy for plain tags"
             )
         if data.scheme == "auto":
             return scheme_of(self.vocabulary)
@@ -114,9 +116,7 @@ def tagged(question: Question, measurements: Measurements, *, both: bool = False
     names, notes = _names(answers)
     parts = {TARGET: answers.student.targets["tag"], **{role: models[role].answers["tag"] for role in models}}
     vocabulary: dict[str, int] = {name: place for place, name in enumerate(dict.fromkeys(names[TARGET].values()))}
-    codes = {
-        role: _codes(part, names[role], vocabulary, role, answers.student.ids) for role, part in parts.items()
-    }
+    codes = {role: _codes(part, names[role], vocabulary, role, answers.student.ids) for role, part in parts.items()}
     if not len(codes[TARGET]):
         raise DataError(f"{question.kpi.name}: no token counts: all have the label {answers.data.ignore_index}")
     return Tagged(answers=answers, vocabulary=tuple(vocabulary), codes=codes, notes=notes)
@@ -137,8 +137,8 @@ def _refuse_unreadable(question: Question, measured: TaskAnswers) -> None:
         return
     bad = np.unique(tags.owner[tags.values < 0])
     raise MeasurementError(
-        f"{question.kpi.name} is undefined: {measured.model} gives NaN or infinite outputs for tokens of {len(bad)} of "
-        f"{len(measured)} sentences (ids {', '.join(shown_ids(measured.ids, bad))})"
+        f"{question.kpi.name} is undefined: {measured.model} gives NaN or infinite outputs for tokens of {len(bad)} "
+        f"of {len(measured)} sentences (ids {', '.join(shown_ids(measured.ids, bad))})"
     )
 
 
@@ -178,8 +178,8 @@ def _check_columns(measured: TaskAnswers, names: Names, default: Names) -> None:
         )
     if default and not set(names.values()) & set(default.values()):
         raise MeasurementError(
-            f"id2label of {measured.model} names {', '.join(list(names.values())[:3])} ..., and the classes of the data "
-            f"are {', '.join(list(default.values())[:3])} ...: none is the same"
+            f"id2label of {measured.model} names {', '.join(list(names.values())[:3])} ..., and the classes of the "
+            f"data are {', '.join(list(default.values())[:3])} ...: none is the same"
         )
 
 

@@ -7,8 +7,11 @@ from typing import Any
 from pytest_modelbench.kpis.kpi import ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import TASK_ANSWERS
 
-_PASS = "one forward pass; "
-_WILSON = f"{_PASS}Wilson interval with the design effect of sentences or groups; differences by paired bootstrap"
+_READ = "one forward pass; "
+_WILSON = (
+    f"{_READ}Wilson interval with the design effect of sentences or groups; averages and differences by jackknife, "
+    "corrected for skewness"
+)
 _SEQEVAL = "seqeval 1.2.2; Tjong Kim Sang and De Meulder, CoNLL-2003"
 
 
@@ -85,7 +88,7 @@ KPIS: tuple[Kpi, ...] = (
         "fidelity:entity_drop",
         unit="pp",
         better="lower",
-        method=f"{_PASS}paired bootstrap by sentence or group of each type at a common error (Bonferroni)",
+        method=f"{_READ}paired bootstrap by sentence or group of each type at a common error (Bonferroni)",
         bounds=(-100.0, 100.0),
         paired=True,
         options={"min_n": 20, "strict": False, "confidence": None},

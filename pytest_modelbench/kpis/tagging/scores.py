@@ -12,7 +12,7 @@ from pytest_modelbench.kpis.by_group import groups_of, summed_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.tagging.entities import Entities, Marks, Mask, entities_of, marks_of
 from pytest_modelbench.kpis.tagging.read import TARGET, Tagged, tagged
-from pytest_modelbench.kpis.tagging.shares import evidence_of_share, of_equal, with_kinds
+from pytest_modelbench.kpis.tagging.shares import evidence_of_share, of_difference, of_value, with_kinds
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, share_of
 
@@ -45,8 +45,8 @@ def _mostly_one(tags: Tagged, n: FloatArray, accuracy: float) -> Iterator[str]:
     share, tag = float(n.max() / n.sum()), tags.vocabulary[int(n.argmax())]
     if share > MOSTLY and 1 - accuracy > (1 - share) / 2:
         yield (
-            f"{100 * share:.1f}% of the tokens are {tag}: answering {tag} everywhere gives {100 * share:.1f}%, and the "
-            f"student has {100 * accuracy:.1f}%. entity_f1 shows what it finds"
+            f"{100 * share:.1f}% of the tokens are {tag}: answering {tag} everywhere gives {100 * share:.1f}%, and "
+            f"the student has {100 * accuracy:.1f}%. entity_f1 shows what it finds"
         )
 
 
@@ -88,9 +88,7 @@ class Found:
 
     def sums(self, role: str) -> FloatArray:
         """Return right, predicted and true entities by type, (sentences, 3, types)."""
-        return np.stack(
-            [self.by_type(role, self.right(role)), self.by_type(role), self.by_type(TARGET)], axis=1
-        )
+        return np.stack([self.by_type(role, self.right(role)), self.by_type(role), self.by_type(TARGET)], axis=1)
 
     def notes(self) -> Iterator[str]:
         """Say which answers are entities for conlleval only."""
@@ -101,8 +99,8 @@ class Found:
             broken = int((~every.among(self._of(role, self.scheme))).sum())
             if broken:
                 yield (
-                    f"{broken} of {len(every.start)} entities of the {role} break {self.scheme} (such as I- without a "
-                    "B- before it): they count, as in conlleval; strict=True leaves them out"
+                    f"{broken} of {len(every.start)} entities of the {role} break {self.scheme} (such as I- without "
+                    "a B- before it): they count, as in conlleval; strict=True leaves them out"
                 )
 
     def _of(self, role: str, scheme: str | None) -> Entities:
@@ -124,9 +122,7 @@ def found(question: Question, tags: Tagged) -> Found:
         )
     marks = marks_of(tags.vocabulary)
     mode = scheme if strict else None
-    entities = {
-        role: entities_of(codes, tags.owner, len(tags), marks, mode) for role, codes in tags.codes.items()
-    }
+    entities = {role: entities_of(codes, tags.owner, len(tags), marks, mode) for role, codes in tags.codes.items()}
     if not len(entities[TARGET].start):
         raise MeasurementError(f"{question.kpi.name} is undefined: no target has an entity, only {_prefixes(tags)}")
     return Found(tags=tags, marks=marks, scheme=scheme, entities=entities)
@@ -187,9 +183,12 @@ def _averaged(question: Question, tags: Tagged, sums: Mapping[str, FloatArray], 
 
     flat = {role: table.reshape(len(table), -1) for role, table in sums.items()}
     evidence = summed_evidence(question, tags.answers.data, flat, value, method)
-    groups = int(groups_of(tags.answers.data.group, len(tags)).max()) + 1
-    comparison = of_equal(question, evidence.comparison, groups)
-    return replace(evidence, comparison=comparison, notes=(*tags.notes, *evidence.notes))
+    groups = groups_of(tags.answers.data.group, len(tags))
+    comparison = of_difference(question, evidence.comparison, groups, flat, value)
+    student = of_value(question, evidence.student, groups, flat["student"], value)
+    teacher = evidence.teacher and of_value(question, evidence.teacher, groups, flat["teacher"], value)
+    notes = (*tags.notes, *evidence.notes)
+    return replace(evidence, student=student, teacher=teacher, comparison=comparison, notes=notes)
 
 
 def averaged(counts: FloatArray, which: str, average: str) -> FloatArray:
@@ -213,4 +212,3 @@ def _scores(counts: FloatArray, which: str) -> FloatArray:
     right, predicted, true = counts[:, 0], counts[:, 1], counts[:, 2]
     pairs = {"f1": (2 * right, predicted + true), "precision": (right, predicted), "recall": (right, true)}
     return share_of(*pairs[which])
-

@@ -71,7 +71,15 @@ def test_entities_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("letters", "scheme"),
-    [("OBI", "IOB2"), ("OIE", "IOE2"), ("OBIES", "IOBES"), ("OBILU", "BILOU"), ("OI", None), ("O", None), ("SL", None)],
+    [
+        ("OBI", "IOB2"),
+        ("OIE", "IOE2"),
+        ("OBIES", "IOBES"),
+        ("OBILU", "BILOU"),
+        ("OI", None),
+        ("O", None),
+        ("SL", None),
+    ],
 )
 def test_scheme_is_that_of_the_prefixes(letters: Sequence[str], scheme: str | None) -> None:
     """I- alone fits IOB1 and IOE1."""

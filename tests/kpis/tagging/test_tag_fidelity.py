@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from seqeval.metrics import f1_score
-from tag_tables import CLASSES, changed, random_tags, tag_evidence
+from tag_tables import changed, random_tags, tag_evidence
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.probes.tasks.answers import classes_of
