@@ -59,7 +59,7 @@ $(EXTENSION): $(READY) tests/extensions/pyproject.toml $(wildcard tests/extensio
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ tests/extensions  # on no path: only its tests load it
 
 clean:
-	rm -rf $(VENV) site example_suites/digits/artifacts example_suites/text/artifacts benchmarks/results
+	rm -rf $(VENV) site example_suites/digits/artifacts example_suites/text/artifacts example_suites/shapes/artifacts benchmarks/results
 
 $(READY): pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)

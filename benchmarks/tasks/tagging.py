@@ -178,10 +178,9 @@ def cost() -> None:
     from transformers import BertConfig, BertForTokenClassification
 
     torch.set_num_threads(1)
-    config = BertConfig(
-        hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512, num_labels=3
-    )
-    model = BertForTokenClassification(config).eval()
+    config = BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512)
+    model = BertForTokenClassification(config)
+    model.train(mode=False)
     ids = torch.randint(0, 30_000, (256, LONGEST))
     start = time.perf_counter()
     with torch.inference_mode():

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_modelbench.gates.keyword import Keyword, truth
+from pytest_modelbench.gates.keyword import Keyword, choice, number, truth
+from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
     "strict": truth("count entities only if their tags follow the scheme, as seqeval's mode='strict'"),
+    "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
+    "within_pixels": number(
+        "how far from a boundary one of the other mask may be, in pixels",
+        Number(least=0, most=10_000),
+        unset="0.75% of the image's diagonal",
+    ),
+    "zeros": choice("what becomes of values of 0, which have no relative error", ("refuse", "exclude")),
+    "level": number(
+        "the nominal level of the central interval", Number(least=0, most=0.9999, above=True, example="0.8")
+    ),
+    "min_score": number("the least score of a detection that counts", Number(least=0, most=1)),
 }

@@ -94,7 +94,7 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         sampled=question.asked,
         notes=(*answered.notes, *_unlike(groups, student, unit)),
         worst_samples=answered.worst(np.flatnonzero(lost)),
-        breakdown=_by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
+        breakdown=by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )
 
 
@@ -111,7 +111,7 @@ def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:
     return {role: 100 * float(mask[members].mean()) for role, mask in hits.items()}
 
 
-def _by_slice(data: Grouped, n: int, values: Callable[[Mask], Mapping[str, float]]) -> tuple[dict[str, Any], ...]:
+def by_slice(data: Grouped, n: int, values: Callable[[Mask], Mapping[str, float]]) -> tuple[dict[str, Any], ...]:
     """Return a row for each slice of the data: its name, its size, and the models' values, None where undefined.
 
     Args:
@@ -185,7 +185,7 @@ def summed_evidence(
     Raises:
         MeasurementError: the value is undefined on these data.
     """
-    paired = _paired(question, data.group if group is None else group, sums)
+    paired = paired_by_group(question, data.group if group is None else group, sums)
     points = {role: float(value(totals["sums"])[0]) for role, totals in paired.totals.items()}
     for role, point in points.items():
         if not np.isfinite(point):
@@ -202,10 +202,12 @@ def summed_evidence(
     if "teacher" in points:
         comparison = expanded_comparison(compared(points, drawn, alpha, paired.method), paired.n, alpha)
     evidence = evidence_of(question, paired, estimates, comparison, method)
-    return evidence if group is not None else replace(evidence, breakdown=_by_slice(data, n, of_members))
+    return evidence if group is not None else replace(evidence, breakdown=by_slice(data, n, of_members))
 
 
-def _paired(question: Question, group: Sequence[Hashable] | None, sums: Mapping[str, FloatArray]) -> PairedSums:
+def paired_by_group(
+    question: Question, group: Sequence[Hashable] | None, sums: Mapping[str, FloatArray]
+) -> PairedSums:
     """Return the sums of all samples, and those of resamples of groups, the same for all models."""
     n = len(sums["student"])
     groups = groups_of(group, n)
@@ -276,7 +278,7 @@ def resampled_evidence(
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        breakdown=_by_slice(
+        breakdown=by_slice(
             data,
             n,
             lambda members: {

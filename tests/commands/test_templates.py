@@ -45,7 +45,7 @@ def test_mistakes_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[s
     """An unknown template lists those that exist; a folder that cannot be made says why."""
     assert main(["init", "imges", "--folder", str(tmp_path)]) == 2
     assert (
-        "there is no template 'imges'. Known are causal_lm, exported_student, huggingface_text, image_classifier"
+        "there is no template 'imges'. Known are causal_lm, exported_student, forecasting, huggingface_text, image_classifier"
         in capsys.readouterr().err
     )
     (tmp_path / "file").touch()

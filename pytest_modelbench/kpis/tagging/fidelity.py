@@ -14,7 +14,7 @@ from pytest_modelbench.kpis.tagging.read import TARGET, tagged
 from pytest_modelbench.kpis.tagging.scores import Found, found
 from pytest_modelbench.kpis.tagging.shares import evidence_of_share, with_kinds
 from pytest_modelbench.results import Estimate, Evidence, Reading
-from pytest_modelbench.stats.cells import CellSums, FloatArray, resamples_for, share_of
+from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, resamples_for, share_of
 from pytest_modelbench.stats.paired import expanded, percentiles, tango_interval
 
 SHOWN = 3
@@ -28,7 +28,7 @@ def tag_agreement(question: Question, measurements: Measurements) -> Iterator[Ev
     evidence = evidence_of_share(question, tags, {"student": sums}, "tokens of one tag over all that count")
     size = len(tags.vocabulary)
     n = np.bincount(tags.codes["teacher"], minlength=size).astype(np.float64)
-    shares = 100 * share_of(np.bincount(tags.codes["teacher"], same, size), n)
+    shares = 100 * share_of(np.bincount(tags.codes["teacher"], same, size).astype(float), n)
     evidence = with_kinds(evidence, "teacher's tag", tags.vocabulary, n, {"student": shares})
     yield replace(evidence, worst_samples=tags.worst(sums[:, 1] - sums[:, 0]))
 
@@ -133,7 +133,7 @@ def _largest(question: Question, drops: list[Drop], least: int) -> Reading:
     )
 
 
-def _drops(question: Question, entities: Found, judged: np.ndarray) -> Iterator[Drop]:  # type: ignore[type-arg]
+def _drops(question: Question, entities: Found, judged: IntArray) -> Iterator[Drop]:
     tags, alpha = entities.tags, question.alpha / len(judged)
     groups = groups_of(tags.answers.data.group, len(tags))
     count = int(groups.max()) + 1
@@ -165,9 +165,8 @@ def _drops(question: Question, entities: Found, judged: np.ndarray) -> Iterator[
 
 def _lost_and_gained(entities: Found) -> tuple[FloatArray, FloatArray]:
     student, teacher = entities.seen("student"), entities.seen("teacher")
-    return tuple(  # type: ignore[return-value] # two
-        entities.by_type(TARGET, mask).sum(axis=0) for mask in (teacher & ~student, student & ~teacher)
-    )
+    lost, gained = (entities.by_type(TARGET, mask).sum(axis=0) for mask in (teacher & ~student, student & ~teacher))
+    return lost, gained
 
 
 def _f1(sums: FloatArray) -> FloatArray:

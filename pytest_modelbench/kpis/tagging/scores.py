@@ -34,7 +34,10 @@ def token_accuracy(question: Question, measurements: Measurements) -> Iterator[E
     evidence = evidence_of_share(question, tags, sums, "right tokens over all that count")
     size = len(tags.vocabulary)
     n = np.bincount(tags.codes[TARGET], minlength=size).astype(np.float64)
-    shares = {role: 100 * share_of(np.bincount(tags.codes[TARGET], hits, size), n) for role, hits in right.items()}
+    shares = {
+        role: 100 * share_of(np.bincount(tags.codes[TARGET], hits, size).astype(float), n)
+        for role, hits in right.items()
+    }
     evidence = with_kinds(evidence, "tag", tags.vocabulary, n, shares)
     notes = (*evidence.notes, *_mostly_one(tags, n, float(right["student"].mean())))
     yield replace(evidence, notes=notes, worst_samples=tags.worst(sums["student"][:, 1] - sums["student"][:, 0]))

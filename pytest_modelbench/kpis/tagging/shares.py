@@ -61,7 +61,7 @@ def evidence_of_share(
 def _wilson(question: Question, reading: Reading, sums: FloatArray, groups: IntArray, per_unit: float) -> Reading:
     """Return a reading with Wilson's interval of its independent tokens."""
     count = int(groups.max()) + 1
-    hits, whole = (np.bincount(groups, sums[:, kind], count) for kind in (0, 1))
+    hits, whole = (np.bincount(groups, sums[:, kind], count).astype(np.float64) for kind in (0, 1))
     effect = _effect(hits, whole, per_unit, question.alpha)
     n = float(whole.sum()) / effect
     estimate = share_interval(float(hits.sum()) / effect, n, question.alpha)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -61,6 +61,7 @@ class TaskAnswers:
         ids: of the samples.
         nonfinite: how many NaN and infinite values each sample's output has, (n,).
         classes: the names of the model's classes in the order of their numbers, where it states them.
+        derived: what KPIs have derived from these answers, for other KPIs.
     """
 
     model: str
@@ -70,6 +71,7 @@ class TaskAnswers:
     ids: Sequence[Any]
     nonfinite: npt.NDArray[np.int64]
     classes: tuple[str, ...] | None = None
+    derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.nonfinite)

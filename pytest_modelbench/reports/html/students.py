@@ -41,6 +41,7 @@ _ORDER = (
 
 _OWN: Mapping[str, Callable[[Mapping[str, Any]], Figure | None]] = {
     "ece": reliability,
+    "detection_ece": reliability,
     "top1_accuracy": confusion_figure,
     "class_drop": drop_figure,
     "slice_drop": drop_figure,

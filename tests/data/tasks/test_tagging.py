@@ -44,9 +44,10 @@ def model(names: tuple[str, ...] = CLASSES) -> BertForTokenClassification:
         vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
         max_position_embeddings=16, id2label=dict(enumerate(names)),
     )  # fmt: skip
-    tagger = BertForTokenClassification(config).eval()
+    tagger = BertForTokenClassification(config)
+    tagger.train(mode=False)
     order = [CLASSES.index(name) for name in names]
-    head = tagger.classifier
+    head: Any = tagger.classifier
     head.weight.data, head.bias.data = head.weight.data[order], head.bias.data[order]
     return tagger
 
@@ -82,11 +83,12 @@ def forms() -> Iterator[tuple[str, EvalData]]:
     collator = DataCollatorForTokenClassification(tokenizer())
     named = [[CLASSES[label] for label in labels if label >= 0] for labels in LABELS]
     columns = {name: [row[name] for row in rows()] for name in rows()[0]}
+    dataset: Any = rows()
     yield "padded tensors", TaggingData(padded(), torch.tensor(LABELS))
     yield "a column of labels", TaggingData({**padded(), "labels": np.array(LABELS)})
     yield "lists of labels", TaggingData(padded(), [labels[:n] for labels, n in zip(LABELS, LENGTHS, strict=True)])
     yield "names", TaggingData(padded(), named)
-    yield "a loader", TaggingData(DataLoader(rows(), batch_size=2, collate_fn=collator), batch_size=2)
+    yield "a loader", TaggingData(DataLoader(dataset, batch_size=2, collate_fn=collator), batch_size=2)
     yield "a dataset", TaggingData(Dataset.from_list(rows()), collate=collator, batch_size=2)
     yield "rows", TaggingData(rows(), collate=collator, batch_size=2)
     yield "columns of lists", TaggingData(columns, collate=collator)

@@ -1,0 +1,88 @@
+"""Evidence of smooth functions of sums over samples: an interval by leaving each sample, or its group, out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.stats.cells import FloatArray, IntArray
+from pytest_modelbench.stats.jackknife import jackknife
+
+Value = Callable[[FloatArray], FloatArray]
+
+
+def jackknife_evidence(
+    question: Question,
+    data: Grouped,
+    sums: Mapping[str, FloatArray],
+    value: Value,
+    method: str,
+    *,
+    log: bool = False,
+) -> Evidence:
+    """Return a value that follows smoothly from sums over samples as evidence, the same samples left out of both.
+
+    Args:
+        question: of the gate.
+        data: whose groups, or samples, are independent.
+        sums: what each sample adds, (n, kinds) by role.
+        value: turns sums (..., kinds) into values (...,), in the KPI's unit; NaN where it is undefined.
+        method: how the value is found, in words.
+        log: whether the value is above 0 and its error grows with it: intervals are those of the logarithm.
+
+    Raises:
+        MeasurementError: the value is undefined on these data.
+    """
+    n = len(sums["student"])
+    groups = groups_of(data.group, n)
+    points = {role: float(value(table.sum(axis=0)[None])[0]) for role, table in sums.items()}
+    for role, point in points.items():
+        if not np.isfinite(point):
+            raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
+    left = {role: _left_out(table, groups, value) for role, table in sums.items()}
+    count = len(left["student"])
+    unit = f"{data.UNIT}s" if count == n else f"groups of {n:,} {data.UNIT}s"
+    readings = {
+        role: Reading(
+            estimate=jackknife(point, left[role], question.alpha, log=log),
+            unit=question.kpi.unit,
+            n=n,
+            confidence=question.confidence,
+            method=f"{method}; jackknife of {count:,} {unit}, Student's interval",
+        )
+        for role, point in points.items()
+    }
+
+    def of_members(members: Mask) -> dict[str, float]:
+        return {role: float(value(table[members].sum(axis=0)[None])[0]) for role, table in sums.items()}
+
+    return Evidence(
+        student=readings["student"],
+        teacher=readings.get("teacher"),
+        comparison=_compared(points, left, question.alpha) if "teacher" in points else None,
+        sampled=question.asked,
+        breakdown=by_slice(data, n, of_members),
+    )
+
+
+def _left_out(table: FloatArray, groups: IntArray, value: Value) -> FloatArray:
+    """Return the value without each group, (groups,)."""
+    grouped = np.zeros((int(groups.max()) + 1, table.shape[1]))
+    np.add.at(grouped, groups, table)
+    rest = grouped.sum(axis=0) - grouped
+    return value(np.where(np.abs(rest) > 1e-9 * grouped.sum(axis=0), rest, 0.0))
+
+
+def _compared(points: Mapping[str, float], left: Mapping[str, FloatArray], alpha: float) -> Comparison:
+    student, teacher = points["student"], points["teacher"]
+    ratio = None
+    if teacher:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha, log=True)
+    difference = jackknife(student - teacher, left["student"] - left["teacher"], alpha)
+    return Comparison(ratio=ratio, difference=difference, method="paired jackknife")
