@@ -37,7 +37,7 @@ class SegmentationData(TaskData):
         common: the arguments of `TaskData`. `outputs` are `logits`, `probabilities` or `labels`.
 
     Raises:
-        DataError: as for `TaskData`; `ignore_index` that is no whole number.
+        DataError: as for `TaskData`; an `ignore_index` of another type.
     """
 
     TASK: ClassVar[str] = "segmentation"
