@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_modelbench.gates.keyword import Keyword, choice, number
+from pytest_modelbench.gates.keyword import Keyword, choice, number, truth
 from pytest_modelbench.grammar.option_values import Number
 
 TASKS: Mapping[str, Keyword] = {
+    "strict": truth("count entities only if their tags follow the scheme, as seqeval's mode='strict'"),
     "iou": number("the least intersection over union of boxes that match", Number(least=0, most=1, above=True)),
     "min_score": number(
         "the least score of a detection that counts",
