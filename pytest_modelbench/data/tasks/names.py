@@ -34,6 +34,8 @@ OF_ONE_TASK: Mapping[str, str] = {
 OF_LABELS = ("multiclass", "binary", "multilabel", "regression")
 """The tasks of one label or number for each sample, whose data are `EvalData` itself."""
 ALL_TASKS = (*OF_LABELS, *OWN_CLASSES)
+OF_ANSWERS = tuple(task for task in OWN_CLASSES if task != "text")
+"""The tasks whose answers are read in a form of their own, by one pass: `TaskData`."""
 ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "text": (("max_new_tokens", "stop", "system", "chat"), ("prompts", "texts", "references", "choices", "answers")),
     "detection": (
