@@ -29,7 +29,7 @@ from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.kpis.tagging import rows as tagging
 from pytest_modelbench.kpis.text import rows as text
-from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
+from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD, TASK_ANSWERS
 
 
 def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
@@ -102,7 +102,7 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
     unknown = [str(key) for key in options if key not in kpi.options and key not in more]
     if unknown:
         near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
-        nearest = f"; did you mean {near[0]}=?" if near else ""
+        nearest = f"; did you mean {near[0]}=?" if near else _not_corruptible(unknown[0], kpi)
         choices = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
         raise UsageMistake(f"kpi {shown(name)}: unknown option {unknown[0]}={nearest or '; ' + choices}")
     return kpi, options
@@ -159,6 +159,13 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,
     )
+
+
+def _not_corruptible(option: str, kpi: Kpi) -> str:
+    """Say why a KPI of the quality of boxes, masks or other answers takes no corruption; "" for any other."""
+    if option not in UNDER or kpi.pillar != "quality" or kpi.probe.name != TASK_ANSWERS.name:
+        return ""
+    return "; corruptions are for KPIs of labels and numbers, and for custom metrics. Write metric=..., better=..."
 
 
 def check_metric(name: str, metric: Any) -> None:

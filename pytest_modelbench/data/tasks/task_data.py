@@ -110,6 +110,16 @@ class TaskData(EvalData):
         """Name a sample of a batch for messages."""
         return f"the sample {shown(batch.ids[position])}"
 
+    def readable(self, parts: Samples) -> list[Any]:
+        """Return parts of targets or answers as a user's metric gets them: one entry for each sample.
+
+        Returns:
+            The array of each sample if there is one part, else a dict of its arrays by the names of parts.
+        """
+        if len(parts) == 1:
+            return list(next(iter(parts.values())))
+        return [dict(zip(parts, arrays, strict=True)) for arrays in zip(*parts.values(), strict=True)]
+
     @property
     def does_not_fit(self) -> str:
         """What to say of a KPI of labels and numbers."""
