@@ -12,6 +12,7 @@ from pytest_modelbench.data.arrays import duplicate, number_parts, rows, shapes
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.task_data import Samples, task_data
 from pytest_modelbench.errors import DataError, ModelError
+from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.predictions import answer
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.measured import Ragged, TaskAnswers
@@ -24,7 +25,7 @@ def take(taking: Taking) -> TaskAnswers:
 
     Raises:
         DoesNotFit: the data are of another task.
-        DataError: the data have no targets, or in another form.
+        DataError: the data have no targets, or in another form; another number of groups than of samples.
         ModelError: the model raised, or its outputs have another form.
     """
     data, model = task_data(taking.data), taking.model
@@ -36,7 +37,7 @@ def take(taking: Taking) -> TaskAnswers:
     with model.running():
         for batch in data.batches():
             first = not nonfinite
-            output = answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
+            output = _answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
             _extend(answers, data.answers_of(output, batch, model.name), batch, f"{model.name} returned")
             _extend(targets, data.targets_of(batch), batch, "the targets have")
             bad = nonfinite_of(output, rows(batch.inputs))
@@ -44,6 +45,10 @@ def take(taking: Taking) -> TaskAnswers:
             nonfinite.extend(bad)
             ids.extend(batch.ids)
             taking.beat()
+    if data.group is not None and len(data.group) != len(ids):
+        raise DataError(
+            f"there are {len(ids)} samples and {len(data.group)} groups; expected one for each sample, in their order"
+        )
     return TaskAnswers(
         model=model.name,
         task=data.TASK,
@@ -53,6 +58,23 @@ def take(taking: Taking) -> TaskAnswers:
         nonfinite=np.array(nonfinite, dtype=np.int64),
         infinite_inputs=infinite_inputs,
     )
+
+
+def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
+    """Return what a model answers.
+
+    Raises:
+        ModelError: it raised; of a list of arrays, the message says how the model could get something else.
+    """
+    try:
+        return answer(model, inputs, first=first)
+    except ModelError as error:
+        if not isinstance(inputs, list):
+            raise
+        raise ModelError(
+            f"{error}. The model gets a list with the input of each sample. If it takes something else, write "
+            "EvalData(..., collate=...), a function that makes it of such a list"
+        ) from error
 
 
 def _extend(parts: dict[str, list[Array]], samples: Samples, batch: Batch, what: str) -> None:
