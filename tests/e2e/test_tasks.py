@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import collections
+from typing import Any
 
 import pytest
 from suites import FAKES, Finished, Judge, read_report
 
+from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 
@@ -76,7 +77,7 @@ def test_every_kpi_is_judged_or_says_what_it_is_for(pytester: pytest.Pytester) -
     assert reasons["map"] == (
         "map is for detection. Write EvalData(..., task='detection'); the task of these data is segmentation"
     )
-    assert collections.Counter(verdicts.values()).keys() == {"reported", "error", "not_applicable"}
+    assert set(verdicts.values()) == {"reported", "error"}
     assert "Traceback" not in finished.text
     assert "Error:" not in " ".join(reasons.values())
 
@@ -141,6 +142,28 @@ def test_contract_has_the_answers_of_the_teacher(judge: Judge) -> None:
     for kpi in ("pixel_accuracy", "mask_agreement", "nonfinite_outputs", "share"):
         assert alone.gate(kpi)["limits"] == with_teacher.gate(kpi)["limits"]
         assert alone.gate(kpi)["worst_samples"] == with_teacher.gate(kpi)["worst_samples"]
+
+
+UNDER = GATES.replace(
+    "def test_masks",
+    """def test_masks(): ...
+
+@pytest.mark.kpi("noisy", ">= 0", metric=share, better="higher", under="gaussian_noise:5")
+def test_noisy""",
+)
+
+
+def test_workers_do_not_share_a_pass_over_corrupted_data(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tells passes apart between the processes of a run has the corruption; the values differ."""
+    runs: list[Any] = []
+    taken = Shelf.take
+    monkeypatch.setattr(Shelf, "take", lambda shelf, job: (runs.append((job.kind, job.run)), taken(shelf, job))[1])
+    finished = judge(UNDER, fakes=FAKES, more=MASKS + OWN_TEACHER)
+    passes = {run for kind, run in runs if kind == "kind"}
+    assert len({run[1:2] for run in passes}) == 2
+    assert len(passes) == 3
+    values = {gate["kpi"].split()[0]: gate["readings"]["student"]["value"] for gate in finished.report["gates"]}
+    assert values["share"] != values["noisy"]
 
 
 RAGGED = """

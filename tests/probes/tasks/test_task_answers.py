@@ -13,8 +13,6 @@ import torch
 from tables import evidence
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.bench.shelf import Shelf
-from pytest_modelbench.data.corruptions.names import Cell, Corruption
 from pytest_modelbench.errors import DataError, MeasurementError, ModelError
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.answers import nonfinite_of, take
@@ -126,17 +124,3 @@ def test_model_that_takes_no_list_is_told_of_collate() -> None:
         ModelError, match=r"expected a tensor. The model gets a list .* Write|write EvalData\(..., collate="
     ):
         take(Taking(model=FakeModel(refusing), data=data))
-
-
-def test_workers_do_not_share_a_pass_over_corrupted_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What tells passes apart between the processes of a run has the corruption."""
-    runs: list[Any] = []
-    taken = Shelf.take
-    monkeypatch.setattr(Shelf, "take", lambda shelf, job: (runs.append(job.run), taken(shelf, job))[1])
-    cell = Cell(corruption=Corruption("gaussian_noise"), severity=3)
-    for options in ({}, {"under": cell}):
-        evidence(
-            "own", ">= 0", student=RIGHT, teacher=RIGHT, targets=TARGETS, data=DATA, better="higher",
-            metric=lambda targets, answers: float(len(targets) == len(answers)), **options,
-        )  # fmt: skip
-    assert len(runs) == len(set(runs)) == 2
