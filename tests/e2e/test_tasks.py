@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from suites import FAKES, Finished, Judge, read_report
 
-from pytest_modelbench.bench.shelf import Shelf
+from pytest_modelbench.bench.shelf import Job, Shelf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Kpi
 
@@ -157,7 +157,12 @@ def test_workers_do_not_share_a_pass_over_corrupted_data(judge: Judge, monkeypat
     """What tells passes apart between the processes of a run has the corruption; the values differ."""
     runs: list[Any] = []
     taken = Shelf.take
-    monkeypatch.setattr(Shelf, "take", lambda shelf, job: (runs.append((job.kind, job.run)), taken(shelf, job))[1])
+
+    def noted(shelf: Shelf, job: Job[Any]) -> Any:
+        runs.append((job.kind, job.run))
+        return taken(shelf, job)
+
+    monkeypatch.setattr(Shelf, "take", noted)
     finished = judge(UNDER, fakes=FAKES, more=MASKS + OWN_TEACHER)
     passes = {run for kind, run in runs if kind == "kind"}
     assert len({run[1:2] for run in passes}) == 2

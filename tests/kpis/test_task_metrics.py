@@ -43,6 +43,7 @@ def test_function_gets_a_mask_for_each_image() -> None:
     assert each.student.value == pytest.approx(expected)
     assert each.teacher is not None
     assert each.comparison is not None
+    assert each.comparison.difference is not None
     assert each.comparison.difference.value == pytest.approx(expected - 1)
     assert "an array with 2 axes as the target of each image" in each.student.method
     grouped = own(right, confidence=0.95, data={**MASKS, "group": [at // 4 for at in range(12)]})

@@ -68,6 +68,7 @@ def test_nonfinite_outputs_excuse_what_the_teacher_has_too() -> None:
     )
     assert both.teacher is not None
     assert both.comparison is not None
+    assert both.comparison.difference is not None
     assert (both.student.value, both.teacher.value, both.comparison.difference.value) == (2, 1, 1)
     assert "1 of them excused" in both.student.method
 
