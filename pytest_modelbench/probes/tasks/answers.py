@@ -56,6 +56,7 @@ def take(taking: Taking) -> TaskAnswers:
         targets={name: Ragged.of(arrays) for name, arrays in targets.items()},
         ids=range(len(ids)) if data.ids is None else ids,
         nonfinite=np.array(nonfinite, dtype=np.int64),
+        classes=classes_of(model, data.select),
         infinite_inputs=infinite_inputs,
     )
 
@@ -75,6 +76,21 @@ def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
             f"{error}. The model gets a list with the input of each sample. If it takes something else, write "
             "EvalData(..., collate=...), a function that makes it of such a list"
         ) from error
+
+
+def classes_of(model: Model, select: str | int | None) -> tuple[str, ...] | None:
+    """Return the names of a model's classes in the order of their numbers; None where it does not state them.
+
+    Those of a module of Hugging Face are in the `id2label` of its configuration; LABEL_0, LABEL_1 ... name nothing.
+    """
+    stated = model.classes_of(select)
+    if stated is not None:
+        return tuple(map(str, stated))
+    labels = getattr(getattr(getattr(model, "module", None), "config", None), "id2label", None)
+    if not isinstance(labels, Mapping) or set(labels) != set(range(len(labels))):
+        return None
+    names = tuple(str(labels[number]) for number in range(len(labels)))
+    return None if all(name.startswith("LABEL_") for name in names) else names
 
 
 def _extend(parts: dict[str, list[Array]], samples: Samples, batch: Batch, what: str) -> None:

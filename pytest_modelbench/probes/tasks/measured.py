@@ -60,6 +60,7 @@ class TaskAnswers:
         targets: named parts, as `TaskData.targets_of` gives them.
         ids: of the samples.
         nonfinite: how many NaN and infinite values each sample's output has, (n,).
+        classes: the names of the model's classes in the order of their numbers, where it states them.
         infinite_inputs: the positions of samples with such outputs whose inputs have such values, too.
         derived: what KPIs have derived from these answers, for other KPIs.
     """
@@ -70,6 +71,7 @@ class TaskAnswers:
     targets: Mapping[str, Ragged]
     ids: Sequence[Any]
     nonfinite: npt.NDArray[np.int64]
+    classes: tuple[str, ...] | None = None
     infinite_inputs: Sequence[int] = ()
     derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -80,7 +82,13 @@ class TaskAnswers:
 def pack(measured: TaskAnswers) -> dict[str, Array]:
     """Return answers as arrays."""
     ids = None if isinstance(measured.ids, range) else [_plain(one) for one in measured.ids]
-    rest = {"model": measured.model, "task": measured.task, "ids": ids, "infinite": list(measured.infinite_inputs)}
+    rest = {
+        "model": measured.model,
+        "task": measured.task,
+        "ids": ids,
+        "classes": measured.classes,
+        "infinite": list(measured.infinite_inputs),
+    }
     arrays = {"text": np.array(json.dumps(rest)), "nonfinite": measured.nonfinite}
     for kind, parts in (("answers", measured.answers), ("targets", measured.targets)):
         for name, ragged in parts.items():
@@ -97,11 +105,13 @@ def _plain(sample: Any) -> str | int | float | None:
 def unpack(arrays: Mapping[str, Any]) -> TaskAnswers:
     """Return what `pack` packed."""
     rest = json.loads(str(arrays["text"]))
+    classes = rest.get("classes")
     return TaskAnswers(
         model=rest["model"],
         task=rest["task"],
         ids=range(len(arrays["nonfinite"])) if rest["ids"] is None else rest["ids"],
         nonfinite=arrays["nonfinite"],
+        classes=None if classes is None else tuple(classes),
         infinite_inputs=rest["infinite"],
         answers=_parts(arrays, "answers"),
         targets=_parts(arrays, "targets"),
