@@ -45,7 +45,7 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "segmentation": (("ignore_index", "resize"), ()),
     "tagging": (("scheme", "ignore_index"), ("word_ids",)),
     "forecasting": (("season", "quantiles", "block"), ("history", "mask", "series")),
-    "ranking": ((), ("query",)),
+    "ranking": ((), ("query", "relevant", "exclude")),
     "embedding": (("metric", "pooling"), ("pairs", "triplets")),
 }
 """Arguments of each task that labels and numbers do not have: plain values, which are keys of [data] in

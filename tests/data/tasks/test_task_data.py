@@ -101,3 +101,10 @@ def test_pair_of_a_factory_is_read_as_the_file_says() -> None:
     data = with_reading((IMAGES, MASKS), {"task": "segmentation", "ignore_index": 255})
     assert isinstance(data, SegmentationData)
     assert data.ignore_index == 255
+
+
+def test_slices_of_masks_may_be_functions_of_the_images() -> None:
+    """A class of data keeps what `EvalData` reads slices with."""
+    data = EvalData(IMAGES, MASKS, task="segmentation", slices={"half": lambda images: images[:, 0, 0, 0] > 0.5})
+    (grouping,) = data.slices()
+    assert (grouping.codes == 0).tolist() == (IMAGES[:, 0, 0, 0] > 0.5).tolist()
