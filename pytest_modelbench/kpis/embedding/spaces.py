@@ -1,0 +1,172 @@
+"""How alike the spaces of student and teacher are: common neighbours, kernel alignment, cosine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import by_slice
+from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
+from pytest_modelbench.kpis.embedding.neighbours import drawn_queries, nearest, overlap_of
+from pytest_modelbench.kpis.embedding.read import Embeddings, Part, embeddings, same_width
+from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.results import Evidence, Reading
+from pytest_modelbench.stats.cells import FloatArray, IntArray
+from pytest_modelbench.stats.jackknife import jackknife
+
+FOLDS = 100
+"""The most parts of the samples that are left out in turn for `cka`."""
+ROLES = ("student", "teacher")
+
+
+def neighbour_overlap(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the mean share of the student's k nearest neighbours that are the teacher's, too.
+
+    Raises:
+        MeasurementError: there are fewer than k + 2 samples.
+    """
+    read, k = embeddings(question, measurements, both=True), int(question.options["k"])
+    n = len(read)
+    if k + 2 > n:
+        raise MeasurementError(f"{question.kpi.name}: k={k} needs at least {k + 2} samples, and there are {n}")
+    everything = np.arange(n)
+    queries = drawn_queries(everything, n, question.seed)
+    first, second = (nearest(read, role, queries, everything, k + 1) for role in ROLES)
+    shares, by, members, changes = overlap_of(first, second, k)
+    left = _without_each(read.groups, queries, shares, (by, members, changes))
+    drawn = f"{len(queries):,} samples" + (f" drawn of {n:,}" if len(queries) < n else "")
+    yield Evidence(
+        student=Reading(
+            estimate=jackknife(100 * float(shares.mean()), 100 * left, question.alpha).within(0.0, 100.0),
+            unit="%",
+            n=len(queries),
+            confidence=question.confidence,
+            method=f"{k} nearest of {drawn} by {read.data.metric}; jackknife of {len(left):,} samples or groups",
+        ),
+        sampled=question.asked,
+        notes=(f"unrelated models have {100 * k / (n - 1):.2g}%",),
+        worst_samples=read.answers.worst(queries[_lowest(shares)]),
+        breakdown=by_slice(
+            Part(read.data, queries), len(queries), lambda part: {"student": 100 * float(shares[part].mean())}
+        ),
+    )
+
+
+def _without_each(
+    groups: IntArray, queries: IntArray, shares: FloatArray, changed: tuple[IntArray, IntArray, FloatArray]
+) -> FloatArray:
+    """Return the mean without each group, (groups,): neither as queries nor among the neighbours of others."""
+    by, members, changes = changed
+    count = int(groups.max()) + 1
+    others = groups[queries[by]] != groups[members]
+    sums = shares.sum() - np.bincount(groups[queries], shares, count)
+    sums += np.bincount(groups[members[others]], changes[others], count)
+    left: FloatArray = sums / np.maximum(len(queries) - np.bincount(groups[queries], minlength=count), 1)
+    return left
+
+
+def _lowest(values: FloatArray) -> IntArray:
+    order: IntArray = np.argsort(values, kind="stable")
+    return order[values[order] < 1]
+
+
+def embedding_cosine(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the mean cosine of the student's vector and the teacher's of the same sample.
+
+    Raises:
+        DoesNotFit: vectors of different lengths.
+        MeasurementError: a vector of zeros has no cosine.
+    """
+    read = embeddings(question, measurements, both=True)
+    same_width(read, question.kpi.name)
+    a, b = (read.vectors[role].astype(np.float64) for role in ROLES)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    if not lengths.all():
+        ids = ", ".join(read.answers.worst(np.flatnonzero(lengths == 0))[:3])
+        raise MeasurementError(f"{question.kpi.name} is undefined for vectors of zeros, of the samples {ids}")
+    cosines = np.einsum("nd,nd->n", a, b) / lengths
+    sums = {"student": np.stack([cosines, np.ones(len(cosines))], axis=1)}
+    evidence = jackknife_evidence(
+        question, read.data, sums, lambda total: total[..., 0] / total[..., 1], f"mean over {len(cosines):,} samples"
+    )
+    yield replace(evidence, worst_samples=read.answers.worst(_lowest(cosines)))
+
+
+def cka(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read linear centred kernel alignment, without its bias.
+
+    Raises:
+        MeasurementError: a space whose vectors do not vary by more than the bias.
+    """
+    read = embeddings(question, measurements, both=True)
+    x, y = (_centred(read, role) for role in ROLES)
+    parts = _parts(read, question.seed)
+    whole, left = aligned(x, y, parts)
+    if math.isnan(whole) or not np.isfinite(left).all():
+        raise MeasurementError(f"{question.kpi.name} is undefined: vectors of a model do not vary beyond chance")
+    yield Evidence(
+        student=Reading(
+            estimate=jackknife(whole, left, question.alpha),
+            unit="",
+            n=len(read),
+            confidence=question.confidence,
+            method=f"debiased linear CKA of {len(read):,} samples; jackknife of {len(left)} parts of samples or groups",
+        ),
+        sampled=question.asked,
+    )
+
+
+def _centred(read: Embeddings, role: str) -> FloatArray:
+    vectors = read.answers.answers[role].answers["vector"].values.astype(np.float64)
+    centred: FloatArray = vectors - vectors.mean(axis=0)
+    return centred / np.sqrt((centred**2).sum(axis=1).mean())
+
+
+def _parts(read: Embeddings, seed: int) -> list[IntArray]:
+    """Return samples in parts of whole groups, drawn at random; none of more than an eighth of the samples or so."""
+    groups = read.groups
+    count = int(groups.max()) + 1
+    of_group = np.random.default_rng(seed).permutation(count) % min(FOLDS, count)
+    return [np.flatnonzero(of_group[groups] == part) for part in range(min(FOLDS, count))]
+
+
+def aligned(x: FloatArray, y: FloatArray, parts: list[IntArray]) -> tuple[float, FloatArray]:
+    """Return the alignment of all samples, and without each part, (parts,).
+
+    Args:
+        x: (n, d).
+        y: (n, e).
+        parts: positions of samples.
+
+    Source: Kornblith et al. (2019); the unbiased estimate of Song et al. (2012), as Nguyen et al. (2021) use it.
+    """
+    left = np.zeros((3, len(parts)))
+    whole = np.zeros(3)
+    for i, (a, b) in enumerate(((x, y), (x, x), (y, y))):
+        product, kept = a.T @ b, np.ones(len(a), dtype=bool)
+        whole[i] = _independence(a, b, product)
+        for j, part in enumerate(parts):
+            kept[part] = False
+            left[i, j] = _independence(a[kept], b[kept], product - a[part].T @ b[part])
+            kept[part] = True
+    return float(_ratio(whole[:, None])[0]), _ratio(left)
+
+
+def _ratio(sums: FloatArray) -> FloatArray:
+    defined = (sums[1] > 1e-12) & (sums[2] > 1e-12)
+    ratio: FloatArray = np.where(defined, sums[0] / np.sqrt(np.where(defined, sums[1] * sums[2], 1.0)), np.nan)
+    return ratio
+
+
+def _independence(a: FloatArray, b: FloatArray, product: FloatArray) -> float:
+    """Return the unbiased HSIC of linear kernels from features: no matrix of all pairs is made."""
+    n = len(a)
+    own, other = (a**2).sum(axis=1), (b**2).sum(axis=1)
+    rows, columns = a @ a.sum(axis=0) - own, b @ b.sum(axis=0) - other
+    trace = float((product**2).sum() - own @ other)
+    means = float(rows.sum() * columns.sum()) / ((n - 1) * (n - 2))
+    return (trace + means - 2 / (n - 2) * float(rows @ columns)) / (n * (n - 3))
