@@ -31,7 +31,7 @@ def scenes(seed: int, n: int, most: int = 6) -> list[Boxes]:
     counts = rng.integers(0, most + 1, n)
     return [
         {
-            "boxes": corners(rng, count),
+            "boxes": corners(rng, int(count)),
             "labels": rng.choice(LABELS, count),
             "iscrowd": rng.random(count) < 0.1,
         }
@@ -42,14 +42,14 @@ def scenes(seed: int, n: int, most: int = 6) -> list[Boxes]:
 def detections(seed: int, targets: Sequence[Boxes], shift: float = 0.1, extra: int = 4) -> list[Boxes]:
     """Return what a detector finds: most boxes, moved by a share of their sides, some twice, and some that are not."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[Boxes] = []
     for target in targets:
         kept = np.flatnonzero(rng.random(len(target["boxes"])) < 0.8)
         kept = np.concatenate([kept, kept[rng.random(len(kept)) < 0.3]])
         moved, labels = np.array(target["boxes"])[kept], np.array(target["labels"])[kept]
         sides = np.tile(moved[:, 2:] - moved[:, :2], 2)
         count = rng.integers(0, extra + 1)
-        boxes = np.concatenate([moved + sides * shift * rng.uniform(-1, 1, (len(kept), 1)), corners(rng, count)])
+        boxes = np.concatenate([moved + sides * shift * rng.uniform(-1, 1, (len(kept), 1)), corners(rng, int(count))])
         labels = np.concatenate([labels, rng.choice((*LABELS, STRANGE), count)])
         scores = np.round(rng.random(len(boxes)), 1)  # many equal ones
         found.append({"boxes": boxes.astype(np.float32), "labels": labels, "scores": scores.astype(np.float32)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from scipy.signal import lfilter
@@ -26,7 +27,7 @@ CORRELATION = 0.8
 class Windows:
     """Data without slices."""
 
-    UNIT = "window"
+    UNIT: ClassVar[str] = "window"
 
     def __init__(self, group: Sequence[Hashable] | None) -> None:
         self.group = group
@@ -73,7 +74,7 @@ def main(repeats: int) -> None:
             tables = {role: windows(its) for role, its in errors(rng, series, count + HORIZON - 1).items()}
             group = None if block is None else (np.arange(series * count) // block).tolist()
             evidence = jackknife_evidence(question, Windows(group), tables, value, "MAE", log=True)
-            difference = evidence.comparison and evidence.comparison.difference
+            difference = evidence.comparison.difference if evidence.comparison else None
             gap = true["student"] - true["teacher"]
             for i, (ends, aim) in enumerate(((evidence.student.estimate, true["student"]), (difference, gap))):
                 if ends is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.kpis.segmentation.confusion import iou_of
 from pytest_modelbench.kpis.segmentation.overlap import nan_mean
-from pytest_modelbench.models.registry import Loading, adapt
+from pytest_modelbench.models.registry import adapt
+from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.answers import take
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
@@ -33,7 +35,7 @@ SHARES = np.array([1.0, 0.6, 0.3, 0.1])
 class Unnamed:
     """Data without slices."""
 
-    UNIT = "image"
+    UNIT: ClassVar[str] = "image"
 
     def __init__(self, group: Sequence[Hashable] | None) -> None:
         self.group = group
@@ -77,7 +79,7 @@ def coverage(repeats: int) -> None:
             data = Unnamed(None if groups is None else (np.arange(n) % groups).tolist())
             evidence = jackknife_evidence(question, data, images(rng, n, groups), value, "mean of classes")
             gap = truth["student"] - truth["teacher"]
-            difference = evidence.comparison and evidence.comparison.difference
+            difference = evidence.comparison.difference if evidence.comparison else None
             for i, (ends, true) in enumerate(((evidence.student.estimate, truth["student"]), (difference, gap))):
                 if ends is not None:
                     missed[2 * i] += ends.high is not None and ends.high < true
@@ -96,7 +98,8 @@ class Net(torch.nn.Module):
         self.head = torch.nn.Conv2d(16, 8, 1)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(torch.nn.functional.avg_pool2d(pictures, 5, 1, 2)))
+        scores: torch.Tensor = self.head(self.body(torch.nn.functional.avg_pool2d(pictures, 5, 1, 2)))
+        return scores
 
 
 class Pair:
@@ -119,11 +122,11 @@ def cost(count: int) -> None:
         role: adapt(Net(i), Loading(name=role)) for i, role in enumerate(("teacher", "student"))
     }
     with torch.no_grad():
-        masks = torch.cat([models["teacher"](part).argmax(1) for part in pictures.split(8)])
+        masks = torch.cat([models["teacher"](part).argmax(1) for part in torch.split(pictures, 8)])
     data = EvalData(pictures, masks, task="segmentation")
     start = time.process_time()
     with torch.no_grad():
-        for part in pictures.split(8):
+        for part in torch.split(pictures, 8):
             models["student"](part)
     forward = time.process_time() - start
     start = time.process_time()

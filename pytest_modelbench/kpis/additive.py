@@ -19,6 +19,9 @@ from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, Sums, resamples_for
 from pytest_modelbench.stats.paired import percentiles
 
+Interval = Callable[[float, npt.NDArray[np.float64], float], Estimate]
+"""Returns the interval of a value from its resamples and the error of one side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -153,12 +156,18 @@ def evidence_of(
     )
 
 
-def compared(points: Mapping[str, float], drawn: Mapping[str, FloatArray], alpha: float, method: str) -> Comparison:
+def compared(
+    points: Mapping[str, float],
+    drawn: Mapping[str, FloatArray],
+    alpha: float,
+    method: str,
+    interval: Interval = percentiles,
+) -> Comparison:
     """Compare the values of student and teacher, each over the same resamples."""
     student, teacher = points["student"], points["teacher"]
     ratio: Estimate | None = None
     if teacher != 0:
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = percentiles(student / teacher, drawn["student"] / drawn["teacher"], alpha)
-    difference = percentiles(student - teacher, drawn["student"] - drawn["teacher"], alpha)
+            ratio = interval(student / teacher, drawn["student"] / drawn["teacher"], alpha)
+    difference = interval(student - teacher, drawn["student"] - drawn["teacher"], alpha)
     return Comparison(ratio=ratio, difference=difference, method=method)

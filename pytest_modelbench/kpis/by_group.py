@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.additive import PairedSums, compared, evidence_of
+from pytest_modelbench.kpis.additive import Interval, PairedSums, compared, evidence_of
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
@@ -59,6 +59,15 @@ class Sampled(Protocol):
         """Return the ids of some samples, for the report."""
 
 
+def plural(unit: str) -> str:
+    """Return the plural of the name of a unit.
+
+    >>> plural("image"), plural("query")
+    ('images', 'queries')
+    """
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+
+
 def groups_of(group: Sequence[Hashable] | None, n: int) -> IntArray:
     """Return the number of each sample's group, (n,); each sample is one of its own where none are stated."""
     if group is None:
@@ -92,19 +101,19 @@ def share_evidence(question: Question, answered: Sampled, hits: Mapping[str, Mas
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        notes=(*answered.notes, *_unlike(groups, student, unit)),
+        notes=(*answered.notes, *_unlike(groups, student, plural(unit))),
         worst_samples=answered.worst(np.flatnonzero(lost)),
         breakdown=by_slice(answered.data, len(student), lambda members: _shares(hits, members)),
     )
 
 
-def _unlike(groups: IntArray, hits: Mask, unit: str) -> tuple[str, ...]:
+def _unlike(groups: IntArray, hits: Mask, units: str) -> tuple[str, ...]:
     """Say that the design effect of groups cannot be seen: there are too few, or all samples are alike."""
     count = int(groups.max()) + 1
     if count == len(groups) or (count >= FEWEST_CLUSTERS and np.ptp(hits.astype(np.intp))):
         return ()
     why = "are too few to show" if count < FEWEST_CLUSTERS else "without a difference do not show"
-    return (f"the interval takes {unit}s as independent: {count} groups {why} how alike the {unit}s of one are",)
+    return (f"the interval takes {units} as independent: {count} groups {why} how alike the {units} of one are",)
 
 
 def _shares(hits: Mapping[str, Mask], members: Mask) -> dict[str, float]:
@@ -140,7 +149,7 @@ def _share_reading(question: Question, hits: Mask, groups: IntArray, method: str
         unit="%",
         n=n,
         confidence=question.confidence,
-        method=f"{method}: {count} of {n} {unit}s, Wilson interval{grouped}",
+        method=f"{method}: {count} of {n} {plural(unit)}, Wilson interval{grouped}",
     )
 
 
@@ -236,6 +245,7 @@ def resampled_evidence(
     functions: Mapping[str, Callable[[FloatArray], FloatArray]],
     n: int,
     method: str,
+    interval: Interval = percentiles,
 ) -> Evidence:
     """Return a function of all samples, such as an average precision, as evidence, with a paired bootstrap by group.
 
@@ -246,6 +256,7 @@ def resampled_evidence(
             unit; NaN where it is undefined.
         n: how many samples there are.
         method: how the value is found, in words.
+        interval: of a value and its resamples: `bias_corrected` if few samples give larger values than many.
 
     Raises:
         MeasurementError: the value is undefined on these data.
@@ -257,14 +268,15 @@ def resampled_evidence(
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
     draws = drawn_evenly(count, resamples_for(question.alpha), np.random.default_rng(question.seed))
-    drawn = {role: _drawn(function, draws, groups) for role, function in functions.items()}
+    drawn = {role: drawn_by_group(function, draws, groups) for role, function in functions.items()}
     alpha, seconds = question.alpha, time.perf_counter() - start
     paired = "paired bootstrap" if len(points) > 1 else "bootstrap"
-    unit = f"{data.UNIT}s" if count == n else f"groups of {n:,} {data.UNIT}s"
+    units = plural(data.UNIT)
+    unit = units if count == n else f"groups of {n:,} {units}"
     how = f"{paired} of {count:,} {unit}, {len(draws)} resamples in {humanise(seconds, 's')}"
     readings = {
         role: Reading(
-            estimate=expanded(percentiles(points[role], drawn[role], alpha), count, alpha),
+            estimate=expanded(interval(points[role], drawn[role], alpha), count, alpha),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -272,11 +284,11 @@ def resampled_evidence(
         )
         for role in points
     }
-    comparison = expanded_comparison(compared(points, drawn, alpha, how), count, alpha) if len(points) > 1 else None
+    comparison = compared(points, drawn, alpha, how, interval) if len(points) > 1 else None
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
-        comparison=comparison,
+        comparison=comparison and expanded_comparison(comparison, count, alpha),
         sampled=question.asked,
         breakdown=by_slice(
             data,
@@ -288,8 +300,14 @@ def resampled_evidence(
     )
 
 
-def _drawn(function: Callable[[FloatArray], FloatArray], draws: FloatArray, groups: IntArray) -> FloatArray:
-    """Return the function's values for all draws of groups, some at a time: each is as long as the data."""
+def drawn_by_group(function: Callable[[FloatArray], FloatArray], draws: FloatArray, groups: IntArray) -> FloatArray:
+    """Return a function's values for all draws of groups, some at a time: each is as long as the data.
+
+    Args:
+        function: turns how often each sample counts, (resamples, n), into values, (resamples, ...).
+        draws: how often each group is drawn, (resamples, groups).
+        groups: of each sample, (n,).
+    """
     size = max(1, MOST_AT_ONCE // len(groups))
     parts = [function(draws[start : start + size, groups]) for start in range(0, len(draws), size)]
     return np.concatenate(parts)

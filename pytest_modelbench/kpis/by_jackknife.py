@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of
+from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of, plural
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -46,7 +46,8 @@ def jackknife_evidence(
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
     left = {role: _left_out(table, groups, value) for role, table in sums.items()}
     count = len(left["student"])
-    unit = f"{data.UNIT}s" if count == n else f"groups of {n:,} {data.UNIT}s"
+    units = plural(data.UNIT)
+    unit = units if count == n else f"groups of {n:,} {units}"
     readings = {
         role: Reading(
             estimate=jackknife(point, left[role], question.alpha, log=log),

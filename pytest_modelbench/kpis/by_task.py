@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.tasks.task_data import TaskData
-from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.errors import DataError, DoesNotFit
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.probes.kinds import TASK_ANSWERS
-from pytest_modelbench.probes.tasks.measured import TaskAnswers
+from pytest_modelbench.probes.tasks.measured import Ragged, TaskAnswers
 
 Data = TypeVar("Data", bound=TaskData)
 
@@ -54,6 +54,7 @@ def answered(
 
     Raises:
         DoesNotFit: the data are of another task.
+        DataError: both models were measured on other samples, or in another order.
     """
     data = measurements.data()
     if not isinstance(data, kind):
@@ -62,4 +63,28 @@ def answered(
             + (f"; the task of these data is {data.task}" if data.task else "")
         )
     roles = ("student", "teacher") if both or question.with_teacher else ("student",)
-    return Answered(data, {role: measurements.of(TASK_ANSWERS, role) for role in roles})
+    answers = {role: measurements.of(TASK_ANSWERS, role) for role in roles}
+    if len(answers) > 1:
+        _check_paired(answers["student"], answers["teacher"])
+    return Answered(data, answers)
+
+
+def _check_paired(student: TaskAnswers, teacher: TaskAnswers) -> None:
+    """Refuse to pair samples that are not the same ones.
+
+    Raises:
+        DataError: reading the data a second time gave other samples, or another order.
+    """
+    first, second = student.targets, teacher.targets
+    same = list(student.ids) == list(teacher.ids) and first.keys() == second.keys()
+    if not same or not all(_same(first[name], second[name]) for name in first):
+        raise DataError(
+            f"the data gave {teacher.model} other samples, or another order, than {student.model}: nothing can be "
+            "paired. Make them read the same every time (no shuffling, a fixed seed)"
+        )
+
+
+def _same(first: Ragged, second: Ragged) -> bool:
+    """Whether two parts are equal to the bit: NaN is equal to itself."""
+    pairs = ((first.values, second.values), (first.offsets, second.offsets))
+    return all(one.dtype == other.dtype and one.tobytes() == other.tobytes() for one, other in pairs)

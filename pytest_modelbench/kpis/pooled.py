@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of
+from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of, plural
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -46,7 +46,7 @@ class Counted:
     def by_sample(self) -> Pooled:
         """How much counts in each sample, and of how many, two arrays (samples,)."""
         wholes = np.bincount(self.sample, minlength=self.samples).astype(np.float64)
-        return np.bincount(self.sample, self.value, self.samples), wholes
+        return np.bincount(self.sample, self.value, self.samples).astype(np.float64), wholes
 
     @property
     def total(self) -> float:
@@ -143,12 +143,14 @@ def pooled_evidence(
 
 
 def _units(data: Grouped, units: int, samples: int) -> str:
-    return f"{units:,} {data.UNIT}s" if units == samples else f"{units:,} groups of {samples:,} {data.UNIT}s"
+    several = plural(data.UNIT)
+    return f"{units:,} {several}" if units == samples else f"{units:,} groups of {samples:,} {several}"
 
 
 def _grouped(pooled: Pooled, data: Grouped) -> Pooled:
     groups = groups_of(data.group, len(pooled[0]))
-    return np.bincount(groups, pooled[0]), np.bincount(groups, pooled[1])
+    parts, wholes = (np.bincount(groups, side).astype(np.float64) for side in pooled)
+    return parts, wholes
 
 
 def _compared(pooled: Mapping[str, Pooled], alpha: float) -> Comparison:
@@ -169,7 +171,7 @@ def by_kind(counted: Mapping[str, Counted], names: Mapping[int, str]) -> tuple[d
     kinds = np.unique(np.concatenate([things.kind for things in counted.values()]))
     return tuple(
         {
-            "name": f"class {names.get(kind, kind)}",
+            "name": f"class={names.get(kind, kind)}",
             "n": int((counted["student"].kind == kind).sum()),
             **{
                 role: None if np.isnan(share := things.share(things.kind == kind)) else share

@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 FEWEST_RANKED, MOST_RANKED = 8, 400
 
 
-def share_interval(successes: int, n: int, alpha: float) -> Estimate:
+def share_interval(successes: float, n: float, alpha: float) -> Estimate:
     """Return a share with Wilson's score interval, all in 0..1.
 
     Source: Wilson, JASA 22:209 (1927). The functions of `scipy.special` load in a fifth of the time of `scipy.stats`.

@@ -7,6 +7,7 @@ resamples end too early on one side; this interval does not (`benchmarks/tasks/s
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ def jackknife(value: float, left: FloatArray, alpha: float, *, log: bool = False
     Estimate(value=2.5, low=0.45, high=4.55)
     """
     if log and value > 0 and (left > 0).all():
-        return jackknife(math.log(value), np.log(left), alpha).map(math.exp)
+        return replace(jackknife(math.log(value), np.log(left), alpha).map(math.exp), value=value)
     n = len(left)
     if n < 2 or not np.isfinite(left).all() or not np.ptp(left):
         return Estimate(value=value)

@@ -2,10 +2,10 @@
 
 Resampling clusters misleads where the share is near 0 or 1: resamples hold no other bad cluster than those there are,
 so they vary too little, mostly on the side that matters. Here the variance is that of the linearised share (Cochran,
-Sampling Techniques, 1977, chapter 6), and a quarter of one more cluster of average size counts, which is of the rarer
-kind as a whole. Wilson's interval then has the number of independent trials that this variance amounts to, with
-Student's quantile (Korn and Graubard, Survey Methodology 24:193 (1998); Dean and Pavlou, Journal of Survey Statistics
-and Methodology 3:484 (2015)).
+Sampling Techniques, 1977, chapter 6), and half of one more cluster of average size counts, which is of the rarer kind
+as a whole. Wilson's interval then has the number of independent trials that this variance amounts to, with Student's
+quantile (Korn and Graubard, Survey Methodology 24:193 (1998)). A difference has Johnson's interval for skewed values
+(JASA 73:536 (1978)).
 
 `parts` are what counts in each cluster, `wholes` what it is counted of, both of shape (clusters,).
 """
@@ -24,7 +24,7 @@ from pytest_modelbench.stats.intervals import share_interval
 FloatArray = npt.NDArray[np.float64]
 Pooled = tuple[FloatArray, FloatArray]
 """Parts and wholes."""
-UNSEEN = 0.25
+UNSEEN = 0.5
 """How much of one more cluster counts, which is of the rarer kind."""
 
 
@@ -65,10 +65,13 @@ def pooled_ratio(student: Pooled, teacher: Pooled, alpha: float) -> Estimate | N
 
 
 def _around(value: float, influence: FloatArray, used: int, most: float, alpha: float) -> Estimate:
+    """Return Student's interval, moved towards the longer tail by what few skewed clusters hide (Johnson, 1978)."""
     if used < 2:
         return Estimate(value=value, low=-math.inf, high=math.inf)
-    half = _quantile(used, alpha) * _error(influence, used, most)
-    return Estimate(value=value, low=value - half, high=value + half)
+    quantile, error = _quantile(used, alpha), _error(influence, used, most)
+    centre = value + error * float((influence**3).sum()) / error**3 * (1 + 2 * quantile**2) / 6
+    low, high = centre - quantile * error, centre + quantile * error
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def _share(pooled: Pooled) -> float:

@@ -55,5 +55,5 @@ def together(
     return Together(
         low=np.minimum(values - down, values),
         high=np.maximum(values + up, values),
-        p=stdtr(units - 1, -values / spread),
+        p=np.asarray(stdtr(units - 1, -values / spread), dtype=np.float64),
     )

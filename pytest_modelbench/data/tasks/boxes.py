@@ -32,7 +32,8 @@ def as_corners(boxes: Array, box_format: str) -> Array:
 
 def reversed_in(corners: Array) -> npt.NDArray[np.bool_]:
     """Return which boxes end before they begin, (k,)."""
-    return np.any(corners[:, 2:] < corners[:, :2], axis=1)
+    backward: npt.NDArray[np.bool_] = np.any(corners[:, 2:] < corners[:, :2], axis=1)
+    return backward
 
 
 def beyond(corners: Array, sizes: Array, slack: float) -> npt.NDArray[np.bool_]:
@@ -45,12 +46,14 @@ def beyond(corners: Array, sizes: Array, slack: float) -> npt.NDArray[np.bool_]:
     """
     ends = sizes[:, ::-1]
     low, high = -slack * ends - 1, (1 + slack) * ends + 1
-    return np.any((corners[:, :2] < low) | (corners[:, 2:] > high), axis=1)
+    reaching: npt.NDArray[np.bool_] = np.any((corners[:, :2] < low) | (corners[:, 2:] > high), axis=1)
+    return reaching
 
 
 def outside(corners: Array, sizes: Array) -> npt.NDArray[np.bool_]:
     """Return which boxes have nothing in common with their image, (k,)."""
-    return np.any((corners[:, 2:] < 0) | (corners[:, :2] > sizes[:, ::-1]), axis=1)
+    apart: npt.NDArray[np.bool_] = np.any((corners[:, 2:] < 0) | (corners[:, :2] > sizes[:, ::-1]), axis=1)
+    return apart
 
 
 def fitting_formats(boxes: Array, sizes: Array, slack: float) -> list[str]:

@@ -24,6 +24,7 @@ _CHANNELS = {1, 3, 4}
 _UNKNOWN = (np.nan, np.nan)
 _SLACK = {"targets": 0.01, "outputs": 0.1}
 _FEWEST = {"targets": 1, "outputs": 5}
+_FEWEST_SHARES = 3
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,25 @@ def check_units(form: Form, boxes: Sequence[Array], targets: Sequence[Array]) ->
         ModelError: saying what to write.
     """
     ours, theirs = (float(np.nanmax(np.concatenate(several), initial=0)) for several in (boxes, targets))
-    if not form.normalized and 0 < ours <= NORMALISED_TO and theirs > 4 * NORMALISED_TO:
+    enough = sum(map(len, boxes)) >= _FEWEST_SHARES
+    if enough and not form.normalized and 0 < ours <= NORMALISED_TO and theirs > 4 * NORMALISED_TO:
         form.refuse(
             f"{form.who} boxes from 0 to {ours:.2g}, and the targets are in pixels, up to {theirs:g}. For "
             "shares of the image's sides write output_normalized=True"
+        )
+
+
+def check_pixels(form: Form, boxes: Sequence[Array]) -> None:
+    """Refuse targets that all lie in a single pixel.
+
+    Raises:
+        DataError: saying what to write.
+    """
+    together = np.concatenate([np.zeros((0, 4)), *boxes])
+    if len(together) and not form.normalized and np.abs(together).max() <= 1:
+        form.refuse(
+            f"the targets have boxes from 0 to {together.max():.2g}, less than a pixel. For shares of the image's "
+            "sides write normalized=True"
         )
 
 

@@ -77,7 +77,8 @@ def output_boxes(output: Any, count: int, model: str, place: Callable[[int], str
     """
     if isinstance(output, Mapping):
         return _of_mapping(output, count, model, place)
-    listed = list(output) if isinstance(output, list | tuple) else None
+    of_objects = getattr(output, "ndim", 0) == 1 and getattr(getattr(output, "dtype", None), "kind", "") == "O"
+    listed = list(output) if of_objects or isinstance(output, list | tuple) else None
     if listed is None and getattr(output, "ndim", 0) == 3:
         rows = as_array(output)
         listed = [row[_filled(row)] if row.shape[-1] == 6 else row for row in rows]
@@ -98,7 +99,7 @@ def _of_image(sample: Any, model: str, place: str) -> Boxes:
     Raises:
         ModelError: another form.
     """
-    own = getattr(sample, "boxes", None)
+    own: Any = getattr(sample, "boxes", None)
     if all(hasattr(own, name) for name in ("xyxy", "conf", "cls")):  # the results of ultralytics
         boxes = Boxes(as_array(own.xyxy), as_array(own.cls), as_array(own.conf), own_format="xyxy")
         return _whole(boxes, model, place)
@@ -149,7 +150,9 @@ def _of_mapping(output: Mapping[str, Any], count: int, model: str, place: Callab
     counts = parts.pop("counts")
     arrays = {name: value if isinstance(value, list) else as_array(value) for name, value in parts.items()}
     if count == 1 and getattr(arrays["boxes"], "ndim", 0) == 2:
-        arrays = {name: array[None] for name, array in arrays.items()}  # an exported model for a single image
+        arrays = {
+            name: as_array(array)[None] for name, array in arrays.items()
+        }  # an exported model for a single image
     if any(len(array) != count for array in arrays.values()):
         raise ModelError(f"{model} returned {shapes(dict(output))} for {count} images, {_EXPECTED}")
     sizes = None if counts is None else as_array(counts).reshape(-1)
@@ -190,14 +193,14 @@ def _mapped(sample: Mapping[str, Any], place: str, scores: Sequence[str]) -> Box
         raise ValueError(f"{place}: found boxes of shape {corners.shape} and type {corners.dtype}, expected (k, 4)")
     parts = {"labels": labels, "scores": _named(sample, scores)}
     parts |= {"crowd": _named(sample, CROWD), "area": sample.get("area")}
-    arrays = {name: None if part is None else as_array(part) for name, part in parts.items()}
+    arrays: dict[str, Any] = {name: as_array(part) for name, part in parts.items() if part is not None}
     for name, array in arrays.items():
-        if array is not None and array.shape != (len(corners),):
+        if array.shape != (len(corners),):
             raise ValueError(
                 f"{place}: found {len(corners)} boxes and {name} of shape {array.shape}; expected one each"
             )
     own = "xywh" if "bbox" in sample else ""
-    return Boxes(corners, arrays["labels"], arrays["scores"], arrays["crowd"], arrays["area"], own)
+    return Boxes(corners, own_format=own, **arrays)
 
 
 def _annotations(listed: Sequence[Any], place: str) -> Boxes:
@@ -217,8 +220,9 @@ def _annotations(listed: Sequence[Any], place: str) -> Boxes:
         values = [entry.get(name) for entry in listed]
         if listed and all(value is not None for value in values):
             rows[name] = np.array(values)
-    if {len(box) for box in rows["bbox"]} - {4}:
-        raise DataError(f"{place}: found a bbox of other than 4 numbers")
+    wrong = next((box for box in rows["bbox"] if box.shape != (4,)), None)
+    if wrong is not None:
+        raise DataError(f"{place}: found a bbox of {wrong.size} numbers, expected (x, y, width, height)")
     rows["bbox"] = np.array(rows["bbox"]).reshape(-1, 4)
     return _refused(DataError, lambda: _mapped(rows, place, SCORES))
 

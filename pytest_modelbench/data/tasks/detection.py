@@ -12,7 +12,7 @@ from pytest_modelbench.data.arguments import check_choice
 from pytest_modelbench.data.arrays import as_array, leaves, select_output
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.boxes import FORMATS, Array
-from pytest_modelbench.data.tasks.boxes_checks import Form, Size, check_units, corners_of, image_size
+from pytest_modelbench.data.tasks.boxes_checks import Form, Size, check_pixels, check_units, corners_of, image_size
 from pytest_modelbench.data.tasks.boxes_forms import Boxes, output_boxes, target_boxes
 from pytest_modelbench.data.tasks.boxes_queries import has_queries, query_boxes
 from pytest_modelbench.data.tasks.task_data import Samples, TaskData
@@ -91,17 +91,17 @@ class DetectionData(TaskData):
         read = [target_boxes(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
         for position, boxes in enumerate(read):
             self._check_target(boxes, self.place(batch, position))
-        corners = corners_of(
-            self._stated_form("targets", read, "the target has"),
-            [boxes.boxes for boxes in read],
-            _sizes(batch),
-            lambda position: self.place(batch, position),
-        )
+        form, given = self._stated_form("targets", read, "the target has"), [boxes.boxes for boxes in read]
+        check_pixels(form, given)
+        corners = corners_of(form, given, _sizes(batch), lambda position: self.place(batch, position))
         return {
             "boxes": corners,
             "labels": [boxes.labels.astype(np.int64) for boxes in read],
             "crowd": [_crowd(boxes) for boxes in read],
-            "area": [_area(boxes, own) for boxes, own in zip(read, corners, strict=True)],
+            "area": [
+                _area(boxes, own, _rescaled(target) if form.normalized else 1.0)
+                for boxes, own, target in zip(read, corners, batch.targets, strict=True)
+            ],
         }
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
@@ -237,12 +237,20 @@ def _crowd(boxes: Boxes) -> Array:
     return np.zeros(len(boxes.boxes), dtype=bool) if boxes.crowd is None else boxes.crowd.astype(bool)
 
 
-def _area(boxes: Boxes, corners: Array) -> Array:
-    """Return the area of each target, (m,), in pixels."""
+def _area(boxes: Boxes, corners: Array, scale: float) -> Array:
+    """Return the area of each target, (m,), in pixels; those that are stated are multiplied by `scale`."""
     if boxes.area is not None:
-        return boxes.area.astype(np.float32)
+        return (boxes.area * scale).astype(np.float32)
     sides = corners[:, 2:].astype(np.float64) - corners[:, :2]
     return (sides[:, 0] * sides[:, 1]).astype(np.float32)
+
+
+def _rescaled(target: Any) -> float:
+    """Return how many pixels of the original image are one pixel of the resized one, whose pixels `area` counts."""
+    if not (isinstance(target, Mapping) and "size" in target and "orig_size" in target):
+        return 1.0
+    original, resized = _pair(target["orig_size"]), _pair(target["size"])
+    return original[0] * original[1] / (resized[0] * resized[1])
 
 
 def _sizes(batch: Batch) -> list[Size | None]:

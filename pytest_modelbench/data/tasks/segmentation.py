@@ -37,7 +37,7 @@ class SegmentationData(TaskData):
         common: the arguments of `TaskData`. `outputs` are `logits`, `probabilities` or `labels`.
 
     Raises:
-        DataError: as for `TaskData`; `ignore_index` that is no whole number.
+        DataError: as for `TaskData`; an `ignore_index` of another type.
     """
 
     TASK: ClassVar[str] = "segmentation"
@@ -85,11 +85,13 @@ class SegmentationData(TaskData):
         sizes: list[Size] = [(mask.shape[0], mask.shape[1]) for mask in targets]
         scores = head_of(output, self.select, model)
         if isinstance(scores, list):
-            each = [self._read(_as_batch(one), sizes[i : i + 1], model) for i, one in enumerate(scores[: len(sizes)])]
+            each = [
+                self._masks(_as_batch(one), sizes[i : i + 1], model) for i, one in enumerate(scores[: len(sizes)])
+            ]
             masks, counts = [mask for several, _ in each for mask in several], [count for _, count in each]
             self._check_count(len(scores), batch, model)
         else:
-            masks, count = self._read(scores if is_tensor(scores) else as_array(scores), sizes, model)
+            masks, count = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
             self._check_count(len(masks), batch, model)
             counts = [count] * len(masks)
         for position, mask in enumerate(masks):
@@ -102,7 +104,7 @@ class SegmentationData(TaskData):
             raise DataError("the evaluation data have no targets. Write EvalData(images, masks, task='segmentation')")
         return [target_mask(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
 
-    def _read(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
+    def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
         """Return the masks of a batch, or of one image of several sizes, and how many classes the model has."""
         shape = tuple(scores.shape)
         if self._resize and len(shape) == 4 and shape[2:] != sizes[0] and self.outputs != "labels":

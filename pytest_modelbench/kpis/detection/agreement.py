@@ -1,4 +1,4 @@
-"""Readings of how far the student detects what its teacher detects, whatever the targets are."""
+"""Readings of how far the student detects what its teacher detects, right or wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_modelbench.data.tasks.detection import DetectionData
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_task import Answered, answered
+from pytest_modelbench.kpis.by_task import Answered
 from pytest_modelbench.kpis.detection.agreement_pairs import (
     Boxes,
     FloatArray,
@@ -18,9 +18,12 @@ from pytest_modelbench.kpis.detection.agreement_pairs import (
     one_to_one,
     overlapping,
 )
+from pytest_modelbench.kpis.detection.detected import detected
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.pooled import Counted, by_kind, pooled_evidence, worst_first
 from pytest_modelbench.results import Evidence
+
+DEFAULT_SCORE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Both:
 
 def detection_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the F1 score of the student's detections, with the teacher's in the place of targets."""
-    answers = answered(question, measurements, DetectionData, both=True)
+    answers = detected(question, measurements, both=True)
     both = matched(question, answers)
     partnered = (
         (np.isin(np.arange(len(both.student)), both.pairs.first), both.student),
@@ -55,7 +58,7 @@ def detection_agreement(question: Question, measurements: Measurements) -> Itera
 
 def box_iou(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean intersection over union of the boxes that both models detect."""
-    answers = answered(question, measurements, DetectionData, both=True)
+    answers = detected(question, measurements, both=True)
     both = matched(question, answers)
     counted = counted_boxes(both.pairs.overlap, both.student, both.pairs.first)
     yield _evidence(question, answers, both, counted, "mean overlap of boxes that both models detect", drift=True)
@@ -67,7 +70,7 @@ def matched(question: Question, answers: Answered[DetectionData]) -> Both:
     Raises:
         MeasurementError: the teacher detects nothing that counts.
     """
-    score = question.options["min_score"]
+    score = least_score(question, answers.data)
     student, teacher = (detections(answers.answers[role], score) for role in ("student", "teacher"))
     if not len(teacher):
         raise MeasurementError(
@@ -76,6 +79,12 @@ def matched(question: Question, answers: Answered[DetectionData]) -> Both:
         )
     pairs = overlapping(student, teacher, question.options["iou"], alike=True)
     return Both(student=student, teacher=teacher, pairs=one_to_one(pairs, student))
+
+
+def least_score(question: Question, data: DetectionData) -> float:
+    """Return the least score of a detection that counts: as stated, else the data's threshold, else 0.5."""
+    scores = (question.options["min_score"], data.own["score_threshold"], DEFAULT_SCORE)
+    return next(float(score) for score in scores if score is not None)
 
 
 def counted_boxes(value: FloatArray | np.ndarray, boxes: Boxes, index: np.ndarray | None = None) -> Counted:
@@ -100,7 +109,7 @@ def _evidence(
         question,
         answers.data,
         things,
-        f"{method}, at a score of {question.options['min_score']:g} and an overlap of {iou:g} or more",
+        f"{method}, at a score of {least_score(question, answers.data):g} and an overlap of {iou:g} or more",
         nothing=f"no box of the student overlaps one of the teacher's class by {iou:g}",
         least=iou if drift else 0.0,
     )

@@ -145,7 +145,7 @@ def _overlap(first: FloatArray, second: FloatArray, *, crowd: bool, alike: bool)
     corner = np.maximum(first[:, :2], second[:, :2])
     sides = np.clip(np.minimum(first[:, 2:], second[:, 2:]) - corner, 0, None)
     common = sides[:, 0] * sides[:, 1]
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (first, second)]
     whole = areas[0] if crowd else areas[0] + areas[1] - common
     overlap = np.divide(common, whole, out=np.zeros_like(common), where=common > 0)
     return np.where(alike & (first == second).all(axis=1), 1.0, overlap)

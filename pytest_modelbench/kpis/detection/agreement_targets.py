@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_modelbench.data.tasks.detection import DetectionData
-from pytest_modelbench.kpis.by_task import Answered, answered
-from pytest_modelbench.kpis.detection.agreement import counted_boxes
+from pytest_modelbench.kpis.by_task import Answered
+from pytest_modelbench.kpis.detection.agreement import counted_boxes, least_score
 from pytest_modelbench.kpis.detection.agreement_pairs import (
     Boxes,
     Mask,
@@ -18,6 +18,7 @@ from pytest_modelbench.kpis.detection.agreement_pairs import (
     overlapping,
     targets,
 )
+from pytest_modelbench.kpis.detection.detected import detected
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.pooled import Counted, by_kind, pooled_evidence, worst_first
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
@@ -99,17 +100,15 @@ def judgements_of(
     question: Question, measurements: Measurements, *, both: bool = False
 ) -> tuple[Answered[DetectionData], dict[str, Judged]]:
     """Return the answers that a KPI is about, and how each model's match the targets."""
-    answers = answered(question, measurements, DetectionData, both=both)
-    options = question.options
-    return answers, {
-        role: judged(measured, options["min_score"], options["iou"]) for role, measured in answers.answers.items()
-    }
+    answers = detected(question, measurements, both=both)
+    score, iou = least_score(question, answers.data), question.options["iou"]
+    return answers, {role: judged(measured, score, iou) for role, measured in answers.answers.items()}
 
 
 def _evidence(
     question: Question, answers: Answered[DetectionData], counted: Mapping[str, Counted], method: str, nothing: str
 ) -> Evidence:
-    score, iou = question.options["min_score"], question.options["iou"]
+    score, iou = least_score(question, answers.data), question.options["iou"]
     evidence = pooled_evidence(
         question,
         answers.data,

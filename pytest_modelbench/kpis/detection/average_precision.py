@@ -19,7 +19,8 @@ from pytest_modelbench.kpis.detection.matching import AREAS, OVERLAPS, ClassMatc
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, IntArray
+from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
+from pytest_modelbench.stats.paired import bias_corrected
 
 _EVERY = tuple(range(len(OVERLAPS)))
 _MANY = 10**9
@@ -61,7 +62,7 @@ def precision(question: Question, measurements: Measurements) -> Iterator[Eviden
         DoesNotFit: no target counts.
         MeasurementError: as for `detected`.
     """
-    yield _evidence(question, measurements, PRECISIONS[question.kpi.statistic], _precision_by_class)
+    yield _evidence(question, measurements, PRECISIONS[question.kpi.statistic], precision_by_class)
 
 
 def recall(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -71,16 +72,16 @@ def recall(question: Question, measurements: Measurements) -> Iterator[Evidence]
         DoesNotFit: no target counts.
         MeasurementError: as for `detected`.
     """
-    yield _evidence(question, measurements, RECALLS[question.kpi.statistic], _recall_by_class)
+    yield _evidence(question, measurements, RECALLS[question.kpi.statistic], recall_by_class)
 
 
-def _precision_by_class(measured: TaskAnswers, weights: FloatArray, mean: Mean) -> FloatArray:
+def precision_by_class(measured: TaskAnswers, weights: FloatArray, mean: Mean) -> FloatArray:
     """Return the average precision of each class in percent, (resamples, classes)."""
     several = matched(measured, mean.area)
     return 100 * np.stack([average_precisions(each, weights, mean.at).mean(axis=1) for each in several], axis=1)
 
 
-def _recall_by_class(measured: TaskAnswers, weights: FloatArray, mean: Mean) -> FloatArray:
+def recall_by_class(measured: TaskAnswers, weights: FloatArray, mean: Mean) -> FloatArray:
     """Return the recall of each class in percent, (resamples, classes)."""
     return 100 * recalls(matched(measured, mean.area), weights, mean.most)
 
@@ -90,10 +91,13 @@ def _evidence(question: Question, measurements: Measurements, mean: Mean, by_cla
     several = matched(answers.student, mean.area)
     if not several:
         low, high = AREAS[mean.area]
-        size = "" if mean.area == "all" else f" of an area from {low:g} to {high:g} pixels"
+        upper = f"to {high:g} pixels" if high < AREAS["all"][1] else "pixels up"
+        size = "" if mean.area == "all" else f" with an area from {low:g} {upper}"
         raise DoesNotFit(f"{question.kpi.name} needs targets{size}, and these data have none (crowds do not count)")
-    functions = {role: _over_classes(measured, mean, by_class) for role, measured in answers.answers.items()}
-    evidence = resampled_evidence(question, answers.data, functions, len(answers.student), _method(several))
+    functions = {role: over_classes(measured, mean, by_class) for role, measured in answers.answers.items()}
+    evidence = resampled_evidence(
+        question, answers.data, functions, len(answers.student), _method(several), bias_corrected
+    )
     return replace(
         evidence,
         notes=(*evidence.notes, *_notes(answers)),
@@ -107,22 +111,25 @@ def _method(several: Sequence[ClassMatches]) -> str:
     return f"{count:,} targets of {len(several)} class{'es' * (len(several) > 1)}, matched by pycocotools"
 
 
-def _over_classes(measured: TaskAnswers, mean: Mean, by_class: ByClass) -> Callable[[FloatArray], FloatArray]:
-    """Return the mean over classes with targets as a function of weights; KPIs share values of the same weights."""
-    held = remembered(measured)
+def over_classes(measured: TaskAnswers, mean: Mean, by_class: ByClass) -> Callable[[FloatArray], FloatArray]:
+    """Return the mean over classes with targets as a function of weights."""
 
     def values(weights: FloatArray) -> FloatArray:
-        key = (by_class.__name__, mean, hashlib.blake2b(np.ascontiguousarray(weights)).digest())
-        if key not in held:
-            table = by_class(measured, weights, mean)
-            defined = np.isfinite(table)
-            counts = defined.sum(axis=1)
-            sums = np.where(defined, table, 0.0).sum(axis=1)
-            held[key] = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
-        drawn: FloatArray = held[key]
-        return drawn
+        table = each_class(measured, weights, mean, by_class)
+        defined = np.isfinite(table)
+        return share_of(np.where(defined, table, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
 
     return values
+
+
+def each_class(measured: TaskAnswers, weights: FloatArray, mean: Mean, by_class: ByClass) -> FloatArray:
+    """Return the value of each class, (resamples, classes); KPIs share those of the same weights."""
+    held = remembered(measured)
+    key = (by_class.__name__, mean, hashlib.blake2b(np.ascontiguousarray(weights).data).digest())
+    if key not in held:
+        held[key] = by_class(measured, weights, mean)
+    table: FloatArray = held[key]
+    return table
 
 
 def _rows(answers: Answered[DetectionData], mean: Mean, by_class: ByClass) -> Iterator[dict[str, Any]]:
@@ -137,7 +144,9 @@ def _rows(answers: Answered[DetectionData], mean: Mean, by_class: ByClass) -> It
 
 def _worst(several: Sequence[ClassMatches], n: int, mean: Mean) -> IntArray:
     """Return the images in which most targets are missed, worst first."""
-    missed = np.sum([each.targets - hits_by_image(each, n, mean.at, mean.most) for each in several], axis=0)
+    missed: FloatArray = np.sum(
+        [each.targets - hits_by_image(each, n, mean.at, mean.most) for each in several], axis=0
+    )
     order = np.argsort(-missed, kind="stable")
     return order[missed[order] > _ROUNDING]
 

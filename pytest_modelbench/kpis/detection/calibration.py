@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.additive import PairedSums
 from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence
+from pytest_modelbench.kpis.detection.agreement import least_score
 from pytest_modelbench.kpis.detection.agreement_targets import Judged, judgements_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.results import Evidence
@@ -21,36 +23,32 @@ PARTS = ("n", "confidence", "hit")
 def detection_ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the expected calibration error of detections; its bins are the reliability diagram."""
     answers, judgements = judgements_of(question, measurements)
+    score, iou = least_score(question, answers.data), question.options["iou"]
     for role, judged in judgements.items():
-        _check(question, role, judged)
+        _check(question, role, judged, score)
     sums = paired_by_group(
-        question, answers.data.group, {role: _table(judged) for role, judged in judgements.items()}
+        question, answers.data.group, {role: table_of(judged) for role, judged in judgements.items()}
     )
-    named = replace(sums, totals=_named(sums.totals), drawn=_named(sums.drawn))
-    score, iou = question.options["min_score"], question.options["iou"]
     counts = ", ".join(f"{len(judged.right):,} of the {role}" for role, judged in judgements.items())
-    yield calibration_evidence(
-        question, named, f"detections with a score of {score:g} or more ({counts}), right at an overlap of {iou:g}",
-        few=True,
-    )  # fmt: skip
+    method = f"detections with a score of {score:g} or more ({counts}), right at an overlap of {iou:g}"
+    yield calibration_evidence(question, named(sums), method, few=True)
 
 
-def _check(question: Question, role: str, judged: Judged) -> None:
+def _check(question: Question, role: str, judged: Judged, score: float) -> None:
     """Refuse scores that cannot be probabilities, and none at all."""
     scores = judged.detections.scores
     if not len(scores):
         raise MeasurementError(
-            f"{question.kpi.name} of the {role} is undefined: it has no detection with a score of at least "
-            f"{question.options['min_score']:g}"
+            f"{question.kpi.name} of the {role} is undefined: it has no detection with a score of at least {score:g}"
         )
-    if scores.min() < 0 or scores.max() > 1:
+    if scores.max() > 1:
         raise MeasurementError(
-            f"{question.kpi.name} needs scores from 0 to 1, and those of the {role} are from {scores.min():g} to "
-            f"{scores.max():g}. Return probabilities"
+            f"{question.kpi.name} needs scores from 0 to 1, and one of the {role} is {scores.max():g}. Return "
+            "probabilities, not logits or percent"
         )
 
 
-def _table(judged: Judged) -> FloatArray:
+def table_of(judged: Judged) -> FloatArray:
     """Return how many detections each image has in each bin, their scores, and how many are right, (n, 3 * bins)."""
     scores, size = judged.detections.scores.astype(np.float64), judged.detections.images * BINS
     cell = judged.detections.image * BINS + bin_of(scores)
@@ -58,7 +56,11 @@ def _table(judged: Judged) -> FloatArray:
     return np.concatenate([part.reshape(-1, BINS) for part in sums], axis=1, dtype=np.float64)
 
 
-def _named(sums: Mapping[str, Sums]) -> dict[str, Sums]:
-    """Return the sums of each bin by what they are of."""
-    split = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
-    return {role: dict(zip(PARTS, parts, strict=True)) for role, parts in split.items()}
+def named(sums: PairedSums) -> PairedSums:
+    """Return sums of `table_of` as those of each bin, by what they are of."""
+    return replace(sums, totals=_split(sums.totals), drawn=_split(sums.drawn))
+
+
+def _split(sums: Mapping[str, Sums]) -> dict[str, Sums]:
+    parts = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
+    return {role: dict(zip(PARTS, arrays, strict=True)) for role, arrays in parts.items()}

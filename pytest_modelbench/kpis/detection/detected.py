@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from pytest_modelbench.data.tasks.detection import DetectionData
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
+
+Mask = npt.NDArray[np.bool_]
 
 
 def detected(question: Question, measurements: Measurements, *, both: bool = False) -> Answered[DetectionData]:
@@ -26,7 +29,8 @@ def detected(question: Question, measurements: Measurements, *, both: bool = Fal
     for measured in answers.answers.values():
         for name in ("boxes", "scores"):
             part = measured.answers[name]
-            broken = ~np.isfinite(part.values.reshape(len(part.values), -1)).all(axis=1)
+            rows = part.values.reshape(len(part.values), 4 if name == "boxes" else 1)
+            broken: Mask = np.any(~np.isfinite(rows), axis=1)
             if broken.any():
                 first = measured.ids[int(part.owner[int(np.argmax(broken))])]
                 raise MeasurementError(

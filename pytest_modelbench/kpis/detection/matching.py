@@ -35,7 +35,7 @@ class ClassMatches:
         owner: the image of each detection, (D,).
         rank: how many detections of the class in its image have a higher score, (D,).
         hits: whether each finds a target that counts, (overlaps, D).
-        ignored: whether each is neither right nor wrong, as one that finds a crowd, (overlaps, D).
+        ignored: whether each is neither right nor wrong, (overlaps, D): it finds a crowd or another size.
         targets: how many targets count in each image, (n,).
     """
 
@@ -106,7 +106,7 @@ def _evaluator(measured: TaskAnswers) -> _Evaluator:
 
 
 def _targets(measured: TaskAnswers) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield image, label and entry of each target; ids begin at 1, because 0 is no match for pycocotools."""
+    """Yield image, label and entry of each target; ids begin at 1, because pycocotools reads 0 as unmatched."""
     parts = measured.targets
     columns = (parts[name].values.tolist() for name in ("labels", "crowd", "area"))
     rows = zip(parts["boxes"].owner.tolist(), *columns, _sides(parts["boxes"].values), strict=True)

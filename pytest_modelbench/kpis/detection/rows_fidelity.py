@@ -7,7 +7,7 @@ from typing import Any
 from pytest_modelbench.kpis.kpi import ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import TASK_ANSWERS
 
-_OPTIONS = {"min_score": 0.5, "iou": 0.5, "confidence": None}
+_OPTIONS = {"min_score": None, "iou": 0.5, "confidence": None}
 _SHARE = "one forward pass of each model; Wilson interval of the linearised share, by image or group"
 _COCO = "Lin et al., Microsoft COCO, ECCV 2014 (matching of pycocotools.cocoeval)"
 
@@ -59,5 +59,11 @@ KPIS = (
         "Küppers et al., Multivariate Confidence Calibration for Object Detection, CVPR Workshops 2020",
         better="lower",
         method="one forward pass of each model; paired bootstrap by image or group, bounded for bins of either sign",
+    ),
+    _row(
+        "ap_drop", "drops", "largest drop of a class's average precision at IoU 0.50 to 0.95",
+        f"{_COCO}; Romano and Wolf, Econometrica 73:1237 (2005); Holm, Scand. J. Stat. 6:65 (1979)",
+        better="lower", unit="pp", bounds=(-100.0, 100.0), options={"min_n": 20, "confidence": None}, paired=True,
+        method="one forward pass of each model; studentised bootstrap by image or group, for all classes together",
     ),
 )  # fmt: skip

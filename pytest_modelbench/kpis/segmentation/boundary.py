@@ -88,7 +88,7 @@ def f1_of(answer: Array, target: Array, counts: Array, tolerance: float) -> floa
 
 
 def edge_of(mask: Array) -> Array:
-    """Return which pixels of a mask have a neighbour outside of it, (height, width); the image's rim is no edge."""
+    """Return which pixels of a mask have a neighbour outside of it, (height, width); its rim does not count."""
     inner: Array = ndimage.binary_erosion(mask, border_value=1)
     return mask & ~inner
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.data.tasks.segmentation import SegmentationData
-from pytest_modelbench.kpis.by_group import groups_of, paired_by_group
+from pytest_modelbench.kpis.by_group import Mask, groups_of, paired_by_group
 from pytest_modelbench.kpis.by_task import answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.segmentation.confusion import areas_of, class_names, iou_of, split
@@ -48,7 +48,7 @@ def iou_drop(question: Question, measurements: Measurements) -> Iterator[Evidenc
     )
 
 
-def _units(present: np.ndarray, groups: IntArray) -> IntArray:  # type: ignore[type-arg] # of truth values
+def _units(present: Mask, groups: IntArray) -> IntArray:
     """Return in how many groups each class occurs, (classes,)."""
     units: IntArray = np.array([len(np.unique(groups[column])) for column in present.T], dtype=np.intp)
     return units

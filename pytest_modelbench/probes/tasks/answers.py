@@ -12,6 +12,7 @@ from pytest_modelbench.data.arrays import duplicate, number_parts, rows, shapes
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.task_data import Samples, task_data
 from pytest_modelbench.errors import DataError, ModelError
+from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.predictions import answer
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.measured import Ragged, TaskAnswers
@@ -48,7 +49,23 @@ def take(taking: Taking) -> TaskAnswers:
         targets={name: Ragged.of(arrays) for name, arrays in targets.items()},
         ids=range(len(ids)) if data.ids is None else ids,
         nonfinite=np.array(nonfinite, dtype=np.int64),
+        classes=classes_of(model, data.select),
     )
+
+
+def classes_of(model: Model, select: str | int | None) -> tuple[str, ...] | None:
+    """Return the names of a model's classes in the order of their numbers; None where it does not state them.
+
+    Those of a module of Hugging Face are in the `id2label` of its configuration; LABEL_0, LABEL_1 ... name nothing.
+    """
+    stated = model.classes_of(select)
+    if stated is not None:
+        return tuple(map(str, stated))
+    labels = getattr(getattr(getattr(model, "module", None), "config", None), "id2label", None)
+    if not isinstance(labels, Mapping) or set(labels) != set(range(len(labels))):
+        return None
+    names = tuple(str(labels[number]) for number in range(len(labels)))
+    return None if all(name.startswith("LABEL_") for name in names) else names
 
 
 def _extend(parts: dict[str, list[Array]], samples: Samples, batch: Batch, what: str) -> None:

@@ -60,6 +60,7 @@ class TaskAnswers:
         targets: named parts, as `TaskData.targets_of` gives them.
         ids: of the samples.
         nonfinite: how many NaN and infinite values each sample's output has, (n,).
+        classes: the names of the model's classes in the order of their numbers, where it states them.
         derived: what KPIs have derived from these answers, for other KPIs.
     """
 
@@ -69,6 +70,7 @@ class TaskAnswers:
     targets: Mapping[str, Ragged]
     ids: Sequence[Any]
     nonfinite: npt.NDArray[np.int64]
+    classes: tuple[str, ...] | None = None
     derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -82,7 +84,7 @@ def pack(measured: TaskAnswers) -> dict[str, Array]:
         TypeError: ids that JSON cannot hold.
     """
     ids = None if isinstance(measured.ids, range) else np.asarray(measured.ids).tolist()
-    rest = {"model": measured.model, "task": measured.task, "ids": ids}
+    rest = {"model": measured.model, "task": measured.task, "ids": ids, "classes": measured.classes}
     arrays = {"text": np.array(json.dumps(rest)), "nonfinite": measured.nonfinite}
     for kind, parts in (("answers", measured.answers), ("targets", measured.targets)):
         for name, ragged in parts.items():
@@ -93,11 +95,13 @@ def pack(measured: TaskAnswers) -> dict[str, Array]:
 def unpack(arrays: Mapping[str, Any]) -> TaskAnswers:
     """Return what `pack` packed."""
     rest = json.loads(str(arrays["text"]))
+    classes = rest.get("classes")
     return TaskAnswers(
         model=rest["model"],
         task=rest["task"],
         ids=range(len(arrays["nonfinite"])) if rest["ids"] is None else rest["ids"],
         nonfinite=arrays["nonfinite"],
+        classes=None if classes is None else tuple(classes),
         answers=_parts(arrays, "answers"),
         targets=_parts(arrays, "targets"),
     )

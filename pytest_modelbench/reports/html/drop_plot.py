@@ -47,13 +47,13 @@ def drop_figure(gate: Mapping[str, Any]) -> Figure | None:
     """Plot the accuracy of both models in each class or slice; None where a report has only the drops.
 
     Args:
-        gate: on `class_drop` or `slice_drop`; the rows of its breakdown have `teacher` and `student`.
+        gate: on `class_drop`, `slice_drop` or `ap_drop`; the rows of its breakdown have `teacher` and `student`.
     """
     rows = [row for row in tables(gate.get("breakdown")) if "name" in row]
     losses = [loss for row in rows if (loss := _loss(row)) is not None]
     if not losses or len(losses) < len(rows):
         return None
-    what = "class" if gate["kpi"] == "class_drop" else "slice"
+    what = "slice" if gate["kpi"] == "slice_drop" else "class"
     drawn = [_plot_row(loss) for loss in losses[:MOST_ROWS]]
     axis = even_axis(values_of(drawn), *span_of(drawn))
     shapes, height = draw_rows(drawn, axis, "%")

@@ -45,6 +45,7 @@ _OWN: Mapping[str, Callable[[Mapping[str, Any]], Figure | None]] = {
     "top1_accuracy": confusion_figure,
     "class_drop": drop_figure,
     "slice_drop": drop_figure,
+    "ap_drop": drop_figure,
     **dict.fromkeys(UNDER_CORRUPTIONS, corruption_figure),
 }
 """KPIs whose breakdown has a plot of its own form."""

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detected import Box, Images, evidence, measured
+from detected import Box, Images, Measured, evidence, measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench import EvalData
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.detection import agreement_pairs
 from pytest_modelbench.kpis.detection.agreement_pairs import detections, one_to_one, overlapping
 from pytest_modelbench.kpis.detection.agreement_targets import judged
+from pytest_modelbench.kpis.kpi import Question, evidence_for
 
 CAT, DOG = 0, 1
 LEFT, RIGHT, FAR = (0, 0, 10, 10), (0, 0, 10, 8), (50, 50, 60, 60)
@@ -50,8 +53,8 @@ def test_agreement_by_hand() -> None:
     assert made.worst_samples == ("0",)
     assert made.notes == ("neither model detects anything in 2 of 3 images",)
     assert {row["name"]: (row["n"], row["student"]) for row in made.breakdown} == {
-        "class 0": (3, pytest.approx(100 * 2 / 3)),
-        "class 1": (1, 0.0),
+        "class=0": (3, pytest.approx(100 * 2 / 3)),
+        "class=1": (1, 0.0),
     }
     low = evidence("detection_agreement", student, teacher, min_score=0.4)
     assert low.student.value == pytest.approx(100 * 2 / 5)
@@ -73,7 +76,7 @@ def test_agreement_takes_as_many_pairs_as_there_can_be() -> None:
 def test_pairs_are_the_best_of_all_choices(seed: int) -> None:
     """Of few boxes all choices are tried: most pairs, then the largest overlap; and overlaps are pycocotools'."""
     sets = [detections(measured(some(seed + side, 1, 4, 12), [[]]), 0.0) for side in (0, 1)]
-    pairs = overlapping(*sets, 0.3)
+    pairs = overlapping(sets[0], sets[1], 0.3)
     table = np.zeros((len(sets[0]), len(sets[1])))
     if table.size:
         corners = [np.hstack([boxes.boxes[:, :2], boxes.boxes[:, 2:] - boxes.boxes[:, :2]]) for boxes in sets]
@@ -93,9 +96,9 @@ def test_pairs_are_the_best_of_all_choices(seed: int) -> None:
 def test_pairs_do_not_depend_on_how_many_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three pairs give those of one part."""
     sets = [detections(measured(some(side, wide=12), [[]] * 20), 0.0) for side in (0, 1)]
-    whole = overlapping(*sets, 0.2)
+    whole = overlapping(sets[0], sets[1], 0.2)
     monkeypatch.setattr(agreement_pairs, "MOST_AT_ONCE", 3)
-    parts = overlapping(*sets, 0.2)
+    parts = overlapping(sets[0], sets[1], 0.2)
     assert len(whole.first) > 10
     assert np.array_equal(whole.first, parts.first)
     assert np.array_equal(whole.second, parts.second)
@@ -132,7 +135,7 @@ def test_a_teacher_that_detects_nothing_compares_nothing(kpi: str) -> None:
 
 def test_counts_at_a_threshold_by_hand() -> None:
     """One of two detections is right, of three targets one is found; a box on a crowd counts neither way."""
-    targets = [[(*LEFT, CAT), (*FAR, CAT), (20, 0, 50, 30, DOG, 1)], [(*LEFT, DOG)]]
+    targets: Images = [[(*LEFT, CAT), (*FAR, CAT), (20, 0, 50, 30, DOG, 1)], [(*LEFT, DOG)]]
     student = [[at(RIGHT), at((21, 1, 25, 5), DOG), at((0, 0, 4, 4), CAT)], [at(LEFT, DOG, 0.2)]]
     teacher = [[at(LEFT), at(FAR)], [at(LEFT, DOG)]]
     values = {
@@ -222,6 +225,31 @@ def test_matching_is_that_of_pycocotools(seed: int, iou: float) -> None:
         mine = (ours.detections.image == image) & (ours.detections.labels == label)
         its = (ours.targets.image == image) & (ours.targets.labels == label)
         assert (ours.right[mine].sum(), mine.sum(), ours.hit[its].sum()) == (right, total - ignored, hit)
+
+
+@pytest.mark.parametrize("others", [[[(*FAR, CAT)], [(*LEFT, CAT)]], [[(*LEFT, CAT)]]], ids=["order", "number"])
+def test_other_samples_are_not_paired(others: Images) -> None:
+    """A loader that shuffles gives each model its own order: images would be compared with other images."""
+    objects: Images = [[(*LEFT, CAT)], [(*FAR, CAT)]]
+    form: list[Any] = [{"boxes": [], "labels": []}] * 2
+    answers = {
+        "student": measured([[at(LEFT)]] * 2, objects),
+        "teacher": measured([[at(LEFT)]] * len(others), others),
+    }
+    question = Question(kpi=CATALOGUE["detection_f1"], options=CATALOGUE["detection_f1"].options, with_teacher=True)
+    data = EvalData(np.zeros((2, 1)), form, task="detection")
+    with pytest.raises(DataError, match="the data gave model other samples, or another order, than model"):
+        next(evidence_for(question, Measured(data, answers)))  # type: ignore[arg-type]
+
+
+def test_the_threshold_of_the_data_is_that_of_the_gates() -> None:
+    """A score that the data leave in counts, unless the gate states another."""
+    images = [[at(LEFT, score=0.3)]]
+    data = {"score_threshold": 0.25}
+    targets = [[(*LEFT, CAT)]]
+    assert evidence("detection_recall", images, None, targets, data=data).student.value == 100
+    assert evidence("detection_recall", images, None, targets).student.value == 0
+    assert evidence("detection_recall", images, None, targets, data=data, min_score=0.4).student.value == 0
 
 
 def test_groups_widen_the_interval() -> None:

@@ -15,7 +15,9 @@ TARGETS = np.random.default_rng(0).integers(0, 3, (40, 6, 6))
 
 
 def scores(masks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.eye(3)[masks].transpose(0, 3, 1, 2)
+    eye: np.ndarray[Any, Any] = np.eye(3)
+    channels_first: np.ndarray[Any, Any] = eye[masks].transpose(0, 3, 1, 2)
+    return channels_first
 
 
 def judged(kpi: str, student: Any, teacher: Any, *limits: str, **options: Any) -> Any:
