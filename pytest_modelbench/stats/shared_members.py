@@ -1,6 +1,7 @@
 """Statistics of pairs and triplets that share members: what each adds to the error, and how far the sum spreads.
 
-Source: Aronow, Samii and Assenova, Cluster-Robust Variance Estimation for Dyadic Data, Political Analysis 23:564 (2015).
+Source: Aronow, Samii and Assenova, Cluster-Robust Variance Estimation for Dyadic Data, Political Analysis 23:564
+(2015).
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ METRICS = ("cosine", "dot", "euclidean")
 class EmbeddingData(TaskData):
     """Samples of which a model makes vectors.
 
-    `EvalData(..., task="embedding")` makes one, too. Samples in `pairs`, `triplets`, `queries`, `corpus` and `relevant`
-    are ids where `ids=` states them, otherwise positions from 0.
+    `EvalData(..., task="embedding")` makes one, too. Samples in `pairs`, `triplets`, `queries`, `corpus` and
+    `relevant` are ids where `ids=` states them, otherwise positions from 0.
 
     Targets have the part `label` (1,) where there are targets; answers have `vector` (1, d), float32.
 

@@ -20,8 +20,8 @@ def vectors_of(output: Any, inputs: Any, select: str | int | None, pooling: str 
     """Return one vector for each sample, (n, d), float32.
 
     Args:
-        output: (n, d), a list of n vectors, (n, d, 1, 1), a mapping or output object, or vectors of tokens (n, tokens,
-            d) that `pooling` makes one of.
+        output: (n, d), a list of n vectors, (n, d, 1, 1), a mapping or output object, or vectors of tokens, (n,
+            tokens, d), that `pooling` makes one of.
         inputs: what the model got; `attention_mask` of a mapping says which tokens count.
         select: the name or position of the output.
         pooling: "mean" or "cls", for vectors of tokens.
@@ -38,7 +38,9 @@ def vectors_of(output: Any, inputs: Any, select: str | int | None, pooling: str 
     elif array.ndim == 4 and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
     if array.ndim != 2 or not array.shape[1]:
-        raise ModelError(f"{model} returned an array of shape {array.shape}, expected one vector for each sample, (n, d)")
+        raise ModelError(
+            f"{model} returned an array of shape {array.shape}, expected one vector for each sample, (n, d)"
+        )
     return array.astype(np.float32)
 
 
@@ -78,8 +80,8 @@ def _pooled(tokens: Array, inputs: Any, pooling: str | None, model: str) -> Arra
     """Return one vector of those of tokens, (n, tokens, d)."""
     if pooling is None:
         raise ModelError(
-            f"{model} returned vectors of tokens of shape {tokens.shape}, expected one for each sample, (n, d). Write "
-            "pooling=\"mean\" or pooling=\"cls\", or select='pooler_output' where the model has one"
+            f"{model} returned vectors of tokens of shape {tokens.shape}, expected one for each sample, (n, d). "
+            'Write pooling="mean" or pooling="cls", or select=\'pooler_output\' where the model has one'
         )
     if pooling == "cls":
         return tokens[:, 0]
@@ -87,7 +89,8 @@ def _pooled(tokens: Array, inputs: Any, pooling: str | None, model: str) -> Arra
     weights = np.ones(tokens.shape[:2]) if mask is None else as_array(mask).astype(np.float64)
     if weights.shape != tokens.shape[:2]:
         raise ModelError(
-            f"{model} returned vectors of tokens of shape {tokens.shape} for an attention_mask of shape {weights.shape}"
+            f"{model} returned vectors of tokens of shape {tokens.shape} for an attention_mask of shape "
+            f"{weights.shape}"
         )
     counts = np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     pooled: Array = np.einsum("ntd,nt->nd", tokens.astype(np.float64), weights) / counts

@@ -78,7 +78,7 @@ def _drawn_pairs(n: int, seed: int) -> tuple[IntArray, IntArray]:
 def _correlation(question: Question, role: str, similar: FloatArray, other: FloatArray) -> Ranked:
     value, influence = spearman(similar, other)
     if math.isnan(value):
-        raise MeasurementError(f"{question.kpi.name} of the {role} is undefined: similarities or ratings are all equal")
+        raise MeasurementError(f"{question.kpi.name} of the {role} is undefined: similarities or ratings are equal")
     return value, influence
 
 

@@ -130,7 +130,8 @@ def _refuse(measured: TaskAnswers, wrong: npt.NDArray[np.bool_], what: str) -> N
     if wrong.any():
         ids = ", ".join(shown_ids(measured.ids, np.flatnonzero(wrong)[:3]))
         raise MeasurementError(
-            f"{measured.model} returned vectors {what} for {int(wrong.sum()):,} of {len(wrong):,} samples, such as {ids}"
+            f"{measured.model} returned vectors {what} for {int(wrong.sum()):,} of {len(wrong):,} samples, such as "
+            f"{ids}"
         )
 
 
@@ -143,6 +144,6 @@ def same_width(read: Embeddings, kpi: str) -> None:
     student, teacher = (read.vectors[role].shape[1] for role in ("student", "teacher"))
     if student != teacher:
         raise DoesNotFit(
-            f"{kpi} compares vectors of one length, and the student's have {student} numbers, the teacher's {teacher}. "
-            "Write neighbour_overlap, similarity_correlation or cka"
+            f"{kpi} compares vectors of one length, and the student's have {student} numbers, the teacher's "
+            f"{teacher}. Write neighbour_overlap, similarity_correlation or cka"
         )

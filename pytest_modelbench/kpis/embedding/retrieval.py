@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
+from pytest_modelbench.kpis.embedding.left_out import OfQueries, left_of_labels, widened_evidence
 from pytest_modelbench.kpis.embedding.neighbours import drawn_queries, nearest
 from pytest_modelbench.kpis.embedding.read import Embeddings, Part, embeddings
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.pooled import Tallied, pooled_evidence
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
+from pytest_modelbench.stats.cells import FloatArray, IntArray
 
-Hits = npt.NDArray[np.bool_]
-OfQueries = Callable[[Hits, IntArray], FloatArray]
+Hits = FloatArray
+"""1 for what is relevant among the samples found, (q, k)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Search:
         totals: how many are relevant to each query, (q,).
         without: how many queries have nothing relevant, which do not count.
         of: how many queries there are that count.
+        everything: whether all samples search among all.
     """
 
     queries: IntArray
@@ -39,13 +40,19 @@ class Search:
     totals: IntArray
     without: int
     of: int
+    everything: bool
+
+    @property
+    def among_themselves(self) -> bool:
+        """Whether samples search each other by label: a sample is a query, and a neighbour of others."""
+        return self.relevant is None and self.everything
 
     def hits(self, read: Embeddings, found: IntArray) -> Hits:
         """Return which of the samples found are relevant, (q, k)."""
         labels = read.labels
         if self.relevant is None and labels is not None:
-            return labels[found] == labels[self.queries][:, None]
-        return np.stack([np.isin(row, its) for row, its in zip(found, self.relevant or (), strict=True)])
+            return (labels[found] == labels[self.queries][:, None]).astype(np.float64)
+        return np.array([np.isin(row, its) for row, its in zip(found, self.relevant or (), strict=True)], dtype=float)
 
 
 def _recall(hits: Hits, totals: IntArray) -> FloatArray:
@@ -67,13 +74,13 @@ def _gain(hits: Hits, totals: IntArray) -> FloatArray:
     return gains
 
 
-VALUES: Mapping[str, tuple[OfQueries, float]] = {
-    "retrieval_recall": (_recall, 100.0),
-    "retrieval_precision": (_precision, 100.0),
-    "retrieval_mrr": (_reciprocal, 1.0),
-    "retrieval_ndcg": (_gain, 1.0),
+VALUES: Mapping[str, OfQueries] = {
+    "retrieval_recall": _recall,
+    "retrieval_precision": _precision,
+    "retrieval_mrr": _reciprocal,
+    "retrieval_ndcg": _gain,
 }
-"""The value of each query by the KPI, and what its mean is multiplied by."""
+"""The value of each query by the KPI, in 0..1."""
 
 
 def retrieval(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -85,30 +92,38 @@ def retrieval(question: Question, measurements: Measurements) -> Iterator[Eviden
     """
     read, k = embeddings(question, measurements), int(question.options["k"])
     search = _search(read, question.seed)
-    fewest = len(search.corpus) - int(np.isin(search.queries, search.corpus).any())
-    if k > fewest:
-        raise MeasurementError(f"{question.kpi.name}: k={k}, and the corpus of a query has {fewest} samples")
-    of_queries, factor = VALUES[question.kpi.statistic]
-    values = {}
-    for role in read.vectors:
-        found = nearest(read, role, search.queries, search.corpus, k)
-        values[role] = of_queries(search.hits(read, found), search.totals)
-    yield _evidence(question, read, search, values, factor)
+    more, fewest = (
+        int(search.among_themselves),
+        len(search.corpus) - int(np.isin(search.queries, search.corpus).any()),
+    )
+    if k + more > fewest:
+        raise MeasurementError(
+            f"{question.kpi.name}: k={k}, and the corpus of a query has {fewest} samples; expected {k + more} or more"
+        )
+    found = {role: nearest(read, role, search.queries, search.corpus, k + more) for role in read.vectors}
+    hits = {role: search.hits(read, its) for role, its in found.items()}
+    of_queries = VALUES[question.kpi.statistic]
+    values = {role: of_queries(its[:, :k], search.totals) for role, its in hits.items()}
+    evidence = _evidence(question, read, search, values)
+    labels = read.labels
+    if search.among_themselves and labels is not None:
+        left = {
+            role: left_of_labels(read.groups, labels, search.queries, (found[role], hits[role]), of_queries)
+            for role in found
+        }
+        evidence = widened_evidence(evidence, left)
+    yield evidence
 
 
-def _evidence(
-    question: Question, read: Embeddings, search: Search, values: Mapping[str, FloatArray], factor: float
-) -> Evidence:
+def _evidence(question: Question, read: Embeddings, search: Search, values: Mapping[str, FloatArray]) -> Evidence:
     part = Part(read.data, search.queries)
     drawn = f" drawn of {search.of:,}" if len(search.queries) < search.of else ""
     method = (
         f"mean over {len(search.queries):,} queries{drawn}, the {question.options['k']} nearest of "
         f"{len(search.corpus):,} by {read.data.metric}"
     )
-    sums = {role: np.stack([its, np.ones(len(its))], axis=1) for role, its in values.items()}
-    evidence = jackknife_evidence(
-        question, part, sums, lambda total: factor * share_of(total[..., 0], total[..., 1]), method
-    )
+    tallied = {role: Tallied(parts=its, wholes=np.ones(len(its))) for role, its in values.items()}
+    evidence = pooled_evidence(question, part, tallied, method, nothing="no query has something relevant")
     lost = values.get("teacher", np.ones(len(values["student"]))) - values["student"]
     order = np.argsort(-lost, kind="stable")
     return replace(
@@ -149,6 +164,7 @@ def _search(read: Embeddings, seed: int) -> Search:
         totals=totals[kept],
         without=int((totals == 0).sum()),
         of=int((totals > 0).sum()),
+        everything=data.queries is None and data.corpus is None,
     )
 
 

@@ -9,7 +9,7 @@ from pytest_modelbench.kpis.kpi import ROOM, SHARE, Kpi
 from pytest_modelbench.probes.kinds import TASK_ANSWERS
 
 _READ = "one forward pass over the evaluation data"
-_BY_QUERY = f"{_READ}; Student's interval of the paired jackknife, by query or group"
+_BY_QUERY = f"{_READ}; Wilson interval with the variance of the values, by query or group"
 _MANNING = "Manning et al., Introduction to Information Retrieval, ch. 8 (2008)"
 _DYADIC = f"{_READ}; dyadic variance: pairs that share a sample or group are dependent"
 CORRELATION = (-1.0, 1.0)
@@ -44,11 +44,11 @@ def _row(  # noqa: PLR0913 - a row of the table
     )
 
 
-def _search(name: str, unit: str, definition: str, source: str = _MANNING) -> Kpi:
+def _search(name: str, definition: str, source: str = _MANNING) -> Kpi:
     return _row(
         name,
-        unit,
-        SHARE if unit else (0.0, 1.0),
+        "%",
+        SHARE,
         f"mean over queries of {definition}",
         _BY_QUERY,
         source,
@@ -58,12 +58,11 @@ def _search(name: str, unit: str, definition: str, source: str = _MANNING) -> Kp
 
 
 KPIS: tuple[Kpi, ...] = (
-    _search("retrieval_recall", "%", "the share of relevant samples that are among the k nearest"),
-    _search("retrieval_precision", "%", "the share of the k nearest that are relevant"),
-    _search("retrieval_mrr", "", "one over the rank of the first relevant of the k nearest, 0 if there is none"),
+    _search("retrieval_recall", "the share of relevant samples that are among the k nearest"),
+    _search("retrieval_precision", "the share of the k nearest that are relevant"),
+    _search("retrieval_mrr", "one over the rank of the first relevant of the k nearest, 0 if there is none"),
     _search(
         "retrieval_ndcg",
-        "",
         "the discounted gain of the k nearest over the largest possible",
         "Järvelin and Kekäläinen, ACM TOIS 20:422 (2002); sklearn.metrics.ndcg_score",
     ),

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import by_slice
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
+from pytest_modelbench.kpis.embedding.left_out import by_group, left_out, widened_evidence
 from pytest_modelbench.kpis.embedding.neighbours import drawn_queries, nearest, overlap_of
 from pytest_modelbench.kpis.embedding.read import Embeddings, Part, embeddings, same_width
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.pooled import Tallied, pooled_evidence
 from pytest_modelbench.results import Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
 from pytest_modelbench.stats.jackknife import jackknife
@@ -37,36 +38,22 @@ def neighbour_overlap(question: Question, measurements: Measurements) -> Iterato
     queries = drawn_queries(everything, n, question.seed)
     first, second = (nearest(read, role, queries, everything, k + 1) for role in ROLES)
     shares, by, members, changes = overlap_of(first, second, k)
-    left = _without_each(read.groups, queries, shares, (by, members, changes))
+    changed = by_group(read.groups, members, queries[by], changes)
+    left = left_out(read.groups, queries, shares, changed, np.zeros(len(changed)))
     drawn = f"{len(queries):,} samples" + (f" drawn of {n:,}" if len(queries) < n else "")
-    yield Evidence(
-        student=Reading(
-            estimate=jackknife(100 * float(shares.mean()), 100 * left, question.alpha).within(0.0, 100.0),
-            unit="%",
-            n=len(queries),
-            confidence=question.confidence,
-            method=f"{k} nearest of {drawn} by {read.data.metric}; jackknife of {len(left):,} samples or groups",
-        ),
-        sampled=question.asked,
-        notes=(f"unrelated models have {100 * k / (n - 1):.2g}%",),
-        worst_samples=read.answers.worst(queries[_lowest(shares)]),
-        breakdown=by_slice(
-            Part(read.data, queries), len(queries), lambda part: {"student": 100 * float(shares[part].mean())}
-        ),
+    evidence = pooled_evidence(
+        question,
+        Part(read.data, queries),
+        {"student": Tallied(parts=shares, wholes=np.ones(len(shares)))},
+        f"the {k} nearest of {drawn} by {read.data.metric}",
+        nothing="no sample",
     )
-
-
-def _without_each(
-    groups: IntArray, queries: IntArray, shares: FloatArray, changed: tuple[IntArray, IntArray, FloatArray]
-) -> FloatArray:
-    """Return the mean without each group, (groups,): neither as queries nor among the neighbours of others."""
-    by, members, changes = changed
-    count = int(groups.max()) + 1
-    others = groups[queries[by]] != groups[members]
-    sums = shares.sum() - np.bincount(groups[queries], shares, count)
-    sums += np.bincount(groups[members[others]], changes[others], count)
-    left: FloatArray = sums / np.maximum(len(queries) - np.bincount(groups[queries], minlength=count), 1)
-    return left
+    evidence = widened_evidence(evidence, {"student": left})
+    yield replace(
+        evidence,
+        notes=(*evidence.notes, f"unrelated models have {100 * k / (n - 1):.2g}%"),
+        worst_samples=read.answers.worst(queries[_lowest(shares)]),
+    )
 
 
 def _lowest(values: FloatArray) -> IntArray:
@@ -114,7 +101,7 @@ def cka(question: Question, measurements: Measurements) -> Iterator[Evidence]:
             unit="",
             n=len(read),
             confidence=question.confidence,
-            method=f"debiased linear CKA of {len(read):,} samples; jackknife of {len(left)} parts of samples or groups",
+            method=f"debiased linear CKA of {len(read):,} samples; jackknife of {len(left)} parts of them",
         ),
         sampled=question.asked,
     )
