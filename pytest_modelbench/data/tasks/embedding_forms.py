@@ -125,10 +125,9 @@ def positions_of(name: str, samples: Sequence[Hashable], ids: Sequence[Any], nam
     Raises:
         DataError: a sample that is not there.
     """
-    at = {sample: position for position, sample in enumerate(ids)} if named else range(len(ids))
+    at: dict[Any, int] = {sample: position for position, sample in enumerate(ids if named else range(len(ids)))}
     wrong = next((sample for sample in samples if isinstance(sample, bool) or sample not in at), None)
     if wrong is not None:
         expected = "one of the ids" if named else f"a position from 0 to {len(ids) - 1}"
         raise DataError(f"{name}: found {shown(wrong)}, expected {expected} of the samples")
-    found = [at[sample] for sample in samples]  # type: ignore[index] # a range is indexed by whole numbers
-    return np.array(found, dtype=np.intp)
+    return np.array([at[sample] for sample in samples], dtype=np.intp)

@@ -80,7 +80,7 @@ def widened_evidence(evidence: Evidence, left: Mapping[str, Left]) -> Evidence:
     return replace(
         evidence,
         student=_wider(evidence.student, student),
-        teacher=evidence.teacher and teacher and _wider(evidence.teacher, teacher),
+        teacher=_wider(evidence.teacher, teacher) if evidence.teacher and teacher else None,
         comparison=comparison,
     )
 

@@ -67,7 +67,8 @@ class Embeddings:
         if self.data.metric == "euclidean":
             distances: FloatArray = np.linalg.norm(a - b, axis=1)
             return -distances
-        return np.einsum("nd,nd->n", a, b)
+        products: FloatArray = np.einsum("nd,nd->n", a, b)
+        return products
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,18 @@ def _checked(measured: TaskAnswers, metric: str) -> Vectors:
 
 def _normed(measured: TaskAnswers, metric: str) -> Vectors:
     vectors: Vectors = measured.answers["vector"].values
-    _refuse(measured, ~np.isfinite(vectors).all(axis=1), "with NaN or infinite values")
+    _refuse(measured, (~np.isfinite(vectors)).any(axis=1), "with NaN or infinite values")
     if not np.ptp(vectors, axis=0).any():
         raise MeasurementError(f"{measured.model} returned the same vector for all {len(vectors):,} samples")
     if metric != "cosine":
         return vectors
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     _refuse(measured, lengths[:, 0] == 0, "of zeros, which have no direction for metric='cosine',")
-    return (vectors / lengths).astype(np.float32)
+    unit: Vectors = (vectors / lengths).astype(np.float32)
+    return unit
 
 
-def _refuse(measured: TaskAnswers, wrong: npt.NDArray[np.bool_], what: str) -> None:
+def _refuse(measured: TaskAnswers, wrong: Any, what: str) -> None:
     if wrong.any():
         ids = ", ".join(shown_ids(measured.ids, np.flatnonzero(wrong)[:3]))
         raise MeasurementError(

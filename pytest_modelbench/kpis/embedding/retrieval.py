@@ -56,11 +56,13 @@ class Search:
 
 
 def _recall(hits: Hits, totals: IntArray) -> FloatArray:
-    return hits.sum(axis=1) / totals
+    found: FloatArray = hits.sum(axis=1) / totals
+    return found
 
 
 def _precision(hits: Hits, _: IntArray) -> FloatArray:
-    return hits.mean(axis=1)
+    shares: FloatArray = hits.mean(axis=1)
+    return shares
 
 
 def _reciprocal(hits: Hits, _: IntArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,8 @@ def cka(question: Question, measurements: Measurements) -> Iterator[Evidence]:
 def _centred(read: Embeddings, role: str) -> FloatArray:
     vectors = read.answers.answers[role].answers["vector"].values.astype(np.float64)
     centred: FloatArray = vectors - vectors.mean(axis=0)
-    return centred / np.sqrt((centred**2).sum(axis=1).mean())
+    centred /= np.sqrt((centred**2).sum(axis=1).mean())
+    return centred
 
 
 def _parts(read: Embeddings, seed: int) -> list[IntArray]:
@@ -131,16 +133,15 @@ def aligned(x: FloatArray, y: FloatArray, parts: list[IntArray]) -> tuple[float,
 
     Source: Kornblith et al. (2019); the unbiased estimate of Song et al. (2012), as Nguyen et al. (2021) use it.
     """
-    left = np.zeros((3, len(parts)))
-    whole = np.zeros(3)
+    left, whole = np.zeros((3, len(parts))), np.zeros((3, 1))
     for i, (a, b) in enumerate(((x, y), (x, x), (y, y))):
-        product, kept = a.T @ b, np.ones(len(a), dtype=bool)
-        whole[i] = _independence(a, b, product)
-        for j, part in enumerate(parts):
-            kept[part] = False
-            left[i, j] = _independence(a[kept], b[kept], product - a[part].T @ b[part])
-            kept[part] = True
-    return float(_ratio(whole[:, None])[0]), _ratio(left)
+        total = _sums(a, b)
+        whole[i] = _independence(total)
+        left[i] = [
+            _independence([one - its for one, its in zip(total, _sums(a[part], b[part]), strict=True)])
+            for part in parts
+        ]
+    return float(_ratio(whole)[0]), _ratio(left)
 
 
 def _ratio(sums: FloatArray) -> FloatArray:
@@ -149,11 +150,25 @@ def _ratio(sums: FloatArray) -> FloatArray:
     return ratio
 
 
-def _independence(a: FloatArray, b: FloatArray, product: FloatArray) -> float:
-    """Return the unbiased HSIC of linear kernels from features: no matrix of all pairs is made."""
-    n = len(a)
+def _sums(a: FloatArray, b: FloatArray) -> list[Any]:
+    """Return sums over samples that the unbiased HSIC of linear kernels follows from, without all pairs."""
     own, other = (a**2).sum(axis=1), (b**2).sum(axis=1)
-    rows, columns = a @ a.sum(axis=0) - own, b @ b.sum(axis=0) - other
-    trace = float((product**2).sum() - own @ other)
-    means = float(rows.sum() * columns.sum()) / ((n - 1) * (n - 2))
-    return (trace + means - 2 / (n - 2) * float(rows @ columns)) / (n * (n - 3))
+    return [
+        a.T @ b,
+        a.T @ other,
+        b.T @ own,
+        own @ other,
+        a.sum(axis=0),
+        b.sum(axis=0),
+        own.sum(),
+        other.sum(),
+        len(a),
+    ]
+
+
+def _independence(sums: list[Any]) -> float:
+    """Return the unbiased HSIC from sums over samples."""
+    product, of_other, of_own, both, first, second, own, other, n = sums
+    rows = first @ product @ second - first @ of_other - second @ of_own + both
+    means = (first @ first - own) * (second @ second - other) / ((n - 1) * (n - 2))
+    return float(((product**2).sum() - both + means - 2 / (n - 2) * rows) / (n * (n - 3)))
