@@ -252,7 +252,7 @@ class Asking:
             DoesNotFit: the corruption does not fit them, or the KPI is for labels and numbers only.
         """
         data, kpi = self.bench.loaded.eval_data(self.sources.data()), self.gate.kpi
-        if kpi.numeric and data.does_not_fit:
+        if data.does_not_fit and not kpi.reads(data.task):
             raise DoesNotFit(data.does_not_fit)
         under: Cell | None = self.gate.options.get("under")
         return data if under is None else self._corrupted(data, under, self.gate.options.get("range"))

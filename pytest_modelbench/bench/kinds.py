@@ -41,6 +41,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     recorded = kind.records is not None and asking.contract_for("teacher") is not None
     if kind.beside and (teacher := _other(asking, "teacher")) is not None:
         content = (*content, asking.hash_of(teacher))
+    under = (str(asking.gate.options["under"]),) if kind.needs_data and "under" in asking.gate.options else ()
     by_name = repr(sorted(told.items()))
     by_value = tuple((name, value_key(value)) for name, value in sorted(options.items()))
 
@@ -62,7 +63,7 @@ def taken_by_kind(asking: Asking, kind: ProbeKind[Measurement], role: str) -> Me
     job = Job(
         kind="kind",
         same=(kind.name, *content, by_value, plan.settings),
-        run=(kind.name, model.name, by_name, plan.home, plan.origin, plan.settings),
+        run=(kind.name, model.name, by_name, plan.home, plan.origin, plan.settings, *under),
         measure=measure,
         wire=wire,
         exclusive=kind.exclusive,

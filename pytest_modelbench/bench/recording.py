@@ -12,10 +12,11 @@ from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.kinds import recorded_of
 from pytest_modelbench.bench.measurements import GateMeasurements
 from pytest_modelbench.bench.verdicts import Judgement
+from pytest_modelbench.data.tasks.names import OF_ANSWERS
 from pytest_modelbench.errors import DataError, MeasurementError, NotApplicable
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.formats import format_judged
-from pytest_modelbench.probes.kinds import CORRUPTED, EXPORT, PARITY
+from pytest_modelbench.probes.kinds import CORRUPTED, EXPORT, PARITY, TASK_ANSWERS, ProbeKind
 from pytest_modelbench.results import GateResult, Verdict
 from pytest_modelbench.store.contract import twice
 from pytest_modelbench.store.recorded import Recorded, RecordedData, RecordedReading, write_contract
@@ -55,8 +56,8 @@ class Recorder:
         if not gate.kpi.probe.recorded:
             self._refuse_another(asking.hash_of(taken.model("student")))
         data = self._data_of(taken, gate) if gate.kpi.needs_data else None
-        if gate.from_recording:
-            self._keep(asking, data)
+        if (kind := _kind_kept(taken, gate)) is not None:
+            self._keep(asking, kind, data)
         if gate.kpi.paired:
             if not (gate.from_recording or gate.from_predictions):
                 raise NotApplicable(f"it compares student and teacher {_how(gate)}, which no contract can hold")
@@ -89,16 +90,16 @@ class Recorder:
                 "Record each in a separate session"
             )
 
-    def _keep(self, asking: Asking, data: int | None) -> None:
+    def _keep(self, asking: Asking, kind: ProbeKind[Any], data: int | None) -> None:
         """Keep the teacher's measurement as it is: evidence is derived from it beside a student's."""
-        recorded = recorded_of(asking, asking.gate.kpi.probe.records or asking.gate.kpi.probe, data)
+        recorded = recorded_of(asking, kind, data)
         refuse_large(recorded)
         self.recorded.kinds[recorded.known_by] = recorded
 
     def _data_of(self, taken: GateMeasurements, gate: Assignment) -> int:
         """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
         data, outputs = taken.data(), None
-        if gate.from_predictions:
+        if gate.from_predictions and data.task not in OF_ANSWERS:
             outputs = taken.outputs("student")
             if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):
                 again = twice([str(sample) for sample in outputs.ids])
@@ -132,6 +133,14 @@ class Recorder:
             for recorded in self.recorded.kinds.values()
         )
         return f"contract: {path.name} ({len(self.recorded.readings)} readings, {samples:,} samples{sizes})"
+
+
+def _kind_kept(taken: GateMeasurements, gate: Assignment) -> ProbeKind[Any] | None:
+    """Return the kind of measurement that a contract keeps for a gate; None for outputs or a value only."""
+    if gate.from_recording:
+        return gate.kpi.probe.records or gate.kpi.probe
+    read = gate.from_predictions and taken.data().task in OF_ANSWERS
+    return TASK_ANSWERS if read else None
 
 
 def _how(gate: Assignment) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 
 from pytest_modelbench.data.arrays import is_sparse, is_tensor
 from pytest_modelbench.data.missing import as_values, missing_of
+from pytest_modelbench.data.tasks.names import ALL_TASKS, OWN_CLASSES, task_of, tasks_with
 from pytest_modelbench.errors import DataError, shown
 
-TASKS = ("multiclass", "binary", "multilabel", "regression")
 OUTPUTS = ("logits", "probabilities", "labels", "values")
 
 
@@ -21,10 +21,11 @@ OF_TEXT: Mapping[str, str] = {
     **dict.fromkeys(("prompts", "texts"), "task='text'"),
     **{
         name: f"task='text', prompts=[...], {name}=..."
-        for name in ("references", "choices", "answers", "group", "max_new_tokens", "stop", "system", "chat")
+        for name in ("references", "choices", "answers", "max_new_tokens", "stop", "system", "chat")
     },
+    **{name: f"task= one of {', '.join(OWN_CLASSES)}" for name in ("group", "collate")},
 }
-"""What to write for arguments that only prompts have."""
+"""What to write for arguments that labels and numbers do not have."""
 
 
 def refuse_unknown(
@@ -45,6 +46,39 @@ def refuse_unknown(
         near = difflib.get_close_matches(name, known, n=1)
         advice = f". Write {instead[name]}" if name in instead else f"; did you mean {near[0]}=?" if near else ""
         raise DataError(f"{whose} takes no argument {name}={advice or '; it takes ' + ', '.join(known)}")
+
+
+def check_task(task: Any, arguments: Iterable[str], targets: Any) -> str | None:
+    """Return the task that is stated, or that arguments or targets leave no doubt of; None for labels and numbers.
+
+    Args:
+        task: as it is stated.
+        arguments: the names of the arguments that labels and numbers do not have.
+        targets: those of `EvalData`.
+
+    Raises:
+        DataError: there is no such task, or an argument is one of another task.
+    """
+    if task is not None and not (isinstance(task, str) and task in ALL_TASKS):
+        near = difflib.get_close_matches(task, ALL_TASKS, n=1) if isinstance(task, str) else []
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise DataError(f"task: found {shown(task)}, expected one of {', '.join(ALL_TASKS)}{advice}")
+    likely: str | None = task_of(task, arguments, targets)
+    for name in arguments:
+        tasks = tasks_with(name)
+        if tasks and likely not in tasks and "text" not in {likely, *tasks}:
+            raise DataError(f"{name}= is for {' or '.join(tasks)}{_instead(name, task, likely, tasks)}")
+    return likely
+
+
+def _instead(name: str, task: str | None, likely: str | None, tasks: Sequence[str]) -> str:
+    """Say what to write for an argument of other tasks than the stated or the likely one."""
+    write = " or ".join(f"task={own!r}" for own in tasks)
+    if task is not None:
+        return f", and the task is {task}. Remove {name}=, or write {write}"
+    if likely is not None:
+        return f", and the other arguments are for {likely}. State task=, and only arguments of that task"
+    return f". Write {write}"
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 
 from pytest_modelbench.data.arguments import (
     OUTPUTS,
-    TASKS,
     check_batch_size,
     check_choice,
     check_classes,
     check_named,
     check_select,
     check_sequence,
+    check_task,
     refuse_missing,
     refuse_unknown,
 )
@@ -33,7 +33,7 @@ from pytest_modelbench.data.hashing import fingerprint_of, form_of, hash_rows
 from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.data.readings import Readings
 from pytest_modelbench.data.sources import MappedSource, make_source
-from pytest_modelbench.data.tasks.names import OWN_CLASSES, task_of
+from pytest_modelbench.data.tasks.names import OWN_CLASSES
 from pytest_modelbench.data.treatment import treatment_of
 from pytest_modelbench.errors import DataError
 
@@ -96,8 +96,8 @@ class EvalData:
 
     def __new__(cls, _: Any = None, targets: Any = None, *, task: str | None = None, **others: Any) -> Self:
         """Make the class of the task, also where its own arguments or targets say the task."""
-        named = task_of(task, others, targets)
-        own = OWN_CLASSES.get(named) if cls is EvalData and isinstance(named, str) else None
+        named = check_task(task, others, targets) if cls is EvalData else None
+        own = None if named is None else OWN_CLASSES.get(named)
         if own is None:
             return super().__new__(cls)
         module, name = own.split(":")
@@ -126,7 +126,6 @@ class EvalData:
         **others: Any,
     ) -> None:
         refuse_unknown("EvalData", others, KNOWN)
-        check_choice("task", task, (*TASKS, *OWN_CLASSES))
         check_choice("outputs", outputs, OUTPUTS)
         check_select(select)
         check_classes(classes)

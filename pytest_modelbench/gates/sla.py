@@ -25,12 +25,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_modelbench.data.prompts import CHATS, is_text_file
-from pytest_modelbench.data.treatment import MISSING
+from pytest_modelbench.data.prompts import is_text_file
 from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.exports.options import parse_target
+from pytest_modelbench.gates.sla_data import DATA_KEYS, fault_of, kind_of, wrong_task
 from pytest_modelbench.gates.toml_lines import depth, line_of_each_key
-from pytest_modelbench.grammar.option_values import Number, unprintable
+from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.settings import check_typed
@@ -39,42 +39,7 @@ TABLES = ("models", "data", "run", "kpi")
 MODEL_KEYS = ("teacher", "student", "students", "previous")
 STUDENT_KEYS = ("model", "deploy")
 RUN_KEYS = {option.name.removeprefix("modelbench_"): option for option in OPTIONS if option.run}
-DATA_KEYS: Mapping[str, tuple[type, ...]] = {
-    "eval": (str,),
-    "task": (str,),
-    "outputs": (str,),
-    "select": (str, int),
-    "target": (str,),
-    "columns": (str, list),
-    "classes": (list,),  # of strings or numbers
-    "batch_size": (int,),
-    "sensitive": (str, list),
-    "slices": (str, list),
-    "dtype": (str,),
-    "missing": (str,),
-    "bins": (int, list),
-    "max_new_tokens": (int,),
-    "stop": (str, list),
-    "system": (str,),
-    "chat": (str,),
-}
-OF_PROMPTS = ("max_new_tokens", "stop", "system", "chat")
-NOT_OF_PROMPTS = ("outputs", "select", "target", "columns", "classes", "dtype")
-"""Keys of [data] that only prompts have, and those that prompts do not have."""
-DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "task": ("multiclass", "binary", "multilabel", "regression", "text"),
-    "outputs": ("logits", "probabilities", "labels", "values"),
-    "dtype": ("float16", "bfloat16", "float32", "float64"),
-    "missing": MISSING,
-    "chat": CHATS,
-}
-DATA_NUMBERS: Mapping[str, Number] = {
-    "select": Number(least=0, most=1_000_000, whole=True),
-    "batch_size": Number(least=1, most=10_000_000, whole=True),
-    "max_new_tokens": Number(least=1, most=10_000_000, whole=True),
-}
 DEEPEST, MOST_BYTES = 50, 16 * 2**20
-_TYPES = {str: "a string", int: "an integer", list: "an array", dict: "a table", float: "a float", bool: "a boolean"}
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
 _HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
 Path = tuple[str, ...]
@@ -181,7 +146,7 @@ class _Reader:
         value = parent.get(path[-1], {})
         if isinstance(value, dict):
             return value
-        self.mistake(path, f"{'.'.join(path)} is {_kind(value)}, expected a table: [{'.'.join(path)}]")
+        self.mistake(path, f"{'.'.join(path)} is {kind_of(value)}, expected a table: [{'.'.join(path)}]")
         return {}
 
     def named(self, table: Mapping[str, Any]) -> dict[str, tuple[NamedSpec, ...]]:
@@ -215,7 +180,7 @@ class _Reader:
             elif key in table:
                 self.mistake(
                     path,
-                    f"{key} is {_kind(value)}, expected a string: module:factory, file.py:factory or a saved model",
+                    f"{key} is {kind_of(value)}, expected a string: module:factory, file.py:factory or a saved model",
                 )
         return tuple(specs)
 
@@ -236,7 +201,7 @@ class _Reader:
                 plain = value["model"]
                 deploy = self.deploy((*path, "deploy"), value["deploy"]) if "deploy" in value else ()
                 if not isinstance(plain, str):
-                    self.mistake((*path, "model"), f"model of {key} is {_kind(plain)}, expected a string")
+                    self.mistake((*path, "model"), f"model of {key} is {kind_of(plain)}, expected a string")
                     continue
             specs = self.specs({**table, key: plain} if key in table else table, above, [key], labels=labels)
             students += [replace(spec, deploy=deploy) for spec in specs]
@@ -250,7 +215,7 @@ class _Reader:
             or not names
             or not all(isinstance(name, str) and name.strip() for name in names)
         ):
-            self.mistake(path, f'deploy is {_kind(value)}, expected an array of formats, such as ["onnx"]')
+            self.mistake(path, f'deploy is {kind_of(value)}, expected an array of formats, such as ["onnx"]')
             return ()
         targets = []
         for target in names:
@@ -263,44 +228,17 @@ class _Reader:
     def data(self, table: Mapping[str, Any]) -> tuple[NamedSpec, ...]:
         data = self.table(table, "data")
         self.check_names(data, tuple(DATA_KEYS), ("data",), "key")
-        self.check_task(data)
         keys = [key for key in data if key in DATA_KEYS and key != "eval"]
-        reading = {key: _tuple(data[key]) for key in keys if self.reads(key, data[key])}
+        faults = {key: fault for key in keys if (fault := fault_of(key, data[key]))}
+        for key, fault in (*wrong_task(data), *faults.items()):
+            self.mistake(("data", key), fault)
+        reading = {key: _tuple(data[key]) for key in keys if key not in faults}
         if is_text_file(data.get("eval")):
             reading = {"task": "text"} | reading
         specs = self.specs(data, ("data",), ["eval"])
         if data and "eval" not in data:
             self.mistake(("data",), '[data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"')
         return tuple(replace(spec, reading=tuple(reading.items())) for spec in specs)
-
-    def check_task(self, data: Mapping[str, Any]) -> None:
-        """Refuse keys that only prompts have for other data, and keys that prompts do not have for them."""
-        file, task = is_text_file(data.get("eval")), data.get("task")
-        if file and task not in {None, "text"} and isinstance(task, str):
-            self.mistake(("data", "task"), f"task is {shown(task)}, and {data['eval']} has prompts. Remove task")
-            return
-        text = file or task == "text"
-        for key in data:
-            if text and key in NOT_OF_PROMPTS:
-                self.mistake(("data", key), f"{key} is for labels and numbers, and the task is text. Remove {key}")
-            elif not text and key in OF_PROMPTS:
-                self.mistake(("data", key), f'{key} is for generated text. Write task = "text"')
-
-    def reads(self, key: str, value: Any) -> bool:
-        """Whether a key of [data] has a value of its type and range."""
-        types, number = DATA_KEYS[key], DATA_NUMBERS.get(key)
-        plain = not isinstance(value, list) or all(isinstance(element, str | int | float) for element in value)
-        if isinstance(value, bool) or not isinstance(value, types) or not plain:
-            wanted = " or ".join(_TYPES[kind] for kind in types)
-            wanted += " of strings or numbers" if types == (list,) else ""
-            self.mistake(("data", key), f"{key} is {_kind(value)}, expected {wanted}")
-        elif number is not None and isinstance(value, int) and not number.fits(value):
-            self.mistake(("data", key), f"{key} is {shown(value)}, expected {number.expected}")
-        elif key in DATA_CHOICES and value not in DATA_CHOICES[key]:
-            self.mistake(("data", key), f"{key} is {shown(value)}, expected one of {', '.join(DATA_CHOICES[key])}")
-        else:
-            return True
-        return False
 
     def run(self, table: Mapping[str, Any]) -> dict[str, Any]:
         run = self.table(table, "run")
@@ -346,7 +284,7 @@ class _Reader:
         if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
             self.mistake(
                 path,
-                f"the limits of {name} are {_kind(limits)}, expected a string or an array of strings, such as "
+                f"the limits of {name} are {kind_of(limits)}, expected a string or an array of strings, such as "
                 '["<= 120 ms", "reduction >= 85%"]',
             )
             return None
@@ -356,7 +294,7 @@ class _Reader:
             self.mistake((*path, odd[0]), f"unknown option {shown(odd[0])} of {name}{nearest}")
             return None
         if not isinstance(kpi, str):
-            self.mistake(path, f"kpi of {name} is {_kind(kpi)}, expected a string: the name of a KPI")
+            self.mistake(path, f"kpi of {name} is {kind_of(kpi)}, expected a string: the name of a KPI")
             return None
         return KpiEntry(name=name, kpi=kpi, limits=tuple(limits), options=options, line=self.lines.get(path, 1))
 
@@ -369,10 +307,3 @@ def _joined(value: Any) -> Any:
     """Return an array of strings as one string with commas, as the command line has it; anything else as it is."""
     texts = isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
     return ",".join(value) if texts else value
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return shown(value)
-    detail = "" if isinstance(value, dict) else f" ({shown(value)})"
-    return _TYPES.get(type(value), f"a {type(value).__name__}") + detail

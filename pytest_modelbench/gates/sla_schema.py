@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pytest_modelbench.data.prompts import ENDINGS
+from pytest_modelbench.data.tasks.names import ARGUMENTS, tasks_with
 from pytest_modelbench.exports.options import VARIANTS
 from pytest_modelbench.gates.harder_inputs import UNDER
 from pytest_modelbench.gates.keyword import schema_of
 from pytest_modelbench.gates.keywords import MEASURING, OWN, toml_type
-from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS, NOT_OF_PROMPTS, OF_PROMPTS
+from pytest_modelbench.gates.sla_data import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS, NOT_OF_PROMPTS
 from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.catalogue import UNDER as UNDER_OPTIONS
@@ -62,7 +63,7 @@ _LIMIT = {
 
 _TEXT_FILE = rf"({'|'.join(ENDINGS)})$".replace(".", r"\.")
 _IS_TEXT = {"properties": {"task": {"const": "text"}}, "required": ["task"]}
-_JSON_TYPES = {str: "string", int: "integer", list: "array"}
+_JSON_TYPES = {str: "string", int: "integer", list: "array", float: "number", bool: "boolean"}
 
 
 def sla_schema() -> dict[str, Any]:
@@ -100,7 +101,8 @@ def sla_schema() -> dict[str, Any]:
                 "properties": {key: _data_key(key, kinds) for key, kinds in DATA_KEYS.items()},
                 "if": {"anyOf": [_IS_TEXT, {"properties": {"eval": {"pattern": _TEXT_FILE}}, "required": ["eval"]}]},
                 "then": {"properties": {**_without(NOT_OF_PROMPTS), "task": {"const": "text"}}},
-                "else": {"properties": _without(OF_PROMPTS)},
+                "else": {"properties": _without(ARGUMENTS["text"][0])},
+                "dependentSchemas": dict(_of_tasks()),
             },
             "run": {
                 "type": "object",
@@ -123,6 +125,14 @@ def sla_schema() -> dict[str, Any]:
 
 def _without(keys: Iterable[str]) -> dict[str, bool]:
     return dict.fromkeys(keys, False)
+
+
+def _of_tasks() -> Iterator[tuple[str, Any]]:
+    """Yield each key that some tasks have, with one of them as the task it needs; prompts may be in a file, too."""
+    for key in DATA_KEYS:
+        tasks = tasks_with(key)
+        if tasks and tasks != ("text",):
+            yield key, {"properties": {"task": {"enum": list(tasks)}}, "required": ["task"]}
 
 
 def _data_key(key: str, kinds: Iterable[type]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.forecasting import rows as forecasting
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
 from pytest_modelbench.kpis.load import rows as load
+from pytest_modelbench.kpis.misnamed import meant
 from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.ranking import rows as ranking
 from pytest_modelbench.kpis.robustness import rows as robustness
@@ -29,7 +30,7 @@ from pytest_modelbench.kpis.speed import rows as efficiency
 from pytest_modelbench.kpis.stability import rows as reliability
 from pytest_modelbench.kpis.tagging import rows as tagging
 from pytest_modelbench.kpis.text import rows as text
-from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD
+from pytest_modelbench.probes.kinds import PREDICTIONS, RECORD, TASK_ANSWERS
 
 
 def in_files_of_their_own(folder: Path, package: str) -> Iterator[Kpi]:
@@ -102,7 +103,7 @@ def find_kpi(name: str, keywords: Mapping[str, Any]) -> tuple[Kpi, dict[str, Any
     unknown = [str(key) for key in options if key not in kpi.options and key not in more]
     if unknown:
         near = difflib.get_close_matches(unknown[0], kpi.options, n=1)
-        nearest = f"; did you mean {near[0]}=?" if near else ""
+        nearest = f"; did you mean {near[0]}=?" if near else _not_corruptible(unknown[0], kpi)
         choices = f"it takes {', '.join(f'{key}=' for key in kpi.options)}" if kpi.options else "it takes none"
         raise UsageMistake(f"kpi {shown(name)}: unknown option {unknown[0]}={nearest or '; ' + choices}")
     return kpi, options
@@ -125,9 +126,8 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     if metric is not None and not scorer and "better" not in own:
         raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
-        near = [known for known in CATALOGUE if name in known.split("_")][:3]
-        near = near or difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
-        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        near = meant(name, CATALOGUE)
+        nearest = f"; nearest: {near}" if near else ""
         raise UsageMistake(
             f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "
             "To define a custom KPI, pass better= and unit=, or metric= and better="
@@ -159,6 +159,13 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
         options={} if metric is None else {**positive, **_OF_METRICS},
         metric=metric,
     )
+
+
+def _not_corruptible(option: str, kpi: Kpi) -> str:
+    """Say why a KPI of the quality of boxes, masks or other answers takes no corruption; "" for any other."""
+    if option not in UNDER or kpi.pillar != "quality" or kpi.probe.name != TASK_ANSWERS.name:
+        return ""
+    return "; corruptions are for KPIs of labels and numbers, and for custom metrics. Write metric=..., better=..."
 
 
 def check_metric(name: str, metric: Any) -> None:

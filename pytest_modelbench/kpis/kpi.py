@@ -57,6 +57,7 @@ class Kpi:
         alone: whether it takes no limit that compares with the teacher.
         two_sided: whether its best value is between both ends, so that limits may point either way.
         reads_prompts: whether it is defined on prompts as well, though its kind is about numbers.
+        reads_tasks: whether it is defined on boxes, masks and other answers beyond one label as well.
         report_only: whether it takes no limit.
         per_sample: whether it needs one label per sample: it fits no regression and no several labels.
         quantile: which quantile of the timed calls it is, from 0 to 1; None for other KPIs.
@@ -88,6 +89,7 @@ class Kpi:
     alone: bool = False
     two_sided: bool = False
     reads_prompts: bool = False
+    reads_tasks: bool = False
     report_only: bool = False
     per_sample: bool = False
     quantile: float | None = None
@@ -144,10 +146,10 @@ class Kpi:
         """Whether evaluation data are read."""
         return self.probe.needs_data
 
-    @property
-    def numeric(self) -> bool:
-        """Whether it reads answers as labels, scores or numbers; a custom metric also reads texts."""
-        return self.probe.numeric and self.metric is None and not self.reads_prompts
+    def reads(self, task: str | None) -> bool:
+        """Whether it is defined on the answers of a task that is not about labels and numbers."""
+        defined = self.reads_prompts if task == "text" else self.reads_tasks
+        return defined or self.metric is not None or not self.probe.numeric
 
     @property
     def corruptible(self) -> bool:

@@ -28,7 +28,8 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.errors import DataError, UsageMistake
 from pytest_modelbench.gates.keywords import KEYWORDS
 from pytest_modelbench.gates.reading import read_gate
-from pytest_modelbench.gates.sla import DATA_KEYS, RUN_KEYS, read_sla
+from pytest_modelbench.gates.sla import RUN_KEYS, read_sla
+from pytest_modelbench.gates.sla_data import DATA_KEYS
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.grammar.limits import OPERATORS, SUBJECTS, parse_limit
 from pytest_modelbench.grammar.option_values import parse_tier, regression

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
@@ -12,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pytest_modelbench
-from pytest_modelbench.data import evaldata
-from pytest_modelbench.data.arguments import OUTPUTS, TASKS
-from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.gates.sla import DATA_CHOICES, DATA_KEYS, RUN_KEYS, read_sla
+from pytest_modelbench.data.arguments import OUTPUTS
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.tasks.boxes import FORMATS
+from pytest_modelbench.data.tasks.names import ALL_TASKS, ARGUMENTS, OF_ONE_TASK, OWN_CLASSES, tasks_with
+from pytest_modelbench.gates.sla import RUN_KEYS, read_sla
+from pytest_modelbench.gates.sla_data import DATA_CHOICES, DATA_KEYS
 from pytest_modelbench.gates.sla_schema import sla_schema
 from pytest_modelbench.gates.toml_lines import line_of_each_key
 
@@ -114,6 +118,26 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
             "[data]\neval='a:b'\ntsk = 'x'\n[kpi]\nf1=''",
             "m.toml:3: unknown key 'tsk' in [data]; did you mean 'task'?",
         ),
+        (
+            "[data]\neval='a:b'\nignore_index = 255\n[kpi]\nf1=''",
+            'm.toml:3: ignore_index is for segmentation or tagging. Write task = "segmentation" or task = "tagging"',
+        ),
+        (
+            "[data]\neval='a:b'\ntask='detection'\nignore_index = 255\n[kpi]\nf1=''",
+            "m.toml:4: ignore_index is for segmentation or tagging, and the task is detection. Remove ignore_index",
+        ),
+        (
+            "[data]\neval='a:b'\ntask='detection'\nnormalized = 1\n[kpi]\nf1=''",
+            "m.toml:4: normalized is an integer (1)",
+        ),
+        (
+            "[data]\neval='a:b'\ntask='detecton'\nbox_format='xywh'\n[kpi]\nf1=''",
+            "m.toml:3: task is 'detecton', expected",
+        ),
+        (
+            "[data]\neval='a:b'\ntask='detection'\nscore_threshold = 2\n[kpi]\nf1=''",
+            "m.toml:4: score_threshold is 2, exp",
+        ),
         ("[run]\nthread = 1\n[kpi]\nf1=''", "m.toml:2: unknown key 'thread' in [run]; did you mean 'threads'?"),
     ],
 )
@@ -188,6 +212,12 @@ def test_schema_file_is_what_the_code_says() -> None:
         ("[data]\neval = 'a:b'\nchat = 'never'\n[kpi]\nf1 = '>= 1%'", False),
         ("[data]\neval = 'p.jsonl'\noutputs = 'labels'\n[kpi]\nf1 = '>= 1%'", False),
         ("[data]\neval = 'p.jsonl'\ntask = 'binary'\n[kpi]\nf1 = '>= 1%'", False),
+        ("[data]\neval = 'a:b'\ntask = 'detection'\nnormalized = true\nscore_threshold = 0.5", True),
+        ("[data]\neval = 'a:b'\ntask = 'tagging'\nignore_index = -100", True),
+        ("[data]\neval = 'a:b'\ntask = 'forecasting'\nquantiles = [0.1, 0.5]\nseason = 24", True),
+        ("[data]\neval = 'a:b'\nseason = 24", False),
+        ("[data]\neval = 'a:b'\ntask = 'detection'\nignore_index = 255", False),
+        ("[data]\neval = 'a:b'\ntask = 'detection'\nscore_threshold = 2", False),
         ("[data]\neval = 'p.jsonl'\nmax_new_tokens = 0\n[kpi]\nf1 = '>= 1%'", False),
     ],
 )
@@ -197,11 +227,29 @@ def test_schema_knows_right_from_wrong(text: str, fits: bool) -> None:
     assert validator.is_valid(tomllib.loads(text)) is fits
 
 
+@pytest.mark.parametrize("task", OWN_CLASSES)
+def test_table_of_arguments_is_that_of_the_classes(task: str) -> None:
+    """The arguments of each task are those that its class takes beyond those of all tasks."""
+    module, name = OWN_CLASSES[task].split(":")
+    if not find_spec(module):
+        pytest.skip(f"there is no {module}")
+    takes = set(getattr(importlib.import_module(module), name).__init__.__annotations__)
+    plain, others = ARGUMENTS[task]
+    common = {*EvalData.__init__.__annotations__, "own", "group", "collate", "common", "unknown"}
+    assert takes - common == {*plain, *others}
+    assert all(tasks_with(argument) == (own,) for argument, own in OF_ONE_TASK.items())
+
+
 def test_keys_of_data_and_run_are_those_that_exist() -> None:
-    """Every key of [data] is an argument of EvalData or TextData, every key of [run] an option."""
-    arguments = {*evaldata.EvalData.__init__.__annotations__, *TextData.__init__.__annotations__}
-    assert set(DATA_KEYS) - {"eval"} <= arguments
-    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"]) == ((*TASKS, "text"), OUTPUTS)
+    """Every key of [data] is an argument of EvalData or of a task's class, every key of [run] an option."""
+    arguments = set(EvalData.__init__.__annotations__)
+    of_tasks = {key for plain, _ in ARGUMENTS.values() for key in plain}
+    assert set(DATA_KEYS) == {"eval", *of_tasks} | (set(DATA_KEYS) & arguments)
+    assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"], DATA_CHOICES["box_format"]) == (
+        ALL_TASKS,
+        OUTPUTS,
+        FORMATS,
+    )
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
     later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy", "diagnose"}
     assert known | later == set(RUN_KEYS)

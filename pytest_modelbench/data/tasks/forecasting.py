@@ -133,6 +133,10 @@ class ForecastingData(TaskData):
         pairs = [(shape[0], shape[1]) for shape in shapes]
         return {"value": rows_of_forecast(forecast, pairs, self.quantiles, model)}
 
+    def readable(self, parts: Samples) -> list[Array]:
+        """Return values, (k,) each, NaN where one is missing; of a model's quantiles (k, levels)."""
+        return [value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value for value in parts["value"]]
+
 
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

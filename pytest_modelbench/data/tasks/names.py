@@ -31,6 +31,36 @@ OF_ONE_TASK: Mapping[str, str] = {
 """Arguments that only one task has, and which one: they say the task where it is not stated."""
 
 
+OF_LABELS = ("multiclass", "binary", "multilabel", "regression")
+"""The tasks of one label or number for each sample, whose data are `EvalData` itself."""
+ALL_TASKS = (*OF_LABELS, *OWN_CLASSES)
+OF_ANSWERS = tuple(task for task in OWN_CLASSES if task != "text")
+"""The tasks whose answers are read in a form of their own, by one pass: `TaskData`."""
+ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "text": (("max_new_tokens", "stop", "system", "chat"), ("prompts", "texts", "references", "choices", "answers")),
+    "detection": (
+        ("box_format", "output_format", "normalized", "output_normalized", "score_threshold", "max_detections"),
+        (),
+    ),
+    "segmentation": (("ignore_index", "resize"), ()),
+    "tagging": (("scheme", "ignore_index"), ("word_ids",)),
+    "forecasting": (("season", "quantiles", "block"), ("history", "mask", "series")),
+    "ranking": ((), ("query", "relevant", "exclude")),
+    "embedding": (("metric", "pooling"), ("pairs", "triplets")),
+}
+"""Arguments of each task that labels and numbers do not have: plain values, which are keys of [data] in
+`modelbench.toml`, too; and those that go with the samples."""
+
+
+def tasks_with(argument: str) -> tuple[str, ...]:
+    """Return the tasks that have an argument which labels and numbers do not have; none for any other argument.
+
+    >>> tasks_with("ignore_index"), tasks_with("classes")
+    (('segmentation', 'tagging'), ())
+    """
+    return tuple(task for task, (plain, others) in ARGUMENTS.items() if argument in plain or argument in others)
+
+
 def task_of(task: Any, arguments: Iterable[str], targets: Any) -> Any:
     """Return the task that is stated, or the one that arguments or targets leave no doubt of; None for neither.
 

@@ -10,7 +10,16 @@ import numpy as np
 from pytest_modelbench.data.arguments import check_choice
 from pytest_modelbench.data.arrays import as_array, is_tensor
 from pytest_modelbench.data.evaldata import Batch
-from pytest_modelbench.data.tasks.masks import Size, answer_masks, enlarged, head_of, numbers_in, packed, target_mask
+from pytest_modelbench.data.tasks.masks import (
+    Size,
+    answer_masks,
+    enlarged,
+    head_of,
+    numbers_in,
+    packed,
+    target_mask,
+    unpacked,
+)
 from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
 from pytest_modelbench.errors import DataError, ModelError, shown
 
@@ -98,6 +107,10 @@ class SegmentationData(TaskData):
             place = self.place(batch, position)
             self._check_mask(mask, targets[position], counts[position], model, place)
         return {**packed(masks), "classes": [np.array([count], dtype=np.int32) for count in counts]}
+
+    def readable(self, parts: Samples) -> list[Array]:
+        """Return masks, (height, width) each; -1 where the scores of an answer are NaN."""
+        return [unpacked(*pair) for pair in zip(parts["mask"], parts["size"], strict=True)]
 
     def _targets(self, batch: Batch) -> list[Array]:
         if batch.targets is None:

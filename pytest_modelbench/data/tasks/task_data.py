@@ -51,6 +51,9 @@ class TaskData(EvalData):
     KPIS: ClassVar[str] = ""
     """The KPIs to write in the place of one that does not fit."""
 
+    PAIRS: ClassVar[bool] = True
+    """Whether a tuple of two without `targets` is inputs and targets, since no KPI does without targets."""
+
     def __init__(
         self,
         inputs: Any = None,
@@ -70,6 +73,7 @@ class TaskData(EvalData):
             raise DataError(f"task: found {shown(task)}, expected {self.TASK!r}")
         if collate is not None and not callable(collate):
             raise DataError(f"collate: found {shown(collate)}, expected a function of a list of samples")
+        inputs, targets = self._pair(inputs, targets)
         inputs, collated = _datasets_collated(inputs, collate)
         super().__init__(inputs, targets, **common)
         if collate is not None and not collated:
@@ -84,6 +88,12 @@ class TaskData(EvalData):
                 raise DataError(
                     f"there are {self.source.length} samples and {len(group)} groups; expected one for each sample"
                 )
+
+    def _pair(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """Return inputs and targets, also where both came as one tuple; targets as a list, not a tuple."""
+        if targets is None and self.PAIRS and isinstance(inputs, tuple) and len(inputs) == 2:
+            inputs, targets = inputs
+        return inputs, list(targets) if isinstance(targets, tuple) else targets
 
     @abstractmethod
     def targets_of(self, batch: Batch) -> Samples:
@@ -109,6 +119,16 @@ class TaskData(EvalData):
     def place(self, batch: Batch, position: int) -> str:
         """Name a sample of a batch for messages."""
         return f"the sample {shown(batch.ids[position])}"
+
+    def readable(self, parts: Samples) -> list[Any]:
+        """Return parts of targets or answers as a user's metric gets them: one entry for each sample.
+
+        Returns:
+            The array of each sample if there is one part, else a dict of its arrays by the names of parts.
+        """
+        if len(parts) == 1:
+            return list(next(iter(parts.values())))
+        return [dict(zip(parts, arrays, strict=True)) for arrays in zip(*parts.values(), strict=True)]
 
     @property
     def does_not_fit(self) -> str:

@@ -72,6 +72,7 @@ KPIS = (
         probe=OUTPUTS,
         derive=f"{ROOM}.stability.failures:nonfinite_outputs",
         reads_prompts=True,
+        reads_tasks=True,
     ),
     _stability(
         "determinism", "", "lower", "samples whose output changes in any bit between two runs",

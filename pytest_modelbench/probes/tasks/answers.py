@@ -25,23 +25,30 @@ def take(taking: Taking) -> TaskAnswers:
 
     Raises:
         DoesNotFit: the data are of another task.
-        DataError: the data have no targets, or in another form.
+        DataError: the data have no targets, or in another form; another number of groups than of samples.
         ModelError: the model raised, or its outputs have another form.
     """
     data, model = task_data(taking.data), taking.model
     answers: dict[str, list[Array]] = {}
     targets: dict[str, list[Array]] = {}
     nonfinite: list[int] = []
+    infinite_inputs: list[int] = []
     ids: list[Any] = []
     with model.running():
         for batch in data.batches():
             first = not nonfinite
-            output = answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
+            output = _answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
             _extend(answers, data.answers_of(output, batch, model.name), batch, f"{model.name} returned")
             _extend(targets, data.targets_of(batch), batch, "the targets have")
-            nonfinite.extend(nonfinite_of(output, rows(batch.inputs)))
+            bad = nonfinite_of(output, rows(batch.inputs))
+            infinite_inputs.extend(len(nonfinite) + position for position in _explained(bad, batch))
+            nonfinite.extend(bad)
             ids.extend(batch.ids)
             taking.beat()
+    if data.group is not None and len(data.group) != len(ids):
+        raise DataError(
+            f"there are {len(ids)} samples and {len(data.group)} groups; expected one for each sample, in their order"
+        )
     return TaskAnswers(
         model=model.name,
         task=data.TASK,
@@ -50,7 +57,25 @@ def take(taking: Taking) -> TaskAnswers:
         ids=range(len(ids)) if data.ids is None else ids,
         nonfinite=np.array(nonfinite, dtype=np.int64),
         classes=classes_of(model, data.select),
+        infinite_inputs=infinite_inputs,
     )
+
+
+def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
+    """Return what a model answers.
+
+    Raises:
+        ModelError: it raised; of a list of arrays, the message says how the model could get something else.
+    """
+    try:
+        return answer(model, inputs, first=first)
+    except ModelError as error:
+        if not isinstance(inputs, list):
+            raise
+        raise ModelError(
+            f"{error}. The model gets a list with the input of each sample. If it takes something else, write "
+            "EvalData(..., collate=...), a function that makes it of such a list"
+        ) from error
 
 
 def classes_of(model: Model, select: str | int | None) -> tuple[str, ...] | None:
@@ -81,12 +106,13 @@ def nonfinite_of(output: Any, count: int) -> list[int]:
     """Return how many NaN and infinite values the output has for each sample of a batch.
 
     Args:
-        output: arrays with a row for each sample, or a list with an output for each; a mapping or a tuple of such.
+        output: arrays with a row for each sample, or a list with an output for each; a mapping, a tuple or an object
+            of such.
         count: of samples.
     """
     if isinstance(output, list) and len(output) == count:
         return [_bad(sample) for sample in output]
-    parts = list(output.values()) if isinstance(output, Mapping) else output
+    parts = _values(output)
     each = parts if isinstance(parts, tuple | list) else [parts]
     bad = np.zeros(count, dtype=np.int64)
     for part in each:
@@ -96,7 +122,24 @@ def nonfinite_of(output: Any, count: int) -> list[int]:
     return bad.tolist()
 
 
+def _values(output: Any) -> Any:
+    """Return the values of a mapping, or of an object with attributes; anything else as it is."""
+    if isinstance(output, Mapping):
+        return list(output.values())
+    plain = isinstance(output, tuple | list) or hasattr(output, "shape") or not hasattr(output, "__dict__")
+    return output if plain else list(vars(output).values())
+
+
+def _explained(bad: Sequence[int], batch: Batch) -> list[int]:
+    """Return the positions of samples in a batch that have non-finite outputs and non-finite inputs."""
+    if not any(bad):
+        return []
+    inputs = nonfinite_of(batch.inputs, len(bad))
+    return [position for position, pair in enumerate(zip(bad, inputs, strict=True)) if all(pair)]
+
+
 def _bad(sample: Any) -> int:
-    parts: Sequence[Any] = list(sample.values()) if isinstance(sample, Mapping) else [sample]
+    parts = _values(sample)
+    parts = parts if isinstance(parts, tuple | list) else [parts]
     arrays = [array for part in parts for array in number_parts(part) if array.dtype.kind == "f"]
     return sum(int((~np.isfinite(array)).sum()) for array in arrays)

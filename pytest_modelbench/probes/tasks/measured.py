@@ -61,6 +61,7 @@ class TaskAnswers:
         ids: of the samples.
         nonfinite: how many NaN and infinite values each sample's output has, (n,).
         classes: the names of the model's classes in the order of their numbers, where it states them.
+        infinite_inputs: the positions of samples with such outputs whose inputs have such values, too.
         derived: what KPIs have derived from these answers, for other KPIs.
     """
 
@@ -71,25 +72,39 @@ class TaskAnswers:
     ids: Sequence[Any]
     nonfinite: npt.NDArray[np.int64]
     classes: tuple[str, ...] | None = None
+    infinite_inputs: Sequence[int] = ()
     derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.nonfinite)
 
+    @property
+    def plain_ids(self) -> list[Any]:
+        """The ids as they are shared and recorded, which tell the same of both models."""
+        return [_plain(sample) for sample in self.ids]
+
 
 def pack(measured: TaskAnswers) -> dict[str, Array]:
-    """Return answers as arrays.
-
-    Raises:
-        TypeError: ids that JSON cannot hold.
-    """
-    ids = None if isinstance(measured.ids, range) else np.asarray(measured.ids).tolist()
-    rest = {"model": measured.model, "task": measured.task, "ids": ids, "classes": measured.classes}
+    """Return answers as arrays."""
+    ids = None if isinstance(measured.ids, range) else measured.plain_ids
+    rest = {
+        "model": measured.model,
+        "task": measured.task,
+        "ids": ids,
+        "classes": measured.classes,
+        "infinite": list(measured.infinite_inputs),
+    }
     arrays = {"text": np.array(json.dumps(rest)), "nonfinite": measured.nonfinite}
     for kind, parts in (("answers", measured.answers), ("targets", measured.targets)):
         for name, ragged in parts.items():
             arrays |= {f"{kind}/{name}/values": ragged.values, f"{kind}/{name}/offsets": ragged.offsets}
     return arrays
+
+
+def _plain(sample: Any) -> str | int | float | None:
+    """Return an id as JSON has it: numbers of numpy as those of Python, anything else as reports show it."""
+    value = sample.item() if hasattr(sample, "item") else sample
+    return value if value is None or isinstance(value, str | int | float) else str(sample)
 
 
 def unpack(arrays: Mapping[str, Any]) -> TaskAnswers:
@@ -102,6 +117,7 @@ def unpack(arrays: Mapping[str, Any]) -> TaskAnswers:
         ids=range(len(arrays["nonfinite"])) if rest["ids"] is None else rest["ids"],
         nonfinite=arrays["nonfinite"],
         classes=None if classes is None else tuple(classes),
+        infinite_inputs=rest["infinite"],
         answers=_parts(arrays, "answers"),
         targets=_parts(arrays, "targets"),
     )
