@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pytest_modelbench import EvalData
+from pytest_modelbench.data.tasks.embedding import EmbeddingData
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.models.registry import adapt
@@ -69,10 +70,9 @@ def asked(rng: np.random.Generator, n: int, groups: int | None, pairs: int | Non
     by_label = np.argsort(label, kind="stable")
     third = by_label[(np.argsort(by_label)[first] + 1) % n]
     rated = (meaning[first] * meaning[second]).sum(axis=1) + 4 * rng.normal(size=count)
-    data = EvalData(
+    data = EmbeddingData(
         np.zeros((n, 1)),
         label,
-        task="embedding",
         pairs=np.stack([first, np.where(rng.random(count) < 0.5, second, third)], axis=1),
         similarity=rated,
         same=label[first] == label[second],
@@ -147,9 +147,8 @@ def cost(samples: int) -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, samples // 20, samples)
     pairs = rng.integers(0, samples, (samples, 2))
-    words = {"pairs": pairs, "similarity": rng.random(samples), "task": "embedding"}
     both = {role: measured(role, rng.normal(size=(samples, 384)), label) for role in ("student", "teacher")}
-    session = Asked(EvalData(np.zeros((samples, 1)), label, **words), both)
+    session = Asked(EvalData(np.zeros((samples, 1)), label, pairs=pairs, similarity=rng.random(samples)), both)
     for kpi in COSTLY:
         spent = timed(functools.partial(values, kpi, session, compares=not CATALOGUE[kpi].paired))
         print(f"{kpi}: {spent:.1f} s, {spent / whole:.2f} of a pass", flush=True)

@@ -51,7 +51,8 @@ class Search:
         """Return which of the samples found are relevant, (q, k)."""
         labels = read.labels
         if self.relevant is None and labels is not None:
-            return (labels[found] == labels[self.queries][:, None]).astype(np.float64)
+            alike: Hits = (labels[found] == labels[self.queries][:, None]).astype(np.float64)
+            return alike
         return np.array([np.isin(row, its) for row, its in zip(found, self.relevant or (), strict=True)], dtype=float)
 
 

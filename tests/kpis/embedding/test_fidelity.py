@@ -61,7 +61,7 @@ def test_changes_without_a_neighbour_equal_another_search() -> None:
         assert sorted(members[near]) == sorted(set(first[query, :K]) | set(second[query, :K]))
         for member, change in zip(members[near], changes[near], strict=True):
             without = [[row[row != member] for row in order[query : query + 1]] for order in (first, second)]
-            assert shares[query] + change == pytest.approx(common(*without, K)[0])
+            assert shares[query] + change == pytest.approx(common(without[0], without[1], K)[0])
 
 
 def test_a_copy_of_the_teacher_agrees_wholly_and_is_decided() -> None:
@@ -93,7 +93,7 @@ def test_alignment_equals_the_formula_of_kernels(seed: int, width: int) -> None:
     y = x @ rng.normal(size=(6, width)) + rng.normal(size=(30, width))
 
     def of(a: Any, b: Any) -> float:
-        return unbiased(a, b) / np.sqrt(unbiased(a, a) * unbiased(b, b))
+        return float(unbiased(a, b) / np.sqrt(unbiased(a, a) * unbiased(b, b)))
 
     parts = [np.array([0, 5]), np.array([7])]
     whole, left = aligned(x, y, parts)
