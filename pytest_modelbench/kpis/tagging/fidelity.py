@@ -16,8 +16,9 @@ from pytest_modelbench.kpis.tagging.shares import evidence_of_share, with_kinds
 from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, resamples_for, share_of
 from pytest_modelbench.stats.paired import expanded, percentiles, tango_interval
+from pytest_modelbench.stats.rounding import settled
 
-SHOWN = 3
+SHOWN, FEWEST_UNITS = 3, 2
 
 
 def tag_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -149,24 +150,27 @@ def _drops(question: Question, entities: Found, judged: IntArray) -> Iterator[Dr
                 cells.add(f"{role} {kind}", placed, np.full(count, part), 2, added)
             units[kind] = max(units[kind], (clustered[1] > 0).sum())
     total, drawn = cells.total(), cells.resamples(resamples_for(alpha))
-    lost, gained = _lost_and_gained(entities)
     for kind in judged:
         points = {role: float(_f1(total[f"{role} {kind}"])[0]) for role in ("student", "teacher")}
-        resampled = _f1(drawn[f"teacher {kind}"]) - _f1(drawn[f"student {kind}"])
+        resampled = settled(_f1(drawn[f"teacher {kind}"]) - _f1(drawn[f"student {kind}"]), max(points.values()))
         n = int(entities.by_type(TARGET)[:, kind].sum())
         estimate = expanded(
             percentiles(points["teacher"] - points["student"], resampled, alpha), int(units[kind]), alpha
         )
         if estimate.low is None:
-            rate = tango_interval(int(lost[kind]), int(gained[kind]), n, alpha)
-            estimate = replace(rate.map(lambda share: 100 * share), value=estimate.value)
+            estimate = _unseen(estimate.value, int(units[kind]), alpha)
         yield Drop(name=entities.marks.types[kind], n=n, estimate=estimate, **points)
 
 
-def _lost_and_gained(entities: Found) -> tuple[FloatArray, FloatArray]:
-    student, teacher = entities.seen("student"), entities.seen("teacher")
-    lost, gained = (entities.by_type(TARGET, mask).sum(axis=0) for mask in (teacher & ~student, student & ~teacher))
-    return lost, gained
+def _unseen(value: float, units: int, alpha: float) -> Estimate:
+    """Return the interval of a drop that resamples do not change: Tango's of that many units without a difference.
+
+    Of fewer than two sentences or groups any drop is possible.
+    """
+    if units < FEWEST_UNITS:
+        return Estimate(value=value, low=-100.0, high=100.0)
+    rate = tango_interval(0, 0, units, alpha).map(lambda share: value + 100 * share)
+    return replace(rate, value=value).within(-100.0, 100.0)
 
 
 def _f1(sums: FloatArray) -> FloatArray:

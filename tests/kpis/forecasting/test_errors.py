@@ -184,3 +184,14 @@ def test_what_is_independent_is_noted() -> None:
     blocks = judged("forecast_mae", "<= 9", data={"block": 4})
     assert "jackknife of 10 groups of 40 windows" in blocks.student.method
     assert not any("independent" in note for note in blocks.notes)
+
+
+def test_errors_that_are_all_alike_prove_nothing() -> None:
+    """Every window is 0.1 too high: sums differ by rounding only, and an interval of that width is none."""
+    made = judged("forecast_mae", "ratio <= 90%", student=VALUES + 0.1, teacher=VALUES + 0.2, confidence=0.95)
+    assert made.student.estimate.low is None
+    assert made.comparison is not None
+    assert made.comparison.ratio is not None
+    assert made.comparison.ratio.low is None
+    assert made.comparison.difference is not None
+    assert made.comparison.difference.low is None

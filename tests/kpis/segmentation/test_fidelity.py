@@ -99,3 +99,14 @@ def test_boundary_of_a_suite() -> None:
     assert found.worst_samples == ("0",)
     wide = evidence("boundary_f", ">= 1%", **words, targets=targets, data={"task": "segmentation"}, within_pixels=3)
     assert wide.student.value == 100
+
+
+@pytest.mark.parametrize("kpi", ["mask_iou", "boundary_f"])
+def test_ignored_targets_are_named(kpi: str) -> None:
+    """Not `nan on these data`."""
+    scores = np.stack([np.eye(2)] * 2)[:, None].repeat(2, axis=1)
+    with pytest.raises(MeasurementError, match="no pixel of the targets counts: all have the number of ignore_index"):
+        evidence(
+            kpi, ">= 1%", student=scores, teacher=scores, targets=np.full((2, 2, 2), 255),
+            data={"task": "segmentation", "ignore_index": 255},
+        )  # fmt: skip
