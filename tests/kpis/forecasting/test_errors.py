@@ -195,3 +195,9 @@ def test_errors_that_are_all_alike_prove_nothing() -> None:
     assert made.comparison.ratio.low is None
     assert made.comparison.difference is not None
     assert made.comparison.difference.low is None
+
+
+@pytest.mark.parametrize(("groups", "noted"), [(9, True), (10, False)])
+def test_few_groups_are_noted(groups: int, *, noted: bool) -> None:
+    made = judged("forecast_mae", "<= 9", data={"group": [place % groups for place in range(40)]})
+    assert any(note.startswith(f"the interval rests on {groups} groups") for note in made.notes) is noted

@@ -239,3 +239,9 @@ def test_first_items_of_a_catalogue(items: int) -> None:
 def test_catalogues_of_two_sizes_are_not_compared() -> None:
     with pytest.raises(MeasurementError, match="the student scores 150 items of a catalogue and the teacher 100"):
         catalogue("top_k_overlap", SCORES, SCORES[:, :100])
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 1.0), (2, 0.5), (3, (1 + 2 / 3) / 3), (5, (1 + 2 / 3 + 3 / 5) / 3)])
+def test_average_precision_of_the_first(k: int, expected: float) -> None:
+    """Relevant are the first, the third and the fifth; the best list has as many of them as fit into k."""
+    assert values("mean_average_precision", [9, 8, 7, 6, 5], [1, 0, 1, 0, 1], k=k)[0] == pytest.approx(expected)

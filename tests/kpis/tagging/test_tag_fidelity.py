@@ -112,3 +112,13 @@ def test_drops_of_few_units() -> None:
     assert few.high is not None
     assert many.high is not None
     assert few.high > 2 * many.high > 0
+
+
+def test_types_share_the_error() -> None:
+    """Beside another type the interval of a type is wider (Bonferroni)."""
+    both = tag_evidence("entity_drop", "<= 5 pp", **MODELS, min_n=2).breakdown
+    together = max(both, key=lambda row: int(row["n"]))
+    (alone,) = tag_evidence("entity_drop", "<= 5 pp", **MODELS, min_n=together["n"]).breakdown
+    assert len(both) == 2
+    assert alone["name"] == together["name"]
+    assert together["ci_low"] < alone["ci_low"] < alone["ci_high"] < together["ci_high"]
