@@ -265,5 +265,5 @@ def test_scores_in_unsigned_numbers() -> None:
     boxes = np.array([SQUARE, [80, 80, 90, 90], [80, 80, 90, 95]])
     targets: list[Boxes] = [{"boxes": [SQUARE], "labels": [1]}] * 3
     found = [{"boxes": boxes, "labels": [1, 1, 1], "scores": each} for each in scores]
-    words: dict[str, Any] = {"targets": targets, "teacher": found, "data": {"task": "detection", "max_detections": 2}}
+    words: dict[str, Any] = {"targets": targets, "teacher": found, "data": {"task": "detection", "max_detections": 1}}
     assert evidence("map", ">= 1%", student=found, **words).student.value == pytest.approx(100)

@@ -225,14 +225,14 @@ def catalogue(kpi: str, student: Any, teacher: Any, **options: Any) -> Evidence:
     return judged(kpi, student=student, teacher=teacher, targets=None, data=data, **options)
 
 
-@pytest.mark.parametrize("items", [150, 60])
-def test_first_items_of_a_catalogue(items: int) -> None:
+@pytest.mark.parametrize(("items", "k"), [(150, 100), (150, 20), (60, 20)])
+def test_first_items_of_a_catalogue(items: int, k: int) -> None:
     """The first of one score are those that come first, also among more than are kept, and in unsigned numbers."""
     ours, theirs = SCORES[:, :items], SCORES[::-1, :items]
-    first = [np.argsort(-scores, axis=1, kind="stable")[:, :20] for scores in (ours, theirs)]
-    expected = np.mean([len(np.intersect1d(*pair)) / 20 for pair in zip(*first, strict=True)])
+    first = [np.argsort(-scores, axis=1, kind="stable")[:, :k] for scores in (ours, theirs)]
+    expected = np.mean([len(np.intersect1d(*pair)) / k for pair in zip(*first, strict=True)])
     for kind in (np.float64, np.uint8, np.int64):
-        made = catalogue("top_k_overlap", ours.astype(kind), theirs.astype(kind), k=20)
+        made = catalogue("top_k_overlap", ours.astype(kind), theirs.astype(kind), k=k)
         assert made.student.value == pytest.approx(100 * expected)
 
 
