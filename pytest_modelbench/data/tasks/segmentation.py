@@ -13,6 +13,8 @@ from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.masks import (
     Size,
     answer_masks,
+    are_labels,
+    channels_first,
     enlarged,
     head_of,
     numbers_in,
@@ -67,6 +69,7 @@ class SegmentationData(TaskData):
         if ignore_index is not None and not (whole and -(2**15) <= ignore_index < 2**15):
             raise DataError(f"ignore_index: found {shown(ignore_index)}, expected a whole number such as 255")
         check_choice("resize", resize, ("bilinear",))
+        check_choice("outputs", common.get("outputs"), ("logits", "probabilities", "labels"))
         own = {"ignore_index": ignore_index, "resize": resize}
         super().__init__(inputs, targets, own=own, batch_size=batch_size, **common)
         self.ignore_index, self._resize = ignore_index, resize
@@ -94,11 +97,9 @@ class SegmentationData(TaskData):
         sizes: list[Size] = [(mask.shape[0], mask.shape[1]) for mask in targets]
         scores = head_of(output, self.select, model)
         if isinstance(scores, list):
-            each = [
-                self._masks(_as_batch(one), sizes[i : i + 1], model) for i, one in enumerate(scores[: len(sizes)])
-            ]
+            each = [self._masks(_as_batch(one), [size], model) for one, size in zip(scores, sizes, strict=False)]
             masks, counts = [mask for several, _ in each for mask in several], [count for _, count in each]
-            self._check_count(len(scores), batch, model)
+            self._check_count(len(scores) - len(each) + len(masks), batch, model)
         else:
             masks, count = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
             self._check_count(len(masks), batch, model)
@@ -118,13 +119,16 @@ class SegmentationData(TaskData):
         return [target_mask(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
 
     def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
-        """Return the masks of a batch, or of one image of several sizes, and how many classes the model has."""
-        shape = tuple(scores.shape)
-        if self._resize and len(shape) == 4 and shape[2:] != sizes[0] and self.outputs != "labels":
-            parts = [answer_masks(enlarged(scores[i : i + 1], size), [size], self.outputs, model)
-                     for i, size in enumerate(sizes[: len(scores)])]  # fmt: skip
-            return [mask for masks, _ in parts for mask in masks], parts[0][1]
-        return answer_masks(scores, sizes, self.outputs, model)
+        """Return the masks of a batch, or of one image, and how many classes the model has."""
+        if not self._resize or len(scores.shape) not in {3, 4} or self.outputs == "labels" or are_labels(scores):
+            return answer_masks(scores, sizes, self.outputs, model)
+        scores = channels_first(scores if len(scores.shape) == 4 else scores[:, None], sizes)
+        if not len(scores) or {tuple(scores.shape[2:])} == set(sizes):
+            return answer_masks(scores, sizes, self.outputs, model)
+        parts = [answer_masks(enlarged(scores[i : i + 1], size, model), [size], self.outputs, model)
+                 for i, size in enumerate(sizes[: len(scores)])]  # fmt: skip
+        rest = [mask for masks, _ in parts for mask in masks] + [np.empty((0, 0))] * (len(scores) - len(parts))
+        return rest, parts[0][1]
 
     def _check_count(self, count: int, batch: Batch, model: str) -> None:
         if count != len(batch.ids):
@@ -132,16 +136,33 @@ class SegmentationData(TaskData):
 
     def _check_mask(self, mask: Array, target: Array, classes: int, model: str, place: str) -> None:
         if mask.shape != target.shape:
-            advice = "" if self._resize else ". Let the model return that size, or write resize='bilinear'"
+            advice = ". Let the model return that size"
+            advice += "" if self._resize or not classes else (
+                ", without the padding of a batch, if it has any" if mask.size > target.size
+                else ", or write resize='bilinear'"
+            )  # fmt: skip
             raise ModelError(
                 f"{place}: {model} returned a mask of {_by(mask)} pixels, and the target has {_by(target)}{advice}"
             )
         if classes:
             self._check_classes(target, range(classes), f"{model} has", place)
-        elif negative := next((n for n in numbers_in(target) if n < 0 and n != self.ignore_index), None):
+        elif not self.names:
+            self._check_likely(target, mask, model, place)
+
+    def _check_likely(self, target: Array, mask: Array, model: str, place: str) -> None:
+        """Refuse numbers in the targets of a model that returns labels which are hardly those of classes.
+
+        Raises:
+            DataError: they are negative, or usual ones of pixels that do not count, which the model did not return.
+        """
+        numbers = [number for number in numbers_in(target) if number != self.ignore_index]
+        strange = next((n for n in numbers if n < 0 or (n in _LIKELY_IGNORED and not (mask == n).any())), None)
+        if strange is not None:
+            expected = "expected numbers from 0" if strange < 0 else f"and {model} returned no such pixel"
+            named = "" if strange < 0 else ". If it is a class, write classes="
             raise DataError(
-                f"{place}: the target has pixels of the class {negative}, expected numbers from 0. If these pixels "
-                f"do not count, write ignore_index={negative}"
+                f"{place}: the target has pixels of the class {strange}, {expected}. "
+                f"{_advice(strange, numbers, self.ignore_index)}{named}"
             )
 
     def _check_classes(self, mask: Array, classes: Any, whose: str, place: str) -> None:
@@ -154,15 +175,25 @@ class SegmentationData(TaskData):
         strange = next((number for number in numbers if number not in classes), None)
         if strange is None:
             return
-        likely = strange in _LIKELY_IGNORED and self.ignore_index is None
-        advice = f"If these pixels do not count, write ignore_index={strange}" if likely else (
-            "Number the classes as the model does"
-        )  # fmt: skip
         listed = sorted(classes)
         raise DataError(
             f"{place}: the target has pixels of the class {strange}, and {whose} {len(listed)} classes, {listed[0]} "
-            f"to {listed[-1]}. {advice}"
+            f"to {listed[-1]}. {_advice(strange, numbers, self.ignore_index)}"
         )
+
+
+def _advice(strange: int, numbers: Sequence[int], ignored: int | None) -> str:
+    """Return what to write of a number in targets that is not one of the model's classes."""
+    if strange not in _LIKELY_IGNORED and strange >= 0:
+        return "Number the classes as the model does"
+    if ignored is not None:
+        return f"If these pixels do not count either, write np.where(masks == {strange}, {ignored}, masks)"
+    advice = f"If these pixels do not count, write ignore_index={strange}"
+    return (
+        advice
+        if strange < 0 or set(numbers) - {0, strange}
+        else f"{advice}; if they are of class 1, write masks // {strange}"
+    )
 
 
 def _as_batch(one: Any) -> Any:
