@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, is_tensor, select_output
+from pytest_modelbench.data.tasks.pixel_confidence import confidences, confidences_of_two
 from pytest_modelbench.data.tasks.task_data import Array, Samples
 from pytest_modelbench.errors import DataError, ModelError
 
 WRONG = -1
 """The class of pixels whose scores are NaN, which no target has."""
 Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What is read of an output for one image.
+
+    Attributes:
+        mask: the class of each pixel, (height, width); `WRONG` where a score is NaN.
+        classes: how many the model has; 0 where labels do not say that.
+        confidence: the probability of each pixel's class, (height, width), if it is stated what scores are.
+    """
+
+    mask: Array
+    classes: int
+    confidence: Array | None = None
+
+
 _HALF = 0.5
 _BYTE = 255
 _QUERIES = "masks_queries_logits"
@@ -111,8 +130,8 @@ def head_of(output: Any, select: str | int | None, model: str) -> Any:
     return select_output(output, select, model)
 
 
-def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model: str) -> tuple[list[Array], int]:
-    """Return the mask of each image, and how many classes the model has; 0 where labels do not say that.
+def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model: str) -> list[Read]:
+    """Return what is read of the output for each image of a batch.
 
     Args:
         scores: of a batch, (n, classes, height, width) or (n, height, width, classes); of two classes also
@@ -125,13 +144,15 @@ def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model:
         ModelError: another form.
     """
     if outputs == "labels" or are_labels(scores):
-        return [mask.reshape(mask.shape[-2:]) for mask in _labels(scores, model)], 0
+        return [Read(mask=mask, classes=0) for mask in _labels(scores, model)]
     scores = channels_first(scores, sizes)
     shape = tuple(scores.shape)
     if len(shape) == 4 and shape[1] > 1:
-        return list(_largest(scores)), shape[1]
+        sure = confidences(scores, outputs) if outputs else [None] * shape[0]
+        pairs = zip(_largest(scores), sure, strict=True)
+        return [Read(mask=mask, classes=shape[1], confidence=one) for mask, one in pairs]
     if len(shape) == 3 or (len(shape) == 4 and shape[1]):
-        return list(_above(scores.reshape(shape[0], *shape[-2:]), outputs, model)), 2
+        return _above(as_array(scores.reshape(shape[0], *shape[-2:])), outputs, model)
     raise ModelError(
         f"{model} returned an output of shape {shape}, expected (n, classes, height, width), or (n, height, width) "
         "with outputs='labels'"
@@ -174,13 +195,12 @@ def _largest(scores: Any) -> Array:
     return np.where(as_array(broken), WRONG, largest) if bool(broken.any()) else largest
 
 
-def _above(scores: Any, outputs: str | None, model: str) -> Array:
+def _above(values: Array, outputs: str | None, model: str) -> list[Read]:
     if outputs not in {"logits", "probabilities"}:
         raise ModelError(
             f"{model} returned one channel, (n, height, width): which values are of class 1? Write "
             "EvalData(..., outputs='logits') for those above 0, 'probabilities' for those above 0.5, or 'labels'"
         )
-    values = as_array(scores)
     low, high = (float(end(values)) if values.size else 0.0 for end in (np.nanmin, np.nanmax))
     if outputs == "probabilities" and (low < 0 or high > 1):
         raise ModelError(
@@ -188,7 +208,8 @@ def _above(scores: Any, outputs: str | None, model: str) -> Array:
             "outputs='logits'"
         )
     mask = (values > (0.0 if outputs == "logits" else _HALF)).astype(np.int16)
-    return np.where(np.isnan(values), WRONG, mask)
+    pairs = zip(np.where(np.isnan(values), WRONG, mask), confidences_of_two(values, outputs), strict=True)
+    return [Read(mask=one, classes=2, confidence=sure) for one, sure in pairs]
 
 
 def enlarged(scores: Any, size: Size, model: str) -> Any:

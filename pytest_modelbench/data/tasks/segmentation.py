@@ -11,6 +11,8 @@ from pytest_modelbench.data.arguments import check_choice
 from pytest_modelbench.data.arrays import as_array, is_tensor
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.masks import (
+    WRONG,
+    Read,
     Size,
     answer_masks,
     are_labels,
@@ -22,6 +24,7 @@ from pytest_modelbench.data.tasks.masks import (
     target_mask,
     unpacked,
 )
+from pytest_modelbench.data.tasks.pixel_confidence import binned
 from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
 from pytest_modelbench.errors import DataError, ModelError, shown
 
@@ -34,8 +37,9 @@ class SegmentationData(TaskData):
     `EvalData(..., task="segmentation")` makes one, too.
 
     Targets and answers have the parts `mask`, compressed bytes that `masks.unpacked` reads, and `size` (2,), the
-    height and the width; answers also have `classes` (1,), how many the model has, 0 where that is unknown. Pixels
-    whose scores are NaN have the class -1.
+    height and the width; answers also have `classes` (1,), how many the model has, 0 where that is unknown, and
+    `bins` (45,), as `pixel_confidence.binned` counts them, or nothing without `outputs`. Pixels whose scores
+    are NaN have the class -1.
 
     Args:
         inputs: images, (n, channels, height, width), or a list of such of different sizes.
@@ -95,19 +99,14 @@ class SegmentationData(TaskData):
         """
         targets = self._targets(batch)
         sizes: list[Size] = [(mask.shape[0], mask.shape[1]) for mask in targets]
-        scores = head_of(output, self.select, model)
-        if isinstance(scores, list):
-            each = [self._masks(_as_batch(one), [size], model) for one, size in zip(scores, sizes, strict=False)]
-            masks, counts = [mask for several, _ in each for mask in several], [count for _, count in each]
-            self._check_count(len(scores) - len(each) + len(masks), batch, model)
-        else:
-            masks, count = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
-            self._check_count(len(masks), batch, model)
-            counts = [count] * len(masks)
-        for position, mask in enumerate(masks):
-            place = self.place(batch, position)
-            self._check_mask(mask, targets[position], counts[position], model, place)
-        return {**packed(masks), "classes": [np.array([count], dtype=np.int32) for count in counts]}
+        reads = self._images_of(head_of(output, self.select, model), sizes, batch, model)
+        for position, (read, target) in enumerate(zip(reads, targets, strict=True)):
+            self._check_mask(read.mask, target, read.classes, model, self.place(batch, position))
+        return {
+            **packed([read.mask for read in reads]),
+            "classes": [np.array([read.classes], dtype=np.int32) for read in reads],
+            "bins": [self._bins(read, target) for read, target in zip(reads, targets, strict=True)],
+        }
 
     def readable(self, parts: Samples) -> list[Array]:
         """Return masks, (height, width) each; -1 where the scores of an answer are NaN."""
@@ -118,17 +117,36 @@ class SegmentationData(TaskData):
             raise DataError("the evaluation data have no targets. Write EvalData(images, masks, task='segmentation')")
         return [target_mask(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
 
-    def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
-        """Return the masks of a batch, or of one image, and how many classes the model has."""
+    def _images_of(self, scores: Any, sizes: Sequence[Size], batch: Batch, model: str) -> list[Read]:
+        """Return what is read of the output for each image, which may come in a list."""
+        if isinstance(scores, list):
+            self._check_count(len(scores), batch, model)
+            each = zip(scores, sizes, strict=True)
+            reads = [read for one, size in each for read in self._masks(_as_batch(one), [size], model)]
+        else:
+            reads = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
+        self._check_count(len(reads), batch, model)
+        return reads
+
+    def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> list[Read]:
+        """Return what is read of a batch, or of one image, interpolated if that is stated."""
         if not self._resize or len(scores.shape) not in {3, 4} or self.outputs == "labels" or are_labels(scores):
             return answer_masks(scores, sizes, self.outputs, model)
         scores = channels_first(scores if len(scores.shape) == 4 else scores[:, None], sizes)
-        if not len(scores) or {tuple(scores.shape[2:])} == set(sizes):
+        fits = {tuple(scores.shape[2:])} == set(sizes)
+        if fits or len(scores) != len(sizes):
             return answer_masks(scores, sizes, self.outputs, model)
-        parts = [answer_masks(enlarged(scores[i : i + 1], size, model), [size], self.outputs, model)
-                 for i, size in enumerate(sizes[: len(scores)])]  # fmt: skip
-        rest = [mask for masks, _ in parts for mask in masks] + [np.empty((0, 0))] * (len(scores) - len(parts))
-        return rest, parts[0][1]
+        return [
+            answer_masks(enlarged(scores[i : i + 1], size, model), [size], self.outputs, model)[0]
+            for i, size in enumerate(sizes)
+        ]
+
+    def _bins(self, read: Read, target: Array) -> Array:
+        """Return an image's pixels in bins of confidence; nothing if it is not stated what scores are."""
+        if read.confidence is None:
+            return np.empty(0)
+        counts = np.ones(target.shape, dtype=bool) if self.ignore_index is None else target != self.ignore_index
+        return binned(read.confidence, read.mask == target, counts & (read.mask != WRONG))
 
     def _check_count(self, count: int, batch: Batch, model: str) -> None:
         if count != len(batch.ids):
