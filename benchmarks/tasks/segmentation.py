@@ -20,9 +20,8 @@ from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.tasks.pixel_confidence import BINS
 from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
-from pytest_modelbench.kpis.calibrated import calibration_evidence
+from pytest_modelbench.kpis.calibrated import calibration_evidence, named
 from pytest_modelbench.kpis.catalogue import CATALOGUE
-from pytest_modelbench.kpis.detection.calibration import named
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.kpis.segmentation.confusion import iou_of
 from pytest_modelbench.kpis.segmentation.overlap import nan_mean

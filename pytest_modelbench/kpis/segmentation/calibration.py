@@ -10,8 +10,7 @@ from pytest_modelbench.data.tasks.segmentation import SegmentationData
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.by_task import Answered, answered
-from pytest_modelbench.kpis.calibrated import calibration_evidence
-from pytest_modelbench.kpis.detection.calibration import named
+from pytest_modelbench.kpis.calibrated import calibration_evidence, named
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.segmentation.confusion import areas_of
 from pytest_modelbench.kpis.segmentation.overlap import notes_of
