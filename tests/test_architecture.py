@@ -56,7 +56,7 @@ LIGHT = {"errors", "options", "settings", "results", "grammar", "commands.cli", 
         "data": "case_names corruptions.names tasks.names treatment",
         "exports": "deployed options",
         "gates": "assignment gate harder_inputs keyword keywords reading serving sla sla_data sharing suites tasks texts toml_lines",
-        "kpis": "kpi catalogue accuracy.rows deployment.rows fairness.rows footprint.rows load.options load.rows "
+        "kpis": "kpi catalogue misnamed accuracy.rows deployment.rows fairness.rows footprint.rows load.options load.rows "
         "robustness.rows adversarial.rows outside.rows speed.rows stability.rows text.rows text.rows_cache "
         "detection.rows detection.rows_fidelity detection.rows_precision segmentation.rows tagging.rows "
         "forecasting.rows ranking.rows embedding.rows text.rows_failures text.rows_fidelity text.rows_likelihood text.rows_matching text.rows_overlap text.rows_times",

@@ -7,21 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from given import GivenSources, judged_by
 
-from pytest_modelbench.bench.asking import ItemPlan
-from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.prompts import GenerationSettings, Prompt
 from pytest_modelbench.data.text_data import TextData
-from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.gates.assignment import assigned
-from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.models.base import identity
 from pytest_modelbench.models.generation import Generation, Piece
 from pytest_modelbench.models.text import LikelihoodModel, TextModel
-from pytest_modelbench.probes.timing.own_rounds import OwnRounds
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.settings import Settings
 
 Answer = str | Generation
 
@@ -81,29 +75,6 @@ class TokenModel(TableModel, LikelihoodModel):
         return rows
 
 
-class TextSources:
-    """The models of an item."""
-
-    def __init__(self, student: TextModel, teacher: TextModel | None, data: EvalData) -> None:
-        self._models = {"student": student, "teacher": teacher}
-        self._data = data
-
-    def candidate(self, role: str) -> Any:
-        return self._models[role]
-
-    def has(self, role: str) -> bool:
-        return self._models[role] is not None
-
-    def data(self) -> Any:
-        return self._data
-
-    def recorded(self, kpi: str) -> Mapping[str, float]:
-        return {}
-
-    def own_rounds(self) -> OwnRounds:
-        return OwnRounds(seconds=None, iterations=1, enabled=False)
-
-
 def text_evidence(
     kpi: str,
     *limits: str,
@@ -131,11 +102,4 @@ def evidence_of(
 ) -> Evidence:
     """Return the evidence of one gate on models and data."""
     assert student is not None
-    gate = assigned(read_gate((kpi, *limits), options))
-    plan = ItemPlan(nodeid="notebook", student="student", gates=(gate,), settings=Settings(enabled=True))
-    session = BenchSession()
-    session.plan([plan])
-    answer, judgement = session.judge(plan, gate, TextSources(student, teacher, data))
-    if judgement is None:
-        raise MeasurementError(answer.reason)
-    return judgement.evidence
+    return judged_by(GivenSources(student, teacher, data), kpi, *limits, **options)

@@ -110,15 +110,19 @@ def _is_zipped(batch: Any) -> bool:
 
 
 def _several(inputs: list[Any], targets: Any) -> Any:
-    """Return a batch's list as several inputs, as torch collates tuples, or as it is if it holds one text each.
+    """Return a batch's list as several inputs, as torch collates tuples, or as it is with an entry for each sample.
+
+    Such entries are texts, or arrays of different shapes that are not rows of several inputs.
 
     Raises:
-        DataError: it holds one array for each target.
+        DataError: it holds one array of the same shape for each target.
     """
     if not inputs or any(not (is_tensor(array) or hasattr(array, "shape")) for array in inputs):
         return inputs
     expected = len(targets) if hasattr(targets, "__len__") else None
     if expected is not None and len(inputs) == expected and any(len(array) != expected for array in inputs):
+        if len({shapes(array) for array in inputs}) > 1:
+            return inputs
         stacked = "torch.stack(inputs)" if is_tensor(inputs[0]) else "numpy.stack(inputs)"
         raise DataError(
             f"a batch has a list of {len(inputs)} arrays of shape {shapes(inputs[0])} and {expected} targets: one "

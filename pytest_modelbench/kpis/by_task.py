@@ -65,18 +65,18 @@ def answered(
     roles = ("student", "teacher") if both or question.with_teacher else ("student",)
     answers = {role: measurements.of(TASK_ANSWERS, role) for role in roles}
     if len(answers) > 1:
-        _check_paired(answers["student"], answers["teacher"])
+        check_paired(answers["student"], answers["teacher"])
     return Answered(data, answers)
 
 
-def _check_paired(student: TaskAnswers, teacher: TaskAnswers) -> None:
+def check_paired(student: TaskAnswers, teacher: TaskAnswers) -> None:
     """Refuse to pair samples that are not the same ones.
 
     Raises:
         DataError: reading the data a second time gave other samples, or another order.
     """
     first, second = student.targets, teacher.targets
-    same = list(student.ids) == list(teacher.ids) and first.keys() == second.keys()
+    same = student.plain_ids == teacher.plain_ids and first.keys() == second.keys()
     if not same or not all(_same(first[name], second[name]) for name in first):
         raise DataError(
             f"the data gave {teacher.model} other samples, or another order, than {student.model}: nothing can be "

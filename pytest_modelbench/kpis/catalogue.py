@@ -21,6 +21,7 @@ from pytest_modelbench.kpis.footprint import rows as footprint
 from pytest_modelbench.kpis.forecasting import rows as forecasting
 from pytest_modelbench.kpis.kpi import ROOM, UNBOUNDED, Kpi
 from pytest_modelbench.kpis.load import rows as load
+from pytest_modelbench.kpis.misnamed import meant
 from pytest_modelbench.kpis.outside import rows as outside
 from pytest_modelbench.kpis.ranking import rows as ranking
 from pytest_modelbench.kpis.robustness import rows as robustness
@@ -125,9 +126,8 @@ def _own_kpi(name: str, own: Mapping[str, Any]) -> Kpi:
     if metric is not None and not scorer and "better" not in own:
         raise UsageMistake(f"kpi {shown(name)}: say whether higher or lower is better. Write better='higher'")
     if not (scorer or ("better" in own and ("unit" in own or metric is not None))):
-        near = [known for known in CATALOGUE if name in known.split("_")][:3]
-        near = near or difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
-        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        near = meant(name, CATALOGUE)
+        nearest = f"; nearest: {near}" if near else ""
         raise UsageMistake(
             f"unknown KPI {shown(name)}{nearest}. `pytest --modelbench-kpis` lists them. "
             "To define a custom KPI, pass better= and unit=, or metric= and better="

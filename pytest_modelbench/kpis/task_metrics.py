@@ -13,6 +13,7 @@ import numpy as np
 
 from pytest_modelbench.data.tasks.task_data import Array, task_data
 from pytest_modelbench.errors import DataError
+from pytest_modelbench.kpis.by_task import check_paired
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.listed_metrics import computation, members_of, statistic
 from pytest_modelbench.kpis.resampling import resampled
@@ -25,7 +26,7 @@ def own_metric(question: Question, measurements: Measurements) -> Iterator[Evide
     """Read a user's metric of a task, with a paired bootstrap of samples or groups.
 
     Raises:
-        DataError: the data have no targets.
+        DataError: the data have no targets, or gave both models other samples.
         DoesNotFit: the metric is one for labels.
         MeasurementError: the metric raised, or gave no number.
     """
@@ -34,6 +35,8 @@ def own_metric(question: Question, measurements: Measurements) -> Iterator[Evide
     roles = ("student", "teacher") if question.with_teacher else ("student",)
     taken = {role: measurements.of(TASK_ANSWERS, role) for role in roles}
     student = taken["student"]
+    if "teacher" in taken:
+        check_paired(student, taken["teacher"])
     if not student.targets:
         raise DataError(f"{question.kpi.name} needs targets, and the evaluation data have none")
     alone = tuple(student.targets) if len(student.targets) == 1 else ()

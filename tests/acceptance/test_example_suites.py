@@ -289,3 +289,27 @@ def _limits(gate: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict(gate: dict[str, Any]) -> str:
     return str(gate["verdict"])
+
+
+SHAPES = DIGITS.parent / "shapes"
+CAUSES = {
+    "shifted": ({"map", "map_75", "box_iou"}, {"map_50", "detection_precision", "detection_recall"}),
+    "duplicates": ({"map", "detection_precision", "detection_ece"}, {"detection_recall", "box_iou"}),
+    "forgets_triangles": ({"ap_drop", "detection_recall", "lost_detections"}, {"detection_precision", "box_iou"}),
+}
+"""Which KPIs a broken detector fails, and some that do not see its fault."""
+
+
+def test_shapes_suite_and_its_broken_students(tmp_path: Path) -> None:
+    """The distilled student passes, and each broken one fails on what names its fault."""
+    status, output, report = judge(tmp_path, "-k", "not speed", suite=SHAPES)
+    assert status == 0, output
+    assert Counter(gate["verdict"] for gate in report["gates"]) == {"pass": 14}
+    broken = [f"--modelbench-student={name}=broken.py:{name}" for name in CAUSES]
+    status, output, report = judge(tmp_path, *broken, "-k", "not speed and not size", suite=SHAPES)
+    assert status == 1
+    for name, (failing, passing) in CAUSES.items():
+        verdicts = {gate["kpi"]: _verdict(gate) for gate in report["gates"] if gate["student"] == name}
+        assert {kpi for kpi, verdict in verdicts.items() if verdict == "fail"} >= failing, name
+        assert {kpi for kpi, verdict in verdicts.items() if verdict == "pass"} >= passing, name
+    assert "drop by class: triangle" in output

@@ -45,8 +45,11 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "segmentation": (("ignore_index", "resize"), ()),
     "tagging": (("scheme", "ignore_index"), ("word_ids",)),
     "forecasting": (("season", "quantiles", "block"), ("history", "mask", "series")),
-    "ranking": ((), ("query",)),
-    "embedding": (("metric", "pooling"), ("pairs", "triplets")),
+    "ranking": ((), ("query", "relevant", "exclude")),
+    "embedding": (
+        ("metric", "pooling"),
+        ("pairs", "similarity", "same", "triplets", "queries", "corpus", "relevant"),
+    ),
 }
 """Arguments of each task that labels and numbers do not have: plain values, which are keys of [data] in
 `modelbench.toml`, too; and those that go with the samples."""

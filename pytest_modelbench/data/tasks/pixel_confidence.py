@@ -24,7 +24,8 @@ def confidences(scores: Any, outputs: str) -> Array:
         return largest
     if is_tensor(scores):
         logits = scores.float()
-        return as_array(1 / (logits - logits.amax(1, keepdim=True)).exp().sum(1))
+        softmax: Array = as_array(1 / (logits - logits.amax(1, keepdim=True)).exp().sum(1))
+        return softmax
     values = scores.astype(np.float32)
     with np.errstate(invalid="ignore"):
         probability: Array = 1 / np.exp(values - values.max(axis=1, keepdims=True)).sum(axis=1)

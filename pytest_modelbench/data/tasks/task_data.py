@@ -51,6 +51,9 @@ class TaskData(EvalData):
     KPIS: ClassVar[str] = ""
     """The KPIs to write in the place of one that does not fit."""
 
+    PAIRS: ClassVar[bool] = True
+    """Whether a tuple of two without `targets` is inputs and targets, since no KPI does without targets."""
+
     def __init__(
         self,
         inputs: Any = None,
@@ -70,6 +73,7 @@ class TaskData(EvalData):
             raise DataError(f"task: found {shown(task)}, expected {self.TASK!r}")
         if collate is not None and not callable(collate):
             raise DataError(f"collate: found {shown(collate)}, expected a function of a list of samples")
+        inputs, targets = self._pair(inputs, targets)
         inputs, collated = _datasets_collated(inputs, collate)
         super().__init__(inputs, targets, **common)
         if collate is not None and not collated:
@@ -84,6 +88,12 @@ class TaskData(EvalData):
                 raise DataError(
                     f"there are {self.source.length} samples and {len(group)} groups; expected one for each sample"
                 )
+
+    def _pair(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """Return inputs and targets, also where both came as one tuple; targets as a list, not a tuple."""
+        if targets is None and self.PAIRS and isinstance(inputs, tuple) and len(inputs) == 2:
+            inputs, targets = inputs
+        return inputs, list(targets) if isinstance(targets, tuple) else targets
 
     @abstractmethod
     def targets_of(self, batch: Batch) -> Samples:

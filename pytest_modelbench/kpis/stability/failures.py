@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pytest_modelbench.data.tasks.task_data import TaskData
 from pytest_modelbench.data.text_data import TextData
 from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
+from pytest_modelbench.kpis.by_task import check_paired
 from pytest_modelbench.kpis.evidence import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import Outputs, in_common, shown_ids
@@ -70,6 +71,7 @@ def _of_task(question: Question, measurements: Measurements) -> Evidence:
     excused = _has_bad_inputs(student)
     teacher = _excusing(question, measurements, TASK_ANSWERS, asked=bool(student.nonfinite[~excused].any()))
     if teacher is not None:
+        check_paired(student, teacher)
         excused = excused | (teacher.nonfinite > 0)
     if excused.all():
         raise MeasurementError(

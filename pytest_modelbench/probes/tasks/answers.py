@@ -25,7 +25,7 @@ def take(taking: Taking) -> TaskAnswers:
 
     Raises:
         DoesNotFit: the data are of another task.
-        DataError: the data have no targets, or in another form.
+        DataError: the data have no targets, or in another form; another number of groups than of samples.
         ModelError: the model raised, or its outputs have another form.
     """
     data, model = task_data(taking.data), taking.model
@@ -37,7 +37,7 @@ def take(taking: Taking) -> TaskAnswers:
     with model.running():
         for batch in data.batches():
             first = not nonfinite
-            output = answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
+            output = _answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
             _extend(answers, data.answers_of(output, batch, model.name), batch, f"{model.name} returned")
             _extend(targets, data.targets_of(batch), batch, "the targets have")
             bad = nonfinite_of(output, rows(batch.inputs))
@@ -45,6 +45,10 @@ def take(taking: Taking) -> TaskAnswers:
             nonfinite.extend(bad)
             ids.extend(batch.ids)
             taking.beat()
+    if data.group is not None and len(data.group) != len(ids):
+        raise DataError(
+            f"there are {len(ids)} samples and {len(data.group)} groups; expected one for each sample, in their order"
+        )
     return TaskAnswers(
         model=model.name,
         task=data.TASK,
@@ -55,6 +59,23 @@ def take(taking: Taking) -> TaskAnswers:
         classes=classes_of(model, data.select),
         infinite_inputs=infinite_inputs,
     )
+
+
+def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
+    """Return what a model answers.
+
+    Raises:
+        ModelError: it raised; of a list of arrays, the message says how the model could get something else.
+    """
+    try:
+        return answer(model, inputs, first=first)
+    except ModelError as error:
+        if not isinstance(inputs, list):
+            raise
+        raise ModelError(
+            f"{error}. The model gets a list with the input of each sample. If it takes something else, write "
+            "EvalData(..., collate=...), a function that makes it of such a list"
+        ) from error
 
 
 def classes_of(model: Model, select: str | int | None) -> tuple[str, ...] | None:

@@ -78,10 +78,15 @@ class TaskAnswers:
     def __len__(self) -> int:
         return len(self.nonfinite)
 
+    @property
+    def plain_ids(self) -> list[Any]:
+        """The ids as they are shared and recorded, which tell the same of both models."""
+        return [_plain(sample) for sample in self.ids]
+
 
 def pack(measured: TaskAnswers) -> dict[str, Array]:
     """Return answers as arrays."""
-    ids = None if isinstance(measured.ids, range) else [_plain(one) for one in measured.ids]
+    ids = None if isinstance(measured.ids, range) else measured.plain_ids
     rest = {
         "model": measured.model,
         "task": measured.task,

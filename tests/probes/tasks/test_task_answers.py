@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from tables import evidence
 
 from pytest_modelbench import EvalData, FakeModel
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError, ModelError
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.answers import nonfinite_of, take
 from pytest_modelbench.probes.tasks.measured import pack, unpack
@@ -97,3 +98,30 @@ def test_answers_outlive_a_worker(ids: Any) -> None:
     ]
     for name, part in answers.answers.items():
         assert np.array_equal(part.values, again.answers[name].values)
+
+
+class Batches:
+    """Data without a length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([(np.ones((3, 1, 2, 2)), TARGETS)])
+
+
+def test_groups_of_a_stream_are_counted_at_its_end() -> None:
+    """A stream has no length before: another number of groups is found by the pass."""
+    data = EvalData(Batches(), task="segmentation", group=["a", "b"])
+    with pytest.raises(DataError, match="there are 3 samples and 2 groups; expected one for each sample"):
+        take(Taking(model=FakeModel(lambda batch: RIGHT[: len(batch)]), data=data))
+
+
+def test_model_that_takes_no_list_is_told_of_collate() -> None:
+    """Lists of inputs stay lists, and the message says what makes something else of them."""
+    data = EvalData([np.ones((1, 2, 2))] * 3, list(TARGETS), task="segmentation")
+
+    def refusing(batch: Any) -> Any:
+        raise TypeError("expected a tensor")
+
+    with pytest.raises(
+        ModelError, match=r"expected a tensor. The model gets a list .* Write|write EvalData\(..., collate="
+    ):
+        take(Taking(model=FakeModel(refusing), data=data))
