@@ -11,7 +11,7 @@ from pytest_modelbench.data.arguments import check_sequence
 from pytest_modelbench.data.arrays import as_array, select_output
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.missing import as_values, missing_of
-from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
+from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData, count_of
 from pytest_modelbench.errors import DataError, ModelError, shown
 
 TOP = 100
@@ -72,6 +72,10 @@ class RankingData(TaskData):
     def _checked_query(self, query: Any) -> Array:
         check_sequence("query", query)
         values, length = as_values(query), self.source.length
+        if values.ndim != 1:
+            raise DataError(
+                f"query: found {shown(query[0])} as the first one, expected a string or a number for each row"
+            )
         if length is not None and len(values) != length:
             raise DataError(f"there are {length} samples and {len(values)} of query=; expected one for each row")
         if (missing := missing_of(values)).any():
@@ -101,7 +105,7 @@ class RankingData(TaskData):
                 f"{self.place(batch, 0)}: found relevance of shape {values.shape[1:]} and type {values.dtype}; with "
                 "query= expected one number for each row"
             )
-        if (wrong := ~(values >= 0)).any():
+        if (wrong := ~((values >= 0) & (values < np.inf))).any():
             at = int(np.argmax(wrong))
             raise DataError(f"{self.place(batch, at)}: found relevance {values[at]:g}, expected 0 or more")
         return values.astype(np.float64)
@@ -112,6 +116,8 @@ class RankingData(TaskData):
             raise DataError(
                 f"{place}: found relevance of shape {values.shape} and type {values.dtype}, expected (items,)"
             )
+        if np.isinf(values).any():
+            raise DataError(f"{place}: found infinite relevance, expected numbers")
         return values.astype(np.float64)
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
@@ -121,8 +127,9 @@ class RankingData(TaskData):
             ModelError: the scores are in another form.
         """
         scores = output if isinstance(output, list) else as_array(select_output(output, self.select, model))
-        if len(scores) != len(batch.ids):
-            raise ModelError(f"{model} returned scores of {len(scores)} samples for {len(batch.ids)}")
+        count = count_of(scores, model, "a score of each item")
+        if count != len(batch.ids):
+            raise ModelError(f"{model} returned scores of {count} samples for {len(batch.ids)}")
         if self.query is not None and (one := _one_each(scores)) is not None:
             return {"score": list(one[:, None])}
         rows = [np.atleast_1d(as_array(row)) for row in scores]
@@ -180,7 +187,12 @@ def _pairs(relevant: Any, exclude: Any) -> list[dict[str, Array]]:
 
 
 def _positions(items: Any, name: str, position: int) -> Array:
-    array = np.asarray(as_array(items) if len(items) else np.empty(0, dtype=np.int64))
+    if not hasattr(items, "__len__") or isinstance(items, str):
+        raise DataError(
+            f"{name}[{position}]: found {shown(items)}, expected a list of positions in the model's output"
+        )
+    listed = sorted(items) if isinstance(items, set | frozenset) else items
+    array = np.asarray(as_array(listed) if len(items) else np.empty(0, dtype=np.int64))
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
         raise DataError(f"{name}[{position}]: found {shown(items)}, expected positions in the model's output, from 0")
     return np.unique(array).astype(np.int64)
@@ -209,12 +221,18 @@ def _rank(row: Array, pair: Any, model: str) -> dict[str, Array]:
     own = row[pair["relevant"]]
     upper = np.searchsorted(ordered, own, side="right")
     tied = upper - np.searchsorted(ordered, own, side="left")
-    first = np.argpartition(-row[items], min(TOP, len(items)) - 1)[:TOP] if len(items) else items
-    top = items[first[np.argsort(-row[items][first], kind="stable")]]
     return {
         "above": len(items) - upper,
         "tied": np.where(counts[pair["relevant"]], tied, 0),
         "items": np.array([len(items)]),
-        "top": top,
+        "top": items[_highest(row[items].astype(np.float64))],
         "broken": np.array([np.isnan(row).sum() if row.dtype.kind == "f" else 0]),
     }
+
+
+def _highest(scores: Array) -> Array:
+    """Return the positions of the `TOP` highest scores, highest first; of one score, those that come first."""
+    if len(scores) <= TOP:
+        return np.argsort(-scores, kind="stable")
+    (likely,) = np.nonzero(scores >= np.partition(scores, -TOP)[-TOP])
+    return likely[np.argsort(-scores[likely], kind="stable")][:TOP]

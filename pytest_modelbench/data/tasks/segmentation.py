@@ -130,7 +130,13 @@ class SegmentationData(TaskData):
 
     def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> list[Read]:
         """Return what is read of a batch, or of one image, interpolated if that is stated."""
-        if not self._resize or len(scores.shape) not in {3, 4} or self.outputs == "labels" or are_labels(scores):
+        if (
+            not self._resize
+            or 0 in scores.shape
+            or len(scores.shape) not in {3, 4}
+            or self.outputs == "labels"
+            or are_labels(scores)
+        ):
             return answer_masks(scores, sizes, self.outputs, model)
         scores = channels_first(scores if len(scores.shape) == 4 else scores[:, None], sizes)
         fits = {tuple(scores.shape[2:])} == set(sizes)
@@ -210,7 +216,7 @@ def _advice(strange: int, numbers: Sequence[int], ignored: int | None) -> str:
     return (
         advice
         if strange < 0 or set(numbers) - {0, strange}
-        else f"{advice}; if they are of class 1, write masks // {strange}"
+        else f"{advice}; if they are the class 1, give masks // {strange}"
     )
 
 

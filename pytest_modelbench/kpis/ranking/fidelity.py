@@ -105,7 +105,8 @@ def _ranks_within(score: FloatArray, query: IntArray) -> FloatArray:
     """Return the rank of each item within its query, up to a number for each query; ties share their mean rank."""
     order = np.lexsort((score, query))
     dense = np.zeros(len(score))
-    changes = (np.diff(score[order]) != 0) | (np.diff(query[order]) != 0)
+    ordered, of = score[order], query[order]
+    changes = (ordered[1:] != ordered[:-1]) | (of[1:] != of[:-1])
     dense[order] = np.concatenate([[0], np.cumsum(changes)])
     ranked: FloatArray = rankdata(dense)
     return ranked

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.special import digamma, gammaln
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.ranked import Ranked
 from pytest_modelbench.stats.cells import FloatArray, IntArray
 
+MOST_GAIN = 500
+"""The largest relevance whose power of 2 can still be added up."""
 Measure = Callable[[Ranked, Mapping[str, Any]], FloatArray]
 """Returns the value of each query from 0 to 1, (queries,); of one without relevant items anything."""
 
@@ -27,7 +30,7 @@ def cutoff(ranked: Ranked, options: Mapping[str, Any]) -> int:
 
 def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     """Return the discounted cumulative gain over that of the best order."""
-    gain = 2**ranked.gain - 1 if options["gain"] == "exponential" else ranked.gain
+    gain = _exponential(ranked.gain) if options["gain"] == "exponential" else ranked.gain
     reach = int(ranked.items.max(initial=0)) + 1
     discounts = 1 / np.log2(np.arange(reach) + 2)
     discounts[cutoff(ranked, options) :] = 0.0
@@ -36,6 +39,21 @@ def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     order = np.lexsort((-gain, ranked.query))
     best = ranked.per_query(gain[order] * discounts[_place(ranked.query[order], len(ranked))])
     return np.divide(ranked.per_query(each), best, out=np.zeros(len(ranked)), where=best > 0)
+
+
+def _exponential(gain: FloatArray) -> FloatArray:
+    """Return 2 to the power of relevance, minus 1.
+
+    Raises:
+        MeasurementError: no number is as large.
+    """
+    if gain.max(initial=0) > MOST_GAIN:
+        raise MeasurementError(
+            f"gain='exponential' is 2 to the power of the relevance, which is up to {gain.max():g}. Write "
+            "gain='linear', or give grades such as 0 to 4"
+        )
+    powers: FloatArray = 2**gain - 1
+    return powers
 
 
 def _place(query: IntArray, queries: int) -> IntArray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.tasks.ranking import RankingData
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError, shown
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
@@ -33,6 +33,22 @@ class Queries:
         """What each query belongs to; None where each is by itself."""
         groups = self.data.group
         return None if groups is None else [groups[position] for position in self.first.tolist()]
+
+    def refuse_split(self, codes: IntArray) -> None:
+        """Refuse groups that hold a part of a query only, for a query is one observation.
+
+        Raises:
+            DataError: naming the query.
+        """
+        groups = self.group if len(codes) else None
+        if groups is None or self.data.query is None or self.data.group is None:
+            return
+        for position, code in enumerate(codes.tolist()):
+            if self.data.group[position] != groups[code]:
+                raise DataError(
+                    f"group: the query {shown(self.ids[code])} has samples of the groups {shown(groups[code])} and "
+                    f"{shown(self.data.group[position])}. Put all samples of a query into one group"
+                )
 
     def kinds(self) -> list[Grouping]:
         """Return the slices of the data, as the first sample of each query has them."""
@@ -125,6 +141,8 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
     else:
         names, first, codes = np.unique(data.query, return_index=True, return_inverse=True)
         queries = Queries(data, names.tolist(), first)
+    queries.refuse_split(codes)
+    _refuse_other_items(answers)
     for measured in answers.answers.values():
         broken = np.unique(list(_broken(measured, codes)))
         if len(broken):
@@ -133,6 +151,21 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
                 f"{', '.join(queries.worst(broken[:3]))}: they have no place in a list"
             )
     return Lists(answers, queries, codes)
+
+
+def _refuse_other_items(answers: Answered[RankingData]) -> None:
+    """Refuse catalogues of different sizes: positions are not the same items in both.
+
+    Raises:
+        MeasurementError: naming both sizes.
+    """
+    several = [measured.answers["items"].values for measured in answers.answers.values() if answers.data.of_catalogue]
+    if len(several) > 1 and (several[0] != several[1]).any():
+        at = int(np.argmax(several[0] != several[1]))
+        raise MeasurementError(
+            f"the student scores {several[0][at]} items of a catalogue and the teacher {several[1][at]}: positions "
+            "in their outputs are not the same items. Let both score one catalogue"
+        )
 
 
 def _broken(measured: TaskAnswers, codes: IntArray) -> Iterator[int]:

@@ -132,7 +132,7 @@ def test_nan_is_no_class() -> None:
     [
         (SCORES[:, :, :2, :3], {}, "a mask of 2 by 3 pixels, and the target has 4 by 6.* or write resize='bilinear'"),
         (SCORES[:, :1], {}, "which values are of class 1.*outputs='logits'"),
-        (np.zeros((2, 0, 4, 6)), {}, r"an output of shape \(2, 0, 4, 6\), expected"),
+        (np.zeros((2, 0, 4, 6)), {}, r"an output of shape \(2, 0, 4, 6\) and type float64, expected numbers"),
         (SCORES[:, 0] * 5, {"outputs": "probabilities"}, "but values range from 0 to 5. Use outputs='logits'"),
         (np.zeros((2, 2, 3, 40)), {"resize": "bilinear"}, "4 by 6: the classes seem to be last. To resize"),
         (TARGETS[:, :2, :3], {"resize": "bilinear"}, "the target has 4 by 6. Let the model return that size$"),
@@ -174,7 +174,7 @@ def with_class(number: int) -> np.ndarray[Any, Any]:
         (TARGETS / 4, {}, "type float64 with the number 0.[25]+, expected whole numbers"),
         (np.full((2, 4, 6), np.nan), {}, "type float64 with the number nan, expected whole numbers"),
         (np.full((2, 4, 6), np.inf), {}, "the class inf, expected numbers below 32,768"),
-        ((TARGETS == 1) * 255, {}, "ignore_index=255; if they are of class 1, write masks // 255"),
+        ((TARGETS == 1) * 255, {}, "ignore_index=255; if they are the class 1, give masks // 255"),
         (with_class(255), {"ignore_index": -1}, r"do not count either, write np.where\(masks == 255, -1, masks\)"),
         (TARGETS, {"outputs": "values"}, "outputs: found 'values', expected one of logits, probabilities, labels"),
         (with_class(70_000), {}, "the class 70000, expected numbers below 32,768"),
