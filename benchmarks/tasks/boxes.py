@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.kpis.by_group import paired_by_group
-from pytest_modelbench.kpis.calibrated import calibration_evidence
+from pytest_modelbench.kpis.calibrated import calibration_evidence, named
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.detection.agreement_pairs import Boxes
 from pytest_modelbench.kpis.detection.agreement_targets import Judged
-from pytest_modelbench.kpis.detection.calibration import named, table_of
+from pytest_modelbench.kpis.detection.calibration import table_of
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Estimate
 from pytest_modelbench.stats.cells import drawn_evenly, share_of

@@ -1,6 +1,7 @@
 """How often the intervals of segmentation hold the true value, and what the KPIs cost beside a forward pass.
 
 Usage: python benchmarks/tasks/segmentation.py --coverage [--repeats 300]
+       python benchmarks/tasks/segmentation.py --calibration [--repeats 300]
        python benchmarks/tasks/segmentation.py --cost [--images 300]
 """
 
@@ -14,7 +15,10 @@ import torch
 from standin import Samples, Session, misses, shares
 
 from pytest_modelbench import EvalData, Model
+from pytest_modelbench.data.tasks.pixel_confidence import BINS
+from pytest_modelbench.kpis.by_group import paired_by_group
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
+from pytest_modelbench.kpis.calibrated import calibration_evidence, named
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.kpis.segmentation.confusion import iou_of
@@ -67,6 +71,33 @@ def coverage(repeats: int) -> None:
         print(f"| {n} | {groups or '-'} | " + shares(missed, repeats) + " |")
 
 
+def sure_images(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return the bins of images, (n, 45): images differ in size and in how far their confidence is off."""
+    width = np.exp(rng.normal(6, 0.8, n)).astype(int) + 1
+    chance = rng.dirichlet(np.linspace(0.1, 3, BINS), n)
+    pixels = rng.poisson(width[:, None] * chance)
+    confidence = (np.arange(BINS) + 0.5) / BINS
+    level = np.log(confidence / (1 - confidence)) - 0.4 + rng.normal(0, 0.6, (n, 1))
+    right = rng.binomial(pixels, 1 / (1 + np.exp(-level)))
+    return np.concatenate([pixels, pixels * confidence, right], axis=1).astype(np.float64)
+
+
+def coverage_of_calibration(repeats: int) -> None:
+    rng = np.random.default_rng(0)
+    pixels, confidence, right = np.split(sure_images(rng, 400_000).sum(axis=0), 3)
+    truth = 100 * float(abs(confidence - right).sum() / pixels.sum())
+    question = Question(kpi=CATALOGUE["segmentation_ece"], confidence=0.95, asked=True)
+    print("| images | below | above |")
+    print("|---|---|---|")
+    for n in (30, 100, 500):
+        missed = np.zeros(2)
+        for _ in range(repeats):
+            sums = named(paired_by_group(question, None, {"student": sure_images(rng, n)}))
+            ends = calibration_evidence(question, sums, "pixels", few=True).student.estimate
+            missed += [ends.high is not None and ends.high < truth, ends.low is not None and ends.low > truth]
+        print(f"| {n} | " + shares(missed, repeats) + " |")
+
+
 class Net(torch.nn.Module):
     """A small network that keeps the size of images."""
 
@@ -91,6 +122,7 @@ def cost(count: int) -> None:
     with torch.no_grad():
         masks = torch.cat([models["teacher"](part).argmax(1) for part in torch.split(pictures, 8)])
     data = EvalData(pictures, masks, task="segmentation")
+    stated = EvalData(pictures, masks, task="segmentation", outputs="logits")
     start = time.process_time()
     with torch.no_grad():
         for part in torch.split(pictures, 8):
@@ -99,24 +131,41 @@ def cost(count: int) -> None:
     start = time.process_time()
     answers = {role: take(Taking(model=model, data=data)) for role, model in models.items()}
     passes = time.process_time() - start
+    start = time.process_time()
+    sure = {role: take(Taking(model=model, data=stated)) for role, model in models.items()}
+    binned = time.process_time() - start
     print(f"{count} images of 256 by 256 pixels, 8 classes. A forward pass alone: 1; of each model with its masks")
-    print(f"read and compressed: {passes / 2 / forward:.2f}")
-    for name in ("mean_iou", "dice", "pixel_accuracy", "iou_drop", "mask_agreement", "boundary_f"):
+    print(
+        f"read and compressed: {passes / 2 / forward:.2f}; with outputs='logits' stated: {binned / 2 / forward:.2f}"
+    )
+    for name in (
+        "mean_iou",
+        "dice",
+        "pixel_accuracy",
+        "iou_drop",
+        "mask_agreement",
+        "boundary_f",
+        "segmentation_ece",
+    ):
         kpi = CATALOGUE[name]
         start = time.process_time()
         question = Question(kpi=kpi, options=kpi.options, with_teacher=True)
-        tuple(evidence_for(question, Session(data, answers)))  # type: ignore[arg-type] # what these KPIs use of it
+        session = Session(stated, sure) if name == "segmentation_ece" else Session(data, answers)
+        tuple(evidence_for(question, session))  # type: ignore[arg-type] # what these KPIs use of it
         print(f"{name}: {(time.process_time() - start) / forward:.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--calibration", action="store_true")
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--images", type=int, default=300)
     args = parser.parse_args()
     if args.coverage:
         coverage(args.repeats)
+    if args.calibration:
+        coverage_of_calibration(args.repeats)
     if args.cost:
         cost(args.images)

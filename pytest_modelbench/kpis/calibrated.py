@@ -18,6 +18,7 @@ from pytest_modelbench.stats.gaps import quotient
 from pytest_modelbench.stats.paired import expanded, expanded_comparison
 
 BINS = 15
+PARTS = ("n", "confidence", "hit")
 
 
 def bin_of(confidence: npt.NDArray[Any]) -> IntArray:
@@ -28,6 +29,16 @@ def bin_of(confidence: npt.NDArray[Any]) -> IntArray:
     """
     of: IntArray = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
     return of
+
+
+def named(sums: PairedSums) -> PairedSums:
+    """Return sums of tables whose columns are the `PARTS` of all bins, (n, 3 * bins), as those of each part."""
+    return replace(sums, totals=_split(sums.totals), drawn=_split(sums.drawn))
+
+
+def _split(sums: Mapping[str, Sums]) -> dict[str, Sums]:
+    parts = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
+    return {role: dict(zip(PARTS, arrays, strict=True)) for role, arrays in parts.items()}
 
 
 def calibration_evidence(question: Question, sums: PairedSums, method: str, *, few: bool = False) -> Evidence:

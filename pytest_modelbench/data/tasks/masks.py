@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, is_tensor, select_output
+from pytest_modelbench.data.tasks.pixel_confidence import confidences, confidences_of_two
 from pytest_modelbench.data.tasks.task_data import Array, Samples
 from pytest_modelbench.errors import DataError, ModelError
 
 WRONG = -1
 """The class of pixels whose largest score is not finite, which no target has."""
 Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What is read of an output for one image.
+
+    Attributes:
+        mask: the class of each pixel, (height, width); `WRONG` where a score is NaN.
+        classes: how many the model has; 0 where labels do not say that.
+        confidence: the probability of each pixel's class, (height, width), if it is stated what scores are.
+    """
+
+    mask: Array
+    classes: int
+    confidence: Array | None = None
+
+
 _HALF = 0.5
+_BYTE = 255
+_QUERIES = "masks_queries_logits"
 
 
 def packed(masks: Sequence[Array]) -> Samples:
@@ -24,7 +45,7 @@ def packed(masks: Sequence[Array]) -> Samples:
     >>> unpacked(*(parts[0] for parts in packed([np.array([[1, 2]])]).values())).tolist()
     [[1, 2]]
     """
-    compressed = [zlib.compress(np.ascontiguousarray(mask, dtype=np.int16).tobytes(), 1) for mask in masks]
+    compressed = [zlib.compress(_smallest(mask).tobytes(), 1) for mask in masks]
     return {
         "mask": [np.frombuffer(data, dtype=np.uint8) for data in compressed],
         "size": [np.array(mask.shape, dtype=np.int32) for mask in masks],
@@ -32,12 +53,22 @@ def packed(masks: Sequence[Array]) -> Samples:
 
 
 def unpacked(mask: Array, size: Array) -> Array:
-    """Return a mask that `packed` compressed, (height, width)."""
-    return np.frombuffer(zlib.decompress(mask.tobytes()), dtype=np.int16).reshape(size)
+    """Return a mask that `packed` compressed, (height, width) of int16."""
+    data = zlib.decompress(mask.tobytes())
+    numbers = np.frombuffer(data, dtype=np.uint8 if len(data) == size.prod() else np.int16)
+    return numbers.astype(np.int16).reshape(size)
+
+
+def _smallest(mask: Array) -> Array:
+    """Return a mask in one byte for each pixel if its numbers allow, else in two."""
+    small = not mask.size or (mask.min() >= 0 and mask.max() <= _BYTE)
+    return np.ascontiguousarray(mask, dtype=np.uint8 if small else np.int16)
 
 
 def target_mask(target: Any, place: str) -> Array:
     """Return a mask of numbers of classes, (height, width), of an array with or without an axis of one channel.
+
+    Floats that are all whole numbers are numbers of classes, too: losses of two classes take targets of floats.
 
     Raises:
         DataError: other numbers than whole ones, or more axes; the message names the sample.
@@ -46,20 +77,29 @@ def target_mask(target: Any, place: str) -> Array:
         mask = as_array(target)
     except ModelError as error:
         raise DataError(f"{place}: {error}") from error
-    mask = mask[0] if mask.ndim == 3 and len(mask) == 1 else mask
+    if mask.ndim == 3 and 1 in {len(mask), mask.shape[2]}:
+        mask = mask[0] if len(mask) == 1 else mask[:, :, 0]
     if mask.ndim == 3:
         raise DataError(
             f"{place}: found a mask of shape {mask.shape}, expected one class for each pixel, (height, width). Of "
             "one channel for each class, write targets.argmax(axis=1)"
         )
-    if mask.ndim != 2 or mask.dtype.kind not in "iub":
+    whole = mask.dtype.kind in "iub" or (mask.dtype.kind == "f" and bool((mask == np.rint(mask)).all()))
+    if mask.ndim != 2 or not whole:
         raise DataError(
-            f"{place}: found a mask of shape {mask.shape} and type {mask.dtype}, expected whole numbers, "
-            "(height, width)"
+            f"{place}: found a mask of shape {mask.shape} and type {mask.dtype}{_not_whole(mask)}, expected whole "
+            "numbers, (height, width)"
         )
-    if mask.size and not -(2**15) <= int(mask.min()) <= int(mask.max()) < 2**15:
-        raise DataError(f"{place}: found pixels of the class {int(abs(mask).max())}, expected numbers below 32,768")
-    return mask
+    if mask.size and not -(2**15) <= mask.min() <= mask.max() < 2**15:
+        raise DataError(f"{place}: found pixels of the class {abs(mask).max():.0f}, expected numbers below 32,768")
+    return mask.astype(np.int16) if mask.dtype.kind == "f" else mask
+
+
+def _not_whole(mask: Array) -> str:
+    """Name the first number of a mask of floats that is not whole, for messages."""
+    if mask.dtype.kind != "f":
+        return ""
+    return "".join(f" with the number {number:.4g}" for number in mask[mask != np.rint(mask)][:1])
 
 
 def numbers_in(mask: Array) -> list[int]:
@@ -72,14 +112,26 @@ def numbers_in(mask: Array) -> list[int]:
 
 
 def head_of(output: Any, select: str | int | None, model: str) -> Any:
-    """Return what is judged of an output: `out` of torchvision's mappings, else as for all models; lists stay."""
+    """Return what is judged of an output: `out` of torchvision's mappings, else as for all models; lists stay.
+
+    Raises:
+        ModelError: no such head; masks of queries, which are not one class for each pixel.
+    """
     if isinstance(output, Mapping) and select is None and "out" in output:
         return output["out"]
-    return output if isinstance(output, list) else select_output(output, select, model)
+    if select is None and (_QUERIES in output if isinstance(output, Mapping) else hasattr(output, _QUERIES)):
+        raise ModelError(
+            f"{model} returned masks of queries ({_QUERIES}), expected scores (n, classes, height, width). Let it "
+            "return processor.post_process_semantic_segmentation(output, target_sizes=...); "
+            "write outputs='labels'"
+        )
+    if isinstance(output, list):
+        return output if select is None else select_output(tuple(output), select, model)
+    return select_output(output, select, model)
 
 
-def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model: str) -> tuple[list[Array], int]:
-    """Return the mask of each image, and how many classes the model has; 0 where labels do not say that.
+def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model: str) -> list[Read]:
+    """Return what is read of the output for each image of a batch.
 
     Args:
         scores: of a batch, (n, classes, height, width) or (n, height, width, classes); of two classes also
@@ -94,22 +146,32 @@ def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model:
     shape = tuple(scores.shape)
     if 0 in shape or getattr(scores.dtype, "kind", "f") not in "iufb":
         raise ModelError(f"{model} returned an output of shape {shape} and type {scores.dtype}, expected numbers")
-    if outputs == "labels" or _are_labels(scores):
-        return [mask.reshape(mask.shape[-2:]) for mask in _labels(scores, model)], 0
-    if len(shape) == 4 and shape[3] > 1 and shape[1:3] == sizes[0] != shape[2:]:
-        scores = scores.moveaxis(3, 1) if is_tensor(scores) else np.moveaxis(scores, 3, 1)
-        shape = tuple(scores.shape)
+    if outputs == "labels" or are_labels(scores):
+        return [Read(mask=mask, classes=0) for mask in _labels(scores, model)]
+    scores = channels_first(scores, sizes)
+    shape = tuple(scores.shape)
     if len(shape) == 4 and shape[1] > 1:
-        return list(_largest(scores)), shape[1]
-    if len(shape) in {3, 4}:
-        return list(_above(scores.reshape(shape[0], *shape[-2:]), outputs, model)), 2
+        sure = confidences(scores, outputs) if outputs else [None] * shape[0]
+        pairs = zip(_largest(scores), sure, strict=True)
+        return [Read(mask=mask, classes=shape[1], confidence=one) for mask, one in pairs]
+    if len(shape) == 3 or (len(shape) == 4 and shape[1]):
+        return _above(as_array(scores.reshape(shape[0], *shape[-2:])), outputs, model)
     raise ModelError(
         f"{model} returned an output of shape {shape}, expected (n, classes, height, width), or (n, height, width) "
         "with outputs='labels'"
     )
 
 
-def _are_labels(scores: Any) -> bool:
+def channels_first(scores: Any, sizes: Sequence[Size]) -> Any:
+    """Return scores as (n, classes, height, width) if they have one of the targets' sizes only with classes last."""
+    shape = tuple(scores.shape)
+    if len(shape) != 4 or shape[2:] in sizes or shape[1:3] not in sizes:
+        return scores
+    return scores.moveaxis(3, 1) if is_tensor(scores) else np.moveaxis(scores, 3, 1)
+
+
+def are_labels(scores: Any) -> bool:
+    """Whether an output without `outputs=` is of labels: whole numbers, (n, height, width)."""
     kind = "f" if is_tensor(scores) and scores.is_floating_point() else getattr(scores.dtype, "kind", "i")
     return len(scores.shape) == 3 and kind in "iub"
 
@@ -130,25 +192,48 @@ def _labels(scores: Any, model: str) -> list[Array]:
 def _largest(scores: Any) -> Array:
     """Return the class with the largest score of each pixel, (n, height, width), `WRONG` where it is not finite."""
     tensor = is_tensor(scores)
+    if tensor and not scores.is_floating_point():
+        scores = scores.short()  # torch has no argmax of booleans
     top, largest = scores.max(1) if tensor else (scores.max(axis=1), scores.argmax(1))
     sound = top.isfinite() if tensor else np.isfinite(top)
     return as_array(largest) if bool(sound.all()) else np.where(as_array(sound), as_array(largest), WRONG)
 
 
-def _above(scores: Any, outputs: str | None, model: str) -> Array:
+def _above(values: Array, outputs: str | None, model: str) -> list[Read]:
     if outputs not in {"logits", "probabilities"}:
         raise ModelError(
             f"{model} returned one channel, (n, height, width): which values are of class 1? Write "
             "EvalData(..., outputs='logits') for those above 0, 'probabilities' for those above 0.5, or 'labels'"
         )
-    values = as_array(scores)
+    low, high = (float(end(values)) if values.size else 0.0 for end in (np.nanmin, np.nanmax))
+    if outputs == "probabilities" and (low < 0 or high > 1):
+        raise ModelError(
+            f"{model}: you declared outputs='probabilities', but values range from {low:.4g} to {high:.4g}. Use "
+            "outputs='logits'"
+        )
     mask = (values > (0.0 if outputs == "logits" else _HALF)).astype(np.int16)
-    return np.where(np.isfinite(values), mask, WRONG)
+    pairs = zip(np.where(np.isfinite(values), mask, WRONG), confidences_of_two(values, outputs), strict=True)
+    return [Read(mask=one, classes=2, confidence=sure) for one, sure in pairs]
 
 
-def enlarged(scores: Any, size: Size) -> Any:
-    """Return scores, (n, classes, height, width), interpolated to another height and width, as torch does."""
+def enlarged(scores: Any, size: Size, model: str) -> Any:
+    """Return scores, (n, classes, height, width), interpolated to another height and width, as torch does.
+
+    Raises:
+        ModelError: their classes seem to be last: only (n, height, width, ...) has the proportions of the size.
+    """
     import torch
 
+    shape = tuple(scores.shape)
+    if _in_proportion(shape[1:3], size) and not _in_proportion(shape[2:], size):
+        raise ModelError(
+            f"{model} returned scores of shape {shape} for a target of {size[0]} by {size[1]}: the classes seem to "
+            "be last. To resize them, let the model return (n, classes, height, width)"
+        )
     tensor = scores if is_tensor(scores) else torch.from_numpy(np.ascontiguousarray(scores))
     return torch.nn.functional.interpolate(tensor.float(), size=size, mode="bilinear", align_corners=False)
+
+
+def _in_proportion(shape: tuple[int, ...], size: Size) -> bool:
+    """Whether one size is the other times a factor, but for rounding of each side."""
+    return abs(shape[0] * size[1] - shape[1] * size[0]) < sum(size)

@@ -11,8 +11,12 @@ from pytest_modelbench.data.arguments import check_choice
 from pytest_modelbench.data.arrays import as_array, is_tensor
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.masks import (
+    WRONG,
+    Read,
     Size,
     answer_masks,
+    are_labels,
+    channels_first,
     enlarged,
     head_of,
     numbers_in,
@@ -20,6 +24,7 @@ from pytest_modelbench.data.tasks.masks import (
     target_mask,
     unpacked,
 )
+from pytest_modelbench.data.tasks.pixel_confidence import binned
 from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
 from pytest_modelbench.errors import DataError, ModelError, shown
 
@@ -32,8 +37,9 @@ class SegmentationData(TaskData):
     `EvalData(..., task="segmentation")` makes one, too.
 
     Targets and answers have the parts `mask`, compressed bytes that `masks.unpacked` reads, and `size` (2,), the
-    height and the width; answers also have `classes` (1,), how many the model has, 0 where that is unknown. Pixels
-    whose scores are NaN have the class -1.
+    height and the width; answers also have `classes` (1,), how many the model has, 0 where that is unknown, and
+    `bins` (45,), as `pixel_confidence.binned` counts them, or nothing without `outputs`. Pixels whose scores
+    are NaN have the class -1.
 
     Args:
         inputs: images, (n, channels, height, width), or a list of such of different sizes.
@@ -67,6 +73,7 @@ class SegmentationData(TaskData):
         if ignore_index is not None and not (whole and -(2**15) <= ignore_index < 2**15):
             raise DataError(f"ignore_index: found {shown(ignore_index)}, expected a whole number such as 255")
         check_choice("resize", resize, ("bilinear",))
+        check_choice("outputs", common.get("outputs"), ("logits", "probabilities", "labels"))
         own = {"ignore_index": ignore_index, "resize": resize}
         super().__init__(inputs, targets, own=own, batch_size=batch_size, **common)
         self.ignore_index, self._resize = ignore_index, resize
@@ -92,21 +99,14 @@ class SegmentationData(TaskData):
         """
         targets = self._targets(batch)
         sizes: list[Size] = [(mask.shape[0], mask.shape[1]) for mask in targets]
-        scores = head_of(output, self.select, model)
-        if isinstance(scores, list):
-            each = [
-                self._masks(_as_batch(one), sizes[i : i + 1], model) for i, one in enumerate(scores[: len(sizes)])
-            ]
-            masks, counts = [mask for several, _ in each for mask in several], [count for _, count in each]
-            self._check_count(len(scores), batch, model)
-        else:
-            masks, count = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
-            self._check_count(len(masks), batch, model)
-            counts = [count] * len(masks)
-        for position, mask in enumerate(masks):
-            place = self.place(batch, position)
-            self._check_mask(mask, targets[position], counts[position], model, place)
-        return {**packed(masks), "classes": [np.array([count], dtype=np.int32) for count in counts]}
+        reads = self._images_of(head_of(output, self.select, model), sizes, batch, model)
+        for position, (read, target) in enumerate(zip(reads, targets, strict=True)):
+            self._check_mask(read.mask, target, read.classes, model, self.place(batch, position))
+        return {
+            **packed([read.mask for read in reads]),
+            "classes": [np.array([read.classes], dtype=np.int32) for read in reads],
+            "bins": [self._bins(read, target) for read, target in zip(reads, targets, strict=True)],
+        }
 
     def readable(self, parts: Samples) -> list[Array]:
         """Return masks, (height, width) each; -1 where the scores of an answer are NaN."""
@@ -117,14 +117,42 @@ class SegmentationData(TaskData):
             raise DataError("the evaluation data have no targets. Write EvalData(images, masks, task='segmentation')")
         return [target_mask(target, self.place(batch, i)) for i, target in enumerate(batch.targets)]
 
-    def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
-        """Return the masks of a batch, or of one image of several sizes, and how many classes the model has."""
-        shape = tuple(scores.shape)
-        if self._resize and len(shape) == 4 and 0 not in shape and shape[2:] != sizes[0] and self.outputs != "labels":
-            parts = [answer_masks(enlarged(scores[i : i + 1], size), [size], self.outputs, model)
-                     for i, size in enumerate(sizes[: len(scores)])]  # fmt: skip
-            return [mask for masks, _ in parts for mask in masks], parts[0][1]
-        return answer_masks(scores, sizes, self.outputs, model)
+    def _images_of(self, scores: Any, sizes: Sequence[Size], batch: Batch, model: str) -> list[Read]:
+        """Return what is read of the output for each image, which may come in a list."""
+        if isinstance(scores, list):
+            self._check_count(len(scores), batch, model)
+            each = zip(scores, sizes, strict=True)
+            reads = [read for one, size in each for read in self._masks(_as_batch(one), [size], model)]
+        else:
+            reads = self._masks(scores if is_tensor(scores) else as_array(scores), sizes, model)
+        self._check_count(len(reads), batch, model)
+        return reads
+
+    def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> list[Read]:
+        """Return what is read of a batch, or of one image, interpolated if that is stated."""
+        if (
+            not self._resize
+            or 0 in scores.shape
+            or len(scores.shape) not in {3, 4}
+            or self.outputs == "labels"
+            or are_labels(scores)
+        ):
+            return answer_masks(scores, sizes, self.outputs, model)
+        scores = channels_first(scores if len(scores.shape) == 4 else scores[:, None], sizes)
+        fits = {tuple(scores.shape[2:])} == set(sizes)
+        if fits or len(scores) != len(sizes):
+            return answer_masks(scores, sizes, self.outputs, model)
+        return [
+            answer_masks(enlarged(scores[i : i + 1], size, model), [size], self.outputs, model)[0]
+            for i, size in enumerate(sizes)
+        ]
+
+    def _bins(self, read: Read, target: Array) -> Array:
+        """Return an image's pixels in bins of confidence; nothing if it is not stated what scores are."""
+        if read.confidence is None:
+            return np.empty(0)
+        counts = np.ones(target.shape, dtype=bool) if self.ignore_index is None else target != self.ignore_index
+        return binned(read.confidence, read.mask == target, counts & (read.mask != WRONG))
 
     def _check_count(self, count: int, batch: Batch, model: str) -> None:
         if count != len(batch.ids):
@@ -132,16 +160,33 @@ class SegmentationData(TaskData):
 
     def _check_mask(self, mask: Array, target: Array, classes: int, model: str, place: str) -> None:
         if mask.shape != target.shape:
-            advice = "" if self._resize else ". Let the model return that size, or write resize='bilinear'"
+            advice = ". Let the model return that size"
+            advice += "" if self._resize or not classes else (
+                ", without the padding of a batch, if it has any" if mask.size > target.size
+                else ", or write resize='bilinear'"
+            )  # fmt: skip
             raise ModelError(
                 f"{place}: {model} returned a mask of {_by(mask)} pixels, and the target has {_by(target)}{advice}"
             )
         if classes:
             self._check_classes(target, range(classes), f"{model} has", place)
-        elif negative := next((n for n in numbers_in(target) if n < 0 and n != self.ignore_index), None):
+        elif not self.names:
+            self._check_likely(target, mask, model, place)
+
+    def _check_likely(self, target: Array, mask: Array, model: str, place: str) -> None:
+        """Refuse numbers in the targets of a model that returns labels which are hardly those of classes.
+
+        Raises:
+            DataError: they are negative, or usual ones of pixels that do not count, which the model did not return.
+        """
+        numbers = [number for number in numbers_in(target) if number != self.ignore_index]
+        strange = next((n for n in numbers if n < 0 or (n in _LIKELY_IGNORED and not (mask == n).any())), None)
+        if strange is not None:
+            expected = "expected numbers from 0" if strange < 0 else f"and {model} returned no such pixel"
+            named = "" if strange < 0 else ". If it is a class, write classes="
             raise DataError(
-                f"{place}: the target has pixels of the class {negative}, expected numbers from 0. If these pixels "
-                f"do not count, write ignore_index={negative}"
+                f"{place}: the target has pixels of the class {strange}, {expected}. "
+                f"{_advice(strange, numbers, self.ignore_index)}{named}"
             )
 
     def _check_classes(self, mask: Array, classes: Any, whose: str, place: str) -> None:
@@ -154,27 +199,31 @@ class SegmentationData(TaskData):
         strange = next((number for number in numbers if number not in classes), None)
         if strange is None:
             return
-        likely = strange in _LIKELY_IGNORED and self.ignore_index is None
-        advice = _advice(strange, likely=likely, binary=numbers in ([255], [0, 255]))
         listed = sorted(classes)
         raise DataError(
             f"{place}: the target has pixels of the class {strange}, and {whose} {len(listed)} classes, {listed[0]} "
-            f"to {listed[-1]}. {advice}"
+            f"to {listed[-1]}. {_advice(strange, numbers, self.ignore_index)}"
         )
+
+
+def _advice(strange: int, numbers: Sequence[int], ignored: int | None) -> str:
+    """Return what to write of a number in targets that is not one of the model's classes."""
+    if strange not in _LIKELY_IGNORED and strange >= 0:
+        return "Number the classes as the model does"
+    if ignored is not None:
+        return f"If these pixels do not count either, write np.where(masks == {strange}, {ignored}, masks)"
+    advice = f"If these pixels do not count, write ignore_index={strange}"
+    return (
+        advice
+        if strange < 0 or set(numbers) - {0, strange}
+        else f"{advice}; if they are the class 1, give masks // {strange}"
+    )
 
 
 def _as_batch(one: Any) -> Any:
     """Return the output for one image, (classes, height, width) or (height, width), as a batch of one."""
     array = one if is_tensor(one) else as_array(one)
     return array[None] if len(array.shape) in {2, 3} else array
-
-
-def _advice(strange: int, *, likely: bool, binary: bool) -> str:
-    """Say what to write of a number that is not a class."""
-    if not likely:
-        return "Number the classes as the model does"
-    advice = f"If these pixels do not count, write ignore_index={strange}"
-    return f"{advice}; if they are the class 1, give masks // 255" if binary else advice
 
 
 def _by(mask: Array) -> str:

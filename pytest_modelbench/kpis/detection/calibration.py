@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.additive import PairedSums
 from pytest_modelbench.kpis.by_group import paired_by_group
-from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence
+from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence, named
 from pytest_modelbench.kpis.detection.agreement import least_score
 from pytest_modelbench.kpis.detection.agreement_targets import Judged, judgements_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.results import Evidence
-from pytest_modelbench.stats.cells import FloatArray, Sums
-
-PARTS = ("n", "confidence", "hit")
+from pytest_modelbench.stats.cells import FloatArray
 
 
 def detection_ece(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -54,13 +50,3 @@ def table_of(judged: Judged) -> FloatArray:
     cell = judged.detections.image * BINS + bin_of(scores)
     sums = [np.bincount(cell, weights, size) for weights in (None, scores, judged.right)]
     return np.concatenate([part.reshape(-1, BINS) for part in sums], axis=1, dtype=np.float64)
-
-
-def named(sums: PairedSums) -> PairedSums:
-    """Return sums of `table_of` as those of each bin, by what they are of."""
-    return replace(sums, totals=_split(sums.totals), drawn=_split(sums.drawn))
-
-
-def _split(sums: Mapping[str, Sums]) -> dict[str, Sums]:
-    parts = {role: np.split(of_role["sums"], len(PARTS), axis=1) for role, of_role in sums.items()}
-    return {role: dict(zip(PARTS, arrays, strict=True)) for role, arrays in parts.items()}

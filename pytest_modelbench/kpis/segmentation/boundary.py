@@ -69,7 +69,8 @@ def _of_image(answer: Array, target: Array, ignored: int | None, within: float |
 def f1_of(answer: Array, target: Array, counts: Array, tolerance: float) -> float:
     """Return the F1 of the boundaries of two masks of one class; 1 where neither has one, 0 where only one has.
 
-    A pixel of a class is on its boundary if one of its four neighbours in the image is of another class.
+    A pixel of a class is on its boundary if one of its four neighbours in the image counts and is of another class:
+    what is next to pixels that do not count is not the class's end.
 
     Args:
         answer: whether each pixel has the class, (height, width).
@@ -81,7 +82,7 @@ def f1_of(answer: Array, target: Array, counts: Array, tolerance: float) -> floa
     >>> f1_of(np.roll(square, 1, axis=1), square, np.ones_like(square), 1.0)
     1.0
     """
-    ours, theirs = (edge_of(mask) & counts for mask in (answer, target))
+    ours, theirs = (edge_of(mask | ~counts) & counts for mask in (answer, target))
     if not ours.any() or not theirs.any():
         return float(ours.any() == theirs.any())
     precision, recall = _near(ours, theirs, tolerance), _near(theirs, ours, tolerance)

@@ -10,7 +10,7 @@ import numpy as np
 from pytest_modelbench.data.tasks.masks import WRONG, unpacked
 from pytest_modelbench.data.tasks.segmentation import SegmentationData
 from pytest_modelbench.data.tasks.task_data import Array
-from pytest_modelbench.errors import DoesNotFit
+from pytest_modelbench.errors import DataError, DoesNotFit, shown
 from pytest_modelbench.kpis.by_task import Answered
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.stats.cells import FloatArray, share_of
@@ -103,4 +103,26 @@ def _of_image(answer: Array, target: Array, ignored: int | None) -> tuple[Array,
 
 def class_names(answers: Answered[SegmentationData], areas: Areas) -> list[str]:
     """Return the names of the classes that targets have."""
-    return [answers.data.names.get(number, str(number)) for number in areas.classes.tolist()]
+    names = names_of(answers)
+    return [names.get(number, str(number)) for number in areas.classes.tolist()]
+
+
+def names_of(answers: Answered[SegmentationData]) -> dict[int, str]:
+    """Return the names of classes by their numbers: those of the data, or else those that a model states.
+
+    Raises:
+        DataError: a model has another number for one of these names, and masks are compared by number.
+    """
+    stated = {"the data": answers.data.names} if answers.data.names else {}
+    stated |= {role: dict(enumerate(its.classes)) for role, its in answers.answers.items() if its.classes}
+    whose, names = next(iter(stated.items()), ("", {}))
+    numbers = {name: number for number, name in names.items()}
+    for role, own in stated.items():
+        moved = next((number for number, name in own.items() if numbers.get(name, number) != number), None)
+        if moved is not None:
+            raise DataError(
+                f"the class {shown(own[moved])} is number {moved} of {role} and {numbers[own[moved]]} of {whose}, "
+                "and masks are compared by number. Let the models number their classes as the targets do, or correct "
+                "their id2label"
+            )
+    return names

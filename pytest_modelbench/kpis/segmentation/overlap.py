@@ -13,7 +13,7 @@ from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.pooled import Tallied, pooled_evidence, worst_first
-from pytest_modelbench.kpis.segmentation.confusion import Areas, areas_of, class_names, iou_of, split
+from pytest_modelbench.kpis.segmentation.confusion import Areas, areas_of, class_names, iou_of, names_of, split
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, share_of
 
@@ -111,14 +111,14 @@ def class_rows(tables: Mapping[str, FloatArray], names: list[str], of_class: ByC
 
 def notes_of(answers: Answered[SegmentationData]) -> Iterator[str]:
     """Yield what the report says of NaN scores, of classes that no target has, and of an index that is a class."""
-    ignored = answers.data.ignore_index
+    ignored, names = answers.data.ignore_index, names_of(answers)
     for role, measured in answers.answers.items():
         areas = areas_of(answers, role)
         if broken := int(areas.wrong.sum()):
             yield f"{role}: {broken:,} pixels whose scores are NaN or infinite count as wrong"
         strange = np.flatnonzero(areas.answer.any(axis=0) & ~areas.target.any(axis=0)).tolist()
         if strange:
-            named = ", ".join(answers.data.names.get(number, str(number)) for number in strange[:5])
+            named = ", ".join(names.get(number, str(number)) for number in strange[:5])
             yield f"{role}: answers have classes that no target has, which no mean counts: {named}"
         classes = int(measured.answers["classes"].values.max())
         if ignored is not None and 0 <= ignored < classes and role == "student":

@@ -109,6 +109,20 @@ KPIS: tuple[Kpi, ...] = (
         options={"min_n": 20, "confidence": None},
         paired=True,
     ),
+    Kpi(
+        name="segmentation_ece",
+        pillar="quality",
+        unit="%",
+        better="lower",
+        definition="expected calibration error of pixels: by how much their confidence and the share that is right "
+        "differ, over 15 bins of confidence",
+        method=f"{_READ}; bounds for bins of either sign, by image or group",
+        source="Guo et al., On Calibration of Modern Neural Networks, ICML 2017",
+        probe=TASK_ANSWERS,
+        derive=f"{ROOM}.segmentation.calibration:segmentation_ece",
+        bounds=SHARE,
+        options={"confidence": None},
+    ),
     _fidelity(
         "mask_agreement",
         "higher",

@@ -12,7 +12,7 @@ import torch
 
 from pytest_modelbench import EvalData
 from pytest_modelbench.data.evaldata import Batch
-from pytest_modelbench.data.tasks.masks import unpacked
+from pytest_modelbench.data.tasks.masks import packed, unpacked
 from pytest_modelbench.data.tasks.segmentation import SegmentationData
 from pytest_modelbench.errors import DataError, ModelError
 
@@ -38,6 +38,7 @@ FORMS: dict[str, Callable[[], Any]] = {
     "bfloat16": lambda: torch.tensor(SCORES, dtype=torch.bfloat16),
     "channels last": lambda: SCORES.transpose(0, 2, 3, 1),
     "channels last, tensor": lambda: torch.tensor(SCORES).permute(0, 2, 3, 1),
+    "booleans": lambda: torch.tensor(SCORES) > 0,
     "out and aux of torchvision": lambda: {"out": torch.tensor(SCORES), "aux": torch.zeros(2, 3, 4, 6)},
     "logits of an output object": lambda: SimpleNamespace(logits=torch.tensor(SCORES)),
     "list of images": lambda: list(SCORES),
@@ -55,7 +56,15 @@ def test_forms_of_outputs(form: str) -> None:
 
 @pytest.mark.parametrize(
     "targets",
-    [TARGETS[:, None], torch.tensor(TARGETS), list(TARGETS), [torch.tensor(t)[None] for t in TARGETS], TARGETS == 1],
+    [
+        TARGETS[:, None],
+        TARGETS[..., None],
+        TARGETS.astype(np.float32),
+        torch.tensor(TARGETS),
+        list(TARGETS),
+        [torch.tensor(t)[None] for t in TARGETS],
+        TARGETS == 1,
+    ],
 )
 def test_forms_of_targets(targets: Any) -> None:
     data = EvalData(IMAGES, targets, task="segmentation")
@@ -81,6 +90,37 @@ def test_smaller_logits_are_interpolated_where_that_is_stated() -> None:
     assert np.array_equal(read(small.numpy(), resize="bilinear"), large.argmax(1))
 
 
+def test_resizing_keeps_what_has_the_size_of_a_target_and_takes_one_channel() -> None:
+    """Channels last are not interpolated as if the height were classes; targets of a batch may differ in size."""
+    assert np.array_equal(read(SCORES.transpose(0, 2, 3, 1), resize="bilinear"), TARGETS)
+    masks = read(SCORES, [TARGETS[0], np.zeros((2, 3), dtype=int)], resize="bilinear")
+    assert [mask.shape for mask in masks] == [(4, 6), (2, 3)]
+    small = torch.tensor([[[-1.0, 1.0]], [[1.0, -1.0]]])
+    halves = np.array([[0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0]])[:, None].repeat(4, axis=1)
+    assert np.array_equal(read(small, halves, resize="bilinear", outputs="logits"), halves)
+
+
+def test_one_channel_last() -> None:
+    """As Keras returns it."""
+    assert np.array_equal(read((TARGETS == 1)[..., None] * 1.0, TARGETS == 1, outputs="probabilities"), TARGETS == 1)
+
+
+def test_output_of_a_list_of_heads() -> None:
+    """`select=` takes the head; without it, a list has an entry for each image, and here one too many each."""
+    heads = [torch.zeros(2, 3, 4, 6), torch.tensor(SCORES)]
+    assert np.array_equal(read(heads, select=1), TARGETS)
+    with pytest.raises(ModelError, match="student returned masks of 4 images for 2"):
+        read(heads)
+
+
+@pytest.mark.parametrize("least", [-1, 0])
+@pytest.mark.parametrize("most", [254, 255, 256, 32767])
+def test_packed_masks(least: int, most: int) -> None:
+    """A byte for each pixel where that is enough, and the same numbers."""
+    mask = np.array([[least, 7, most]])
+    assert np.array_equal(unpacked(*(parts[0] for parts in packed([mask]).values())), mask)
+
+
 def test_nan_is_no_class() -> None:
     scores = SCORES.copy()
     scores[0, 1, 0, 0] = np.nan
@@ -92,6 +132,12 @@ def test_nan_is_no_class() -> None:
     [
         (SCORES[:, :, :2, :3], {}, "a mask of 2 by 3 pixels, and the target has 4 by 6.* or write resize='bilinear'"),
         (SCORES[:, :1], {}, "which values are of class 1.*outputs='logits'"),
+        (np.zeros((2, 0, 4, 6)), {}, r"an output of shape \(2, 0, 4, 6\) and type float64, expected numbers"),
+        (SCORES[:, 0] * 5, {"outputs": "probabilities"}, "but values range from 0 to 5. Use outputs='logits'"),
+        (np.zeros((2, 2, 3, 40)), {"resize": "bilinear"}, "4 by 6: the classes seem to be last. To resize"),
+        (TARGETS[:, :2, :3], {"resize": "bilinear"}, "the target has 4 by 6. Let the model return that size$"),
+        (np.pad(SCORES, ((0, 0), (0, 0), (0, 1), (0, 1))), {}, "5 by 7 pixels.*without the padding of a batch"),
+        (SimpleNamespace(masks_queries_logits=SCORES), {}, "masks of queries.*post_process_semantic_segmentation"),
         (SCORES[:, 0, 0], {}, r"an output of shape \(2, 6\), expected \(n, classes, height, width\)"),
         (SCORES[:1], {}, "student returned masks of 1 images for 2"),
         (list(SCORES) * 2, {}, "student returned masks of 4 images for 2"),
@@ -125,7 +171,12 @@ def with_class(number: int) -> np.ndarray[Any, Any]:
         ),
         (with_class(2), {"classes": ["a", "b"]}, "of the class 2, and classes= has 2 classes"),
         (SCORES, {}, r"found a mask of shape \(3, 4, 6\).*targets.argmax\(axis=1\)"),
-        (TARGETS.astype(float), {}, "type float64, expected whole numbers"),
+        (TARGETS / 4, {}, "type float64 with the number 0.[25]+, expected whole numbers"),
+        (np.full((2, 4, 6), np.nan), {}, "type float64 with the number nan, expected whole numbers"),
+        (np.full((2, 4, 6), np.inf), {}, "the class inf, expected numbers below 32,768"),
+        ((TARGETS == 1) * 255, {}, "ignore_index=255; if they are the class 1, give masks // 255"),
+        (with_class(255), {"ignore_index": -1}, r"do not count either, write np.where\(masks == 255, -1, masks\)"),
+        (TARGETS, {"outputs": "values"}, "outputs: found 'values', expected one of logits, probabilities, labels"),
         (with_class(70_000), {}, "the class 70000, expected numbers below 32,768"),
         (None, {}, "have no targets"),
         (TARGETS, {"ignore_index": "void"}, "ignore_index: found 'void', expected a whole number"),
@@ -142,6 +193,14 @@ def test_negative_class_of_a_model_that_returns_labels() -> None:
     with pytest.raises(DataError, match="the class -1, expected numbers from 0.*ignore_index=-1"):
         read(TARGETS, with_class(-1))
     assert read(TARGETS, with_class(-1), ignore_index=-1)
+
+
+def test_number_of_pixels_that_do_not_count_of_a_model_that_returns_labels() -> None:
+    """It is refused, if the model does not return it and the data do not name it."""
+    with pytest.raises(DataError, match="the sample 1: .* class 255, and student returned no such pixel.*classes="):
+        read(TARGETS, with_class(255))
+    assert read(with_class(255), with_class(255))
+    assert read(TARGETS, with_class(255), classes={0: "a", 1: "b", 2: "c", 255: "d"})
 
 
 def test_images_of_different_sizes() -> None:

@@ -11,10 +11,10 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.by_group import paired_by_group
-from pytest_modelbench.kpis.calibrated import calibration_evidence
+from pytest_modelbench.kpis.calibrated import calibration_evidence, named
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.detection.agreement_targets import judged
-from pytest_modelbench.kpis.detection.calibration import named, table_of
+from pytest_modelbench.kpis.detection.calibration import table_of
 from pytest_modelbench.kpis.kpi import Question
 
 NEAR, FAR = (0, 0, 10, 10), (50, 50, 60, 60)

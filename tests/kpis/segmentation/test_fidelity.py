@@ -98,6 +98,16 @@ def test_boundary_by_hand() -> None:
     assert edge_of(everywhere).sum() == 0
 
 
+def test_boundary_beside_pixels_that_do_not_count() -> None:
+    """What the answer has there does not matter, and no outline is there."""
+    band = np.pad(np.zeros((4, 4), dtype=bool), 2, constant_values=True)
+    counts = ~np.pad(band, 2)
+    counts[0, 0] = False
+    for answer in (SQUARE, SQUARE | ~counts, SQUARE & counts):
+        assert f1_of(answer, SQUARE, counts, 0.0) == 1
+    assert f1_of(np.roll(SQUARE, 3, axis=0), SQUARE, counts, 0.0) < 1
+
+
 def test_boundary_of_a_suite() -> None:
     """The background's boundary is outside of the square's, within one pixel."""
     targets = np.stack([SQUARE, SQUARE]).astype(int)
