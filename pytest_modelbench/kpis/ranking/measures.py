@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 from scipy.special import digamma, gammaln
 
+from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.ranked import Ranked
 from pytest_modelbench.stats.cells import FloatArray, IntArray
 
 Measure = Callable[[Ranked, Mapping[str, Any]], FloatArray]
 """Returns the value of each query from 0 to 1, (queries,); of one without relevant items anything."""
+
+
+MOST_RELEVANT = 1000
+"""The highest relevance that 2 may be raised to."""
 
 
 def cutoff(ranked: Ranked, options: Mapping[str, Any]) -> int:
@@ -27,7 +32,7 @@ def cutoff(ranked: Ranked, options: Mapping[str, Any]) -> int:
 
 def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     """Return the discounted cumulative gain over that of the best order."""
-    gain = 2**ranked.gain - 1 if options["gain"] == "exponential" else ranked.gain
+    gain = _gain(ranked, options)
     reach = int(ranked.items.max(initial=0)) + 1
     discounts = 1 / np.log2(np.arange(reach) + 2)
     discounts[cutoff(ranked, options) :] = 0.0
@@ -36,6 +41,23 @@ def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     order = np.lexsort((-gain, ranked.query))
     best = ranked.per_query(gain[order] * discounts[_place(ranked.query[order], len(ranked))])
     return np.divide(ranked.per_query(each), best, out=np.zeros(len(ranked)), where=best > 0)
+
+
+def _gain(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
+    """Return what each relevant item counts.
+
+    Raises:
+        MeasurementError: 2 to the power of a relevance is no longer a number.
+    """
+    if options["gain"] == "linear":
+        return ranked.gain
+    if (most := ranked.gain.max(initial=0)) > MOST_RELEVANT:
+        raise MeasurementError(
+            f"found relevance {most:g}, expected at most {MOST_RELEVANT:,} with gain='exponential', which raises 2 "
+            "to it. Write gain='linear'"
+        )
+    gain: FloatArray = 2**ranked.gain - 1
+    return gain
 
 
 def _place(query: IntArray, queries: int) -> IntArray:

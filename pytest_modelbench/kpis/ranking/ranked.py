@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.tasks.ranking import RankingData
-from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.kpis.by_group import groups_of
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
@@ -27,6 +28,12 @@ class Queries:
     ids: Sequence[Hashable]
     first: IntArray
     """The first sample of each query, (queries,)."""
+    codes: IntArray
+    """The query of each sample, (n,)."""
+
+    def within(self, codes: IntArray) -> IntArray:
+        """Return the queries whose samples have different codes."""
+        return np.unique(self.codes[codes != codes[self.first][self.codes]])
 
     @property
     def group(self) -> Sequence[Hashable] | None:
@@ -35,12 +42,36 @@ class Queries:
         return None if groups is None else [groups[position] for position in self.first.tolist()]
 
     def kinds(self) -> list[Grouping]:
-        """Return the slices of the data, as the first sample of each query has them."""
+        """Return the slices of the data that queries are in as a whole."""
         return [
             replace(grouping, codes=grouping.codes[self.first])
             for grouping in self.data.kinds()
-            if len(grouping.codes) > int(self.first.max())
+            if len(grouping.codes) == len(self.codes) and not len(self.within(grouping.codes))
         ]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about slices that have only some of a query's items."""
+        split = [
+            grouping.name
+            for grouping in self.data.kinds()
+            if len(grouping.codes) == len(self.codes) and len(self.within(grouping.codes))
+        ]
+        parted = f"no breakdown by {', '.join(split)}: items of one query are in different slices"
+        return (parted,) if split else ()
+
+    def check_groups(self) -> None:
+        """Refuse groups that have only some of a query's items.
+
+        Raises:
+            DataError: there are such; the message names a query.
+        """
+        groups = groups_of(self.data.group, len(self.codes))
+        if self.data.group is not None and len(split := self.within(groups)):
+            raise DataError(
+                f"group: the items of {len(split)} of {len(self.first)} queries, such as {self.worst(split[:1])[0]}, "
+                "are in several groups; expected one group for each query"
+            )
 
     def worst(self, index: IntArray) -> tuple[str, ...]:
         """Return the ids of some queries."""
@@ -115,16 +146,18 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
 
     Raises:
         DoesNotFit: the data are of another task.
+        DataError: `query` or `group` do not fit the rows.
         MeasurementError: a score is NaN.
     """
     answers = answered(question, measurements, RankingData, both=both)
     data, student = answers.data, answers.student
     if data.query is None:
         codes = np.empty(0, dtype=np.intp) if data.of_catalogue else student.targets["relevance"].owner
-        queries = Queries(data, student.ids, np.arange(len(student)))
+        every = np.arange(len(student))
+        queries = Queries(data, student.ids, every, every)
     else:
-        names, first, codes = np.unique(data.query, return_index=True, return_inverse=True)
-        queries = Queries(data, names.tolist(), first)
+        queries = _of_rows(data, len(student))
+        codes = queries.codes
     for measured in answers.answers.values():
         broken = np.unique(list(_broken(measured, codes)))
         if len(broken):
@@ -132,7 +165,45 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
                 f"{measured.model} returned NaN as scores of {len(broken)} of {len(queries.first)} queries, such as "
                 f"{', '.join(queries.worst(broken[:3]))}: they have no place in a list"
             )
+    if data.of_catalogue:
+        _check_catalogue(answers)
     return Lists(answers, queries, codes)
+
+
+def _of_rows(data: RankingData, rows: int) -> Queries:
+    """Return the queries that rows are of.
+
+    Raises:
+        DataError: there are more or fewer rows than `query` has; a query's rows are in several groups.
+    """
+    query: Any = data.query
+    if len(query) != rows:
+        raise DataError(f"there are {rows} samples and {len(query)} of query=; expected one for each row")
+    if query.dtype.kind == "O":  # such as tuples, which have no order with numbers and texts
+        codes = groups_of(query.tolist(), rows)
+        first = np.unique(codes, return_index=True)[1]
+        names = query[first]
+    else:
+        names, first, codes = np.unique(query, return_index=True, return_inverse=True)
+    queries = Queries(data, names.tolist(), first, codes)
+    queries.check_groups()
+    return queries
+
+
+def _check_catalogue(answers: Answered[RankingData]) -> None:
+    """Refuse two models with catalogues of different sizes, whose positions name different items.
+
+    Raises:
+        MeasurementError: they are such.
+    """
+    sizes = [(measured.model, measured.answers["items"].values) for measured in answers.answers.values()]
+    (first, ours), (second, theirs) = sizes[0], sizes[-1]
+    if (differ := np.flatnonzero(ours != theirs)).size:
+        at = int(differ[0])
+        raise MeasurementError(
+            f"{first} returned scores of {ours[at]} items for {answers.worst(differ[:1])[0]}, without excluded ones, "
+            f"and {second} of {theirs[at]}; expected one catalogue"
+        )
 
 
 def _broken(measured: TaskAnswers, codes: IntArray) -> Iterator[int]:

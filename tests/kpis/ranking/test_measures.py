@@ -11,9 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
-from sklearn.metrics import average_precision_score, ndcg_score
+from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, ndcg_score
 from tables import evidence
-from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalPrecision, RetrievalRecall
+from torchmetrics.retrieval import (
+    RetrievalHitRate,
+    RetrievalMRR,
+    RetrievalNormalizedDCG,
+    RetrievalPrecision,
+    RetrievalRecall,
+)
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.measures import MEASURES
@@ -44,6 +50,11 @@ def test_equal_to_libraries_without_ties(seed: int, k: int) -> None:
     assert values("ndcg", score, relevance, query, k=k, gain="exponential") == pytest.approx(exponential)
     precisions = [average_precision_score(theirs > 0, ours) for ours, theirs in lists]
     assert values("mean_average_precision", score, relevance, query) == pytest.approx(precisions)
+    assert precisions == pytest.approx(
+        [label_ranking_average_precision_score([theirs > 0], [ours]) for ours, theirs in lists]
+    )
+    graded = RetrievalNormalizedDCG(top_k=k)(torch.tensor(score), torch.tensor(relevance), torch.tensor(query)).item()
+    assert values("ndcg", score, relevance, query, k=k).mean() == pytest.approx(graded, abs=1e-6)
     for name, metric in (
         ("mrr", RetrievalMRR(top_k=k)),
         ("recall_at_k", RetrievalRecall(top_k=k)),
@@ -163,6 +174,12 @@ def test_catalogue() -> None:
         assert ranked.student.value == pytest.approx(lists.student.value), kpi
 
 
+def test_catalogues_of_different_sizes() -> None:
+    words = {"targets": None, "data": {"query": None, "relevant": [[1]] * 5}}
+    with pytest.raises(MeasurementError, match="of 9 items for 0, without excluded ones, and .* of 8; expected one"):
+        judged("hit_rate", "drop <= 1 pp", student=np.zeros((5, 9)), teacher=np.zeros((5, 8)), **words)
+
+
 def test_fidelity() -> None:
     """Overlap by hand, and the correlation of scipy."""
     pairs = list(zip(STUDENT.reshape(50, 8), TEACHER.reshape(50, 8), strict=True))
@@ -180,6 +197,48 @@ def test_fidelity() -> None:
     lost = np.array(hits[1]) & ~np.array(hits[0])
     full = RELEVANCE.reshape(50, 8).any(axis=1)
     assert judged("lost_hits", "<= 90%", k=1).student.value == pytest.approx(100 * lost[full].mean())
+
+
+def test_ties_of_both_models() -> None:
+    """Equal models agree, tied or not; a constant student agrees as by chance, whichever order the data have."""
+    coarse = np.round(STUDENT)
+    same = {"student": coarse, "teacher": coarse}
+    assert judged("top_k_overlap", k=3, **same).student.value == pytest.approx(100)
+    assert judged("lost_hits", "<= 90%", k=1, **same).student.value == 0
+    falling = np.tile(np.arange(8.0, 0, -1), 50)
+    chance = judged("top_k_overlap", k=2, student=np.zeros(400), teacher=falling)
+    assert chance.student.value == pytest.approx(100 * 2 / 8, abs=10)
+    constant = judged("lost_hits", "<= 99%", k=2, student=np.zeros(400), teacher=falling, targets=falling > 7)
+    assert constant.student.value == pytest.approx(100 * 6 / 8)
+
+
+def test_infinite_scores_have_a_place() -> None:
+    """Items that a model masks by -inf tie; they come last."""
+    student = np.where(NOISE[1] < -1, -np.inf, STUDENT)
+    pairs = zip(student.reshape(50, 8), TEACHER.reshape(50, 8), strict=True)
+    expected = np.mean([spearmanr(s, t).statistic for s, t in pairs])
+    assert judged("rank_correlation", ">= 0.1", student=student).student.value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("names", [[(q, "web") for q in QUERY.tolist()], QUERY[:, None], torch.tensor(QUERY)])
+def test_queries_by_other_names(names: Any) -> None:
+    assert judged("ndcg", data={"query": names}).student.value == judged("ndcg").student.value
+
+
+def test_relevance_that_two_cannot_be_raised_to() -> None:
+    with pytest.raises(
+        MeasurementError, match="found relevance 4000, expected at most 1,000 with gain='exponential'"
+    ):
+        judged("ndcg", targets=2000.0 * RELEVANCE, gain="exponential")
+
+
+def test_groups_and_slices_that_divide_queries() -> None:
+    """Groups that divide a query are an error; slices that do so have no breakdown, and the report says so."""
+    with pytest.raises(MeasurementError, match="items of 50 of 50 queries, such as 0, are in several groups"):
+        judged("ndcg", data={"group": list(range(400))})
+    by_item = judged("ndcg", data={"slices": {"first": np.arange(400) % 8 == 0, "new": QUERY < 20}})
+    assert [row["name"] for row in by_item.breakdown] == ["new"]
+    assert "no breakdown by first: items of one query are in different slices" in by_item.notes
 
 
 def test_users_with_several_queries() -> None:
