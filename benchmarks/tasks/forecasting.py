@@ -6,13 +6,11 @@ Usage: python benchmarks/tasks/forecasting.py [--repeats 500]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Sequence
-from typing import ClassVar
 
 import numpy as np
 from scipy.signal import lfilter
+from standin import Samples, misses, shares
 
-from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.forecasting.errors import mean_of
@@ -22,18 +20,6 @@ from pytest_modelbench.stats.cells import FloatArray
 HORIZON = 12
 CORRELATION = 0.8
 """Of an error and the next one (AR(1))."""
-
-
-class Windows:
-    """Data without slices."""
-
-    UNIT: ClassVar[str] = "window"
-
-    def __init__(self, group: Sequence[Hashable] | None) -> None:
-        self.group = group
-
-    def kinds(self) -> list[Grouping]:
-        return []
 
 
 def errors(rng: np.random.Generator, series: int, steps: int) -> dict[str, FloatArray]:
@@ -73,15 +59,9 @@ def main(repeats: int) -> None:
         for _ in range(repeats):
             tables = {role: windows(its) for role, its in errors(rng, series, count + HORIZON - 1).items()}
             group = None if block is None else (np.arange(series * count) // block).tolist()
-            evidence = jackknife_evidence(question, Windows(group), tables, value, "MAE", log=True)
-            difference = evidence.comparison.difference if evidence.comparison else None
-            gap = true["student"] - true["teacher"]
-            for i, (ends, aim) in enumerate(((evidence.student.estimate, true["student"]), (difference, gap))):
-                if ends is not None:
-                    missed[2 * i] += ends.high is not None and ends.high < aim
-                    missed[2 * i + 1] += ends.low is not None and ends.low > aim
-        shares = " | ".join(f"{100 * share:.1f}%" for share in missed / repeats)
-        print(f"| {series} | {count} | {how} | {shares} |")
+            evidence = jackknife_evidence(question, Samples(group), tables, value, "MAE", log=True)
+            missed += misses(evidence, true)
+        print(f"| {series} | {count} | {how} | {shares(missed, repeats)} |")
 
 
 if __name__ == "__main__":

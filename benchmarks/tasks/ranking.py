@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Hashable, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
+from standin import Samples, Session, misses, shares
 
 from pytest_modelbench import EvalData
-from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
 from pytest_modelbench.kpis.pooled import Tallied, pooled_evidence
@@ -25,22 +23,9 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.answers import take
-from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.stats.cells import FloatArray
 
 ITEMS = 20
-
-
-class Queries:
-    """Queries without slices."""
-
-    UNIT: ClassVar[str] = "query"
-
-    def __init__(self, group: Sequence[Hashable] | None) -> None:
-        self.group = group
-
-    def kinds(self) -> list[Grouping]:
-        return []
 
 
 def values(rng: np.random.Generator, n: int, groups: int | None) -> dict[str, FloatArray]:
@@ -68,29 +53,11 @@ def coverage(repeats: int) -> None:
     for n, groups in ((30, None), (100, None), (500, None), (120, 30), (500, 100)):
         missed = np.zeros(4)
         for _ in range(repeats):
-            data = Queries(None if groups is None else (np.arange(n) % groups).tolist())
+            data = Samples(None if groups is None else (np.arange(n) % groups).tolist())
             tallied = {role: Tallied(parts=its, wholes=np.ones(n)) for role, its in values(rng, n, groups).items()}
             evidence = pooled_evidence(question, data, tallied, "NDCG", nothing="no queries")
-            difference = evidence.comparison.difference if evidence.comparison else None
-            gap = true["student"] - true["teacher"]
-            for i, (ends, aim) in enumerate(((evidence.student.estimate, true["student"]), (difference, gap))):
-                if ends is not None:
-                    missed[2 * i] += ends.high is not None and ends.high < aim
-                    missed[2 * i + 1] += ends.low is not None and ends.low > aim
-        print(f"| {n} | {groups or '-'} | " + " | ".join(f"{100 * share:.1f}%" for share in missed / repeats) + " |")
-
-
-class Pair:
-    """What a session hands to a KPI."""
-
-    def __init__(self, data: EvalData, answers: dict[str, TaskAnswers]) -> None:
-        self._data, self._answers = data, answers
-
-    def data(self) -> EvalData:
-        return self._data
-
-    def of(self, _: object, role: str) -> TaskAnswers:
-        return self._answers[role]
+            missed += misses(evidence, true)
+        print(f"| {n} | {groups or '-'} | " + shares(missed, repeats) + " |")
 
 
 def cost(queries: int) -> None:
@@ -114,7 +81,7 @@ def cost(queries: int) -> None:
         kpi = CATALOGUE[name]
         start = time.process_time()
         question = Question(kpi=kpi, options=kpi.options, with_teacher=True)
-        tuple(evidence_for(question, Pair(data, answers)))  # type: ignore[arg-type] # what these KPIs use of it
+        tuple(evidence_for(question, Session(data, answers)))  # type: ignore[arg-type] # what these KPIs use of it
         print(f"{name}: {(time.process_time() - start) / forward:.2f}")
 
 

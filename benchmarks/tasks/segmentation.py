@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Hashable, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
+from standin import Samples, Session, misses, shares
 
 from pytest_modelbench import EvalData, Model
-from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.kpi import Question, evidence_for
@@ -25,23 +23,10 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.kinds import Taking
 from pytest_modelbench.probes.tasks.answers import take
-from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.stats.cells import FloatArray
 
 SHARES = np.array([1.0, 0.6, 0.3, 0.1])
 """In which share of the images each class is: the last one is rare."""
-
-
-class Unnamed:
-    """Data without slices."""
-
-    UNIT: ClassVar[str] = "image"
-
-    def __init__(self, group: Sequence[Hashable] | None) -> None:
-        self.group = group
-
-    def kinds(self) -> list[Grouping]:
-        return []
 
 
 def images(rng: np.random.Generator, n: int, groups: int | None) -> dict[str, FloatArray]:
@@ -76,15 +61,10 @@ def coverage(repeats: int) -> None:
     for n, groups in ((30, None), (100, None), (500, None), (120, 30), (500, 100)):
         missed = np.zeros(4)
         for _ in range(repeats):
-            data = Unnamed(None if groups is None else (np.arange(n) % groups).tolist())
+            data = Samples(None if groups is None else (np.arange(n) % groups).tolist())
             evidence = jackknife_evidence(question, data, images(rng, n, groups), value, "mean of classes")
-            gap = truth["student"] - truth["teacher"]
-            difference = evidence.comparison.difference if evidence.comparison else None
-            for i, (ends, true) in enumerate(((evidence.student.estimate, truth["student"]), (difference, gap))):
-                if ends is not None:
-                    missed[2 * i] += ends.high is not None and ends.high < true
-                    missed[2 * i + 1] += ends.low is not None and ends.low > true
-        print(f"| {n} | {groups or '-'} | " + " | ".join(f"{100 * share:.1f}%" for share in missed / repeats) + " |")
+            missed += misses(evidence, truth)
+        print(f"| {n} | {groups or '-'} | " + shares(missed, repeats) + " |")
 
 
 class Net(torch.nn.Module):
@@ -100,19 +80,6 @@ class Net(torch.nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(self.body(torch.nn.functional.avg_pool2d(pictures, 5, 1, 2)))
         return scores
-
-
-class Pair:
-    """What a session hands to a KPI."""
-
-    def __init__(self, data: EvalData, answers: dict[str, TaskAnswers]) -> None:
-        self._data, self._answers = data, answers
-
-    def data(self) -> EvalData:
-        return self._data
-
-    def of(self, _: object, role: str) -> TaskAnswers:
-        return self._answers[role]
 
 
 def cost(count: int) -> None:
@@ -138,7 +105,7 @@ def cost(count: int) -> None:
         kpi = CATALOGUE[name]
         start = time.process_time()
         question = Question(kpi=kpi, options=kpi.options, with_teacher=True)
-        tuple(evidence_for(question, Pair(data, answers)))  # type: ignore[arg-type] # what these KPIs use of it
+        tuple(evidence_for(question, Session(data, answers)))  # type: ignore[arg-type] # what these KPIs use of it
         print(f"{name}: {(time.process_time() - start) / forward:.2f}")
 
 

@@ -46,7 +46,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tagging": (("scheme", "ignore_index"), ("word_ids",)),
     "forecasting": (("season", "quantiles", "block"), ("history", "mask", "series")),
     "ranking": ((), ("query", "relevant", "exclude")),
-    "embedding": (("metric", "pooling"), ("pairs", "triplets")),
+    "embedding": (
+        ("metric", "pooling"),
+        ("pairs", "similarity", "same", "triplets", "queries", "corpus", "relevant"),
+    ),
 }
 """Arguments of each task that labels and numbers do not have: plain values, which are keys of [data] in
 `modelbench.toml`, too; and those that go with the samples."""

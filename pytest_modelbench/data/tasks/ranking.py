@@ -217,7 +217,7 @@ def _pair(relevant: Any, exclude: Any, position: int) -> dict[str, Array]:
         "relevant": _positions(relevant, "relevant", position),
         "exclude": _positions(exclude, "exclude", position),
     }
-    if len(common := np.intersect1d(*pair.values())):
+    if len(common := np.intersect1d(pair["relevant"], pair["exclude"])):
         raise DataError(
             f"relevant[{position}] and exclude[{position}] have the item {common[0]} in common. Remove it from one"
         )

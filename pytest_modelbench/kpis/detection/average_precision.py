@@ -15,7 +15,7 @@ from pytest_modelbench.kpis.by_group import resampled_evidence
 from pytest_modelbench.kpis.by_task import Answered
 from pytest_modelbench.kpis.detection.curves import average_precisions, hits_by_image, recalls
 from pytest_modelbench.kpis.detection.detected import detected
-from pytest_modelbench.kpis.detection.matching import AREAS, OVERLAPS, ClassMatches, matched, remembered
+from pytest_modelbench.kpis.detection.matching import AREAS, OVERLAPS, ClassMatches, matched
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.results import Evidence
@@ -124,7 +124,7 @@ def over_classes(measured: TaskAnswers, mean: Mean, by_class: ByClass) -> Callab
 
 def each_class(measured: TaskAnswers, weights: FloatArray, mean: Mean, by_class: ByClass) -> FloatArray:
     """Return the value of each class, (resamples, classes); KPIs share those of the same weights."""
-    held = remembered(measured)
+    held = measured.derived
     key = (by_class.__name__, mean, hashlib.blake2b(np.ascontiguousarray(weights).data).digest())
     if key not in held:
         held[key] = by_class(measured, weights, mean)

@@ -59,19 +59,13 @@ def matched(measured: TaskAnswers, area: str) -> Sequence[ClassMatches]:
     Raises:
         MeasurementError: pycocotools is missing.
     """
-    held = remembered(measured)
+    held = measured.derived
     if ("matches", area) not in held:
         if "evaluator" not in held:
             held["evaluator"] = _evaluator(measured)
         held["matches", area] = tuple(_matches(held["evaluator"], area, len(measured)))
     matches: Sequence[ClassMatches] = held["matches", area]
     return matches
-
-
-def remembered(measured: TaskAnswers) -> dict[Any, Any]:
-    """Return what was derived from a measurement, which lives as long as the measurement itself."""
-    held: dict[Any, Any] = vars(measured).setdefault("detections", {})
-    return held
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.by_group import groups_of
+from pytest_modelbench.errors import MeasurementError
+from pytest_modelbench.kpis.by_group import groups_of, paired_by_group
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.tagging.read import TARGET, tagged
 from pytest_modelbench.kpis.tagging.scores import Found, found
 from pytest_modelbench.kpis.tagging.shares import evidence_of_share, with_kinds
-from pytest_modelbench.results import Estimate, Evidence, Reading
-from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, resamples_for, share_of
-from pytest_modelbench.stats.paired import expanded, percentiles, tango_interval
-
-SHOWN = 3
+from pytest_modelbench.kpis.worst_drop import Classes, worst_drop
+from pytest_modelbench.results import Evidence
+from pytest_modelbench.stats.cells import FloatArray, share_of
 
 
 def tag_agreement(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -65,109 +63,45 @@ def lost_entities(question: Question, measurements: Measurements) -> Iterator[Ev
     yield replace(evidence, notes=(*evidence.notes, note), worst_samples=tags.worst(sums[:, 0]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drop:
-    """The drop of the F1 of a type in points, with the interval of the common error."""
-
-    name: str
-    n: int
-    estimate: Estimate
-    student: float
-    teacher: float
-
-
 def entity_drop(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the largest drop of the F1 of an entity type.
-
-    Each type's interval is that of the error divided by the number of types (Bonferroni), so that all hold together:
-    the drop of the worst type lies between the largest lower and the largest upper end.
 
     Raises:
         DoesNotFit: no type has enough entities.
     """
     entities = found(question, tagged(question, measurements, both=True))
-    true = entities.by_type(TARGET).sum(axis=0)
-    least = int(question.options["min_n"])
-    judged = np.flatnonzero(true >= least)
-    small = [f"{name} ({int(n)})" for name, n in zip(entities.marks.types, true, strict=True) if n < least]
-    if not len(judged):
-        raise DoesNotFit(
-            f"{question.kpi.name}: no type has {least} entities or more: {', '.join(small[:10])}. Bring more data, "
-            "or state a smaller min_n="
-        )
-    drops = sorted(_drops(question, entities, judged), key=lambda drop: (-drop.estimate.value, drop.name))
-    worst = drops[0]
-    lost = entities.seen("teacher") & ~entities.seen("student")
-    lost &= entities.entities[TARGET].type == entities.marks.types.index(worst.name)
-    shown = ", ".join(f"{drop.name} {drop.estimate.value:+.1f} pp of {drop.n}" for drop in drops[:SHOWN])
-    yield Evidence(
-        student=_largest(question, drops, least),
-        sampled=question.asked,
-        notes=(*entities.tags.notes, f"drop by type: {shown}", *_too_small(small)),
-        breakdown=tuple(_row(drop) for drop in drops),
+    evidence, worst = worst_drop(question, _types(question, entities), "2 common over both")
+    lost = entities.seen("teacher") & ~entities.seen("student") & (entities.entities[TARGET].type == worst)
+    yield replace(
+        evidence,
+        notes=(*entities.tags.notes, *evidence.notes),
         worst_samples=entities.tags.worst(entities.per_sentence(TARGET, lost)),
     )
 
 
-def _too_small(small: list[str]) -> Iterator[str]:
-    if small:
-        more = f" and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
-        yield f"too small to judge: {', '.join(small[:SHOWN])}{more}"
-
-
-def _row(drop: Drop) -> dict[str, object]:
-    estimate = drop.estimate
-    ends = {"value": estimate.value, "ci_low": estimate.low, "ci_high": estimate.high}
-    return {"name": drop.name, "n": drop.n, **ends, "teacher": drop.teacher, "student": drop.student}
-
-
-def _largest(question: Question, drops: list[Drop], least: int) -> Reading:
-    low = max(drop.estimate.low for drop in drops if drop.estimate.low is not None)
-    high = max(drop.estimate.high for drop in drops if drop.estimate.high is not None)
-    return Reading(
-        estimate=Estimate(value=drops[0].estimate.value, low=low, high=high),
-        unit="pp",
-        n=drops[0].n,
-        confidence=question.confidence,
-        method=f"worst of {len(drops)} types of at least {least} entities; bootstrap at a common error (Bonferroni)",
+def _types(question: Question, entities: Found) -> Classes:
+    """Return the F1 of each entity type, also over resamples of groups."""
+    tables = {role: _hits_and_wholes(entities, role) for role in ("student", "teacher")}
+    group = entities.tags.answers.data.group
+    paired = paired_by_group(question, group, tables)
+    true, groups = entities.by_type(TARGET), groups_of(group, len(entities.tags))
+    return Classes(
+        names=entities.marks.types,
+        n=true.sum(axis=0).astype(np.intp),
+        units=np.array([len(np.unique(groups[column > 0])) for column in true.T], dtype=np.intp),
+        values={role: _f1(total["sums"])[0] for role, total in paired.totals.items()},
+        drawn={role: _f1(resampled["sums"]) for role, resampled in paired.drawn.items()},
+        of="entities",
     )
 
 
-def _drops(question: Question, entities: Found, judged: IntArray) -> Iterator[Drop]:
-    tags, alpha = entities.tags, question.alpha / len(judged)
-    groups = groups_of(tags.answers.data.group, len(tags))
-    count = int(groups.max()) + 1
-    cells = CellSums([count], question.seed)
-    placed = cells.place(np.zeros(count, dtype=np.intp))
-    units = np.zeros(len(entities.marks.types))
-    for role in ("student", "teacher"):
-        sums = entities.sums(role)
-        hits, whole = 2 * sums[:, 0], sums[:, 1] + sums[:, 2]
-        for kind in judged:
-            clustered = [np.bincount(groups, table[:, kind], count).astype(np.float64) for table in (hits, whole)]
-            for part, added in enumerate(clustered):
-                cells.add(f"{role} {kind}", placed, np.full(count, part), 2, added)
-            units[kind] = max(units[kind], (clustered[1] > 0).sum())
-    total, drawn = cells.total(), cells.resamples(resamples_for(alpha))
-    lost, gained = _lost_and_gained(entities)
-    for kind in judged:
-        points = {role: float(_f1(total[f"{role} {kind}"])[0]) for role in ("student", "teacher")}
-        resampled = _f1(drawn[f"teacher {kind}"]) - _f1(drawn[f"student {kind}"])
-        n = int(entities.by_type(TARGET)[:, kind].sum())
-        estimate = expanded(
-            percentiles(points["teacher"] - points["student"], resampled, alpha), int(units[kind]), alpha
-        )
-        if estimate.low is None:
-            rate = tango_interval(int(lost[kind]), int(gained[kind]), n, alpha)
-            estimate = replace(rate.map(lambda share: 100 * share), value=estimate.value)
-        yield Drop(name=entities.marks.types[kind], n=n, estimate=estimate, **points)
-
-
-def _lost_and_gained(entities: Found) -> tuple[FloatArray, FloatArray]:
-    student, teacher = entities.seen("student"), entities.seen("teacher")
-    lost, gained = (entities.by_type(TARGET, mask).sum(axis=0) for mask in (teacher & ~student, student & ~teacher))
-    return lost, gained
+def _hits_and_wholes(entities: Found, role: str) -> FloatArray:
+    """Return twice the common entities, and the predicted and true ones together, of each type, (n, 2 * types)."""
+    sums = entities.sums(role)
+    return np.concatenate([2 * sums[:, 0], sums[:, 1] + sums[:, 2]], axis=1)
 
 
 def _f1(sums: FloatArray) -> FloatArray:
-    return 100 * share_of(sums[:, 0], sums[:, 1])
+    """Return the F1 of each type in percent, (..., types)."""
+    hits, wholes = np.split(sums, 2, axis=-1)
+    return 100 * share_of(hits, wholes)

@@ -63,7 +63,7 @@ def test_entity_drop_is_that_of_the_worst_type() -> None:
     assert 0 < rows["PER"]["ci_high"] < 15
     assert "too small to judge: ORG (3)" in judged.notes
     assert judged.worst_samples[:2] == ("0", "1")
-    with pytest.raises(MeasurementError, match=re.escape("no type has 50 entities or more: LOC (30), ORG (3), PER")):
+    with pytest.raises(MeasurementError, match=re.escape("samples: LOC (30), ORG (3), PER")):
         tag_evidence("entity_drop", "<= 60 pp", student=student, targets=targets, min_n=50)
 
 
