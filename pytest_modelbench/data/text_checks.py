@@ -168,15 +168,15 @@ def answer_of(value: Any, choices: tuple[str, ...], place: str) -> int:
     )
 
 
-def group_of(value: Any, place: str) -> Hashable:
-    """Return what a sample belongs to.
+def group_of(value: Any, place: str, name: str = "group") -> Hashable:
+    """Return what a sample belongs to, as a plain value: two tensors of one number are not equal as keys.
 
     Raises:
         DataError: it is missing, or cannot name a group.
     """
     value = _plain(value)
     if is_missing(value) or not isinstance(value, Hashable):
-        raise DataError(f"{place}: group is {shown(value)}, expected a string or a number")
+        raise DataError(f"{place}: {name} is {shown(value)}, expected a string or a number")
     return value
 
 

@@ -18,6 +18,7 @@ from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, Sums, resamples_for
 from pytest_modelbench.stats.paired import percentiles
+from pytest_modelbench.stats.rounding import settled
 
 Interval = Callable[[float, npt.NDArray[np.float64], float], Estimate]
 """Returns the interval of a value from its resamples and the error of one side."""
@@ -169,5 +170,6 @@ def compared(
     if teacher != 0:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = interval(student / teacher, drawn["student"] / drawn["teacher"], alpha)
-    difference = interval(student - teacher, drawn["student"] - drawn["teacher"], alpha)
+    scale = max(abs(student), abs(teacher))
+    difference = interval(student - teacher, settled(drawn["student"] - drawn["teacher"], scale), alpha)
     return Comparison(ratio=ratio, difference=difference, method=method)

@@ -12,6 +12,7 @@ from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
 from pytest_modelbench.stats.jackknife import jackknife
+from pytest_modelbench.stats.rounding import settled
 
 Value = Callable[[FloatArray], FloatArray]
 
@@ -85,5 +86,6 @@ def _compared(points: Mapping[str, float], left: Mapping[str, FloatArray], alpha
     if teacher:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha, log=True)
-    difference = jackknife(student - teacher, left["student"] - left["teacher"], alpha)
+    scale = max(abs(student), abs(teacher))
+    difference = jackknife(student - teacher, settled(left["student"] - left["teacher"], scale), alpha)
     return Comparison(ratio=ratio, difference=difference, method="paired jackknife")

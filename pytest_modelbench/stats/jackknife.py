@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.rounding import settled
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,6 +35,7 @@ def jackknife(value: float, left: FloatArray, alpha: float, *, log: bool = False
     >>> jackknife(2.5, (10.0 - numbers) / 3, 0.025).map(lambda end: round(end, 2))
     Estimate(value=2.5, low=0.45, high=4.55)
     """
+    left = settled(left)
     if log and value > 0 and (left > 0).all():
         return replace(jackknife(math.log(value), np.log(left), alpha).map(math.exp), value=value)
     n = len(left)

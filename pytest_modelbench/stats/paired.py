@@ -12,6 +12,7 @@ from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 from pytest_modelbench.results import Comparison, Estimate
 from pytest_modelbench.stats.design_effect import widened
+from pytest_modelbench.stats.rounding import settled
 
 IntArray = npt.NDArray[np.intp]
 Statistic = Callable[[IntArray], float]
@@ -107,7 +108,7 @@ def paired_bootstrap(
     own = expanded(percentiles(s, drawn[:, 0], alpha), n, alpha)
     if t is None:
         return own, None, Comparison()
-    difference = percentiles(s - t, drawn[:, 0] - drawn[:, 1], alpha)
+    difference = percentiles(s - t, settled(drawn[:, 0] - drawn[:, 1], max(abs(s), abs(t))), alpha)
     ratio = None
     if t != 0:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -126,7 +127,7 @@ def percentiles(value: float, drawn: npt.NDArray[np.float64], alpha: float) -> E
     Resamples on which the metric is undefined are left out, at most 1 in 10. Where all of them are equal (two models
     that agree on every sample) a width of zero would claim a certainty that no finite sample gives.
     """
-    defined = drawn[np.isfinite(drawn)]
+    defined = settled(drawn[np.isfinite(drawn)])
     if len(defined) < 0.9 * len(drawn) or float(np.ptp(defined)) == 0:
         return Estimate(value=value)
     low, high = np.quantile(defined, [alpha, 1 - alpha], method="weibull")

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from pytest_modelbench.results import Estimate
+from pytest_modelbench.stats.rounding import settled
 
 
 def skewed_interval(influences: npt.NDArray[np.float64], value: float, alpha: float) -> Estimate:
@@ -30,10 +31,10 @@ def skewed_interval(influences: npt.NDArray[np.float64], value: float, alpha: fl
     (6.5, 1.2)
     """
     n = len(influences)
-    deviations = influences - influences.mean()
-    spread = float(deviations.std(ddof=1)) if n > 1 else 0.0
-    if not spread > 0:
+    if n < 2 or not np.ptp(settled(influences)):
         return Estimate(value=value)
+    deviations = influences - influences.mean()
+    spread = float(deviations.std(ddof=1))
     skew = float((deviations**3).mean()) / spread**3 / n**0.5
     quantile = float(stdtrit(n - 1, 1 - alpha))
     low, high = (value - spread / n**0.5 * _studentised(x, skew) for x in (quantile, -quantile))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ LABELS = ("labels", "class_labels", "category_id", "category", "detection_classe
 SCORES = ("scores", "score", "detection_scores", "det_scores")
 COUNTS = ("num_detections", "num_dets", "counts")
 CROWD = ("iscrowd", "crowd")
+T = TypeVar("T")
+LARGEST = 2**53
+"""The largest number of a class: beyond, floating-point numbers are not whole ones."""
 _SIX = "(x1, y1, x2, y2, score, class)"
 _EXPECTED = (
     "expected a list with {'boxes': (k, 4), 'scores': (k,), 'labels': (k,)} or an array (k, 6) of " + _SIX + " for "
@@ -107,7 +110,10 @@ def _of_image(sample: Any, model: str, place: str) -> Boxes:
         return _refused(ModelError, lambda: _whole(_mapped(sample, f"{model}, {place}", SCORES), model, place))
     if isinstance(sample, list) and sample and isinstance(sample[0], Mapping):
         return _refused(ModelError, lambda: _whole(_annotations(sample, f"{model}, {place}"), model, place))
-    rows = np.zeros((0, 6)) if isinstance(sample, list | tuple) and not sample else as_array(sample)
+    empty = isinstance(sample, list | tuple) and not sample
+    rows = (
+        np.zeros((0, 6)) if empty else _refused(ModelError, lambda: _array(sample, "detections", f"{model}, {place}"))
+    )
     if rows.shape == (0,):
         rows = np.zeros((0, 6))
     if rows.ndim != 2 or rows.shape[1] != 6:
@@ -123,11 +129,17 @@ def _whole(boxes: Boxes, model: str, place: str) -> Boxes:
     """
     if boxes.scores is None:
         raise ModelError(f"{model} returned boxes without scores for {place}. Add 'scores': (k,)")
+    if boxes.scores.dtype.kind not in "iuf":
+        raise ModelError(f"{model} returned scores of type {boxes.scores.dtype} for {place}, expected numbers")
+    boxes = replace(boxes, scores=boxes.scores.astype(np.float64))
     labels = np.asarray(boxes.labels)
     if labels.dtype.kind in "iu":
         return boxes
     finite = np.isfinite(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, dtype=bool)
-    broken = np.flatnonzero(finite & (labels != np.floor(labels))) if labels.dtype.kind == "f" else [0]
+    odd = (
+        finite & ((labels != np.floor(labels)) | (np.abs(labels) > LARGEST)) if labels.dtype.kind == "f" else ~finite
+    )
+    broken = np.flatnonzero(odd)
     if len(labels) and len(broken):
         raise ModelError(
             f"{model} returned the class {shown(labels[broken[0]].item())} for {place}, expected a whole number. The "
@@ -186,14 +198,14 @@ def _mapped(sample: Mapping[str, Any], place: str, scores: Sequence[str]) -> Box
     """
     boxes, labels = _named(sample, BOXES), _named(sample, LABELS)
     if boxes is None or labels is None:
-        raise ValueError(f"{place}: found {', '.join(map(repr, sample))}, expected 'boxes' and 'labels'")
-    corners = as_array(boxes)
+        raise ValueError(f"{place}: found {_described(sample)}, expected 'boxes' and 'labels'")
+    corners = _array(boxes, "boxes", place)
     corners = corners.reshape(0, 4) if corners.size == 0 else corners
     if corners.ndim != 2 or corners.shape[1] != 4 or corners.dtype.kind not in "iuf":
         raise ValueError(f"{place}: found boxes of shape {corners.shape} and type {corners.dtype}, expected (k, 4)")
     parts = {"labels": labels, "scores": _named(sample, scores)}
     parts |= {"crowd": _named(sample, CROWD), "area": sample.get("area")}
-    arrays: dict[str, Any] = {name: as_array(part) for name, part in parts.items() if part is not None}
+    arrays: dict[str, Any] = {name: _array(part, name, place) for name, part in parts.items() if part is not None}
     for name, array in arrays.items():
         if array.shape != (len(corners),):
             raise ValueError(
@@ -227,7 +239,7 @@ def _annotations(listed: Sequence[Any], place: str) -> Boxes:
     return _refused(DataError, lambda: _mapped(rows, place, SCORES))
 
 
-def _refused(error: type[DataError | ModelError], read: Callable[[], Boxes]) -> Boxes:
+def _refused(error: type[DataError | ModelError], read: Callable[[], T]) -> T:
     """Return what is read; what it cannot read is a fault of the data or of the model.
 
     Raises:
@@ -238,6 +250,18 @@ def _refused(error: type[DataError | ModelError], read: Callable[[], Boxes]) -> 
         return read()
     except (ValueError, ModelError, DataError) as failure:
         raise error(str(failure)) from failure
+
+
+def _array(part: Any, name: str, place: str) -> Array:
+    """Return a part of a sample as an array.
+
+    Raises:
+        ValueError: it is none; the message names the sample.
+    """
+    try:
+        return as_array(part)
+    except ModelError as error:
+        raise ValueError(f"{place}: {name}: {error}") from error
 
 
 def _named(sample: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -13,7 +13,7 @@ from pytest_modelbench.data.arrays import as_array, leaves, select_output
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.boxes import FORMATS, Array
 from pytest_modelbench.data.tasks.boxes_checks import Form, Size, check_pixels, check_units, corners_of, image_size
-from pytest_modelbench.data.tasks.boxes_forms import Boxes, output_boxes, target_boxes
+from pytest_modelbench.data.tasks.boxes_forms import LARGEST, Boxes, output_boxes, target_boxes
 from pytest_modelbench.data.tasks.boxes_queries import has_queries, query_boxes
 from pytest_modelbench.data.tasks.task_data import Samples, TaskData
 from pytest_modelbench.errors import DataError, ModelError, shown
@@ -166,8 +166,8 @@ class DetectionData(TaskData):
         """
         if not np.isfinite(boxes.boxes).all():
             raise DataError(f"{place}: a box of its target has NaN or infinite numbers. Leave this box out")
-        if boxes.area is not None and not np.isfinite(boxes.area).all():
-            raise DataError(f"{place}: an area of its target is NaN or infinite. Leave 'area' out")
+        _check_area(boxes.area, place)
+        _check_crowd(boxes.crowd, place)
         if len(boxes.labels) and boxes.labels.dtype.kind not in "iu":
             raise DataError(
                 f"{place}: found the label {shown(boxes.labels[0].item())} in its target, expected whole numbers, "
@@ -184,7 +184,11 @@ class DetectionData(TaskData):
         """
         labels = np.unique(boxes.labels[np.isfinite(boxes.boxes).all(axis=1)])
         background = [number for number, name in self.names.items() if name.strip("_").lower() in _BACKGROUND]
-        wrong = [int(label) for label in labels if label < 0 or (self.names and int(label) not in self.names)]
+        wrong = [
+            int(label)
+            for label in labels
+            if not 0 <= label <= LARGEST or (self.names and int(label) not in self.names)
+        ]
         if wrong:
             raise error(f"{place}: {who} the label {wrong[0]}, {self._expected(wrong[0])}")
         behind = [int(label) for label in labels if int(label) in background]
@@ -245,6 +249,16 @@ def _area(boxes: Boxes, corners: Array, scale: float) -> Array:
     return (sides[:, 0] * sides[:, 1]).astype(np.float32)
 
 
+def _check_area(area: Array | None, place: str) -> None:
+    if area is not None and not (area.dtype.kind in "iuf" and np.isfinite(area).all() and (area >= 0).all()):
+        raise DataError(f"{place}: an area of its target is not a finite number of at least 0. Leave 'area' out")
+
+
+def _check_crowd(crowd: Array | None, place: str) -> None:
+    if crowd is not None and not (crowd.dtype.kind in "iufb" and np.isin(crowd, (0, 1)).all()):
+        raise DataError(f"{place}: found iscrowd {shown(crowd.tolist())} in its target, expected 0 or 1 for each box")
+
+
 def _rescaled(target: Any) -> float:
     """Return how many pixels of the original image are one pixel of the resized one, whose pixels `area` counts."""
     if not (isinstance(target, Mapping) and "size" in target and "orig_size" in target):
@@ -267,5 +281,7 @@ def _sizes(batch: Batch) -> list[Size | None]:
 
 
 def _pair(size: Any) -> Size:
-    height, width = as_array(size).reshape(-1)
-    return float(height), float(width)
+    sides = as_array(size).reshape(-1)
+    if sides.size != 2 or sides.dtype.kind not in "iuf" or not (sides > 0).all():
+        raise DataError(f"found {shown(size)} as the size of an image, expected its height and width in pixels")
+    return float(sides[0]), float(sides[1])

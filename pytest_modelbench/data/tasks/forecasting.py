@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pytest_modelbench.data.arguments import check_sequence
-from pytest_modelbench.data.arrays import as_array
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.tasks.forecasts import (
     forecast_of,
+    mask_of,
     quantile_levels,
     rows_of_forecast,
     scales_of,
     window_of,
 )
-from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
+from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData, membership
 from pytest_modelbench.errors import DataError, shown
 
 INPUTS = "inputs"
@@ -77,8 +77,8 @@ class ForecastingData(TaskData):
         given = {"mask": None, "series": None, "block": self.block}
         super().__init__(inputs, targets, own={**own, **given}, group=group, **common)
         if series is not None:
-            check_sequence("series", series)
-            if self.source.length is not None and len(series) != self.source.length:
+            series = membership("series", series)
+            if self.source.length not in {None, len(series)}:
                 raise DataError(f"there are {self.source.length} samples and {len(series)} series; expected one each")
         self.has_groups = group is not None
         self.series = series
@@ -117,10 +117,7 @@ class ForecastingData(TaskData):
         window = window_of(target["target"], place)
         if "mask" not in target:
             return window
-        mask = as_array(target["mask"])
-        if mask.size != window.size:
-            raise DataError(f"{place}: found a mask of shape {mask.shape} for values of shape {window.shape}")
-        return np.where(mask.reshape(window.shape).astype(bool), window, np.nan)
+        return np.where(mask_of(target["mask"], window, place), window, np.nan)
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
         """Return the forecast of each window.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench.data.arrays import as_array, select_output
-from pytest_modelbench.data.tasks.task_data import Array
+from pytest_modelbench.data.tasks.task_data import Array, count_of
 from pytest_modelbench.errors import DataError, ModelError, shown
 
 MEDIAN = 0.5
@@ -51,6 +51,22 @@ def window_of(target: Any, place: str) -> Array:
         raise DataError(f"{place}: found infinite values, expected numbers, and NaN for those that are missing")
     wide: Array = values.astype(np.float64)
     return wide.reshape(1 if values.ndim == 0 else len(values), -1)
+
+
+def mask_of(mask: Any, window: Array, place: str) -> Array:
+    """Return which values of a window count, (horizon, series).
+
+    Raises:
+        DataError: another shape, or other values than True and False, or 1 and 0.
+    """
+    values = as_array(mask)
+    if [length for length in values.shape if length > 1] != [length for length in window.shape if length > 1]:
+        raise DataError(f"{place}: found a mask of shape {values.shape} for values of shape {window.shape}")
+    if values.dtype.kind not in "iufb" or not np.isin(values, (0, 1)).all():
+        raise DataError(
+            f"{place}: found a mask of type {values.dtype}, expected True or False for each value, or 1 or 0"
+        )
+    return values.astype(bool).reshape(window.shape)
 
 
 def scales_of(history: Any, season: int, series: int, place: str) -> tuple[Array, Array]:
@@ -121,9 +137,28 @@ def rows_of_forecast(
     """
     listed = isinstance(forecast, list) and not all(np.ndim(one) == 0 for one in forecast)
     values = forecast if listed else as_array(forecast)
-    if len(values) != len(shapes):
-        raise ModelError(f"{model} returned forecasts of {len(values)} windows for {len(shapes)}")
-    return [_row(as_array(one), shape, len(levels), model) for one, shape in zip(values, shapes, strict=True)]
+    count = count_of(values, model, "a forecast")
+    if count != len(shapes):
+        raise ModelError(f"{model} returned forecasts of {count} windows for {len(shapes)}")
+    arrays = [as_array(one) for one in values]
+    if (
+        len(levels) > 1
+        and len(arrays) > 1
+        and all(_turned(array, shape) for array, shape in zip(arrays, shapes, strict=True))
+    ):
+        raise ModelError(
+            f"{model} returned forecasts whose quantiles fall along the last axis and rise along the one before, and "
+            "both axes have the same length. Return (horizon, quantiles), the quantiles last"
+        )
+    return [_row(array, shape, len(levels), model) for array, shape in zip(arrays, shapes, strict=True)]
+
+
+def _turned(values: Array, shape: tuple[int, int]) -> bool:
+    """Whether levels of one window rise along the first of two equal axes only."""
+    square = values.ndim == 2 and values.shape == (shape[0], shape[0])
+    if not square or (np.diff(values, axis=0) < 0).any():
+        return False
+    return bool((np.diff(values, axis=1) < 0).any() and (np.diff(values, axis=0) > 0).any())
 
 
 def _row(values: Array, shape: tuple[int, int], levels: int, model: str) -> Array:

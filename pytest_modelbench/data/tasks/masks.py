@@ -13,7 +13,7 @@ from pytest_modelbench.data.tasks.task_data import Array, Samples
 from pytest_modelbench.errors import DataError, ModelError
 
 WRONG = -1
-"""The class of pixels whose scores are NaN, which no target has."""
+"""The class of pixels whose largest score is not finite, which no target has."""
 Size = tuple[int, int]
 _HALF = 0.5
 
@@ -92,6 +92,8 @@ def answer_masks(scores: Any, sizes: Sequence[Size], outputs: str | None, model:
         ModelError: another form.
     """
     shape = tuple(scores.shape)
+    if 0 in shape or getattr(scores.dtype, "kind", "f") not in "iufb":
+        raise ModelError(f"{model} returned an output of shape {shape} and type {scores.dtype}, expected numbers")
     if outputs == "labels" or _are_labels(scores):
         return [mask.reshape(mask.shape[-2:]) for mask in _labels(scores, model)], 0
     if len(shape) == 4 and shape[3] > 1 and shape[1:3] == sizes[0] != shape[2:]:
@@ -120,16 +122,17 @@ def _labels(scores: Any, model: str) -> list[Array]:
             f"{model} returned labels of shape {masks.shape} and type {masks.dtype}, expected whole numbers, "
             "(n, height, width)"
         )
-    if flat.size and not WRONG <= int(flat.min()) <= int(flat.max()) < 2**15:
+    if flat.size and not 0 <= int(flat.min()) <= int(flat.max()) < 2**15:
         raise ModelError(f"{model} returned labels from {flat.min()} to {flat.max()}, expected 0 to 32,767")
     return list(flat)
 
 
 def _largest(scores: Any) -> Array:
-    """Return the class with the largest score of each pixel, (n, height, width), `WRONG` where one is NaN."""
-    broken = scores.isnan().any(1) if is_tensor(scores) else np.isnan(scores).any(axis=1)
-    largest = as_array(scores.argmax(1))
-    return np.where(as_array(broken), WRONG, largest) if bool(broken.any()) else largest
+    """Return the class with the largest score of each pixel, (n, height, width), `WRONG` where it is not finite."""
+    tensor = is_tensor(scores)
+    top, largest = scores.max(1) if tensor else (scores.max(axis=1), scores.argmax(1))
+    sound = top.isfinite() if tensor else np.isfinite(top)
+    return as_array(largest) if bool(sound.all()) else np.where(as_array(sound), as_array(largest), WRONG)
 
 
 def _above(scores: Any, outputs: str | None, model: str) -> Array:
@@ -140,7 +143,7 @@ def _above(scores: Any, outputs: str | None, model: str) -> Array:
         )
     values = as_array(scores)
     mask = (values > (0.0 if outputs == "logits" else _HALF)).astype(np.int16)
-    return np.where(np.isnan(values), WRONG, mask)
+    return np.where(np.isfinite(values), mask, WRONG)
 
 
 def enlarged(scores: Any, size: Size) -> Any:

@@ -12,7 +12,7 @@ from pytest_modelbench.data.arguments import check_sequence
 from pytest_modelbench.data.arrays import as_array, select_output
 from pytest_modelbench.data.evaldata import Batch
 from pytest_modelbench.data.missing import as_values, missing_of
-from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData
+from pytest_modelbench.data.tasks.task_data import Array, Samples, TaskData, count_of
 from pytest_modelbench.errors import DataError, ModelError, shown
 
 TOP = 100
@@ -43,8 +43,7 @@ class RankingData(TaskData):
         common: the arguments of `TaskData`; `group` may hold users of several queries.
 
     Raises:
-        DataError: as for `TaskData`; a query that is missing; both targets and `relevant`; an item that is relevant
-            and excluded.
+        DataError: as for `TaskData`; a query that is missing; both targets and `relevant`.
     """
 
     TASK: ClassVar[str] = "ranking"
@@ -130,8 +129,9 @@ class RankingData(TaskData):
             ModelError: the scores are in another form.
         """
         scores = output if isinstance(output, list) else as_array(select_output(output, self.select, model))
-        if len(scores) != len(batch.ids):
-            raise ModelError(f"{model} returned scores of {len(scores)} samples for {len(batch.ids)}")
+        count = count_of(scores, model, "a score of each item")
+        if count != len(batch.ids):
+            raise ModelError(f"{model} returned scores of {count} samples for {len(batch.ids)}")
         if self.query is not None and (one := _one_each(scores)) is not None:
             return {"score": list(one[:, None])}
         rows = [np.atleast_1d(as_array(row)) for row in scores]
@@ -192,7 +192,7 @@ def pairs_of(relevant: Any, exclude: Any) -> list[dict[str, Array]]:
     """Return the positions of relevant and of excluded items of each sample.
 
     Raises:
-        DataError: they are in another form, or an item is in both.
+        DataError: they are in another form, or there is another number of them.
     """
     listed = _listed(relevant, "relevant")
     hidden: Sequence[Any] = [[] for _ in listed] if exclude is None else _listed(exclude, "exclude")
@@ -213,15 +213,10 @@ def _listed(items: Any, name: str) -> Sequence[Any]:
 
 
 def _pair(relevant: Any, exclude: Any, position: int) -> dict[str, Array]:
-    pair = {
+    return {
         "relevant": _positions(relevant, "relevant", position),
         "exclude": _positions(exclude, "exclude", position),
     }
-    if len(common := np.intersect1d(pair["relevant"], pair["exclude"])):
-        raise DataError(
-            f"relevant[{position}] and exclude[{position}] have the item {common[0]} in common. Remove it from one"
-        )
-    return pair
 
 
 def _positions(items: Any, name: str, position: int) -> Array:

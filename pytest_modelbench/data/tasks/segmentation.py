@@ -120,7 +120,7 @@ class SegmentationData(TaskData):
     def _masks(self, scores: Any, sizes: Sequence[Size], model: str) -> tuple[list[Array], int]:
         """Return the masks of a batch, or of one image of several sizes, and how many classes the model has."""
         shape = tuple(scores.shape)
-        if self._resize and len(shape) == 4 and shape[2:] != sizes[0] and self.outputs != "labels":
+        if self._resize and len(shape) == 4 and 0 not in shape and shape[2:] != sizes[0] and self.outputs != "labels":
             parts = [answer_masks(enlarged(scores[i : i + 1], size), [size], self.outputs, model)
                      for i, size in enumerate(sizes[: len(scores)])]  # fmt: skip
             return [mask for masks, _ in parts for mask in masks], parts[0][1]
@@ -155,9 +155,7 @@ class SegmentationData(TaskData):
         if strange is None:
             return
         likely = strange in _LIKELY_IGNORED and self.ignore_index is None
-        advice = f"If these pixels do not count, write ignore_index={strange}" if likely else (
-            "Number the classes as the model does"
-        )  # fmt: skip
+        advice = _advice(strange, likely=likely, binary=numbers in ([255], [0, 255]))
         listed = sorted(classes)
         raise DataError(
             f"{place}: the target has pixels of the class {strange}, and {whose} {len(listed)} classes, {listed[0]} "
@@ -169,6 +167,14 @@ def _as_batch(one: Any) -> Any:
     """Return the output for one image, (classes, height, width) or (height, width), as a batch of one."""
     array = one if is_tensor(one) else as_array(one)
     return array[None] if len(array.shape) in {2, 3} else array
+
+
+def _advice(strange: int, *, likely: bool, binary: bool) -> str:
+    """Say what to write of a number that is not a class."""
+    if not likely:
+        return "Number the classes as the model does"
+    advice = f"If these pixels do not count, write ignore_index={strange}"
+    return f"{advice}; if they are the class 1, give masks // 255" if binary else advice
 
 
 def _by(mask: Array) -> str:

@@ -78,6 +78,12 @@ class TaggingData(TaskData):
         if scheme is not None and scheme not in SCHEMES:
             raise DataError(f"scheme: found {shown(scheme)}, expected None or one of {', '.join(SCHEMES)}")
         self.scheme = scheme
+        if ignore_index is not None and (
+            isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer)
+        ):
+            raise DataError(
+                f"ignore_index: found {shown(ignore_index)}, expected a whole number such as -100, or None"
+            )
         self.ignore_index = ignore_index
         inputs, collate = _by_sentence(inputs, targets, collate)
         own = {"scheme": scheme, "ignore_index": ignore_index, "word_ids": _digest(word_ids)}
@@ -127,7 +133,7 @@ class TaggingData(TaskData):
             if index is None:
                 raise ModelError(_of_other_length(spot, len(sample), model, self.place(batch, position)))
             parts["columns"].append(np.array([sample.shape[1] if sample.ndim == 2 else 0], dtype=np.int32))
-            parts["tag"].append(largest(sample[index]) if sample.ndim == 2 else _labels(sample[index]))
+            parts["tag"].append(largest(sample[index]) if sample.ndim == 2 else _labels(sample[index], model))
         return parts
 
     def _spots_of(self, batch: Batch) -> list[Spots]:
@@ -168,8 +174,14 @@ class TaggingData(TaskData):
         return Spots(tags=tags, index=index[counts], length=length)
 
 
-def _labels(tags: Array) -> Array:
-    """Return the tags that a model names; none of an empty sentence are whole numbers, as those of others."""
+def _labels(tags: Array, model: str) -> Array:
+    """Return the tags that a model names; none of an empty sentence are whole numbers, as those of others.
+
+    Raises:
+        ModelError: a label is negative.
+    """
+    if tags.dtype.kind == "i" and tags.min(initial=0) < 0:
+        raise ModelError(f"{model} returned the label {tags.min()} for a token that counts, expected numbers from 0")
     return tags if len(tags) else np.empty(0, dtype=np.int32)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.arrays import as_array, is_tensor
+from pytest_modelbench.data.missing import as_values, missing_of
+from pytest_modelbench.data.tasks.task_data import count_of
 from pytest_modelbench.errors import DataError, ModelError, shown
 
 Array = npt.NDArray[Any]
@@ -47,6 +49,7 @@ def tags_of(target: Any) -> Array:
     empty = not is_tensor(target) and len(target) == 0 if hasattr(target, "__len__") else False
     try:
         tags = np.empty(0, dtype=np.int64) if empty else as_array(target)
+        _refuse_missing(target, tags)
     except ModelError as error:
         raise DataError(f"{error}. Give one label for each token") from error
     if tags.dtype == object:
@@ -59,6 +62,19 @@ def tags_of(target: Any) -> Array:
     if tags.dtype.kind == "U" and (tags == "").any():
         raise DataError("found an empty tag, expected a name such as 'O'")
     return tags
+
+
+def _refuse_missing(target: Any, tags: Array) -> None:
+    """Refuse names of which one is NaN: NumPy makes the text 'nan' of it.
+
+    Raises:
+        DataError: naming its place.
+    """
+    if tags.dtype.kind != "U" or "nan" not in tags or isinstance(target, np.ndarray):
+        return
+    (places,) = np.nonzero(missing_of(as_values(target)))
+    if len(places):
+        raise DataError(f"the tag of the token {places[0]} is missing")
 
 
 def first_tokens(words: Sequence[Any]) -> IntArray:
@@ -83,6 +99,8 @@ def words_counted(tags: Array, words: Sequence[Any]) -> tuple[Array, IntArray]:
     Raises:
         DataError: there are as many labels as neither words nor tokens.
     """
+    if not hasattr(words, "__len__") or isinstance(words, str):
+        raise DataError(f"found {shown(words)} in word_ids, expected a list with the number of each token's word")
     first = first_tokens(words)
     if len(tags) == len(first):
         return tags, first
@@ -125,7 +143,9 @@ def outputs_of(head: Any, count: int, model: str) -> tuple[list[Array], bool]:
         ModelError: another number of samples, or another form.
     """
     stacked = not isinstance(head, list)
-    samples = list(as_array(head)) if stacked else [_sample(sample) for sample in head]
+    array = as_array(head) if stacked else head
+    count_of(array, model, "a tag for each token")
+    samples = list(array) if stacked else [_sample(sample) for sample in head]
     if len(samples) != count:
         raise ModelError(f"{model} returned tags of {len(samples)} sentences, and the batch has {count}")
     for sample in samples:
@@ -144,12 +164,12 @@ def _sample(sample: Any) -> Array:
 
 
 def largest(scores: Array) -> Array:
-    """Return the largest class of each token, (tokens,); -1 where a score is NaN or +inf.
+    """Return the largest class of each token, (tokens,); -1 where a score is NaN or +inf, or all are -inf.
 
     Args:
         scores: logits or probabilities, (tokens, classes).
     """
     labels: Array = scores.argmax(axis=1).astype(np.int32)
     if scores.dtype.kind == "f":
-        labels[~(scores < np.inf).all(axis=1)] = UNREADABLE
+        labels[~np.isfinite(scores.max(axis=1))] = UNREADABLE
     return labels

@@ -14,7 +14,8 @@ from pytest_modelbench.data.arguments import check_sequence, refuse_unknown
 from pytest_modelbench.data.arrays import rows, shapes
 from pytest_modelbench.data.chunks import Chunk, Source
 from pytest_modelbench.data.evaldata import Batch, EvalData
-from pytest_modelbench.errors import DataError, DoesNotFit, message_of, shown
+from pytest_modelbench.data.text_checks import group_of
+from pytest_modelbench.errors import DataError, DoesNotFit, ModelError, message_of, shown
 
 Array = npt.NDArray[Any]
 Samples = Mapping[str, Sequence[Array]]
@@ -75,19 +76,17 @@ class TaskData(EvalData):
             raise DataError(f"collate: found {shown(collate)}, expected a function of a list of samples")
         inputs, targets = self._pair(inputs, targets)
         inputs, collated = _datasets_collated(inputs, collate)
-        super().__init__(inputs, targets, **common)
+        super().__init__(inputs, _listed(targets), **common)
         if collate is not None and not collated:
             self.source = CollatedSource(self.source, collate)
         self.task = self.TASK
         self.names = class_names(classes)
         self.classes = list(self.names.values()) or None
-        self.group = group
-        if group is not None:
-            check_sequence("group", group)
-            if self.source.length is not None and len(group) != self.source.length:
-                raise DataError(
-                    f"there are {self.source.length} samples and {len(group)} groups; expected one for each sample"
-                )
+        self.group = None if group is None else membership("group", group)
+        if self.group is not None and self.source.length not in {None, len(self.group)}:
+            raise DataError(
+                f"there are {self.source.length} samples and {len(self.group)} groups; expected one for each sample"
+            )
 
     def _pair(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """Return inputs and targets, also where both came as one tuple; targets as a list, not a tuple."""
@@ -210,13 +209,40 @@ def class_names(classes: Any) -> dict[int, str]:
     if not listed and not isinstance(classes, Mapping):
         raise DataError(f"classes: found {shown(classes)}, expected a list of names, or numbers mapped to names")
     named = dict(classes) if isinstance(classes, Mapping) else dict(enumerate(classes))
-    wrong = next((number for number in named if isinstance(number, bool) or not isinstance(number, int)), None)
-    if wrong is not None or not named:
+    whole = all(isinstance(number, int | np.integer) and not isinstance(number, bool) for number in named)
+    if not whole or not named:
         raise DataError(f"classes: found {shown(classes)}, expected whole numbers with a name each")
-    names = {number: str(name) for number, name in named.items()}
+    names = {int(number): str(name) for number, name in named.items()}
     if len(set(names.values())) < len(names):
         raise DataError(f"classes: a name stands twice in {shown(list(names.values()))}")
     return names
+
+
+def membership(name: str, values: Any) -> list[Hashable]:
+    """Return what each sample belongs to, as plain values: two tensors of one number are not equal as keys.
+
+    Raises:
+        DataError: one is missing, or cannot name a group.
+    """
+    check_sequence(name, values)
+    return [group_of(value, f"sample {position}", name) for position, value in enumerate(values)]
+
+
+def _listed(targets: Any) -> Any:
+    """Return targets in a tuple or in an array of objects as a list: they are one for each sample, not heads."""
+    of_objects = isinstance(targets, np.ndarray) and targets.dtype == object and targets.ndim == 1
+    return list(targets) if of_objects or isinstance(targets, tuple) else targets
+
+
+def count_of(output: Any, model: str, what: str) -> int:
+    """Return of how many samples an output is.
+
+    Raises:
+        ModelError: it is a single value.
+    """
+    if not hasattr(output, "__len__") or getattr(output, "ndim", 1) == 0:
+        raise ModelError(f"{model} returned {shown(output)}, expected {what} for each sample")
+    return len(output)
 
 
 def _datasets_collated(inputs: Any, collate: Callable[[list[Any]], Any] | None) -> tuple[Any, bool]:

@@ -20,7 +20,7 @@ Measure = Callable[[Ranked, Mapping[str, Any]], FloatArray]
 """Returns the value of each query from 0 to 1, (queries,); of one without relevant items anything."""
 
 
-MOST_RELEVANT = 1000
+MOST_RELEVANT = 500
 """The highest relevance that 2 may be raised to."""
 
 
@@ -53,8 +53,8 @@ def _gain(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
         return ranked.gain
     if (most := ranked.gain.max(initial=0)) > MOST_RELEVANT:
         raise MeasurementError(
-            f"found relevance {most:g}, expected at most {MOST_RELEVANT:,} with gain='exponential', which raises 2 "
-            "to it. Write gain='linear'"
+            f"gain='exponential' is 2 to the power of the relevance, which is up to {most:g}. Write "
+            "gain='linear', or give grades such as 0 to 4"
         )
     gain: FloatArray = 2**ranked.gain - 1
     return gain

@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.tasks.ranking import RankingData
-from pytest_modelbench.errors import DataError, MeasurementError
+from pytest_modelbench.errors import DataError, MeasurementError, shown
 from pytest_modelbench.kpis.by_group import groups_of
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -68,9 +68,12 @@ class Queries:
         """
         groups = groups_of(self.data.group, len(self.codes))
         if self.data.group is not None and len(split := self.within(groups)):
+            first = self.first[split[0]]
+            other = np.flatnonzero((self.codes == split[0]) & (groups != groups[first]))[0]
             raise DataError(
-                f"group: the items of {len(split)} of {len(self.first)} queries, such as {self.worst(split[:1])[0]}, "
-                "are in several groups; expected one group for each query"
+                f"group: the query {shown(self.ids[split[0]])} has samples of the groups "
+                f"{shown(self.data.group[first])} and {shown(self.data.group[other])}. Put all samples of a query "
+                "into one group"
             )
 
     def worst(self, index: IntArray) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.kpis.pooled import Tallied, pooled_evidence, worst_first
-from pytest_modelbench.kpis.segmentation.confusion import iou_of, masks_of, split
+from pytest_modelbench.kpis.segmentation.confusion import areas_of, iou_of, masks_of, split
 from pytest_modelbench.kpis.segmentation.overlap import nan_mean, notes_of, worst_images
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray
@@ -41,6 +41,7 @@ def lost_pixels(question: Question, measurements: Measurements) -> Iterator[Evid
 def mask_iou(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean over the teacher's classes of intersection over union with the teacher's masks."""
     answers = answered(question, measurements, SegmentationData, both=True)
+    areas_of(answers, "student")  # refuses targets of which no pixel counts
     rows = [_areas(student, teacher) for student, teacher, _ in _counted(answers)]
     most = max(len(row[0]) for row in rows)
     table = np.stack([np.pad(row, ((0, 0), (0, most - row.shape[1]))) for row in rows]).reshape(len(rows), -1)

@@ -14,7 +14,7 @@ from pytest_modelbench.data.tasks.task_data import Array
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.segmentation.confusion import masks_of
+from pytest_modelbench.kpis.segmentation.confusion import areas_of, masks_of
 from pytest_modelbench.kpis.segmentation.overlap import notes_of
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, share_of
@@ -26,6 +26,7 @@ _OF_DIAGONAL = 0.0075
 def boundary_f(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean over images of the F1 of boundaries, mean over the classes of the target."""
     answers, within = answered(question, measurements, SegmentationData), question.options["within_pixels"]
+    areas_of(answers, "student")  # refuses targets of which no pixel counts
     tables = {role: _table(answers, role, within) for role in answers.answers}
     tolerance = "0.75% of the diagonal" if within is None else f"{within:g} pixels"
     evidence = jackknife_evidence(

@@ -115,7 +115,7 @@ def notes_of(answers: Answered[SegmentationData]) -> Iterator[str]:
     for role, measured in answers.answers.items():
         areas = areas_of(answers, role)
         if broken := int(areas.wrong.sum()):
-            yield f"{role}: {broken:,} pixels whose scores are NaN count as wrong"
+            yield f"{role}: {broken:,} pixels whose scores are NaN or infinite count as wrong"
         strange = np.flatnonzero(areas.answer.any(axis=0) & ~areas.target.any(axis=0)).tolist()
         if strange:
             named = ", ".join(answers.data.names.get(number, str(number)) for number in strange[:5])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,12 +114,45 @@ def tagged(question: Question, measurements: Measurements, *, both: bool = False
     for measured in models.values():
         _refuse_unreadable(question, measured)
     names, notes = _names(answers)
+    _refuse_unnamed(answers, names)
     parts = {TARGET: answers.student.targets["tag"], **{role: models[role].answers["tag"] for role in models}}
     vocabulary: dict[str, int] = {name: place for place, name in enumerate(dict.fromkeys(names[TARGET].values()))}
     codes = {role: _codes(part, names[role], vocabulary, role, answers.student.ids) for role, part in parts.items()}
     if not len(codes[TARGET]):
         raise DataError(f"{question.kpi.name}: no token counts: all have the label {answers.data.ignore_index}")
+    notes = (*notes, *_strangers(codes))
     return Tagged(answers=answers, vocabulary=tuple(vocabulary), codes=codes, notes=notes)
+
+
+def _strangers(codes: Mapping[str, IntArray]) -> Iterator[str]:
+    """Yield a note on models that give no tag of the targets at all."""
+    for role, its in codes.items():
+        if role != TARGET and len(its) and not np.isin(its, codes[TARGET]).any():
+            yield f"the {role} gives no tag that the targets have. Do both write them alike?"
+
+
+def _refuse_unnamed(answers: Answered[TaggingData], names: Mapping[str, Names]) -> None:
+    """Refuse numbers beside names, which are never equal.
+
+    Raises:
+        DataError: saying what to write.
+    """
+    target = answers.student.targets["tag"].values
+    for role, measured in answers.answers.items():
+        tags = measured.answers["tag"].values
+        unnamed = {
+            kind for kind, its in ((TARGET, target), (role, tags)) if its.dtype.kind != "U" and not names[kind]
+        }
+        if len(unnamed) == 1 and len(target):
+            numbers, texts = (
+                ("targets are numbers", f"{measured.model} gives names")
+                if TARGET in unnamed
+                else (f"{measured.model} gives numbers", "targets are names")
+            )
+            raise DataError(
+                f"{numbers}, and {texts}. Write EvalData(..., classes=['O', 'B-PER', ...]) in the order of the "
+                "numbers"
+            )
 
 
 def _check_paired(student: TaskAnswers, teacher: TaskAnswers) -> None:

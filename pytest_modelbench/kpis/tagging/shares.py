@@ -13,9 +13,11 @@ from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.tagging.read import Tagged
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray, share_of
-from pytest_modelbench.stats.design_effect import design_effect
+from pytest_modelbench.stats.design_effect import FEWEST_CLUSTERS, design_effect
 from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import tango_interval
+from pytest_modelbench.stats.pooled_shares import pooled_share
+from pytest_modelbench.stats.rounding import settled
 from pytest_modelbench.stats.skewness import skewed_interval
 
 _JACKKNIFE = "jackknife of {:,} sentences or groups with Hall's correction for skewness"
@@ -62,6 +64,8 @@ def _wilson(question: Question, reading: Reading, sums: FloatArray, groups: IntA
     """Return a reading with Wilson's interval of its independent tokens."""
     count = int(groups.max()) + 1
     hits, whole = (np.bincount(groups, sums[:, kind], count).astype(np.float64) for kind in (0, 1))
+    if count < FEWEST_CLUSTERS:
+        return _of_few(question, reading, hits, whole)
     effect = _effect(hits, whole, per_unit, question.alpha)
     n = float(whole.sum()) / effect
     estimate = share_interval(float(hits.sum()) / effect, n, question.alpha)
@@ -71,6 +75,15 @@ def _wilson(question: Question, reading: Reading, sums: FloatArray, groups: IntA
         estimate=replace(estimate.map(lambda share: 100 * share), value=reading.value),
         method=f"{reading.method.split(';')[0]}; Wilson interval, design effect {effect:.2f} of {count:,} {clusters}",
     )
+
+
+def _of_few(question: Question, reading: Reading, hits: FloatArray, whole: FloatArray) -> Reading:
+    """Return a reading with the interval of the linearised share: few groups do not show their design effect."""
+    estimate = pooled_share((hits, whole), question.alpha).map(lambda share: 100 * share)
+    method = (
+        f"{reading.method.split(';')[0]}; Wilson interval of the linearised share of {len(hits)} sentences or groups"
+    )
+    return replace(reading, estimate=estimate, method=method)
 
 
 def _effect(hits: FloatArray, whole: FloatArray, at_least: float, alpha: float) -> float:
@@ -87,7 +100,7 @@ def of_value(question: Question, reading: Reading, groups: IntArray, sums: Float
     rest, point = value(_left_out(groups, sums)), reading.value
     if not np.isfinite(rest).all():
         return reading
-    estimate = skewed_interval((len(rest) - 1) * (point - rest), point, question.alpha)
+    estimate = skewed_interval((len(rest) - 1) * (point - settled(rest)), point, question.alpha)
     if estimate.low is None:
         return reading
     return replace(
@@ -118,7 +131,8 @@ def of_difference(
     if comparison is None or comparison.difference is None:
         return comparison
     without = {role: value(_left_out(groups, table)) for role, table in sums.items()}
-    point, rest = comparison.difference.value, without["student"] - without["teacher"]
+    scale = max(float(np.nan_to_num(rest).max()) for rest in without.values())
+    point, rest = comparison.difference.value, settled(without["student"] - without["teacher"], scale)
     difference, how = comparison.difference, comparison.method
     if np.isfinite(rest).all():
         difference = skewed_interval((len(rest) - 1) * (point - rest), point, question.alpha)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.arrays import duplicate, number_parts, rows, shapes
 from pytest_modelbench.data.evaldata import Batch
-from pytest_modelbench.data.tasks.task_data import Samples, task_data
+from pytest_modelbench.data.tasks.task_data import Samples, TaskData, task_data
 from pytest_modelbench.errors import DataError, ModelError
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.predictions import answer
@@ -38,8 +38,8 @@ def take(taking: Taking) -> TaskAnswers:
         for batch in data.batches():
             first = not nonfinite
             output = _answer(model, duplicate(batch.inputs) if first else batch.inputs, first=first)
-            _extend(answers, data.answers_of(output, batch, model.name), batch, f"{model.name} returned")
             _extend(targets, data.targets_of(batch), batch, "the targets have")
+            _extend(answers, _read(data, output, batch, model.name), batch, f"{model.name} returned")
             bad = nonfinite_of(output, rows(batch.inputs))
             infinite_inputs.extend(len(nonfinite) + position for position in _explained(bad, batch))
             nonfinite.extend(bad)
@@ -76,6 +76,16 @@ def _answer(model: Model, inputs: Any, *, first: bool) -> Any:
             f"{error}. The model gets a list with the input of each sample. If it takes something else, write "
             "EvalData(..., collate=...), a function that makes it of such a list"
         ) from error
+
+
+def _read(data: TaskData, output: Any, batch: Batch, model: str) -> Samples:
+    """Return what a model answered, and name the model where what is not an array does not tell whose it is."""
+    try:
+        return data.answers_of(output, batch, model)
+    except ModelError as error:
+        if model in str(error):
+            raise
+        raise ModelError(f"{model} returned {shapes(output)}: {error}") from error
 
 
 def classes_of(model: Model, select: str | int | None) -> tuple[str, ...] | None:

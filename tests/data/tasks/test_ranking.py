@@ -122,11 +122,6 @@ def test_scores_that_do_not_fit(output: Any, words: dict[str, Any], message: str
             r"relevant\[0\]: found \[\[1\], \[2, 3\]\], expected",
         ),
         (None, {"query": None, "relevant": [None] * 6}, r"relevant\[0\]: found None, expected positions"),
-        (
-            None,
-            {"query": None, "relevant": [[0, 2]] * 6, "exclude": [[3]] * 5 + [[2, 1]]},
-            r"relevant\[5\] and exclude\[5\] have the item 2 in common",
-        ),
         (RELEVANCE, {"query": ["a", None, "a", "b", "b", "b"]}, "query: 1 are missing, the first at 1"),
         (RELEVANCE, {"query": None, "relevant": [[0]] * 6}, "relevant= takes the place of targets"),
         (None, {"query": None, "relevant": [[0.5]] * 6}, r"relevant\[0\]: found \[0.5\], expected positions"),

@@ -262,3 +262,11 @@ def test_groups_widen_the_interval() -> None:
     grouped = evidence("detection_agreement", frames, teacher * 4, data={"group": videos}).student.estimate
     assert grouped.value == pytest.approx(alone.value)
     assert grouped.low == pytest.approx(alone.low)
+
+
+def test_of_equal_overlaps_the_last_target_is_taken() -> None:
+    """As in COCO: then nothing is left for the second detection, which overlaps this target alone."""
+    targets: Images = [[(0, 0, 10, 10, CAT), (0, 4, 10, 14, CAT)]]
+    between, low = at((0, 2, 10, 12), score=0.9), at((0, 6, 10, 16), score=0.8)
+    assert evidence("detection_recall", [[between, low]], targets=targets).student.value == 50
+    assert evidence("detection_recall", [[between, low]], targets=[targets[0][::-1]]).student.value == 100

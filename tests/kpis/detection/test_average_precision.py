@@ -241,3 +241,29 @@ def test_pycocotools_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
     with pytest.raises(MeasurementError, match=re.escape("pip install 'pytest-modelbench[detection]'")):
         matched(measured(TARGETS, RIGHT), "all")
+
+
+def test_perfect_images_are_no_proof() -> None:
+    """Their resamples differ by rounding, and an interval from 100 to 100 would claim certainty of twelve images."""
+    rng = np.random.default_rng(0)
+    targets: list[Boxes] = []
+    for _ in range(12):
+        corners = rng.integers(0, 50, (3, 2)).astype(float)
+        targets.append({"boxes": np.hstack([corners, corners + rng.integers(10, 40, (3, 2))]), "labels": [0, 1, 2]})
+    found = [{**target, "scores": [0.9, 0.5, 0.7]} for target in targets]
+    made = evidence(
+        "map_medium", ">= 50%", student=found, teacher=found, targets=targets,
+        data={"task": "detection"}, confidence=0.95,
+    )  # fmt: skip
+    assert made.student.value == pytest.approx(100)
+    assert made.student.estimate.low is None
+
+
+def test_scores_in_unsigned_numbers() -> None:
+    """Negated as they are, 0 would be the highest."""
+    scores = np.array([[255, 0, 9]] * 3, dtype=np.uint8)
+    boxes = np.array([SQUARE, [80, 80, 90, 90], [80, 80, 90, 95]])
+    targets: list[Boxes] = [{"boxes": [SQUARE], "labels": [1]}] * 3
+    found = [{"boxes": boxes, "labels": [1, 1, 1], "scores": each} for each in scores]
+    words: dict[str, Any] = {"targets": targets, "teacher": found, "data": {"task": "detection", "max_detections": 2}}
+    assert evidence("map", ">= 1%", student=found, **words).student.value == pytest.approx(100)

@@ -70,7 +70,7 @@ def test_an_overconfident_student_is_told_from_a_calibrated_teacher() -> None:
     ("box", "reason"),
     [
         ((*NEAR, 0, 0.2), "of the student is undefined: it has no detection with a score of at least 0.5"),
-        ((*NEAR, 0, 7.5), "needs scores from 0 to 1, and one of the student is 7.5. Return probabilities"),
+        ((*NEAR, 0, 1.5), "needs scores from 0 to 1, and one of the student is 1.5. Return probabilities"),
     ],
 )
 def test_scores_that_are_no_probabilities_are_refused(box: Box, reason: str) -> None:

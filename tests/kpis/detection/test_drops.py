@@ -92,3 +92,11 @@ def test_a_teacher_that_finds_nothing_has_nothing_to_lose() -> None:
         MeasurementError, match="compares nothing: the average precision of the teacher is 0 for every"
     ):
         evidence("ap_drop", student, [[]] * 30, targets, data=NAMES)
+
+
+def test_a_class_in_one_image_is_one_observation() -> None:
+    """However small min_n is, and however many other images there are."""
+    student, targets = images(40, {}, rare=1)
+    made = evidence("ap_drop", student, student, targets, data=NAMES, min_n=1)
+    assert "too small to judge: cow (1)" in made.notes
+    assert [row["name"] for row in made.breakdown] == ["cat", "dog"]

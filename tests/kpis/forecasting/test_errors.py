@@ -184,3 +184,20 @@ def test_what_is_independent_is_noted() -> None:
     blocks = judged("forecast_mae", "<= 9", data={"block": 4})
     assert "jackknife of 10 groups of 40 windows" in blocks.student.method
     assert not any("independent" in note for note in blocks.notes)
+
+
+def test_errors_that_are_all_alike_prove_nothing() -> None:
+    """Every window is 0.1 too high: sums differ by rounding only, and an interval of that width is none."""
+    made = judged("forecast_mae", "ratio <= 90%", student=VALUES + 0.1, teacher=VALUES + 0.2, confidence=0.95)
+    assert made.student.estimate.low is None
+    assert made.comparison is not None
+    assert made.comparison.ratio is not None
+    assert made.comparison.ratio.low is None
+    assert made.comparison.difference is not None
+    assert made.comparison.difference.low is None
+
+
+@pytest.mark.parametrize(("groups", "noted"), [(9, True), (10, False)])
+def test_few_groups_are_noted(groups: int, *, noted: bool) -> None:
+    made = judged("forecast_mae", "<= 9", data={"group": [place % groups for place in range(40)]})
+    assert any(note.startswith(f"the interval rests on {groups} groups") for note in made.notes) is noted

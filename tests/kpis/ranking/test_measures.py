@@ -21,6 +21,7 @@ from torchmetrics.retrieval import (
     RetrievalRecall,
 )
 
+from pytest_modelbench.data.tasks.ranking import shuffled
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.measures import MEASURES
 from pytest_modelbench.kpis.ranking.ranked import ranks
@@ -174,12 +175,6 @@ def test_catalogue() -> None:
         assert ranked.student.value == pytest.approx(lists.student.value), kpi
 
 
-def test_catalogues_of_different_sizes() -> None:
-    words = {"targets": None, "data": {"query": None, "relevant": [[1]] * 5}}
-    with pytest.raises(MeasurementError, match="of 9 items for 0, without excluded ones, and .* of 8; expected one"):
-        judged("hit_rate", "drop <= 1 pp", student=np.zeros((5, 9)), teacher=np.zeros((5, 8)), **words)
-
-
 def test_fidelity() -> None:
     """Overlap by hand, and the correlation of scipy."""
     pairs = list(zip(STUDENT.reshape(50, 8), TEACHER.reshape(50, 8), strict=True))
@@ -225,16 +220,9 @@ def test_queries_by_other_names(names: Any) -> None:
     assert judged("ndcg", data={"query": names}).student.value == judged("ndcg").student.value
 
 
-def test_relevance_that_two_cannot_be_raised_to() -> None:
-    with pytest.raises(
-        MeasurementError, match="found relevance 4000, expected at most 1,000 with gain='exponential'"
-    ):
-        judged("ndcg", targets=2000.0 * RELEVANCE, gain="exponential")
-
-
 def test_groups_and_slices_that_divide_queries() -> None:
     """Groups that divide a query are an error; slices that do so have no breakdown, and the report says so."""
-    with pytest.raises(MeasurementError, match="items of 50 of 50 queries, such as 0, are in several groups"):
+    with pytest.raises(MeasurementError, match="the query 0 has samples of the groups 0 and 1"):
         judged("ndcg", data={"group": list(range(400))})
     by_item = judged("ndcg", data={"slices": {"first": np.arange(400) % 8 == 0, "new": QUERY < 20}})
     assert [row["name"] for row in by_item.breakdown] == ["new"]
@@ -247,3 +235,69 @@ def test_users_with_several_queries() -> None:
     found = judged("ndcg", data={"group": users.tolist(), "slices": {"new": QUERY < 20}})
     assert "5 groups of 50 queries" in found.student.method
     assert {row["name"]: row["n"] for row in found.breakdown} == {"new": 20}
+
+
+def test_infinite_scores_tie() -> None:
+    """Two items of -inf have one rank, as in scipy; their difference would be NaN, which is unequal to 0."""
+    student = STUDENT.reshape(50, 8).copy()
+    student[:, :3] = -np.inf
+    made = judged("rank_correlation", ">= -0.9", student=student.ravel())
+    expected = [
+        spearmanr(ours, theirs).statistic for ours, theirs in zip(student, TEACHER.reshape(50, 8), strict=True)
+    ]
+    assert made.student.value == pytest.approx(np.mean(expected))
+
+
+def test_exponential_gain_of_relevance_that_is_no_grade() -> None:
+    with pytest.raises(MeasurementError, match=r"which is up to 2000\. Write gain='linear', or give grades"):
+        judged("ndcg", targets=RELEVANCE * 1000, gain="exponential")
+    assert judged("ndcg", targets=RELEVANCE * 1000, gain="linear").student.value > 0
+
+
+def test_groups_hold_whole_queries() -> None:
+    """A query in two groups would count for the group of its first row alone."""
+    judged("ndcg", data={"group": QUERY // 5})
+    with pytest.raises(
+        MeasurementError, match="group: the query 0 has samples of the groups 0 and 1. Put all samples"
+    ):
+        judged("ndcg", data={"group": np.arange(400) % 2})
+
+
+RELEVANT = [[query % 40, 40 + query % 7] for query in range(30)]
+SCORES = np.random.default_rng(5).integers(0, 9, (30, 150)).astype(float)
+
+
+def catalogue(kpi: str, student: Any, teacher: Any, **options: Any) -> Evidence:
+    data = {"query": None, "relevant": RELEVANT}
+    return judged(kpi, student=student, teacher=teacher, targets=None, data=data, **options)
+
+
+@pytest.mark.parametrize("items", [150, 60])
+def test_first_items_of_a_catalogue(items: int) -> None:
+    """The first of one score are those of one shuffled order, also among more than are kept, and in unsigned numbers."""
+    ours, theirs = SCORES[:, :items], SCORES[::-1, :items]
+    first = [np.lexsort((np.tile(shuffled(items), (30, 1)), -scores))[:, :20] for scores in (ours, theirs)]
+    expected = np.mean([len(np.intersect1d(*pair)) / 20 for pair in zip(*first, strict=True)])
+    for kind in (np.float64, np.uint8, np.int64):
+        made = catalogue("top_k_overlap", ours.astype(kind), theirs.astype(kind), k=20)
+        assert made.student.value == pytest.approx(100 * expected)
+
+
+def test_catalogues_of_two_sizes_are_not_compared() -> None:
+    with pytest.raises(MeasurementError, match="of 150 items for 0, .* and teacher of 100; expected one catalogue"):
+        catalogue("top_k_overlap", SCORES, SCORES[:, :100])
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 1.0), (2, 0.5), (3, (1 + 2 / 3) / 3), (5, (1 + 2 / 3 + 3 / 5) / 3)])
+def test_average_precision_of_the_first(k: int, expected: float) -> None:
+    """Relevant are the first, the third and the fifth; the best list has as many of them as fit into k."""
+    assert values("mean_average_precision", [9, 8, 7, 6, 5], [1, 0, 1, 0, 1], k=k)[0] == pytest.approx(expected)
+
+
+def test_relevant_items_that_are_excluded_do_not_count() -> None:
+    """One of two relevant items is seen already: the other one is first, and all that is to be found."""
+    scores = np.array([[9.0, 8.0, 7.0, 6.0]] * 4)
+    data = {"query": None, "relevant": [[0, 1]] * 4, "exclude": [[0]] * 4}
+    for kpi in ("recall_at_k", "mrr", "ndcg", "mean_average_precision"):
+        made = judged(kpi, student=scores, teacher=scores, targets=None, data=data)
+        assert made.student.value == pytest.approx(100), kpi

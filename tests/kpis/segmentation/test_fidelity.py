@@ -39,6 +39,7 @@ def test_agreement_and_lost_pixels() -> None:
     student, teacher = TARGETS.copy(), TARGETS.copy()
     student[0, 0] = (TARGETS[0, 0] + 1) % 3
     teacher[1, :2] = (TARGETS[1, :2] + 1) % 3
+    student[1, 0] = (TARGETS[1, 0] + 2) % 3  # the teacher is wrong there, too: nothing is lost
     total = TARGETS.size
     same = judged("mask_agreement", student, teacher)
     assert same.student.value == pytest.approx(100 * (total - 18) / total)
@@ -66,6 +67,16 @@ def test_worst_class() -> None:
     assert found.breakdown[2]["value"] == 0
     assert found.student.estimate.low > 40
     assert "lost beyond chance (bootstrap, Holm): sign, sky" in found.notes
+
+
+def test_answers_do_not_make_a_class_frequent() -> None:
+    """A class counts by the images whose target has it, not by those in which a model sees it."""
+    rare = np.where((TARGETS == 2) & (np.arange(40) > 1)[:, None, None], 0, TARGETS)
+    made = evidence(
+        "iou_drop", "<= 10 pp", student=scores(TARGETS), teacher=scores(TARGETS), targets=rare,
+        data={"task": "segmentation"},
+    )  # fmt: skip
+    assert "too small to judge: 2 (2)" in made.notes
 
 
 def test_classes_in_too_few_images() -> None:
@@ -99,3 +110,14 @@ def test_boundary_of_a_suite() -> None:
     assert found.worst_samples == ("0",)
     wide = evidence("boundary_f", ">= 1%", **words, targets=targets, data={"task": "segmentation"}, within_pixels=3)
     assert wide.student.value == 100
+
+
+@pytest.mark.parametrize("kpi", ["mask_iou", "boundary_f"])
+def test_ignored_targets_are_named(kpi: str) -> None:
+    """Not `nan on these data`."""
+    scores = np.stack([np.eye(2)] * 2)[:, None].repeat(2, axis=1)
+    with pytest.raises(MeasurementError, match="no pixel of the targets counts: all have the number of ignore_index"):
+        evidence(
+            kpi, ">= 1%", student=scores, teacher=scores, targets=np.full((2, 2, 2), 255),
+            data={"task": "segmentation", "ignore_index": 255},
+        )  # fmt: skip

@@ -106,7 +106,7 @@ def test_nan_scores_are_wrong() -> None:
     scores[1, 0, 0, 0] = np.nan
     found = judged("pixel_accuracy", ">= 1%", student=scores)
     assert found.student.value == pytest.approx(100 * 6 / 7)
-    assert "student: 1 pixels whose scores are NaN count as wrong" in found.notes
+    assert "student: 1 pixels whose scores are NaN or infinite count as wrong" in found.notes
 
 
 def test_class_that_no_target_has() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, IOE1, IOE2, Entities
+from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, IOE1, IOE2, Entities, auto_detect
 
 from pytest_modelbench.kpis.tagging.entities import LETTERS, entities_of, marks_of, scheme_of
 
@@ -84,3 +84,9 @@ def test_entities_by_hand() -> None:
 def test_scheme_is_that_of_the_prefixes(letters: Sequence[str], scheme: str | None) -> None:
     """I- alone fits IOB1 and IOE1."""
     assert scheme_of([letter if letter == "O" else f"{letter}-X" for letter in letters]) == scheme
+
+
+@pytest.mark.parametrize("letters", ["BIE", "BE", "BIES", "BI", "B", "IE", "E", "BILU"])
+def test_schemes_are_those_that_seqeval_detects(letters: str) -> None:
+    tags = ["O", *(f"{letter}-X" for letter in letters)]
+    assert SCHEMES[str(scheme_of(tags))] is auto_detect([tags], suffix=False)

@@ -84,3 +84,41 @@ def test_names_of_a_models_classes() -> None:
     assert classes_of(adapter, None) == ("O", "B-PER")
     adapter = Labelled("LABEL_0", "LABEL_1")
     assert classes_of(adapter, None) is None
+
+
+@pytest.mark.parametrize("kpi", ["token_accuracy", "entity_f1", "tag_agreement", "entity_agreement", "lost_entities"])
+def test_few_groups_prove_little(kpi: str) -> None:
+    """One group shows nothing of how groups differ, and three show little: tokens of a group are not independent."""
+    limit = "<= 90%" if kpi == "lost_entities" else ">= 5%"
+    one, three, alone = (
+        tag_evidence(kpi, limit, **MODELS, data={"group": group}, confidence=0.95).student.estimate
+        for group in ([0] * 60, [place % 3 for place in range(60)], None)
+    )
+    assert (one.low, one.high) == (0.0, 100.0)
+    assert three.low is not None
+    assert alone.low is not None
+    assert three.low < alone.low
+
+
+def test_drops_of_few_units() -> None:
+    """A drop that is alike in all resamples: one group proves nothing, more as much as there are units."""
+    words = {**MODELS, "student": TEACHER}
+    with pytest.raises(MeasurementError, match="no class has 2 entities or more in at least 2 independent samples"):
+        tag_evidence("entity_drop", "<= 5 pp", **words, data={"group": [0] * 60}, min_n=2)
+    few, many = (
+        tag_evidence("entity_drop", "<= 5 pp", **words, data={"group": group}, min_n=2).student.estimate
+        for group in ([place % 5 for place in range(60)], list(range(60)))
+    )
+    assert few.high is not None
+    assert many.high is not None
+    assert few.high > 2 * many.high > 0
+
+
+def test_types_share_the_error() -> None:
+    """Beside another type the interval of a type is wider (Bonferroni)."""
+    both = tag_evidence("entity_drop", "<= 5 pp", **MODELS, min_n=2).breakdown
+    together = max(both, key=lambda row: int(row["n"]))
+    (alone,) = tag_evidence("entity_drop", "<= 5 pp", **MODELS, min_n=together["n"]).breakdown
+    assert len(both) == 2
+    assert alone["name"] == together["name"]
+    assert together["ci_low"] < alone["ci_low"] < alone["ci_high"] < together["ci_high"]

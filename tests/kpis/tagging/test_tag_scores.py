@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, IOE1, IOE2
 from tag_tables import CLASSES, changed, random_tags, tag_evidence
 
 from pytest_modelbench.errors import MeasurementError, UsageMistake
 from pytest_modelbench.gates.reading import read_gate
+from pytest_modelbench.stats.design_effect import design_effect
 
 SCORES = {"entity_f1": f1_score, "entity_precision": precision_score, "entity_recall": recall_score}
 SCHEMES = {"IOB1": IOB1, "IOB2": IOB2, "IOE1": IOE1, "IOE2": IOE2, "IOBES": IOBES, "BILOU": BILOU}
@@ -159,3 +161,18 @@ def test_binary_average_is_refused_at_collection() -> None:
     assert gate.options["average"] == "micro"
     with pytest.raises(UsageMistake, match="average='binary', expected one of micro, macro, weighted"):
         read_gate(("entity_f1", ">= 90%"), {"average": "binary"})
+
+
+def test_the_design_effect_of_few_groups_is_that_of_an_estimate() -> None:
+    """The variance between ten documents has nine degrees of freedom, and Student's quantile instead of the normal."""
+    rng = np.random.default_rng(4)
+    right = np.repeat(rng.random(10) < 0.5, 20)
+    student = [["O" if good else "B-X"] * 3 for good in right]
+    group = np.repeat(range(10), 20).tolist()
+    made = tag_evidence(
+        "token_accuracy", ">= 1%", student=student, targets=[["O"] * 3] * 200, data={"group": group}, confidence=0.95
+    )
+    hits = np.bincount(group, 3.0 * right)
+    effect = design_effect(np.stack([hits, 60 - hits], axis=1)) * 10 / 9 * (t.ppf(0.95, 9) / norm.ppf(0.95)) ** 2
+    assert effect > 60
+    assert f"design effect {effect:.2f} of 10 groups" in made.student.method
