@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
@@ -35,13 +36,14 @@ class RankingData(TaskData):
         inputs: as of `EvalData`.
         targets: relevance from 0 up, (n,) with `query`; (n, items) or a list of arrays without. There NaN and
             negative numbers are padding.
-        query: the query of each row.
-        relevant: the positions in the model's output that are relevant to each sample.
-        exclude: the positions that do not count for each sample, such as items that a user has seen.
+        query: the query of each row: numbers, texts or tuples.
+        relevant: the positions in the model's output that are relevant to each sample: a list of lists, of numbers
+            (one item for each), or a sparse matrix (n, items) with entries other than 0 there.
+        exclude: the positions that do not count for each sample, such as items that a user has seen, in such a form.
         common: the arguments of `TaskData`; `group` may hold users of several queries.
 
     Raises:
-        DataError: as for `TaskData`; a query that is missing, or both targets and `relevant`.
+        DataError: as for `TaskData`; a query that is missing; both targets and `relevant`.
     """
 
     TASK: ClassVar[str] = "ranking"
@@ -62,7 +64,7 @@ class RankingData(TaskData):
         if relevant is not None:
             if targets is not None or query is not None:
                 raise DataError("relevant= takes the place of targets and query=. Remove them")
-            targets = _pairs(relevant, exclude)
+            targets = pairs_of(relevant, exclude)
         elif exclude is not None:
             raise DataError("exclude= goes with relevant=, which is missing")
         own = {"query": query is not None, "relevant": self.of_catalogue, "exclude": exclude is not None}
@@ -71,13 +73,13 @@ class RankingData(TaskData):
 
     def _checked_query(self, query: Any) -> Array:
         check_sequence("query", query)
-        values, length = as_values(query), self.source.length
-        if values.ndim != 1:
-            raise DataError(
-                f"query: found {shown(query[0])} as the first one, expected a string or a number for each row"
-            )
+        values, length = _column(query), self.source.length
         if length is not None and len(values) != length:
-            raise DataError(f"there are {length} samples and {len(values)} of query=; expected one for each row")
+            sizes = values.dtype.kind in "iu" and values.sum() == length
+            advice = ". To state sizes, write query=np.repeat(np.arange(len(sizes)), sizes)" if sizes else ""
+            raise DataError(
+                f"there are {length} samples and {len(values)} of query=; expected one for each row{advice}"
+            )
         if (missing := missing_of(values)).any():
             raise DataError(f"query: {int(missing.sum())} are missing, the first at {int(np.argmax(missing))}")
         return values
@@ -107,7 +109,7 @@ class RankingData(TaskData):
             )
         if (wrong := ~((values >= 0) & (values < np.inf))).any():
             at = int(np.argmax(wrong))
-            raise DataError(f"{self.place(batch, at)}: found relevance {values[at]:g}, expected 0 or more")
+            raise DataError(f"{self.place(batch, at)}: found relevance {values[at]:g}, expected a number from 0 up")
         return values.astype(np.float64)
 
     def _of_list(self, target: Any, place: str) -> Array:
@@ -117,7 +119,7 @@ class RankingData(TaskData):
                 f"{place}: found relevance of shape {values.shape} and type {values.dtype}, expected (items,)"
             )
         if np.isinf(values).any():
-            raise DataError(f"{place}: found infinite relevance, expected numbers")
+            raise DataError(f"{place}: found infinite relevance, expected numbers from 0 up; NaN and -1 are padding")
         return values.astype(np.float64)
 
     def answers_of(self, output: Any, batch: Batch, model: str) -> Samples:
@@ -163,39 +165,81 @@ def _fitting(row: Array, size: int, model: str, data: RankingData, place: str) -
     advice = ""
     if data.query is not None and row.size > 1:
         advice = ". Return the one column that items are ranked by, such as logits[:, 1]"
-    if data.query is None and row.size == 1:
-        advice = ". Where each row is an item, write EvalData(..., query=...)"
-    raise ModelError(
-        f"{place}: {model} returned {row.size} scores of type {row.dtype}, and there are {size} items{advice}"
-    )
+    if data.query is None:
+        padded = row.ndim == 1 and row.size > size
+        advice = ". If the scores are padded, pad relevance with NaN to their length" if padded else ""
+        advice = ". If each row is an item, write EvalData(..., query=...)" if row.size == 1 else advice
+    items = "is 1 item" if size == 1 else f"are {size} items"
+    raise ModelError(f"{place}: {model} returned {row.size} scores of type {row.dtype}, and there {items}{advice}")
 
 
-def _pairs(relevant: Any, exclude: Any) -> list[dict[str, Array]]:
-    """Return the positions of relevant and of excluded items of each sample."""
-    check_sequence("relevant", relevant)
-    if exclude is not None:
-        check_sequence("exclude", exclude)
-        if len(exclude) != len(relevant):
-            raise DataError(
-                f"there are {len(relevant)} of relevant= and {len(exclude)} of exclude=, expected as many"
-            )
-    hidden = [[] for _ in relevant] if exclude is None else exclude
-    return [
-        {"relevant": _positions(ours, "relevant", i), "exclude": _positions(theirs, "exclude", i)}
-        for i, (ours, theirs) in enumerate(zip(relevant, hidden, strict=True))
-    ]
+def _column(query: Any) -> Array:
+    """Return the query of each row, (n,); a query may be a tuple, such as a user and a session.
+
+    Raises:
+        DataError: there are several columns.
+    """
+    if isinstance(query, Sequence) and any(isinstance(name, tuple) for name in query):
+        return np.fromiter(query, dtype=object, count=len(query))
+    values = as_values(query)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim != 1:
+        raise DataError(f"query: found shape {values.shape}, expected one query for each row, (n,)")
+    return values
+
+
+def pairs_of(relevant: Any, exclude: Any) -> list[dict[str, Array]]:
+    """Return the positions of relevant and of excluded items of each sample.
+
+    Raises:
+        DataError: they are in another form, or there is another number of them.
+    """
+    listed = _listed(relevant, "relevant")
+    hidden: Sequence[Any] = [[] for _ in listed] if exclude is None else _listed(exclude, "exclude")
+    if len(hidden) != len(listed):
+        raise DataError(f"there are {len(listed)} of relevant= and {len(hidden)} of exclude=, expected as many")
+    return [_pair(*both, position) for position, both in enumerate(zip(listed, hidden, strict=True))]
+
+
+def _listed(items: Any, name: str) -> Sequence[Any]:
+    """Return the items of each sample; those of a sparse matrix are where it has entries other than 0."""
+    if not hasattr(items, "tocsr"):
+        check_sequence(name, items)
+        listed: Sequence[Any] = items
+        return listed
+    matrix = items.tocsr().copy()
+    matrix.eliminate_zeros()
+    return np.split(matrix.indices, matrix.indptr[1:-1])
+
+
+def _pair(relevant: Any, exclude: Any, position: int) -> dict[str, Array]:
+    return {
+        "relevant": _positions(relevant, "relevant", position),
+        "exclude": _positions(exclude, "exclude", position),
+    }
 
 
 def _positions(items: Any, name: str, position: int) -> Array:
-    if not hasattr(items, "__len__") or isinstance(items, str):
-        raise DataError(
-            f"{name}[{position}]: found {shown(items)}, expected a list of positions in the model's output"
-        )
-    listed = sorted(items) if isinstance(items, set | frozenset) else items
-    array = np.asarray(as_array(listed) if len(items) else np.empty(0, dtype=np.int64))
+    """Return positions in the model's output, each once; a number by itself is one."""
+    array = _numbers(list(items) if isinstance(items, set | frozenset) else items)
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
         raise DataError(f"{name}[{position}]: found {shown(items)}, expected positions in the model's output, from 0")
-    return np.unique(array).astype(np.int64)
+    unique = np.unique(array)
+    if array.size > 2 and unique[-1] <= 1:
+        raise DataError(
+            f"{name}[{position}]: found {shown(items)}: 0 and 1 several times, expected positions in the model's "
+            "output. Of 0 and 1 for each item, write np.flatnonzero(row)"
+        )
+    return unique.astype(np.int64)
+
+
+def _numbers(items: Any) -> Array:
+    """Return an array of at least one dimension; of objects where lists have different lengths."""
+    try:
+        array = np.atleast_1d(np.asarray(as_array(items) if hasattr(items, "shape") else items))
+    except ValueError:
+        return np.array([None])
+    return array if array.size else np.empty(0, dtype=np.int64)
 
 
 def _ranks(rows: Sequence[Array], batch: Batch, model: str) -> Samples:
@@ -214,6 +258,7 @@ def _rank(row: Array, pair: Any, model: str) -> dict[str, Array]:
             f"{model} returned scores of shape {row.shape} for a sample, expected one for each item of the "
             f"catalogue; the data name the item {last}"
         )
+    row = row if row.dtype.kind == "f" else row.astype(np.float64)
     counts = np.ones(len(row), dtype=bool)
     counts[pair["exclude"]] = False
     items = np.flatnonzero(counts)
@@ -225,14 +270,21 @@ def _rank(row: Array, pair: Any, model: str) -> dict[str, Array]:
         "above": len(items) - upper,
         "tied": np.where(counts[pair["relevant"]], tied, 0),
         "items": np.array([len(items)]),
-        "top": items[_highest(row[items].astype(np.float64))],
-        "broken": np.array([np.isnan(row).sum() if row.dtype.kind == "f" else 0]),
+        "top": _top(row, items, ordered),
+        "broken": np.array([np.isnan(row).sum()]),
     }
 
 
-def _highest(scores: Array) -> Array:
-    """Return the positions of the `TOP` highest scores, highest first; of one score, those that come first."""
-    if len(scores) <= TOP:
-        return np.argsort(-scores, kind="stable")
-    (likely,) = np.nonzero(scores >= np.partition(scores, -TOP)[-TOP])
-    return likely[np.argsort(-scores[likely], kind="stable")][:TOP]
+def _top(row: Array, items: Array, ordered: Array) -> Array:
+    """Return the items with the highest scores, at most `TOP`, in order; those of one score in a shuffled one."""
+    if not len(items):
+        return items
+    first = items[row[items] >= ordered[-min(TOP, len(items))]]
+    top: Array = first[np.lexsort((shuffled(len(row))[first], -row[first]))][:TOP]
+    return top
+
+
+@functools.lru_cache(maxsize=4)
+def shuffled(items: int) -> Array:
+    """Return the place of each item in a random order, which is the same for all models and in all runs."""
+    return np.random.default_rng(0).permutation(items)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
-from pytest_modelbench.data.tasks.ranking import TOP
+from pytest_modelbench.data.tasks.ranking import TOP, shuffled
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.by_jackknife import jackknife_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -36,7 +36,8 @@ def top_k_overlap(question: Question, measurements: Measurements) -> Iterator[Ev
     share = share_of(common.astype(float), np.minimum(items, k).astype(float))
     tallied = {"student": Tallied(parts=np.nan_to_num(share), wholes=(items > 0).astype(float))}
     evidence = pooled_evidence(question, read.queries, tallied, f"first {k} items of each query", nothing="no items")
-    yield replace(evidence, worst_samples=read.queries.worst(worst_first(tallied, "higher")))
+    worst = read.queries.worst(worst_first(tallied, "higher"))
+    yield replace(evidence, notes=(*evidence.notes, *read.queries.notes), worst_samples=worst)
 
 
 def _keys(first: tuple[IntArray, IntArray]) -> IntArray:
@@ -46,7 +47,7 @@ def _keys(first: tuple[IntArray, IntArray]) -> IntArray:
 
 
 def _first(read: Lists, role: str, k: int) -> tuple[IntArray, IntArray]:
-    """Return the query and the item of each of a model's first k; of one score, those that come first in the data."""
+    """Return the query and the item of each of a model's first k; those of one score in a shuffled order."""
     measured = read.answers.answers[role]
     if read.answers.data.of_catalogue:
         top = measured.answers["top"]
@@ -54,7 +55,7 @@ def _first(read: Lists, role: str, k: int) -> tuple[IntArray, IntArray]:
         return top.owner[place < k], top.values[place < k]
     counts = read.counted(role)
     score, query = read.scored(role)[0], read.codes[counts]
-    order = np.lexsort((-score, query))
+    order = np.lexsort((shuffled(len(score)), -score, query))
     begins = np.concatenate([[0], np.cumsum(np.bincount(query))])[:-1]
     inside = np.arange(len(order)) - begins[query[order]] < k
     return query[order][inside], np.flatnonzero(counts)[order][inside]
@@ -85,7 +86,9 @@ def rank_correlation(question: Question, measurements: Measurements) -> Iterator
     notes = [f"{left} of {len(values)} queries do not count: a model gives their items one score"] if left else []
     order = np.argsort(np.where(defined, values, np.inf), kind="stable")
     worst = order[np.where(defined, values, np.inf)[order] < 1 - 1e-12]
-    yield replace(evidence, notes=(*evidence.notes, *notes), worst_samples=read.queries.worst(worst))
+    yield replace(
+        evidence, notes=(*evidence.notes, *read.queries.notes, *notes), worst_samples=read.queries.worst(worst)
+    )
 
 
 def _correlations(student: FloatArray, teacher: FloatArray, query: IntArray, queries: int) -> FloatArray:
@@ -106,7 +109,7 @@ def _ranks_within(score: FloatArray, query: IntArray) -> FloatArray:
     order = np.lexsort((score, query))
     dense = np.zeros(len(score))
     ordered, of = score[order], query[order]
-    changes = (ordered[1:] != ordered[:-1]) | (of[1:] != of[:-1])
+    changes = (ordered[1:] != ordered[:-1]) | (of[1:] != of[:-1])  # a difference of infinite scores is NaN
     dense[order] = np.concatenate([[0], np.cumsum(changes)])
     ranked: FloatArray = rankdata(dense)
     return ranked

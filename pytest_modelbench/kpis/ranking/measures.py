@@ -16,10 +16,12 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.ranked import Ranked
 from pytest_modelbench.stats.cells import FloatArray, IntArray
 
-MOST_GAIN = 500
-"""The largest relevance whose power of 2 can still be added up."""
 Measure = Callable[[Ranked, Mapping[str, Any]], FloatArray]
 """Returns the value of each query from 0 to 1, (queries,); of one without relevant items anything."""
+
+
+MOST_RELEVANT = 500
+"""The highest relevance that 2 may be raised to."""
 
 
 def cutoff(ranked: Ranked, options: Mapping[str, Any]) -> int:
@@ -30,7 +32,7 @@ def cutoff(ranked: Ranked, options: Mapping[str, Any]) -> int:
 
 def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     """Return the discounted cumulative gain over that of the best order."""
-    gain = _exponential(ranked.gain) if options["gain"] == "exponential" else ranked.gain
+    gain = _gain(ranked, options)
     reach = int(ranked.items.max(initial=0)) + 1
     discounts = 1 / np.log2(np.arange(reach) + 2)
     discounts[cutoff(ranked, options) :] = 0.0
@@ -41,19 +43,21 @@ def ndcg(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
     return np.divide(ranked.per_query(each), best, out=np.zeros(len(ranked)), where=best > 0)
 
 
-def _exponential(gain: FloatArray) -> FloatArray:
-    """Return 2 to the power of relevance, minus 1.
+def _gain(ranked: Ranked, options: Mapping[str, Any]) -> FloatArray:
+    """Return what each relevant item counts.
 
     Raises:
-        MeasurementError: no number is as large.
+        MeasurementError: 2 to the power of a relevance is no longer a number.
     """
-    if gain.max(initial=0) > MOST_GAIN:
+    if options["gain"] == "linear":
+        return ranked.gain
+    if (most := ranked.gain.max(initial=0)) > MOST_RELEVANT:
         raise MeasurementError(
-            f"gain='exponential' is 2 to the power of the relevance, which is up to {gain.max():g}. Write "
+            f"gain='exponential' is 2 to the power of the relevance, which is up to {most:g}. Write "
             "gain='linear', or give grades such as 0 to 4"
         )
-    powers: FloatArray = 2**gain - 1
-    return powers
+    gain: FloatArray = 2**ranked.gain - 1
+    return gain
 
 
 def _place(query: IntArray, queries: int) -> IntArray:

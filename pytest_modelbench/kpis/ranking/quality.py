@@ -30,11 +30,14 @@ def measure(question: Question, measurements: Measurements) -> Iterator[Evidence
 
 
 def lost_hits(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the share of queries for which only the teacher has a relevant item among the first."""
+    """Read the share of queries for which only the teacher has a relevant item among the first.
+
+    With ties, how much likelier the teacher has one: two equal models lose nothing.
+    """
     read = lists(question, measurements, both=True)
     student, teacher = (hit_rate(read.ranked(role), question.options) for role in ("student", "teacher"))
     method = f"first {question.options['k']} items of each query"
-    yield evidence_of(question, read, {"student": teacher * (1 - student)}, method)
+    yield evidence_of(question, read, {"student": np.maximum(teacher - student, 0.0)}, method)
 
 
 def evidence_of(question: Question, read: Lists, values: dict[str, FloatArray], method: str) -> Evidence:
@@ -59,4 +62,4 @@ def evidence_of(question: Question, read: Lists, values: dict[str, FloatArray], 
     fate = "count as 0" if question.options.get("empty") == "zero" else "do not count"
     notes = [f"{empty} of {len(full)} queries have no relevant item and {fate}"] if empty else []
     worst = read.queries.worst(worst_first(tallied, question.kpi.better))
-    return replace(evidence, notes=(*evidence.notes, *notes), worst_samples=worst)
+    return replace(evidence, notes=(*evidence.notes, *read.queries.notes, *notes), worst_samples=worst)

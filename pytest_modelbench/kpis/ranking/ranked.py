@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pytest_modelbench.data.groups import Grouping
 from pytest_modelbench.data.tasks.ranking import RankingData
 from pytest_modelbench.errors import DataError, MeasurementError, shown
+from pytest_modelbench.kpis.by_group import groups_of
 from pytest_modelbench.kpis.by_task import Answered, answered
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import shown_ids
@@ -27,6 +28,12 @@ class Queries:
     ids: Sequence[Hashable]
     first: IntArray
     """The first sample of each query, (queries,)."""
+    codes: IntArray
+    """The query of each sample, (n,)."""
+
+    def within(self, codes: IntArray) -> IntArray:
+        """Return the queries whose samples have different codes."""
+        return np.unique(self.codes[codes != codes[self.first][self.codes]])
 
     @property
     def group(self) -> Sequence[Hashable] | None:
@@ -34,29 +41,40 @@ class Queries:
         groups = self.data.group
         return None if groups is None else [groups[position] for position in self.first.tolist()]
 
-    def refuse_split(self, codes: IntArray) -> None:
-        """Refuse groups that hold a part of a query only, for a query is one observation.
-
-        Raises:
-            DataError: naming the query.
-        """
-        groups = self.group if len(codes) else None
-        if groups is None or self.data.query is None or self.data.group is None:
-            return
-        for position, code in enumerate(codes.tolist()):
-            if self.data.group[position] != groups[code]:
-                raise DataError(
-                    f"group: the query {shown(self.ids[code])} has samples of the groups {shown(groups[code])} and "
-                    f"{shown(self.data.group[position])}. Put all samples of a query into one group"
-                )
-
     def kinds(self) -> list[Grouping]:
-        """Return the slices of the data, as the first sample of each query has them."""
+        """Return the slices of the data that queries are in as a whole."""
         return [
             replace(grouping, codes=grouping.codes[self.first])
             for grouping in self.data.kinds()
-            if len(grouping.codes) > int(self.first.max())
+            if len(grouping.codes) == len(self.codes) and not len(self.within(grouping.codes))
         ]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report says about slices that have only some of a query's items."""
+        split = [
+            grouping.name
+            for grouping in self.data.kinds()
+            if len(grouping.codes) == len(self.codes) and len(self.within(grouping.codes))
+        ]
+        parted = f"no breakdown by {', '.join(split)}: items of one query are in different slices"
+        return (parted,) if split else ()
+
+    def check_groups(self) -> None:
+        """Refuse groups that have only some of a query's items.
+
+        Raises:
+            DataError: there are such; the message names a query.
+        """
+        groups = groups_of(self.data.group, len(self.codes))
+        if self.data.group is not None and len(split := self.within(groups)):
+            first = self.first[split[0]]
+            other = np.flatnonzero((self.codes == split[0]) & (groups != groups[first]))[0]
+            raise DataError(
+                f"group: the query {shown(self.ids[split[0]])} has samples of the groups "
+                f"{shown(self.data.group[first])} and {shown(self.data.group[other])}. Put all samples of a query "
+                "into one group"
+            )
 
     def worst(self, index: IntArray) -> tuple[str, ...]:
         """Return the ids of some queries."""
@@ -131,18 +149,18 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
 
     Raises:
         DoesNotFit: the data are of another task.
+        DataError: `query` or `group` do not fit the rows.
         MeasurementError: a score is NaN.
     """
     answers = answered(question, measurements, RankingData, both=both)
     data, student = answers.data, answers.student
     if data.query is None:
         codes = np.empty(0, dtype=np.intp) if data.of_catalogue else student.targets["relevance"].owner
-        queries = Queries(data, student.ids, np.arange(len(student)))
+        every = np.arange(len(student))
+        queries = Queries(data, student.ids, every, every)
     else:
-        names, first, codes = np.unique(data.query, return_index=True, return_inverse=True)
-        queries = Queries(data, names.tolist(), first)
-    queries.refuse_split(codes)
-    _refuse_other_items(answers)
+        queries = _of_rows(data, len(student))
+        codes = queries.codes
     for measured in answers.answers.values():
         broken = np.unique(list(_broken(measured, codes)))
         if len(broken):
@@ -150,21 +168,44 @@ def lists(question: Question, measurements: Measurements, *, both: bool = False)
                 f"{measured.model} returned NaN as scores of {len(broken)} of {len(queries.first)} queries, such as "
                 f"{', '.join(queries.worst(broken[:3]))}: they have no place in a list"
             )
+    if data.of_catalogue:
+        _check_catalogue(answers)
     return Lists(answers, queries, codes)
 
 
-def _refuse_other_items(answers: Answered[RankingData]) -> None:
-    """Refuse catalogues of different sizes: positions are not the same items in both.
+def _of_rows(data: RankingData, rows: int) -> Queries:
+    """Return the queries that rows are of.
 
     Raises:
-        MeasurementError: naming both sizes.
+        DataError: there are more or fewer rows than `query` has; a query's rows are in several groups.
     """
-    several = [measured.answers["items"].values for measured in answers.answers.values() if answers.data.of_catalogue]
-    if len(several) > 1 and (several[0] != several[1]).any():
-        at = int(np.argmax(several[0] != several[1]))
+    query: Any = data.query
+    if len(query) != rows:
+        raise DataError(f"there are {rows} samples and {len(query)} of query=; expected one for each row")
+    if query.dtype.kind == "O":  # such as tuples, which have no order with numbers and texts
+        codes = groups_of(query.tolist(), rows)
+        first = np.unique(codes, return_index=True)[1]
+        names = query[first]
+    else:
+        names, first, codes = np.unique(query, return_index=True, return_inverse=True)
+    queries = Queries(data, names.tolist(), first, codes)
+    queries.check_groups()
+    return queries
+
+
+def _check_catalogue(answers: Answered[RankingData]) -> None:
+    """Refuse two models with catalogues of different sizes, whose positions name different items.
+
+    Raises:
+        MeasurementError: they are such.
+    """
+    sizes = [(measured.model, measured.answers["items"].values) for measured in answers.answers.values()]
+    (first, ours), (second, theirs) = sizes[0], sizes[-1]
+    if (differ := np.flatnonzero(ours != theirs)).size:
+        at = int(differ[0])
         raise MeasurementError(
-            f"the student scores {several[0][at]} items of a catalogue and the teacher {several[1][at]}: positions "
-            "in their outputs are not the same items. Let both score one catalogue"
+            f"{first} returned scores of {ours[at]} items for {answers.worst(differ[:1])[0]}, without excluded ones, "
+            f"and {second} of {theirs[at]}; expected one catalogue"
         )
 
 

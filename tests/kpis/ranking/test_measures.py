@@ -11,10 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
-from sklearn.metrics import average_precision_score, ndcg_score
+from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, ndcg_score
 from tables import evidence
-from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalPrecision, RetrievalRecall
+from torchmetrics.retrieval import (
+    RetrievalHitRate,
+    RetrievalMRR,
+    RetrievalNormalizedDCG,
+    RetrievalPrecision,
+    RetrievalRecall,
+)
 
+from pytest_modelbench.data.tasks.ranking import shuffled
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.ranking.measures import MEASURES
 from pytest_modelbench.kpis.ranking.ranked import ranks
@@ -44,6 +51,11 @@ def test_equal_to_libraries_without_ties(seed: int, k: int) -> None:
     assert values("ndcg", score, relevance, query, k=k, gain="exponential") == pytest.approx(exponential)
     precisions = [average_precision_score(theirs > 0, ours) for ours, theirs in lists]
     assert values("mean_average_precision", score, relevance, query) == pytest.approx(precisions)
+    assert precisions == pytest.approx(
+        [label_ranking_average_precision_score([theirs > 0], [ours]) for ours, theirs in lists]
+    )
+    graded = RetrievalNormalizedDCG(top_k=k)(torch.tensor(score), torch.tensor(relevance), torch.tensor(query)).item()
+    assert values("ndcg", score, relevance, query, k=k).mean() == pytest.approx(graded, abs=1e-6)
     for name, metric in (
         ("mrr", RetrievalMRR(top_k=k)),
         ("recall_at_k", RetrievalRecall(top_k=k)),
@@ -182,6 +194,41 @@ def test_fidelity() -> None:
     assert judged("lost_hits", "<= 90%", k=1).student.value == pytest.approx(100 * lost[full].mean())
 
 
+def test_ties_of_both_models() -> None:
+    """Equal models agree, tied or not; a constant student agrees as by chance, whichever order the data have."""
+    coarse = np.round(STUDENT)
+    same = {"student": coarse, "teacher": coarse}
+    assert judged("top_k_overlap", k=3, **same).student.value == pytest.approx(100)
+    assert judged("lost_hits", "<= 90%", k=1, **same).student.value == 0
+    falling = np.tile(np.arange(8.0, 0, -1), 50)
+    chance = judged("top_k_overlap", k=2, student=np.zeros(400), teacher=falling)
+    assert chance.student.value == pytest.approx(100 * 2 / 8, abs=10)
+    constant = judged("lost_hits", "<= 99%", k=2, student=np.zeros(400), teacher=falling, targets=falling > 7)
+    assert constant.student.value == pytest.approx(100 * 6 / 8)
+
+
+def test_infinite_scores_have_a_place() -> None:
+    """Items that a model masks by -inf tie; they come last."""
+    student = np.where(NOISE[1] < -1, -np.inf, STUDENT)
+    pairs = zip(student.reshape(50, 8), TEACHER.reshape(50, 8), strict=True)
+    expected = np.mean([spearmanr(s, t).statistic for s, t in pairs])
+    assert judged("rank_correlation", ">= 0.1", student=student).student.value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("names", [[(q, "web") for q in QUERY.tolist()], QUERY[:, None], torch.tensor(QUERY)])
+def test_queries_by_other_names(names: Any) -> None:
+    assert judged("ndcg", data={"query": names}).student.value == judged("ndcg").student.value
+
+
+def test_groups_and_slices_that_divide_queries() -> None:
+    """Groups that divide a query are an error; slices that do so have no breakdown, and the report says so."""
+    with pytest.raises(MeasurementError, match="the query 0 has samples of the groups 0 and 1"):
+        judged("ndcg", data={"group": list(range(400))})
+    by_item = judged("ndcg", data={"slices": {"first": np.arange(400) % 8 == 0, "new": QUERY < 20}})
+    assert [row["name"] for row in by_item.breakdown] == ["new"]
+    assert "no breakdown by first: items of one query are in different slices" in by_item.notes
+
+
 def test_users_with_several_queries() -> None:
     """Intervals resample users, and slices are those of a query's first row."""
     users = np.repeat(np.arange(5), 80)
@@ -225,19 +272,19 @@ def catalogue(kpi: str, student: Any, teacher: Any, **options: Any) -> Evidence:
     return judged(kpi, student=student, teacher=teacher, targets=None, data=data, **options)
 
 
-@pytest.mark.parametrize(("items", "k"), [(150, 100), (150, 20), (60, 20)])
-def test_first_items_of_a_catalogue(items: int, k: int) -> None:
-    """The first of one score are those that come first, also among more than are kept, and in unsigned numbers."""
+@pytest.mark.parametrize("items", [150, 60])
+def test_first_items_of_a_catalogue(items: int) -> None:
+    """The first of one score are those of one shuffled order, also among more than are kept, and in unsigned numbers."""
     ours, theirs = SCORES[:, :items], SCORES[::-1, :items]
-    first = [np.argsort(-scores, axis=1, kind="stable")[:, :k] for scores in (ours, theirs)]
-    expected = np.mean([len(np.intersect1d(*pair)) / k for pair in zip(*first, strict=True)])
+    first = [np.lexsort((np.tile(shuffled(items), (30, 1)), -scores))[:, :20] for scores in (ours, theirs)]
+    expected = np.mean([len(np.intersect1d(*pair)) / 20 for pair in zip(*first, strict=True)])
     for kind in (np.float64, np.uint8, np.int64):
-        made = catalogue("top_k_overlap", ours.astype(kind), theirs.astype(kind), k=k)
+        made = catalogue("top_k_overlap", ours.astype(kind), theirs.astype(kind), k=20)
         assert made.student.value == pytest.approx(100 * expected)
 
 
 def test_catalogues_of_two_sizes_are_not_compared() -> None:
-    with pytest.raises(MeasurementError, match="the student scores 150 items of a catalogue and the teacher 100"):
+    with pytest.raises(MeasurementError, match="of 150 items for 0, .* and teacher of 100; expected one catalogue"):
         catalogue("top_k_overlap", SCORES, SCORES[:, :100])
 
 
