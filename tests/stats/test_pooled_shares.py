@@ -115,3 +115,25 @@ def test_differences_miss_as_rarely_as_stated() -> None:
         made = pooled_difference((student, wholes), (teacher, wholes), ALPHA)
         missed += [truth < (made.low or 0), truth > (made.high or 0)]
     assert missed.max() / 1000 < 0.07
+
+
+def test_a_skewed_difference_is_moved_towards_its_longer_tail() -> None:
+    """Johnson's interval by hand: one of 20 images of one box each is lost, and half of one more that would be."""
+    student, teacher = np.ones(20), np.ones(20)
+    student[0] = 0
+    influence = (student - teacher + 0.05) / 20
+    variance = 20 / 19 * (influence**2).sum() + 0.5 / 20**2
+    quantile = float(stdtrit(19, 1 - ALPHA))
+    centre = -0.05 + (influence**3).sum() / variance * (1 + 2 * quantile**2) / 6
+    made = pooled_difference((student, np.ones(20)), (teacher, np.ones(20)), ALPHA)
+    ends = centre - quantile * math.sqrt(variance), max(centre + quantile * math.sqrt(variance), -0.05)
+    assert (made.low, made.high) == pytest.approx(ends)
+
+
+def test_the_least_share_bounds_what_one_more_cluster_can_do() -> None:
+    """Overlaps of matched boxes are 0.5 at least: an unseen image moves 0.9 by 0.4 at most, not by 0.9."""
+    parts = np.repeat([0.8, 1.0], 25)
+    variance = 50 / 49 * ((parts - 0.9) ** 2).sum() / 50**2 + 0.5 * (0.4 / 50) ** 2
+    trials = 0.09 / variance
+    by_hand = share_interval(0.9 * trials, trials, float(ndtr(-stdtrit(49, 1 - ALPHA))))
+    assert pooled_share((parts, np.ones(50)), ALPHA, 0.5).low == pytest.approx(by_hand.low)

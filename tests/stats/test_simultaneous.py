@@ -55,3 +55,10 @@ def test_all_bounds_hold_together() -> None:
         made = together(values, drawn, np.full(12, 40), 0.0, ALPHA, seed)
         held += [(made.low <= 0).all(), (made.high >= 0).all()]
     assert held.min() / 300 > 0.91
+
+
+def test_each_side_has_the_tail_of_resamples_on_the_other() -> None:
+    """Resamples far above the value say that the truth may be far below it."""
+    drawn = np.random.default_rng(3).exponential(3.0, (999, 1)) + 7.0
+    made = together(np.array([10.0]), drawn, np.array([500]), 100.0, 0.05, 0)
+    assert 10 - made.low[0] > 1.4 * (made.high[0] - 10)

@@ -88,7 +88,7 @@ KPIS: tuple[Kpi, ...] = (
         "fidelity:entity_drop",
         unit="pp",
         better="lower",
-        method=f"{_READ}paired bootstrap by sentence or group of each type at a common error (Bonferroni)",
+        method=f"{_READ}studentised bootstrap by sentence or group, of all types together",
         bounds=(-100.0, 100.0),
         paired=True,
         options={"min_n": 20, "strict": False, "confidence": None},

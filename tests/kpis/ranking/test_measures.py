@@ -255,3 +255,12 @@ def test_catalogues_of_two_sizes_are_not_compared() -> None:
 def test_average_precision_of_the_first(k: int, expected: float) -> None:
     """Relevant are the first, the third and the fifth; the best list has as many of them as fit into k."""
     assert values("mean_average_precision", [9, 8, 7, 6, 5], [1, 0, 1, 0, 1], k=k)[0] == pytest.approx(expected)
+
+
+def test_relevant_items_that_are_excluded_do_not_count() -> None:
+    """One of two relevant items is seen already: the other one is first, and all that is to be found."""
+    scores = np.array([[9.0, 8.0, 7.0, 6.0]] * 4)
+    data = {"query": None, "relevant": [[0, 1]] * 4, "exclude": [[0]] * 4}
+    for kpi in ("recall_at_k", "mrr", "ndcg", "mean_average_precision"):
+        made = judged(kpi, student=scores, teacher=scores, targets=None, data=data)
+        assert made.student.value == pytest.approx(100), kpi
