@@ -20,11 +20,12 @@ from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.additive import Interval, PairedSums, compared, evidence_of
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.results import Comparison, Evidence, Reading
+from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import CellSums, FloatArray, IntArray, drawn_evenly, resamples_for
 from pytest_modelbench.stats.design_effect import FEWEST_CLUSTERS, design_effect, widened
 from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import expanded, expanded_comparison, percentiles
+from pytest_modelbench.stats.pooled_shares import alike
 
 Mask = npt.NDArray[np.bool_]
 MOST_AT_ONCE = 2**21
@@ -239,6 +240,30 @@ def paired_by_group(
     )
 
 
+def _how(data: Grouped, n: int, drawn: Mapping[str, FloatArray], count: int, seconds: float) -> str:
+    paired = "paired bootstrap" if len(drawn) > 1 else "bootstrap"
+    units = plural(data.UNIT)
+    unit = units if count == n else f"groups of {n:,} {units}"
+    resamples = len(next(iter(drawn.values())))
+    return f"{paired} of {count:,} {unit}, {resamples} resamples in {humanise(seconds, 's')}"
+
+
+def with_ends(question: Question, estimate: Estimate, units: int) -> Estimate:
+    """Return an estimate with ends, also where all units are alike, of a KPI whose values are bounded.
+
+    A detector that finds nothing has the same value in all resamples: that is certain only as far as units were seen.
+
+    Args:
+        question: of the gate.
+        estimate: a value or a difference, with ends or without.
+        units: how many independent units it is of.
+    """
+    low, high = question.kpi.bounds
+    if estimate.low is not None or not (np.isfinite(low) and np.isfinite(high)):
+        return estimate
+    return alike(estimate.value, units, high - low, question.alpha)
+
+
 def resampled_evidence(
     question: Question,
     data: Grouped,
@@ -270,13 +295,10 @@ def resampled_evidence(
     draws = drawn_evenly(count, resamples_for(question.alpha), np.random.default_rng(question.seed))
     drawn = {role: drawn_by_group(function, draws, groups) for role, function in functions.items()}
     alpha, seconds = question.alpha, time.perf_counter() - start
-    paired = "paired bootstrap" if len(points) > 1 else "bootstrap"
-    units = plural(data.UNIT)
-    unit = units if count == n else f"groups of {n:,} {units}"
-    how = f"{paired} of {count:,} {unit}, {len(draws)} resamples in {humanise(seconds, 's')}"
+    how = _how(data, n, drawn, count, seconds)
     readings = {
         role: Reading(
-            estimate=expanded(interval(points[role], drawn[role], alpha), count, alpha),
+            estimate=with_ends(question, expanded(interval(points[role], drawn[role], alpha), count, alpha), count),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -285,10 +307,14 @@ def resampled_evidence(
         for role in points
     }
     comparison = compared(points, drawn, alpha, how, interval) if len(points) > 1 else None
+    if comparison is not None:
+        comparison = expanded_comparison(comparison, count, alpha)
+        difference = comparison.difference and with_ends(question, comparison.difference, count)
+        comparison = replace(comparison, difference=difference)
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
-        comparison=comparison and expanded_comparison(comparison, count, alpha),
+        comparison=comparison,
         sampled=question.asked,
         breakdown=by_slice(
             data,

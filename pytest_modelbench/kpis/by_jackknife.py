@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of, plural
+from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of, plural, with_ends
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -51,7 +51,7 @@ def jackknife_evidence(
     unit = units if count == n else f"groups of {n:,} {units}"
     readings = {
         role: Reading(
-            estimate=jackknife(point, left[role], question.alpha, log=log),
+            estimate=with_ends(question, jackknife(point, left[role], question.alpha, log=log), count),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -66,7 +66,7 @@ def jackknife_evidence(
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
-        comparison=_compared(points, left, question.alpha) if "teacher" in points else None,
+        comparison=_compared(question, points, left) if "teacher" in points else None,
         sampled=question.asked,
         breakdown=by_slice(data, n, of_members),
     )
@@ -80,12 +80,13 @@ def _left_out(table: FloatArray, groups: IntArray, value: Value) -> FloatArray:
     return value(np.where(np.abs(rest) > 1e-9 * grouped.sum(axis=0), rest, 0.0))
 
 
-def _compared(points: Mapping[str, float], left: Mapping[str, FloatArray], alpha: float) -> Comparison:
-    student, teacher = points["student"], points["teacher"]
+def _compared(question: Question, points: Mapping[str, float], left: Mapping[str, FloatArray]) -> Comparison:
+    alpha, student, teacher = question.alpha, points["student"], points["teacher"]
     ratio = None
     if teacher:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha, log=True)
     scale = max(abs(student), abs(teacher))
     difference = jackknife(student - teacher, settled(left["student"] - left["teacher"], scale), alpha)
+    difference = with_ends(question, difference, len(left["student"]))
     return Comparison(ratio=ratio, difference=difference, method="paired jackknife")

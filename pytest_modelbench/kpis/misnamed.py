@@ -12,6 +12,7 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "map75": ("map_75",),
     "ap75": ("map_75",),
     "map5095": ("map",),
+    "map05095": ("map",),
     "ap": ("map", "mean_average_precision"),
     "mar": ("mar_100",),
     "miou": ("mean_iou",),
@@ -42,7 +43,7 @@ def meant(name: str, catalogue: Iterable[str]) -> str:
     ('ndcg with k=10', 'mean_iou', 'latency')
     """
     names = list(catalogue)
-    of_k = re.fullmatch(r"(.+?)@(\d+)", name)
+    of_k = re.fullmatch(r"(.+?)(?:@|_at_)(\d+)", name)
     known = _named(name, names)
     if not known and of_k:
         known = [f"{other} with k={of_k[2]}" for other in _named(of_k[1], names)]

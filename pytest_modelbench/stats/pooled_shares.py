@@ -74,6 +74,24 @@ def _around(value: float, influence: FloatArray, used: int, most: float, alpha: 
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
+def alike(value: float, units: int, most: float, alpha: float) -> Estimate:
+    """Return a value that is the same whichever units it is of, with bounds by a part of one unit that is not alike.
+
+    Args:
+        value: the value.
+        units: how many there are.
+        most: how far one unit can move the value of that unit.
+        alpha: the error of one side.
+
+    >>> alike(100.0, 30, 100.0, 0.05).map(lambda end: round(end, 1))
+    Estimate(value=100.0, low=96.0, high=104.0)
+    """
+    if units < 2:
+        return Estimate(value=value, low=value - most, high=value + most)
+    half = _quantile(units, alpha) * math.sqrt(UNSEEN) * most / units
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
 def _share(pooled: Pooled) -> float:
     return float(pooled[0].sum() / pooled[1].sum())
 

@@ -19,14 +19,15 @@ IntArray = npt.NDArray[np.intp]
 def variance_of(influence: FloatArray, members: IntArray) -> float:
     """Return the variance of a sum whose terms are independent only where they share no member.
 
-    The products of all terms that share a member, each once: by each member, less those that share two, and so on.
+    The products of all terms that share a member, each once: by each member, less those that share two, and so
+    on; times n / (n - 1) of n members.
 
     Args:
         influence: what each unit adds to the error, (units,).
         members: the numbers of each unit's members, (units, members).
 
     >>> variance_of(np.array([1.0, 2.0, 3.0]), np.array([[0, 1], [1, 2], [3, 4]]))
-    18.0
+    22.5
     """
     ordered = np.sort(members, axis=1)
     first = np.ones(ordered.shape, dtype=bool)
@@ -65,7 +66,7 @@ def spearman(first: FloatArray, second: FloatArray) -> tuple[float, FloatArray]:
     Both are NaN where one of the two does not vary. The parts follow from those of the covariance and of both
     variances of the ranks.
 
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))[0]
+    >>> round(spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))[0], 6)
     0.5
     """
     x, y = _ranks(first), _ranks(second)

@@ -16,6 +16,8 @@ from pytest_modelbench.kpis.misnamed import ALSO_CALLED
         ("mAP", "map"),
         ("mAP@50", "map_50"),
         ("mAP50-95", "map"),
+        ("mAP@0.5:0.95", "map"),
+        ("ndcg_at_10", "ndcg with k=10"),
         ("mIoU", "mean_iou"),
         ("Jaccard", "mean_iou"),
         ("NDCG@10", "ndcg with k=10"),

@@ -36,7 +36,8 @@ def confidences_of_two(values: Array, outputs: str) -> Array:
     """Return the same for one channel, the scores of class 1: the sigmoid is taken of logits."""
     values = values.astype(np.float32)
     if outputs == "probabilities":
-        return np.maximum(values, 1 - values)
+        larger: Array = np.maximum(values, 1 - values)
+        return larger
     probability: Array = 1 / (1 + np.exp(-abs(values)))
     return probability
 

@@ -15,6 +15,9 @@ from pytest_modelbench.kpis.ranking.ranked import Lists, lists
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray
 
+BLIND_TO_ORDER = ("recall_at_k", "precision_at_k", "hit_rate")
+"""Measures that count relevant items among the first `k`, wherever among them they stand."""
+
 
 def measure(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Read the mean of a measure over queries.
@@ -26,7 +29,22 @@ def measure(question: Question, measurements: Measurements) -> Iterator[Evidence
     values = {role: of_lists(read.ranked(role), question.options) for role in read.answers.answers}
     k = question.options["k"]
     method = f"first {k} items of each query" if k else "all items of each query"
-    yield evidence_of(question, read, values, method)
+    evidence = evidence_of(question, read, values, method)
+    yield replace(evidence, notes=(*evidence.notes, *_blind_to_order(question, read)))
+
+
+def _blind_to_order(question: Question, read: Lists) -> list[str]:
+    """Say for how many queries any order has the same value, because the first `k` items are all there are."""
+    k = question.options["k"]
+    if not k or question.kpi.statistic not in BLIND_TO_ORDER:
+        return []
+    items = read.ranked("student").items
+    short = int((items <= k).sum())
+    return (
+        [f"k={k} takes in all items of {short} of {len(items)} queries: any order gives the same value"]
+        if short
+        else []
+    )
 
 
 def lost_hits(question: Question, measurements: Measurements) -> Iterator[Evidence]:

@@ -172,7 +172,6 @@ def test_tags_that_no_target_has_are_noted() -> None:
         ({"task": "detection", "group": ["a", None, "b", "b"]}, "sample 1: group is None"),
         ({"task": "ranking", "group": [1.0, 2.0, float("nan"), 3.0]}, "sample 2: group is nan"),
         ({"task": "forecasting", "series": [1, 1, None, 2]}, "sample 2: series is None"),
-        ({"task": "ranking", "query": [(1, 2)] * N}, "query: found (1, 2) as the first one, expected a string"),
     ],
 )
 def test_arguments(words: dict[str, Any], message: str) -> None:
@@ -186,9 +185,9 @@ def test_word_ids_of_another_form() -> None:
         judged("tagging", word_ids=[7] * N)
 
 
-@pytest.mark.parametrize("items", [3, None, "ab"])
+@pytest.mark.parametrize("items", [None, "ab"])
 def test_relevant_items_of_another_form(items: Any) -> None:
-    with pytest.raises(DataError, match=r"relevant\[0\]: found .*, expected a list of positions"):
+    with pytest.raises(DataError, match=r"relevant\[0\]: found .*, expected positions"):
         judged("ranking", relevant=[items] * N)
     sets = judged("ranking", relevant=[{2, 0}] * N).student.value
     assert sets == judged("ranking", relevant=[[0, 2]] * N).student.value

@@ -6,6 +6,7 @@ import re
 import sys
 from typing import Any
 
+import detected
 import numpy as np
 import pytest
 from scenes import STRANGE, Boxes, detections, measured, scenes, summarised
@@ -244,7 +245,7 @@ def test_pycocotools_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_perfect_images_are_no_proof() -> None:
-    """Their resamples differ by rounding, and an interval from 100 to 100 would claim certainty of twelve images."""
+    """Their resamples differ by rounding: an interval from 100 to 100 would claim certainty of twelve images."""
     rng = np.random.default_rng(0)
     targets: list[Boxes] = []
     for _ in range(12):
@@ -256,7 +257,7 @@ def test_perfect_images_are_no_proof() -> None:
         data={"task": "detection"}, confidence=0.95,
     )  # fmt: skip
     assert made.student.value == pytest.approx(100)
-    assert made.student.estimate.low is None
+    assert made.student.estimate.low == pytest.approx(89.4, abs=0.1)
 
 
 def test_scores_in_unsigned_numbers() -> None:
@@ -267,3 +268,17 @@ def test_scores_in_unsigned_numbers() -> None:
     found = [{"boxes": boxes, "labels": [1, 1, 1], "scores": each} for each in scores]
     words: dict[str, Any] = {"targets": targets, "teacher": found, "data": {"task": "detection", "max_detections": 1}}
     assert evidence("map", ">= 1%", student=found, **words).student.value == pytest.approx(100)
+
+
+def test_detector_that_finds_nothing_is_certain_as_far_as_images_were_seen() -> None:
+    """Resamples are all alike: the interval has ends all the same, so that a limit far away is decided."""
+    box = (10.0, 10.0, 50.0, 50.0, 1)
+    images = [[box]] * 60
+    blind = detected.evidence("map", [[]] * 60, [[(*box, 0.9)]] * 60, images)
+    assert blind.student.estimate.low is not None
+    assert (blind.student.value, blind.student.estimate.low) == (0, 0)
+    assert blind.student.estimate.high == pytest.approx(2.0, abs=0.1)
+    assert blind.comparison is not None
+    assert blind.comparison.difference is not None
+    assert blind.comparison.difference.value == -100
+    assert blind.comparison.difference.high == pytest.approx(-98.0, abs=0.1)

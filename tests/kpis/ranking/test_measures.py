@@ -149,6 +149,16 @@ def test_queries_without_a_relevant_item() -> None:
         judged("hit_rate", targets=np.zeros(400))
 
 
+@pytest.mark.parametrize("kpi", ["hit_rate", "recall_at_k", "precision_at_k"])
+def test_lists_no_longer_than_k_are_noted(kpi: str) -> None:
+    """Eight items in each query: among the first eight any order has the same value, among the first seven not."""
+    note = "k=8 takes in all items of 50 of 50 queries: any order gives the same value"
+    assert note in judged(kpi, k=8).notes
+    assert judged(kpi, k=8).student.value == judged(kpi, student=-STUDENT, k=8).student.value
+    assert not any("any order" in text for text in judged(kpi, k=7).notes)
+    assert not any("any order" in text for text in judged("ndcg", k=8).notes)
+
+
 def test_nan_scores_have_no_place() -> None:
     student = STUDENT.copy()
     student[[17, 30]] = np.nan
