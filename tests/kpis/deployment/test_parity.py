@@ -122,7 +122,7 @@ def test_limits_that_compare_with_the_teacher_are_mistakes(limit: str) -> None:
     with pytest.raises(UsageMistake, match="parity is not compared with the teacher's.*such as '<= 1e-4'"):
         read_gate(("parity", limit), {})
     assert read_gate(("parity", "regression <= 10%"), {}).regresses
-    with pytest.raises(UsageMistake, match="parameters is a count; '%' is percent"):
+    with pytest.raises(UsageMistake, match="parameters is a plain number; '%' is percent"):
         read_gate(("parameters", "<= 50%"), {})
 
 
