@@ -248,6 +248,25 @@ def _how(data: Grouped, n: int, drawn: Mapping[str, FloatArray], count: int, sec
     return f"{paired} of {count:,} {unit}, {resamples} resamples in {humanise(seconds, 's')}"
 
 
+def refuse_worthless_teacher(question: Question, points: Mapping[str, float]) -> None:
+    """Refuse to compare with a teacher whose value is the worst that there is.
+
+    Args:
+        question: of the gate.
+        points: values by role.
+
+    Raises:
+        MeasurementError: a limit rests on such a teacher.
+    """
+    kpi = question.kpi
+    worst = kpi.bounds[0] if kpi.better == "higher" else kpi.bounds[1]
+    if question.with_teacher and np.isfinite(worst) and points.get("teacher") == worst:
+        raise MeasurementError(
+            f"{kpi.name} of the teacher is {worst:g}{kpi.unit}, the worst that there is: no student can be worse. "
+            "Check the teacher and the form of its outputs, or state limits on the student alone"
+        )
+
+
 def with_ends(question: Question, estimate: Estimate, units: int) -> Estimate:
     """Return an estimate with ends, also where all units are alike, of a KPI whose values are bounded.
 
@@ -292,6 +311,7 @@ def resampled_evidence(
     for role, point in points.items():
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
+    refuse_worthless_teacher(question, points)
     draws = drawn_evenly(count, resamples_for(question.alpha), np.random.default_rng(question.seed))
     drawn = {role: drawn_by_group(function, draws, groups) for role, function in functions.items()}
     alpha, seconds = question.alpha, time.perf_counter() - start

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, Mask, by_slice, groups_of, plural, with_ends
+from pytest_modelbench.kpis.by_group import (
+    Grouped,
+    Mask,
+    by_slice,
+    groups_of,
+    plural,
+    refuse_worthless_teacher,
+    with_ends,
+)
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -45,6 +53,7 @@ def jackknife_evidence(
     for role, point in points.items():
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
+    refuse_worthless_teacher(question, points)
     left = {role: _left_out(table, groups, value) for role, table in sums.items()}
     count = len(left["student"])
     units = plural(data.UNIT)

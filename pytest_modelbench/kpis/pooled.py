@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of, plural
+from pytest_modelbench.kpis.by_group import Grouped, by_slice, groups_of, plural, refuse_worthless_teacher
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.results import Comparison, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, IntArray
@@ -120,6 +120,8 @@ def pooled_evidence(
     for role, things in counted.items():
         if not things.total:
             raise MeasurementError(f"{question.kpi.name} of the {role} is undefined: {nothing}")
+    everything = np.ones(counted["student"].samples, dtype=bool)
+    refuse_worthless_teacher(question, {role: things.share_of(everything) for role, things in counted.items()})
     pooled = {role: _grouped(things.by_sample, data) for role, things in counted.items()}
     units = len(next(iter(pooled.values()))[0])
     readings = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from pytest_modelbench.kpis.by_group import groups_of, summed_evidence
+from pytest_modelbench.kpis.by_group import groups_of, refuse_worthless_teacher, summed_evidence
 from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.kpis.tagging.read import Tagged
 from pytest_modelbench.results import Comparison, Evidence, Reading
@@ -45,6 +45,8 @@ def evidence_of_share(
         per_unit: how often one entity counts at most: twice in F1.
     """
     evidence = summed_evidence(question, tags.answers.data, sums, percent, method)
+    if evidence.teacher is not None:
+        refuse_worthless_teacher(question, {"teacher": evidence.teacher.value})
     groups = groups_of(tags.answers.data.group, len(tags))
     readings = {
         role: _wilson(question, reading, sums[role], groups, per_unit)
