@@ -291,17 +291,14 @@ def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:
     dimension = dimension_of(unit)
     if dimension_of(quantity.unit) is None:
         at = max(written.rfind(quantity.unit), 0)
-        units = [unit] if dimension is None else None
-        problem = (
-            f"{kpi} is in '{unit}', found {quantity.unit!r}" if units else unknown_unit(quantity.unit, dimension)
-        )
-        meant = unit if units else nearest_unit(quantity.unit, dimension) or unit
+        problem, meant = f"{kpi} is in '{unit}', found {quantity.unit!r}", unit
+        if dimension is not None:
+            problem, meant = unknown_unit(quantity.unit, dimension), nearest_unit(quantity.unit, dimension) or unit
         raise LimitSyntaxError(written, at, problem, f"Write '{_with_unit(limit, meant)}'.")
     if quantity.unit == "" and unit:
         raise UsageMistake(f"{written!r}: {kpi} needs a unit. Write '{_with_unit(limit, unit)}'.")
     if (spelled := dimension_of(quantity.unit)) is not None and spelled != dimension:
-        wanted = quantity_of(dimension) if dimension else f"in '{unit}'"
-        wanted = "a plain number" if wanted == "a count" else wanted
+        wanted = quantity_of(dimension).replace("count", "plain number") if dimension else f"in '{unit}'"
         compares = f", or 'increase {limit.op} {quantity}' against the teacher" if spelled == "percent" else ""
         raise UsageMistake(
             f"{written!r}: {kpi} is {wanted}; '{quantity.unit}' is {unit_of(spelled)}. "

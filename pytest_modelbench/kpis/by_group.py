@@ -283,6 +283,10 @@ def with_ends(question: Question, estimate: Estimate, units: int) -> Estimate:
     return alike(estimate.value, units, high - low, question.alpha)
 
 
+def _with_ends(question: Question, comparison: Comparison, units: int) -> Comparison:
+    return replace(comparison, difference=comparison.difference and with_ends(question, comparison.difference, units))
+
+
 def resampled_evidence(
     question: Question,
     data: Grouped,
@@ -328,9 +332,7 @@ def resampled_evidence(
     }
     comparison = compared(points, drawn, alpha, how, interval) if len(points) > 1 else None
     if comparison is not None:
-        comparison = expanded_comparison(comparison, count, alpha)
-        difference = comparison.difference and with_ends(question, comparison.difference, count)
-        comparison = replace(comparison, difference=difference)
+        comparison = _with_ends(question, expanded_comparison(comparison, count, alpha), count)
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
