@@ -299,7 +299,8 @@ def _in_kpi_unit(limit: Limit, kpi: str, unit: str) -> float:
         raise UsageMistake(f"{written!r}: {kpi} needs a unit. Write '{_with_unit(limit, unit)}'.")
     if (spelled := dimension_of(quantity.unit)) is not None and spelled != dimension:
         wanted = quantity_of(dimension).replace("count", "plain number") if dimension else f"in '{unit}'"
-        compares = f", or 'increase {limit.op} {quantity}' against the teacher" if spelled == "percent" else ""
+        compares = f", or 'increase {limit.op} {quantity}' against the teacher"
+        compares = compares if spelled == "percent" and dimension != "points" else ""
         raise UsageMistake(
             f"{written!r}: {kpi} is {wanted}; '{quantity.unit}' is {unit_of(spelled)}. "
             f"Write for example '{_with_unit(limit, unit)}'{compares}."
