@@ -267,7 +267,7 @@ def refuse_worthless_teacher(question: Question, points: Mapping[str, float]) ->
         )
 
 
-def with_ends(question: Question, estimate: Estimate, units: int) -> Estimate:
+def with_ends(question: Question, estimate: Estimate, again: FloatArray, units: int) -> Estimate:
     """Return an estimate with ends, also where all units are alike, of a KPI whose values are bounded.
 
     A detector that finds nothing has the same value in all resamples: that is certain only as far as units were seen.
@@ -275,16 +275,13 @@ def with_ends(question: Question, estimate: Estimate, units: int) -> Estimate:
     Args:
         question: of the gate.
         estimate: a value or a difference, with ends or without.
-        units: how many independent units it is of.
+        again: its values in resamples, or without each unit: where one is undefined, there are no ends.
+        units: the fewest independent units that a part of it rests on, such as a class.
     """
     low, high = question.kpi.bounds
-    if estimate.low is not None or not (np.isfinite(low) and np.isfinite(high)):
+    if estimate.low is not None or not (np.isfinite([low, high]).all() and np.isfinite(again).all()):
         return estimate
     return alike(estimate.value, units, high - low, question.alpha)
-
-
-def _with_ends(question: Question, comparison: Comparison, units: int) -> Comparison:
-    return replace(comparison, difference=comparison.difference and with_ends(question, comparison.difference, units))
 
 
 def resampled_evidence(
@@ -294,6 +291,8 @@ def resampled_evidence(
     n: int,
     method: str,
     interval: Interval = percentiles,
+    *,
+    units: int,
 ) -> Evidence:
     """Return a function of all samples, such as an average precision, as evidence, with a paired bootstrap by group.
 
@@ -305,6 +304,7 @@ def resampled_evidence(
         n: how many samples there are.
         method: how the value is found, in words.
         interval: of a value and its resamples: `bias_corrected` if few samples give larger values than many.
+        units: the fewest samples, or groups, that a part of the value rests on, such as a class.
 
     Raises:
         MeasurementError: the value is undefined on these data.
@@ -322,30 +322,36 @@ def resampled_evidence(
     how = _how(data, n, drawn, count, seconds)
     readings = {
         role: Reading(
-            estimate=with_ends(question, expanded(interval(points[role], drawn[role], alpha), count, alpha), count),
+            estimate=with_ends(question, expanded(interval(points[role], its, alpha), count, alpha), its, units),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
             method=f"{method}; {how}",
         )
-        for role in points
+        for role, its in drawn.items()
     }
     comparison = compared(points, drawn, alpha, how, interval) if len(points) > 1 else None
     if comparison is not None:
-        comparison = _with_ends(question, expanded_comparison(comparison, count, alpha), count)
+        comparison = expanded_comparison(comparison, count, alpha)
+        difference, gaps = comparison.difference, drawn["student"] - drawn["teacher"]
+        comparison = replace(comparison, difference=difference and with_ends(question, difference, gaps, units))
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
         comparison=comparison,
         sampled=question.asked,
-        breakdown=by_slice(
-            data,
-            n,
-            lambda members: {
-                role: float(function(members[None].astype(np.float64))[0]) for role, function in functions.items()
-            },
-        ),
+        breakdown=by_slice(data, n, _of_members(functions)),
     )
+
+
+def _of_members(
+    functions: Mapping[str, Callable[[FloatArray], FloatArray]],
+) -> Callable[[Mask], dict[str, float]]:
+    def values(members: Mask) -> dict[str, float]:
+        once = members[None].astype(np.float64)
+        return {role: float(function(once)[0]) for role, function in functions.items()}
+
+    return values
 
 
 def drawn_by_group(function: Callable[[FloatArray], FloatArray], draws: FloatArray, groups: IntArray) -> FloatArray:

@@ -54,13 +54,14 @@ def jackknife_evidence(
         if not np.isfinite(point):
             raise MeasurementError(f"{question.kpi.name} of the {role} is {point} on these data")
     refuse_worthless_teacher(question, points)
-    left = {role: _left_out(table, groups, value) for role, table in sums.items()}
-    count = len(left["student"])
+    grouped = {role: _by_group(table, groups) for role, table in sums.items()}
+    left = {role: _left_out(table, value) for role, table in grouped.items()}
+    count, fewest = len(left["student"]), min(map(_fewest, grouped.values()))
     units = plural(data.UNIT)
     unit = units if count == n else f"groups of {n:,} {units}"
     readings = {
         role: Reading(
-            estimate=with_ends(question, jackknife(point, left[role], question.alpha, log=log), count),
+            estimate=with_ends(question, jackknife(point, left[role], question.alpha, log=log), left[role], fewest),
             unit=question.kpi.unit,
             n=n,
             confidence=question.confidence,
@@ -75,27 +76,40 @@ def jackknife_evidence(
     return Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),
-        comparison=_compared(question, points, left) if "teacher" in points else None,
+        comparison=_compared(question, points, left, fewest) if "teacher" in points else None,
         sampled=question.asked,
         breakdown=by_slice(data, n, of_members),
     )
 
 
-def _left_out(table: FloatArray, groups: IntArray, value: Value) -> FloatArray:
-    """Return the value without each group, (groups,)."""
+def _by_group(table: FloatArray, groups: IntArray) -> FloatArray:
+    """Return the sums of each group, (groups, kinds)."""
     grouped = np.zeros((int(groups.max()) + 1, table.shape[1]))
     np.add.at(grouped, groups, table)
+    return grouped
+
+
+def _fewest(grouped: FloatArray) -> int:
+    """Return how many groups add to the sum that fewest add to, of those that any does."""
+    adding = np.count_nonzero(grouped, axis=0)
+    return int(adding[adding > 0].min(initial=len(grouped)))
+
+
+def _left_out(grouped: FloatArray, value: Value) -> FloatArray:
+    """Return the value without each group, (groups,)."""
     rest = grouped.sum(axis=0) - grouped
     return value(np.where(np.abs(rest) > 1e-9 * grouped.sum(axis=0), rest, 0.0))
 
 
-def _compared(question: Question, points: Mapping[str, float], left: Mapping[str, FloatArray]) -> Comparison:
+def _compared(
+    question: Question, points: Mapping[str, float], left: Mapping[str, FloatArray], fewest: int
+) -> Comparison:
     alpha, student, teacher = question.alpha, points["student"], points["teacher"]
     ratio = None
     if teacher:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = jackknife(student / teacher, left["student"] / left["teacher"], alpha, log=True)
     scale = max(abs(student), abs(teacher))
-    difference = jackknife(student - teacher, settled(left["student"] - left["teacher"], scale), alpha)
-    difference = with_ends(question, difference, len(left["student"]))
+    gaps = settled(left["student"] - left["teacher"], scale)
+    difference = with_ends(question, jackknife(student - teacher, gaps, alpha), gaps, fewest)
     return Comparison(ratio=ratio, difference=difference, method="paired jackknife")

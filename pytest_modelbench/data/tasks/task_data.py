@@ -89,10 +89,10 @@ class TaskData(EvalData):
             )
 
     def _pair(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        """Return inputs and targets, also where both came as one tuple; targets as a list, not a tuple."""
+        """Return inputs and targets, also where both came as one tuple."""
         if targets is None and self.PAIRS and isinstance(inputs, tuple) and len(inputs) == 2:
             inputs, targets = inputs
-        return inputs, list(targets) if isinstance(targets, tuple) else targets
+        return inputs, targets
 
     @abstractmethod
     def targets_of(self, batch: Batch) -> Samples:
@@ -185,15 +185,14 @@ class CollatedSource(Source):
         return collated, targets
 
 
-def task_data(data: EvalData | None, kpis: str = "") -> TaskData:
+def task_data(data: EvalData | None) -> TaskData:
     """Return data of one of these tasks.
 
     Raises:
         DoesNotFit: they are of another task.
     """
     if not isinstance(data, TaskData):
-        advice = f", as for {kpis}" if kpis else ""
-        raise DoesNotFit(f"it needs data of another task. Write EvalData(..., task=...){advice}")
+        raise DoesNotFit("it needs data of another task. Write EvalData(..., task=...)")
     return data
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_modelbench.data.tasks.detection import DetectionData
 from pytest_modelbench.errors import DoesNotFit
-from pytest_modelbench.kpis.by_group import resampled_evidence
+from pytest_modelbench.kpis.by_group import groups_of, resampled_evidence
 from pytest_modelbench.kpis.by_task import Answered
 from pytest_modelbench.kpis.detection.curves import average_precisions, hits_by_image, recalls
 from pytest_modelbench.kpis.detection.detected import detected
@@ -95,13 +95,16 @@ def _evidence(question: Question, measurements: Measurements, mean: Mean, by_cla
         size = "" if mean.area == "all" else f" with an area from {low:g} {upper}"
         raise DoesNotFit(f"{question.kpi.name} needs targets{size}, and these data have none (crowds do not count)")
     functions = {role: over_classes(measured, mean, by_class) for role, measured in answers.answers.items()}
+    n = len(answers.student)
+    groups = groups_of(answers.data.group, n)
+    fewest = min(len(np.unique(groups[matches.targets > 0])) for matches in several)
     evidence = resampled_evidence(
-        question, answers.data, functions, len(answers.student), _method(several), bias_corrected
+        question, answers.data, functions, n, _method(several), bias_corrected, units=fewest
     )
     return replace(
         evidence,
         notes=(*evidence.notes, *_notes(answers)),
-        worst_samples=answers.worst(_worst(several, len(answers.student), mean)),
+        worst_samples=answers.worst(_worst(several, n, mean)),
         breakdown=(*evidence.breakdown, *_rows(answers, mean, by_class)),
     )
 

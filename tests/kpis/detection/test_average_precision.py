@@ -245,7 +245,7 @@ def test_pycocotools_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_perfect_images_are_no_proof() -> None:
-    """Their resamples differ by rounding: an interval from 100 to 100 would claim certainty of twelve images."""
+    """Their resamples differ by rounding: an interval from 100 to 100 would claim certainty of few images."""
     rng = np.random.default_rng(0)
     targets: list[Boxes] = []
     for _ in range(12):
@@ -257,7 +257,7 @@ def test_perfect_images_are_no_proof() -> None:
         data={"task": "detection"}, confidence=0.95,
     )  # fmt: skip
     assert made.student.value == pytest.approx(100)
-    assert made.student.estimate.low == pytest.approx(89.4, abs=0.1)
+    assert made.student.estimate.low == 0
 
 
 def test_scores_in_unsigned_numbers() -> None:
@@ -282,3 +282,16 @@ def test_detector_that_finds_nothing_is_certain_as_far_as_images_were_seen() -> 
     assert blind.comparison.difference is not None
     assert blind.comparison.difference.value == -100
     assert blind.comparison.difference.high == pytest.approx(-98.0, abs=0.1)
+
+
+def test_few_images_with_targets_prove_as_little_as_they_are() -> None:
+    """Of a hundred images ten have an object, and all are found: that is worth ten, and two prove nothing."""
+    box = (10.0, 10.0, 50.0, 50.0, 1)
+    ends = []
+    for full in (100, 10, 2):
+        targets, answers = [[box]] * full + [[]] * (100 - full), [[(*box, 0.9)]] * full + [[]] * (100 - full)
+        ends.append(detected.evidence("map", answers, targets=targets).student.estimate.low)
+    assert ends[0] == pytest.approx(98.8, abs=0.1)
+    assert ends[1] is not None
+    assert 80 < ends[1] < 90
+    assert ends[2] is None

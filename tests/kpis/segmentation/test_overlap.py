@@ -144,3 +144,19 @@ def test_groups_widen_the_interval() -> None:
     assert grouped.student.value - grouped.student.estimate.low > 1.6 * (
         alone.student.value - alone.student.estimate.low
     )
+
+
+def test_rare_class_proves_as_little_as_it_is_seen() -> None:
+    """All pixels are right, and one class is in few images: the bound is theirs; in one image it has none."""
+    ends = []
+    for rare in (40, 4, 1):
+        targets = np.zeros((40, 4, 4), dtype=int)
+        targets[:rare, 0] = 1
+        scores = np.eye(2)[targets].transpose(0, 3, 1, 2)
+        found = judged("mean_iou", ">= 1%", student=scores, teacher=scores, targets=targets, confidence=0.95)
+        assert found.student.value == 100
+        assert found.student.estimate.low is not None
+        ends.append(found.student.estimate.low)
+    assert ends[0] == pytest.approx(97, abs=0.1)
+    assert 50 < ends[1] < 80
+    assert ends[2] == 0
