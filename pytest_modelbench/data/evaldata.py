@@ -160,6 +160,21 @@ class EvalData:
         self._readings = Readings(in_memory=self.source.in_memory)
         self._serial = next(_serial)
 
+    @classmethod
+    def from_shards(cls, shards: Any, **arguments: Any) -> EvalData:
+        """Return data in many files, which are read one after the other, here or in other processes.
+
+        Args:
+            shards: paths or URLs, or a pattern such as `data/*.parquet`, whose files are sorted.
+            arguments: `load`, `ids`, `manifest`, `task` and what `EvalData` takes: see `data.shards.sharded`.
+
+        Raises:
+            DataError: as for `ShardedData`.
+        """
+        module = importlib.import_module("pytest_modelbench.data.shards.sharded")
+        data: EvalData = module.ShardedData(shards, **arguments)
+        return data
+
     @property
     def inputs(self) -> Any:
         """All inputs, where they are in memory.
