@@ -123,6 +123,16 @@ class FixtureSources:
             return False
         return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
 
+    def portable(self, role: str) -> Any:
+        """Return what another process can make the model of a role from; None if only this process has it."""
+        value = self.candidate(role)
+        if role == "student" and isinstance(value, Deployed):
+            return session_of(self._request.config).file_of(self._request.node.nodeid)
+        if isinstance(value, str | Path | SavedModel):
+            return value
+        named = self._value(f"{role}_model")
+        return named if isinstance(named, NamedSpec) else None
+
     def data(self) -> Any:
         """Return the object that the user's fixture or factory provides as evaluation data."""
         return resolve(self._request.config, self._value("eval_data"))
