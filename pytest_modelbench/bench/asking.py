@@ -27,7 +27,6 @@ from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.models.locate import build, locate
 from pytest_modelbench.models.named import NamedSpec, spec_key
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import SavedModel
 from pytest_modelbench.models.workload import workload_for
 from pytest_modelbench.probes.cost.energy_source import EnergySource
 from pytest_modelbench.probes.requests import Request
@@ -57,9 +56,6 @@ class Built(Protocol):
 
 class Sources(Built, Protocol):
     """Where one item's models, data and recorded values come from."""
-
-    def portable(self, role: str) -> NamedSpec | SavedModel | str | Path | None:
-        """Return what another process can make the model of a role from; None if only this process has it."""
 
     def recorded(self, kpi: str) -> Mapping[str, float]:
         """Return what the test's body recorded for a KPI, by role."""

@@ -23,9 +23,17 @@ class Engines:
         Raises:
             UsageMistake: its package is not installed.
         """
-        key = (getattr(settings, "engine", None), getattr(settings, "workers", None), getattr(settings, "num_gpus", None))
+        key = (
+            getattr(settings, "engine", None),
+            getattr(settings, "workers", None),
+            getattr(settings, "num_gpus", None),
+        )
         if key not in self._running:
-            self._running[key] = engine_for(getattr(settings, "engine", None), workers=getattr(settings, "workers", None), num_gpus=getattr(settings, "num_gpus", None))
+            self._running[key] = engine_for(
+                getattr(settings, "engine", None),
+                workers=getattr(settings, "workers", None),
+                num_gpus=getattr(settings, "num_gpus", None),
+            )
         return self._running[key]
 
     def close(self) -> None:

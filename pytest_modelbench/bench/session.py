@@ -40,6 +40,7 @@ from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.probes.cost.energy_source import CodeCarbonSource, EnergySource
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.results import GateResult, Verdict
@@ -147,9 +148,9 @@ class BenchSession:
             self._files[plan.nodeid] = str(candidate)
         return self._loaded.model(candidate, plan.student, plan.settings)
 
-    def file_of(self, nodeid: str) -> str:
-        """Return the file that an item's student is deployed as; "" where it is judged as it is."""
-        return self._files.get(nodeid, "")
+    def came_from(self, candidate: Any, spec: NamedSpec) -> None:
+        """Note what names a model, so that another process can build it, too."""
+        self._loaded.came_from(candidate, spec)
 
     def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""

@@ -90,10 +90,16 @@ class ShardPass:
                     raise self._failure(missing[position], result)
                 self._keep(missing[position], result)
                 self._take(missing[position], result)
-                done, elapsed = len(self._facts) - self._passed.resumed, time.perf_counter() - start
-                tell(elapsed, elapsed / done * len(missing))
+                self._tell(tell, time.perf_counter() - start, len(missing))
         self._check()
         return self._passed
+
+    def _tell(self, tell: Tell, elapsed: float, asked: int) -> None:
+        """Show how many samples are judged in a second, and about how long all shards will take."""
+        done = len(self._facts) - self._passed.resumed
+        rows = sum(facts.n for facts in list(self._facts.values())[self._passed.resumed :])
+        told = f", {len(self._facts):,} of {len(self.data.names):,} shards, {rows / elapsed:,.0f} samples/s"
+        tell(elapsed, elapsed / done * asked, told)
 
     def _failure(self, number: int, failed: Failed) -> ModelbenchError:
         """Return the error of a shard that failed, which names it."""

@@ -167,7 +167,7 @@ def _columns(outputs: Outputs) -> dict[str, Any]:
     }
 
 
-def _reduced(question: Question, measured: ShardMeasurements) -> dict[str, Any]:
+def _reduced(question: Question, measured: Any) -> dict[str, Any]:
     """Return what a shard adds to the evidence of a question, or why it cannot be asked."""
     derivation = derivation_of(question.kpi)
     if not isinstance(derivation, Reduction):

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
 from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
 from pytest_modelbench.bench.shelf import Job, Tell
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.kpis.kpi import Question, derivation_of
 from pytest_modelbench.kpis.reduction import Reduction, Summary
@@ -86,7 +88,9 @@ class Sharded:
             key = pass_key(task, data)
             with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as temporary:
                 folder = Path(temporary) if lasting is None else lasting / "passes" / key
-                passed = ShardPass(data, task, folder, resume=getattr(asking.settings, 'resume', False)).run(engine, tell)
+                passed = ShardPass(data, task, folder, resume=getattr(asking.settings, "resume", False)).run(
+                    engine, tell
+                )
             self._note(data, passed, engine.describe())
             return passed
 
@@ -131,7 +135,7 @@ class Sharded:
                 "data in shards are judged beside the teacher itself, and this session has its contract"
             )
         model = asking.model(role)
-        given: Any = model if alone else asking.sources.portable(asking.roles.get(role, role))
+        given: Any = model if alone else self._portable(role)
         if given is None:
             raise MeasurementError(
                 f"{getattr(asking.settings, 'engine', None)} builds {model.name} in its workers, and what the fixture returns is an object of this "
@@ -141,6 +145,14 @@ class Sharded:
         return ModelSource(
             given=given, loading=loading_for(model.name, asking.settings), content=asking.hash_of(model)
         )
+
+    def _portable(self, role: str) -> Any:
+        """Return what another process can make a role's model from."""
+        asking = self._asking
+        candidate = asking.sources.candidate(asking.roles.get(role, role))
+        if isinstance(candidate, Deployed):
+            candidate = Deployments(asking.bench, asking.plan, asking.sources).file_of(candidate)
+        return asking.bench.loaded.portable(candidate)
 
     def _note(self, data: ShardedData, passed: Passed, engine: str) -> None:
         for model, calls in passed.calls.items():

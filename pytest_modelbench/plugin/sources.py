@@ -58,7 +58,10 @@ def resolve(config: pytest.Config, value: Any) -> Any:
         built = build(locate(value, folder))
         return with_reading(built, dict(value.reading)) if value.reading else built
 
-    return session_of(config).once(key, made)
+    session = session_of(config)
+    candidate = session.once(key, made)
+    session.came_from(candidate, replace(value, folder=value.folder or str(folder)))
+    return candidate
 
 
 def here(item: pytest.Item, role: str, candidate: Any) -> Any:
@@ -123,16 +126,6 @@ class FixtureSources:
             return False
         return defined_for(node, f"{role}_model", node.config.stash[STATE].settings)
 
-    def portable(self, role: str) -> Any:
-        """Return what another process can make the model of a role from; None if only this process has it."""
-        value = self.candidate(role)
-        if role == "student" and isinstance(value, Deployed):
-            return session_of(self._request.config).file_of(self._request.node.nodeid)
-        if isinstance(value, str | Path | SavedModel):
-            return value
-        named = self._value(f"{role}_model")
-        return named if isinstance(named, NamedSpec) else None
-
     def data(self) -> Any:
         """Return the object that the user's fixture or factory provides as evaluation data."""
         return resolve(self._request.config, self._value("eval_data"))
@@ -185,7 +178,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
 
     name, item, session = str(request.param), request.node, session_of(request.config)
     sources = FixtureSources(request)
-    data = session.eval_data(sources.data())
+    data = session.eval_data(sources.data()).first()
     seen = session.once(("input range", data.key), lambda: input_range(data))
     own = cases_for(item).get(name)
 
