@@ -52,8 +52,8 @@ class Named:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise DataError(
-                f"{what}: {shown(self.spec)} cannot be imported, there is no module {shown(error.name)}. Workers must "
-                "import it, too: write a module on Python's path"
+                f"{what}: {shown(self.spec)} cannot be imported, there is no module {shown(error.name)}. Workers "
+                "must import it, too: write a module on Python's path"
             ) from error
         except Exception as error:
             raise DataError(f"{what}: importing {shown(name)} raised {cause_of(error)}") from error
