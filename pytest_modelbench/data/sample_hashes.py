@@ -31,7 +31,7 @@ def mixed(numbers: Hashes) -> Hashes:
     return mixing ^ (mixing >> np.uint64(31))
 
 
-def hashes_of(ids: Sequence[Any]) -> Hashes:
+def hashes_of(ids: Sequence[Any] | npt.NDArray[Any]) -> Hashes:
     """Return the hash of each id, (samples,): equal for equal ids, whether they are in a list or in an array.
 
     Whole numbers get a hash of their own; the hashes of two texts are equal once in 2**64 pairs.
@@ -47,7 +47,7 @@ def hashes_of(ids: Sequence[Any]) -> Hashes:
     >>> bool((hashes_of(["a", "bc"]) == hashes_of(np.array(["a", "bc"], dtype="U9"))).all())
     True
     """
-    array = np.arange(ids.start, ids.stop, ids.step) if isinstance(ids, range) else _array(ids)
+    array: npt.NDArray[Any] = np.arange(ids.start, ids.stop, ids.step) if isinstance(ids, range) else _array(ids)
     if array.dtype.kind in "iu" and array.ndim == 1:
         return mixed(array.astype(np.int64).view(np.uint64) if array.dtype != np.uint64 else array)
     if array.dtype.kind == "U" and array.ndim == 1:
@@ -56,7 +56,7 @@ def hashes_of(ids: Sequence[Any]) -> Hashes:
     return _of_objects(array)
 
 
-def _array(ids: Sequence[Any]) -> npt.NDArray[Any]:
+def _array(ids: Any) -> npt.NDArray[Any]:
     if hasattr(ids, "to_numpy"):
         ids = ids.to_numpy()
     if hasattr(ids, "detach"):
@@ -81,9 +81,8 @@ def _of_texts(texts: npt.NDArray[np.str_]) -> Hashes:
 def _of_objects(ids: npt.NDArray[Any]) -> Hashes:
     """Return hashes of ids that are mixed, one by one."""
     hashes = np.empty(len(ids), dtype=np.uint64)
-    for at, name in enumerate(ids.tolist() if ids.ndim == 1 else ids):
-        if isinstance(name, bytes):
-            name = name.decode("utf-8", "backslashreplace")
+    for at, given in enumerate(ids.tolist() if ids.ndim == 1 else ids):
+        name = given.decode("utf-8", "backslashreplace") if isinstance(given, bytes) else given
         if isinstance(name, bool) or not isinstance(name, int | str):
             raise DataError(f"id {at} is {shown(name)}; expected a whole number or a text for each sample")
         fits = isinstance(name, str) or -(2**63) <= name < 2**64

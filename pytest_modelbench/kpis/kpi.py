@@ -12,6 +12,7 @@ from pytest_modelbench.errors import MeasurementError, cause_of, shown
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.kpis.reduction import Summary
     from pytest_modelbench.models.base import Artefact, ParameterCount
     from pytest_modelbench.probes.answers.layers import LayerRange
     from pytest_modelbench.probes.answers.meaning import Predictions
@@ -170,6 +171,9 @@ class Measurements(Protocol):
 
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
+
+    def merged(self, question: Question) -> Summary | None:
+        """Return what all parts of the data add to a question's evidence; None of data that are not in parts."""
 
     def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
         """Return a model's measurement of a kind; one of several models in the same rounds is returned whole."""

@@ -9,6 +9,7 @@ from pytest_modelbench.kpis.kpi import Kpi, Measurements, Question
 from pytest_modelbench.probes.kinds import PREDICTIONS
 
 if TYPE_CHECKING:
+    from pytest_modelbench.kpis.reduction import Summary
     from pytest_modelbench.results import Evidence
     from pytest_modelbench.stats.cells import FloatArray, Sums
 
@@ -28,15 +29,27 @@ KPI = Kpi(
 )
 
 
-def matthews(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the coefficient from the counts of each class."""
-    from pytest_modelbench.kpis.accuracy.sums import class_counts
-    from pytest_modelbench.kpis.additive import Additive, additive_evidence
-    from pytest_modelbench.kpis.evidence import judged_models, known_classes, meaning_of
+def _read(question: Question, measurements: Measurements) -> Summary:
+    """Count each class."""
+    from pytest_modelbench.kpis.accuracy.sums import count_classes
+    from pytest_modelbench.kpis.evidence import judged_models
 
-    models = judged_models(question, measurements)
-    additive = Additive(parts=class_counts(known_classes(models)), value=coefficient)
-    yield additive_evidence(question, models, additive, meaning_of(models["student"]))
+    return count_classes(judged_models(question, measurements))
+
+
+def _conclude(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read the coefficient from the counts of each class."""
+    from pytest_modelbench.kpis.accuracy.sums import classes_of
+    from pytest_modelbench.kpis.additive import additive_evidence
+
+    yield additive_evidence(question, summary, coefficient, summary.facts["meaning"], classes_of(summary))
+
+
+def matthews(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+    """Read the coefficient."""
+    from pytest_modelbench.kpis.reduction import Reduction
+
+    return Reduction(_read, _conclude)(question, measurements)
 
 
 def coefficient(sums: Sums) -> FloatArray:

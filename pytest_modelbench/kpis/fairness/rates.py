@@ -11,15 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, paired_sums
+from pytest_modelbench.kpis.additive import PairedSums, joined_strata
 from pytest_modelbench.kpis.evidence import judged_models, known_classes, meaning_of, positions, targets_of
 from pytest_modelbench.kpis.fairness.compared_groups import SHOWN, groups_of, no_feature
 from pytest_modelbench.kpis.fairness.group_counts import GroupCounts
 from pytest_modelbench.kpis.fairness.group_rates import Rates, pairs_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
-from pytest_modelbench.stats.cells import FloatArray, resamples_for
+from pytest_modelbench.stats.cells import CellSums, FloatArray, resamples_for
 from pytest_modelbench.stats.gaps import drift_interval, gap_interval, quotient
 
 MOST_PAIRS = 20_000
@@ -213,14 +214,26 @@ class _Basis:
     def _read_sums(self, resamples: int) -> PairedSums | GroupCounts:
         codes, groups = self.groups.codes, len(self.groups.names)
         if self.loss:
-            sizes = list(self.groups.sizes)
-            return paired_sums(self.question, self.models, self._losses, strata=codes, sizes=sizes)
+            return self._loss_sums()
         return GroupCounts(self.models, codes, groups, self.classes, resamples, self.question.seed)
 
-    def _losses(self, predictions: Predictions, part: slice) -> Parts:
-        codes, groups = self.groups.codes[part].astype(np.intp), len(self.groups.names)
-        off = np.abs(np.asarray(predictions.labels[part], dtype=np.float64) - targets_of(predictions)[part])
-        return {"n": Part(kinds=codes, of=groups), "loss": Part(kinds=codes, of=groups, weights=off)}
+    def _loss_sums(self) -> PairedSums:
+        """Return the sums of losses of each group, which are resampled apart."""
+        groups = range(len(self.groups.names))
+        strata = [CellSums() for _ in groups]
+        for part in slices(len(self.groups.codes)):
+            hashes, codes = self.models["student"].outputs.hashes(part), self.groups.codes[part]
+            off = {
+                role: np.abs(np.asarray(p.labels[part], dtype=np.float64) - targets_of(p)[part])
+                for role, p in self.models.items()
+            }
+            for group in groups:
+                members = np.flatnonzero(codes == group)
+                cells, one = strata[group].place(hashes[members]), np.zeros(len(members), dtype=np.intp)
+                strata[group].add("n", cells, one, 1)
+                for role, losses in off.items():
+                    strata[group].add(role, cells, one, 1, losses[members])
+        return joined_strata(self.question, strata, list(self.models), "loss")
 
     def _seen_rates(self, role: str) -> Rates:
         if isinstance(self.sums, GroupCounts):

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import NotApplicable
-from pytest_modelbench.kpis.additive import Part, Parts, paired_sums
+from pytest_modelbench.kpis.additive import Part, Parts, paired_sums, summed_parts
 from pytest_modelbench.kpis.evidence import meaning_of, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.reduction import Highest, Reduction, Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.answers.predictions import shown_ids
@@ -48,24 +49,35 @@ def _divergence(student: Predictions, teacher: Predictions, part: slice) -> Floa
     return nats
 
 
-def kl_divergence(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the mean divergence of the student's probabilities from the teacher's."""
+def _read_divergence(question: Question, measurements: Measurements) -> Summary:
     student, teacher = pair_of(question, measurements, targets=False)
-    worst = _Highest()
+    highest = Highest()
 
     def parts(predictions: Predictions, part: slice) -> Parts:
         nats = _divergence(predictions, teacher, part)
         teacher.release()
-        worst.take(nats, part.start)
+        highest.take_some(nats, student.ids, np.arange(part.start, part.stop))
         kinds = np.zeros(len(nats), dtype=np.intp)
         return {"n": Part(kinds=kinds, of=1), "nats": Part(kinds=kinds, of=1, weights=nats)}
 
-    sums = paired_sums(question, {"student": student}, parts)
+    summary = summed_parts({"student": student}, parts)
+    summary.samples["highest",] = highest
+    return summary
+
+
+def _conclude_divergence(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read the mean divergence of the student's probabilities from the teacher's."""
+    sums = paired_sums(question, summary)
     total, drawn = sums.totals["student"], sums.drawn["student"]
     value = float(total["nats"][0, 0] / total["n"][0, 0])
     estimate = percentiles(value, drawn["nats"][:, 0] / drawn["n"][:, 0], question.alpha)
-    method = f"mean over {len(student):,} samples, log-softmax in float32; {meaning_of(student)}; {sums.method}"
-    yield _evidence(question, student, estimate, method, worst.index())
+    method = f"mean over {summary.n:,} samples, log-softmax in float32; {summary.facts['meaning']}; {sums.method}"
+    reading = Reading(estimate=estimate, unit="nat", n=summary.n, confidence=question.confidence, method=method)
+    shown = tuple(summary.samples["highest",].ids)
+    yield Evidence(student=reading, sampled=question.asked, worst_samples=shown)
+
+
+kl_divergence = Reduction(_read_divergence, _conclude_divergence)
 
 
 def kl_divergence_p99(question: Question, measurements: Measurements) -> Iterator[Evidence]:
@@ -109,21 +121,3 @@ def _evidence(
 ) -> Evidence:
     reading = Reading(estimate=estimate, unit="nat", n=len(student), confidence=question.confidence, method=method)
     return Evidence(student=reading, sampled=question.asked, worst_samples=shown_ids(student.ids, worst))
-
-
-class _Highest:
-    """The positions of the highest values of a stream."""
-
-    def __init__(self, most: int = 20) -> None:
-        self._most = most
-        self._values: FloatArray = np.empty(0)
-        self._index: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
-
-    def take(self, values: FloatArray, start: int) -> None:
-        values = np.concatenate([self._values, values])
-        index = np.concatenate([self._index, np.arange(start, start + len(values) - len(self._values))])
-        best = np.argsort(-values, kind="stable")[: self._most]
-        self._values, self._index = values[best], index[best]
-
-    def index(self) -> npt.NDArray[np.intp]:
-        return self._index

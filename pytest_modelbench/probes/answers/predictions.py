@@ -26,6 +26,7 @@ from pytest_modelbench.data.arrays import (
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.data.hashing import contents
 from pytest_modelbench.data.missing import as_values
+from pytest_modelbench.data.sample_hashes import Hashes, hashes_of
 from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.columns import Column, Flags, narrow, slices
@@ -59,6 +60,19 @@ class Outputs:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @functools.cached_property
+    def _distinct(self) -> bool:
+        """Whether every sample has an id of its own."""
+        if isinstance(self.ids, range):
+            return True
+        hashes = np.concatenate([hashes_of(self.ids[part]) for part in slices(len(self))])
+        hashes.sort()
+        return not bool((hashes[1:] == hashes[:-1]).any())
+
+    def hashes(self, part: slice) -> Hashes:
+        """Return the hash of the id of some samples; of their position where several have the same id."""
+        return hashes_of(self.ids[part] if self._distinct else range(len(self))[part])
 
 
 def collect_outputs(model: Model, data: EvalData) -> Outputs:
