@@ -219,7 +219,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Expected]]:
         entry = value if isinstance(value, dict) else {"n": value}
         ids = entry.get("ids")
         digest = ids is None or (isinstance(ids, str) and _DIGEST.fullmatch(ids))
-        if not is_count(entry.get("n")) or not digest or set(entry) > {"n", "ids"}:
+        if not is_count(entry.get("n")) or not digest or set(entry) - {"n", "ids"}:
             raise DataError(
                 f"manifest {path}: the shard {shown(name)} has {shown(value)}, expected a number of samples, or "
                 '{"n": 1000, "ids": "32 hexadecimal digits"}'

@@ -116,8 +116,7 @@ class ShardReader:
 
     def _without_ids(self, inputs: Any) -> tuple[Any, Any, str]:
         """Return inputs without the column of ids, the ids, and a note on how they were found."""
-        names = list(inputs) if isinstance(inputs, Mapping) else list(getattr(inputs, "column_names", None) or [])
-        names = names or list(getattr(inputs, "columns", None) or [])
+        names = _column_names(inputs)
         if not names:
             raise DataError(
                 f"its inputs are of type {type(inputs).__name__}, which has no ids, and ids= says which samples are "
@@ -131,12 +130,26 @@ class ShardReader:
             raise DataError(f"{told} among {listed}. Write EvalData.from_shards(..., ids='column')")
         name = likely[0]
         note = "" if self.ids is not None else f"ids: the column {name!r}, by its name"
-        ids = inputs[name]
+        ids = _plain_ids(inputs[name])
         if isinstance(inputs, Mapping):
             return {column: values for column, values in inputs.items() if column != name}, ids, note
         if hasattr(inputs, "remove_columns"):
-            return inputs.remove_columns([name]), list(ids), note
+            return inputs.remove_columns([name]), ids, note
         return (inputs.drop(columns=[name]) if hasattr(inputs, "iloc") else inputs.drop(name)), ids, note
+
+
+def _column_names(inputs: Any) -> list[Any]:
+    """Return the names of the columns of a mapping, a frame or a dataset of Hugging Face; none for anything else."""
+    if isinstance(inputs, Mapping):
+        return list(inputs)
+    names = getattr(inputs, "column_names", None)
+    return list(getattr(inputs, "columns", ()) if names is None else names)
+
+
+def _plain_ids(ids: Any) -> list[Any]:
+    """Return ids as Python's own values, as reports name them."""
+    values = ids.tolist() if hasattr(ids, "tolist") else ids.to_list() if hasattr(ids, "to_list") else list(ids)
+    return values if isinstance(values, list) else [values]
 
 
 def _listed(value: Any) -> Any:

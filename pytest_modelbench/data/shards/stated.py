@@ -50,8 +50,7 @@ def check_stated(task: Any, arguments: Mapping[str, Any], *, loaded: bool) -> st
     missing = list(_missing(task, arguments, loaded=loaded))
     if missing:
         raise DataError(
-            f"a shard alone may read otherwise than all of them, so that this must be stated: {'; '.join(missing)}. "
-            "Write EvalData.from_shards(shards, task=..., ...)"
+            f"data in shards: a shard alone may read otherwise than all of them. State {' and '.join(missing)}"
         )
     if "block" in arguments:
         raise DataError("block= would count windows anew in each shard. Return EvalData(..., group=...) from load=")
