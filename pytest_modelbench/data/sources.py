@@ -142,7 +142,8 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
     """Choose the source for what a user calls evaluation data.
 
     Args:
-        inputs: arrays, a mapping or tuple of arrays, a frame, a dataset, a loader, an iterable of batches or a source.
+        inputs: arrays, a mapping or tuple of arrays, a frame, a dataset, a loader, a source or an iterable
+            of batches.
         targets: one per sample; None where the inputs bring them.
         columns: which columns of named inputs are the targets, and which go to the model.
 

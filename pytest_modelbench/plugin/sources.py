@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.data.given import with_reading
+from pytest_modelbench.data.given import in_shards, with_reading
 from pytest_modelbench.errors import (
     ModelbenchError,
     ModelError,
@@ -55,6 +55,8 @@ def resolve(config: pytest.Config, value: Any) -> Any:
     key = spec_key(value, str(folder))
 
     def made() -> Any:
+        if value.sharded:
+            return in_shards(dict(value.reading), value.folder or folder)
         built = build(locate(value, folder))
         return with_reading(built, dict(value.reading)) if value.reading else built
 

@@ -41,7 +41,7 @@ def addresses_of(shards: Any, folder: str | Path = ".") -> tuple[str, ...]:
         raise DataError(f"shards: there is none. {_WRITE}")
     seen: dict[str, str] = {}
     for name in names:
-        place = name if is_url(name) else os.path.realpath(name)
+        place = name if is_url(name) else str(Path(name).resolve())
         if place in seen:
             raise DataError(
                 f"shards: {name} is there twice{'' if seen[place] == name else f', also as {seen[place]}'}: its "
@@ -56,20 +56,20 @@ def _files_of(shard: str, folder: Path) -> list[str]:
         if any(mark in shard.partition(URL)[2] for mark in "*["):
             raise DataError(f"shards: {shard} is a pattern, and URLs have none. List each shard")
         return [shard]
-    path = os.path.abspath(folder / Path(shard).expanduser())
-    if glob.has_magic(shard) and not os.path.exists(path):
-        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-        if not found:
-            raise DataError(f"shards: no file fits the pattern {shard} in {os.path.abspath(folder)}")
+    path = folder.absolute() / Path(shard).expanduser()
+    if glob.has_magic(shard) and not path.exists():
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if not (found := sorted(name for name in names if Path(name).is_file())):
+            raise DataError(f"shards: no file fits the pattern {shard} in {folder.absolute()}")
         return found
-    if os.path.isdir(path):
+    if path.is_dir():
         raise DataError(f"shards: {shard} is a folder. Write the pattern of its files, such as {shard}/*.parquet")
-    if not os.path.isfile(path):
+    if not path.is_file():
         raise DataError(
             f"shards: there is no file {path}. Correct the path; for something that is not a file write a URL that "
             "load= understands, such as table://day/1"
         )
-    return [path]
+    return [str(path)]
 
 
 def labels_of(names: Sequence[str]) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def stamp_of(name: str, *, timed: bool) -> str:
     """Return the size of a file, with its time of modification if that counts; empty for a URL."""
     if is_url(name):
         return ""
-    status = os.stat(name)
+    status = Path(name).stat()
     return f"{status.st_size} {status.st_mtime_ns}" if timed else f"{status.st_size}"
 
 
@@ -103,8 +103,8 @@ def opened(name: str) -> BinaryIO:
     """
     try:
         if not is_url(name):
-            return open(name, "rb")
-        import fsspec
+            return Path(name).open("rb")
+        import fsspec  # type: ignore[import-untyped]
 
         remote: BinaryIO = fsspec.open(name, "rb").open()
     except ImportError as error:

@@ -79,7 +79,7 @@ def _arrow(file: BinaryIO) -> Table:
 
 def _need_pyarrow() -> None:
     try:
-        import pyarrow  # noqa: F401 - whether it is there
+        import pyarrow as pa  # noqa: F401 - whether it is there
     except ImportError as error:
         raise DataError(
             f"reading it needs pyarrow ({message_of(error)}). Write pip install 'pytest-modelbench[parquet]'"

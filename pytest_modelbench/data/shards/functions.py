@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
@@ -38,10 +39,13 @@ class Named:
         """
         name, _, attribute = self.spec.partition(":")
         target: Any = self._module(name, what)
+        owner, part = target, attribute
         for part in attribute.split("."):
-            target = getattr(target, part, None)
+            owner, target = target, getattr(target, part, None)
         if not callable(target):
-            raise DataError(f"{what}: the module {name} has no function {shown(attribute)}")
+            near = difflib.get_close_matches(part, [] if owner is None else dir(owner), n=1)
+            advice = f"; did you mean {near[0]!r}?" if near and near[0] != part else ""
+            raise DataError(f"{what}: the module {name} has no function {shown(attribute)}{advice}")
         function: Callable[[Any], Any] = target
         return function
 
@@ -52,8 +56,8 @@ class Named:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise DataError(
-                f"{what}: {shown(self.spec)} cannot be imported, there is no module {shown(error.name)}. Workers must "
-                "import it, too: write a module on Python's path"
+                f"{what}: {shown(self.spec)} cannot be imported, there is no module {shown(error.name)}. Workers "
+                "must import it, too: write a module on Python's path"
             ) from error
         except Exception as error:
             raise DataError(f"{what}: importing {shown(name)} raised {cause_of(error)}") from error

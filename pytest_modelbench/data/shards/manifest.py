@@ -91,17 +91,13 @@ class Manifest:
         forms = {facts.name: {part.name: part for part in facts.inputs} for facts in self.shards}
         columns = _usual([tuple(form) for form in forms.values()])
         for name, form in forms.items():
-            other = [*(c for c in columns if c not in form), *(c for c in form if c not in columns)]
-            if other or tuple(form) != columns:
-                told = (
-                    (f"lacks {other[0]}" if other[0] in columns else f"alone has {other[0]}")
-                    if other
-                    else "has them in"
-                )
-                raise DataError(
-                    f"shard {name} {told}{'' if other else ' another order'}; most shards have {', '.join(columns)}. "
-                    "Write the same columns in all"
-                )
+            if tuple(form) == columns:
+                continue
+            lacking, alone = [c for c in columns if c not in form], [c for c in form if c not in columns]
+            told = f"lacks {lacking[0]}" if lacking else f"alone has {alone[0]}" if alone else "has another order"
+            raise DataError(
+                f"shard {name} {told}; most shards have {', '.join(columns)}. Write the same columns in all"
+            )
         for column in columns:
             self._check_part({name: form[column] for name, form in forms.items()})
 
@@ -112,7 +108,8 @@ class Manifest:
         for name, part in parts.items():
             if part.dtype != dtype:
                 raise DataError(
-                    f"shard {name}: {part.name} is of type {part.dtype}, and of {dtype} in most shards. Write one type"
+                    f"shard {name}: {part.name} is of type {part.dtype}, and of {dtype} in most shards. Write one "
+                    "type"
                 )
             alike = common_shape(part.shape, shape) is not None if free else part.shape == shape
             if not alike:
@@ -177,7 +174,7 @@ def read_manifest(path: str | Path, labels: Sequence[str]) -> dict[str, Expected
     """Return what a file says of each shard, by the name that the shard has here.
 
     Args:
-        path: of the file: `{"shards": {"part-0.parquet": 1000}}`, or `{"n": ..., "ids": ...}` in the place of numbers.
+        path: of the file: `{"shards": {"part-0.parquet": 1000}}`, or `{"n": ..., "ids": ...}` for each.
         labels: what the shards are called.
 
     Raises:
@@ -210,7 +207,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Expected]]:
         known = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
-            f"manifest {path}: {message_of(error)}. Write it by EvalData.from_shards(...).facts().write({str(path)!r})"
+            f"manifest {path}: {message_of(error)}. Write it by "
+            f"EvalData.from_shards(...).facts().write({str(path)!r})"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"manifest {path}: it is not JSON: {message_of(error)}") from error
@@ -221,7 +219,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Expected]]:
         entry = value if isinstance(value, dict) else {"n": value}
         ids = entry.get("ids")
         digest = ids is None or (isinstance(ids, str) and _DIGEST.fullmatch(ids))
-        if not is_count(entry.get("n")) or not digest or set(entry) > {"n", "ids"}:
+        if not is_count(entry.get("n")) or not digest or set(entry) - {"n", "ids"}:
             raise DataError(
                 f"manifest {path}: the shard {shown(name)} has {shown(value)}, expected a number of samples, or "
                 '{"n": 1000, "ids": "32 hexadecimal digits"}'

@@ -47,9 +47,7 @@ class ShardReader:
             DataError: it cannot be read, has no ids, or is of another task; the message names the shard.
         """
         try:
-            data = (
-                self._data(read_columns(name), archive=_is_archive(name)) if self.load is None else self._loaded(name)
-            )
+            data = self._read(name) if self.load is None else self._loaded(name, self.load)
             check_read(data)
         except ModelbenchError as error:
             raise DataError(f"shard {name}: {error}") from error
@@ -62,16 +60,18 @@ class ShardReader:
         text = json.dumps(asdict(self), sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def _loaded(self, name: str) -> EvalData:
-        if self.load is None:
-            raise DataError("it has no function to read it")
-        function = self.load.function("load")
+    def _read(self, name: str) -> EvalData:
+        archive = (ending_of(name) or "").startswith((".tar", ".tgz"))
+        return self._data(read_columns(name), archive=archive)
+
+    def _loaded(self, name: str, load: Named) -> EvalData:
+        function = load.function("load")
         try:
             value = function(name)
         except (Exception, SystemExit) as error:
-            raise DataError(f"load={self.load.spec} raised {cause_of(error)}") from error
+            raise DataError(f"load={load.spec} raised {cause_of(error)}") from error
         if value is None:
-            raise DataError(f"load={self.load.spec} returned None, expected EvalData or (inputs, targets)")
+            raise DataError(f"load={load.spec} returned None, expected EvalData or (inputs, targets)")
         return self._adopted(value) if isinstance(value, EvalData) else self._data(value)
 
     def _adopted(self, data: EvalData) -> EvalData:
@@ -84,8 +84,8 @@ class ShardReader:
         others = [name for name in (*self.arguments, *self.features) if name not in READING]
         if others:
             raise DataError(
-                f"load returns EvalData, which state {', '.join(f'{name}=' for name in others)} themselves. Remove it "
-                "from EvalData.from_shards, or return (inputs, targets)"
+                f"load returns EvalData, which state {', '.join(f'{name}=' for name in others)} themselves. Remove "
+                "it from EvalData.from_shards, or return (inputs, targets)"
             )
         if data.ids is None:
             raise DataError("load returns EvalData without ids. Write EvalData(..., ids=...), equal in every reading")
@@ -116,8 +116,7 @@ class ShardReader:
 
     def _without_ids(self, inputs: Any) -> tuple[Any, Any, str]:
         """Return inputs without the column of ids, the ids, and a note on how they were found."""
-        names = list(inputs) if isinstance(inputs, Mapping) else list(getattr(inputs, "column_names", None) or [])
-        names = names or list(getattr(inputs, "columns", None) or [])
+        names = _column_names(inputs)
         if not names:
             raise DataError(
                 f"its inputs are of type {type(inputs).__name__}, which has no ids, and ids= says which samples are "
@@ -126,24 +125,31 @@ class ShardReader:
         likely = [name for name in ID_NAMES if name in names] if self.ids is None else [self.ids]
         if len(likely) != 1 or likely[0] not in names:
             listed = ", ".join(map(shown, names))
-            told = (
-                "several columns may be the ids"
-                if len(likely) > 1
-                else f"there is no column {shown(self.ids or 'id')}"
-            )
+            several = len(likely) > 1
+            told = "several columns may be the ids" if several else f"there is no column {shown(self.ids or 'id')}"
             raise DataError(f"{told} among {listed}. Write EvalData.from_shards(..., ids='column')")
         name = likely[0]
         note = "" if self.ids is not None else f"ids: the column {name!r}, by its name"
-        ids = inputs[name]
+        ids = _plain_ids(inputs[name])
         if isinstance(inputs, Mapping):
             return {column: values for column, values in inputs.items() if column != name}, ids, note
         if hasattr(inputs, "remove_columns"):
-            return inputs.remove_columns([name]), list(ids), note
+            return inputs.remove_columns([name]), ids, note
         return (inputs.drop(columns=[name]) if hasattr(inputs, "iloc") else inputs.drop(name)), ids, note
 
 
-def _is_archive(name: str) -> bool:
-    return (ending_of(name) or "").startswith((".tar", ".tgz"))
+def _column_names(inputs: Any) -> list[Any]:
+    """Return the names of the columns of a mapping, a frame or a dataset of Hugging Face; none for anything else."""
+    if isinstance(inputs, Mapping):
+        return list(inputs)
+    names = getattr(inputs, "column_names", None)
+    return list(getattr(inputs, "columns", ()) if names is None else names)
+
+
+def _plain_ids(ids: Any) -> list[Any]:
+    """Return ids as Python's own values, as reports name them."""
+    values = ids.tolist() if hasattr(ids, "tolist") else ids.to_list() if hasattr(ids, "to_list") else list(ids)
+    return values if isinstance(values, list) else [values]
 
 
 def _listed(value: Any) -> Any:

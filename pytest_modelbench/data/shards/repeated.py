@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,10 +99,10 @@ def _hits(folder: Path, shards: int, most_bytes: int) -> Iterator[tuple[Hashes, 
     total = sum(len(file) for file in files)
     ranges = max(1, math.ceil(total * 8 * _COPIES / most_bytes))
     starts = [[0] * shards]
-    for edge in (number * (2**64 // ranges) for number in range(1, ranges)):
-        starts.append([int(np.searchsorted(file, np.uint64(edge))) for file in files])
+    edges = [np.uint64(number * (2**64 // ranges)) for number in range(1, ranges)]
+    starts += [[int(np.searchsorted(file, edge)) for file in files] for edge in edges]
     starts.append([len(file) for file in files])
-    for low, high in zip(starts[:-1], starts[1:], strict=True):
+    for low, high in itertools.pairwise(starts):
         yield from _hits_among([file[a:b] for file, a, b in zip(files, low, high, strict=True)])
 
 

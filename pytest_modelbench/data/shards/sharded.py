@@ -61,7 +61,7 @@ class ShardedData(EvalData):
         shards: Any,
         *,
         load: Any = None,
-        ids: str | None = None,
+        ids: Any = None,
         task: str | None = None,
         manifest: str | Path | None = None,
         folder: str | Path | None = None,

@@ -50,8 +50,7 @@ def check_stated(task: Any, arguments: Mapping[str, Any], *, loaded: bool) -> st
     missing = list(_missing(task, arguments, loaded=loaded))
     if missing:
         raise DataError(
-            f"a shard alone may read otherwise than all of them, so that this must be stated: {'; '.join(missing)}. "
-            "Write EvalData.from_shards(shards, task=..., ...)"
+            f"data in shards: a shard alone may read otherwise than all of them. State {' and '.join(missing)}"
         )
     if "block" in arguments:
         raise DataError("block= would count windows anew in each shard. Return EvalData(..., group=...) from load=")
@@ -97,10 +96,8 @@ def check_read(data: EvalData) -> None:
     if own.get("block") is not None:
         raise DataError("block= would count windows anew in each shard. Write EvalData(..., group=...)")
     bins = data._treatment.bins  # noqa: SLF001 - of this very room
-    by_feature = isinstance(bins, tuple) and any(
-        isinstance(edges, tuple) and counted_bins(edges[1]) for edges in bins
-    )
-    if counted_bins(bins) or by_feature:
+    by_feature = dict(bins) if isinstance(bins, tuple) and isinstance(bins[0], tuple) else bins
+    if counted_bins(by_feature):
         raise DataError("bins of equal size depend on all samples. State their edges, such as bins=[30, 50]")
 
 
@@ -159,6 +156,6 @@ def _plain(name: str, value: Any) -> Any:
 def _of_samples(name: str, value: Any) -> DataError:
     advice = "the name of a column, or a function at the top of a module" if name.startswith(FEATURES) else "text"
     return DataError(
-        f"{name}: found {shown(value)}, which cannot be sent to another process or belongs to some samples only. Write "
-        f'{advice}; what belongs to samples is given by load="module:function", which returns EvalData'
+        f"{name}: found {shown(value)}, which cannot be sent to another process or belongs to some samples only. "
+        f'Write {advice}; what belongs to samples is given by load="module:function", which returns EvalData'
     )
