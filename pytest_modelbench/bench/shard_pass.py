@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modelbench import errors
-from pytest_modelbench.bench.engines.engine import Engine, Failed, attempted
+from pytest_modelbench.bench.engines.attempts import attempted
+from pytest_modelbench.bench.engines.engine import Engine, Lost, Raised
 from pytest_modelbench.bench.shard_columns import GatheredColumns
 from pytest_modelbench.bench.shard_task import ShardTask
 from pytest_modelbench.bench.shelf import Tell
@@ -86,7 +87,7 @@ class ShardPass:
         with contextlib.closing(attempted(engine, self.task, shards)) as results:
             for position, result in results:
                 beat()
-                if isinstance(result, Failed):
+                if isinstance(result, Lost | Raised):
                     raise self._failure(missing[position], result)
                 self._keep(missing[position], result)
                 self._take(missing[position], result)
@@ -101,12 +102,17 @@ class ShardPass:
         told = f", {len(self._facts):,} of {len(self.data.names):,} shards, {rows / elapsed:,.0f} samples/s"
         tell(elapsed, elapsed / done * asked, told)
 
-    def _failure(self, number: int, failed: Failed) -> ModelbenchError:
+    def _failure(self, number: int, failed: Lost | Raised) -> ModelbenchError:
         """Return the error of a shard that failed, which names it."""
-        kind: Any = getattr(errors, failed.kind, MeasurementError)
         label = self.data.labels[number]
-        told = failed.reason if label in failed.reason else f"shard {label}: {failed.reason}"
-        return kind(told) if issubclass(kind, ModelbenchError) else MeasurementError(told)
+        if isinstance(failed, Lost):
+            return MeasurementError(
+                f"shard {label} was tried twice: {failed}. Nothing of the others is lost: "
+                "--modelbench-resume goes on with them"
+            )
+        error = failed.error()
+        error.args = (str(error) if label in str(error) else f"shard {label}: {error}",)
+        return error
 
     def _take(self, number: int, result: Mapping[str, Any]) -> None:
         """Add the result of one shard to those of the others.

@@ -73,7 +73,7 @@ class Sharded:
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
         asked, gathered = self._asked()
         roles = ["student", *(["teacher"] if any(q.with_teacher or q.kpi.paired for q in asked.values()) else [])]
-        models = {role: self._source(role, alone=engine.in_session) for role in roles}
+        models = {role: self._source(role, alone=engine.name == "serial") for role in roles}
         lasting = asking.bench.files.lasting()
         task = ShardTask(
             reader=data.reader,
