@@ -12,7 +12,7 @@ ATTEMPTS = 2
 
 def attempted(
     engine: Engine, task: Task, shards: Sequence[Any], *, attempts: int = ATTEMPTS
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Yield each position once: with its result, or with the `Lost` or `Raised` of its last attempt.
 
     A shard that was lost or that raised is tried again after all others; a mistake of the user's (`Raised.lasting`)
