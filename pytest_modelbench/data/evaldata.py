@@ -194,6 +194,15 @@ class EvalData:
         return self._in_memory("targets")
 
     @property
+    def in_parts(self) -> bool:
+        """Whether the samples are in shards, each of which may be read by another process."""
+        return False
+
+    def first(self) -> EvalData:
+        """Return some of the samples, for what is not measured on all: of data in one part, all."""
+        return self
+
+    @property
     def does_not_fit(self) -> str:
         """What to say of a KPI of labels and numbers, where the task has none; else empty."""
         return ""

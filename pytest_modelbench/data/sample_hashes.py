@@ -64,7 +64,8 @@ def _array(ids: Any) -> npt.NDArray[Any]:
     if isinstance(ids, np.ndarray):
         return ids
     kinds = {type(name) for name in ids}
-    return np.asarray(ids) if kinds <= {int} or kinds <= {str} else np.array([*ids, None], dtype=object)[:-1]
+    whole = bool not in kinds and all(issubclass(kind, int | np.integer) for kind in kinds)
+    return np.asarray(ids) if whole or kinds <= {str, np.str_} else np.array([*ids, None], dtype=object)[:-1]
 
 
 def _of_texts(texts: npt.NDArray[np.str_]) -> Hashes:
@@ -82,7 +83,8 @@ def _of_objects(ids: npt.NDArray[Any]) -> Hashes:
     """Return hashes of ids that are mixed, one by one."""
     hashes = np.empty(len(ids), dtype=np.uint64)
     for at, given in enumerate(ids.tolist() if ids.ndim == 1 else ids):
-        name = given.decode("utf-8", "backslashreplace") if isinstance(given, bytes) else given
+        plain = given.item() if isinstance(given, np.generic) else given
+        name = plain.decode("utf-8", "backslashreplace") if isinstance(plain, bytes) else plain
         if isinstance(name, bool) or not isinstance(name, int | str):
             raise DataError(f"id {at} is {shown(name)}; expected a whole number or a text for each sample")
         fits = isinstance(name, str) or -(2**63) <= name < 2**64

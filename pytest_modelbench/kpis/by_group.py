@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.groups import Grouping
+from pytest_modelbench.data.groups import Grouping, combinations
 from pytest_modelbench.data.sample_hashes import hashes_of
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
@@ -156,7 +156,7 @@ def _share_reading(question: Question, hits: Mask, groups: IntArray, method: str
 
 
 def _compared(question: Question, student: Mask, teacher: Mask, groups: IntArray) -> Comparison:
-    comparison = compared_shares(question, student, teacher)
+    comparison = compared_shares(question, combinations(student, teacher))
     effect = _effect(1 + student.astype(np.intp) - teacher.astype(np.intp), groups)
     return replace(
         comparison,

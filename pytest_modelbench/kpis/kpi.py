@@ -273,15 +273,23 @@ class Question:
         return 1 - self.confidence
 
 
+def derivation_of(kpi: Kpi) -> Any:
+    """Return the function that derives a KPI, or the `Reduction` that does so in parts.
+
+    Raises:
+        MeasurementError: it cannot be imported.
+    """
+    module, _, name = kpi.derive.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        what = f"derive={kpi.derive!r} of the KPI {kpi.name}"
+        raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
+
+
 def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Derive a KPI: one piece of evidence for each look at the data, in order."""
-    module, _, name = question.kpi.derive.partition(":")
-    try:
-        derive = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        what = f"derive={question.kpi.derive!r} of the KPI {question.kpi.name}"
-        raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
-    pieces = derive(question, measurements)
+    pieces = derivation_of(question.kpi)(question, measurements)
     if not isinstance(pieces, Iterable):
         what = f"{question.kpi.derive} of the KPI {question.kpi.name}"
         raise MeasurementError(f"{what} returned {shown(pieces)}, expected it to yield Evidence")

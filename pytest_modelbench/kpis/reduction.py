@@ -7,6 +7,7 @@ of samples is ordered by their ids, so that merged parts are to the last bit wha
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.groups import coded
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import DataError
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.answers.predictions import SHOWN_SAMPLES
@@ -46,7 +47,7 @@ class Highest:
             values: of the samples.
             ids: of the samples.
         """
-        found = [(-float(value), int(isinstance(name, str)), name) for value, name in zip(values, ids, strict=True)]
+        found = [(-float(value), *_in_order(name)) for value, name in zip(values, ids, strict=True)]
         self.count += len(found)
         self._kept = heapq.nsmallest(self.most, self._kept + found)
 
@@ -56,15 +57,28 @@ class Highest:
         Args:
             values: of the samples in `index`, or None.
             ids: of all samples.
-            index: positions of the samples.
+            index: positions of the samples, rising.
         """
-        numbers = np.zeros(len(index)) if values is None else np.asarray(values)
+        numbers = np.zeros(len(index)) if values is None else np.asarray(values, dtype=np.float64)
         chosen = np.arange(len(index))
-        if len(index) > self.most and values is not None:
-            least = -np.partition(-numbers, self.most - 1)[self.most - 1]
-            chosen = np.flatnonzero(numbers >= least)
-        self.take(numbers[chosen].tolist(), [_plain(ids[at]) for at in index[chosen].tolist()])
+        if len(index) > self.most:
+            least = 0.0 if values is None else -np.partition(-numbers, self.most - 1)[self.most - 1]
+            higher = np.flatnonzero(numbers > least)
+            equal = np.flatnonzero(numbers == least)
+            chosen = np.concatenate([higher, self._lowest(ids, index, equal)])
+        self.take(numbers[chosen].tolist(), [ids[at] for at in index[chosen].tolist()])
         self.count += len(index) - len(chosen)
+
+    def _lowest(
+        self, ids: Sequence[Any], index: npt.NDArray[np.intp], equal: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.intp]:
+        """Return those of some places in `index` whose samples have the lowest ids."""
+        if isinstance(ids, range):
+            return equal[: self.most]
+        names = (
+            (*_in_order(ids[at]), place) for place, at in zip(equal.tolist(), index[equal].tolist(), strict=True)
+        )
+        return np.array([place for *_, place in heapq.nsmallest(self.most, names)], dtype=np.intp)
 
     def merge(self, other: Self) -> None:
         """Look at the samples of another part of the data."""
@@ -74,7 +88,12 @@ class Highest:
     @property
     def ids(self) -> list[str]:
         """The ids, the highest first."""
-        return [str(name) for _, _, name in self._kept]
+        return [str(name) for *_, name in self._kept]
+
+    @property
+    def values(self) -> list[float]:
+        """The values, the highest first."""
+        return [-value for value, *_ in self._kept]
 
     def shown(self) -> tuple[str, ...]:
         """Return the ids, and how many more there are."""
@@ -83,7 +102,7 @@ class Highest:
 
     def plain(self) -> dict[str, Any]:
         """Return numbers and texts."""
-        kept = [[value, name] for value, _, name in self._kept]
+        kept = [[value, name] for value, *_, name in self._kept]
         return {"most": self.most, "count": self.count, "kept": kept}
 
     @classmethod
@@ -91,7 +110,7 @@ class Highest:
         """Return what `plain` gave."""
         highest = cls(plain["most"])
         highest.count = plain["count"]
-        highest._kept = [(value, int(isinstance(name, str)), name) for value, name in plain["kept"]]
+        highest._kept = [(value, *_in_order(name)) for value, name in plain["kept"]]
         return highest
 
 
@@ -105,6 +124,7 @@ class Summary:
         counts: how many samples there are of each kind, by what is counted.
         sums: sums that are resampled, by stratum.
         samples: which samples are shown.
+        memo: keeps what several KPIs derive from the same samples; not stored, and not merged.
     """
 
     n: int
@@ -112,6 +132,7 @@ class Summary:
     counts: dict[str, dict[Key, int]] = field(default_factory=dict)
     sums: dict[str, CellSums] = field(default_factory=dict)
     samples: dict[Key, Highest] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def merge(self, other: Self) -> None:
         """Add other samples.
@@ -144,9 +165,61 @@ class Summary:
         for key, count in combinations(*columns).items():
             counted[key] = counted.get(key, 0) + count
 
+    def note_kinds(self, what: str, kinds: Iterable[Any]) -> None:
+        """Note kinds of which there may be no sample, each one value."""
+        counted = self.counts.setdefault(what, {})
+        for kind in kinds:
+            counted.setdefault((kind,), 0)
+
+    def show(
+        self,
+        key: Key,
+        ids: Sequence[Any],
+        index: npt.NDArray[np.intp],
+        values: Array | None = None,
+        most: int = SHOWN_SAMPLES,
+    ) -> None:
+        """Show some samples: those with the highest values, or with the lowest ids.
+
+        Args:
+            key: says what they are.
+            ids: of all samples.
+            index: positions of the samples, rising.
+            values: of the samples in `index`.
+            most: how many are shown.
+        """
+        self.samples.setdefault(key, Highest(most)).take_some(values, ids, index)
+
+    def show_each(
+        self,
+        keys: Sequence[Key],
+        ids: Sequence[Any],
+        index: npt.NDArray[np.intp],
+        codes: Array,
+        most: int = SHOWN_SAMPLES,
+    ) -> None:
+        """Show some samples of each of several kinds.
+
+        Args:
+            keys: of the kinds.
+            ids: of all samples.
+            index: positions of the samples, rising.
+            codes: which of `keys` each sample in `index` is, -1 for none.
+            most: how many are shown of each.
+        """
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
+        for key, (first, last) in zip(keys, itertools.pairwise(bounds.tolist()), strict=True):
+            if last > first:
+                self.show(key, ids, index[order[first:last]], most=most)
+
+    def shown(self, *key: Any) -> tuple[str, ...]:
+        """Return the ids of shown samples, and how many more there are."""
+        return self.samples[key].shown() if key in self.samples else ()
+
     def of(self, what: str, *key: Any) -> int:
-        """Return how many samples there are of one kind."""
-        return self.counts.get(what, {}).get(key, 0)
+        """Return how many samples there are of the kinds whose values begin with some."""
+        return sum(count for kind, count in self.counts.get(what, {}).items() if kind[: len(key)] == key)
 
     def plain(self) -> dict[str, Any]:
         """Return numbers, texts and arrays."""
@@ -172,29 +245,11 @@ class Summary:
         )
 
 
-def combinations(*columns: Array) -> dict[Key, int]:
-    """Count the samples of each combination of values, as Python has them.
-
-    >>> combinations(np.array([1, 1, 0]), np.array(["a", "a", "b"]))
-    {(0, 'b'): 1, (1, 'a'): 2}
-    """
-    if not len(columns[0]):
-        return {}
-    codings = [coded(column) for column in columns]
-    together = np.zeros(len(columns[0]), dtype=np.int64)
-    for names, codes in codings:
-        together = together * len(names) + codes
-    kinds, counts = np.unique(together, return_counts=True)
-    values: list[list[Any]] = []
-    rest = kinds
-    for names, _ in reversed(codings):
-        values.insert(0, [_plain(names[at]) for at in (rest % len(names)).tolist()])
-        rest = rest // len(names)
-    return dict(zip(zip(*values, strict=True), counts.tolist(), strict=True))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _in_order(given: Any) -> tuple[int, Any]:
+    """Return an id as a number or a text, with what puts numbers before texts."""
+    name = given.item() if isinstance(given, np.generic) else given
+    name = name if isinstance(name, int | str) else str(name)
+    return int(isinstance(name, str)), name
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ def resolve(config: pytest.Config, value: Any) -> Any:
         built = build(locate(value, folder))
         return with_reading(built, dict(value.reading)) if value.reading else built
 
-    return session_of(config).once(key, made)
+    session = session_of(config)
+    candidate = session.once(key, made)
+    session.came_from(candidate, replace(value, folder=value.folder or str(folder)))
+    return candidate
 
 
 def here(item: pytest.Item, role: str, candidate: Any) -> Any:
@@ -177,7 +180,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
 
     name, item, session = str(request.param), request.node, session_of(request.config)
     sources = FixtureSources(request)
-    data = session.eval_data(sources.data())
+    data = session.eval_data(sources.data()).first()
     seen = session.once(("input range", data.key), lambda: input_range(data))
     own = cases_for(item).get(name)
 

@@ -109,6 +109,11 @@ class ShardedData(EvalData):
             self._held = (number, self.reader.read(self.names[number]))
         return self._held[1]
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether the samples are in shards, each of which may be read by another process."""
+        return True
+
     def first(self) -> EvalData:
         """Return the samples of the first shard, which are kept: a sample for what does not read all of them."""
         if self._first is None:
