@@ -43,7 +43,7 @@ class Facts:
         ids: the wrapped sum and the exclusive or of the hashes of all ids, 16 hexadecimal digits each.
         inputs: the form of the inputs.
         targets: the kind of the targets, such as integers or texts; empty where there are none.
-        classes: the classes among the targets; None where these are no classes, or too many.
+        classes: the classes among the targets; None where the task has none, or for too many.
         repeated: some ids that are there more than once.
     """
 

@@ -155,7 +155,9 @@ def _plain(name: str, value: Any) -> Any:
 
 def _of_samples(name: str, value: Any) -> DataError:
     advice = "the name of a column, or a function at the top of a module" if name.startswith(FEATURES) else "text"
+    shape = getattr(value, "shape", None)
+    found = shown(value) if shape is None else f"an array of shape {tuple(shape)}"
     return DataError(
-        f"{name}: found {shown(value)}, which cannot be sent to another process or belongs to some samples only. "
+        f"{name}: found {found}, which cannot be sent to another process or belongs to some samples only. "
         f'Write {advice}; what belongs to samples is given by load="module:function", which returns EvalData'
     )

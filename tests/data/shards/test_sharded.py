@@ -326,7 +326,7 @@ def local(name: str) -> Any:
         ({"colums": "x"}, r"EvalData.from_shards takes no argument colums=; did you mean columns=\?"),
         ({"group": [1]}, 'takes no argument group=. Write load="module:function", which returns EvalData with it'),
         ({"task": "forecasting", "block": 3}, "block= would count windows anew in each shard"),
-        ({"sensitive": np.zeros(3)}, r"sensitive: found array\(\[0., 0., 0.\]\), which cannot be sent to another"),
+        ({"sensitive": np.zeros(3)}, r"sensitive: found an array of shape \(3,\), which cannot be sent to another"),
         (
             {"slices": {"a": [True]}},
             r"slices\['a'\]: found \[True\], which cannot be sent .* Write the name of a column",
