@@ -23,7 +23,7 @@ from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import Exported
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.answers.distributions import Produced
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement

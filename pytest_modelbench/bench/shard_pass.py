@@ -22,7 +22,7 @@ from pytest_modelbench.data.shards.manifest import Manifest
 from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, ModelbenchError
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.plain import from_arrays, to_arrays
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.probes.wire import read_arrays, write_arrays

@@ -18,7 +18,8 @@ from pytest_modelbench.data.shards.reader import ShardReader
 from pytest_modelbench.data.shards.sharded import facts_and_hashes
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, shown
 from pytest_modelbench.kpis.kpi import Question, derivation_of
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.models.locate import build, locate
 from pytest_modelbench.models.named import NamedSpec

@@ -18,7 +18,8 @@ from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.kpis.kpi import Question, derivation_of
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS
 

@@ -14,7 +14,7 @@ from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.evidence import meaning_of
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.columns import in_chunks
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.answers.predictions import in_common, shown_ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_modelbench.data.groups import Grouping, told_of_missing
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 
 
 def note_form(summary: Summary, number: int, grouping: Grouping) -> None:

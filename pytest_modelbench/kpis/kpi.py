@@ -12,7 +12,7 @@ from pytest_modelbench.errors import MeasurementError, cause_of, shown
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
-    from pytest_modelbench.kpis.reduction import Summary
+    from pytest_modelbench.kpis.summary import Summary
     from pytest_modelbench.models.base import Artefact, ParameterCount
     from pytest_modelbench.probes.answers.layers import LayerRange
     from pytest_modelbench.probes.answers.meaning import Predictions

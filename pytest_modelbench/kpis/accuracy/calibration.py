@@ -10,7 +10,8 @@ from pytest_modelbench.kpis.additive import Part, Parts, paired_sums, summed_par
 from pytest_modelbench.kpis.calibrated import BINS, bin_of, calibration_evidence
 from pytest_modelbench.kpis.evidence import judged_models, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Evidence
 

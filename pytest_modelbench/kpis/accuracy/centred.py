@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from pytest_modelbench.errors import MeasurementError
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.stats.cells import FloatArray
 from pytest_modelbench.stats.exact_sums import ExactSums
 

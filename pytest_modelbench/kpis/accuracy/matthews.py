@@ -10,7 +10,8 @@ from pytest_modelbench.kpis.accuracy.sums import classes_of, count_classes
 from pytest_modelbench.kpis.additive import additive_evidence
 from pytest_modelbench.kpis.evidence import judged_models
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, Sums
 

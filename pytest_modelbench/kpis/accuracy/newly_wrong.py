@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.data.groups import coded
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.meaning import Predictions
 
 MOST_PAIRS, MOST_IDS = 20, 3

@@ -14,7 +14,8 @@ from pytest_modelbench.kpis.accuracy.newly_wrong import newly_wrong, read_newly_
 from pytest_modelbench.kpis.additive import facts_of
 from pytest_modelbench.kpis.evidence import compared_shares, judged_models, pair_of, share_reading, targets_of
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.anchoring import counted_answers, order_of_answers
 from pytest_modelbench.probes.answers.columns import CHUNK_ROWS, release, slices
 from pytest_modelbench.probes.answers.meaning import Predictions

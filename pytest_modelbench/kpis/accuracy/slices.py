@@ -15,7 +15,8 @@ from pytest_modelbench.kpis.additive import facts_of
 from pytest_modelbench.kpis.evidence import known_classes, pair_of, positions, targets_of
 from pytest_modelbench.kpis.groups_in_parts import note_form, told_by_feature
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Key, Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Key, Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Estimate, Evidence, Reading

@@ -18,7 +18,8 @@ from pytest_modelbench.kpis.evidence import (
     targets_of,
 )
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, Sums

@@ -13,7 +13,8 @@ from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.kpis.additive import Part, Parts, facts_of, paired_sums, summed_parts
 from pytest_modelbench.kpis.evidence import meaning_of, pair_of, share_reading
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.kpis.reduction import Highest, Reduction, Summary
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Highest, Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.answers.predictions import shown_ids
