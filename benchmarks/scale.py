@@ -16,11 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,7 +34,7 @@ from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.kpis.kpi import Question
-from pytest_modelbench.kpis.reduction import Summary
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.probes.plain import to_arrays
@@ -41,6 +42,7 @@ from pytest_modelbench.probes.plain import to_arrays
 LIMITS = {"top1_accuracy": "drop <= 2 pp", "f1": "drop <= 2 pp", "log_loss": "<= 5", "ece": "<= 90%",
           "kl_divergence": "<= 5 nat", "class_drop": "<= 20 pp", "flips": "<= 50%"}  # fmt: skip
 ROW_S = 100e-6
+FloatArray = npt.NDArray[np.float64]
 
 
 def questions() -> dict[str, Question]:
@@ -59,16 +61,13 @@ def task_for(data: ShardedData) -> ShardTask:
         )
         for role in ("student", "teacher")
     }
-    return ShardTask(
-        reader=data.reader, models=sources, asked=questions(), gathered=False, kept="", budget_s=60.0
-    )
+    return ShardTask(reader=data.reader, models=sources, asked=questions(), gathered=False, kept="", budget_s=60.0)
 
 
 def passed(engine: Engine, rows: int, count: int) -> tuple[Passed, float]:
     """Run one pass; return what it came to, and the seconds that it took."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as results:
         data = scale_models.shards(folder, rows, count)
-        assert isinstance(data, ShardedData)
         start = time.perf_counter()
         found = ShardPass(data, task_for(data), Path(results), resume=False).run(engine, lambda *_: None)
         return found, time.perf_counter() - start
@@ -103,7 +102,8 @@ def engines(rows: int, names: list[str]) -> None:
                 found = {one.name: passed(one, rows, 32) for one in both}
                 ratios.append(found["serial"][1] / found[name][1])
                 first = first or {"serial": found["serial"][1]}
-                assert fingerprint(found["serial"][0]) == fingerprint(found[name][0])
+                if fingerprint(found["serial"][0]) != fingerprint(found[name][0]):
+                    raise SystemExit(f"{name} gives other sums than one process")
             print(
                 f"{name}: {float(np.median(ratios)):.2f} times as fast as one process "
                 f"({', '.join(f'{ratio:.2f}' for ratio in ratios)}), first small pass with start-up {started:.1f} s, "
@@ -125,7 +125,7 @@ def fingerprint(found: Passed) -> dict[str, bytes]:
 class Watched:
     """The most memory of this process while something runs, above what it had before."""
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         self._process, self._over = psutil.Process(), threading.Event()
         self._before = self._most = self._process.memory_info().rss
         self._thread = threading.Thread(target=self._watch)
@@ -153,14 +153,15 @@ def memory(rows: int) -> None:
     for some in (rows // 10, rows):
         with Watched() as watched:
             found, seconds = passed(engine_for("serial"), some, max(1, some // 100_000))
-        print(f"{some:,} rows in {seconds:.0f} s: {watched.megabytes:.0f} MiB above the start; n={found.manifest.n:,}")
+        print(
+            f"{some:,} rows in {seconds:.0f} s: {watched.megabytes:.0f} MiB above the start; n={found.manifest.n:,}"
+        )
 
 
 def merging() -> tuple[float, int]:
     """Measure the seconds that one shard's result takes in the session, and its bytes."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as results:
         data = scale_models.shards(folder, 1_000_000, 10)
-        assert isinstance(data, ShardedData)
         task = task_for(data)
         made = [task(shard) for shard in zip(data.names, data.labels, strict=True)]
         summing = sum(array.nbytes for array in to_arrays({**made[0], "hashes": None}).values())
@@ -180,35 +181,34 @@ def merging() -> tuple[float, int]:
             whole._keep(number, result)  # noqa: SLF001 - measured as the pass does it
             whole._take(number, result)  # noqa: SLF001
         taken = (time.perf_counter() - start) / len(made)
-        print(f"a shard's result: {summing / 2**20:.2f} MiB of sums and 8 bytes a row of ids; merging {merged:.4f} s,")
+        print(
+            f"a shard's result: {summing / 2**20:.2f} MiB of sums and 8 bytes a row of ids; merging {merged:.4f} s,"
+        )
         print(f"with checks, hashes of ids and the copy for --modelbench-resume {taken:.4f} s")
         return taken, summing
 
 
-def simulated(workers: int, shards: int, shard_s: Callable[[int], float], merge_s: float) -> tuple[float, float]:
+def simulated(workers: int, seconds: FloatArray, merge_s: float) -> tuple[float, float]:
     """Return the seconds of a pass, and the share of them in which the session is merging.
 
     Workers take a shard each as soon as they are free; the session takes results one after the other.
 
     Args:
         workers: how many.
-        shards: how many.
-        shard_s: returns the seconds of one shard.
+        seconds: of each shard.
         merge_s: of one result in the session.
     """
-    ready = [0.0] * min(workers, shards)
-    finished = list(arrivals(ready, shards, shard_s))
     clock = 0.0
-    for arrived in sorted(finished):
+    for arrived in sorted(arrivals([0.0] * min(workers, len(seconds)), seconds.tolist())):
         clock = max(clock, arrived) + merge_s
-    return clock, shards * merge_s / clock
+    return clock, len(seconds) * merge_s / clock
 
 
-def arrivals(ready: list[float], shards: int, shard_s: Callable[[int], float]) -> Iterator[float]:
-    """Yield when the result of each shard comes."""
+def arrivals(ready: list[float], seconds: list[float]) -> Iterator[float]:
+    """Yield when the result of each shard comes from workers that are ready at some times."""
     heapq.heapify(ready)
-    for number in range(shards):
-        over = heapq.heappop(ready) + shard_s(number)
+    for took in seconds:
+        over = heapq.heappop(ready) + took
         heapq.heappush(ready, over)
         yield over
 
@@ -218,7 +218,9 @@ def cluster() -> None:
     merge_s, sums = merging()
     rows = 1_000_000_000
     rng = np.random.default_rng(0)
-    print(f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, one in 100 takes 3 times")
+    print(
+        f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, one in 100 takes 3 times"
+    )
     print("rows a shard  workers     hours  speed-up  session busy    traffic")
     for size in (100_000, 1_000_000):
         shards = rows // size
@@ -226,7 +228,7 @@ def cluster() -> None:
         seconds = size * 2 * ROW_S * factors
         alone = float(seconds.sum())
         for workers in (1, 10, 100, 1_000, 10_000):
-            took, busy = simulated(workers, shards, lambda number, of=seconds: float(of[number]), merge_s)
+            took, busy = simulated(workers, seconds, merge_s)
             gigabytes = (shards * sums + 8 * rows) / 2**30
             print(
                 f"{size:12,} {workers:8,} {took / 3600:9.2f} {alone / took:9,.0f} {100 * busy:12.1f}% "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pytest_modelbench import EvalData
+from pytest_modelbench.data.shards.sharded import ShardedData
 
 WIDTH = 8
 WEIGHTS = np.random.default_rng(0).standard_normal((WIDTH, 10)).astype(np.float32)
@@ -49,14 +51,14 @@ def load(name: str) -> EvalData:
     inputs = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
     targets = (inputs @ WEIGHTS).argmax(axis=1)
     targets[rng.random(len(ids)) < 0.1] = 0
-    return EvalData(inputs, targets, ids=ids, task="multiclass", outputs="logits", batch_size=4096)
+    return EvalData(inputs, targets, ids=range(first, last), task="multiclass", outputs="logits", batch_size=4096)
 
 
-def shards(folder: str, rows: int, count: int) -> EvalData:
+def shards(folder: str, rows: int, count: int) -> ShardedData:
     """Return data of so many samples in so many shards, whose files are empty: `load` makes the samples."""
     edges = np.linspace(0, rows, count + 1).astype(int).tolist()
-    names = [Path(folder, f"{first}-{last}.rows") for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    names = [Path(folder, f"{first}-{last}.rows") for first, last in itertools.pairwise(edges)]
     for name in names:
         name.touch()
     settings: dict[str, Any] = {"task": "multiclass", "outputs": "logits", "batch_size": 4096}
-    return EvalData.from_shards(list(map(str, names)), load="scale_models:load", **settings)
+    return ShardedData(list(map(str, names)), load="scale_models:load", **settings)

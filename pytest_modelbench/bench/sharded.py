@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deployments import Deployments
+from pytest_modelbench.bench.engines.engine import Engine
 from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
 from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
@@ -17,6 +18,7 @@ from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.grammar.formats import format_judged
 from pytest_modelbench.kpis.kpi import Question, derivation_of
 from pytest_modelbench.kpis.reduction import Reduction
 from pytest_modelbench.kpis.summary import Summary
@@ -86,13 +88,13 @@ class Sharded:
         )
 
         def measure(tell: Tell) -> Passed:
-            key = pass_key(task, data)
+            needed, key = memory_of_workers(engine), pass_key(task, data)
             with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as temporary:
                 folder = Path(temporary) if lasting is None else lasting / "passes" / key
                 passed = ShardPass(data, task, folder, resume=getattr(asking.settings, "resume", False)).run(
                     engine, tell
                 )
-            self._note(data, passed, engine.describe())
+            self._note(data, passed, engine.describe() + needed)
             return passed
 
         content = tuple((role, source.content, source.loading) for role, source in models.items())
@@ -101,7 +103,7 @@ class Sharded:
             same=(content, data.key, tuple(sorted(asked)), gathered, asking.settings),
             measure=measure,
             shown=f"{' and '.join(source.loading.name for source in models.values())} over {len(data.names):,} shards"
-            f" ({engine.describe()})",
+            f" ({engine.describe()}{memory_of_workers(engine)})",
         )
         return self._shelf.take(job)
 
@@ -139,9 +141,9 @@ class Sharded:
         given: Any = model if alone else self._portable(role)
         if given is None:
             raise MeasurementError(
-                f"{getattr(asking.settings, 'engine', None)} builds {model.name} in its workers, and what the fixture returns is an object of this "
-                f"process. Name its factory: --modelbench-{role} module:function, [models] in modelbench.toml, or "
-                "return the path of a saved model"
+                f"the workers of the engine build {model.name} themselves, and what its fixture returns is an object "
+                f"of this process. Name its factory: --modelbench-{role} module:function, [models] in "
+                "modelbench.toml, or return the path of a saved model"
             )
         return ModelSource(
             given=given, loading=loading_for(model.name, asking.settings), content=asking.hash_of(model)
@@ -162,6 +164,27 @@ class Sharded:
         resumed = [f"{passed.resumed:,} shards from an earlier run"] if passed.resumed else []
         notes |= {"samples": passed.manifest.n, "hash": passed.manifest.digest}
         notes["notes"] = [*data.notes, f"engine: {engine}", *resumed]
+
+
+def memory_of_workers(engine: Engine) -> str:
+    """Say how much memory the workers of this machine will take: each about what this process has now.
+
+    This process has loaded the same libraries and the same models.
+
+    Raises:
+        MeasurementError: there is less.
+    """
+    import psutil
+
+    if engine.name != "processes":
+        return ""
+    each, free = psutil.Process().memory_info().rss, psutil.virtual_memory().available
+    if engine.workers * each > free:
+        raise MeasurementError(
+            f"{engine.workers} workers need about {format_judged(each, 'B')} each, as this process does, and "
+            f"{format_judged(free, 'B')} are free. Write --modelbench-workers={max(1, free // each)}"
+        )
+    return f", about {format_judged(each, 'B')} each"
 
 
 def _key(question: Question) -> str:
