@@ -178,13 +178,18 @@ def _named(name: str, values: Array, bins: Bins | None, place: str) -> Grouping:
             return _grouping(name, names, held, codes, form)
     names, codes = coded(values)
     if numbers and len(names) > MOST_NUMBERS and place.startswith("sensitive"):
-        raise DoesNotFit(
-            f"{place} has {len(names)} different numbers, each of which would be a group. Write bins=4 for groups of "
-            "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
-            "group, convert them to strings"
-        )
+        raise too_many_numbers(place, len(names))
     form = "quantiles" if numbers and bins is not None else "numbers" if numbers else "values"
     return _grouping(name, [str(value) for value in names], names, codes, form)
+
+
+def too_many_numbers(place: str, count: int) -> DoesNotFit:
+    """Return what to say of numbers each of which would be a group."""
+    return DoesNotFit(
+        f"{place} has {count} different numbers, each of which would be a group. Write bins=4 for groups of "
+        "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
+        "group, convert them to strings"
+    )
 
 
 def _grouping(name: str, names: Sequence[str], values: Sequence[Any], codes: Array, form: str) -> Grouping:

@@ -59,20 +59,9 @@ class Highest:
             least = 0.0 if values is None else -np.partition(-numbers, self.most - 1)[self.most - 1]
             higher = np.flatnonzero(numbers > least)
             equal = np.flatnonzero(numbers == least)
-            chosen = np.concatenate([higher, self._lowest(ids, index, equal)])
+            chosen = np.concatenate([higher, equal[_lowest(ids, index[equal], self.most)]])
         self.take(numbers[chosen].tolist(), [ids[at] for at in index[chosen].tolist()])
         self.count += len(index) - len(chosen)
-
-    def _lowest(
-        self, ids: Sequence[Any], index: npt.NDArray[np.intp], equal: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.intp]:
-        """Return those of some places in `index` whose samples have the lowest ids."""
-        if isinstance(ids, range):
-            return equal[: self.most]
-        names = (
-            (*_in_order(ids[at]), place) for place, at in zip(equal.tolist(), index[equal].tolist(), strict=True)
-        )
-        return np.array([place for *_, place in heapq.nsmallest(self.most, names)], dtype=np.intp)
 
     def merge(self, other: Self) -> None:
         """Look at the samples of another part of the data."""
@@ -83,6 +72,12 @@ class Highest:
     def ids(self) -> list[str]:
         """The ids, the highest first."""
         return [str(name) for *_, name in self._kept]
+
+    @property
+    def lowest(self) -> tuple[int, Any]:
+        """The lowest id of samples with equal values, as ids are ordered."""
+        _, kind, name = self._kept[0]
+        return kind, name
 
     @property
     def values(self) -> list[float]:
@@ -207,6 +202,11 @@ class Summary:
             if last > first:
                 self.show(key, ids, index[order[first:last]], most=most)
 
+    def first(self, what: str) -> Any:
+        """Return the kind of the sample with the lowest id of all that were shown of several kinds; None for none."""
+        kinds = {key[1]: highest for key, highest in self.samples.items() if key[0] == what}
+        return min(kinds, key=lambda kind: kinds[kind].lowest, default=None)
+
     def shown(self, *key: Any) -> tuple[str, ...]:
         """Return the ids of shown samples, and how many more there are."""
         return self.samples[key].shown() if key in self.samples else ()
@@ -237,6 +237,19 @@ class Summary:
             sums={stratum: CellSums.from_plain(sums) for stratum, sums in plain["sums"].items()},
             samples={tuple(key): Highest.from_plain(highest) for key, highest in plain["samples"]},
         )
+
+
+def place_of_lowest(ids: Sequence[Any], index: npt.NDArray[np.intp]) -> int:
+    """Return the position, of some, of the sample with the lowest id."""
+    return int(index[_lowest(ids, index, 1)[0]])
+
+
+def _lowest(ids: Sequence[Any], index: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+    """Return the places in `index`, which rises, of the samples with the lowest ids."""
+    if isinstance(ids, range):
+        return np.arange(len(index))[:most]
+    names = ((*_in_order(ids[at]), place) for place, at in enumerate(index.tolist()))
+    return np.array([place for *_, place in heapq.nsmallest(most, names)], dtype=np.intp)
 
 
 def _in_order(given: Any) -> tuple[int, Any]:
