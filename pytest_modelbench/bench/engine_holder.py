@@ -24,15 +24,15 @@ class Engines:
             UsageMistake: its package is not installed.
         """
         key = (
-            getattr(settings, "engine", None),
-            getattr(settings, "workers", None),
-            getattr(settings, "num_gpus", None),
+            settings.engine,
+            settings.workers,
+            settings.num_gpus,
         )
         if key not in self._running:
             self._running[key] = engine_for(
-                getattr(settings, "engine", None),
-                workers=getattr(settings, "workers", None),
-                num_gpus=getattr(settings, "num_gpus", None),
+                settings.engine,
+                workers=settings.workers,
+                num_gpus=settings.num_gpus,
             )
         return self._running[key]
 

@@ -91,9 +91,7 @@ class Sharded:
             needed, key = memory_of_workers(engine), pass_key(task, data)
             with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as temporary:
                 folder = Path(temporary) if lasting is None else lasting / "passes" / key
-                passed = ShardPass(data, task, folder, resume=getattr(asking.settings, "resume", False)).run(
-                    engine, tell
-                )
+                passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
             self._note(data, passed, engine.describe() + needed)
             return passed
 
