@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pytest_modelbench import errors
 from pytest_modelbench.errors import ModelbenchError, UsageMistake, cause_of, message_of
@@ -85,7 +85,7 @@ class Raised:
         )
 
     def error(self) -> ModelbenchError:
-        """Return the exception again: of its class in our tree; others as `MeasurementError` with their class's name."""
+        """Return the exception again: of its class in our tree; others as `MeasurementError` with their name."""
         if self.ours is None:
             place = f" ({self.place})" if self.place else ""
             return errors.MeasurementError(f"{self.kind}: {self.message}{place}")
@@ -155,7 +155,7 @@ class Engine(ABC):
     def close(self) -> None:  # noqa: B027 - an engine without workers has nothing to end
         """End what this engine started, at once; a later `map` starts it again."""
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
