@@ -271,8 +271,8 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         )
     if name == "dask" and settings.num_gpus is not None:
         yield (
-            f"{wheres['modelbench_num_gpus']}: the engine dask gives workers no GPUs. Start its cluster by dask-cuda, "
-            "or write --modelbench-engine=ray"
+            f"{wheres['modelbench_num_gpus']}: the engine dask gives workers no GPUs. Start its cluster by "
+            "dask-cuda, or write --modelbench-engine=ray"
         )
 
 

@@ -90,7 +90,7 @@ def threads(shard: int) -> tuple[str, int, str, list[str]]:
 
     import torch
 
-    return os.environ["OMP_NUM_THREADS"], torch.get_num_threads(), os.getcwd(), sys.path
+    return os.environ["OMP_NUM_THREADS"], torch.get_num_threads(), str(Path.cwd()), sys.path
 
 
 def array_of(shard: int) -> Any:

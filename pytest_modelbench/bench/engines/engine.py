@@ -85,7 +85,7 @@ class Raised:
         )
 
     def error(self) -> ModelbenchError:
-        """Return the exception again, of its class in our tree; others as `MeasurementError` with their class's name."""
+        """Return the exception again: of its class in our tree; others as `MeasurementError` with their name."""
         if self.ours is None:
             place = f" ({self.place})" if self.place else ""
             return errors.MeasurementError(f"{self.kind}: {self.message}{place}")
