@@ -59,9 +59,7 @@ def task_for(data: ShardedData) -> ShardTask:
         )
         for role in ("student", "teacher")
     }
-    return ShardTask(
-        reader=data.reader, models=sources, asked=questions(), gathered=False, kept="", budget_s=60.0
-    )
+    return ShardTask(reader=data.reader, models=sources, asked=questions(), gathered=False, kept="", budget_s=60.0)
 
 
 def passed(engine: Engine, rows: int, count: int) -> tuple[Passed, float]:
@@ -153,7 +151,9 @@ def memory(rows: int) -> None:
     for some in (rows // 10, rows):
         with Watched() as watched:
             found, seconds = passed(engine_for("serial"), some, max(1, some // 100_000))
-        print(f"{some:,} rows in {seconds:.0f} s: {watched.megabytes:.0f} MiB above the start; n={found.manifest.n:,}")
+        print(
+            f"{some:,} rows in {seconds:.0f} s: {watched.megabytes:.0f} MiB above the start; n={found.manifest.n:,}"
+        )
 
 
 def merging() -> tuple[float, int]:
@@ -180,7 +180,9 @@ def merging() -> tuple[float, int]:
             whole._keep(number, result)  # noqa: SLF001 - measured as the pass does it
             whole._take(number, result)  # noqa: SLF001
         taken = (time.perf_counter() - start) / len(made)
-        print(f"a shard's result: {summing / 2**20:.2f} MiB of sums and 8 bytes a row of ids; merging {merged:.4f} s,")
+        print(
+            f"a shard's result: {summing / 2**20:.2f} MiB of sums and 8 bytes a row of ids; merging {merged:.4f} s,"
+        )
         print(f"with checks, hashes of ids and the copy for --modelbench-resume {taken:.4f} s")
         return taken, summing
 
@@ -218,7 +220,9 @@ def cluster() -> None:
     merge_s, sums = merging()
     rows = 1_000_000_000
     rng = np.random.default_rng(0)
-    print(f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, one in 100 takes 3 times")
+    print(
+        f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, one in 100 takes 3 times"
+    )
     print("rows a shard  workers     hours  speed-up  session busy    traffic")
     for size in (100_000, 1_000_000):
         shards = rows // size
