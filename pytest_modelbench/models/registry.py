@@ -55,7 +55,9 @@ ADAPTERS: dict[str, AdapterEntry] = {
 }
 EXTENSIONS: dict[str, AdapterEntry] = {}
 """Adapters that others bring to a session, asked before the built-in ones."""
-_CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.adapters.function:CallableModel")
+_CALLABLE = AdapterEntry(
+    base="builtins:object", adapter="pytest_modelbench.models.adapters.callables:from_callable", takes_loading=True
+)
 
 
 def adapt(candidate: Any, loading: Loading) -> Model:

@@ -76,9 +76,7 @@ def test_another_signature_is_named(layer: Dense, tmp_path: Path) -> None:
 def test_several_signatures_need_a_choice(layer: Dense, tmp_path: Path) -> None:
     """The message lists them and says what to write."""
     folder = saved(layer, tmp_path / "model", logits=layer.logits, shares=layer.shares)
-    with pytest.raises(
-        ModelError, match=r"has the signatures logits, shares\. Write model\?signature=logits"
-    ):
+    with pytest.raises(ModelError, match=r"has the signatures logits, shares\. Write model\?signature=logits"):
         wrapped(folder)
     with pytest.raises(ModelError, match=r"the signatures logits, shares, and not 'probabilities'\. Write model\?"):
         wrapped(f"{folder}?signature=probabilities")

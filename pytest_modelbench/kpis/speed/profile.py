@@ -9,7 +9,8 @@ import numpy as np
 
 from pytest_modelbench.kpis.evidence import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.cost.profile import CALLS, Profile
+from pytest_modelbench.probes.cost.profile import CALLS
+from pytest_modelbench.probes.cost.recorded import Profile
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 
@@ -20,7 +21,7 @@ def operator_count(question: Question, measurements: Measurements) -> Iterator[E
     def reading(role: str) -> Reading:
         profile = measurements.profile(role)[0]
         count = Estimate.exact(profile.operator_count)
-        return Reading(estimate=count, unit="", n=profile.calls, method=_method(question))
+        return Reading(estimate=count, unit="", n=profile.calls, method=_method(question, profile))
 
     yield exact_evidence(question, reading)
 
@@ -55,7 +56,7 @@ def _shares(
             unit="%",
             n=len(profiles),
             confidence=question.confidence,
-            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question)}{detail}",
+            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question, profiles[0])}{detail}",
         )
     teacher = readings.get("teacher")
     comparison = None
@@ -74,5 +75,5 @@ def _shares(
     return Evidence(student=readings["student"], teacher=teacher, comparison=comparison, sampled=True)
 
 
-def _method(question: Question) -> str:
-    return f"torch.profiler over {CALLS} calls, batch size {question.options['batch_size']}"
+def _method(question: Question, profile: Profile) -> str:
+    return f"{profile.profiler} over {CALLS} calls, batch size {question.options['batch_size']}"

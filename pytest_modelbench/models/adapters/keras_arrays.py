@@ -137,7 +137,9 @@ class KerasArrays(KerasContent):
             **super().describe(),
             "class": f"{kind.__module__}.{kind.__qualname__}",
             **self.runtime.describe(),
-            "runs": "operator by operator (run_eagerly)" if self._eager else f"{self.runtime.way}, as model.predict()",
+            "runs": "operator by operator (run_eagerly)"
+            if self._eager
+            else f"{self.runtime.way}, as model.predict()",
             **({"inputs": casts} if self.casts else {}),
         }
 

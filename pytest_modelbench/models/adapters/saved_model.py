@@ -75,7 +75,9 @@ class TensorFlowModel(RuntimeModel):
         if [_SERVED] in graphs:
             return [_SERVED]
         tags = ", ".join("+".join(graph) for graph in graphs)
-        raise ModelError(f"{self.name}: {path} holds graphs with the tags {tags}; expected one of the tag {_SERVED!r}")
+        raise ModelError(
+            f"{self.name}: {path} holds graphs with the tags {tags}; expected one of the tag {_SERVED!r}"
+        )
 
     def _chosen(self, signatures: Mapping[str, Any]) -> tuple[str, Any]:
         asked = dict(self.loading.options).get("signature")
@@ -169,7 +171,9 @@ def load_saved_model(path: str, loading: Loading) -> Model:
     if chosen == "openvino":
         return _by_openvino(path, loading, options)
     if "precision" in options:
-        raise ModelError(f"{loading.name}: {path}: precision=... is an option of OpenVINO. Write runtime=openvino too")
+        raise ModelError(
+            f"{loading.name}: {path}: precision=... is an option of OpenVINO. Write runtime=openvino too"
+        )
     return TensorFlowModel(Path(path), loading)
 
 
