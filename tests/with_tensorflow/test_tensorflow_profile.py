@@ -71,7 +71,7 @@ def test_kpis_and_artefacts_of_a_profile(judge: Judge, tmp_path: Path) -> None:
     assert len(list(item.glob("*.tensorboard/plugins/profile/*/*.xplane.pb"))) == 3
     events = json.loads((item / "student.trace.json").read_bytes())["traceEvents"]
     assert any(event["name"] == "Tanh" for event in events)
-    (table,) = item.glob("a*block.operators.txt")
+    (table,) = item.glob("a-block*.operators.txt")
     assert "Tanh" in table.read_text()
 
 
