@@ -24,7 +24,7 @@ quick: $(READY)  ## run what a change most often breaks, without slow tests
 test: $(READY) $(EXTENSION)  ## run all tests, each file in one of two workers, each worker on one core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-test-tensorflow: $(TENSORFLOW)/.ready  ## run the tests that need TensorFlow and JAX, in an environment of their own (2 GB)
+test-tensorflow: $(TENSORFLOW)/.ready  ## run the tests that need TensorFlow and JAX, in an environment of their own
 	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/pytest tests/with_tensorflow
 	OMP_NUM_THREADS=1 KERAS_BACKEND=jax $(TENSORFLOW)/bin/pytest tests/with_tensorflow/test_keras_backends.py
 

@@ -50,13 +50,13 @@ def _shares(
         profiles = measurements.profile(role)
         names = [operator.name for operator in profiles[0].operators]
         values[role] = np.array([share(profile, names) for profile in profiles])
-        detail = f", largest {names[0]}, own time on {profiles[0].device}"
+        detail = f"{_method(question, profiles[0])}, largest {names[0]}, own time on {profiles[0].device}"
         readings[role] = Reading(
             estimate=mean_interval(values[role], question.alpha).map(lambda share: min(max(share, 0.0), 100.0)),
             unit="%",
             n=len(profiles),
             confidence=question.confidence,
-            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question, profiles[0])}{detail}",
+            method=f"mean of {len(profiles)} recordings, Student's interval; {detail}",
         )
     teacher = readings.get("teacher")
     comparison = None

@@ -116,6 +116,7 @@ class JaxRuntime:
         threads = int(os.environ.get(THREADS) or processors())
         if threads != self.asked:
             told["threads_note"] = (
-                f"{self.asked} asked for, and JAX starts with {threads}. Set {THREADS}={self.asked} in the environment"
+                f"{self.asked} asked for, and JAX starts with {threads}. Set {THREADS}={self.asked} in the "
+                "environment"
             )
         return {**told, "threads": threads}

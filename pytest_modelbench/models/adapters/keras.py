@@ -56,8 +56,8 @@ def imported(name: str) -> Any:
 def _check(name: str, backend: str) -> None:
     if backend not in BACKENDS:
         raise ModelError(
-            f"{name} is a Keras model, and Keras runs on the backend {backend!r}; expected {', '.join(BACKENDS)}. Set "
-            f"{_VARIABLE}=torch before Keras is imported, or give the SavedModel or ONNX file that "
+            f"{name} is a Keras model, and Keras runs on the backend {backend!r}; expected {', '.join(BACKENDS)}. "
+            f"Set {_VARIABLE}=torch before Keras is imported, or give the SavedModel or ONNX file that "
             "model.export(...) writes"
         )
     if importlib.util.find_spec(BACKENDS[backend]) is None:

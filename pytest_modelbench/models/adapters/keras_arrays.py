@@ -107,7 +107,7 @@ class KerasArrays(KerasContent):
         )
 
     def replicate(self) -> Model | None:
-        """Return a model of the same configuration with the same weights at other addresses; None where none can be."""
+        """Return a model of the same configuration and weights at other addresses; None where none can be."""
         keras = sys.modules["keras"]
         try:
             with self.runtime.scope(), quiet():

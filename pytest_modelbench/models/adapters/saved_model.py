@@ -89,8 +89,8 @@ class TensorFlowModel(RuntimeModel):
         what = f"{self.name}: {self.file} has " + (f"the signatures {', '.join(names)}" if names else "no signature")
         if not names:
             raise ModelError(
-                f"{what}, so what it takes and returns is not known. Save it with one: model.export(...) of Keras, or "
-                f"tf.saved_model.save(model, folder, signatures=function.get_concrete_function(...))"
+                f"{what}, so what it takes and returns is not known. Save it with one: model.export(...) of Keras, "
+                f"or tf.saved_model.save(model, folder, signatures=function.get_concrete_function(...))"
             )
         wrong = "" if asked is None else f", and not {asked!r}"
         raise ModelError(f"{what}{wrong}. Write {self.file.name}?signature={names[0]}")
@@ -134,7 +134,7 @@ class TensorFlowModel(RuntimeModel):
         )
 
     def _weights(self) -> list[npt.NDArray[Any]]:
-        """Return variables, and constants of one dimension at least: a graph that was frozen has its weights there."""
+        """Return variables, and constants of one dimension at least: a frozen graph has its weights there."""
         from tensorflow import make_ndarray
 
         graph = self.function.graph.as_graph_def()

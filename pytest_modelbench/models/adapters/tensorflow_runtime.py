@@ -35,7 +35,8 @@ def imported(name: str) -> Any:
         return importlib.import_module("tensorflow")
     except ImportError as error:
         raise ModelError(
-            f"{name} needs TensorFlow, which cannot be imported ({cause_of(error)}). Install it: pip install {INSTALL}"
+            f"{name} needs TensorFlow, which cannot be imported ({cause_of(error)}). Install it: pip install "
+            f"{INSTALL}"
         ) from error
 
 
@@ -64,8 +65,8 @@ class TensorFlowRuntime:
         held = there.rpartition("device:")[2]
         if wanted and held and wanted != held:
             raise ModelError(
-                f"{name} cannot be moved to device {device!r}: TensorFlow made its weights on {held}. Build the model "
-                f"within `with tf.device('/{wanted}'):`"
+                f"{name} cannot be moved to device {device!r}: TensorFlow made its weights on {held}. Build the "
+                f"model within `with tf.device('/{wanted}'):`"
             )
         self.device = wanted or held or ("GPU:0" if self._tf.config.list_logical_devices("GPU") else "CPU:0")
 

@@ -339,8 +339,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         ("", "answered torch"),
         (
             "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'",
-            "KERAS_BACKEND is 'tensorflow', and tensorflow is not installed. Install it: pip install "
-            "'pytest-modelbench[tensorflow]', or set KERAS_BACKEND=torch before Keras is imported",
+            (
+                "KERAS_BACKEND is 'tensorflow', and tensorflow is not installed. Install it: pip install "
+                "'pytest-modelbench[tensorflow]', or set KERAS_BACKEND=torch before Keras is imported"
+            ),
         ),
         ("import keras, os; os.environ['KERAS_BACKEND'] = 'jax'", "and Keras runs on the backend 'torch': it was"),
         ("import os; os.environ['KERAS_BACKEND'] = 'openvino'; import keras", "runs on the backend 'openvino'"),
