@@ -256,7 +256,7 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         workers: whether pytest-xdist runs the tests.
     """
     name = settings.engine
-    if name in {None, "serial"}:
+    if not settings.enabled or name in {None, "serial"}:
         return
     wheres = {
         option.name: place.where(option)

@@ -60,6 +60,9 @@ class Faulty:
     def _unpicklable(self) -> Any:
         return Broken()
 
+    def _unreachable(self) -> Any:
+        raise OSError("the network is down")
+
     def _dawdles(self) -> Any:
         time.sleep(1.0)
         return count(self.at)

@@ -109,7 +109,7 @@ class ModelSource:
             if (known and content != self.content) or (self.spot is not None and not self.spot.fits(model)):
                 raise MeasurementError(
                     f"{shown(getattr(self.given, 'spec', str(self.given)))} made another model in a worker than in "
-                    "the session: their weights or answers differ. Let the factory load weights from a file, or fix its seed"
+                    "the session: their weights or answers differ. Let the factory load its weights, or fix its seed"
                 )
             _BUILT[self.key] = model
         return _BUILT[self.key]
@@ -125,7 +125,7 @@ class ShardTask:
         asked: what is asked of each shard, by key.
         gathered: whether the outputs themselves are returned.
         kept: the folder where outputs of other models than the student are kept; "" for none.
-        budget_s: of a timed measurement, by which a call that never returns is told.
+        budget_s: of a timed measurement, from which follows how long a call may take.
     """
 
     reader: ShardReader

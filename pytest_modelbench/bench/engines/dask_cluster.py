@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -48,11 +49,11 @@ class DaskCluster(Engine):
         self._client: Any = None
         self._cluster: Any = None
         self._leaves = False
-        self._joined = ""
+        self.address = ""
 
     def describe(self) -> str:
         """Return one line for the terminal and the report."""
-        where = f"joined {self._joined}" if self._joined else "on this machine"
+        where = f"joined {self.address}" if self.address and self._cluster is None else "on this machine"
         return f"dask, {self.workers} worker{'s' if self.workers > 1 else ''}, {where}"
 
     def map(self, task: Task, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
@@ -78,10 +79,11 @@ class DaskCluster(Engine):
             try:
                 self._client = distributed.default_client()
             except ValueError:  # there is none
-                self._open(distributed, dask.config.get("scheduler-address", None), dask.config)
+                address = os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
+                self._open(distributed, address, dask.config)
+        self.address = str(self._client.scheduler.address)
         if self._cluster is None:
-            self._joined = str(self._client.scheduler.address)
-            self.workers = min(self._asked or len(_addresses(self._client)) or self.workers, 100_000)
+            self.workers = self._asked or len(_addresses(self._client)) or self.workers
         self.started_s += time.perf_counter() - started
 
     def _open(self, distributed: Any, address: str | None, config: Any) -> None:
@@ -108,7 +110,7 @@ class DaskCluster(Engine):
                 client.close()
             if cluster is not None:
                 cluster.close()
-        self._joined = ""
+        self.address = ""
 
 
 def run_shard(task: bytes, shard: bytes) -> bytes:
@@ -199,5 +201,6 @@ def _result(future: Any, address: str) -> Any:
         except Exception as error:  # noqa: BLE001 - the worker may die before its result is fetched
             return Lost(reason=cause_of(error), worker=f"worker {address}")
     error = future.exception() if future.status == "error" else None
-    reason = f"the cluster ended its task ({future.status})" if error is None else cause_of(error)
+    reason = "it died (KilledWorker)" if type(error).__name__ == "KilledWorker" else ""
+    reason = reason or (f"the cluster ended its task ({future.status})" if error is None else cause_of(error))
     return Lost(reason=reason, worker=f"worker {address}")

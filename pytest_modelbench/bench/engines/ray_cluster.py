@@ -50,12 +50,12 @@ class RayCluster(Engine):
         self._ray: Any = None
         self._ours = False
         self._leaves = False
-        self._address = ""
+        self.address = ""
         self._pool: list[Any] = []
 
     def describe(self) -> str:
         """Return one line for the terminal and the report."""
-        address = self._address or os.environ.get("RAY_ADDRESS", "")
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
         joined = "" if self._ray is not None and self._ours else f", joined {address}" if address else ""
         gpus = f" with {self._num_gpus:g} GPUs each" if self._num_gpus else ""
         return f"ray, {self.workers} worker{'s' if self.workers > 1 else ''}{gpus}{joined or ', on this machine'}"
@@ -95,11 +95,11 @@ class RayCluster(Engine):
                     self._ours = True
                 self._leaves = True
         self._ray = ray
-        self._address = str(ray.get_runtime_context().gcs_address)
-        self.workers = self._fitting(ray.cluster_resources())
+        self.address = str(ray.get_runtime_context().gcs_address)
+        self.workers = self.fitting(ray.cluster_resources())
         self.started_s += time.perf_counter() - started
 
-    def _fitting(self, there: dict[str, float]) -> int:
+    def fitting(self, there: dict[str, float]) -> int:
         """Return how many workers the cluster has room for, and no more than were asked for.
 
         Raises:
@@ -123,20 +123,22 @@ class RayCluster(Engine):
         kind = self._ray.remote(num_cpus=1, num_gpus=self._num_gpus, max_restarts=0, max_task_retries=0)(RayRunner)
         return kind.remote(list(sys.path), str(Path.cwd()))
 
+    def _end_actors(self, ray: Any) -> None:
+        while self._pool:
+            ray.kill(self._pool.pop())
+
     def close(self) -> None:
         """End the actors, and the cluster if it was started here."""
         ray, self._ray = self._ray, None
-        pool, self._pool[:] = list(self._pool), []
         if ray is None:
             return
-        for actor in pool:
-            ray.kill(actor)
+        self._end_actors(ray)
         if self._leaves:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 ray.shutdown()
         self._ours = False
-        self._address = ""
+        self.address = ""
 
 
 class RayRunner:
