@@ -23,6 +23,9 @@ TRACKERS = {
 }
 """The result trackers, each with the module whose `TRACKER` sends to it; others may bring more to a session."""
 
+ENGINES = ("serial", "processes", "ray", "dask")
+"""Where the pass over data in shards runs; `bench.engines.engine` has their classes."""
+
 
 class Option(NamedTuple):
     """An option: its name in the ini file, and its text in `--help`.
@@ -196,6 +199,33 @@ OPTIONS = (
         "longest time that one timed measurement may take, in seconds (default: 60)",
         "SECONDS",
         run=True,
+    ),
+    Option(
+        "modelbench_engine",
+        "where models run over data in shards: serial (in the session's process), processes (of this machine), ray "
+        "or dask (a cluster, or workers of this machine) (default: serial)",
+        "{" + ",".join(ENGINES) + "}",
+        run=True,
+    ),
+    Option(
+        "modelbench_workers",
+        "number of the engine's workers (default: the processors that pytest may use, or those of the cluster)",
+        "N",
+        run=True,
+    ),
+    Option(
+        "modelbench_num_gpus",
+        "GPUs for each worker of the engines processes and ray; 0.5 lets two workers share one (default: workers get "
+        "none from ray, and see all of this machine in processes)",
+        "F",
+        run=True,
+    ),
+    Option(
+        "modelbench_resume",
+        "use the results of shards that an earlier run has left, such as one that was interrupted",
+        kind="flag",
+        where="command line",
+        once=True,
     ),
     Option(
         "modelbench_inconclusive",

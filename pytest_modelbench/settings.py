@@ -27,7 +27,7 @@ from pytest_modelbench.grammar.option_values import (
     written_to,
 )
 from pytest_modelbench.models.named import NamedSpec, parse_spec
-from pytest_modelbench.options import OPTIONS, SUITES, TRACKERS, Option
+from pytest_modelbench.options import ENGINES, OPTIONS, SUITES, TRACKERS, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ class Settings:
 
     `budget_s` bounds one timed measurement, in seconds. `confidence` is None where quality limits judge the
     point (see `kpis`); timed limits then use 0.95. `threads` and `device` are None where torch's own choice
-    and the model's own device stand.
+    and the model's own device stand. `engine` is None where none was chosen, `workers` and `num_gpus` (of each
+    worker) where they are left to it.
     """
 
     enabled: bool = False
@@ -67,6 +68,10 @@ class Settings:
     threads: int | None = None
     seed: int = 0
     budget_s: float = 60.0
+    engine: str | None = None
+    workers: int | None = None
+    num_gpus: float | None = None
+    resume: bool = False
     inconclusive: str = "fail"
     diagnose: str = "auto"
     strict: bool = False
@@ -146,6 +151,10 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_threads": ("threads", Number(least=1, most=1024, whole=True)),
     "modelbench_seed": ("seed", Number(least=0, most=2**63 - 1, whole=True)),
     "modelbench_budget": ("budget_s", Number(least=1, most=WEEK_S)),
+    "modelbench_engine": ("engine", OneOf(ENGINES)),
+    "modelbench_workers": ("workers", Number(least=1, most=100_000, whole=True)),
+    "modelbench_num_gpus": ("num_gpus", Number(least=0, most=1024, above=True, example="0.5")),
+    "modelbench_resume": ("resume", bool),
     "modelbench_inconclusive": ("inconclusive", OneOf(("fail", "warn"))),
     "modelbench_diagnose": ("diagnose", OneOf(("auto", "always", "never"))),
     "modelbench_strict": ("strict", bool),
@@ -223,7 +232,7 @@ def conflicts(options: Mapping[str, Any], *, enabled: bool, workers: bool, dist:
         *("json", "save_baseline", "benchmark_json", "markdown", "html"),
         *("openmetrics", "codequality", "history", "log"),
     )
-    for name in (*reports, "plan", "suite", "record_contract"):
+    for name in (*reports, "plan", "suite", "record_contract", "resume"):
         if options.get(f"modelbench_{name}") and not enabled:
             ending = (
                 ", so there is no report. Add --modelbench" if name in reports else " without --modelbench. Add it"
@@ -236,6 +245,35 @@ def conflicts(options: Mapping[str, Any], *, enabled: bool, workers: bool, dist:
     others = [name for name in ("contract", "baseline", "save_baseline") if options.get(f"modelbench_{name}")]
     if options.get("modelbench_record_contract") and others:
         yield "--modelbench-record-contract: nothing is judged while it is recorded. Remove the others"
+
+
+def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bool) -> Iterator[str]:
+    """Yield a mistake for an engine that does not go with what else is given.
+
+    Args:
+        settings: resolved of the places.
+        places: from the strongest to the weakest.
+        workers: whether pytest-xdist runs the tests.
+    """
+    name = settings.engine
+    if name in {None, "serial"}:
+        return
+    wheres = {
+        option.name: place.where(option)
+        for option in OPTIONS
+        for place in reversed(places)
+        if place.get(option) is not None
+    }
+    if workers:
+        yield (
+            f"{wheres['modelbench_engine']}: the engine {name} spreads the pass over data itself, and so would each "
+            "worker of pytest-xdist. Write -n0"
+        )
+    if name == "dask" and settings.num_gpus is not None:
+        yield (
+            f"{wheres['modelbench_num_gpus']}: the engine dask gives workers no GPUs. Start its cluster by "
+            "dask-cuda, or write --modelbench-engine=ray"
+        )
 
 
 def check_typed(option: Option, value: object) -> None:

@@ -42,6 +42,9 @@ class Answered:
     def has(self, role: str) -> bool:
         return role in self.right
 
+    def merged(self, _: object) -> None:
+        return None
+
     def predictions(self, role: str) -> Predictions:
         clean = np.asarray(self.clean.get(role, np.ones(self.n, dtype=bool)))
         targets = np.arange(self.n) % 2  # a teacher that is right is better than a constant

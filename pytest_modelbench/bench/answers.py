@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.kinds import taken_by_kind
+from pytest_modelbench.bench.sharded import Sharded
 from pytest_modelbench.bench.shelf import Found, Job, Key, Tell, Wire
-from pytest_modelbench.data.arrays import take
 from pytest_modelbench.data.corruptions.applying import corrupted
 from pytest_modelbench.data.corruptions.fitting import Fit, fit
 from pytest_modelbench.data.corruptions.names import Cell, Corruption, cells_of
 from pytest_modelbench.data.corruptions.subset import subset
-from pytest_modelbench.errors import DataError, ModelbenchError, NotApplicable
+from pytest_modelbench.errors import DataError, NotApplicable
 from pytest_modelbench.models.base import Model, identity
 from pytest_modelbench.probes.answers.corrupted import CorruptedAnswers, CorruptedPasses, answers_to
 from pytest_modelbench.probes.answers.distributions import distributions_of
@@ -61,6 +61,8 @@ class Answers:
         asking, data = self._asking, self._asking.data()
         if data.task == "text":
             return self.predictions(role).outputs
+        if (gathered := Sharded(asking).outputs(role)) is not None:
+            return gathered
         if (contract := asking.contract_for(role)) is not None:
             if asking.gate.kpi.probe is CORRUPTED or "under" in asking.gate.options:
                 raise NotApplicable(
@@ -122,6 +124,11 @@ class Answers:
         """Return the predictions for inputs that the gate's transform has changed."""
         model, transform = self._model(role), self._options["transform"]
         plain = self._data()
+        if plain.in_parts:
+            raise NotApplicable(
+                "it is a second pass over transformed inputs, which is not made over shards. Judge it on a sample: "
+                "EvalData.from_shards of a few of them"
+            )
         key = ("mapped", plain.key, identity(transform))
         data = self._shelf.once(key, lambda: plain.mapped(transform))  # the same object sees other inputs
 
@@ -243,19 +250,9 @@ class Answers:
 
     def first_nonfinite_layer(self, role: str, index: IntArray) -> str | None:
         """Name the layer where NaN or infinity begins for one of some samples; None where that cannot be seen."""
-        from pytest_modelbench.probes.answers.layers import first_nonfinite
+        from pytest_modelbench.probes.answers.layers import layer_of_nonfinite
 
-        start = 0
-        for batch in self._data().batches():
-            inside = index[(index >= start) & (index < start + len(batch.ids))] - start
-            if len(inside):
-                sample = take(batch.inputs, int(inside[0]), int(inside[0]) + 1)
-                with contextlib.suppress(ModelbenchError):  # no torch module: nobody can look into it
-                    model = self._model(role)
-                    return first_nonfinite(model, sample) or first_nonfinite(model, batch.inputs)
-                return None
-            start += len(batch.ids)
-        return None
+        return layer_of_nonfinite(lambda: self._model(role), self._data(), index)
 
     def _first(self, samples: int) -> Any:
         return next(iter(self._data().batches(samples))).inputs

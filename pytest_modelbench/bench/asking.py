@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pytest_modelbench.bench.engine_holder import Engines
 from pytest_modelbench.bench.loaded import Loaded, Notes, loading_for
 from pytest_modelbench.bench.shelf import Shelf
 from pytest_modelbench.data.corruptions.names import Cell
@@ -104,12 +105,14 @@ class Files:
         kept: the folder that the user wants to keep them in, if any.
         recorded: what exports came to on another machine, if the user names its file.
         recording: the file that gets what exports come to here, if any.
+        lasting: returns the folder for what a later session may use again; None if there is none.
     """
 
     folder: Callable[[], Path]
     kept: Path | None = None
     recorded: ExportRecord | None = None
     recording: Path | None = None
+    lasting: Callable[[], Path | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,8 @@ class Bench:
         contract: the teacher's, in its place.
         child: what the parent process asks for, in a fresh process.
         sharing: returns all selected gates that the same measurement serves.
+        of_kinds: returns the selected gates of an item's student about kinds of measurement of some names.
+        engines: run a function over the shards of data.
         timed: returns how the student of an item is timed for its selected gates.
         targets: returns the formats in which the student of an item is also judged as it is deployed.
         settled: returns a gate's limits with the conditions of its conditional limits judged.
@@ -140,6 +145,8 @@ class Bench:
     contract: Contract | None
     child: Request | None
     sharing: Callable[[ItemPlan, Assignment], Sharing]
+    of_kinds: Callable[[ItemPlan, Collection[str]], Sequence[Assignment]]
+    engines: Engines
     timed: Callable[[ItemPlan], Sequence[TimingSetup]]
     targets: Callable[[ItemPlan], Sequence[str]]
     settled: Callable[[ItemPlan, Assignment, Sources], Limits]
@@ -255,7 +262,17 @@ class Asking:
         if data.does_not_fit and not kpi.reads(data.task):
             raise DoesNotFit(data.does_not_fit)
         under: Cell | None = self.gate.options.get("under")
+        if data.in_parts and (under is not None or not kpi.probe.one_pass):
+            data = self._sample_of(data)
         return data if under is None else self._corrupted(data, under, self.gate.options.get("range"))
+
+    def _sample_of(self, data: EvalData) -> EvalData:
+        """Return the samples of the first shard, for what is measured on this machine and not over all shards."""
+        sample = self.bench.shelf.once(("first shard", data.key), data.first)
+        notes = self.bench.notes.data.setdefault(self.plan.suite, {}).setdefault("notes", [])
+        told = f"{self.gate.kpi.name}: of the first shard"
+        notes += [told] if told not in notes else []
+        return sample
 
     def _corrupted(self, data: EvalData, under: Cell, limits: Sequence[float] | None) -> EvalData:
         from pytest_modelbench.data.corruptions.applying import corrupted

@@ -89,7 +89,7 @@ class Deployments:
         model = bench.shelf.once(
             ("hash of a source", key_of_source(candidate), loading), lambda: adapt(candidate, loading).fingerprint()
         )
-        data = bench.loaded.eval_data(self._sources.data())
+        data = bench.loaded.eval_data(self._sources.data()).first()
         text = json.dumps(options.to_json(), sort_keys=True)
         run = (name, str(target), text, plan.home, plan.origin, settings.device, settings.threads)
         job = Job(

@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelbench.bench.shelf import Shelf
@@ -13,8 +14,9 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.given import as_eval_data
 from pytest_modelbench.errors import DataError
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.registry import adapt
-from pytest_modelbench.models.saved import Loading
+from pytest_modelbench.models.saved import Loading, SavedModel
 from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.probes.timing.watchdog import watchdog_for
 from pytest_modelbench.settings import Settings
@@ -74,6 +76,7 @@ class Loaded:
         self._modules: list[tuple[Loading, int]] = []
         self._data: dict[int, tuple[Any, EvalData]] = {}
         self._threads: int | None = None
+        self._origins: dict[int, tuple[Any, NamedSpec]] = {}
 
     def model(self, candidate: Any, name: str, settings: Settings) -> Model:
         """Adapt a user's model, once while it is in use.
@@ -95,6 +98,17 @@ class Loaded:
             self._notes.models[name] = {**notes, **described, **_others(notes, described["hash"])}
         self.limit_threads(settings)
         return self._adapted[key][1]
+
+    def came_from(self, candidate: Any, spec: NamedSpec) -> None:
+        """Note what names a model, so that another process can build it, too."""
+        self._origins[id(candidate)] = (candidate, spec)
+
+    def portable(self, candidate: Any) -> NamedSpec | SavedModel | str | Path | None:
+        """Return what another process can make a model from; None if only this process has it."""
+        if isinstance(candidate, str | Path | SavedModel):
+            return candidate
+        known = self._origins.get(id(candidate))
+        return None if known is None else known[1]
 
     def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""

@@ -166,7 +166,7 @@ class Loads:
             patience_s=BURST_PATIENCE_S,
             whole=True,
         )
-        return _offered(models, lanes, settings, lambda _: False, lambda _elapsed_s, _budget_s: None)
+        return _offered(models, lanes, settings, lambda _: False, lambda _elapsed_s, _budget_s, _more="": None)
 
     def _lone(self, models: Mapping[str, Model], lanes: Lanes) -> Lone | None:
         """Return how long calls of a server take alone, and how many it answers at once, from two bursts."""

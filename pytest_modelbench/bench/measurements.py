@@ -15,12 +15,15 @@ from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.loads import Loads
 from pytest_modelbench.bench.parities import parity_measured
+from pytest_modelbench.bench.sharded import Sharded
 from pytest_modelbench.bench.timings import Timings
 from pytest_modelbench.bench.token_times import token_times
 from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import Exported
 from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes import kinds
 from pytest_modelbench.probes.answers.distributions import Produced
 from pytest_modelbench.probes.cost.energy import EnergyMeasurement
@@ -42,6 +45,7 @@ class GateMeasurements:
         self.asking = asking
         self._so_far = so_far
         deciding = Deciding(asking, self._growing)
+        self._sharded = Sharded(asking)
         answers, costs = Answers(asking), Costs(asking, deciding)
         before = Before(asking, lambda other: GateMeasurements(other, so_far))
         self._answers, self._costs = answers, costs
@@ -62,6 +66,10 @@ class GateMeasurements:
     def _growing(self, gate: Assignment, so_far: SoFar) -> GateMeasurements:
         """Return the measurements of a gate with one among them that is not complete yet."""
         return GateMeasurements(self.asking.about(gate), so_far)
+
+    def merged(self, question: Question) -> Summary | None:
+        """Return what all parts of the data add to a question's evidence; None of data that are not in parts."""
+        return self._sharded.merged(question)
 
     def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
         """Return a model's measurement of a kind, taken once.

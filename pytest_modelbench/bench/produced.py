@@ -16,6 +16,7 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.production import Production
 from pytest_modelbench.errors import DataError, NotApplicable, UsageMistake, shown
 from pytest_modelbench.kpis.fidelity.drift import CLUSTERS
+from pytest_modelbench.kpis.kpi import Question
 from pytest_modelbench.probes.answers.distributions import Distribution, Produced, distributions_of
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
 from pytest_modelbench.probes.answers.predictions import Outputs
@@ -189,6 +190,9 @@ class ProductionMeasurements:
     def _of_teacher(self) -> Predictions:
         data = EvalData(np.arange(len(self._rows)), self._rows.labels, task=self._meaning.task)
         return interpret(self.outputs("teacher"), data)
+
+    def merged(self, _: Question) -> None:
+        """Return nothing: what is recorded is in one part."""
 
     def predictions(self, role: str) -> Predictions:
         """Return recorded outputs with their meaning."""

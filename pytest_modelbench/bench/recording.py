@@ -99,6 +99,11 @@ class Recorder:
     def _data_of(self, taken: GateMeasurements, gate: Assignment) -> int:
         """Return the number of a gate's evaluation set, with the teacher's outputs where the gate is about them."""
         data, outputs = taken.data(), None
+        if data.in_parts:
+            raise NotApplicable(
+                "a contract has the teacher's outputs for all samples, and those of data in shards are not kept. "
+                "Judge the student beside the teacher"
+            )
         if gate.from_predictions and data.task not in OF_ANSWERS:
             outputs = taken.outputs("student")
             if not isinstance(outputs.ids, range) and len(set(map(str, outputs.ids))) < len(outputs):

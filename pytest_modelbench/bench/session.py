@@ -9,7 +9,7 @@ import contextlib
 import functools
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from pytest_modelbench.bench.asking import Asked, Asking, Bench, Built, Files, ItemPlan, Limits, Sources
 from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.diagnoses import Diagnoses
+from pytest_modelbench.bench.engine_holder import Engines
 from pytest_modelbench.bench.gate_results import judged, unjudged
 from pytest_modelbench.bench.loaded import Loaded, Notes
 from pytest_modelbench.bench.measurements import GateMeasurements
@@ -39,6 +40,7 @@ from pytest_modelbench.gates.gate import TimingSetup
 from pytest_modelbench.gates.sharing import Sharing, SharingIndex
 from pytest_modelbench.grammar.conditional import ConditionalLimit
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.probes.cost.energy_source import CodeCarbonSource, EnergySource
 from pytest_modelbench.probes.requests import Request
 from pytest_modelbench.results import GateResult, Verdict
@@ -91,7 +93,8 @@ class BenchSession:
         self.model_notes, self.data_notes, self.forward_passes = notes.models, notes.data, notes.forward_passes
         self.timings, self.timed = notes.timings, notes.timed
         self._sharing = SharingIndex()
-        self._shelf = Shelf(handover, exclusive, progress)
+        self.engines = Engines()
+        self._shelf = Shelf(handover, self.engines.none_beside(exclusive), progress)
         self._loaded = Loaded(self._shelf, notes)
         self.diagnoses = Diagnoses(self._shelf)
         self._judged: dict[tuple[str, str], Judged] = {}
@@ -103,6 +106,8 @@ class BenchSession:
             contract=contract,
             child=child,
             sharing=self.sharing,
+            of_kinds=self.of_kinds,
+            engines=self.engines,
             timed=self.timed_setups,
             targets=self.targets_of,
             settled=self.settled,
@@ -142,6 +147,10 @@ class BenchSession:
             candidate = Deployments(self._bench, plan, sources).file_of(candidate)
             self._files[plan.nodeid] = str(candidate)
         return self._loaded.model(candidate, plan.student, plan.settings)
+
+    def came_from(self, candidate: Any, spec: NamedSpec) -> None:
+        """Note what names a model, so that another process can build it, too."""
+        self._loaded.came_from(candidate, spec)
 
     def limit_threads(self, settings: Settings) -> None:
         """Set torch's threads for an item; one that states none gets torch's own number."""
@@ -220,6 +229,10 @@ class BenchSession:
     def sharing(self, plan: ItemPlan, gate: Assignment) -> Sharing:
         """Return all selected gates that the same measurement over time serves."""
         return self._sharing.find(plan, gate)
+
+    def of_kinds(self, plan: ItemPlan, names: Collection[str]) -> Sequence[Assignment]:
+        """Return the selected gates of an item's student about kinds of measurement of some names."""
+        return self._sharing.of_kinds(plan, names)
 
     def targets_of(self, plan: ItemPlan) -> tuple[str, ...]:
         """Return the formats in which the student of an item is also judged as it is deployed."""

@@ -17,8 +17,13 @@ from pytest_modelbench.probes.wire import Arrays
 
 Found = TypeVar("Found")
 Key = tuple[Any, ...]
-Tell = Callable[[float, float], None]
-"""Shows how far a measurement is: the seconds elapsed, and the seconds that it may take."""
+
+
+class Tell(Protocol):
+    """Shows how far a measurement is."""
+
+    def __call__(self, elapsed_s: float, budget_s: float, more: str = "") -> None:
+        """Show the seconds elapsed, the seconds that it may take, and what else is known."""
 
 
 class Progress(Protocol):
@@ -127,9 +132,9 @@ class Shelf:
         """Show progress while something is measured, and leave no trace."""
         shown = self._progress if what else None
 
-        def tell(elapsed_s: float, budget_s: float) -> None:
+        def tell(elapsed_s: float, budget_s: float, more: str = "") -> None:
             if shown is not None:
-                shown.show(what, elapsed_s, budget_s)
+                shown.show(f"{what}{more}", elapsed_s, budget_s)
 
         try:
             yield tell

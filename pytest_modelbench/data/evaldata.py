@@ -160,6 +160,21 @@ class EvalData:
         self._readings = Readings(in_memory=self.source.in_memory)
         self._serial = next(_serial)
 
+    @classmethod
+    def from_shards(cls, shards: Any, **arguments: Any) -> EvalData:
+        """Return data in many files, which are read one after the other, here or in other processes.
+
+        Args:
+            shards: paths or URLs, or a pattern such as `data/*.parquet`, whose files are sorted.
+            arguments: `load`, `ids`, `manifest`, `task` and what `EvalData` takes: see `data.shards.sharded`.
+
+        Raises:
+            DataError: as for `ShardedData`.
+        """
+        module = importlib.import_module("pytest_modelbench.data.shards.sharded")
+        data: EvalData = module.ShardedData(shards, **arguments)
+        return data
+
     @property
     def inputs(self) -> Any:
         """All inputs, where they are in memory.
@@ -177,6 +192,15 @@ class EvalData:
             DataError: as for `inputs`.
         """
         return self._in_memory("targets")
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the samples are in shards, each of which may be read by another process."""
+        return False
+
+    def first(self) -> EvalData:
+        """Return some of the samples, for what is not measured on all: of data in one part, all."""
+        return self
 
     @property
     def does_not_fit(self) -> str:

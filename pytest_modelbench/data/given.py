@@ -33,6 +33,19 @@ def as_eval_data(value: Any) -> EvalData:
     return EvalData(value)
 
 
+def in_shards(reading: Mapping[str, Any], folder: Any) -> EvalData:
+    """Return data in many files, as a file says (`shards`, `load`, `task`, ...); no shard is read.
+
+    Args:
+        reading: the arguments of `EvalData.from_shards`.
+        folder: where relative paths start.
+
+    Raises:
+        DataError: as for `EvalData.from_shards`.
+    """
+    return EvalData.from_shards(folder=folder, **reading)
+
+
 def with_reading(value: Any, reading: Mapping[str, Any]) -> EvalData:
     """Return evaluation data for a factory's value, read as a file says (`task`, `outputs`, `target`, ...).
 

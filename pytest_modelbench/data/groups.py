@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from pytest_modelbench.errors import DataError, DoesNotFit
 
 Array = npt.NDArray[Any]
 MOST_UNSORTED, CHUNK_ROWS = 2**15, 1 << 16
+MOST_COUNTED = 1 << 20
+"""Of more combinations only those that occur are counted."""
 PLAIN = Treatment()
 MOST_NUMBERS = 20
 """The most numbers of a sensitive feature that are taken for groups without being asked."""
@@ -27,7 +31,9 @@ Read = Callable[[Callable[[Any], Any]], Array]
 class Grouping:
     """One partition of the samples: `codes` holds the position in `names` of each sample's group, -1 for none.
 
-    `missing` says how many samples have no value, and `missing_name` which group they are; None for none.
+    `missing` says how many samples have no value, and `missing_name` which group they are; None for none. `order` has
+    what groups are sorted by, also those of several parts of the data. `form` is what groups were made of: "values",
+    "numbers" that are groups each, "edges" of bins, or "quantiles" of these very samples.
     """
 
     name: str
@@ -35,14 +41,13 @@ class Grouping:
     codes: Array
     missing: int = 0
     missing_name: str | None = None
+    order: tuple[tuple[Any, ...], ...] = ()
+    form: str = "values"
 
     @property
     def told(self) -> str:
         """What became of samples without a value; empty where there are none."""
-        if not self.missing:
-            return ""
-        kept = "are excluded" if self.missing_name is None else f"are the group {self.missing_name!r}"
-        return f"{self.missing:,} samples without {self.name} {kept}"
+        return told_of_missing(self.missing, self.name, self.missing_name)
 
     def sizes(self) -> list[int]:
         """Return the number of samples in each group."""
@@ -52,6 +57,14 @@ class Grouping:
         """Yield each group's name and which samples are in it."""
         for code, name in enumerate(self.names):
             yield name, self.codes == code
+
+
+def told_of_missing(missing: int, name: str, missing_name: str | None) -> str:
+    """Say what became of samples without a value, excluded or a group; empty where there are none."""
+    if not missing:
+        return ""
+    kept = "are excluded" if missing_name is None else f"are the group {missing_name!r}"
+    return f"{missing:,} samples without {name} {kept}"
 
 
 def features_of(features: Any, what: str) -> dict[str, Any]:
@@ -125,49 +138,63 @@ def grouping(name: str, values: Any, read: Read, what: str, treatment: Treatment
             "group, in the gate or in EvalData(...)"
         )
     if array.dtype == bool and what == "slice":
-        return Grouping(name=name, names=(name,), codes=np.where(array, 0, -1).astype(np.int16))
-    names, codes = _named(array[~missing] if missing.any() else array, treatment.bins_of(name), place)
-    names = [f"{name}={group}" for group in names] if what == "slice" else names
+        return Grouping(name=name, names=(name,), codes=np.where(array, 0, -1).astype(np.int16), order=((0, True),))
+    grouped = _named(name, array[~missing] if missing.any() else array, treatment.bins_of(name), place)
+    if what == "slice":
+        grouped = replace(grouped, names=tuple(f"{name}={group}" for group in grouped.names))
     if not missing.any():
-        return Grouping(name=name, names=tuple(names), codes=_few_bytes(codes, len(names)))
-    return _with_missing(name, names, codes, missing, f"{name}=" if what == "slice" else "", treatment)
+        return grouped
+    return _with_missing(grouped, missing, f"{name}=" if what == "slice" else "", treatment)
 
 
-def _with_missing(
-    name: str, names: list[str], present: Array, missing: npt.NDArray[np.bool_], prefix: str, treatment: Treatment
-) -> Grouping:
+def _with_missing(present: Grouping, missing: npt.NDArray[np.bool_], prefix: str, treatment: Treatment) -> Grouping:
     """Return a grouping in which the samples without a value are in no group, or in one of their own."""
+    names, order = present.names, present.order
     codes = np.full(len(missing), -1, dtype=np.int64)
-    codes[~missing] = present
+    codes[~missing] = present.codes
     own = None
     if treatment.missing == "group":
         own = f"{prefix}missing" if f"{prefix}missing" not in names else f"{prefix}(missing)"
         codes[missing] = len(names)
-        names = [*names, own]
-    return Grouping(
-        name=name,
-        names=tuple(names),
+        names, order = (*names, own), (*order, (1, ""))
+    return replace(
+        present,
+        names=names,
+        order=order,
         codes=_few_bytes(codes, len(names)),
         missing=int(missing.sum()),
         missing_name=own,
     )
 
 
-def _named(values: Array, bins: Bins | None, place: str) -> tuple[list[str], Array]:
-    """Return the names of the groups, and the number of each sample's."""
+def _named(name: str, values: Array, bins: Bins | None, place: str) -> Grouping:
+    """Return the groups of values, none of which is missing."""
     numbers = values.dtype.kind in "iuf"
     if bins is not None and numbers and len(values):
         edges = _edges(values, bins)
         if edges is not None:
-            return _binned(values, edges)
+            held, names, codes = _binned(values, edges)
+            form = "edges" if isinstance(bins, tuple) else "quantiles"
+            return _grouping(name, names, held, codes, form)
     names, codes = coded(values)
     if numbers and len(names) > MOST_NUMBERS and place.startswith("sensitive"):
-        raise DoesNotFit(
-            f"{place} has {len(names)} different numbers, each of which would be a group. Write bins=4 for groups of "
-            "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
-            "group, convert them to strings"
-        )
-    return [str(name) for name in names], codes
+        raise too_many_numbers(place, len(names))
+    form = "quantiles" if numbers and bins is not None else "numbers" if numbers else "values"
+    return _grouping(name, [str(value) for value in names], names, codes, form)
+
+
+def too_many_numbers(place: str, count: int) -> DoesNotFit:
+    """Return what to say of numbers each of which would be a group."""
+    return DoesNotFit(
+        f"{place} has {count} different numbers, each of which would be a group. Write bins=4 for groups of "
+        "about equal size or bins=[30, 50] for edges, in the gate or in EvalData(...); if each number is a "
+        "group, convert them to strings"
+    )
+
+
+def _grouping(name: str, names: Sequence[str], values: Sequence[Any], codes: Array, form: str) -> Grouping:
+    order = tuple((0, value) for value in values)
+    return Grouping(name=name, names=tuple(names), codes=_few_bytes(codes, len(names)), order=order, form=form)
 
 
 def _edges(values: Array, bins: Bins) -> Sequence[float] | None:
@@ -181,12 +208,12 @@ def _edges(values: Array, bins: Bins) -> Sequence[float] | None:
     return edges or [float(np.unique(values)[1])]
 
 
-def _binned(values: Array, edges: Sequence[float]) -> tuple[list[str], Array]:
-    """Return the bins that hold samples, each from its edge on to below the next one."""
+def _binned(values: Array, edges: Sequence[float]) -> tuple[list[int], list[str], Array]:
+    """Return the bins that hold samples, each from its edge on to below the next one: their numbers and names."""
     shown = [f"{edge:.6g}" for edge in edges]
     labels = [f"< {shown[0]}", *(f"{a} to < {b}" for a, b in itertools.pairwise(shown)), f">= {shown[-1]}"]
     held, codes = coded(np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right"))
-    return [labels[number] for number in held], codes
+    return held, [labels[number] for number in held], codes
 
 
 def _few_bytes(codes: Array, names: int) -> Array:
@@ -250,5 +277,37 @@ def crossed(groupings: Sequence[Grouping]) -> Grouping:
             f"{first.names[pair // len(second.names)]} & {second.names[pair % len(second.names)]}"
             for pair in pairs.tolist()
         )
-        first = Grouping(name=f"{first.name} & {second.name}", names=names, codes=_few_bytes(codes, len(names)))
+        order = tuple(
+            first.order[pair // len(second.names)] + second.order[pair % len(second.names)] for pair in pairs.tolist()
+        )
+        name, few = f"{first.name} & {second.name}", _few_bytes(codes, len(names))
+        first = Grouping(name=name, names=names, codes=few, order=order)
     return first
+
+
+def combinations(*columns: Array) -> dict[tuple[Any, ...], int]:
+    """Count the samples of each combination of values, as Python has them.
+
+    >>> combinations(np.array([1, 1, 0]), np.array(["a", "a", "b"]))
+    {(0, 'b'): 1, (1, 'a'): 2}
+    """
+    codings = [coded(column) for column in columns]
+    of, n = math.prod(len(names) for names, _ in codings), len(columns[0])
+    dense, tally = np.zeros(of if of <= MOST_COUNTED else 0, dtype=np.int64), collections.Counter[int]()
+    for start in range(0, n, CHUNK_ROWS):
+        together = np.zeros(min(CHUNK_ROWS, n - start), dtype=np.int64)
+        for names, codes in codings:
+            together *= len(names)
+            together += codes[start : start + CHUNK_ROWS]
+        if of <= MOST_COUNTED:
+            dense += np.bincount(together, minlength=of)
+        else:
+            kinds, counted = np.unique(together, return_counts=True)
+            tally.update(dict(zip(kinds.tolist(), counted.tolist(), strict=True)))
+    found = np.flatnonzero(dense) if of <= MOST_COUNTED else np.array(sorted(tally), dtype=np.int64)
+    many = dense[found].tolist() if of <= MOST_COUNTED else [tally[kind] for kind in found.tolist()]
+    values: list[list[Any]] = []
+    for names, _ in reversed(codings):
+        values.insert(0, [names[at] for at in (found % len(names)).tolist()])
+        found = found // len(names)
+    return dict(zip(zip(*values, strict=True), many, strict=True))

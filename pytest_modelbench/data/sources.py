@@ -142,13 +142,16 @@ def make_source(inputs: Any, targets: Any, columns: Columns) -> Source:
     """Choose the source for what a user calls evaluation data.
 
     Args:
-        inputs: arrays, a mapping or tuple of arrays, a frame, a dataset, a loader or an iterable of batches.
+        inputs: arrays, a mapping or tuple of arrays, a frame, a dataset, a loader, a source or an iterable
+            of batches.
         targets: one per sample; None where the inputs bring them.
         columns: which columns of named inputs are the targets, and which go to the model.
 
     Raises:
         DataError: nothing fits, or a one-shot iterator that could only be read once.
     """
+    if isinstance(inputs, Source):
+        return inputs
     if hasattr(inputs, "collect_schema") and not hasattr(inputs, "shape"):
         raise DataError(f"found a {type(inputs).__name__}, which has no rows yet. Write frame.collect()")
     inputs = inputs if isinstance(inputs, tuple) else _sliceable(inputs)  # scipy's DOK is a mapping, too

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +63,11 @@ class SharingIndex:
     def find(self, item: Planned, gate: Assignment) -> Sharing:
         """Return all selected gates that are served together with a gate; itself alone where it is not selected."""
         return self._known.get(self._key(item, gate)) or Sharing.of([gate])
+
+    def of_kinds(self, item: Planned, names: Collection[str]) -> list[Assignment]:
+        """Return the selected gates of an item's student about some kinds of measurement."""
+        mine = (item.student, item.home, item.settings)
+        return [gate for key, of in self._known.items() if key[:3] == mine and key[3] in names for gate in of.gates]
 
     def setups(self, item: Planned) -> tuple[TimingSetup, ...]:
         """Return how the student of an item is timed for its selected gates, each set-up once."""

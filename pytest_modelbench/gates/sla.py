@@ -28,7 +28,7 @@ from typing import Any
 from pytest_modelbench.data.prompts import is_text_file
 from pytest_modelbench.errors import UsageMistake, shown
 from pytest_modelbench.exports.options import parse_target
-from pytest_modelbench.gates.sla_data import DATA_KEYS, fault_of, kind_of, wrong_task
+from pytest_modelbench.gates.sla_data import DATA_KEYS, fault_of, kind_of, wrong_source, wrong_task
 from pytest_modelbench.gates.toml_lines import depth, line_of_each_key
 from pytest_modelbench.grammar.option_values import unprintable
 from pytest_modelbench.models.named import NamedSpec
@@ -230,13 +230,15 @@ class _Reader:
         self.check_names(data, tuple(DATA_KEYS), ("data",), "key")
         keys = [key for key in data if key in DATA_KEYS and key != "eval"]
         faults = {key: fault for key in keys if (fault := fault_of(key, data[key]))}
-        for key, fault in (*wrong_task(data), *faults.items()):
+        for key, fault in (*wrong_source(data), *wrong_task(data), *faults.items()):
             self.mistake(("data", key), fault)
         reading = {key: _tuple(data[key]) for key in keys if key not in faults}
         if is_text_file(data.get("eval")):
             reading = {"task": "text"} | reading
         specs = self.specs(data, ("data",), ["eval"])
-        if data and "eval" not in data:
+        if "shards" in reading and "eval" not in data:
+            specs = (NamedSpec(spec="shards", folder=self.folder, where=self.where("data", "shards")),)
+        elif data and "eval" not in data and "shards" not in data:
             self.mistake(("data",), '[data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"')
         return tuple(replace(spec, reading=tuple(reading.items())) for spec in specs)
 

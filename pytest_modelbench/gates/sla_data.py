@@ -14,6 +14,10 @@ from pytest_modelbench.grammar.option_values import Number
 
 DATA_KEYS: Mapping[str, tuple[type, ...]] = {
     "eval": (str,),
+    "shards": (str, list),  # of strings
+    "load": (str,),
+    "ids": (str,),
+    "manifest": (str,),
     "task": (str,),
     "outputs": (str,),
     "select": (str, int),
@@ -47,6 +51,8 @@ DATA_KEYS: Mapping[str, tuple[type, ...]] = {
 }
 NOT_OF_PROMPTS = ("outputs", "select", "target", "columns", "classes", "dtype")
 """Keys of [data] that prompts do not have."""
+OF_SHARDS = ("load", "ids", "manifest")
+"""Keys of [data] that go with `shards`."""
 _FORMATS = ("xyxy", "xywh", "cxcywh")
 DATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ALL_TASKS,
@@ -102,6 +108,18 @@ def _is_typed(value: Any, types: tuple[type, ...]) -> bool:
         return bool in types
     plain = not isinstance(value, list) or all(isinstance(element, str | int | float) for element in value)
     return isinstance(value, types) and plain
+
+
+def wrong_source(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the key of [data] that does not go with where the samples come from, and what to write."""
+    if "eval" in data and "shards" in data:
+        yield "shards", "both eval and shards are in [data]. Write one of them"
+    for key in OF_SHARDS:
+        if key in data and "shards" not in data:
+            yield key, f'{key} is for data in shards. Write shards = ["data/*.parquet"], or remove {key}'
+    listed = data.get("shards")
+    if isinstance(listed, list) and not all(isinstance(name, str) for name in listed):
+        yield "shards", f"shards is {shown(listed)}, expected an array of strings"
 
 
 def wrong_task(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

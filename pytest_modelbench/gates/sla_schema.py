@@ -11,7 +11,7 @@ from pytest_modelbench.exports.options import VARIANTS
 from pytest_modelbench.gates.harder_inputs import UNDER
 from pytest_modelbench.gates.keyword import schema_of
 from pytest_modelbench.gates.keywords import MEASURING, OWN, toml_type
-from pytest_modelbench.gates.sla_data import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS, NOT_OF_PROMPTS
+from pytest_modelbench.gates.sla_data import DATA_CHOICES, DATA_KEYS, DATA_NUMBERS, NOT_OF_PROMPTS, OF_SHARDS
 from pytest_modelbench.grammar.option_values import Number, OneOf
 from pytest_modelbench.kpis.catalogue import CATALOGUE
 from pytest_modelbench.kpis.catalogue import UNDER as UNDER_OPTIONS
@@ -97,7 +97,8 @@ def sla_schema() -> dict[str, Any]:
                 "type": "object",
                 "description": "The evaluation data for this file's items, and how outputs are read",
                 "additionalProperties": False,
-                "required": ["eval"],
+                "oneOf": [{"required": ["eval"]}, {"required": ["shards", "task"]}],
+                "dependentRequired": {key: ["shards"] for key in OF_SHARDS},
                 "properties": {key: _data_key(key, kinds) for key, kinds in DATA_KEYS.items()},
                 "if": {"anyOf": [_IS_TEXT, {"properties": {"eval": {"pattern": _TEXT_FILE}}, "required": ["eval"]}]},
                 "then": {"properties": {**_without(NOT_OF_PROMPTS), "task": {"const": "text"}}},
@@ -138,6 +139,13 @@ def _of_tasks() -> Iterator[tuple[str, Any]]:
 def _data_key(key: str, kinds: Iterable[type]) -> dict[str, Any]:
     if key == "eval":
         return {**_SPEC_TEXT, "description": "module:factory or file.py:factory; or a file of prompts (.jsonl)"}
+    if key == "shards":
+        return {
+            "type": ["string", "array"],
+            "items": {"type": "string"},
+            "minItems": 1,
+            "description": "Paths, URLs or patterns of the files that hold the data, in the place of eval",
+        }
     if key in DATA_CHOICES:
         return {"enum": list(DATA_CHOICES[key])}
     number = schema_of(DATA_NUMBERS[key]) if key in DATA_NUMBERS else {}

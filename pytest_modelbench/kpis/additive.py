@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
+from pytest_modelbench.kpis.evidence import meaning_of
 from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
@@ -26,37 +28,27 @@ Interval = Callable[[float, npt.NDArray[np.float64], float], Estimate]
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What some samples add to the sums of one name: to which of `of` kinds, and how much (1 by default).
+    """What some samples add to the sums of one name: to which of the kinds, and how much (1 by default).
 
-    `rows` are the samples' positions in the chunk where not every sample adds once.
+    `of` is the number of kinds, or what tells them apart, such as classes. `rows` are the samples' positions in the
+    chunk where not every sample adds once.
     """
 
     kinds: IntArray
-    of: int
+    of: int | Sequence[Any]
     weights: FloatArray | None = None
     rows: IntArray | None = None
 
 
 Parts = Mapping[str, Part]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Additive:
-    """A value of one model as a function of sums.
-
-    `parts` reads a chunk of samples. `value` turns sums of shape (resamples, kinds) into values (resamples,), in the
-    KPI's unit; NaN where it is undefined.
-    """
-
-    parts: Callable[[Predictions, slice], Parts]
-    value: Callable[[Sums], FloatArray]
+Read = Callable[[Predictions, slice], Parts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedSums:
     """The sums of student and (perhaps) teacher over the same samples, and what resampling them took."""
 
-    sums: CellSums
+    cells: int
     seconds: float
     totals: Mapping[str, Sums]
     drawn: Mapping[str, Sums]
@@ -65,46 +57,58 @@ class PairedSums:
     @property
     def method(self) -> str:
         """Say how the interval was found."""
-        cells = f" in {self.sums.cells:,} random groups" if self.sums.cells < self.n else ""
+        cells = f" in {self.cells:,} random groups" if self.cells < self.n else ""
         resamples = len(next(iter(next(iter(self.drawn.values())).values())))
         paired = "paired bootstrap" if len(self.drawn) > 1 else "bootstrap"
         return f"{paired} of {self.n:,} samples{cells}, {resamples} resamples in {humanise(self.seconds, 's')}"
 
 
-def paired_sums(
-    question: Question,
-    models: Mapping[str, Predictions],
-    parts: Callable[[Predictions, slice], Parts],
-    strata: npt.NDArray[Any] | None = None,
-    sizes: list[int] | None = None,
-) -> PairedSums:
-    """Read all samples once, chunk by chunk, and resample their sums, the same for all models.
+def facts_of(models: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Return what evidence says of models and of how their outputs are read."""
+    return {
+        "models": {role: predictions.outputs.model for role, predictions in models.items()},
+        "meaning": meaning_of(models["student"]),
+        "task": models["student"].task,
+    }
+
+
+def summed_parts(models: Mapping[str, Predictions], parts: Read) -> Summary:
+    """Read all samples once, chunk by chunk, and add up what they contribute, by role and name.
 
     Args:
-        question: whose confidence and seed are used.
         models: predictions by role.
         parts: what a chunk of a model's samples adds.
-        strata: the stratum of each sample, -1 for those left out; one stratum by default.
-        sizes: of the strata.
     """
-    n = len(next(iter(models.values())))
-    sums = CellSums(sizes or [n], question.seed)
-    for part in slices(n):
-        placed = sums.place(np.zeros(part.stop - part.start, dtype=np.intp) if strata is None else strata[part])
+    student, sums = models["student"], CellSums()
+    for part in slices(len(student)):
+        placed = sums.place(student.outputs.hashes(part))
         for role, predictions in models.items():
             for name, summand in parts(predictions, part).items():
                 cells = placed if summand.rows is None else placed[summand.rows]
                 sums.add(f"{role} {name}", cells, summand.kinds, summand.of, summand.weights)
             predictions.release()
+    return Summary(n=len(student), facts=facts_of(models), sums={"": sums})
+
+
+def paired_sums(question: Question, summary: Summary, kinds: Sequence[Any] | None = None) -> PairedSums:
+    """Resample sums, the same samples for all models.
+
+    Args:
+        question: whose confidence and seed are used.
+        summary: of all samples.
+        kinds: the kinds of all tables, in order; those that were added, by default.
+    """
+    sums = summary.sums[""]
     start = time.perf_counter()
-    drawn = sums.resamples(resamples_for(question.alpha))
-    seconds = time.perf_counter() - start
+    drawn = sums.resamples(resamples_for(question.alpha), question.seed, kinds)
+    seconds, totals = time.perf_counter() - start, sums.total(kinds)
+    roles = list(summary.facts["models"])
     return PairedSums(
-        sums=sums,
+        cells=sums.cells,
         seconds=seconds,
-        totals={role: _of(role, sums.total()) for role in models},
-        drawn={role: _of(role, drawn) for role in models},
-        n=sum(sizes) if sizes else n,
+        totals={role: _of(role, totals) for role in roles},
+        drawn={role: _of(role, drawn) for role in roles},
+        n=summary.n,
     )
 
 
@@ -112,22 +116,61 @@ def _of(role: str, sums: Sums) -> Sums:
     return {name.removeprefix(f"{role} "): values for name, values in sums.items() if name.startswith(f"{role} ")}
 
 
+def joined_strata(question: Question, strata: Sequence[CellSums], roles: Sequence[str], name: str) -> PairedSums:
+    """Resample the sums of strata apart, so that each keeps its size, and put them side by side as kinds.
+
+    Args:
+        question: whose confidence and seed are used.
+        strata: each with the sums `n`, and one for each role.
+        roles: of the models.
+        name: what the sums of a role are called.
+    """
+    start, count = time.perf_counter(), resamples_for(question.alpha)
+    seeds = np.random.SeedSequence(question.seed).generate_state(len(strata)).tolist()
+    drawn = [sums.resamples(count, seed) for sums, seed in zip(strata, seeds, strict=True)]
+    seconds, totals = time.perf_counter() - start, [sums.total() for sums in strata]
+
+    def side_by_side(each: Sequence[Sums]) -> dict[str, Sums]:
+        joined = {key: np.concatenate([sums[key] for sums in each], axis=1) for key in ("n", *roles)}
+        return {role: {"n": joined["n"], name: joined[role]} for role in roles}
+
+    return PairedSums(
+        cells=sum(sums.cells for sums in strata),
+        seconds=seconds,
+        totals=side_by_side(totals),
+        drawn=side_by_side(drawn),
+        n=int(sum(sums["n"].sum() for sums in totals)),
+    )
+
+
 def additive_evidence(
-    question: Question, models: Mapping[str, Predictions], additive: Additive, method: str
+    question: Question,
+    summary: Summary,
+    value: Callable[[Sums], FloatArray],
+    method: str,
+    kinds: Sequence[Any] | None = None,
 ) -> Evidence:
-    """Return the evidence of an additive value for student and (perhaps) teacher.
+    """Return the evidence of a function of sums for student and (perhaps) teacher.
+
+    Args:
+        question: of the gate.
+        summary: of all samples, from `summed_parts`.
+        value: turns sums of shape (resamples, kinds) into values (resamples,), in the KPI's unit; NaN where it is
+            undefined.
+        method: how it is read, in words.
+        kinds: as for `paired_sums`.
 
     Raises:
         MeasurementError: the value is undefined on these data.
     """
-    sums = paired_sums(question, models, additive.parts)
-    points = {role: float(additive.value(sums.totals[role])[0]) for role in models}
+    sums = paired_sums(question, summary, kinds)
+    points = {role: float(value(totals)[0]) for role, totals in sums.totals.items()}
     for role, point in points.items():
         if not np.isfinite(point):
-            raise MeasurementError(f"{question.kpi.name} of {models[role].outputs.model} is {point} on these data")
-    drawn = {role: additive.value(sums.drawn[role]) for role in models}
-    estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in models}
-    comparison = compared(points, drawn, question.alpha, sums.method) if "teacher" in models else None
+            raise MeasurementError(f"{question.kpi.name} of {summary.facts['models'][role]} is {point} on these data")
+    drawn = {role: value(resampled) for role, resampled in sums.drawn.items()}
+    estimates = {role: percentiles(points[role], drawn[role], question.alpha) for role in points}
+    comparison = compared(points, drawn, question.alpha, sums.method) if "teacher" in points else None
     return evidence_of(question, sums, estimates, comparison, method)
 
 

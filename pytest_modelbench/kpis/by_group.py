@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modelbench.data.groups import Grouping
+from pytest_modelbench.data.groups import Grouping, combinations
+from pytest_modelbench.data.sample_hashes import hashes_of
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.additive import Interval, PairedSums, compared, evidence_of
@@ -155,7 +156,7 @@ def _share_reading(question: Question, hits: Mask, groups: IntArray, method: str
 
 
 def _compared(question: Question, student: Mask, teacher: Mask, groups: IntArray) -> Comparison:
-    comparison = compared_shares(question, student, teacher)
+    comparison = compared_shares(question, combinations(student, teacher))
     effect = _effect(1 + student.astype(np.intp) - teacher.astype(np.intp), groups)
     return replace(
         comparison,
@@ -222,17 +223,17 @@ def paired_by_group(
     n = len(sums["student"])
     groups = groups_of(group, n)
     count = int(groups.max()) + 1
-    cells = CellSums([count], question.seed)
-    placed = cells.place(np.zeros(count, dtype=np.intp))
+    cells = CellSums()
+    placed = cells.place(hashes_of(range(count)))
     for role, table in sums.items():
         for kind in range(table.shape[1]):
             added: FloatArray = np.bincount(groups, table[:, kind], count).astype(np.float64)
             cells.add(role, placed, np.full(count, kind), table.shape[1], added)
     start = time.perf_counter()
-    drawn: Mapping[str, Any] = cells.resamples(resamples_for(question.alpha))
+    drawn: Mapping[str, Any] = cells.resamples(resamples_for(question.alpha), question.seed)
     seconds, total = time.perf_counter() - start, cells.total()
     return PairedSums(
-        sums=cells,
+        cells=cells.cells,
         seconds=seconds,
         totals={role: {"sums": total[role]} for role in sums},
         drawn={role: {"sums": drawn[role]} for role in sums},

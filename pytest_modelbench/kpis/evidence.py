@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.columns import in_chunks
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.probes.answers.predictions import in_common, shown_ids
@@ -20,7 +21,6 @@ from pytest_modelbench.stats.intervals import share_interval
 from pytest_modelbench.stats.paired import tango_interval
 
 Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 
 def exact_evidence(question: Question, reading: Callable[[str], Reading]) -> Evidence:
@@ -53,22 +53,27 @@ def between(student: Estimate, teacher: Estimate) -> Comparison:
     return Comparison(ratio=ratio, difference=Estimate(value=gap, low=s_low - t_high, high=s_high - t_low))
 
 
-def share_reading(question: Question, predictions: Predictions, count: int, n: int | None = None) -> Reading:
+def share_reading(question: Question, summary: Summary, count: int, n: int | None = None) -> Reading:
     """Return the reading of a share of samples, of all by default."""
-    total = len(predictions) if n is None else n
+    total = summary.n if n is None else n
     return Reading(
         estimate=share_interval(count, total, question.alpha).map(lambda share: 100 * share),
         unit="%",
         n=total,
         confidence=question.confidence,
-        method=f"{count} of {total} samples, Wilson interval; {meaning_of(predictions)}",
+        method=f"{count} of {total} samples, Wilson interval; {summary.facts['meaning']}",
     )
 
 
-def compared_shares(question: Question, student: Mask, teacher: Mask) -> Comparison:
-    """Compare the shares of hits among the same samples, in points; the ratio takes the teacher's share as given."""
-    more, fewer = int((student & ~teacher).sum()), int((teacher & ~student).sum())
-    gained, level = tango_interval(more, fewer, len(student), question.alpha), float(teacher.mean())
+def compared_shares(question: Question, hits: Mapping[tuple[bool, bool], int]) -> Comparison:
+    """Compare the shares of hits among the same samples, in points; the ratio takes the teacher's share as given.
+
+    Args:
+        question: whose confidence is used.
+        hits: how many samples are hits of the student and of the teacher, as `combinations` counts two masks.
+    """
+    more, fewer, n = hits.get((True, False), 0), hits.get((False, True), 0), sum(hits.values())
+    gained, level = tango_interval(more, fewer, n, question.alpha), (hits.get((True, True), 0) + fewer) / n
     return Comparison(
         ratio=gained.map(lambda share: 1 + share / level) if level else None,
         difference=gained.map(lambda share: 100 * share),

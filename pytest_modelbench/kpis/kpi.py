@@ -12,6 +12,7 @@ from pytest_modelbench.errors import MeasurementError, cause_of, shown
 
 if TYPE_CHECKING:
     from pytest_modelbench.data.evaldata import EvalData
+    from pytest_modelbench.kpis.summary import Summary
     from pytest_modelbench.models.base import Artefact, ParameterCount
     from pytest_modelbench.probes.answers.layers import LayerRange
     from pytest_modelbench.probes.answers.meaning import Predictions
@@ -171,6 +172,9 @@ class Measurements(Protocol):
     def has(self, role: str) -> bool:
         """Whether there is such a model; the teacher is not loaded for the question."""
 
+    def merged(self, question: Question) -> Summary | None:
+        """Return what all parts of the data add to a question's evidence; None of data that are not in parts."""
+
     def of(self, kind: ProbeKind[Measurement], role: str) -> Measurement:
         """Return a model's measurement of a kind; one of several models in the same rounds is returned whole."""
 
@@ -269,15 +273,23 @@ class Question:
         return 1 - self.confidence
 
 
+def derivation_of(kpi: Kpi) -> Any:
+    """Return the function that derives a KPI, or the `Reduction` that does so in parts.
+
+    Raises:
+        MeasurementError: it cannot be imported.
+    """
+    module, _, name = kpi.derive.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        what = f"derive={kpi.derive!r} of the KPI {kpi.name}"
+        raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
+
+
 def evidence_for(question: Question, measurements: Measurements) -> Iterator[Evidence]:
     """Derive a KPI: one piece of evidence for each look at the data, in order."""
-    module, _, name = question.kpi.derive.partition(":")
-    try:
-        derive = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        what = f"derive={question.kpi.derive!r} of the KPI {question.kpi.name}"
-        raise MeasurementError(f"{what} cannot be imported: {cause_of(error)}") from error
-    pieces = derive(question, measurements)
+    pieces = derivation_of(question.kpi)(question, measurements)
     if not isinstance(pieces, Iterable):
         what = f"{question.kpi.derive} of the KPI {question.kpi.name}"
         raise MeasurementError(f"{what} returned {shown(pieces)}, expected it to yield Evidence")

@@ -31,6 +31,11 @@ class NamedSpec:
     deploy: tuple[str, ...] = ()
     target: str = ""
 
+    @property
+    def sharded(self) -> bool:
+        """Whether it is data in many files, which `reading` lists as `shards`."""
+        return any(name == "shards" for name, _ in self.reading)
+
 
 def spec_key(named: NamedSpec, folder: str = "") -> tuple[Any, ...]:
     """Return what makes two SPECs the same: what is built of them is built once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -63,8 +64,10 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
             kept=_in_run(config, settings.artifacts),
             recorded=export_record_of(config, settings),
             recording=_in_run(config, settings.record_export),
+            lasting=functools.partial(_lasting, config),
         ),
     )
+    config.add_cleanup(bench.engines.close)
     bench.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
     if contract is not None:
         bench.model_notes["teacher"] = dict(contract.teacher)
@@ -94,6 +97,12 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
 def _in_run(config: pytest.Config, path: str | None) -> Path | None:
     """Return the path that an option names, from the folder that pytest was started in; None if none was given."""
     return None if path is None else Path(config.invocation_params.dir, path)
+
+
+def _lasting(config: pytest.Config) -> Path | None:
+    """Return a folder of pytest's cache, which `--cache-clear` empties; None in a session without a cache."""
+    cache = getattr(config, "cache", None)
+    return None if cache is None else Path(cache.mkdir("modelbench-shards"))
 
 
 def _asked_for(

@@ -103,7 +103,7 @@ class Launched:
         """Build and run the model in the place of the test's body."""
         request, settings, session = self.request, settings_of(pyfuncitem), session_of(pyfuncitem.config)
         access = cast("KpiAccess", pyfuncitem.funcargs["kpi"])
-        batches = real_batches(session.eval_data(access.data()), request.batch_size)
+        batches = real_batches(session.eval_data(access.data()).first(), request.batch_size)
         session.limit_threads(settings)
         first = self._built(pyfuncitem, batches)
         refuse_other_structure(request.role, first.structure, request.model)

@@ -70,7 +70,7 @@ class OneModel:
             raise MeasurementError("the test asks for none of the fixtures student and kpi, so it has no model")
         settings, session = settings_of(pyfuncitem), session_of(pyfuncitem.config)
         sources = FixtureSources(self.fixtures)
-        data = session.eval_data(sources.data())
+        data = session.eval_data(sources.data()).first()
         session.limit_threads(settings)
         name = plan_of(pyfuncitem).student if self.role == "student" else self.role
         candidate, name = self.of(sources.candidate(self.role), name)

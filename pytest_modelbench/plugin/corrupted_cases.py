@@ -129,6 +129,6 @@ def corrupted_case_of(request: pytest.FixtureRequest) -> CorruptedCase:
         return session.model(sources.candidate("teacher"), "teacher", settings)
 
     try:
-        return make_case(cell, session.eval_data(sources.data()), teacher)
+        return make_case(cell, session.eval_data(sources.data()).first(), teacher)
     except (NotApplicable, DoesNotFit) as reason:
         pytest.skip(str(reason))

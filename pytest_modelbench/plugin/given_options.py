@@ -11,7 +11,7 @@ from pytest_modelbench.grammar.tiers import replace_tiers, tiers
 from pytest_modelbench.options import OPTIONS
 from pytest_modelbench.plugin.extensions import find_extensions
 from pytest_modelbench.plugin.stash import MISTAKES
-from pytest_modelbench.settings import Given, Settings, conflicts, resolve_settings
+from pytest_modelbench.settings import Given, Settings, conflicts, engine_conflicts, resolve_settings
 
 
 def resolve_given(config: pytest.Config, command_line: Mapping[str, Any]) -> tuple[Settings, Sequence[Given]]:
@@ -39,5 +39,6 @@ def resolve_given(config: pytest.Config, command_line: Mapping[str, Any]) -> tup
     config.stash[MISTAKES] += [
         *mistakes,
         *conflicts(command_line, enabled=settings.enabled, workers=workers, dist=dist),
+        *engine_conflicts(settings, places, workers=workers),
     ]
     return settings, places

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.errors import UsageMistake, visible
+from pytest_modelbench.errors import DataError, UsageMistake, visible
 from pytest_modelbench.plugin.deploying import FIXTURE, DeployedAs, deployed_as, targets_for, with_deployed
 from pytest_modelbench.plugin.fixture_lookup import is_ours, made_from, overridden, place_of, winning_fixture
 from pytest_modelbench.plugin.stash import MISTAKES, NAMED, SETTINGS, STATE
@@ -43,6 +43,7 @@ def named_on_command_line(settings: Settings) -> dict[str, tuple[NamedSpec, ...]
 
 def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]) -> Iterator[str]:
     """Check that everything named on the command line and in files exists, without calling it."""
+    from pytest_modelbench.data.given import in_shards
     from pytest_modelbench.models.endpoints import is_endpoint, refuse_host
     from pytest_modelbench.models.locate import locate
 
@@ -55,8 +56,11 @@ def names_not_found(config: pytest.Config, settings: Settings, items: Sequence[p
             try:
                 if is_endpoint(spec.spec):
                     refuse_host(spec.spec, settings.endpoint_allow)
-                locate(spec, Path(config.invocation_params.dir), saved=fixture != "eval_data")
-            except UsageMistake as mistake:
+                if spec.sharded:
+                    in_shards(dict(spec.reading), spec.folder)
+                else:
+                    locate(spec, Path(config.invocation_params.dir), saved=fixture != "eval_data")
+            except (UsageMistake, DataError) as mistake:
                 yield f"{spec.where}: {mistake}"
 
 

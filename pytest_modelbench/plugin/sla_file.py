@@ -10,7 +10,7 @@ import pytest
 from pytest_modelbench.errors import UsageMistake, message_of
 from pytest_modelbench.gates.sla import MOST_BYTES, KpiEntry, Sla, read_sla
 from pytest_modelbench.plugin.stash import MISTAKES, NAMED, READY_MADE, SETTINGS, STATE
-from pytest_modelbench.settings import Given, resolve_settings
+from pytest_modelbench.settings import Given, engine_conflicts, resolve_settings
 from pytest_modelbench.store.readable import regular_file
 
 
@@ -63,7 +63,10 @@ class SlaFile(pytest.Module):
         state = self.config.stash.get(STATE, None)
         if state is not None:
             places = [state.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *state.places[1:]]
-            self.stash[SETTINGS], _ = resolve_settings(places)  # whose own mistakes are told by now
+            settings, _ = resolve_settings(places)  # whose own mistakes are told by now
+            self.stash[SETTINGS] = settings
+            parallel = bool(getattr(self.config.option, "numprocesses", None))
+            mistakes = [*mistakes, *engine_conflicts(settings, places, workers=parallel)]
         if state is not None or not is_toml:
             session_mistakes += [mistake for mistake in mistakes if mistake not in session_mistakes]
         return sla

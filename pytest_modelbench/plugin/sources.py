@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbench.data.given import with_reading
+from pytest_modelbench.data.given import in_shards, with_reading
 from pytest_modelbench.errors import (
     ModelbenchError,
     ModelError,
@@ -55,10 +55,15 @@ def resolve(config: pytest.Config, value: Any) -> Any:
     key = spec_key(value, str(folder))
 
     def made() -> Any:
+        if value.sharded:
+            return in_shards(dict(value.reading), value.folder or folder)
         built = build(locate(value, folder))
         return with_reading(built, dict(value.reading)) if value.reading else built
 
-    return session_of(config).once(key, made)
+    session = session_of(config)
+    candidate = session.once(key, made)
+    session.came_from(candidate, replace(value, folder=value.folder or str(folder)))
+    return candidate
 
 
 def here(item: pytest.Item, role: str, candidate: Any) -> Any:
@@ -175,7 +180,7 @@ def edge_case_of(request: pytest.FixtureRequest) -> EdgeCase:
 
     name, item, session = str(request.param), request.node, session_of(request.config)
     sources = FixtureSources(request)
-    data = session.eval_data(sources.data())
+    data = session.eval_data(sources.data()).first()
     seen = session.once(("input range", data.key), lambda: input_range(data))
     own = cases_for(item).get(name)
 

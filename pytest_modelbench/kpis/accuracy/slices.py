@@ -11,15 +11,19 @@ import numpy.typing as npt
 
 from pytest_modelbench.data.groups import counts
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.evidence import known_classes, meaning_of, pair_of, positions, targets_of
+from pytest_modelbench.kpis.additive import facts_of
+from pytest_modelbench.kpis.evidence import known_classes, pair_of, positions, targets_of
+from pytest_modelbench.kpis.groups_in_parts import note_form, told_by_feature
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Key, Summary
 from pytest_modelbench.probes.answers.columns import slices
 from pytest_modelbench.probes.answers.meaning import Predictions
-from pytest_modelbench.probes.answers.predictions import shown_ids
 from pytest_modelbench.results import Estimate, Evidence, Reading
 from pytest_modelbench.stats.multiplicity import holm, lost_p
 from pytest_modelbench.stats.paired import tango_interval
 
+Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 SHOWN = 3
 
@@ -29,6 +33,7 @@ class Group:
     """Some samples: how many, how many of them the teacher has right, and the student lost and gained against it."""
 
     name: str
+    key: Key
     n: int
     right: int
     lost: int
@@ -40,22 +45,30 @@ class Group:
         return 100 * (self.lost - self.gained) / self.n
 
 
-def class_drop(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the largest drop of a class's recall."""
+def _read_classes(question: Question, measurements: Measurements) -> Summary:
+    """Count what was lost and gained of each class."""
     student, teacher = pair_of(question, measurements)
     classes = known_classes({"student": student, "teacher": teacher})
-    right = rightness(student, teacher)
     codes = np.empty(len(student), dtype=np.int16 if len(classes) < 2**15 else np.int32)
     for part in slices(len(student)):
         codes[part] = positions(targets_of(student)[part], classes)
-    groups = grouped(codes, tuple(map(str, classes.tolist())), *right)
-    evidence, worst = worst_drop(question, student, groups, "class")
-    lost = right[1] & ~right[0] & (codes == [group.name for group in groups].index(worst.name))
-    yield _with_samples(evidence, student, lost)
+    summary = Summary(n=len(student), facts=facts_of({"student": student, "teacher": teacher}))
+    names = classes.tolist()
+    keys = [(0, 0, name, str(name)) for name in names]
+    _count(summary, student, codes, keys, rightness(student, teacher))
+    return summary
 
 
-def slice_drop(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read the largest drop of accuracy of a slice.
+def _conclude_classes(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read the largest drop of a class's recall."""
+    yield worst_drop(question, summary, "class")
+
+
+class_drop = Reduction(_read_classes, _conclude_classes)
+
+
+def _read_slices(question: Question, measurements: Measurements) -> Summary:
+    """Count what was lost and gained of each slice.
 
     Raises:
         DoesNotFit: the data name no slices.
@@ -67,18 +80,25 @@ def slice_drop(question: Question, measurements: Measurements) -> Iterator[Evide
         )
     student, teacher = pair_of(question, measurements)
     right = rightness(student, teacher)
-    for grouping in groupings:
+    summary = Summary(n=len(student), facts=facts_of({"student": student, "teacher": teacher}))
+    for number, grouping in enumerate(groupings):
         if len(grouping.codes) != len(student):
             raise MeasurementError(
                 f"slice {grouping.name!r} has {len(grouping.codes)} values, and there are {len(student)} samples"
             )
-    groups = [group for grouping in groupings for group in grouped(grouping.codes, grouping.names, *right)]
-    evidence, worst = worst_drop(question, student, groups, "slice")
-    evidence = replace(
-        evidence, notes=(*evidence.notes, *(grouping.told for grouping in groupings if grouping.missing))
-    )
-    members = next(mask for grouping in groupings for name, mask in grouping.with_names() if name == worst.name)
-    yield _with_samples(evidence, student, right[1] & ~right[0] & members)
+        note_form(summary, number, grouping)
+        keys = [(number, *order, name) for order, name in zip(grouping.order, grouping.names, strict=True)]
+        _count(summary, student, grouping.codes, keys, right)
+    return summary
+
+
+def _conclude_slices(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read the largest drop of accuracy of a slice."""
+    evidence = worst_drop(question, summary, "slice")
+    yield replace(evidence, notes=(*evidence.notes, *told_by_feature(summary)))
+
+
+slice_drop = Reduction(_read_slices, _conclude_slices)
 
 
 def rightness(student: Predictions, teacher: Predictions) -> tuple[Mask, Mask]:
@@ -86,26 +106,43 @@ def rightness(student: Predictions, teacher: Predictions) -> tuple[Mask, Mask]:
     return np.asarray(student.labels == student.targets), np.asarray(teacher.labels == teacher.targets)
 
 
-def grouped(codes: npt.NDArray[Any], names: Sequence[str], student_right: Mask, teacher_right: Mask) -> list[Group]:
-    """Count the samples of each group, and those lost and gained; a code of -1 is in no group."""
-    n, lost = counts(codes, len(names)), counts(codes, len(names), teacher_right & ~student_right)
-    gained = counts(codes, len(names), student_right & ~teacher_right)
-    right = counts(codes, len(names), teacher_right)
-    return [Group(name=name, n=n[i], right=right[i], lost=lost[i], gained=gained[i]) for i, name in enumerate(names)]
+def _count(
+    summary: Summary, student: Predictions, codes: Array, keys: Sequence[Key], right: tuple[Mask, Mask]
+) -> None:
+    """Count the samples of each group, and those lost and gained; a code of -1 is in no group.
+
+    Args:
+        summary: in which they are counted.
+        student: whose samples they are.
+        codes: the group of each sample.
+        keys: of the groups, which stand in their order; the last entry is the name.
+        right: which samples the student has right, and which the teacher.
+    """
+    lost, gained = right[1] & ~right[0], right[0] & ~right[1]
+    for what, among in (("n", None), ("right", right[1]), ("lost", lost), ("gained", gained)):
+        summary.counts.setdefault(what, {}).update(zip(keys, counts(codes, len(keys), among), strict=True))
+    index = np.flatnonzero(lost)
+    summary.show_each(keys, student.ids, index, codes[index])
 
 
-def worst_drop(
-    question: Question, student: Predictions, groups: Sequence[Group], what: str
-) -> tuple[Evidence, Group]:
-    """Return the evidence of the largest drop of all groups that are large enough, and that group.
+def _counted(summary: Summary) -> list[Group]:
+    return [
+        Group(name=key[-1], key=key, **{what: summary.counts[what][key] for what in ("n", "right", "lost", "gained")})
+        for key in sorted(summary.counts["n"])
+    ]
+
+
+def worst_drop(question: Question, summary: Summary, what: str) -> Evidence:
+    """Return the evidence of the largest drop of all groups that are large enough.
 
     Each group's interval is Tango's at the error divided by the number of groups, so that all hold together
     (Bonferroni); the drop of the worst group then lies between the largest lower and the largest upper end. Which
     groups have lost at all is determined by McNemar's exact test with Holm's correction.
 
     Raises:
-        MeasurementError: no group is large enough.
+        DoesNotFit: no group is large enough.
     """
+    groups = _counted(summary)
     least = int(question.options["min_n"])
     judged = [group for group in groups if group.n >= least]
     left_out = [f"{group.name} ({group.n})" for group in groups if group.n < least]
@@ -148,12 +185,13 @@ def worst_drop(
             n=worst.n,
             confidence=question.confidence,
             method=f"worst of {len(judged)} {what}{'es' if what == 'class' else 's'} of at least {least} samples, "
-            f"Tango's intervals at a common error (Bonferroni); {meaning_of(student)}",
+            f"Tango's intervals at a common error (Bonferroni); {summary.facts['meaning']}",
         ),
         sampled=question.asked,
         notes=tuple(_notes(judged, order, adjusted, left_out, what, question.alpha)),
+        worst_samples=summary.shown(*worst.key),
         breakdown=breakdown,
-    ), worst
+    )
 
 
 def _notes(
@@ -175,7 +213,3 @@ def _notes(
         yield f"too small to judge: {', '.join(left_out[:SHOWN])}" + (
             f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
         )
-
-
-def _with_samples(evidence: Evidence, student: Predictions, lost: Mask) -> Evidence:
-    return replace(evidence, worst_samples=shown_ids(student.ids, np.flatnonzero(lost)))

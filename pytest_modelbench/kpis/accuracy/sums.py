@@ -9,28 +9,32 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.additive import Additive, Part, Parts, additive_evidence
+from pytest_modelbench.kpis.accuracy.centred import centred, exact_squares
+from pytest_modelbench.kpis.additive import Part, Parts, Read, additive_evidence, summed_parts
 from pytest_modelbench.kpis.evidence import (
     judged_models,
     known_classes,
-    meaning_of,
     positions,
     targets_of,
 )
 from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.meaning import Predictions
 from pytest_modelbench.results import Evidence
 from pytest_modelbench.stats.cells import FloatArray, Sums
 
-REGRESSION = frozenset({"rmse", "mae", "r2"})
 Array = npt.NDArray[Any]
-Read = Callable[[Predictions, slice], Parts]
 
 
-def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Read one of the metrics that sums give."""
+def _read(question: Question, measurements: Measurements) -> Summary:
+    """Add up what one of the metrics needs.
+
+    Raises:
+        DoesNotFit: the task is another one.
+    """
     student = measurements.predictions("student")
-    regression = question.kpi.statistic in REGRESSION
+    regression = question.kpi.statistic in _REGRESSION
     if regression is not (student.task == "regression"):
         wanted = "regression" if regression else "classification"
         raise DoesNotFit(
@@ -40,53 +44,61 @@ def summed(question: Question, measurements: Measurements) -> Iterator[Evidence]
     if question.kpi.statistic == "balanced_accuracy" and student.task == "multilabel":
         raise DoesNotFit("balanced_accuracy is for one label per sample, and the task is multilabel")
     models = judged_models(question, measurements)
-    average = question.options.get("average")
-    method = f"{average}-averaged; {meaning_of(student)}" if average else meaning_of(student)
-    yield additive_evidence(question, models, _additive(question, models), method)
+    if regression:
+        return summed_parts(models, _errors)
+    if question.kpi.statistic in {"log_loss", "brier"}:
+        return summed_parts(models, _mean_loss(question))
+    return count_classes(models)
 
 
-def _additive(question: Question, models: Mapping[str, Predictions]) -> Additive:
-    statistic, student = question.kpi.statistic, models["student"]
-    if statistic in REGRESSION:
-        return _errors(statistic, student)
-    if statistic in {"log_loss", "brier"}:
-        return _mean_loss(question)
-    classes = known_classes(models)
-    value = _balanced if statistic == "balanced_accuracy" else _averaged(question, student, classes)
-    return Additive(parts=class_counts(classes), value=value)
+def _conclude(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read one of the metrics that sums give."""
+    average, meaning = question.options.get("average"), summary.facts["meaning"]
+    method = f"{average}-averaged; {meaning}" if average else meaning
+    statistic = question.kpi.statistic
+    if statistic in _REGRESSION:
+        whole = centred(summary) if statistic == "r2" else summary
+        yield additive_evidence(question, whole, _REGRESSION[statistic], method)
+    elif statistic in {"log_loss", "brier"}:
+        yield additive_evidence(question, summary, lambda sums: sums["loss"][:, 0] / sums["n"][:, 0], method)
+    else:
+        classes = classes_of(summary)
+        value = _balanced if statistic == "balanced_accuracy" else _averaged(question, summary, len(classes))
+        yield additive_evidence(question, summary, value, method, classes)
 
 
-def _errors(statistic: str, student: Predictions) -> Additive:
-    """Errors of each output of a regression, averaged over outputs as scikit-learn does."""
-    targets = targets_of(student)
+summed = Reduction(_read, _conclude)
+
+
+def _errors(predictions: Predictions, part: slice) -> Parts:
+    """Errors of each output of a regression, which are averaged over outputs as scikit-learn does."""
+    targets = targets_of(predictions)
     outputs = int(np.prod(targets.shape[1:], dtype=int))
-    centre = np.mean(targets.reshape(len(targets), -1), axis=0, dtype=np.float64)  # large targets keep their figures
-
-    def parts(predictions: Predictions, part: slice) -> Parts:
-        expected = np.asarray(targets_of(predictions)[part], dtype=np.float64).reshape(-1, outputs)
-        off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - expected
-        rows, kinds = np.repeat(np.arange(len(off)), outputs), np.tile(np.arange(outputs), len(off))
-        sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": expected - centre}
-        sums["yy"] = sums["y"] ** 2
-        return {key: Part(kinds=kinds, of=outputs, weights=values.ravel(), rows=rows) for key, values in sums.items()}
-
-    if statistic == "r2" and bool(np.any(np.all(targets == targets[0], axis=0))):
-        raise MeasurementError(f"r2 is undefined: all targets are {targets[0]}, so there is no variance to explain")
-    if statistic == "mae":
-        return Additive(parts=parts, value=lambda s: np.mean(s["absolute"] / s["n"], axis=1))
-    if statistic == "rmse":
-        return Additive(parts=parts, value=lambda s: np.mean(np.sqrt(s["squared"] / s["n"]), axis=1))
-
-    def r2(sums: Sums) -> FloatArray:
-        variance = sums["yy"] - sums["y"] ** 2 / sums["n"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
-        return scores
-
-    return Additive(parts=parts, value=r2)
+    expected = np.asarray(targets[part], dtype=np.float64).reshape(-1, outputs)
+    off = np.asarray(predictions.labels[part], dtype=np.float64).reshape(-1, outputs) - expected
+    rows, kinds = np.repeat(np.arange(len(off)), outputs), np.tile(np.arange(outputs), len(off))
+    squares, rest = exact_squares(expected)
+    sums = {"n": np.ones_like(off), "absolute": np.abs(off), "squared": off**2, "y": expected}
+    parts = {key: Part(kinds=kinds, of=outputs, weights=values.ravel(), rows=rows) for key, values in sums.items()}
+    both = np.concatenate([squares.ravel(), rest.ravel()])
+    return {**parts, "yy": Part(kinds=np.tile(kinds, 2), of=outputs, weights=both, rows=np.tile(rows, 2))}
 
 
-def _mean_loss(question: Question) -> Additive:
+def _r2(sums: Sums) -> FloatArray:
+    variance = sums["yy"] - sums["y"] ** 2 / sums["n"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores: FloatArray = np.mean(1 - sums["squared"] / variance, axis=1)
+    return scores
+
+
+_REGRESSION: Mapping[str, Callable[[Sums], FloatArray]] = {
+    "mae": lambda sums: np.mean(sums["absolute"] / sums["n"], axis=1),
+    "rmse": lambda sums: np.mean(np.sqrt(sums["squared"] / sums["n"]), axis=1),
+    "r2": _r2,
+}
+
+
+def _mean_loss(question: Question) -> Read:
     """Log loss as scikit-learn clips it; Brier's score over all classes, halved for two as scikit-learn does."""
 
     def parts(predictions: Predictions, part: slice) -> Parts:
@@ -102,11 +114,24 @@ def _mean_loss(question: Question) -> Additive:
         kinds = np.zeros(len(loss), dtype=np.intp)
         return {"n": Part(kinds=kinds, of=1), "loss": Part(kinds=kinds, of=1, weights=loss)}
 
-    return Additive(parts=parts, value=lambda sums: sums["loss"][:, 0] / sums["n"][:, 0])
+    return parts
+
+
+def count_classes(models: Mapping[str, Predictions]) -> Summary:
+    """Count each class, as `class_counts` does, and note which classes there are."""
+    multilabel = models["student"].task == "multilabel"
+    return summed_parts(models, class_counts(np.empty(0) if multilabel else known_classes(models)))
+
+
+def classes_of(summary: Summary) -> list[Any]:
+    """Return the classes that were counted, in order."""
+    sums = summary.sums[""]
+    return sorted({label for name in sums.names for label in sums.table(name).labels})
 
 
 def class_counts(classes: Array) -> Read:
     """Count each class: samples that are it (`true`), that are answered so (`said`), and that are both (`hit`)."""
+    labels_of = classes.tolist()
 
     def parts(predictions: Predictions, part: slice) -> Parts:
         labels, targets = predictions.labels[part], targets_of(predictions)[part]
@@ -116,7 +141,7 @@ def class_counts(classes: Array) -> Read:
             return {name: Part(kinds=kinds, of=of, rows=rows) for name, (rows, kinds) in places.items()}
         said, true = positions(labels, classes), positions(targets, classes)
         counted = {"hit": np.where(said == true, true, -1), "said": said, "true": true}
-        return {name: Part(kinds=kinds, of=len(classes)) for name, kinds in counted.items()}
+        return {name: Part(kinds=kinds, of=labels_of) for name, kinds in counted.items()}
 
     return parts
 
@@ -128,12 +153,12 @@ def _balanced(sums: Sums) -> FloatArray:
     return mean
 
 
-def _averaged(question: Question, student: Predictions, classes: Array) -> Callable[[Sums], FloatArray]:
+def _averaged(question: Question, summary: Summary, classes: int) -> Callable[[Sums], FloatArray]:
     """Return F1, precision or recall as scikit-learn averages it, 0 where a class has no denominator."""
-    name, average = question.kpi.name, question.options["average"]
-    if average == "binary" and (len(classes) != 2 or student.task == "multilabel"):
+    name, average, task = question.kpi.name, question.options["average"], summary.facts["task"]
+    if average == "binary" and (classes != 2 or task == "multilabel"):
         raise MeasurementError(
-            f"{name} with average='binary' is for two classes, and there are {len(classes)} (task {student.task}). "
+            f"{name} with average='binary' is for two classes, and there are {classes} (task {task}). "
             "Write average='macro'"
         )
 
@@ -150,7 +175,7 @@ def _averaged(question: Question, student: Predictions, classes: Array) -> Calla
         if average == "binary":
             return np.asarray(100 * each[:, 1])
         weights = true if average == "weighted" else np.ones_like(true)
-        if average == "macro" and student.task != "multilabel":
+        if average == "macro" and task != "multilabel":
             weights = ((said + true) > 0).astype(float)  # of the classes that occur
         mean: FloatArray = 100 * (each * weights).sum(axis=1) / weights.sum(axis=1)
         return mean

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modelbench.errors import DoesNotFit, MeasurementError
+from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
 from pytest_modelbench.kpis.accuracy.slice_features import features_of
 from pytest_modelbench.kpis.accuracy.slices import rightness
 from pytest_modelbench.kpis.evidence import meaning_of, pair_of
@@ -28,11 +28,17 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
     samples of the other half, however few, so that looking for the worst does not make it worse.
 
     Raises:
+        NotApplicable: the data are in shards.
         DoesNotFit: the inputs are not numeric, and the data name no groups.
         MeasurementError: none of the other samples is in the worst leaf.
     """
     from sklearn.tree import DecisionTreeRegressor
 
+    if measurements.data().in_parts:
+        raise NotApplicable(
+            "it searches the inputs of all samples at once, and these are in shards. Judge it on one, or name slices= "
+            "and judge slice_drop"
+        )
     student, teacher = pair_of(question, measurements)
     student_right, teacher_right = rightness(student, teacher)
     least, n = int(question.options["min_n"]), len(student)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.evidence import compared_shares
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -85,7 +86,7 @@ def _reading(question: Question, assault: Assault) -> Reading:
 
 def _compared(question: Question, student: Assault, teacher: Assault) -> Comparison:
     """Compare by Tango's interval; a share that is only a bound leaves the side open on which it may be less."""
-    plain = compared_shares(question, student.surviving(), teacher.surviving())
+    plain = compared_shares(question, combinations(student.surviving(), teacher.surviving()))
     if not student.doubts and not teacher.doubts:
         return plain
     assert plain.difference is not None  # noqa: S101 - it always is

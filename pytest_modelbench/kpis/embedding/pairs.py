@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import stdtrit
 
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.kpis.embedding.read import Embeddings, embeddings
 from pytest_modelbench.kpis.evidence import compared_shares
@@ -215,7 +216,7 @@ def triplet_accuracy(question: Question, measurements: Measurements) -> Iterator
     if teacher is not None:
         lost = lost & teacher
         effect = design_effect_of(_centred(student.astype(float) - teacher), members)
-        comparison = _wider(compared_shares(question, student, teacher), effect)
+        comparison = _wider(compared_shares(question, combinations(student, teacher)), effect)
     yield Evidence(
         student=readings["student"],
         teacher=readings.get("teacher"),

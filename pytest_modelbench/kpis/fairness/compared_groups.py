@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from pytest_modelbench.data.groups import Grouping, crossed
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.groups import MOST_NUMBERS, Grouping, crossed, too_many_numbers
 from pytest_modelbench.errors import DataError, DoesNotFit
-from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.groups_in_parts import note_form, told_by_feature
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.summary import Key, Summary
 
-Array = npt.NDArray[Any]
+EACH = "each"
 SHOWN = 6
 
 
@@ -20,87 +20,110 @@ SHOWN = 6
 class Groups:
     """The groups that are compared: within each level of the control feature, those of the sensitive feature.
 
-    `codes` numbers them for each sample, level by level, -1 for samples of groups that are too small. `levels` has
-    the level of each group. `key` tells apart what may be kept for several KPIs. `told` says what
-    became of samples without a value.
+    `levels` has the level of each group. `left_out` are groups that are too small. `told` says what became of samples
+    without a value.
     """
 
     feature: str
     names: tuple[str, ...]
     levels: tuple[int, ...]
-    codes: Array
     sizes: tuple[int, ...]
     left_out: tuple[str, ...]
-    key: tuple[Any, ...] = ()
-    told: tuple[str, ...] = ()
+    told: tuple[str, ...]
 
 
-def groups_of(question: Question, measurements: Measurements) -> Groups:
-    """Return the groups that a gate compares.
+def features_of(question: Question, data: EvalData) -> list[list[str]]:
+    """Return the features that a gate compares the groups of, each a list of those whose intersections are groups.
 
     Raises:
-        DoesNotFit: the data name no sensitive feature, or no two groups of it are large enough.
-        DataError: a feature that is not there, several and none chosen, or values that cannot be groups.
+        DoesNotFit: the data name no sensitive feature.
+        DataError: a feature that is not there, or several and none chosen.
     """
-    data, options = measurements.data(), question.options
-    features = data.sensitive_names()
-    if not features:
+    there, control, feature = data.sensitive_names(), question.options["control"], question.options["feature"]
+    others = [name for name in there if name != control]
+    if not there or (feature == EACH and not others):
         raise no_feature(question)
-    control = question.options["control"]
-    feature = question.options["feature"]
-    if feature is None:
-        others = [name for name in features if name != control]
-        if len(others) != 1:
+    if feature is None and len(others) != 1:
+        raise DataError(
+            f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
+            f"feature={others[0]!r}, a list of them for their intersections, or 'each' for the worst of all"
+        )
+    chosen = others[:1] if feature is None else [feature] if isinstance(feature, str) else list(feature)
+    for name in (*(others if feature == EACH else chosen), *([control] if control else [])):
+        if name not in there:
             raise DataError(
-                f"{question.kpi.name}: the data name several sensitive features: {', '.join(others)}. Write "
-                f"feature={others[0]!r}, a list of them for their intersections, or 'each' for the worst of all"
+                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(there)}"
             )
-        feature = others[0]
-    names = [feature] if isinstance(feature, str) else list(feature)
-    for name in (*names, *([control] if control else [])):
-        if name not in features:
-            raise DataError(
-                f"{question.kpi.name}: there is no sensitive feature {name!r}; there are {', '.join(features)}"
-            )
-    missing, bins = options["missing"], options["bins"]
-    compared_groups = crossed(data.sensitive(names, missing, bins))
-    levels = data.sensitive([control], missing, bins)[0] if control else None
-    groups = _large_enough(compared_groups, levels, int(options["min_n"]), question.kpi.name)
-    remarks = [
-        grouping.told
-        for grouping in data.sensitive([*names, *([control] if control else [])], missing, bins)
-        if grouping.missing
-    ]
-    key = (*names, "within", control, missing, repr(bins), options["min_n"])
-    return replace(groups, key=key, told=tuple(remarks))
+    return [[name] for name in others] if feature == EACH else [chosen]
 
 
-def _large_enough(groups: Grouping, levels: Grouping | None, least: int, kpi: str) -> Groups:
-    whole = groups if levels is None else crossed([levels, groups])
-    sizes = whole.sizes()
-    keep = [number for number, size in enumerate(sizes) if size >= least]
-    left_out = tuple(f"{whole.names[i]} ({sizes[i]})" for i in range(len(sizes)) if i not in set(keep))
-    level_of = [0] * len(whole.names)
-    if levels is not None:
-        level_of = [int(levels.codes[np.argmax(whole.codes == number)]) for number in range(len(whole.names))]
-    occupied = [level_of[i] for i in keep]
-    if not any(occupied.count(level) > 1 for level in set(occupied)):
+def read_groups(question: Question, data: EvalData, names: Sequence[str], summary: Summary) -> Grouping:
+    """Return the groups of a feature within the levels of the control feature, and note their sizes.
+
+    Raises:
+        DoesNotFit: values that cannot be groups.
+        DataError: missing values, or another number of them than of samples.
+    """
+    control, feature = question.options["control"], " & ".join(names)
+    there = data.sensitive([*([control] if control else []), *names], *treatment_asked(question))
+    whole = crossed(there)
+    if len(whole.codes) != summary.n:
+        raise DataError(
+            f"sensitive {feature!r} has {len(whole.codes)} values, and there are {summary.n} samples; expected one "
+            "per sample"
+        )
+    for number, grouping in enumerate([*there[bool(control) :], *there[: bool(control)]]):
+        note_form(summary, number, grouping, of=feature)
+        if grouping.form == "numbers":
+            summary.note_kinds("numbers", [grouping.name])
+    keys = [(*order, name) for order, name in zip(whole.order, whole.names, strict=True)]
+    summary.counts[f"sizes of {feature}"] = dict(zip(keys, whole.sizes(), strict=True))
+    return whole
+
+
+def treatment_asked(question: Question) -> tuple[object, object]:
+    """Return what the gate says of missing values and of bins."""
+    return question.options["missing"], question.options["bins"]
+
+
+def groups_of(question: Question, summary: Summary, names: Sequence[str]) -> Groups:
+    """Return the groups of a feature that are large enough to be compared.
+
+    Raises:
+        DoesNotFit: no two groups of a level are large enough, or a feature has as many numbers as groups.
+    """
+    feature, least = " & ".join(names), int(question.options["min_n"])
+    sizes = summary.counts[f"sizes of {feature}"]
+    order = sorted(sizes)
+    first = 2 if question.options["control"] else 0
+    _refuse_numbers(summary, names, order, first)
+    keep = [key for key in order if sizes[key] >= least]
+    left_out = tuple(f"{key[-1]} ({sizes[key]})" for key in order if sizes[key] < least)
+    all_levels = sorted({key[:first] for key in order})
+    levels = tuple(all_levels.index(key[:first]) for key in keep)
+    if not any(levels.count(level) > 1 for level in set(levels)):
         small = f"; too small: {', '.join(left_out[:SHOWN])}" if left_out else ""
         raise DoesNotFit(
-            f"{kpi}: {groups.name!r} has {len(groups.names)} groups, of which {len(keep)} have {least} samples or "
-            f"more{small}. Nothing can be compared: put values into fewer groups, bring more data, or state a "
-            "smaller min_n="
+            f"{question.kpi.name}: {feature!r} has {len({key[first:-1] for key in order})} groups, of which "
+            f"{len(keep)} have {least} samples or more{small}. Nothing can be compared: put values into fewer "
+            "groups, bring more data, or state a smaller min_n="
         )
-    renumbered = np.full(len(whole.names) + 1, -1, dtype=whole.codes.dtype)
-    renumbered[keep] = np.arange(len(keep))
     return Groups(
-        feature=groups.name,
-        names=tuple(whole.names[i] for i in keep),
-        levels=tuple(occupied),
-        codes=renumbered[whole.codes],
-        sizes=tuple(sizes[i] for i in keep),
+        feature=feature,
+        names=tuple(key[-1] for key in keep),
+        levels=levels,
+        sizes=tuple(sizes[key] for key in keep),
         left_out=left_out,
+        told=tuple(told_by_feature(summary, of=feature)),
     )
+
+
+def _refuse_numbers(summary: Summary, names: Sequence[str], order: Sequence[Key], first: int) -> None:
+    """Refuse numbers that are few in each part of the data and many in all of them."""
+    for at, name in enumerate(names):
+        values = {key[first + 2 * at + 1] for key in order if key[first + 2 * at] == 0}
+        if (name,) in summary.counts.get("numbers", {}) and len(values) > MOST_NUMBERS:
+            raise too_many_numbers(f"sensitive {name!r}", len(values))
 
 
 def no_feature(question: Question) -> DoesNotFit:

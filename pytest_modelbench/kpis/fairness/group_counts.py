@@ -11,42 +11,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pytest_modelbench.grammar.units import humanise
-from pytest_modelbench.kpis.evidence import positions, targets_of
-from pytest_modelbench.probes.answers.columns import slices
-from pytest_modelbench.probes.answers.meaning import Predictions
+from pytest_modelbench.kpis.summary import Key
 from pytest_modelbench.stats.cells import FloatArray, IntArray, Sums
 from pytest_modelbench.stats.tables import Resamples, resampled
-
-Array = npt.NDArray[Any]
-MOST_COUNTED = 1 << 20
 
 
 class GroupCounts:
     """Counts of groups, resampled within each group, the same samples for all models.
 
     Args:
-        models: predictions by role.
-        codes: the group of each sample, -1 for none.
-        groups: how many groups there are.
+        answers: how many samples there are of each group, target and answer of each model.
+        groups: which are compared.
+        roles: of the models.
         classes: the sorted labels.
         resamples: how many to draw.
         seed: of the draws.
     """
 
     def __init__(
-        self, models: Mapping[str, Predictions], codes: Array, groups: int, classes: Array, resamples: int, seed: int
+        self,
+        answers: Mapping[Key, int],
+        groups: Sequence[str],
+        roles: Sequence[str],
+        classes: Sequence[Any],
+        resamples: int,
+        seed: int,
     ) -> None:
         self._classes = len(classes)
-        self._place = {role: number for number, role in enumerate(models)}
-        kinds, counts = _counted(models, codes, classes, groups)
+        self._place = {role: number for number, role in enumerate(roles)}
+        kinds, counts = self._counted(answers, groups, classes)
         self.resamples = resamples
         self.n = int(counts.sum())
         start, rng = time.perf_counter(), np.random.default_rng(seed)
-        per_group = self._states ** (len(models) + 1)
-        bounds = itertools.pairwise(np.searchsorted(kinds, np.arange(groups + 1) * per_group).tolist())
+        per_group = self._states ** (len(roles) + 1)
+        bounds = itertools.pairwise(np.searchsorted(kinds, np.arange(len(groups) + 1) * per_group).tolist())
         cuts = [slice(first, last) for first, last in bounds]
         self._counts = [counts[cut] for cut in cuts]
         self._kinds = [kinds[cut] % per_group for cut in cuts]
@@ -54,6 +54,26 @@ class GroupCounts:
             resampled(*group, resamples, rng) for group in zip(self._kinds, self._counts, strict=True)
         ]
         self.seconds = time.perf_counter() - start
+
+    def _counted(
+        self, answers: Mapping[Key, int], groups: Sequence[str], classes: Sequence[Any]
+    ) -> tuple[IntArray, IntArray]:
+        """Return the kinds of samples that occur, sorted, and how many there are of each.
+
+        A kind is a number whose digits are the group, the target and each model's answer, the last model's first, to
+        the base of the classes and one more, for what is none of them.
+        """
+        number = {name: at for at, name in enumerate(groups)}
+        place = {label: at for at, label in enumerate(classes)}
+        tally: dict[int, int] = {}
+        for (group, target, *said), count in answers.items():
+            if group in number:
+                kind = number[group]
+                for label in (target, *said[::-1]):
+                    kind = kind * self._states + place.get(label, self._classes)
+                tally[kind] = tally.get(kind, 0) + count
+        kinds = np.array(sorted(tally), dtype=np.int64)
+        return kinds, np.array([tally[kind] for kind in kinds.tolist()], dtype=np.int64)
 
     @property
     def method(self) -> str:
@@ -108,37 +128,3 @@ class GroupCounts:
 
 def _ones(kinds: IntArray) -> FloatArray:
     return np.ones(len(kinds))
-
-
-def _counted(
-    models: Mapping[str, Predictions], codes: Array, classes: Array, groups: int
-) -> tuple[IntArray, IntArray]:
-    """Return the kinds of samples that occur, sorted, and how many there are of each.
-
-    A kind is a number whose digits are the group, the target and each model's answer, to the base of the classes and
-    one more, for what is none of them.
-    """
-    states = len(classes) + 1
-    most = groups * states ** (len(models) + 1)
-    tally: dict[int, int] = {}
-    table = np.zeros(most if most <= MOST_COUNTED else 0, dtype=np.int64)
-    for part in slices(len(codes)):
-        inside = codes[part] >= 0
-        kinds = codes[part].astype(np.int64)
-        answers = [
-            targets_of(next(iter(models.values())))[part],
-            *(predictions.labels[part] for predictions in [*models.values()][::-1]),
-        ]
-        for values in answers:
-            where = positions(values, classes)
-            kinds = kinds * states + np.where(where < 0, len(classes), where)
-        if len(table):
-            table += np.bincount(kinds[inside], minlength=most)
-            continue
-        for kind, count in zip(*np.unique(kinds[inside], return_counts=True), strict=True):
-            tally[int(kind)] = tally.get(int(kind), 0) + int(count)
-    if len(table):
-        kinds = np.flatnonzero(table)
-        return kinds, table[kinds]
-    kinds = np.array(sorted(tally), dtype=np.int64)
-    return kinds, np.array([tally[kind] for kind in kinds.tolist()], dtype=np.int64)

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pytest_modelbench.errors import DataError, DoesNotFit, MeasurementError
-from pytest_modelbench.kpis.additive import PairedSums, Part, Parts, paired_sums
-from pytest_modelbench.kpis.evidence import judged_models, known_classes, meaning_of, positions, targets_of
-from pytest_modelbench.kpis.fairness.compared_groups import SHOWN, groups_of, no_feature
+from pytest_modelbench.kpis.additive import PairedSums, joined_strata
+from pytest_modelbench.kpis.fairness.compared_groups import EACH, SHOWN, groups_of
 from pytest_modelbench.kpis.fairness.group_counts import GroupCounts
 from pytest_modelbench.kpis.fairness.group_rates import Rates, pairs_of
-from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.answers.meaning import Predictions
+from pytest_modelbench.kpis.fairness.read import read
+from pytest_modelbench.kpis.kpi import Question
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Key, Summary
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.cells import FloatArray, resamples_for
 from pytest_modelbench.stats.gaps import drift_interval, gap_interval, quotient
 
 MOST_PAIRS = 20_000
-Array = npt.NDArray[Any]
 
 
-EACH = "each"
 MOST_KEPT_BYTES = 64 * 2**20
+Conclude = Callable[[Question, Summary], Iterator[Evidence]]
 
 
-def absolute(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+def _conclude_absolute(question: Question, summary: Summary) -> Iterator[Evidence]:
     """Read how much the groups of one model differ, and compare with the teacher where that is asked."""
     if question.options["feature"] == EACH:
-        yield _worst_feature(absolute, question, measurements)
+        yield _worst_feature(_conclude_absolute, question, summary)
         return
-    basis = _Basis(question, measurements, both=False)
+    basis = _Basis(question, summary)
     comparison = None
     if "teacher" in basis.pairs:
         comparison = Comparison(difference=basis.drift(), ratio=basis.quotient(), method=basis.sums.method)
@@ -49,20 +51,22 @@ def absolute(question: Question, measurements: Measurements) -> Iterator[Evidenc
     )
 
 
-def drift(question: Question, measurements: Measurements) -> Iterator[Evidence]:
+def _conclude_drift(question: Question, summary: Summary) -> Iterator[Evidence]:
     """Read how much more the student's groups differ than the teacher's, on the same samples."""
     if question.options["feature"] == EACH:
-        yield _worst_feature(drift, question, measurements)
+        yield _worst_feature(_conclude_drift, question, summary)
         return
-    basis = _Basis(question, measurements, both=True)
+    basis = _Basis(question, summary)
     values = ", ".join(f"{role} {basis.value(role):.4g}" for role in ("student", "teacher"))
     reading = replace(basis.reading("student", basis.drift()), method=f"{values}; {basis.method}")
     yield Evidence(student=reading, sampled=question.asked, notes=basis.notes, breakdown=basis.breakdown)
 
 
-def _worst_feature(
-    read: Callable[[Question, Measurements], Iterator[Evidence]], question: Question, measurements: Measurements
-) -> Evidence:
+absolute = Reduction(functools.partial(read, both=False), _conclude_absolute)
+drift = Reduction(functools.partial(read, both=True), _conclude_drift)
+
+
+def _worst_feature(conclude: Conclude, question: Question, summary: Summary) -> Evidence:
     """Read every sensitive feature apart, at a common error (Bonferroni), and return the evidence of the worst.
 
     Features that do not fit, such as those of small groups, are left out and listed where a ready-made suite asks.
@@ -70,26 +74,40 @@ def _worst_feature(
     Raises:
         MeasurementError: no feature fits, or one cannot be read: others would pass in its place.
     """
-    control = question.options["control"]
-    names = [name for name in measurements.data().sensitive_names() if name != control]
-    confidence = 1 - question.alpha / max(1, len(names))
+    features: list[list[str]] = summary.facts["features"]
+    confidence = 1 - question.alpha / len(features)
     by_feature: dict[str, Evidence] = {}
     unfit: dict[str, DoesNotFit] = {}
-    for name in names:
+    for (name,) in features:
         options = {**question.options, "feature": name}
+        one = replace(summary, facts={**summary.facts, "features": [[name]]})
         try:
-            (by_feature[name],) = read(replace(question, options=options, confidence=confidence), measurements)
+            _refuse_unfit(summary, name)
+            (by_feature[name],) = conclude(replace(question, options=options, confidence=confidence), one)
         except DoesNotFit as reason:
             unfit[name] = reason
         except MeasurementError as fault:
             raise MeasurementError(f"{name}: {fault}") from fault
-    if by_feature and unfit and not question.lenient:
+    if unfit and (not by_feature or not question.lenient):
         name, why = next(iter(unfit.items()))
+        if not by_feature:
+            raise why
         raise MeasurementError(f"{name}: {why}. Others would pass in its place: write a gate for each feature")
-    if not by_feature:
-        raise next(iter(unfit.values())) if unfit else no_feature(question)
+    return _evidence_of_worst(question, by_feature, unfit)
+
+
+def _refuse_unfit(summary: Summary, feature: str) -> None:
+    """Refuse a feature whose values could not become groups in some part of the data."""
+    reasons = sorted(why for name, why in summary.counts.get("unfit", {}) if name == feature)
+    if reasons:
+        raise DoesNotFit(reasons[0])
+
+
+def _evidence_of_worst(
+    question: Question, by_feature: Mapping[str, Evidence], unfit: Mapping[str, DoesNotFit]
+) -> Evidence:
     worst = _worst_of(question, {name: evidence.student.estimate for name, evidence in by_feature.items()})
-    note = (f"worst of {', '.join(by_feature)}: {worst[0]}",) if len(names) > 1 else ()
+    note = (f"worst of {', '.join(by_feature)}: {worst[0]}",) if len(by_feature) + len(unfit) > 1 else ()
     rows = tuple(
         {**row, "name": f"{name}={row['name']}"}
         for name, evidence in by_feature.items()
@@ -133,43 +151,32 @@ def _worst_of(question: Question, estimates: Mapping[str, Estimate]) -> tuple[st
 
 
 class _Basis:
-    """Everything that a gate on fairness rests on.
+    """Everything that a gate on fairness rests on, of one feature.
 
     Raises:
-        DoesNotFit: the data name no sensitive feature, or the task is another one.
-        DataError: a feature that is not there, or several and none chosen.
-        MeasurementError: fewer than two groups can be compared, or the student answers the same for all.
+        DoesNotFit: fewer than two groups can be compared.
+        DataError: the class that counts as positive is none of those that there are.
+        MeasurementError: the student answers the same for all.
     """
 
-    def __init__(self, question: Question, measurements: Measurements, *, both: bool) -> None:
-        self.question = question
-        self.groups = groups_of(question, measurements)
-        self.models = judged_models(question, measurements, both=both)
-        student, name = self.models["student"], question.kpi.name
-        if len(self.groups.codes) != len(student):
-            raise DataError(
-                f"sensitive {self.groups.feature!r} has {len(self.groups.codes)} values, and there are "
-                f"{len(student)} samples; expected one per sample"
-            )
+    def __init__(self, question: Question, summary: Summary) -> None:
+        self.question, self.summary = question, summary
+        (names,) = summary.facts["features"]
+        self.groups = groups_of(question, summary, names)
+        self.roles, name = list(summary.facts["models"]), question.kpi.name
         self.loss = question.kpi.statistic == "group_loss"
-        if self.loss is not (student.task == "regression") or student.task == "multilabel":
-            loss = "group_loss" if student.task == "regression" else "group_accuracy"
-            other = f"{loss}_difference or {loss}_gap" if student.task != "multilabel" else "EvalData for each label"
-            raise DoesNotFit(f"{name} does not fit the task {student.task}. Write {other}")
-        if self.loss and student.labels.ndim > 1:
-            raise DoesNotFit(f"{name} is for one value per sample, and there are {student.labels.shape[1]}")
-        self.classes = np.empty(0) if self.loss else known_classes(self.models)
+        self.classes = sorted(label for (label,) in summary.counts.get("classes", {}))
         self.judged = [] if self.loss else self._judged_classes()
         if not self.loss and question.kpi.statistic != "group_accuracy":
-            self._refuse_constant(student)
+            self._refuse_constant()
         self.sums = self._sums()
-        self.rates = {role: self._seen_rates(role) for role in self.models}
+        self.rates = {role: self._seen_rates(role) for role in self.roles}
         self.sign = -1 if "_ratio" in name else 1
         self.pairs, self.drawn_pairs = self._defined_pairs()
         levels = f" within {question.options['control']}" if question.options["control"] else ""
         without = "".join(f"; {remark}" for remark in self.groups.told)
         self.method = (
-            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}{without}; {meaning_of(student)}; "
+            f"{self.groups.feature}, {len(self.groups.names)} groups{levels}{without}; {summary.facts['meaning']}; "
             f"bounds for the pair that may be furthest apart, within groups {self.sums.method}"
         )
 
@@ -177,50 +184,48 @@ class _Basis:
         """Return the classes that count as positive: the stated one, the second of two, or each against the rest."""
         positive = self.question.options.get("positive")
         if positive is not None:
-            classes = [str(label) for label in self.classes.tolist()]
+            classes = [str(label) for label in self.classes]
             if str(positive) not in classes:
                 raise DataError(f"positive={positive!r} is none of the classes {', '.join(classes[:10])}")
             return [classes.index(str(positive))]
         return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
 
-    def _refuse_constant(self, student: Predictions) -> None:
+    @property
+    def _answers(self) -> Mapping[Key, int]:
+        return self.summary.counts[f"answers of {self.groups.feature}"]
+
+    def _refuse_constant(self) -> None:
         """Refuse a student that answers the same for everybody in the groups, of the class that is judged."""
-        said = positions(student.labels[self.groups.codes >= 0], self.classes)
-        of_one = said == self.judged[0] if len(self.judged) == 1 else said == said[0]
-        if of_one.all() or not of_one.any():
-            answer = self.classes[said[0]] if of_one.all() else f"something else than {self.classes[self.judged[0]]}"
+        said = {answer for group, _, answer, *_ in self._answers if group in self.groups.names}
+        judged = self.classes[self.judged[0]]
+        if len(self.judged) > 1 and len(said) > 1:
+            return
+        if len(said) == 1 or judged not in said:
+            answer = next(iter(said)) if judged in said or len(self.judged) > 1 else f"something else than {judged}"
             raise MeasurementError(
-                f"{self.question.kpi.name}: {student.outputs.model} answers {answer} for every sample, so all rates "
-                "are equal for any groups, which proves nothing"
+                f"{self.question.kpi.name}: {self.summary.facts['models']['student']} answers {answer} for every "
+                "sample, so all rates are equal for any groups, which proves nothing"
             )
 
     def _sums(self) -> PairedSums | GroupCounts:
-        """Return what rates are made of: one pass and one set of resamples for all KPIs of a feature.
-
-        They are kept with the student's predictions, and the teacher's beside them, for as long as these are.
-        """
-        resamples, models = resamples_for(self.question.alpha), tuple(self.models.values())
-        key = (self.loss, self.groups.key, resamples, self.question.seed, *map(id, models))
-        kept = self.models["student"].memo
+        """Return what rates are made of: one set of resamples for all KPIs of a feature, known by its content."""
+        resamples, kept = resamples_for(self.question.alpha), self.summary.memo
+        strata = [self.summary.sums[f"{self.groups.feature}: {name}"] for name in self.groups.names if self.loss]
+        content = [sums.plain() for sums in strata] if self.loss else sorted(self._answers.items(), key=str)
+        read_from = (self.groups.names, self.roles, self.classes, content)
+        key = (hashlib.blake2b(pickle.dumps(read_from)).digest(), resamples, self.question.seed)
         if key in kept:
-            sums: PairedSums | GroupCounts = kept[key][1]
-            return sums
-        sums = self._read_sums(resamples)
-        if not isinstance(sums, GroupCounts) or sums.nbytes <= MOST_KEPT_BYTES:
-            kept[key] = (models, sums)
-        return sums
-
-    def _read_sums(self, resamples: int) -> PairedSums | GroupCounts:
-        codes, groups = self.groups.codes, len(self.groups.names)
+            known: PairedSums | GroupCounts = kept[key]
+            return known
+        sums: PairedSums | GroupCounts
         if self.loss:
-            sizes = list(self.groups.sizes)
-            return paired_sums(self.question, self.models, self._losses, strata=codes, sizes=sizes)
-        return GroupCounts(self.models, codes, groups, self.classes, resamples, self.question.seed)
-
-    def _losses(self, predictions: Predictions, part: slice) -> Parts:
-        codes, groups = self.groups.codes[part].astype(np.intp), len(self.groups.names)
-        off = np.abs(np.asarray(predictions.labels[part], dtype=np.float64) - targets_of(predictions)[part])
-        return {"n": Part(kinds=codes, of=groups), "loss": Part(kinds=codes, of=groups, weights=off)}
+            sums = joined_strata(self.question, strata, self.roles, "loss")
+        else:
+            seed, groups = self.question.seed, self.groups.names
+            sums = GroupCounts(self._answers, groups, self.roles, self.classes, resamples, seed)
+        if not isinstance(sums, GroupCounts) or sums.nbytes <= MOST_KEPT_BYTES:
+            kept[key] = sums
+        return sums
 
     def _seen_rates(self, role: str) -> Rates:
         if isinstance(self.sums, GroupCounts):
@@ -231,7 +236,7 @@ class _Basis:
         """Return the rates of the resamples."""
         if not isinstance(self.sums, GroupCounts):
             return Rates.of_losses(self.sums.drawn[role])
-        rng = np.random.default_rng([self.question.seed, list(self.models).index(role)])
+        rng = np.random.default_rng([self.question.seed, self.roles.index(role)])
         drawn, seen = (take(role, self.judged) for take in (self.sums.drawn, self.sums.seen))
         return Rates.of_resamples(drawn, seen, self.question.kpi.name, rng)
 
@@ -254,7 +259,7 @@ class _Basis:
                 f"{name} compares {len(defined):,} pairs of groups and classes. Say which class counts: positive=..."
             )
         drawn = {}
-        for role in self.models:
+        for role in self.roles:
             pairs = pairs_of(name, self._drawn_rates(role).filled(self.rates[role], name), levels)
             drawn[role] = pairs if defined.all() else pairs[:, defined]
         return {role: pairs[defined] for role, pairs in points.items()}, drawn

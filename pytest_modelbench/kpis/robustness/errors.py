@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.sample_hashes import hashes_of
 from pytest_modelbench.errors import DoesNotFit, MeasurementError
 from pytest_modelbench.grammar.units import humanise
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -85,13 +86,13 @@ class _Resampled:
     def of(cls, values: Mapping[str, FloatArray], question: Question) -> _Resampled:
         """Resample what each sample adds, (samples, kinds) by role."""
         n = len(next(iter(values.values())))
-        sums = CellSums([n], question.seed)
-        placed = sums.place(np.zeros(n, dtype=np.intp))
+        sums = CellSums()
+        placed = sums.place(hashes_of(range(n)))
         for role, added in values.items():
             for kind in range(added.shape[1]):
                 sums.add(role, placed, np.full(n, kind), added.shape[1], added[:, kind])
         start, count = time.perf_counter(), resamples_for(question.alpha)
-        drawn = sums.resamples(count)
+        drawn = sums.resamples(count, question.seed)
         took = humanise(time.perf_counter() - start, "s")
         method = f"paired bootstrap of {n:,} samples, {count} resamples in {took}"
         return cls(totals=sums.total(), drawn=drawn, n=n, method=method)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,50 +16,86 @@ from pytest_modelbench.errors import DoesNotFit, MeasurementError, NotApplicable
 from pytest_modelbench.kpis.by_task import check_paired
 from pytest_modelbench.kpis.evidence import exact_comparison
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.answers.predictions import Outputs, in_common, shown_ids
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary, place_of_lowest
+from pytest_modelbench.probes.answers.predictions import classes_of_bad, columns_of_bad, said_of_bad, shown_ids
 from pytest_modelbench.probes.kinds import NEXT_TOKENS, TASK_ANSWERS, Measurement, ProbeKind
 from pytest_modelbench.probes.tasks.measured import TaskAnswers
 from pytest_modelbench.probes.text.measured_next_tokens import NextTokens
 from pytest_modelbench.results import Estimate, Evidence, Reading
 
 
-def nonfinite_outputs(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Count NaN and infinite outputs where input and teacher are finite; the teacher is asked only if needed."""
-    if isinstance(measurements.data(), TextData):
-        yield _after_prompts(question, measurements)
-        return
-    if isinstance(measurements.data(), TaskData):
-        yield _of_task(question, measurements)
-        return
-    outputs = measurements.outputs("student")
-    counted = np.where(outputs.input_finite, outputs.nonfinite, 0)
-    teacher = None
-    if question.with_teacher or (counted.any() and measurements.has("teacher")):
-        teacher = measurements.outputs("teacher")
-        counted = np.where(teacher.nonfinite == 0, counted, 0)
-    compared = outputs.input_finite if teacher is None else outputs.input_finite & (teacher.nonfinite == 0)
-    if not compared.any():
+def _read(question: Question, measurements: Measurements) -> Summary:
+    """Count NaN and infinite outputs where input and teacher are finite; the teacher is asked only if needed.
+
+    A sample is excused where the student's outputs are not finite, and the inputs or the teacher's are not either.
+    """
+    student = measurements.outputs("student")
+    excused, models = ~student.input_finite, {"student": student}
+    if question.with_teacher or (((student.nonfinite > 0) & ~excused).any() and measurements.has("teacher")):
+        models["teacher"] = teacher = measurements.outputs("teacher")
+        excused = excused | (teacher.nonfinite > 0)
+    excused = excused & (student.nonfinite > 0)
+    summary = Summary(n=len(student), facts={"model": student.model, "shape": list(student.array.shape[1:])})
+    bad = np.flatnonzero((student.nonfinite > 0) & ~excused)
+    counted = {"excused": int(excused.sum()), "values": int(student.nonfinite[bad].sum()), "samples": len(bad)}
+    if question.with_teacher:
+        summary.facts["teacher"] = {"model": teacher.model, "shape": list(teacher.array.shape[1:])}
+        counted["teacher"] = int(teacher.nonfinite[teacher.input_finite].sum())
+    summary.counts["found"] = {(what,): count for what, count in counted.items()}
+    summary.note_kinds("classes", classes_of_bad(student, bad) if len(bad) else [])
+    summary.note_kinds("columns", columns_of_bad(student, bad) if len(bad) else [])
+    summary.show(("bad",), student.ids, bad)
+    if len(bad):
+        lowest = np.array([place_of_lowest(student.ids, bad)])
+        layer = measurements.first_nonfinite_layer("student", lowest)
+        summary.show(("layer", layer), student.ids, lowest)
+    return summary
+
+
+def _conclude(question: Question, summary: Summary) -> Iterator[Evidence]:
+    """Read how many outputs are NaN or infinite.
+
+    Raises:
+        MeasurementError: all samples are excused.
+    """
+    excused, values, samples = (summary.of("found", what) for what in ("excused", "values", "samples"))
+    if excused == summary.n:
         raise MeasurementError(
             f"{question.kpi.name} compared nothing: for no sample are the inputs and the teacher's outputs finite"
         )
-    reading = _reading(outputs, int(counted.sum()), int((~compared).sum()))
-    bad = np.flatnonzero(counted)
-    notes: tuple[str, ...] = (
-        f"{int(counted.sum())} values in {len(bad)} of {len(outputs)} samples{in_common(outputs, bad)}",
-    )
-    layer = measurements.first_nonfinite_layer("student", bad) if len(bad) else None
-    notes += (f"first in layer {layer}, whose inputs are finite",) if layer else ()
-    if not question.with_teacher or teacher is None:
-        yield Evidence(student=reading, notes=notes if len(bad) else (), worst_samples=shown_ids(outputs.ids, bad))
-        return
-    theirs = _reading(teacher, int(np.where(teacher.input_finite, teacher.nonfinite, 0).sum()), 0)
-    yield Evidence(
-        student=reading,
-        teacher=theirs,
-        comparison=exact_comparison(reading.value, theirs.value),
-        notes=notes if len(bad) else (),
-        worst_samples=shown_ids(outputs.ids, bad),
-    )
+    shape = [summary.n, *summary.facts["shape"]]
+    reading = _reading(shape, values, excused)
+    notes: tuple[str, ...] = ()
+    if samples:
+        classes, columns = (sorted(kind for (kind,) in summary.counts[what]) for what in ("classes", "columns"))
+        found = said_of_bad(classes, columns, shape)
+        layer = summary.first("layer")
+        notes = (f"{values} values in {samples} of {summary.n} samples{found}",)
+        notes += (f"first in layer {layer}, whose inputs are finite",) if layer else ()
+    evidence = Evidence(student=reading, notes=notes, worst_samples=summary.shown("bad"))
+    if question.with_teacher:
+        theirs = _reading([summary.n, *summary.facts["teacher"]["shape"]], summary.of("found", "teacher"), 0)
+        comparison = exact_comparison(reading.value, theirs.value)
+        evidence = replace(evidence, teacher=theirs, comparison=comparison)
+    yield evidence
+
+
+class _Nonfinite(Reduction):
+    """Counts values of outputs; texts and the answers of a task are not read part by part."""
+
+    def __call__(self, question: Question, measurements: Measurements) -> Iterator[Evidence]:
+        """Yield the evidence."""
+        data = measurements.data()
+        if isinstance(data, TextData):
+            yield _after_prompts(question, measurements)
+        elif isinstance(data, TaskData):
+            yield _of_task(question, measurements)
+        else:
+            yield from super().__call__(question, measurements)
+
+
+nonfinite_outputs = _Nonfinite(_read, _conclude)
 
 
 def _of_task(question: Question, measurements: Measurements) -> Evidence:
@@ -146,7 +183,7 @@ def _of_prompts(tokens: NextTokens, count: int, excused: int) -> Reading:
     return Reading(estimate=Estimate.exact(float(count)), unit="", n=len(tokens), method=method)
 
 
-def _reading(outputs: Outputs, count: int, excused: int) -> Reading:
-    method = f"counted over {outputs.array.size:,} output values of {len(outputs):,} samples"
+def _reading(shape: Sequence[int], count: int, excused: int) -> Reading:
+    method = f"counted over {math.prod(shape):,} output values of {shape[0]:,} samples"
     method += f", {excused:,} of them excused: input or teacher not finite" if excused else ""
-    return Reading(estimate=Estimate.exact(float(count)), unit="", n=len(outputs), method=method)
+    return Reading(estimate=Estimate.exact(float(count)), unit="", n=shape[0], method=method)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import MeasurementError
 from pytest_modelbench.kpis.evidence import compared_shares, exact_evidence, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -60,7 +61,7 @@ def variants(question: Question, measurements: Measurements) -> Iterator[Evidenc
     comparison = evidence.comparison
     if comparison is not None:
         theirs = _worst(measurements.variants("teacher")).changed
-        comparison = compared_shares(question, _worst(variants).changed, theirs)
+        comparison = compared_shares(question, combinations(_worst(variants).changed, theirs))
     yield replace(
         evidence,
         comparison=comparison,

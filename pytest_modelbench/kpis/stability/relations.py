@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import DataError, DoesNotFit
 from pytest_modelbench.kpis.evidence import compared_shares, meaning_of, refuse_nonfinite
 from pytest_modelbench.kpis.kpi import Measurements, Question
@@ -94,7 +95,7 @@ def _evidence(question: Question, measurements: Measurements, broken: Broken) ->
     return Evidence(
         student=student,
         teacher=_reading(question, teacher, theirs),
-        comparison=compared_shares(question, violates, theirs),
+        comparison=compared_shares(question, combinations(violates, theirs)),
         sampled=question.asked,
         notes=notes,
         worst_samples=shown_ids(before.ids, worst),

@@ -7,12 +7,14 @@ and targets that are not those of the inputs: both are looked for, and named.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy
 
+from pytest_modelbench.data.groups import combinations
 from pytest_modelbench.errors import shown
 from pytest_modelbench.probes.answers.predictions import Outputs
 from pytest_modelbench.stats.intervals import share_interval
@@ -24,12 +26,14 @@ DEVIATES = 2.58
 LIFTED = 0.05
 SHIFTS = (1, -1, 2, -2)
 ALPHA = 0.05
+SCALE = "the targets' scale, unit or order are the usual cause"
 MOST_CLASSES = 1000
 """Of more classes no table is made: its size is their square."""
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
+Answers = Mapping[tuple[Any, ...], int]
+"""How many samples there are of each target and answer."""
 
 
 def doubt_about(outputs: Outputs, task: str, labels: Array, targets: Array | None) -> str:
@@ -44,17 +48,42 @@ def doubt_about(outputs: Outputs, task: str, labels: Array, targets: Array | Non
     if task == "regression":
         return _no_better_than_mean(outputs.model, labels, targets)
     if task == "multilabel":
-        return _no_better_than_rates(outputs.model, labels, targets)
-    return _no_better_than_majority(outputs.model, _Table(labels, targets))
+        return doubt_of_labels(outputs.model, counted_labels(labels, targets))
+    answers = counted_answers(labels, targets)
+    return doubt_of_answers(outputs.model, answers, lambda table: _shifted(table, labels, targets))
 
 
 def order_of_classes(outputs: Outputs, task: str, labels: Array, targets: Array | None) -> str:
     """Say that renaming the classes would make many more predictions right; "" where it would not."""
     if targets is None or task in {"regression", "multilabel"}:
         return ""
-    table = _Table(labels, targets)
-    moved = table.renamed()
-    return f"{outputs.model}: {moved}" if moved else ""
+    return order_of_answers(outputs.model, counted_answers(labels, targets))
+
+
+def order_of_answers(model: str, answers: Answers) -> str:
+    """Say the same from the counts of targets and answers."""
+    moved = _Table(answers).renamed()
+    return f"{model}: {moved}" if moved else ""
+
+
+def counted_answers(labels: Array, targets: Array) -> dict[tuple[Any, ...], int]:
+    """Count the samples of each target and answer, named in one type."""
+    if len({"i" if array.dtype.kind == "u" else array.dtype.kind for array in (labels, targets)}) > 1:
+        kind = np.result_type(labels, targets)
+        labels, targets = labels.astype(kind), targets.astype(kind)
+    return combinations(targets, labels)
+
+
+def counted_labels(labels: Array, targets: Array) -> dict[tuple[Any, ...], int]:
+    """Count the samples of each label (by its number) for which it holds or not, and is predicted or not."""
+    said, true = np.asarray(labels, dtype=bool), np.asarray(targets, dtype=bool)
+    counts = {(False, False): (~true & ~said), (False, True): (~true & said), (True, False): (true & ~said)}
+    counts[True, True] = true & said
+    return {
+        (label, *kind): count
+        for kind, mask in counts.items()
+        for label, count in enumerate(mask.sum(axis=0).tolist())
+    }
 
 
 class _Table:
@@ -62,22 +91,25 @@ class _Table:
 
     Attributes:
         classes: all that occur, sorted.
-        said, true: (samples,) positions among the classes.
+        true, said, many: positions among the classes, and how many samples there are of each pair of them.
         totals, hits: (classes,) samples of each class, and those of them that are predicted right.
     """
 
-    def __init__(self, labels: Array, targets: Array) -> None:
-        self.classes, codes = np.unique(np.concatenate([labels, targets]), return_inverse=True)
-        self.said, self.true = codes[: len(labels)], codes[len(labels) :]
-        self.n, of = len(targets), len(self.classes)
-        self.totals = np.bincount(self.true, minlength=of)
-        self.hits = np.bincount(self.true[self.true == self.said], minlength=of)
+    def __init__(self, answers: Answers) -> None:
+        self.classes = sorted({label for pair in answers for label in pair})
+        self.place = {label: at for at, label in enumerate(self.classes)}
+        self.true, self.said = np.array([[self.place[label] for label in pair] for pair in answers], dtype=np.intp).T
+        self.many = np.array(list(answers.values()), dtype=np.int64)
+        self.n, right = int(self.many.sum()), self.true == self.said
+        self.totals, self.hits = np.zeros((2, len(self.classes)), dtype=np.int64)
+        np.add.at(self.totals, self.true, self.many)
+        np.add.at(self.hits, self.true[right], self.many[right])
         self.right = int(self.hits.sum())
         self.majority = int(self.totals.argmax())
 
     def name(self, position: int) -> str:
         """Return a class for messages."""
-        return shown(self.classes[position].item())
+        return shown(self.classes[position])
 
     def best_constant(self) -> float:
         """Return the accuracy of always predicting the most frequent class."""
@@ -95,7 +127,8 @@ class _Table:
         of = len(self.classes)
         if of > MOST_CLASSES:
             return ""
-        counts = np.bincount(self.true * of + self.said, minlength=of * of).reshape(of, of)
+        counts = np.zeros((of, of), dtype=np.int64)
+        counts[self.true, self.said] = self.many
         theirs, ours = scipy.optimize.linear_sum_assignment(-counts)
         gained = int(counts[theirs, ours].sum()) - self.right
         pairs = zip(theirs.tolist(), ours.tolist(), strict=True)
@@ -113,13 +146,23 @@ class _Table:
             return f"if each label were one {'higher' if steps == {1} else 'lower'}: the labels are off by one"
         if len(moved) > 2 and all(t + s == of - 1 for t, s in moved):
             return "with the classes in reversed order"
-        pairs = ", ".join(
-            f"{shown(self.classes[s].item())} for {shown(self.classes[t].item())}" for t, s in moved[:3]
-        )
+        pairs = ", ".join(f"{self.name(s)} for {self.name(t)}" for t, s in moved[:3])
         return f"if it did not predict {pairs}{', ...' if len(moved) > 3 else ''}: the classes are in another order"
 
 
-def _no_better_than_majority(model: str, table: _Table) -> str:
+def _no_cause(_: _Table) -> str:
+    return ""
+
+
+def doubt_of_answers(model: str, answers: Answers, cause: Callable[[_Table], str] = _no_cause) -> str:
+    """Say why nothing can be relative to a model that gives one label per sample; "" where something can.
+
+    Args:
+        model: its name.
+        answers: how many samples there are of each target and answer; at least one.
+        cause: names a cause that counts do not show, or returns "".
+    """
+    table = _Table(answers)
     constant, accuracy = table.best_constant(), table.right / table.n
     low = share_interval(table.right, table.n, ALPHA).low or 0.0
     if constant == 1 or low > constant or accuracy - constant > CONVINCING * (1 - constant):
@@ -127,10 +170,10 @@ def _no_better_than_majority(model: str, table: _Table) -> str:
     if table.follows_targets():
         return ""
     name = table.name(table.majority)
-    cause = table.renamed() or _shifted(table) or _constant(table) or "the labels or their order are the usual cause"
+    why = table.renamed() or cause(table) or _constant(table) or "the labels or their order are the usual cause"
     return (
         f"{model} is right for {table.right} of {table.n} samples, no better than always predicting {name} "
-        f"({100 * constant:.1f}%), so nothing can be relative to it: {cause}"
+        f"({100 * constant:.1f}%), so nothing can be relative to it: {why}"
     )
 
 
@@ -140,10 +183,10 @@ def _constant(table: _Table) -> str:
     return f"it predicts {table.name(table.said[0])} for every sample"
 
 
-def _shifted(table: _Table) -> str:
+def _shifted(table: _Table, labels: Array, targets: Array) -> str:
     """Name the number of rows by which the targets are shifted, if that makes most predictions right."""
     for shift in SHIFTS:
-        right = float((np.roll(table.true, shift) == table.said).mean())
+        right = float((np.roll(targets, shift) == labels).mean())
         if right - table.best_constant() > CONVINCING * (1 - table.best_constant()):
             return (
                 f"{100 * right:.1f}% of its predictions would be right for the targets of other rows: the targets "
@@ -152,14 +195,20 @@ def _shifted(table: _Table) -> str:
     return ""
 
 
-def _no_better_than_rates(model: str, labels: Array, targets: Array) -> str:
-    said, true = np.asarray(labels, dtype=bool), np.asarray(targets, dtype=bool)
-    positives, negatives = true.sum(axis=0), (~true).sum(axis=0)
+def doubt_of_labels(model: str, counts: Mapping[tuple[Any, ...], int]) -> str:
+    """Say why nothing can be relative to a model that gives several labels per sample; "" where something can.
+
+    Args:
+        model: its name.
+        counts: from `counted_labels`.
+    """
+    labels = range(1 + max(label for label, *_ in counts))
+    table = np.array([[[counts[label, t, s] for s in (False, True)] for t in (False, True)] for label in labels])
+    negatives, positives = table.sum(axis=2).T
     both = (positives > 0) & (negatives > 0)
     if not both.any():
         return ""
-    recall = (said & true).sum(axis=0)[both] / positives[both]
-    false = (said & ~true).sum(axis=0)[both] / negatives[both]
+    recall, false = table[both, 1, 1] / positives[both], table[both, 0, 1] / negatives[both]
     spread = recall * (1 - recall) / positives[both] + false * (1 - false) / negatives[both]
     gain, error = float((recall - false).mean()), math.sqrt(float(spread.sum())) / int(both.sum())
     if gain - DEVIATES * error > 0 or gain > CONVINCING:
@@ -178,12 +227,25 @@ def _no_better_than_mean(model: str, values: Array, targets: Array) -> str:
         return ""
     gains = around_mean - (truth - said) ** 2
     r2 = float(gains.mean() / around_mean.mean())
-    low = float(gains.mean() - 1.645 * gains.std(ddof=1) / math.sqrt(len(gains)))
-    if low > 0 or r2 > CONVINCING:
+    error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    return doubt_of_gain(model, r2, float(gains.mean()), error, lambda: _shifted_values(said, truth))
+
+
+def doubt_of_gain(model: str, r2: float, gain: float, error: float, cause: Callable[[], str] = lambda: SCALE) -> str:
+    """Say why nothing can be relative to a model that gives values; "" where something can.
+
+    Args:
+        model: its name.
+        r2: its R².
+        gain: by how much its squared error is smaller, on average, than that of the targets' mean.
+        error: the standard error of that.
+        cause: names the cause.
+    """
+    if gain - 1.645 * error > 0 or r2 > CONVINCING:
         return ""
     return (
         f"{model} has R² {r2:.2f}, no better than always predicting the mean of the targets, so nothing can be "
-        f"relative to it: {_shifted_values(said, truth)}"
+        f"relative to it: {cause()}"
     )
 
 
@@ -192,4 +254,4 @@ def _shifted_values(said: FloatArray, truth: FloatArray) -> str:
         moved = np.roll(truth, shift)
         if said.std() and np.corrcoef(moved, said)[0, 1] > 0.7:
             return f"the targets seem to be moved by {-shift:+d} rows against the inputs"
-    return "the targets' scale, unit or order are the usual cause"
+    return SCALE

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from pytest_modelbench.data.arrays import leaves
-from pytest_modelbench.errors import DoesNotFit, NotApplicable
+from pytest_modelbench.data.arrays import leaves, take
+from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import DoesNotFit, ModelbenchError, NotApplicable
 from pytest_modelbench.models.adapters.torch_module import TorchModel
 from pytest_modelbench.models.base import Model
 
@@ -198,3 +201,23 @@ def signal_to_noise(teacher: Model, student: Model, inputs: Any) -> Mapping[str,
             f"{teacher.name} and {student.name} have no layer of one name and shape, not even the output"
         )
     return ratios
+
+
+def layer_of_nonfinite(model: Callable[[], Model], data: EvalData, index: npt.NDArray[np.intp]) -> str | None:
+    """Name the layer of a model where NaN or infinity begins for one of some samples of some data.
+
+    Args:
+        model: returns it.
+        data: the samples.
+        index: positions among them.
+    """
+    start = 0
+    for batch in data.batches():
+        inside = index[(index >= start) & (index < start + len(batch.ids))] - start
+        if len(inside):
+            sample = take(batch.inputs, int(inside[0]), int(inside[0]) + 1)
+            with contextlib.suppress(ModelbenchError):  # no torch module has layers that can be seen
+                return first_nonfinite(model(), sample) or first_nonfinite(model(), batch.inputs)
+            return None
+        start += len(batch.ids)
+    return None

@@ -26,6 +26,7 @@ from pytest_modelbench.data.arrays import (
 from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.data.hashing import contents
 from pytest_modelbench.data.missing import as_values
+from pytest_modelbench.data.sample_hashes import Hashes, hashes_of
 from pytest_modelbench.errors import ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.columns import Column, Flags, narrow, slices
@@ -59,6 +60,19 @@ class Outputs:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @functools.cached_property
+    def _distinct(self) -> bool:
+        """Whether every sample has an id of its own."""
+        if isinstance(self.ids, range):
+            return True
+        hashes = np.concatenate([hashes_of(self.ids[part]) for part in slices(len(self))])
+        hashes.sort()
+        return not bool((hashes[1:] == hashes[:-1]).any())
+
+    def hashes(self, part: slice) -> Hashes:
+        """Return the hash of the id of some samples; of their position where several have the same id."""
+        return hashes_of(self.ids[part] if self._distinct else range(len(self))[part])
 
 
 def collect_outputs(model: Model, data: EvalData) -> Outputs:
@@ -243,16 +257,31 @@ def _finite_rows(batch: Batch) -> npt.NDArray[np.bool_]:
 
 def in_common(outputs: Outputs, index: npt.NDArray[np.intp]) -> str:
     """Say what samples with non-finite outputs have in common, which is often the cause; empty if nothing."""
-    parts = []
+    return said_of_bad(classes_of_bad(outputs, index), columns_of_bad(outputs, index), outputs.array.shape)
+
+
+def classes_of_bad(outputs: Outputs, index: npt.NDArray[np.intp]) -> list[Any]:
+    """Return the classes of samples with non-finite outputs; none where targets are no classes."""
     targets = outputs.targets
-    if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iubUSO":
-        classes = np.unique(targets[index])
-        if len(classes) == 1:
-            parts.append(f"all of class {classes[0]}")
-    if outputs.array.ndim == 2 and outputs.array.shape[1] > 1:
-        columns = np.flatnonzero(~np.isfinite(outputs.array[index]).all(axis=0))
-        if len(columns) < outputs.array.shape[1]:
-            parts.append(f"in output column {', '.join(map(str, columns[:3].tolist()))}")
+    if targets is None or targets.ndim != 1 or targets.dtype.kind not in "iubUSO":
+        return []
+    classes: list[Any] = np.unique(targets[index]).tolist()
+    return classes
+
+
+def columns_of_bad(outputs: Outputs, index: npt.NDArray[np.intp]) -> list[int]:
+    """Return the output columns in which some samples are not finite; none where there is but one."""
+    if outputs.array.ndim != 2 or outputs.array.shape[1] == 1:
+        return []
+    columns: list[int] = np.flatnonzero(~np.isfinite(outputs.array[index]).all(axis=0)).tolist()
+    return columns
+
+
+def said_of_bad(classes: Sequence[Any], columns: Sequence[int], shape: Sequence[int]) -> str:
+    """Say that non-finite outputs are of one class, or in some of the columns of outputs of a shape."""
+    parts = [f"all of class {classes[0]}"] if len(classes) == 1 else []
+    if columns and len(columns) < shape[1]:
+        parts.append(f"in output column {', '.join(map(str, columns[:3]))}")
     return f", {', '.join(parts)}" if parts else ""
 
 

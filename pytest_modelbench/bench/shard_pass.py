@@ -1,0 +1,199 @@
+"""One pass over all shards: sent to workers, taken back once each, merged, checked, and kept to be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_modelbench import errors
+from pytest_modelbench.bench.engines.attempts import attempted
+from pytest_modelbench.bench.engines.engine import Engine, Lost, Raised
+from pytest_modelbench.bench.shard_columns import GatheredColumns
+from pytest_modelbench.bench.shard_task import ShardTask
+from pytest_modelbench.bench.shelf import Tell
+from pytest_modelbench.data.shards.addresses import stamp_of
+from pytest_modelbench.data.shards.facts import Facts
+from pytest_modelbench.data.shards.manifest import Manifest
+from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
+from pytest_modelbench.data.shards.sharded import ShardedData
+from pytest_modelbench.errors import MeasurementError, ModelbenchError
+from pytest_modelbench.kpis.summary import Summary
+from pytest_modelbench.probes.plain import from_arrays, to_arrays
+from pytest_modelbench.probes.timing.watchdog import beat
+from pytest_modelbench.probes.wire import read_arrays, write_arrays
+
+
+@dataclass(kw_only=True)
+class Passed:
+    """What all shards came to.
+
+    Attributes:
+        manifest: the facts of all shards.
+        summaries: what they add up to, by what was asked.
+        failures: why something cannot be answered, by the same keys; of several shards that of the first.
+        columns: the outputs of all samples, where they were gathered.
+        calls: forward passes by the model's name.
+        resumed: how many shards an earlier run had done.
+    """
+
+    manifest: Manifest
+    summaries: dict[str, Summary] = field(default_factory=dict)
+    failures: dict[str, tuple[int, ModelbenchError]] = field(default_factory=dict)
+    columns: GatheredColumns | None = None
+    calls: dict[str, int] = field(default_factory=dict)
+    resumed: int = 0
+
+
+class ShardPass:
+    """Runs a task over all shards of some data.
+
+    Args:
+        data: in shards.
+        task: the work on one shard.
+        folder: where results are kept until the pass is over, and for a run that resumes it.
+        resume: whether to take what an earlier run has left there.
+    """
+
+    def __init__(self, data: ShardedData, task: ShardTask, folder: Path, *, resume: bool) -> None:
+        self.data, self.task, self.folder, self._resume = data, task, folder, resume
+        self._facts: dict[int, Facts] = {}
+        self._passed = Passed(manifest=Manifest(shards=()))
+        if task.gathered:
+            self._passed.columns = GatheredColumns(folder / "columns")
+
+    def run(self, engine: Engine, tell: Tell) -> Passed:
+        """Return what all shards came to.
+
+        Args:
+            engine: runs the task.
+            tell: shows the seconds so far and those of all shards.
+
+        Raises:
+            DataError: the shards do not belong together, or an id is in two of them.
+            MeasurementError: a shard failed twice.
+        """
+        start, total = time.perf_counter(), len(self.data.names)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, result in self._kept():
+            self._take(number, result)
+            self._passed.resumed += 1
+        missing = [number for number in range(total) if number not in self._facts]
+        shards = [(self.data.names[number], self.data.labels[number]) for number in missing]
+        with contextlib.closing(attempted(engine, self.task, shards)) as results:
+            for position, result in results:
+                beat()
+                if isinstance(result, Lost | Raised):
+                    raise self._failure(missing[position], result)
+                self._keep(missing[position], result)
+                self._take(missing[position], result)
+                self._tell(tell, time.perf_counter() - start, len(missing))
+        self._check()
+        return self._passed
+
+    def _tell(self, tell: Tell, elapsed: float, asked: int) -> None:
+        """Show how many samples are judged in a second, and about how long all shards will take."""
+        done = len(self._facts) - self._passed.resumed
+        rows = sum(facts.n for facts in list(self._facts.values())[self._passed.resumed :])
+        told = f", {len(self._facts):,} of {len(self.data.names):,} shards, {rows / elapsed:,.0f} samples/s"
+        tell(elapsed, elapsed / done * asked, told)
+
+    def _failure(self, number: int, failed: Lost | Raised) -> ModelbenchError:
+        """Return the error of a shard that failed, which names it."""
+        label = self.data.labels[number]
+        if isinstance(failed, Lost):
+            return MeasurementError(
+                f"shard {label} was tried twice: {failed}. Nothing of the others is lost: "
+                "--modelbench-resume goes on with them"
+            )
+        error = failed.error()
+        error.args = (str(error) if label in str(error) else f"shard {label}: {error}",)
+        return error
+
+    def _take(self, number: int, result: Mapping[str, Any]) -> None:
+        """Add the result of one shard to those of the others.
+
+        Raises:
+            DataError: the shard does not go with the first one that was taken.
+        """
+        facts, passed = Facts.from_json(result["facts"]), self._passed
+        first = next(iter(self._facts.values()), facts)
+        Manifest(shards=(first, facts) if first is not facts else (facts,)).check(self.data.classes)
+        self._facts[number] = facts
+        keep_hashes(self.folder, number, result["hashes"])
+        for key, asked in result["asked"].items():
+            if "error" in asked:
+                self._fail(key, number, asked["error"])
+                continue
+            summary = Summary.from_plain(asked["summary"])
+            if summary.n != facts.n:
+                raise MeasurementError(f"shard {facts.name}: {summary.n} of {facts.n} samples were judged")
+            if key not in passed.summaries:
+                passed.summaries[key] = summary
+            else:
+                self._merge(passed.summaries[key], summary, facts.name)
+        if passed.columns is not None:
+            passed.columns.add(number, result["hashes"], result["outputs"])
+        for model, calls in result["calls"].items():
+            passed.calls[model] = passed.calls.get(model, 0) + calls
+
+    def _merge(self, merged: Summary, summary: Summary, label: str) -> None:
+        try:
+            merged.merge(summary)
+        except ModelbenchError as error:
+            raise type(error)(f"shard {label}: {error}") from error
+
+    def _fail(self, key: str, number: int, error: tuple[str, str]) -> None:
+        kind, text = error
+        before = self._passed.failures.get(key)
+        if before is None or number < before[0]:
+            label = self.data.labels[number]
+            told = text if kind in {"DoesNotFit", "NotApplicable"} else f"shard {label}: {text}"
+            self._passed.failures[key] = (number, getattr(errors, kind)(told))
+
+    def _check(self) -> None:
+        """Check that all samples of all shards were judged, each once."""
+        passed = self._passed
+        passed.manifest = self.data.checked([self._facts[number] for number in sorted(self._facts)])
+        refuse_repeated(self.folder, self.data.labels, self.data.ids_of)
+        for key, summary in passed.summaries.items():
+            if key not in passed.failures and summary.n != passed.manifest.n:
+                raise MeasurementError(
+                    f"{summary.n:,} samples were judged, and the shards have {passed.manifest.n:,}"
+                )
+
+    def _place(self, number: int) -> Path:
+        name = self.data.names[number]
+        content = f"{self.data.labels[number]} {stamp_of(name, timed=True)}"
+        digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+        return self.folder / f"shard-{digest}.npz"
+
+    def _keep(self, number: int, result: Mapping[str, Any]) -> None:
+        """Write a result so that a run that resumes this one need not ask for it; a full disk is no error."""
+        with contextlib.suppress(OSError):
+            write_arrays(self._place(number), to_arrays(result))
+
+    def _kept(self) -> Iterator[tuple[int, Any]]:
+        """Yield what an earlier run has left, or remove it."""
+        for number in range(len(self.data.names)):
+            path = self._place(number)
+            if not self._resume:
+                path.unlink(missing_ok=True)
+            elif path.exists():
+                try:
+                    result = from_arrays(read_arrays(path))
+                except (OSError, ValueError, KeyError):  # half of a file: the shard is done again
+                    path.unlink(missing_ok=True)
+                    continue
+                yield number, result
+
+
+def pass_key(task: ShardTask, data: ShardedData) -> str:
+    """Return a name for what a pass is about: models by their contents, how data are read, what is asked."""
+    models = {role: (source.content, str(source.loading)) for role, source in sorted(task.models.items())}
+    text = repr((models, data.reader.digest(), sorted(task.asked), task.gathered))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

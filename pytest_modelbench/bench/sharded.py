@@ -1,0 +1,191 @@
+"""What gates may ask of data that come in shards: one pass over all of them answers all gates of a student."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.deployments import Deployments
+from pytest_modelbench.bench.engines.engine import Engine
+from pytest_modelbench.bench.loaded import loading_for
+from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
+from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
+from pytest_modelbench.bench.shelf import Job, Tell
+from pytest_modelbench.data.shards.sharded import ShardedData
+from pytest_modelbench.errors import MeasurementError, NotApplicable
+from pytest_modelbench.exports.deployed import Deployed
+from pytest_modelbench.gates.assignment import Assignment
+from pytest_modelbench.grammar.formats import format_judged
+from pytest_modelbench.kpis.kpi import Question, derivation_of
+from pytest_modelbench.kpis.reduction import Reduction
+from pytest_modelbench.kpis.summary import Summary
+from pytest_modelbench.probes.answers.predictions import Outputs
+from pytest_modelbench.probes.kinds import OUTPUTS, PREDICTIONS
+
+IN_PARTS = (PREDICTIONS, OUTPUTS)
+"""The kinds of measurement that are one pass over the data."""
+
+
+class Sharded:
+    """The part of `kpis.kpi.Measurements` that is about data in shards."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._shelf = asking.bench.shelf
+        self._notes = asking.bench.notes
+
+    def merged(self, question: Question) -> Summary | None:
+        """Return what all shards add to a question's evidence; None of data that are not in shards.
+
+        Raises:
+            ModelbenchError: a shard cannot be read or a model failed; or the question cannot be asked of a shard.
+            MeasurementError: a limit rests on a teacher that is no better than a constant.
+        """
+        data = self._data()
+        if data is None:
+            return None
+        passed, key = self._passed(data), _key(question)
+        if key in passed.failures:
+            raise passed.failures[key][1]
+        return passed.summaries[key]
+
+    def outputs(self, role: str) -> Outputs | None:
+        """Return a model's outputs for all samples, in the order of their hashes; None of data not in shards.
+
+        Raises:
+            NotApplicable: there are too many samples.
+        """
+        data = self._data()
+        if data is None:
+            return None
+        columns = self._passed(data).columns
+        if columns is None:
+            raise MeasurementError(f"the outputs of {role} were not gathered")
+        name = self._asking.model(role).name
+        return self._shelf.once(("gathered", id(columns), role), lambda: columns.outputs(role, name))
+
+    def _data(self) -> ShardedData | None:
+        data = self._asking.data()
+        return data if isinstance(data, ShardedData) else None
+
+    def _passed(self, data: ShardedData) -> Passed:
+        """Return what the pass over all shards came to, made once for all gates of a student."""
+        asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
+        asked, gathered = self._asked()
+        roles = ["student", *(["teacher"] if any(q.with_teacher or q.kpi.paired for q in asked.values()) else [])]
+        models = {role: self._source(role, alone=engine.name == "serial") for role in roles}
+        lasting = asking.bench.files.lasting()
+        task = ShardTask(
+            reader=data.reader,
+            models=models,
+            asked=asked,
+            gathered=gathered,
+            kept=str(lasting / "outputs") if lasting else "",
+            budget_s=asking.settings.budget_s,
+        )
+
+        def measure(tell: Tell) -> Passed:
+            needed, key = memory_of_workers(engine), pass_key(task, data)
+            with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as temporary:
+                folder = Path(temporary) if lasting is None else lasting / "passes" / key
+                passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
+            self._note(data, passed, engine.describe() + needed)
+            return passed
+
+        content = tuple((role, source.content, source.loading) for role, source in models.items())
+        job = Job(
+            kind="shards",
+            same=(content, data.key, tuple(sorted(asked)), gathered, asking.settings),
+            measure=measure,
+            shown=f"{' and '.join(source.loading.name for source in models.values())} over {len(data.names):,} shards"
+            f" ({engine.describe()}{memory_of_workers(engine)})",
+        )
+        return self._shelf.take(job)
+
+    def _asked(self) -> tuple[dict[str, Question], bool]:
+        """Return what the gates of this student ask of each shard, and whether one needs all outputs at once."""
+        asking = self._asking
+        gates: list[Assignment] = [asking.gate]
+        if not asking.roles:
+            gates += asking.bench.of_kinds(asking.plan, [kind.name for kind in IN_PARTS])
+        asked: dict[str, Question] = {}
+        gathered = False
+        for gate in gates:
+            if gate.kpi.probe not in IN_PARTS or "under" in gate.options:
+                continue
+            question = gate.question(with_teacher=gate.with_teacher or bool(asking.roles), seed=asking.settings.seed)
+            if not isinstance(derivation_of(gate.kpi), Reduction):
+                gathered = True
+                continue
+            asked[_key(question)] = replace(question, anchored=False)
+        return asked, gathered
+
+    def _source(self, role: str, *, alone: bool) -> ModelSource:
+        """Return how a worker gets the model of a role.
+
+        Raises:
+            MeasurementError: only this process has it.
+            NotApplicable: it is the teacher, and the session only has its contract.
+        """
+        asking = self._asking
+        if asking.contract_for(role) is not None:
+            raise NotApplicable(
+                "data in shards are judged beside the teacher itself, and this session has its contract"
+            )
+        model = asking.model(role)
+        given: Any = model if alone else self._portable(role)
+        if given is None:
+            raise MeasurementError(
+                f"the workers of the engine build {model.name} themselves, and what its fixture returns is an object "
+                f"of this process. Name its factory: --modelbench-{role} module:function, [models] in "
+                "modelbench.toml, or return the path of a saved model"
+            )
+        return ModelSource(
+            given=given, loading=loading_for(model.name, asking.settings), content=asking.hash_of(model)
+        )
+
+    def _portable(self, role: str) -> Any:
+        """Return what another process can make a role's model from."""
+        asking = self._asking
+        candidate = asking.sources.candidate(asking.roles.get(role, role))
+        if isinstance(candidate, Deployed):
+            candidate = Deployments(asking.bench, asking.plan, asking.sources).file_of(candidate)
+        return asking.bench.loaded.portable(candidate)
+
+    def _note(self, data: ShardedData, passed: Passed, engine: str) -> None:
+        for model, calls in passed.calls.items():
+            self._notes.forward_passes[model] = self._notes.forward_passes.get(model, 0) + calls
+        notes = self._notes.data.setdefault(self._asking.plan.suite, {})
+        resumed = [f"{passed.resumed:,} shards from an earlier run"] if passed.resumed else []
+        notes |= {"samples": passed.manifest.n, "hash": passed.manifest.digest}
+        notes["notes"] = [*data.notes, f"engine: {engine}", *resumed]
+
+
+def memory_of_workers(engine: Engine) -> str:
+    """Say how much memory the workers of this machine will take: each about what this process has now.
+
+    This process has loaded the same libraries and the same models.
+
+    Raises:
+        MeasurementError: there is less.
+    """
+    import psutil
+
+    if engine.name != "processes":
+        return ""
+    each, free = psutil.Process().memory_info().rss, psutil.virtual_memory().available
+    if engine.workers * each > free:
+        raise MeasurementError(
+            f"{engine.workers} workers need about {format_judged(each, 'B')} each, as this process does, and "
+            f"{format_judged(free, 'B')} are free. Write --modelbench-workers={max(1, free // each)}"
+        )
+    return f", about {format_judged(each, 'B')} each"
+
+
+def _key(question: Question) -> str:
+    """Return a text that is equal for questions that read shards alike."""
+    options = sorted((name, repr(value)) for name, value in question.options.items() if name != "confidence")
+    return f"{question.kpi.name}|{options}|{question.with_teacher}|{question.lenient}"

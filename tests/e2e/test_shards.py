@@ -1,0 +1,335 @@
+"""Data in shards: one pass, on any engine, in any cutting and order, gives the readings of one process to the last bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from suites import checked
+
+SHOP = '''
+import os, time
+from pathlib import Path
+import numpy as np
+from pytest_modelbench import EvalData
+
+HERE = Path(__file__).parent
+WEIGHTS = np.random.default_rng(5).standard_normal((4, 3))
+
+class Linear:
+    """A linear classifier; the student's weights are off."""
+    def __init__(self, off):
+        self.weights = WEIGHTS + off * np.random.default_rng(6).standard_normal((4, 3))
+    def __call__(self, batch):
+        return np.asarray(batch) @ self.weights
+
+def teacher():
+    return Linear(0.0)
+
+def student():
+    return Linear(0.15)
+
+def other():
+    return Linear(np.random.default_rng().random())
+
+def broken():
+    raise OSError("the store is gone")
+
+def samples():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6000, 4))
+    y = np.where(rng.random(6000) < 0.1, 0, (x @ WEIGHTS).argmax(axis=1))
+    return x, y, np.arange(6000), np.where(x[:, 0] > 0.5, "m", "f")
+
+SETTINGS = dict(task="multiclass", outputs="logits", classes=[0, 1, 2])
+
+def whole():
+    x, y, ids, sex = samples()
+    return EvalData(x, y, ids=ids.tolist(), sensitive={"sex": sex}, slices={"sex": sex}, **SETTINGS)
+
+def load(name):
+    fault = HERE / "fault"
+    if fault.exists() and Path(name).name in fault.read_text():
+        kind = fault.read_text().split()[0]
+        if kind in ("kill-once", "raise-once"):
+            fault.unlink()
+        if kind.startswith("kill"):
+            os.kill(os.getpid(), 9)
+        if kind.startswith("raise"):
+            raise ConnectionError("the store hung up")
+        if kind == "slow":
+            time.sleep(60)
+    with open(HERE / "reads", "a") as reads:
+        reads.write(Path(name).name + "\\n")
+    with np.load(name) as part:
+        sex = part["sex"]
+        return EvalData(
+            part["x"], part["y"], ids=part["id"], sensitive={"sex": sex}, slices={"sex": sex}, **SETTINGS
+        )
+
+def shards():
+    return EvalData.from_shards(str(HERE / "data" / "*.npz"), load="shop:load", **SETTINGS)
+
+def largest_gap(targets, scores):
+    return float(np.abs(scores).mean())
+'''
+KPIS = {
+    "f1": "drop <= 20 pp",
+    "balanced_accuracy": "drop <= 20 pp",
+    "matthews": "drop <= 90%",
+    "log_loss": "<= 5",
+    "brier": "<= 1",
+    "ece": "<= 60%",
+    "kl_divergence": "<= 5 nat",
+    "kl_divergence_p99": "<= 20 nat",
+    "top1_accuracy": "drop <= 30 pp",
+    "agreement": ">= 50%",
+    "flips": "<= 50%",
+    "class_drop": "<= 60 pp",
+    "slice_drop": "<= 60 pp",
+    "demographic_parity_difference": "<= 60 pp",
+    "equalized_odds_drift": "<= 60 pp",
+    "roc_auc": ">= 50%",
+    "nonfinite_outputs": "== 0",
+}
+FEW = ("f1", "kl_divergence", "top1_accuracy")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with models by factories, and its samples in seven shuffled shards."""
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    cut(tmp_path, 7)
+    return tmp_path
+
+
+def cut(project: Path, parts: int, **changes: Any) -> None:
+    """Write the samples into shards, in an order that depends on their number.
+
+    Args:
+        project: its folder.
+        parts: how many shards.
+        changes: of one array of the last shard, by its name: a function.
+    """
+    space: dict[str, Any] = {"__file__": str(project / "shop.py")}
+    exec(SHOP, space)  # noqa: S102 - our own text
+    columns = dict(zip(("x", "y", "id", "sex"), space["samples"](), strict=True))
+    folder = project / "data"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    order = np.random.default_rng(parts).permutation(len(columns["x"]))
+    for number, rows in enumerate(np.array_split(order, parts)):
+        part = {name: values[rows] for name, values in columns.items()}
+        if number == parts - 1:
+            part |= {name: change(part[name]) for name, change in changes.items()}
+        np.savez(folder / f"part-{number:02}.npz", **part)
+
+
+def suite(project: Path, *, data: str = "shards", student: str = "student", kpis: Any = FEW, run: str = "") -> None:
+    """Write the project's modelbench.toml."""
+    lines = [f'{name} = "{KPIS[name]}"' for name in kpis]
+    (project / "modelbench.toml").write_text(
+        f'[models]\nteacher = "shop:teacher"\n[models.students]\nsmall = "shop:{student}"\n'
+        f'[data]\neval = "shop:{data}"\n{run}\n[kpi]\n' + "\n".join(lines),
+        encoding="utf-8",
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "--modelbench", "--modelbench-json=report.json", "-q", *arguments]
+
+
+def run(project: Path, *arguments: str, code: int = 0) -> tuple[dict[str, Any], str]:
+    """Run the suite in a process of its own; return its report and what it printed."""
+    (project / "report.json").unlink(missing_ok=True)
+    done = subprocess.run(command(*arguments), cwd=project, capture_output=True, text=True, timeout=600, check=False)
+    printed = done.stdout + done.stderr
+    assert done.returncode == code, printed
+    assert "INTERNALERROR" not in printed
+    return checked(json.loads((project / "report.json").read_text(encoding="utf-8"))), printed
+
+
+def readings(report: dict[str, Any]) -> dict[str, Any]:
+    """Return everything of the gates but how long resampling took."""
+    told = {}
+    for gate in report["gates"]:
+        values = {
+            role: reading and {name: reading[name] for name in ("value", "ci_low", "ci_high", "n")}
+            for role, reading in gate["readings"].items()
+        }
+        limits = [(one["value"], one["ci_low"], one["ci_high"], one["verdict"]) for one in gate["limits"]]
+        told[gate["kpi"]] = (values, limits, gate.get("breakdown"), gate.get("worst_samples"))
+    return told
+
+
+def error(report: dict[str, Any], kpi: str = "f1") -> str:
+    """Return the reason of a gate that is an error."""
+    (gate,) = [gate for gate in report["gates"] if gate["kpi"] == kpi]
+    assert gate["verdict"] == "error", gate
+    return str(gate["reason"])
+
+
+@pytest.mark.slow
+def test_cutting_and_engine_change_no_bit(project: Path) -> None:
+    """1, 7 and 23 shuffled shards, one process or two: the same readings, intervals, groups and samples."""
+    suite(project, kpis=KPIS)
+    cut(project, 1)
+    first = readings(run(project)[0])
+    assert set(first) == set(KPIS)
+    for parts, engine in ((7, ()), (23, ("--modelbench-engine=processes", "--modelbench-workers=2"))):
+        cut(project, parts)
+        report, _ = run(project, *engine)
+        assert readings(report) == first
+        assert next(iter(report["data"].values()))["samples"] == 6000
+    suite(project, kpis=[kpi for kpi in KPIS if kpi not in {"roc_auc", "kl_divergence_p99"}], data="whole")
+    whole = readings(run(project)[0])
+    assert whole == {kpi: first[kpi] for kpi in whole}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_clusters_change_no_bit(project: Path, engine: str) -> None:
+    """A local cluster of each engine, a worker of which is killed: the readings of one process."""
+    pytest.importorskip({"ray": "ray", "dask": "distributed"}[engine], reason=f"needs {engine}")
+    suite(project)
+    alone = readings(run(project)[0])
+    (project / "fault").write_text("kill-once part-03.npz", encoding="utf-8")
+    report, printed = run(project, f"--modelbench-engine={engine}", "--modelbench-workers=2")
+    assert readings(report) == alone, printed
+    assert not (project / "fault").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill-once", "raise-once"])
+def test_a_fault_that_passes_costs_a_second_attempt(project: Path, fault: str) -> None:
+    """A worker is killed, or a store hangs up, once: nothing is lost, and nothing is counted twice."""
+    suite(project)
+    alone = readings(run(project)[0])
+    (project / "reads").unlink()
+    (project / "fault").write_text(f"{fault} part-03.npz", encoding="utf-8")
+    report, _ = run(project, "--modelbench-engine=processes", "--modelbench-workers=2")
+    assert readings(report) == alone
+    assert not (project / "fault").exists()
+
+
+@pytest.mark.slow
+def test_a_fault_that_stays_names_the_shard_and_keeps_the_others(project: Path) -> None:
+    """The gates are errors that name the shard; a run that resumes asks for that shard alone."""
+    suite(project)
+    alone = readings(run(project)[0])
+    cut(project, 7)  # other times of modification: nothing of the first run fits
+    (project / "fault").write_text("kill part-03.npz", encoding="utf-8")
+    engine = ("--modelbench-engine=processes", "--modelbench-workers=2")
+    report, printed = run(project, *engine, code=1)
+    assert error(report).startswith("shard part-03.npz was tried twice: ")
+    assert "SIGKILL" in error(report)
+    assert printed.count("part-03.npz") < 12
+    (project / "fault").unlink()
+    (project / "reads").unlink()
+    report, _ = run(project, *engine, "--modelbench-resume")
+    assert readings(report) == alone
+    read = (project / "reads").read_text(encoding="utf-8").split()
+    assert read.count("part-03.npz") >= 1
+    assert len(set(read)) < 7
+    assert any("from an earlier run" in note for note in next(iter(report["data"].values()))["notes"])
+
+
+@pytest.mark.slow
+def test_interrupted_and_resumed(project: Path) -> None:
+    """Ctrl-C ends all workers, the report is there, and what was done is not done again."""
+    suite(project)
+    alone = readings(run(project)[0])
+    cut(project, 7)
+    (project / "reads").unlink()
+    (project / "fault").write_text("slow part-06.npz", encoding="utf-8")
+    arguments = command("--modelbench-engine=processes", "--modelbench-workers=2")
+    running = subprocess.Popen(arguments, cwd=project, stdout=subprocess.PIPE, text=True)
+    reads, until = project / "reads", time.monotonic() + 120
+    while time.monotonic() < until and not (
+        reads.exists() and len(set(reads.read_text(encoding="utf-8").split())) == 6
+    ):
+        time.sleep(0.2)
+    time.sleep(2)
+    os.kill(running.pid, signal.SIGINT)
+    printed, _ = running.communicate(timeout=60)
+    assert running.returncode == 2, printed
+    assert "INTERNALERROR" not in printed
+    assert not checked(json.loads((project / "report.json").read_text(encoding="utf-8")))["complete"]
+    (project / "fault").unlink()
+    reads.unlink()
+    report, _ = run(project, "--modelbench-resume")
+    assert readings(report) == alone
+    assert set(reads.read_text(encoding="utf-8").split()) < {f"part-{number:02}.npz" for number in range(7)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"id": lambda ids: np.concatenate([[3], ids[1:]])}, "3 in "),
+        ({"id": lambda ids: np.concatenate([ids[:1], ids[:-1]])}, "shard part-06.npz: ids are there more than once"),
+        ({"y": lambda y: y.astype(float) + 0.5}, "shard part-06.npz"),
+        ({"y": lambda y: y + 1}, "shard part-06.npz: the targets 3 are outside of classes=[0, 1, 2]"),
+        ({"x": lambda x: x.astype(np.float32)}, "shard part-06.npz"),
+        ({"x": lambda x: x[:, :3]}, "shard part-06.npz"),
+        ({name: lambda values: values[:0] for name in ("x", "y", "id", "sex")}, "is empty"),
+    ],
+    ids=["twice", "twice-inside", "kind", "class", "dtype", "columns", "empty"],
+)
+def test_shards_that_do_not_belong_together(project: Path, changes: Any, expected: str) -> None:
+    """Each is one error that names the shard."""
+    cut(project, 7, **changes)
+    suite(project)
+    report, _ = run(project, code=1)
+    assert expected in error(report)
+    assert "part-06.npz" in error(report)
+
+
+@pytest.mark.slow
+def test_factories_that_do_not_go_into_a_worker(project: Path) -> None:
+    """One that makes another model in every process is told; so is a fixture that returns an object."""
+    suite(project, student="other")
+    engine = ("--modelbench-engine=processes", "--modelbench-workers=2")
+    report, _ = run(project, *engine, code=1)
+    assert "made another model in a worker than in the session" in error(report)
+    (project / "modelbench.toml").unlink()
+    (project / "conftest.py").write_text(
+        "import pytest, shop\n"
+        "@pytest.fixture(scope='session')\ndef teacher_model(): return shop.teacher()\n"
+        "@pytest.fixture(scope='session')\ndef student_model(): return shop.student()\n"
+        "@pytest.fixture(scope='session')\ndef eval_data(): return shop.shards()\n",
+        encoding="utf-8",
+    )
+    (project / "test_sla.py").write_text(
+        "import pytest\n@pytest.mark.kpi('f1', 'drop <= 20 pp')\ndef test_f1(): ...\n", encoding="utf-8"
+    )
+    report, _ = run(project, *engine, code=1)
+    assert "Name its factory: --modelbench-student module:function" in error(report)
+    assert run(project)[0]["summary"]["pass"] == 1
+
+
+def test_other_kinds_are_measured_on_the_first_shard(project: Path) -> None:
+    """What is not a pass over all samples says so; nothing of it runs in a worker."""
+    cut(project, 3)
+    (project / "conftest.py").write_text("", encoding="utf-8")
+    suite(project)
+    with (project / "modelbench.toml").open("a", encoding="utf-8") as file:
+        file.write('\ndeterminism = "== 0"\nlatency_p50 = "<= 10 s"\nweak_slice_drop = "<= 90 pp"\n')
+        file.write('[kpi.gap]\nlimits = "<= 100"\nmetric = "shop:largest_gap"\nbetter = "lower"\ninputs = "scores"\n')
+    report, _ = run(project, "--modelbench-budget=1")
+    by_name = {gate["kpi"]: gate for gate in report["gates"]}
+    assert by_name["determinism"]["readings"]["student"]["n"] == 2000
+    assert by_name["gap"]["readings"]["student"]["n"] == 6000
+    assert by_name["weak_slice_drop"]["verdict"] == "not_applicable"
+    notes = next(iter(report["data"].values()))["notes"]
+    assert "determinism: of the first shard" in notes
+    assert report["models"]["teacher"]["forward_passes"] < 3 * 24 + 30
