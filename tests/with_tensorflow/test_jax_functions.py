@@ -20,7 +20,10 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 
 INPUTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
-PARAMS: dict[str, Any] = {"kernel": np.arange(24, dtype=np.float32).reshape(8, 3) / 24, "bias": np.zeros(3, np.float32)}
+PARAMS: dict[str, Any] = {
+    "kernel": np.arange(24, dtype=np.float32).reshape(8, 3) / 24,
+    "bias": np.zeros(3, np.float32),
+}
 
 
 def apply(params: Any, batch: Any) -> Any:

@@ -51,21 +51,29 @@ def test_openvino_runs_it_where_tensorflow_is_missing(installed: Callable[..., N
         (
             "",
             (),
-            "and tensorflow and openvino are not installed. Install one: pip install 'pytest-modelbench[tensorflow]', "
-            "or pip install 'pytest-modelbench[openvino]'",
+            (
+                "and tensorflow and openvino are not installed. Install one: pip install 'pytest-modelbench[tensorflow]', "
+                "or pip install 'pytest-modelbench[openvino]'"
+            ),
         ),
         (
             "?runtime=tensorflow",
             ("openvino",),
             "and tensorflow is not installed. Install it: pip install 'pytest-modelbench[tensorflow]'",
         ),
-        ("?precision=f32", (), "and openvino is not installed. Install it: pip install 'pytest-modelbench[openvino]'"),
+        (
+            "?precision=f32",
+            (),
+            "and openvino is not installed. Install it: pip install 'pytest-modelbench[openvino]'",
+        ),
         ("?runtime=onnx", ("openvino",), "runtime=onnx is unknown, expected tensorflow or openvino"),
         (
             "?signature=shares",
             ("openvino",),
-            "OpenVINO runs the signature serving_default only. signature=... needs TensorFlow: pip install "
-            "'pytest-modelbench[tensorflow]'",
+            (
+                "OpenVINO runs the signature serving_default only. signature=... needs TensorFlow: pip install "
+                "'pytest-modelbench[tensorflow]'"
+            ),
         ),
         (
             "?runtime=tensorflow&precision=f32",
