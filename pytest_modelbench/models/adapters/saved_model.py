@@ -40,7 +40,7 @@ class TensorFlowModel(RuntimeModel):
         ModelError: TensorFlow cannot load it or does not find the device, or the signature is not there.
     """
 
-    kind = "tensorflow"
+    kind = "savedmodel"
     runtime = "TensorFlow"
     libraries = ("tensorflow",)
 
