@@ -20,7 +20,10 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading
 
 INPUTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
-PARAMS = {"kernel": np.arange(24, dtype=np.float32).reshape(8, 3) / 24, "bias": np.zeros(3, np.float32)}
+PARAMS: dict[str, Any] = {
+    "kernel": np.arange(24, dtype=np.float32).reshape(8, 3) / 24,
+    "bias": np.zeros(3, np.float32),
+}
 
 
 def apply(params: Any, batch: Any) -> Any:
@@ -47,7 +50,12 @@ def test_outputs_are_computed_when_a_call_ends(monkeypatch: pytest.MonkeyPatch) 
     """JAX returns arrays before their numbers; also a plain function is waited for."""
     waited = []
     original = jax.block_until_ready
-    monkeypatch.setattr(jax, "block_until_ready", lambda outputs: waited.append(outputs) or original(outputs))
+
+    def wait(outputs: Any) -> Any:
+        waited.append(outputs)
+        return original(outputs)
+
+    monkeypatch.setattr(jax, "block_until_ready", wait)
     for function in (bound(), closed(), lambda batch: {"logits": apply(PARAMS, jnp.asarray(batch))}):
         outputs = wrapped(function)(INPUTS)
         assert waited.pop() is outputs
@@ -57,10 +65,19 @@ def test_outputs_are_computed_when_a_call_ends(monkeypatch: pytest.MonkeyPatch) 
 def test_a_batch_is_moved_before_the_call() -> None:
     """Arrays of numpy become JAX's outside of the timed path; numpy reads outputs where they are."""
     given = []
-    student = wrapped(jax.jit(lambda batch: given.append(batch) or batch * 2))
+    student = wrapped(jax.jit(lambda batch: batch * 2))
+    compiled = student.function  # type: ignore[attr-defined]
+
+    def seen(batch: Any) -> Any:
+        given.append(batch)
+        return compiled(batch)
+
+    student.function = seen  # type: ignore[attr-defined]
     output = output_array(student(INPUTS.astype(np.float64)))
     assert np.allclose(output, INPUTS * 2)
     assert output.dtype == np.float32
+    assert isinstance(given[0], jax.Array)
+    student.function = compiled  # type: ignore[attr-defined]
     described = student.describe()
     assert (described["kind"], described["inputs"]) == ("jax", "float64 -> float32")
     bare = wrapped(bound())(INPUTS)

@@ -94,7 +94,12 @@ def test_a_call_is_compiled_once_as_predict_does(monkeypatch: pytest.MonkeyPatch
     calls = []
     dense = layers.Dense(3)
     original = dense.call
-    monkeypatch.setattr(dense, "call", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
+
+    def call_of_layer(*args: Any, **keywords: Any) -> Any:
+        calls.append(1)
+        return original(*args, **keywords)
+
+    monkeypatch.setattr(dense, "call", call_of_layer)
     model = keras.Sequential([layers.Input((8,)), dense])
     student = wrapped(model)
     calls.clear()

@@ -28,11 +28,11 @@ class Dense(tf.Module):  # type: ignore[misc] # TensorFlow is not typed
         self.kernel = tf.Variable(np.arange(24, dtype=np.float32).reshape(8, 3) / 24)
         self.steps = tf.Variable(3, dtype=tf.int64)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="features")])
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="features")])  # type: ignore[untyped-decorator]
     def logits(self, features: Any) -> dict[str, Any]:
         return {"logits": features @ self.kernel + tf.cast(self.steps - 3, tf.float32)}
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="features")])
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="features")])  # type: ignore[untyped-decorator]
     def shares(self, features: Any) -> dict[str, Any]:
         return {"shares": tf.nn.softmax(features @ self.kernel)}
 

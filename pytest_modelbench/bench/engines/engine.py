@@ -109,11 +109,7 @@ class Raised:
 
 def _rebuilds(base: type) -> bool:
     """Tell whether a class is one of our tree that is made from its message alone."""
-    return (
-        issubclass(base, ModelbenchError)
-        and error_class(base.__name__) is base
-        and ("__init__" not in vars(base))
-    )
+    return issubclass(base, ModelbenchError) and error_class(base.__name__) is base and ("__init__" not in vars(base))
 
 
 def _lasts(error: BaseException) -> bool:

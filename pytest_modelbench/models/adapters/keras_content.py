@@ -28,7 +28,7 @@ _LEFT_OUT = ("compile_config", "build_config")
 
 
 class KerasContent(Model):
-    """A Keras model on some backend: what it consists of, on any backend.
+    """A Keras model on some backend: what it consists of, which does not depend on the backend.
 
     Attributes:
         module: the `keras.Model`.

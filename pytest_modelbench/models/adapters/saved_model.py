@@ -40,7 +40,7 @@ class TensorFlowModel(RuntimeModel):
         ModelError: TensorFlow cannot load it or does not find the device, or the signature is not there.
     """
 
-    kind = "tensorflow"
+    kind = "savedmodel"
     runtime = "TensorFlow"
     libraries = ("tensorflow",)
 
@@ -84,7 +84,7 @@ class TensorFlowModel(RuntimeModel):
         names = sorted(signatures)
         if asked is None:
             asked = USUAL if USUAL in signatures else names[0] if len(names) == 1 else None
-        if asked in signatures:
+        if asked is not None and asked in signatures:
             return asked, signatures[asked]
         what = f"{self.name}: {self.file} has " + (f"the signatures {', '.join(names)}" if names else "no signature")
         if not names:
@@ -158,6 +158,10 @@ def load_saved_model(path: str, loading: Loading) -> Model:
     asked = options.get("runtime", "openvino" if "precision" in options else None)
     if asked not in {None, *RUNTIMES}:
         raise ModelError(f"{loading.name}: runtime={asked} is unknown, expected {' or '.join(RUNTIMES)}")
+    if "precision" in options and asked == "tensorflow":
+        raise ModelError(
+            f"{loading.name}: {path}: precision=... is an option of OpenVINO. Write runtime=openvino too"
+        )
     there = {runtime: importlib.util.find_spec(runtime) is not None for runtime in RUNTIMES}
     chosen = asked or next((runtime for runtime in RUNTIMES if there[runtime]), None)
     if chosen is None or not there[chosen]:
@@ -170,10 +174,6 @@ def load_saved_model(path: str, loading: Loading) -> Model:
         )
     if chosen == "openvino":
         return _by_openvino(path, loading, options)
-    if "precision" in options:
-        raise ModelError(
-            f"{loading.name}: {path}: precision=... is an option of OpenVINO. Write runtime=openvino too"
-        )
     return TensorFlowModel(Path(path), loading)
 
 

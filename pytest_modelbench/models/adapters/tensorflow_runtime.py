@@ -95,9 +95,9 @@ class TensorFlowRuntime:
         with self.scope():
             return self._tf.convert_to_tensor(as_array(leaf))
 
-    def compiled(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return a function of one argument as a graph."""
-        graph: Callable[[Any], Any] = self._tf.function(function, reduce_retracing=True)
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function as a graph."""
+        graph: Callable[..., Any] = self._tf.function(function, reduce_retracing=True)
         return graph
 
     def finishing(self, call: Callable[[], Any]) -> Callable[[], Any]:
