@@ -185,11 +185,7 @@ class EvalData:
 
     @property
     def targets(self) -> Any:
-        """All targets, where they are in memory; None where there are none.
-
-        Raises:
-            DataError: as for `inputs`.
-        """
+        """All targets, where they are in memory, as `inputs` are; None where there are none."""
         return self._in_memory("targets")
 
     @property
