@@ -73,8 +73,7 @@ class DaskCluster(Engine):
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import dask
-            import distributed
+            dask, distributed = (importlib.import_module(name) for name in ("dask", "distributed"))
 
             try:
                 self._client = distributed.default_client()
@@ -154,8 +153,7 @@ class _Pass:
 
     def _came(self, there: list[str]) -> Iterator[tuple[int, Any]]:
         """Wait for one future, and not longer than until workers are looked for; yield what has come."""
-        import distributed
-
+        distributed: Any = importlib.import_module("distributed")
         if not self._busy:
             time.sleep(_LOOK_S / 10)
             return
@@ -200,7 +198,7 @@ def _result(future: Any, address: str) -> Any:
             return result_of(future.result())
         except Exception as error:  # noqa: BLE001 - the worker may die before its result is fetched
             return Lost(reason=cause_of(error), worker=f"worker {address}")
-    error = future.exception() if future.status == "error" else None
-    reason = "it died (KilledWorker)" if type(error).__name__ == "KilledWorker" else ""
-    reason = reason or (f"the cluster ended its task ({future.status})" if error is None else cause_of(error))
+    failure: Any = future.exception() if future.status == "error" else None
+    reason = "it died (KilledWorker)" if type(failure).__name__ == "KilledWorker" else ""
+    reason = reason or (f"the cluster ended its task ({future.status})" if failure is None else cause_of(failure))
     return Lost(reason=reason, worker=f"worker {address}")

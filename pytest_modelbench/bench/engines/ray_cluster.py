@@ -83,11 +83,11 @@ class RayCluster(Engine):
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import ray
+            ray: Any = importlib.import_module("ray")
 
             if not ray.is_initialized():
                 address = os.environ.get("RAY_ADDRESS")
-                quiet = {"logging_level": "ERROR", "log_to_driver": False}
+                quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
                 if address:
                     ray.init(address=address, **quiet)
                 else:
@@ -114,8 +114,8 @@ class RayCluster(Engine):
             found = f"{there.get('CPU', 0):g} processors and {there.get('GPU', 0):g} GPUs"
             self.close()
             raise UsageMistake(
-                f"--modelbench-engine=ray: a worker needs 1 processor and {self._num_gpus:g} GPUs, and the cluster has "
-                f"{found}. Lower --modelbench-num-gpus, or remove it"
+                f"--modelbench-engine=ray: a worker needs 1 processor and {self._num_gpus:g} GPUs, and the cluster "
+                f"has {found}. Lower --modelbench-num-gpus, or remove it"
             )
         return min(self._asked or fitting, fitting)
 
