@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -83,11 +84,11 @@ class RayCluster(Engine):
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import ray
+            ray: Any = importlib.import_module("ray")
 
             if not ray.is_initialized():
                 address = os.environ.get("RAY_ADDRESS")
-                quiet = {"logging_level": "ERROR", "log_to_driver": False}
+                quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
                 if address:
                     ray.init(address=address, **quiet)
                 else:

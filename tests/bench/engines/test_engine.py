@@ -31,7 +31,7 @@ class Scripted(Engine):
     def describe(self) -> str:
         return "scripted"
 
-    def map(self, task: tasks.Any, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def map(self, task: Any, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         self.asked.append(list(shards))
         yield from self._attempts.pop(0)
 
