@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import time
@@ -73,14 +74,17 @@ class DaskCluster(Engine):
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dask, distributed = (importlib.import_module(name) for name in ("dask", "distributed"))
+            import dask
+
+            distributed: Any = importlib.import_module("distributed")
 
             try:
                 self._client = distributed.default_client()
             except ValueError:  # there is none
                 address = os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
                 self._open(distributed, address, dask.config)
-        self.address = str(self._client.scheduler.address)
+        client: Any = self._client
+        self.address = str(client.scheduler.address)
         if self._cluster is None:
             self.workers = self._asked or len(_addresses(self._client)) or self.workers
         self.started_s += time.perf_counter() - started
@@ -154,6 +158,7 @@ class _Pass:
     def _came(self, there: list[str]) -> Iterator[tuple[int, Any]]:
         """Wait for one future, and not longer than until workers are looked for; yield what has come."""
         distributed: Any = importlib.import_module("distributed")
+
         if not self._busy:
             time.sleep(_LOOK_S / 10)
             return
@@ -198,7 +203,7 @@ def _result(future: Any, address: str) -> Any:
             return result_of(future.result())
         except Exception as error:  # noqa: BLE001 - the worker may die before its result is fetched
             return Lost(reason=cause_of(error), worker=f"worker {address}")
-    failure: Any = future.exception() if future.status == "error" else None
-    reason = "it died (KilledWorker)" if type(failure).__name__ == "KilledWorker" else ""
-    reason = reason or (f"the cluster ended its task ({future.status})" if failure is None else cause_of(failure))
+    cause = future.exception() if future.status == "error" else None
+    reason = "it died (KilledWorker)" if type(cause).__name__ == "KilledWorker" else ""
+    reason = reason or (f"the cluster ended its task ({future.status})" if cause is None else cause_of(cause))
     return Lost(reason=reason, worker=f"worker {address}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -114,8 +115,8 @@ class RayCluster(Engine):
             found = f"{there.get('CPU', 0):g} processors and {there.get('GPU', 0):g} GPUs"
             self.close()
             raise UsageMistake(
-                f"--modelbench-engine=ray: a worker needs 1 processor and {self._num_gpus:g} GPUs, and the cluster "
-                f"has {found}. Lower --modelbench-num-gpus, or remove it"
+                f"--modelbench-engine=ray: a worker needs 1 processor and {self._num_gpus:g} GPUs, and the "
+                f"cluster has {found}. Lower --modelbench-num-gpus, or remove it"
             )
         return min(self._asked or fitting, fitting)
 
