@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pytest_modelbench.errors import DataError, MeasurementError
 from pytest_modelbench.gates.reading import read_gate
 from pytest_modelbench.kpis.anchored import doubt_of, read_anchor
 from pytest_modelbench.kpis.catalogue import BUILT_IN
-from pytest_modelbench.kpis.kpi import Question, derivation_of
+from pytest_modelbench.kpis.kpi import Measurements, Question, derivation_of
 from pytest_modelbench.kpis.reduction import Reduction
 from pytest_modelbench.kpis.summary import Highest, Summary
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
@@ -47,6 +47,10 @@ class World:
             rows[:, None].astype(float), self.targets[rows], ids=self.ids[rows].tolist(), sensitive=sensitive,
             slices=slices, missing="group", bins={"age": [30, 45]}, **self.words,
         )  # fmt: skip
+
+
+def some(whole: World, rows: Array) -> Measurements:
+    return cast(Measurements, SomeSamples(whole, rows))
 
 
 class SomeSamples:
@@ -143,7 +147,7 @@ def world(outputs: Mapping[str, Array], targets: Array, words: Mapping[str, Any]
     return World(outputs=outputs, targets=targets, ids=named, features=features, words=words)
 
 
-WORLDS = {
+WORLDS: dict[str, Callable[[np.random.Generator], World]] = {
     **{
         kind: functools.partial(classification, kind)
         for kind in ("numbers", "texts", "flags", "numbers alone", "texts alone", "flags alone")
@@ -177,7 +181,7 @@ def read_in_parts(
     question: Question, reduction: Reduction, whole: World, cuts: list[Array], rng: np.random.Generator
 ) -> Summary:
     """Return the summary of parts that were stored, and merged in any order."""
-    parts = [reduction.reduce(question, SomeSamples(whole, rows)).plain() for rows in cuts]
+    parts = [reduction.reduce(question, some(whole, rows)).plain() for rows in cuts]
     merged: Summary | None = None
     for number in rng.permutation(len(parts)).tolist():
         assert_plain(parts[number])
@@ -226,7 +230,7 @@ def test_parts_give_what_one_pass_gives(name: str) -> None:
         whole, cuts = make(rng), cut(rng, 2 + number % 4)
         for question in questions(name):
             try:
-                found = told(reduction(question, SomeSamples(whole, np.arange(ROWS))))
+                found = told(reduction(question, some(whole, np.arange(ROWS))))
             except MeasurementError as error:
                 with pytest.raises(type(error)):
                     list(reduction.conclude(question, read_in_parts(question, reduction, whole, cuts, rng)))
@@ -250,11 +254,11 @@ def test_anchors_of_parts(seed: int, kind: str) -> None:
     question = Question(kpi=BUILT_IN["top1_accuracy"])
     reduction = Reduction(functools.partial(read_anchor, role="teacher"), lambda *_: iter(()))
     merged = read_in_parts(question, reduction, whole, cut(rng, 4), rng)
-    doubt = SomeSamples(whole, np.arange(ROWS)).predictions("teacher").doubt
+    doubt = some(whole, np.arange(ROWS)).predictions("teacher").doubt
     if kind != "several values":  # in one piece outputs of one sample count as if they were samples
         assert doubt_of(merged, "teacher") == doubt
     assert doubt_of(merged, "teacher") == doubt_of(
-        read_anchor(question, SomeSamples(whole, np.arange(ROWS)), "teacher"), "teacher"
+        read_anchor(question, some(whole, np.arange(ROWS)), "teacher"), "teacher"
     )
 
 
