@@ -65,10 +65,11 @@ class PairedSums:
 
 def facts_of(models: Mapping[str, Predictions]) -> dict[str, Any]:
     """Return what evidence says of models and of how their outputs are read."""
+    first = next(iter(models.values()))
     return {
         "models": {role: predictions.outputs.model for role, predictions in models.items()},
-        "meaning": meaning_of(models["student"]),
-        "task": models["student"].task,
+        "meaning": meaning_of(first),
+        "task": first.task,
     }
 
 
@@ -79,15 +80,15 @@ def summed_parts(models: Mapping[str, Predictions], parts: Read) -> Summary:
         models: predictions by role.
         parts: what a chunk of a model's samples adds.
     """
-    student, sums = models["student"], CellSums()
-    for part in slices(len(student)):
-        placed = sums.place(student.outputs.hashes(part))
+    first, sums = next(iter(models.values())), CellSums()
+    for part in slices(len(first)):
+        placed = sums.place(first.outputs.hashes(part))
         for role, predictions in models.items():
             for name, summand in parts(predictions, part).items():
                 cells = placed if summand.rows is None else placed[summand.rows]
                 sums.add(f"{role} {name}", cells, summand.kinds, summand.of, summand.weights)
             predictions.release()
-    return Summary(n=len(student), facts=facts_of(models), sums={"": sums})
+    return Summary(n=len(first), facts=facts_of(models), sums={"": sums})
 
 
 def paired_sums(question: Question, summary: Summary, kinds: Sequence[Any] | None = None) -> PairedSums:

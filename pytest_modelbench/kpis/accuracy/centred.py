@@ -43,7 +43,7 @@ def centred(summary: Summary) -> Summary:
     around = {name: ExactSums(tables[name].rows) for name in ("y", "yy")}
     rows = np.arange(tables["n"].rows)
     for output in tables["n"].labels:
-        n, y, yy = (_exact(tables[name], output) for name in ("n", "y", "yy"))
+        n, y, yy = (exact_of(tables[name], output) for name in ("n", "y", "yy"))
         mean = sum(y) / sum(n)
         if sum(yy) == sum(n) * mean**2:
             raise MeasurementError(
@@ -61,7 +61,8 @@ def centred(summary: Summary) -> Summary:
     return replace(summary, sums={**summary.sums, "": sums.replaced(for_all)})
 
 
-def _exact(table: ExactSums, label: object) -> list[Fraction]:
+def exact_of(table: ExactSums, label: object) -> list[Fraction]:
+    """Return the sum of one kind in each row, without rounding."""
     sums, power = table.integers(label)
     scale = Fraction(2) ** power
     return [number * scale for number in sums]
