@@ -1,4 +1,4 @@
-"""Processes of this machine: spawned workers with a pipe each, so that one that is killed is told from the others."""
+"""Processes of this machine: spawned workers with a pipe each, so that the loss of one is seen at once."""
 
 from __future__ import annotations
 
