@@ -61,7 +61,9 @@ def task_for(data: ShardedData) -> ShardTask:
         )
         for role in ("student", "teacher")
     }
-    return ShardTask(reader=data.reader, models=sources, asked=questions(), gathered=False, kept="", budget_s=60.0)
+    return ShardTask(
+        reader=data.reader, models=sources, asked=questions(), anchored=False, gathered=False, kept="", budget_s=60.0
+    )
 
 
 def passed(engine: Engine, rows: int, count: int) -> tuple[Passed, float]:

@@ -194,5 +194,5 @@ class ShardPass:
 def pass_key(task: ShardTask, data: ShardedData) -> str:
     """Return a name for what a pass is about: models by their contents, how data are read, what is asked."""
     models = {role: (source.content, str(source.loading)) for role, source in sorted(task.models.items())}
-    text = repr((models, data.reader.digest(), sorted(task.asked), task.gathered))
+    text = repr((models, data.reader.digest(), sorted(task.asked), task.anchored, task.gathered))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -18,6 +18,7 @@ from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.shards.reader import ShardReader
 from pytest_modelbench.data.shards.sharded import facts_and_hashes
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, shown
+from pytest_modelbench.kpis.anchored import read_anchor
 from pytest_modelbench.kpis.kpi import Question, derivation_of
 from pytest_modelbench.kpis.reduction import Reduction
 from pytest_modelbench.kpis.summary import Summary
@@ -35,6 +36,8 @@ _BUILT: dict[str, Model] = {}
 """The models of the last task of this process, by how they are built."""
 UNKNOWN_CONTENT = "object-"
 SPOT_ROWS = 8
+ANCHOR = "anchor"
+"""The key of what tells whether limits can rest on the teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,7 @@ class ShardTask:
         reader: reads shards.
         models: by role.
         asked: what is asked of each shard, by key.
+        anchored: whether limits rest on the teacher, which must then be better than a constant.
         gathered: whether the outputs themselves are returned.
         kept: the folder where outputs of other models than the student are kept; "" for none.
         budget_s: of a timed measurement, from which follows how long a call may take.
@@ -131,6 +135,7 @@ class ShardTask:
     reader: ShardReader
     models: Mapping[str, ModelSource]
     asked: Mapping[str, Question]
+    anchored: bool
     gathered: bool
     kept: str
     budget_s: float
@@ -155,6 +160,8 @@ class ShardTask:
             outputs = {role: self._outputs(role, data) for role in self.models}
             measured = ShardMeasurements(data, outputs, {role: source.model for role, source in self.models.items()})
             asked = {key: _reduced(question, measured) for key, question in self.asked.items()}
+            if self.anchored:
+                asked[ANCHOR] = {"summary": read_anchor(measured, "teacher").plain()}
         return {
             "facts": facts.to_json(),
             "hashes": hashes,

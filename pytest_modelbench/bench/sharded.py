@@ -12,13 +12,14 @@ from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.engines.engine import Engine
 from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
-from pytest_modelbench.bench.shard_task import UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
+from pytest_modelbench.bench.shard_task import ANCHOR, UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
 from pytest_modelbench.bench.shelf import Job, Tell
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed
 from pytest_modelbench.gates.assignment import Assignment
 from pytest_modelbench.grammar.formats import format_judged
+from pytest_modelbench.kpis.anchored import doubt_of
 from pytest_modelbench.kpis.kpi import Question, derivation_of
 from pytest_modelbench.kpis.reduction import Reduction
 from pytest_modelbench.kpis.summary import Summary
@@ -55,6 +56,8 @@ class Sharded:
         passed, key = self._passed(data), _key(question)
         if key in passed.failures:
             raise passed.failures[key][1]
+        if question.anchored and (doubt := doubt_of(passed.summaries[ANCHOR], "teacher")):
+            raise MeasurementError(f"{doubt}. Put it right, or write allow_weak_teacher=True")
         return passed.summaries[key]
 
     def outputs(self, role: str) -> Outputs | None:
@@ -79,7 +82,7 @@ class Sharded:
     def _passed(self, data: ShardedData) -> Passed:
         """Return what the pass over all shards came to, made once for all gates of a student."""
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
-        asked, gathered = self._asked()
+        asked, anchored, gathered = self._asked()
         roles = ["student", *(["teacher"] if any(q.with_teacher or q.kpi.paired for q in asked.values()) else [])]
         models = {role: self._source(role, data, alone=engine.name == "serial") for role in roles}
         lasting = asking.bench.files.lasting()
@@ -87,6 +90,7 @@ class Sharded:
             reader=data.reader,
             models=models,
             asked=asked,
+            anchored=anchored,
             gathered=gathered,
             kept=str(lasting / "outputs") if lasting else "",
             budget_s=asking.settings.budget_s,
@@ -103,21 +107,25 @@ class Sharded:
         content = tuple((role, source.content, source.loading) for role, source in models.items())
         job = Job(
             kind="shards",
-            same=(content, data.key, tuple(sorted(asked)), gathered, asking.settings),
+            same=(content, data.key, tuple(sorted(asked)), anchored, gathered, asking.settings),
             measure=measure,
             shown=f"{' and '.join(source.loading.name for source in models.values())} over {len(data.names):,} shards"
             f" ({engine.describe()}{memory_of_workers(engine)})",
         )
         return self._shelf.take(job)
 
-    def _asked(self) -> tuple[dict[str, Question], bool]:
-        """Return what the gates of this student ask of each shard, and whether one needs all outputs at once."""
+    def _asked(self) -> tuple[dict[str, Question], bool, bool]:
+        """Return what the gates of this student ask of each shard.
+
+        Returns:
+            The questions by key; whether one rests on the teacher; and whether one needs all outputs at once.
+        """
         asking = self._asking
         gates: list[Assignment] = [asking.gate]
         if not asking.roles:
             gates += asking.bench.of_kinds(asking.plan, [kind.name for kind in IN_PARTS])
         asked: dict[str, Question] = {}
-        gathered = False
+        anchored = gathered = False
         for gate in gates:
             if gate.kpi.probe not in IN_PARTS or "under" in gate.options:
                 continue
@@ -126,7 +134,8 @@ class Sharded:
                 gathered = True
                 continue
             asked[_key(question)] = replace(question, anchored=False)
-        return asked, gathered
+            anchored = anchored or question.anchored
+        return asked, anchored, gathered
 
     def _source(self, role: str, data: ShardedData, *, alone: bool) -> ModelSource:
         """Return how a worker gets the model of a role.

@@ -13,7 +13,7 @@ import numpy as np
 from pytest_modelbench.kpis.accuracy.centred import exact_of, exact_squares
 from pytest_modelbench.kpis.additive import Part, Parts, summed_parts
 from pytest_modelbench.kpis.evidence import targets_of
-from pytest_modelbench.kpis.kpi import Measurements, Question
+from pytest_modelbench.kpis.kpi import Measurements
 from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.answers.anchoring import (
     counted_answers,
@@ -27,11 +27,10 @@ from pytest_modelbench.probes.answers.meaning import Predictions
 SUMS = ("n", "y", "yy", "squared")
 
 
-def read_anchor(_: Question, measurements: Measurements, role: str) -> Summary:
+def read_anchor(measurements: Measurements, role: str) -> Summary:
     """Read what some samples tell of whether limits can rest on a model.
 
     Args:
-        _: the question, which makes no difference.
         measurements: of the samples.
         role: of the model.
     """

@@ -333,3 +333,14 @@ def test_other_kinds_are_measured_on_the_first_shard(project: Path) -> None:
     notes = next(iter(report["data"].values()))["notes"]
     assert "determinism: of the first shard" in notes
     assert report["models"]["teacher"]["forward_passes"] < 3 * 24 + 30
+
+
+def test_a_worthless_teacher_is_seen_over_all_shards(project: Path) -> None:
+    """Limits that rest on a teacher at chance are errors, as without shards; of one shard alone nothing follows."""
+    cut(project, 3)
+    shop = project / "shop.py"
+    shop.write_text(shop.read_text(encoding="utf-8").replace("return Linear(0.0)", "return Linear(50.0)"), "utf-8")
+    suite(project)
+    report, _ = run(project, code=1)
+    assert "no better than always predicting" in error(report)
+    assert "allow_weak_teacher=True" in error(report)

@@ -257,9 +257,7 @@ def test_anchors_of_parts(seed: int, kind: str) -> None:
     doubt = some(whole, np.arange(ROWS)).predictions("teacher").doubt
     if kind != "several values":  # in one piece outputs of one sample count as if they were samples
         assert doubt_of(merged, "teacher") == doubt
-    assert doubt_of(merged, "teacher") == doubt_of(
-        read_anchor(question, some(whole, np.arange(ROWS)), "teacher"), "teacher"
-    )
+    assert doubt_of(merged, "teacher") == doubt_of(read_anchor(some(whole, np.arange(ROWS)), "teacher"), "teacher")
 
 
 def test_a_teacher_that_is_one_class_off() -> None:

@@ -1,4 +1,4 @@
-"""Processes of this machine: spawned workers with a pipe each, which shows which one was killed."""
+"""Processes of this machine: spawned workers with a pipe each, so that the loss of one is seen at once."""
 
 from __future__ import annotations
 
