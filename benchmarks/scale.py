@@ -219,7 +219,7 @@ def cluster() -> None:
     rows = 1_000_000_000
     rng = np.random.default_rng(0)
     print(
-        f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, one in 100 takes 3 times"
+        f"a billion rows at {2 * ROW_S * 1e6:.0f} µs for both models, shards vary by a fifth, 1 in 100 takes 3 times"
     )
     print("rows a shard  workers     hours  speed-up  session busy    traffic")
     for size in (100_000, 1_000_000):

@@ -34,6 +34,12 @@ class ModelbenchError(Exception):
     blames: str | None = None
 
 
+def error_class(name: str) -> type[ModelbenchError] | None:
+    """Return the class of our errors that has a name, which another process sends; None if none has."""
+    found = globals().get(name)
+    return found if isinstance(found, type) and issubclass(found, ModelbenchError) else None
+
+
 class UsageMistake(ModelbenchError):
     """A marker, option or fixture that cannot mean anything; reported at collection."""
 

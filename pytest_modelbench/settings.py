@@ -256,7 +256,7 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         workers: whether pytest-xdist runs the tests.
     """
     name = settings.engine
-    if name in {None, "serial"}:
+    if not settings.enabled or name in {None, "serial"}:
         return
     wheres = {
         option.name: place.where(option)
@@ -271,8 +271,8 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         )
     if name == "dask" and settings.num_gpus is not None:
         yield (
-            f"{wheres['modelbench_num_gpus']}: the engine dask gives workers no GPUs. Start its cluster by dask-cuda, "
-            "or write --modelbench-engine=ray"
+            f"{wheres['modelbench_num_gpus']}: the engine dask gives workers no GPUs. Start its cluster by "
+            "dask-cuda, or write --modelbench-engine=ray"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from _pytest.pytester import SysModulesSnapshot
 from suites import FAKES, Finished, Judge, read_report
 
 collect_ignore = ["models/adapters/files"]  # its script needs TensorFlow, which wrote the files once
+if importlib.util.find_spec("tensorflow") is None:
+    collect_ignore += ["with_tensorflow"]  # `make test-tensorflow` has an environment for these
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

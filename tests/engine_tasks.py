@@ -60,6 +60,9 @@ class Faulty:
     def _unpicklable(self) -> Any:
         return Broken()
 
+    def _unreachable(self) -> Any:
+        raise OSError("the network is down")
+
     def _dawdles(self) -> Any:
         time.sleep(1.0)
         return count(self.at)
@@ -90,7 +93,7 @@ def threads(shard: int) -> tuple[str, int, str, list[str]]:
 
     import torch
 
-    return os.environ["OMP_NUM_THREADS"], torch.get_num_threads(), os.getcwd(), sys.path
+    return os.environ["OMP_NUM_THREADS"], torch.get_num_threads(), str(Path.cwd()), sys.path
 
 
 def array_of(shard: int) -> Any:

@@ -29,7 +29,8 @@ from pytest_modelbench.probes.cost.energy import (
 )
 from pytest_modelbench.probes.cost.launch import Launch, LaunchRequest, pack_launches, unpack_launches
 from pytest_modelbench.probes.cost.own_weights import learn_weights
-from pytest_modelbench.probes.cost.profile import Profile, profile_model
+from pytest_modelbench.probes.cost.profile import profile_model
+from pytest_modelbench.probes.cost.recorded import Profile
 from pytest_modelbench.probes.text.token_energy import counting_tokens, vocabularies_of
 from pytest_modelbench.probes.timing.watchdog import patience_s
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbench import errors
 from pytest_modelbench.bench.engines.attempts import attempted
 from pytest_modelbench.bench.engines.engine import Engine, Lost, Raised
 from pytest_modelbench.bench.shard_columns import GatheredColumns
@@ -21,7 +20,7 @@ from pytest_modelbench.data.shards.facts import Facts
 from pytest_modelbench.data.shards.manifest import Manifest
 from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
 from pytest_modelbench.data.shards.sharded import ShardedData
-from pytest_modelbench.errors import MeasurementError, ModelbenchError
+from pytest_modelbench.errors import MeasurementError, ModelbenchError, error_class
 from pytest_modelbench.kpis.summary import Summary
 from pytest_modelbench.probes.plain import from_arrays, to_arrays
 from pytest_modelbench.probes.timing.watchdog import beat
@@ -153,7 +152,7 @@ class ShardPass:
         if before is None or number < before[0]:
             label = self.data.labels[number]
             told = text if kind in {"DoesNotFit", "NotApplicable"} else f"shard {label}: {text}"
-            self._passed.failures[key] = (number, getattr(errors, kind)(told))
+            self._passed.failures[key] = (number, (error_class(kind) or MeasurementError)(told))
 
     def _check(self) -> None:
         """Check that all samples of all shards were judged, each once."""
@@ -173,7 +172,7 @@ class ShardPass:
         return self.folder / f"shard-{digest}.npz"
 
     def _keep(self, number: int, result: Mapping[str, Any]) -> None:
-        """Write a result so that a run that resumes this one need not ask for it; a full disk is no error."""
+        """Write a result so that a run that resumes this one need not ask for it; on a full disk the run goes on."""
         with contextlib.suppress(OSError):
             write_arrays(self._place(number), to_arrays(result))
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.data.arrays import duplicate, output_array, select_output
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.shards.reader import ShardReader
 from pytest_modelbench.data.shards.sharded import facts_and_hashes
@@ -26,13 +27,47 @@ from pytest_modelbench.models.named import NamedSpec
 from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading, SavedModel
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
-from pytest_modelbench.probes.answers.predictions import Outputs, collect_outputs
+from pytest_modelbench.probes.answers.predictions import Outputs, answer, collect_outputs
 from pytest_modelbench.probes.timing.watchdog import watchdog_for
 from pytest_modelbench.probes.wire import pack_outputs, read_arrays, unpack_outputs, write_arrays
 
 _BUILT: dict[str, Model] = {}
 """The models of the last task of this process, by how they are built."""
 UNKNOWN_CONTENT = "object-"
+SPOT_ROWS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """What a model answers to some samples in the session's process, for a model whose content has no hash.
+
+    Attributes:
+        inputs: a small batch.
+        select: which head is judged.
+        answers: its outputs, one row for each sample.
+    """
+
+    inputs: Any
+    select: str | int | None
+    answers: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, model: Model, data: EvalData) -> Spot:
+        """Ask a model for the first samples of some data."""
+        inputs = next(iter(data.batches(SPOT_ROWS))).inputs
+        return cls(inputs=inputs, select=data.select, answers=_answers(model, inputs, data.select))
+
+    def fits(self, model: Model) -> bool:
+        """Whether a model answers the same, as far as kernels of another process do."""
+        answers = _answers(model, self.inputs, self.select)
+        if answers.shape != self.answers.shape or answers.dtype.kind not in "iufb":
+            return np.array_equal(answers, self.answers)
+        return bool(np.allclose(answers, self.answers, rtol=1e-3, atol=1e-5, equal_nan=True))
+
+
+def _answers(model: Model, inputs: Any, select: str | int | None) -> npt.NDArray[Any]:
+    with model.running():
+        return output_array(select_output(answer(model, duplicate(inputs), first=True), select, model.name)).copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +78,13 @@ class ModelSource:
         given: its factory or its file; the model itself in the process of the session.
         loading: how it is loaded.
         content: the hash of the model in the session's process, which that of the worker's must have.
+        spot: what it answers there, where its content has no hash.
     """
 
     given: NamedSpec | SavedModel | str | Path | Model
     loading: Loading
     content: str
+    spot: Spot | None = None
 
     @property
     def key(self) -> str:
@@ -68,10 +105,11 @@ class ModelSource:
             candidate = build(locate(self.given, Path.cwd())) if named else self.given  # type: ignore[arg-type]
             model = adapt(candidate, self.loading)
             content = model.fingerprint()
-            if content != self.content and UNKNOWN_CONTENT not in f"{content}{self.content}":
+            known = UNKNOWN_CONTENT not in f"{content}{self.content}"
+            if (known and content != self.content) or (self.spot is not None and not self.spot.fits(model)):
                 raise MeasurementError(
                     f"{shown(getattr(self.given, 'spec', str(self.given)))} made another model in a worker than in "
-                    "the session: their weights differ. Let the factory load weights from a file, or fix its seed"
+                    "the session: their weights or answers differ. Let the factory load its weights, or fix its seed"
                 )
             _BUILT[self.key] = model
         return _BUILT[self.key]
@@ -87,7 +125,7 @@ class ShardTask:
         asked: what is asked of each shard, by key.
         gathered: whether the outputs themselves are returned.
         kept: the folder where outputs of other models than the student are kept; "" for none.
-        budget_s: of a timed measurement, by which a call that never returns is told.
+        budget_s: of a timed measurement, from which follows how long a call may take.
     """
 
     reader: ShardReader

@@ -12,7 +12,7 @@ from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.engines.engine import Engine
 from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
-from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
+from pytest_modelbench.bench.shard_task import UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
 from pytest_modelbench.bench.shelf import Job, Tell
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
@@ -47,6 +47,11 @@ class Sharded:
         data = self._data()
         if data is None:
             return None
+        if isinstance(question.options.get("bins"), int):
+            raise MeasurementError(
+                f"{question.kpi.name}: bins={question.options['bins']} groups of equal size depend on all samples at "
+                "once, and these are in shards. Write the edges: bins=[18, 30, 50]"
+            )
         passed, key = self._passed(data), _key(question)
         if key in passed.failures:
             raise passed.failures[key][1]
@@ -76,7 +81,7 @@ class Sharded:
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
         asked, gathered = self._asked()
         roles = ["student", *(["teacher"] if any(q.with_teacher or q.kpi.paired for q in asked.values()) else [])]
-        models = {role: self._source(role, alone=engine.name == "serial") for role in roles}
+        models = {role: self._source(role, data, alone=engine.name == "serial") for role in roles}
         lasting = asking.bench.files.lasting()
         task = ShardTask(
             reader=data.reader,
@@ -123,7 +128,7 @@ class Sharded:
             asked[_key(question)] = replace(question, anchored=False)
         return asked, gathered
 
-    def _source(self, role: str, *, alone: bool) -> ModelSource:
+    def _source(self, role: str, data: ShardedData, *, alone: bool) -> ModelSource:
         """Return how a worker gets the model of a role.
 
         Raises:
@@ -143,9 +148,10 @@ class Sharded:
                 f"of this process. Name its factory: --modelbench-{role} module:function, [models] in "
                 "modelbench.toml, or return the path of a saved model"
             )
-        return ModelSource(
-            given=given, loading=loading_for(model.name, asking.settings), content=asking.hash_of(model)
-        )
+        content, spot = asking.hash_of(model), None
+        if not alone and UNKNOWN_CONTENT in content:
+            spot = self._shelf.once(("spot", content, data.key), lambda: Spot.of(model, data.first()))
+        return ModelSource(given=given, loading=loading_for(model.name, asking.settings), content=content, spot=spot)
 
     def _portable(self, role: str) -> Any:
         """Return what another process can make a role's model from."""

@@ -181,7 +181,9 @@ def shapes(tree: Any) -> str:
 
 
 def as_array(value: Any) -> npt.NDArray[Any]:
-    """Return an array in numpy; half-precision and eight-bit floats of torch become float32, sparse ones dense.
+    """Return an array in numpy; half-precision and eight-bit floats of torch and ml_dtypes become float32.
+
+    Sparse ones become dense.
 
     Raises:
         ModelError: the value is not an array, or has no values.
@@ -194,6 +196,8 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
     except ValueError as error:
         raise ModelError(f"expected an array, found {type(value).__name__}: {message_of(error)}") from error
+    if array.dtype.kind == "V" and "float" in array.dtype.name:  # of ml_dtypes, as TensorFlow and JAX give them
+        array = array.astype(np.float32)
     if array.dtype == object and not all(isinstance(item, str) for item in array.ravel()[:100]):
         raise ModelError(f"expected an array of numbers or labels, found {type(value).__name__}")
     return array

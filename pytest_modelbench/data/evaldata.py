@@ -8,7 +8,7 @@ import importlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -162,18 +162,17 @@ class EvalData:
 
     @classmethod
     def from_shards(cls, shards: Any, **arguments: Any) -> EvalData:
-        """Return data in many files, which are read one after the other, here or in other processes.
+        """Return data in many files (see `data.shards.sharded`), each of which may be read by another process.
 
         Args:
             shards: paths or URLs, or a pattern such as `data/*.parquet`, whose files are sorted.
-            arguments: `load`, `ids`, `manifest`, `task` and what `EvalData` takes: see `data.shards.sharded`.
+            arguments: `load`, `ids`, `manifest`, `task` and what `EvalData` takes.
 
         Raises:
             DataError: as for `ShardedData`.
         """
-        module = importlib.import_module("pytest_modelbench.data.shards.sharded")
-        data: EvalData = module.ShardedData(shards, **arguments)
-        return data
+        made = importlib.import_module("pytest_modelbench.data.shards.sharded").ShardedData
+        return cast("EvalData", made(shards, **arguments))
 
     @property
     def inputs(self) -> Any:
@@ -186,11 +185,7 @@ class EvalData:
 
     @property
     def targets(self) -> Any:
-        """All targets, where they are in memory; None where there are none.
-
-        Raises:
-            DataError: as for `inputs`.
-        """
+        """All targets, where they are in memory, as `inputs` are; None where there are none."""
         return self._in_memory("targets")
 
     @property
@@ -199,7 +194,7 @@ class EvalData:
         return False
 
     def first(self) -> EvalData:
-        """Return some of the samples, for what is not measured on all: of data in one part, all."""
+        """Return a part of the samples, for what is not measured on all; all where they are in one part."""
         return self
 
     @property

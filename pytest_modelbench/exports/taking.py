@@ -69,8 +69,8 @@ def taken(name: str, work: Callable[[], Seen]) -> Step:
     if isinstance(failure, NotReadyError):
         evidence, remedy, numbers, status = failure.evidence, failure.remedy, failure.numbers, failure.status
     else:
-        (evidence, remedy), numbers = explained(failure), {}
-        status = Status.ERROR if isinstance(failure, NotApplicable) else Status.FAIL
+        (evidence, remedy), inapplicable = explained(failure), isinstance(failure, NotApplicable)
+        numbers, status = ({"applies": False}, Status.ERROR) if inapplicable else ({}, Status.FAIL)
         evidence = str(failure) if isinstance(failure, ModelbenchError) else evidence
     return Step(
         name=name,

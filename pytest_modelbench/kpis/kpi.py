@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.energy import EnergyMeasurement
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
-    from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.cost.recorded import Profile
     from pytest_modelbench.probes.kinds import Measurement, ProbeKind
     from pytest_modelbench.probes.timing.engine import TimingMeasurement
     from pytest_modelbench.results import Evidence

@@ -105,6 +105,8 @@ class ContentHash:
         if isinstance(value, np.ndarray):
             content = repr(value.tolist()).encode() if value.dtype == object else value.tobytes()
             return f"{value.dtype}{value.shape}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
+        if _is_of_jax(value) and hasattr(value, "__array__"):
+            return f"jax{self.text_of(np.asarray(value))}"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
             return f"{_name(type(value))}{self.text_of({**fields, **getattr(value, '__dict__', {})})}"
@@ -132,6 +134,8 @@ class ContentHash:
             return value.name
         if isinstance(value, types.BuiltinFunctionType) and value.__module__:
             return _name(value)
+        if _is_of_jax(value) and hasattr(value, "__wrapped__"):
+            return f"jax{self.text_of(value.__wrapped__)}"  # what jax.jit, or a rule for gradients, is around
         return None
 
     def _owner_text(self, owner: Any) -> str:
@@ -188,6 +192,11 @@ class ContentHash:
         inner = hashlib.blake2b(code.co_code, digest_size=16)
         inner.update(repr((code.co_names, code.co_varnames, constants)).encode())
         return inner.hexdigest()
+
+
+def _is_of_jax(value: Any) -> bool:
+    """Whether something is an object of JAX; JAX is not imported for the question."""
+    return type(value).__module__.partition(".")[0] in {"jax", "jaxlib"}
 
 
 def _name(thing: Any) -> str:

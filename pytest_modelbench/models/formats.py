@@ -58,11 +58,10 @@ FORMATS = {
         ),
         SavedFormat(
             name="SavedModel",
-            load="openvino:load_openvino",
-            tried_first=True,
+            load="saved_model:load_saved_model",
             what="a TensorFlow SavedModel",
             install=OPENVINO,
-            options=("precision",),
+            options=("runtime", "signature", "precision"),
         ),
         SavedFormat(
             name="LiteRT",

@@ -17,16 +17,21 @@ from pytest_modelbench.models.saved import Filled, Loading, SavedModel, fill, lo
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterEntry:
-    """A registry row: objects of class `base` are wrapped by `adapter`, both as `module:name`."""
+    """A registry row: objects of class `base` are wrapped by `adapter`, both as `module:name`.
+
+    An adapter gets the object and its name, also the device if it `takes_device`; one that `takes_loading` gets the
+    object and a `Loading`.
+    """
 
     base: str
     adapter: str
     takes_device: bool = False
+    takes_loading: bool = False
 
 
 ADAPTERS: dict[str, AdapterEntry] = {
     "keras": AdapterEntry(  # before torch: a Keras model may be a module
-        base="keras:Model", adapter="pytest_modelbench.models.adapters.keras:KerasModel", takes_device=True
+        base="keras:Model", adapter="pytest_modelbench.models.adapters.keras:from_module", takes_loading=True
     ),
     "torch": AdapterEntry(
         base="torch.nn:Module", adapter="pytest_modelbench.models.adapters.torch_module:TorchModel", takes_device=True
@@ -50,7 +55,9 @@ ADAPTERS: dict[str, AdapterEntry] = {
 }
 EXTENSIONS: dict[str, AdapterEntry] = {}
 """Adapters that others bring to a session, asked before the built-in ones."""
-_CALLABLE = AdapterEntry(base="builtins:object", adapter="pytest_modelbench.models.adapters.function:CallableModel")
+_CALLABLE = AdapterEntry(
+    base="builtins:object", adapter="pytest_modelbench.models.adapters.callables:from_callable", takes_loading=True
+)
 
 
 def adapt(candidate: Any, loading: Loading) -> Model:
@@ -84,6 +91,9 @@ def adapt(candidate: Any, loading: Loading) -> Model:
         raise ModelError(f"{name} is the class {candidate.__name__}, not a model. Return {candidate.__name__}(...)")
     for entry in _fitting(candidate):
         adapter = _resolve(entry.adapter)
+        if entry.takes_loading:
+            model = adapter(candidate, loading)
+            return model  # noqa: RET504 - as below
         model = adapter(candidate, name, loading.device) if entry.takes_device else adapter(candidate, name)
         return model  # noqa: RET504 - what an adapter returns has no type
     raise ModelError(

@@ -22,6 +22,9 @@ def resolve_given(config: pytest.Config, command_line: Mapping[str, Any]) -> tup
     Args:
         config: of the session.
         command_line: the values of its options, by name.
+
+    Raises:
+        pytest.UsageError: an engine was chosen, and pytest-xdist runs the tests.
     """
     if command_line["modelbench"] or config.getini("modelbench"):
         find_extensions(config)  # before the options are read: an extension may bring suites
@@ -36,9 +39,12 @@ def resolve_given(config: pytest.Config, command_line: Mapping[str, Any]) -> tup
     config.add_cleanup(lambda: replace_tiers(before))
     workers = bool(getattr(config.option, "numprocesses", None))
     dist = str(getattr(config.option, "dist", "no"))
+    engine = list(engine_conflicts(settings, places, workers=workers))
+    if workers and engine:
+        raise pytest.UsageError("\n".join(engine))  # before the workers of pytest-xdist start
     config.stash[MISTAKES] += [
+        *engine,
         *mistakes,
         *conflicts(command_line, enabled=settings.enabled, workers=workers, dist=dist),
-        *engine_conflicts(settings, places, workers=workers),
     ]
     return settings, places

@@ -7,14 +7,15 @@ import json
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from pytest_modelbench.errors import NotApplicable
+from pytest_modelbench.errors import NotApplicable, UsageMistake
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.plugin.items import settings_of
-from pytest_modelbench.probes.cost.profile import Profile, Recording, compare_profiles, profile_model, record
+from pytest_modelbench.probes.cost.profile import Framework, compare_profiles, profile_model, recorder
+from pytest_modelbench.probes.cost.recorded import Profile, Recording
 from pytest_modelbench.reports.waterfall import waterfall_table
 from pytest_modelbench.store.file_names import file_name
 from pytest_modelbench.store.replacing import replacing
@@ -23,7 +24,9 @@ _SECTION = "modelbench profile"
 
 
 class Profiler:
-    """Profiles calls with torch.profiler; tables go into the item's report, traces into --modelbench-artifacts.
+    """Profiles calls with torch.profiler, those of a model of TensorFlow with tf.profiler.
+
+    Tables go into the item's report, traces into --modelbench-artifacts.
 
     `profiler.profile(student, batch)` profiles some calls of a model, `with profiler.record("name"):` a block, and
     `profiler.compare(teacher, student, batch)` says which layers and which operators gained and lost time.
@@ -38,7 +41,7 @@ class Profiler:
 
         Raises:
             ModelError: the model raised.
-            NotApplicable: it runs no operator of torch.
+            NotApplicable: it runs no operator of torch, or of TensorFlow if it is a model of TensorFlow.
             MeasurementError: a profiler is recording already.
         """
         __tracebackhide__ = True
@@ -47,20 +50,25 @@ class Profiler:
         return profile
 
     @contextlib.contextmanager
-    def record(self, name: str = "block", *, calls: int = 1) -> Iterator[Recording]:
+    def record(self, name: str = "block", *, calls: int = 1, framework: Framework = "torch") -> Iterator[Recording]:
         """Profile a block; `.profile` of what it gives is there after it.
 
         Args:
             name: of the block, for tables and files.
             calls: how many calls of a model are in it.
+            framework: whose operators are recorded, "torch" or "tensorflow".
 
         Raises:
             MeasurementError: a profiler is recording already.
-            NotApplicable: no operator of torch ran.
+            NotApplicable: no operator of the framework ran.
         """
         __tracebackhide__ = True
+        if framework not in get_args(Framework):
+            expected = " or ".join(map(repr, get_args(Framework)))
+            raise UsageMistake(f"profiler.record(framework={framework!r}) is unknown, expected {expected}")
         torch = sys.modules.get("torch")
-        with record(calls, cuda=torch is not None and torch.cuda.is_initialized()) as recording:
+        cuda = torch is not None and torch.cuda.is_initialized()
+        with recorder(calls, cuda=cuda, framework=framework) as recording:
             yield recording
         self._keep(name, recording.profile, recording.profile.table)
 
@@ -90,8 +98,14 @@ class Profiler:
         stem = file_name(name) + (f"-{number}" if number > 1 else "")
         target = Path(self._item.config.invocation_params.dir, folder, file_name(self._item.nodeid))
         target.mkdir(parents=True, exist_ok=True)
-        _write(target / f"{stem}.pt.trace.json", profile.trace)
         _write(target / f"{stem}.operators.txt", table.encode())
+        for path, content in profile.tensorboard.items():
+            (target / f"{stem}.tensorboard" / path).parent.mkdir(parents=True, exist_ok=True)
+            _write(target / f"{stem}.tensorboard" / path, content)
+        if profile.tensorboard:
+            _write(target / f"{stem}.trace.json", profile.trace)
+            return
+        _write(target / f"{stem}.pt.trace.json", profile.trace)
         _write(target / f"{stem}.memory.json", json.dumps(profile.memory_timeline()).encode())
 
 

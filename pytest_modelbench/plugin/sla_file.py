@@ -65,7 +65,7 @@ class SlaFile(pytest.Module):
             places = [state.places[0], Given(values=sla.run, where=lambda _: self.nodeid), *state.places[1:]]
             settings, _ = resolve_settings(places)  # whose own mistakes are told by now
             self.stash[SETTINGS] = settings
-            parallel = bool(getattr(self.config.option, "numprocesses", None))
+            parallel = hasattr(self.config, "workerinput")
             mistakes = [*mistakes, *engine_conflicts(settings, places, workers=parallel)]
         if state is not None or not is_toml:
             session_mistakes += [mistake for mistake in mistakes if mistake not in session_mistakes]

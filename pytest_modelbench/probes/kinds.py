@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_modelbench.probes.cost.energy import EnergyMeasurement
     from pytest_modelbench.probes.cost.flops import FlopCount
     from pytest_modelbench.probes.cost.launch import Launch
-    from pytest_modelbench.probes.cost.profile import Profile
+    from pytest_modelbench.probes.cost.recorded import Profile
     from pytest_modelbench.probes.load.measure import LoadMeasurement
     from pytest_modelbench.probes.tasks.measured import TaskAnswers
     from pytest_modelbench.probes.text.measured import Generations

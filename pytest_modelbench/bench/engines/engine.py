@@ -15,8 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pytest_modelbench import errors
-from pytest_modelbench.errors import ModelbenchError, UsageMistake, cause_of, message_of
+from pytest_modelbench.errors import (
+    CheckFailure,
+    DataError,
+    DoesNotFit,
+    MeasurementError,
+    ModelbenchError,
+    NotApplicable,
+    UsageMistake,
+    cause_of,
+    error_class,
+    message_of,
+)
 
 Task = Callable[[Any], Any]
 """A small picklable callable of one shard. It keeps what it builds, such as models, in its process."""
@@ -85,11 +95,11 @@ class Raised:
         )
 
     def error(self) -> ModelbenchError:
-        """Return the exception again, of its class in our tree; others as `MeasurementError` with their class's name."""
+        """Return the exception again: of its class in our tree; others as `MeasurementError` with their name."""
         if self.ours is None:
             place = f" ({self.place})" if self.place else ""
-            return errors.MeasurementError(f"{self.kind}: {self.message}{place}")
-        error: ModelbenchError = getattr(errors, self.ours)(self.message)
+            return MeasurementError(f"{self.kind}: {self.message}{place}")
+        error = (error_class(self.ours) or MeasurementError)(self.message)
         error.blames = self.blames
         return error
 
@@ -99,16 +109,12 @@ class Raised:
 
 def _rebuilds(base: type) -> bool:
     """Tell whether a class is one of our tree that is made from its message alone."""
-    return (
-        issubclass(base, ModelbenchError)
-        and getattr(errors, base.__name__, None) is base
-        and ("__init__" not in vars(base))
-    )
+    return issubclass(base, ModelbenchError) and error_class(base.__name__) is base and ("__init__" not in vars(base))
 
 
 def _lasts(error: BaseException) -> bool:
     """Tell whether a shard would raise it again: see `Raised.lasting`."""
-    mistakes = (errors.UsageMistake, errors.DataError, errors.DoesNotFit, errors.NotApplicable, errors.CheckFailure)
+    mistakes = (UsageMistake, DataError, DoesNotFit, NotApplicable, CheckFailure)
     if not isinstance(error, mistakes):
         return False
     causes: list[BaseException] = []

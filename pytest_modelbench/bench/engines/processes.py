@@ -1,10 +1,9 @@
-"""Processes of this machine: spawned workers with a pipe each, so that one that is killed is told from the others."""
+"""Processes of this machine: spawned workers with a pipe each, which shows which one was killed."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import pickle
 import signal
 import sys
 import threading
@@ -19,7 +18,7 @@ from typing import Any
 from pytest_modelbench.bench.engines.engine import Engine, Lost, Raised, Task, processors
 from pytest_modelbench.bench.engines.gpus import visible_gpus
 from pytest_modelbench.bench.engines.process_worker import serve
-from pytest_modelbench.bench.engines.travel import Unpicklable, pickled_task, unpicklable
+from pytest_modelbench.bench.engines.travel import Outgoing, Unpicklable, pickled_task, result_of
 
 _ENDING_S = 5.0
 """How long an idle worker may take to end by itself."""
@@ -62,35 +61,28 @@ class Processes(Engine):
         except Unpicklable as mistake:
             yield from ((position, mistake.raised) for position in range(len(shards)))
             return
-        waiting = deque(enumerate(shards))
+        outgoing = Outgoing(shards)
         busy: dict[_Worker, int] = {}
         try:
-            while waiting or busy:
-                yield from self._hand_out(pickled, waiting, busy)
+            while outgoing or busy:
+                yield from self._hand_out(pickled, outgoing, busy)
                 for worker in _ready(busy):
                     yield busy.pop(worker), worker.result()
         finally:
             if busy:  # the iteration was given up: what they still send belongs to nothing
                 self.close()
 
-    def _hand_out(
-        self, pickled: bytes, waiting: deque[tuple[int, Any]], busy: dict[_Worker, int]
-    ) -> Iterator[tuple[int, Raised]]:
+    def _hand_out(self, task: bytes, outgoing: Outgoing, busy: dict[_Worker, int]) -> Iterator[tuple[int, Raised]]:
         """Give every idle worker a shard; yield the shards that cannot be sent."""
-        for number in range(self.workers):
-            if self._pool[number] in busy:
+        idle = deque(number for number in range(self.workers) if self._pool[number] not in busy)
+        while idle and outgoing:
+            position, sent = outgoing.take()
+            if isinstance(sent, Raised):
+                yield position, sent
                 continue
-            while waiting:
-                position, shard = waiting.popleft()
-                try:
-                    request = pickle.dumps(shard, protocol=5)
-                except Exception as error:  # noqa: BLE001 - of the object's own __reduce__
-                    yield position, unpicklable("the shard", error)
-                    continue
-                worker = self._alive(number)
-                busy[worker] = position
-                worker.send(pickled, request)
-                break
+            worker = self._alive(idle.popleft())
+            busy[worker] = position
+            worker.send(task, sent)
 
     def _alive(self, number: int) -> _Worker:
         worker = self._pool[number]
@@ -119,7 +111,7 @@ class _Worker:
         self._process = context.Process(
             target=serve, args=(theirs, gpus), name=f"modelbench-worker-{number}", daemon=True
         )
-        with _STARTING, _without_main(), _sigint_blocked():
+        with _STARTING, without_main(), _sigint_blocked():
             self._process.start()
         theirs.close()  # so that the pipe ends with the worker
         self._number = number
@@ -154,10 +146,7 @@ class _Worker:
             worker = f"worker {self._number} (process {self._process.pid})"
             return Lost(reason=_how(self._process.exitcode), worker=worker)
         self._busy = False
-        try:
-            return pickle.loads(received)  # noqa: S301 - of our own worker
-        except Exception as error:  # noqa: BLE001 - of the object's own class
-            return unpicklable("the result", error)
+        return result_of(received)
 
     def end(self) -> None:
         """Let it end: by its closed pipe, or killed if it holds a shard."""
@@ -177,11 +166,12 @@ class _Worker:
 def _ready(busy: dict[_Worker, int]) -> list[_Worker]:
     """Wait until at least one worker sent something or ended."""
     of: dict[Any, _Worker] = {thing: worker for worker in busy for thing in worker.waited_for}
-    while True:
+    while busy:
         ready = [of[thing] for thing in connection.wait(list(of), _LOOK_S)]
         ready += [worker for worker in busy if not worker.alive]
         if ready:
             return list(dict.fromkeys(ready))
+    return []
 
 
 def _how(exitcode: int | None) -> str:
@@ -197,8 +187,8 @@ def _how(exitcode: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide `__main__` while a process is spawned, which would import it: a script that calls pytest would start anew."""
+def without_main() -> Iterator[None]:
+    """Hide `__main__` while a process is spawned, which would import it: a script would start anew."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -209,7 +199,7 @@ def _without_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Let a process inherit that SIGINT is blocked, until it ignores it: Ctrl-C is for the session's process alone."""
+    """Let a process inherit that SIGINT is blocked, until it ignores it: Ctrl-C is for the session alone."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -31,6 +31,6 @@ class Serial(Engine):
         for position, shard in enumerate(shards):
             try:
                 result = task(shard)
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code
                 result = Raised.of(error)
             yield position, result

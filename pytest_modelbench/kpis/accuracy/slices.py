@@ -115,7 +115,7 @@ def _count(
         summary: in which they are counted.
         student: whose samples they are.
         codes: the group of each sample.
-        keys: of the groups, which stand in their order; the last entry is the name.
+        keys: of the groups, in their order; the last entry is the name.
         right: which samples the student has right, and which the teacher.
     """
     lost, gained = right[1] & ~right[0], right[0] & ~right[1]

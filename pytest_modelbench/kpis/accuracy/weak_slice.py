@@ -36,8 +36,8 @@ def weak_slice_drop(question: Question, measurements: Measurements) -> Iterator[
 
     if measurements.data().in_parts:
         raise NotApplicable(
-            "it searches the inputs of all samples at once, and these are in shards. Judge it on one, or name slices= "
-            "and judge slice_drop"
+            "it searches the inputs of all samples at once, and these are in shards. Judge it on one, or name "
+            "slices= and judge slice_drop"
         )
     student, teacher = pair_of(question, measurements)
     student_right, teacher_right = rightness(student, teacher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.exports.steps import Exported, Status, Step
 from pytest_modelbench.kpis.kpi import Measurements, Question
 from pytest_modelbench.probes.kinds import EXPORT
@@ -12,8 +13,16 @@ from pytest_modelbench.results import Estimate, Evidence, Member, Reading
 
 
 def ready_formats(question: Question, measurements: Measurements) -> Iterator[Evidence]:
-    """Count the formats that the student is ready for, and name the step at which each other one stopped."""
+    """Count the formats that the student is ready for, and name the step at which each other one stopped.
+
+    Raises:
+        NotApplicable: the student is of a kind that is not exported to any of them.
+    """
     exports = measurements.of(EXPORT, "student")
+    stopped = [export.stopped_at for export in exports]
+    inapplicable = [step for step in stopped if step is not None and step.numbers.get("applies") is False]
+    if exports and len(inapplicable) == len(exports):
+        raise NotApplicable(inapplicable[0].evidence)
     ready = [export.target for export in exports if export.ready]
     members = {export.target: _member(export) for export in exports}
     at_most = len(ready) + sum(member.inconclusive for member in members.values())

@@ -27,7 +27,7 @@ Models = Mapping[str, Predictions]
 def read(question: Question, measurements: Measurements, *, both: bool) -> Summary:
     """Read what all features add.
 
-    Features that do not fit, such as numbers that are no groups, are noted where each of several is asked for.
+    Features that do not fit, such as numbers that form no groups, are noted where each of several is asked for.
 
     Raises:
         DoesNotFit: the data name no sensitive feature, or the task is another one.

@@ -9,7 +9,8 @@ import numpy as np
 
 from pytest_modelbench.kpis.evidence import exact_evidence
 from pytest_modelbench.kpis.kpi import Measurements, Question
-from pytest_modelbench.probes.cost.profile import CALLS, Profile
+from pytest_modelbench.probes.cost.profile import CALLS
+from pytest_modelbench.probes.cost.recorded import Profile
 from pytest_modelbench.results import Comparison, Estimate, Evidence, Reading
 from pytest_modelbench.stats.intervals import FloatArray, mean_interval
 
@@ -20,7 +21,7 @@ def operator_count(question: Question, measurements: Measurements) -> Iterator[E
     def reading(role: str) -> Reading:
         profile = measurements.profile(role)[0]
         count = Estimate.exact(profile.operator_count)
-        return Reading(estimate=count, unit="", n=profile.calls, method=_method(question))
+        return Reading(estimate=count, unit="", n=profile.calls, method=_method(question, profile))
 
     yield exact_evidence(question, reading)
 
@@ -49,13 +50,13 @@ def _shares(
         profiles = measurements.profile(role)
         names = [operator.name for operator in profiles[0].operators]
         values[role] = np.array([share(profile, names) for profile in profiles])
-        detail = f", largest {names[0]}, own time on {profiles[0].device}"
+        detail = f"{_method(question, profiles[0])}, largest {names[0]}, own time on {profiles[0].device}"
         readings[role] = Reading(
             estimate=mean_interval(values[role], question.alpha).map(lambda share: min(max(share, 0.0), 100.0)),
             unit="%",
             n=len(profiles),
             confidence=question.confidence,
-            method=f"mean of {len(profiles)} recordings, Student's interval; {_method(question)}{detail}",
+            method=f"mean of {len(profiles)} recordings, Student's interval; {detail}",
         )
     teacher = readings.get("teacher")
     comparison = None
@@ -74,5 +75,5 @@ def _shares(
     return Evidence(student=readings["student"], teacher=teacher, comparison=comparison, sampled=True)
 
 
-def _method(question: Question) -> str:
-    return f"torch.profiler over {CALLS} calls, batch size {question.options['batch_size']}"
+def _method(question: Question, profile: Profile) -> str:
+    return f"{profile.profiler} over {CALLS} calls, batch size {question.options['batch_size']}"

@@ -115,8 +115,9 @@ KPIS = (
             unit=unit,
             better="lower",
             definition=definition,
-            method="torch.profiler, 5 recordings of 4 calls in a separate pass; Student's interval for shares",
-            source="torch.profiler",
+            method="torch.profiler, or tf.profiler for a model of TensorFlow, 5 recordings of 4 calls in a separate "
+            "pass; Student's interval for shares",
+            source="torch.profiler, tf.profiler",
             probe=PROFILE,
             derive=f"{ROOM}.speed.profile:{name}",
             bounds=SHARE if unit == "%" else NONNEGATIVE,

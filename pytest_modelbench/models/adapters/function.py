@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -31,10 +32,14 @@ class CallableModel(Model):
         self.function = function
 
     def bind(self, inputs: Any) -> Callable[[], Any]:
-        """Return the function applied to the batch as it is; of prompts, to one after the other."""
+        """Return the function applied to the batch as it is; of prompts, to one after the other.
+
+        Where JAX is loaded, the call waits for arrays of JAX among the outputs, which come before they are computed.
+        """
         if isinstance(inputs, Prompts):
             return text_model(self).bind(inputs)
-        return functools.partial(self.function, inputs)
+        call = functools.partial(self.function, inputs)
+        return call if "jax" not in sys.modules else _awaited(call)
 
     def replicate(self) -> Model | None:
         """Return a deep copy of a callable object; None for functions and objects that refuse to be copied."""
@@ -52,6 +57,11 @@ class CallableModel(Model):
         named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
         module = getattr(named, "__module__", "builtins")  # str.upper has none
         return {**super().describe(), "class": f"{module}.{getattr(named, '__qualname__', '?')}"}
+
+
+def _awaited(call: Callable[[], Any]) -> Callable[[], Any]:
+    wait = sys.modules["jax"].block_until_ready
+    return lambda: wait(call())
 
 
 def from_text_function(candidate: TextFunction, name: str) -> Model:

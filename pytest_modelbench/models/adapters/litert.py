@@ -1,10 +1,11 @@
-"""Adapter for .tflite files that LiteRT executes; OpenVINO does where LiteRT is not installed."""
+"""Adapter for .tflite files that LiteRT executes; TensorFlow or OpenVINO do where LiteRT is not installed."""
 
 from __future__ import annotations
 
 import collections
 import importlib.util
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,8 @@ from pytest_modelbench.models.base import Model, ParameterCount
 from pytest_modelbench.models.saved import Loading
 from pytest_modelbench.models.trial import try_first
 
-LITERT = "ai_edge_litert"
-RUNTIMES = ("litert", "openvino")
-"""What `model.tflite?runtime=...` may ask for."""
+RUNTIMES = {"litert": "ai_edge_litert", "tensorflow": "tensorflow", "openvino": "openvino"}
+"""What `model.tflite?runtime=...` may ask for, the preferred first, with the package of each."""
 _WITH_WEIGHTS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV", "CONV_3D"}
 
 
@@ -87,7 +87,7 @@ class LiteRtModel(RuntimeModel):
         if (loading.device or "cpu") != "cpu":
             raise ModelError(f"{self.name}: LiteRT runs {path.name} on cpu only, not on {loading.device}")
         try:
-            self.interpreter = _interpreter(path, self.threads)
+            self.interpreter = self._interpreter(path)
             named = self._signature()
             self.tensors = [_tensor(details, named) for details in self.interpreter.get_input_details()]
             self.outputs = [_tensor(details, named) for details in self.interpreter.get_output_details()]
@@ -95,6 +95,18 @@ class LiteRtModel(RuntimeModel):
             raise self.unreadable(error) from error
         self._running = threading.Lock()
         self._allocated: tuple[tuple[int, ...], ...] = ()
+
+    def _interpreter(self, path: Path) -> Any:
+        """Return an interpreter with memory for the shapes of the file."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        return _allocated(Interpreter, path, self.threads)
+
+    def _schema(self) -> Any:
+        """Return the reader of the file's content."""
+        from ai_edge_litert import schema_py_generated
+
+        return schema_py_generated
 
     def _signature(self) -> dict[int, str]:
         """Return the names of inputs and outputs in the file's signature by their index."""
@@ -156,7 +168,7 @@ class LiteRtModel(RuntimeModel):
 
     def _weights(self) -> list[npt.NDArray[Any]]:
         try:
-            return [array for _, array in _constants(_content(self.file))]
+            return _constants(_content(self.file, self._schema()), self._schema())
         except Exception as error:  # what its reader meets in a damaged file
             raise self.unreadable(error) from error
 
@@ -180,7 +192,7 @@ class LiteRtModel(RuntimeModel):
             and `note` says where the two differ.
         """
         try:
-            computed = collections.Counter(_computed_in(_content(self.file)))
+            computed = collections.Counter(_computed_in(_content(self.file, self._schema()), self._schema()))
             arrays = self._weights()
         except Exception as error:  # noqa: BLE001 - the reader raises whatever it meets in a file that LiteRT takes
             return {"unknown": f"the content of the file cannot be read: {cause_of(error)}"}
@@ -206,30 +218,53 @@ class LiteRtModel(RuntimeModel):
         return {**super().describe(), **({"quantised": quantised} if quantised else {})}
 
 
+class TensorFlowLiteModel(LiteRtModel):
+    """A .tflite file in the interpreter that TensorFlow brings, which is LiteRT under its former name."""
+
+    runtime = "LiteRT in TensorFlow"
+    libraries = ("tensorflow",)
+
+    def _interpreter(self, path: Path) -> Any:
+        from pytest_modelbench.models.adapters.tensorflow_runtime import imported
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it advises to install LiteRT
+            return _allocated(imported(self.name).lite.Interpreter, path, self.threads)
+
+    def _schema(self) -> Any:
+        from tensorflow.lite.python import schema_py_generated
+
+        return schema_py_generated
+
+
 def load_litert(path: str, loading: Loading) -> Model:
-    """Load a .tflite file into LiteRT, or into OpenVINO where LiteRT is not installed or OpenVINO is asked for.
+    """Load a .tflite file into LiteRT, or into the runtime that is installed or asked for.
 
     Raises:
-        ImportError: neither of them is installed.
+        ImportError: none of them is installed, or not the one that is asked for.
         ModelError: the runtime is unknown, or refuses the file.
     """
     asked = dict(loading.options).get("runtime")
     if asked not in {None, *RUNTIMES}:
-        raise ModelError(f"{loading.name}: runtime={asked} is unknown, expected {' or '.join(RUNTIMES)}")
-    missing = asked is None and importlib.util.find_spec(LITERT) is None and importlib.util.find_spec("openvino")
-    if asked == "openvino" or missing:
+        *most, last = RUNTIMES
+        raise ModelError(f"{loading.name}: runtime={asked} is unknown, expected {', '.join(most)} or {last}")
+    chosen = asked or next(iter(available()), "litert")
+    if chosen == "openvino":
         from pytest_modelbench.models.adapters.openvino import OpenVinoModel, load_openvino
 
         if not loading.alone:  # some damage makes OpenVINO's reader of such files loop for ever
             try_first(f"{OpenVinoModel.__module__}:load_openvino", Path(path), asdict(loading))
         return load_openvino(path, loading)
-    return LiteRtModel(Path(path), loading)
+    return (LiteRtModel if chosen == "litert" else TensorFlowLiteModel)(Path(path), loading)
 
 
-def _interpreter(path: Path, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
+def available() -> list[str]:
+    """Return the runtimes that are installed, the preferred one first."""
+    return [runtime for runtime, package in RUNTIMES.items() if importlib.util.find_spec(package) is not None]
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+
+def _allocated(kind: Any, path: Path, threads: int) -> Any:
+    interpreter = kind(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter
 
@@ -247,42 +282,36 @@ def _tensor(details: dict[str, Any], named: dict[int, str]) -> Tensor:
     )
 
 
-def _content(file: Path) -> Any:
-    from ai_edge_litert import schema_py_generated
-
-    return schema_py_generated.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+def _content(file: Path, schema: Any) -> Any:
+    return schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
 
 
-def _constants(content: Any) -> list[tuple[str, npt.NDArray[Any]]]:
-    """Return the tensors that the file holds, by name; packed integers of 4 bits as their bytes."""
+def _constants(content: Any, schema: Any) -> list[npt.NDArray[Any]]:
+    """Return the tensors that the file holds; packed integers of 4 bits as their bytes."""
     constants = []
     for graph in content.subgraphs:
         for tensor in graph.tensors:
             data = content.buffers[tensor.buffer].data
             if data is not None and len(data):
-                name, kind = _type_name(tensor.type), np.asarray(data, dtype=np.uint8)
-                constants.append((name, kind.view(name) if name in np.sctypeDict else kind))
+                name, kind = _type_name(tensor.type, schema), np.asarray(data, dtype=np.uint8)
+                constants.append(kind.view(name) if name in np.sctypeDict else kind)
     return constants
 
 
-def _type_name(kind: int) -> str:
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    return str(next(name for name, value in vars(TensorType).items() if value == kind)).lower()
+def _type_name(kind: int, schema: Any) -> str:
+    return str(next(name for name, value in vars(schema.TensorType).items() if value == kind)).lower()
 
 
 def _is_weight(array: npt.NDArray[Any]) -> bool:
     return array.dtype.kind == "f" or array.dtype.itemsize == 1
 
 
-def _computed_in(content: Any) -> list[str]:
+def _computed_in(content: Any, schema: Any) -> list[str]:
     """Return the type of the first input of each operator with weights."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    names = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     codes = [names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in content.operatorCodes]
     return [
-        _type_name(graph.tensors[operator.inputs[0]].type)
+        _type_name(graph.tensors[operator.inputs[0]].type, schema)
         for graph in content.subgraphs
         for operator in graph.operators
         if codes[operator.opcodeIndex] in _WITH_WEIGHTS

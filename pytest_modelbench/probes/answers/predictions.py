@@ -261,7 +261,7 @@ def in_common(outputs: Outputs, index: npt.NDArray[np.intp]) -> str:
 
 
 def classes_of_bad(outputs: Outputs, index: npt.NDArray[np.intp]) -> list[Any]:
-    """Return the classes of samples with non-finite outputs; none where targets are no classes."""
+    """Return the classes of samples with non-finite outputs; none where targets name no classes."""
     targets = outputs.targets
     if targets is None or targets.ndim != 1 or targets.dtype.kind not in "iubUSO":
         return []

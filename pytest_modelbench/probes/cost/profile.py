@@ -3,118 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.models.base import Model
+from pytest_modelbench.probes.cost import tensorflow_profile
+from pytest_modelbench.probes.cost.recorded import OperatorTime, Profile, Recording
 
 if TYPE_CHECKING:
     from torch.profiler import profile
 
+Framework = Literal["torch", "tensorflow"]
 WARM_UP_CALLS = 3
 CALLS, RECORDINGS = 4, 5
-COPIES = frozenset(
-    """aten::copy_ aten::_to_copy aten::to aten::clone aten::contiguous aten::quantize_per_tensor
-    aten::quantize_per_channel aten::quantize_per_tensor_dynamic aten::dequantize aten::_unsafe_view_copy
-    quantized::to Memcpy quantized_decomposed::quantize_per_tensor quantized_decomposed::dequantize_per_tensor
-    quantized_decomposed::quantize_per_channel quantized_decomposed::dequantize_per_channel
-    torchao::quantize_affine torchao::dequantize_affine torchao::choose_qparams_affine""".split()  # noqa: SIM905
-)
 COMPILED = "## Call CompiledFxGraph"
 """How a range begins that holds the kernels of torch.compile, which are no operators."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatorTime:
-    """One operator's own time over all profiled calls, in microseconds, without the operators that it called."""
-
-    name: str
-    runs: int
-    self_us: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """What ran while a block was profiled.
-
-    Attributes:
-        operators: by their own time, the largest first.
-        dispatched: how many operators were called by the model itself, not by other operators; None for a compiled
-            one, whose kernels hold several.
-        calls: of the model, by which shares and counts are divided.
-        table: as torch prints it.
-        trace: Chrome's trace format, as Perfetto and TensorBoard read it.
-        device: whose time is shared out, `cpu` or `cuda`.
-    """
-
-    operators: Sequence[OperatorTime]
-    dispatched: int | None
-    calls: int
-    table: str
-    trace: bytes = field(repr=False)
-    device: str
-
-    @property
-    def total_us(self) -> float:
-        """The time of all operators together."""
-        return sum(operator.self_us for operator in self.operators)
-
-    def share(self, of: Callable[[OperatorTime], bool]) -> float:
-        """Return the share of some operators in the time of all, in percent."""
-        return 100 * sum(operator.self_us for operator in self.operators if of(operator)) / self.total_us
-
-    @property
-    def copy_share(self) -> float:
-        """The share of copies, casts, quantising and dequantising, in percent."""
-        return self.share(lambda operator: operator.name in COPIES or operator.name.startswith("Memcpy"))
-
-    @property
-    def operator_count(self) -> float:
-        """Operators that one call of the model dispatches.
-
-        Raises:
-            NotApplicable: it is compiled.
-        """
-        if self.dispatched is None:
-            raise NotApplicable("it runs compiled: a kernel has several operators, of unknown number")
-        return self.dispatched / self.calls
-
-    def memory_timeline(self) -> list[dict[str, Any]]:
-        """Return what torch held allocated at every allocation: microseconds, device and bytes."""
-        events = json.loads(self.trace)["traceEvents"]
-        allocations = [event for event in events if event.get("name") == "[memory]"]
-        return [
-            {
-                "us": event["ts"],
-                "device": "cpu" if event["args"].get("Device Type") == 0 else "cuda",
-                "bytes": event["args"].get("Total Allocated", 0),
-            }
-            for event in sorted(allocations, key=lambda event: float(event["ts"]))
-        ]
-
-
-class Recording:
-    """A block that is being profiled; `profile` is there after it."""
-
-    def __init__(self) -> None:
-        self._profile: Profile | None = None
-
-    @property
-    def profile(self) -> Profile:
-        """What ran in the block.
-
-        Raises:
-            MeasurementError: the block has not ended.
-        """
-        if self._profile is None:
-            raise MeasurementError("the profile is there after the block, not inside of it")
-        return self._profile
 
 
 @contextlib.contextmanager
@@ -136,7 +43,7 @@ def record(calls: int = 1, *, cuda: bool = False) -> Iterator[Recording]:
     recording = Recording()
     with profile(activities=activities, record_shapes=True, profile_memory=True) as running:
         yield recording
-    recording._profile = _read(running, calls, cuda=cuda)  # noqa: SLF001 - its maker
+    recording.take(_read(running, calls, cuda=cuda))
 
 
 def profile_model(
@@ -146,7 +53,7 @@ def profile_model(
 
     Raises:
         ModelError: the model raised.
-        NotApplicable: it runs no operator of torch.
+        NotApplicable: it runs no operator of torch, or of TensorFlow if it is a model of TensorFlow.
     """
     cuda = getattr(getattr(model, "device", None), "type", None) == "cuda"
     profiles: list[Profile] = []
@@ -156,7 +63,7 @@ def profile_model(
             for call in (bound * WARM_UP_CALLS)[:WARM_UP_CALLS]:
                 call()
             for recorded in range(recordings + (recordings > 1)):
-                with record(calls, cuda=cuda) as recording:
+                with recorder(calls, cuda=cuda, framework=framework_of(model)) as recording:
                     for number in range(calls):
                         bound[number % len(bound)]()
                 if recorded or recordings == 1:  # the first of several is slowed by what the profiler sets up
@@ -168,12 +75,26 @@ def profile_model(
     return profiles
 
 
+def framework_of(model: Model) -> Framework:
+    """Return whose operators a model runs."""
+    return "tensorflow" if "tensorflow" in model.libraries and model.kind != "litert" else "torch"
+
+
+def recorder(
+    calls: int, *, cuda: bool, framework: Framework = "torch"
+) -> contextlib.AbstractContextManager[Recording]:
+    """Return the context that profiles a block with the profiler of a framework."""
+    return tensorflow_profile.record(calls) if framework == "tensorflow" else record(calls, cuda=cuda)
+
+
 def refuse_while_profiling(what: str) -> None:
     """Refuse to measure while a profiler slows every operator down.
 
     Raises:
-        MeasurementError: a profiler of torch is already recording.
+        MeasurementError: a profiler of torch or TensorFlow is already recording.
     """
+    if tensorflow_profile.is_recording():
+        raise MeasurementError(f"{what}: tf.profiler is recording. Leave its block first")
     torch = sys.modules.get("torch")
     if torch is not None and torch.autograd._profiler_enabled():  # noqa: SLF001 - there is no public way to ask
         raise MeasurementError(f"{what}: torch's profiler is recording. Leave its block first")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_modelbench.bench.verdicts import judge
+from pytest_modelbench.errors import NotApplicable
 from pytest_modelbench.exports.options import ExportOptions
 from pytest_modelbench.exports.steps import REQUIRED, Exported, Status, Step
 from pytest_modelbench.gates.reading import read_gate
@@ -101,6 +103,15 @@ def test_runtime_that_is_not_installed_is_an_error() -> None:
     result = judged("includes onnx, tensorrt", ready("onnx"), stopped("tensorrt", "install", Status.ERROR))
     assert result.verdict is Verdict.ERROR
     assert "tensorrt could not be tried: install: it broke. Mend it" in result.reason
+
+
+def test_a_model_that_no_exporter_takes_is_not_applicable() -> None:
+    """A Keras model on TensorFlow, say; one format that was tried is judged."""
+    step = Step(name="export", status=Status.ERROR, evidence="only torch modules", numbers={"applies": False})
+    one = Exported(target="onnx", steps=(step,))
+    with pytest.raises(NotApplicable, match="only torch modules"):
+        evidence(one, replace(one, target="openvino"))
+    assert judged("includes tvm", ready("tvm"), one).verdict is Verdict.PASS
 
 
 def test_count_names_what_is_not_ready() -> None:

@@ -56,12 +56,12 @@ def classifier(seed: int = 0, hidden: int = 4, activation: str = "relu") -> Any:
     )
 
 
-def two_inputs(form: type) -> Any:
-    """Return a model of the difference of its inputs, which are a mapping or a tuple."""
+def two_inputs(form: Any) -> Any:
+    """Return a model of the difference of its inputs, which are a mapping, a tuple or a list."""
     a, b = layers.Input((8,), name="a"), layers.Input((8,), name="b")
     keras.utils.set_random_seed(0)
     outputs = layers.Dense(3)(a - b)
-    return keras.Model({"a": a, "b": b} if form is dict else (a, b), outputs)
+    return keras.Model({"a": a, "b": b} if form is dict else form((a, b)), outputs)
 
 
 def save(model: Any, path: Path) -> Path:
@@ -154,12 +154,21 @@ def test_structure_is_the_same_in_a_fresh_process() -> None:
     assert structure_of(wrapped(classifier(hidden=5))) != structure_of(student)
 
 
-@pytest.mark.parametrize("form", [dict, tuple])
-def test_several_inputs_are_one_argument(form: type) -> None:
-    """A mapping or a tuple goes to the model as it is."""
-    model = two_inputs(form)
-    inputs = {"a": INPUTS, "b": INPUTS[::-1].copy()} if form is dict else (INPUTS, INPUTS[::-1].copy())
-    assert np.array_equal(array(wrapped(model)(inputs)), array(model(inputs, training=False)))
+@pytest.mark.parametrize("form", [dict, tuple, list])
+def test_several_inputs_are_one_argument(form: Any) -> None:
+    """A mapping is matched by the names of inputs, a tuple by their order; a model that declares a list gets one."""
+    model, a, b = two_inputs(form), INPUTS, INPUTS[::-1].copy()
+    expected = array(model({"a": a, "b": b} if form is dict else form((a, b)), training=False))
+    for inputs in [{"b": b, "a": a}, {"a": a, "b": b}] + ([] if form is dict else [(a, b)]):
+        assert np.array_equal(array(wrapped(model)(inputs)), expected)
+
+
+def test_several_outputs_are_a_tuple() -> None:
+    """Keras returns a list, which would be read as one array."""
+    inputs = layers.Input((8,))
+    outputs = wrapped(keras.Model(inputs, [layers.Dense(3)(inputs), layers.Dense(3)(inputs)]))(INPUTS)
+    assert isinstance(outputs, tuple)
+    assert [tuple(output.shape) for output in outputs] == [(4, 3), (4, 3)]
 
 
 def test_an_input_that_is_missing_is_named() -> None:
@@ -330,8 +339,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         ("", "answered torch"),
         (
             "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'",
-            "runs on the backend 'tensorflow'; expected 'torch'",
+            (
+                "KERAS_BACKEND is 'tensorflow', and tensorflow is not installed. Install it: pip install "
+                "'pytest-modelbench[tensorflow]', or set KERAS_BACKEND=torch before Keras is imported"
+            ),
         ),
+        ("import keras, os; os.environ['KERAS_BACKEND'] = 'jax'", "and Keras runs on the backend 'torch': it was"),
         ("import os; os.environ['KERAS_BACKEND'] = 'openvino'; import keras", "runs on the backend 'openvino'"),
     ],
 )
@@ -353,12 +366,14 @@ def test_the_backend_is_torch_or_an_error(tmp_path: Path, before: str, words: st
         """
     )
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    if before.startswith("import keras"):
+        environment["KERAS_BACKEND"] = "torch"
     told = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
     ).stdout
     assert words in told
-    if before:
-        assert "Set KERAS_BACKEND=torch before Keras is imported" in told
+    if "openvino" in before:
+        assert "expected torch, tensorflow, jax. Set KERAS_BACKEND=torch before Keras is imported" in told
 
 
 def test_a_live_model_of_another_backend_is_refused() -> None:

@@ -101,7 +101,11 @@ def test_openvino_reads_it_where_litert_is_missing(monkeypatch: pytest.MonkeyPat
 def test_refused(tmp_path: Path) -> None:
     """Each says what is wrong."""
     for path, device, words in (
-        (f"{FILES / 'dense.tflite'}?runtime=tvm", None, "runtime=tvm is unknown, expected litert or openvino"),
+        (
+            f"{FILES / 'dense.tflite'}?runtime=tvm",
+            None,
+            "runtime=tvm is unknown, expected litert, tensorflow or openvino",
+        ),
         (str(FILES / "dense.tflite"), "cuda", "runs dense.tflite on cpu only, not on cuda"),
     ):
         with pytest.raises(ModelError, match=words):
