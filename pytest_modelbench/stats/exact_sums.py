@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+MOST_EXPONENT = 1000
 IntArray = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
 BITS = 20
@@ -49,15 +50,17 @@ class ExactSums:
             weights: what is added; 1 by default. The sum of a kind that gets NaN or infinity is NaN in all rows.
         """
         self.know(labels)
-        of, counted = len(self.labels), kinds >= 0
+        of = len(self.labels)
+        counted = slice(None) if len(kinds) and kinds.min() >= 0 else kinds >= 0
         columns = np.array([self._places[label] for label in labels], dtype=np.intp)[kinds[counted]]
         where = rows[counted] * of + columns
         digits: Iterable[tuple[int, FloatArray | None]] = [(0, None)]
         if weights is not None:
-            numbers = weights[counted]
-            finite = np.isfinite(numbers)
-            self._undefined |= {self.labels[column] for column in np.unique(columns[~finite]).tolist()}
-            digits = digits_of(np.where(finite, numbers, 0.0))
+            numbers, finite = weights[counted], np.isfinite(weights[counted])
+            if not finite.all():
+                self._undefined |= {self.labels[column] for column in np.unique(columns[~finite]).tolist()}
+                numbers = np.where(finite, numbers, 0.0)
+            digits = digits_of(numbers)
         for power, digit in digits:
             if power not in self._powers:
                 self._powers[power] = np.zeros((self.rows, of))
@@ -161,12 +164,18 @@ def digits_of(numbers: FloatArray) -> Iterator[tuple[int, FloatArray]]:
     >>> [(power, digits.tolist()) for power, digits in digits_of(np.array([3 * 2.0**20 + 1]))]
     [(1, [3.0]), (0, [1.0])]
     """
-    rest = np.asarray(numbers, dtype=np.float64)
-    while len(rest) and (highest := float(np.abs(rest).max())):
+    rest = np.array(numbers, dtype=np.float64)
+    while len(rest) and (highest := max(float(rest.max()), -float(rest.min()))):
         power = (math.frexp(highest)[1] - 1) // BITS
-        digits = np.trunc(np.ldexp(rest, -BITS * power))
+        digits = _times_power(rest, -BITS * power)
+        np.trunc(digits, out=digits)
         yield power, digits
-        rest = rest - np.ldexp(digits, BITS * power)
+        rest -= _times_power(digits, BITS * power)
+
+
+def _times_power(numbers: FloatArray, exponent: int) -> FloatArray:
+    """Return `numbers * 2**exponent`; multiplying takes a fraction of the time of `np.ldexp`, and is as exact."""
+    return numbers * 2.0**exponent if abs(exponent) < MOST_EXPONENT else np.ldexp(numbers, exponent)
 
 
 def _narrow(table: FloatArray) -> npt.NDArray[Any]:
