@@ -158,7 +158,9 @@ class ShardTask:
         facts, hashes = facts_and_hashes(data, label)
         with watchdog_for(self.budget_s, f"a model, or shard {label},"):
             outputs = {role: self._outputs(role, data) for role in self.models}
-            measured = ShardMeasurements(data, outputs, {role: source.model for role, source in self.models.items()})
+            measured: Any = ShardMeasurements(
+                data, outputs, {role: source.model for role, source in self.models.items()}
+            )
             asked = {key: _reduced(question, measured) for key, question in self.asked.items()}
             if self.anchored:
                 asked[ANCHOR] = {"summary": read_anchor(measured, "teacher").plain()}
