@@ -175,8 +175,8 @@ class Sharded:
             self._notes.forward_passes[model] = self._notes.forward_passes.get(model, 0) + calls
         notes = self._notes.data.setdefault(self._asking.plan.suite, {})
         resumed = [f"{passed.resumed:,} shards from an earlier run"] if passed.resumed else []
-        notes |= {"samples": passed.manifest.n, "hash": passed.manifest.digest}
-        notes["notes"] = [*data.notes, f"engine: {engine}", *resumed]
+        notes |= {"samples": passed.manifest.n, "hash": passed.manifest.digest, "engine": engine}
+        notes["notes"] = [*dict.fromkeys([*data.notes, *resumed, *notes.get("notes", [])])]
 
 
 def memory_of_workers(engine: Engine) -> str:

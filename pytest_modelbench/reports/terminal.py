@@ -38,7 +38,7 @@ def render_summary(report: Mapping[str, Any], *, width: int, colour: bool) -> st
     if report["distillation"] is not None:
         lines.append(line("distillation summary", "bold", colour=colour))
         lines += distillation_tables(report["distillation"], width=width, colour=colour)
-    details = (*_timing_lines(report["timings"]), *_diagnosis_lines(report))
+    details = (*_data_lines(report), *_timing_lines(report["timings"]), *_diagnosis_lines(report))
     lines += [line(detail, "dim", colour=colour) for detail in details]
     lines += [line(text) for text in diagnosis_lines(report)]
     lines += cause_lines(report["gates"], width=width, colour=colour)
@@ -178,6 +178,13 @@ def _sampled(estimate: Mapping[str, Any], student: Mapping[str, Any], parts: lis
         parts.append(f"weak, n={estimate['needed_n']:,} would settle it" if estimate["needed_n"] else "weak")
     provenance = str(student["provenance"])
     return " ".join(parts) or ("" if provenance == "measured" else provenance)
+
+
+def _data_lines(report: Mapping[str, Any]) -> Iterable[str]:
+    """Say of data in shards how many there were, and where the pass over them ran."""
+    for data in report["data"].values():
+        if "engine" in data:
+            yield f"{'; '.join(data['notes'])}; engine: {data['engine']}"
 
 
 def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:

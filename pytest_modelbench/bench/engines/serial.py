@@ -24,7 +24,7 @@ class Serial(Engine):
 
     def describe(self) -> str:
         """Return one line for the terminal and the report."""
-        return "in this process, one shard after the other"
+        return "this process, one shard after the other"
 
     def map(self, task: Task, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Yield the result of each shard, in their order."""
