@@ -139,6 +139,7 @@ def test_a_damaged_folder_is_refused(layer: Dense, tmp_path: Path, at: int) -> N
             wrapped(tmp_path / f"{at}-{Path(name).stem}")
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, which other tests of this process loaded
 def test_both_runtimes_give_the_same(layer: Dense, tmp_path: Path) -> None:
     """OpenVINO where it is asked for; its own option needs it."""
     folder = saved(layer, tmp_path / "model", serving_default=layer.logits)
