@@ -38,6 +38,7 @@ class Passed:
         columns: the outputs of all samples, where they were gathered.
         calls: forward passes by the model's name.
         resumed: how many shards an earlier run had done.
+        memo: what several KPIs derive from the summaries.
     """
 
     manifest: Manifest
@@ -46,6 +47,7 @@ class Passed:
     columns: GatheredColumns | None = None
     calls: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
+    memo: dict[Any, Any] = field(default_factory=dict)
 
 
 class ShardPass:

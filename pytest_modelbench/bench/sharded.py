@@ -58,7 +58,7 @@ class Sharded:
             raise passed.failures[key][1]
         if question.anchored and (doubt := doubt_of(passed.summaries[ANCHOR], "teacher")):
             raise MeasurementError(f"{doubt}. Put it right, or write allow_weak_teacher=True")
-        return passed.summaries[key]
+        return replace(passed.summaries[key], memo=passed.memo)
 
     def outputs(self, role: str) -> Outputs | None:
         """Return a model's outputs for all samples, in the order of their hashes; None of data not in shards.
