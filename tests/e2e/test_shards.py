@@ -81,6 +81,19 @@ def shards():
 def largest_gap(targets, scores):
     return float(np.abs(scores).mean())
 '''
+HOLED = """
+class Holed(Linear):
+    def __call__(self, batch):
+        answers = super().__call__(batch)
+        answers[np.asarray(batch)[:, 0] > 2] = np.nan
+        return answers
+
+def teacher():
+    return Holed(0.0)
+
+def student():
+    return Holed(0.15)
+"""
 KPIS = {
     "f1": "drop <= 20 pp",
     "balanced_accuracy": "drop <= 20 pp",
@@ -220,6 +233,23 @@ def test_a_fault_that_passes_costs_a_second_attempt(project: Path, fault: str) -
     report, _ = run(project, "--modelbench-engine=processes", "--modelbench-workers=2")
     assert readings(report) == alone
     assert not (project / "fault").exists()
+
+
+def test_a_gate_alone_has_the_teacher_and_all_outputs(project: Path) -> None:
+    """No other gate of the session has to ask for the teacher, and pytest's cache need not be there."""
+    suite(project, kpis=["kl_divergence_p99"])
+    ((values, *_),) = readings(run(project, "-p", "no:cacheprovider")[0]).values()
+    assert values["student"]["n"] == 6000
+
+
+def test_the_teacher_excuses_in_shards_as_in_one_piece(project: Path) -> None:
+    """Outputs that are NaN for both models do not count, also where no gate compares them."""
+    with (project / "shop.py").open("a", encoding="utf-8") as file:
+        file.write(HOLED)
+    suite(project, data="whole", kpis=["nonfinite_outputs"])
+    whole = readings(run(project)[0])
+    suite(project, kpis=["nonfinite_outputs"])
+    assert readings(run(project)[0]) == whole
 
 
 @pytest.mark.slow
