@@ -181,7 +181,7 @@ def merging() -> tuple[float, int]:
         start = time.perf_counter()
         for number, result in enumerate(made):
             whole._keep(number, result)  # noqa: SLF001 - measured as the pass does it
-            whole._take(number, result)  # noqa: SLF001
+            whole._take(number, result, Path(results))  # noqa: SLF001
         taken = (time.perf_counter() - start) / len(made)
         print(
             f"a shard's result: {summing / 2**20:.2f} MiB of sums and 8 bytes a row of ids; merging {merged:.4f} s,"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,12 @@ class GatheredColumns:
     """Outputs by shard in a folder, put together by role in the order of the hashes of ids.
 
     Args:
-        folder: for one file a shard; it is emptied.
+        within: where they get a folder of their own, which is gone with this object; None for the system's place.
     """
 
-    def __init__(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self._folder = folder
+    def __init__(self, within: Path | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="columns-", dir=within))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._rows: dict[int, int] = {}
 
     def add(self, number: int, hashes: Hashes, outputs: Mapping[str, Any]) -> None:
@@ -44,7 +45,7 @@ class GatheredColumns:
         """
         self._rows[number] = len(hashes)
         if self.too_many:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             return
         write_arrays(self._folder / f"{number}.npz", to_arrays({"hashes": hashes, "outputs": dict(outputs)}))
 
@@ -70,8 +71,8 @@ class GatheredColumns:
                 f"it is not a sum over samples: it needs the outputs of all {n:,} at once, and at most "
                 f"{MOST_ROWS:,} are gathered. Judge it on fewer shards"
             )
-        parts = {number: self._part(number) for number in sorted(self._rows)}
-        order = np.argsort(np.concatenate([np.asarray(part["hashes"]) for part in parts.values()]), kind="stable")
+        parts = sorted(self._rows)
+        order = np.argsort(np.concatenate([self._part(number)["hashes"] for number in parts]), kind="stable")
         places = np.empty(n, dtype=np.intp)
         places[order] = np.arange(n)
         columns: dict[str, Any] = {}
@@ -109,7 +110,9 @@ def _placed(column: Array | None, rows: Array, places: Array, n: int, file: Path
             f"outputs have rows of shape {rows.shape[1:]} in one shard and {column.shape[1:]} before"
         )
     if column.dtype != rows.dtype:
-        column = column.astype(np.result_type(column, rows))
+        both = np.result_type(column, rows)
+        whole = column.dtype.kind in "iu" and rows.dtype.kind in "iu"
+        column = column.astype(object if whole and both.kind == "f" else both)  # large ids do not fit into floats
     column[places] = rows
     release(column)
     return column

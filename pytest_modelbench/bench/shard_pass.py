@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, error_class
 from pytest_modelbench.kpis.summary import Summary
+from pytest_modelbench.probes.machine import versions
 from pytest_modelbench.probes.plain import from_arrays, to_arrays
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.probes.wire import read_arrays, write_arrays
@@ -56,16 +58,18 @@ class ShardPass:
     Args:
         data: in shards.
         task: the work on one shard.
-        folder: where results are kept until the pass is over, and for a run that resumes it.
+        folder: where results are kept for a run that resumes this one; None if they cannot be.
         resume: whether to take what an earlier run has left there.
     """
 
-    def __init__(self, data: ShardedData, task: ShardTask, folder: Path, *, resume: bool) -> None:
+    def __init__(self, data: ShardedData, task: ShardTask, folder: Path | None, *, resume: bool) -> None:
         self.data, self.task, self.folder, self._resume = data, task, folder, resume
         self._facts: dict[int, Facts] = {}
         self._passed = Passed(manifest=Manifest(shards=()))
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         if task.gathered:
-            self._passed.columns = GatheredColumns(folder / "columns")
+            self._passed.columns = GatheredColumns(folder)
 
     def run(self, engine: Engine, tell: Tell) -> Passed:
         """Return what all shards came to.
@@ -78,10 +82,16 @@ class ShardPass:
             DataError: the shards do not belong together, or an id is in two of them.
             MeasurementError: a shard failed twice.
         """
+        with tempfile.TemporaryDirectory(prefix="ids-", dir=self.folder, ignore_cleanup_errors=True) as own:
+            ids = Path(own)  # of this run alone: another session may make the same pass
+            self._over_all(engine, tell, ids)
+            self._check(ids)
+        return self._passed
+
+    def _over_all(self, engine: Engine, tell: Tell, ids: Path) -> None:
         start, total = time.perf_counter(), len(self.data.names)
-        self.folder.mkdir(parents=True, exist_ok=True)
         for number, result in self._kept():
-            self._take(number, result)
+            self._take(number, result, ids)
             self._passed.resumed += 1
         missing = [number for number in range(total) if number not in self._facts]
         shards = [(self.data.names[number], self.data.labels[number]) for number in missing]
@@ -91,10 +101,8 @@ class ShardPass:
                 if isinstance(result, Lost | Raised):
                     raise self._failure(missing[position], result)
                 self._keep(missing[position], result)
-                self._take(missing[position], result)
+                self._take(missing[position], result, ids)
                 self._tell(tell, time.perf_counter() - start, len(missing))
-        self._check()
-        return self._passed
 
     def _tell(self, tell: Tell, elapsed: float, asked: int) -> None:
         """Show how many samples are judged in a second, and about how long all shards will take."""
@@ -107,25 +115,24 @@ class ShardPass:
         """Return the error of a shard that failed, which names it."""
         label = self.data.labels[number]
         if isinstance(failed, Lost):
-            return MeasurementError(
-                f"shard {label} was tried twice: {failed}. Nothing of the others is lost: "
-                "--modelbench-resume goes on with them"
-            )
+            kept = "Nothing of the others is lost: --modelbench-resume goes on with them"
+            return MeasurementError(f"shard {label} was tried twice: {failed}. {kept if self.folder else ''}".strip())
         error = failed.error()
         error.args = (str(error) if label in str(error) else f"shard {label}: {error}",)
         return error
 
-    def _take(self, number: int, result: Mapping[str, Any]) -> None:
-        """Add the result of one shard to those of the others.
+    def _take(self, number: int, result: Mapping[str, Any], ids: Path) -> None:
+        """Add the result of one shard to those of the others, and its ids' hashes to a folder.
 
         Raises:
             DataError: the shard does not go with the first one that was taken.
         """
         facts, passed = Facts.from_json(result["facts"]), self._passed
         first = next(iter(self._facts.values()), facts)
-        Manifest(shards=(first, facts) if first is not facts else (facts,)).check(self.data.classes)
+        both = Manifest(shards=(first, facts) if first is not facts else (facts,))
+        both.check(self.data.classes, complete=False)
         self._facts[number] = facts
-        keep_hashes(self.folder, number, result["hashes"])
+        keep_hashes(ids, number, result["hashes"])
         for key, asked in result["asked"].items():
             if "error" in asked:
                 self._fail(key, number, asked["error"])
@@ -156,32 +163,35 @@ class ShardPass:
             told = text if kind in {"DoesNotFit", "NotApplicable"} else f"shard {label}: {text}"
             self._passed.failures[key] = (number, (error_class(kind) or MeasurementError)(told))
 
-    def _check(self) -> None:
+    def _check(self, ids: Path) -> None:
         """Check that all samples of all shards were judged, each once."""
         passed = self._passed
         passed.manifest = self.data.checked([self._facts[number] for number in sorted(self._facts)])
-        refuse_repeated(self.folder, self.data.labels, self.data.ids_of)
+        refuse_repeated(ids, self.data.labels, self.data.ids_of)
         for key, summary in passed.summaries.items():
             if key not in passed.failures and summary.n != passed.manifest.n:
                 raise MeasurementError(
                     f"{summary.n:,} samples were judged, and the shards have {passed.manifest.n:,}"
                 )
 
-    def _place(self, number: int) -> Path:
+    def _place(self, folder: Path, number: int) -> Path:
         name = self.data.names[number]
         content = f"{self.data.labels[number]} {stamp_of(name, timed=True)}"
         digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-        return self.folder / f"shard-{digest}.npz"
+        return folder / f"shard-{digest}.npz"
 
     def _keep(self, number: int, result: Mapping[str, Any]) -> None:
-        """Write a result so that a run that resumes this one need not ask for it; on a full disk the run goes on."""
-        with contextlib.suppress(OSError):
-            write_arrays(self._place(number), to_arrays(result))
+        """Write a result so that a run that resumes this one need not ask for it; without that the run goes on."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError, TypeError):  # a full disk, or groups of what JSON cannot hold
+                write_arrays(self._place(self.folder, number), to_arrays(result))
 
     def _kept(self) -> Iterator[tuple[int, Any]]:
         """Yield what an earlier run has left, or remove it."""
+        if self.folder is None:
+            return
         for number in range(len(self.data.names)):
-            path = self._place(number)
+            path = self._place(self.folder, number)
             if not self._resume:
                 path.unlink(missing_ok=True)
             elif path.exists():
@@ -193,8 +203,15 @@ class ShardPass:
                 yield number, result
 
 
-def pass_key(task: ShardTask, data: ShardedData) -> str:
-    """Return a name for what a pass is about: models by their contents, how data are read, what is asked."""
-    models = {role: (source.content, str(source.loading)) for role, source in sorted(task.models.items())}
-    text = repr((models, data.reader.digest(), sorted(task.asked), task.anchored, task.gathered))
+def pass_key(task: ShardTask, data: ShardedData) -> str | None:
+    """Return a name for what a pass is about: models by their contents, how data are read, what is asked.
+
+    Returns:
+        None where it is not known whether a model of another session is the same one.
+    """
+    models = {role: (source.known_by, str(source.loading)) for role, source in sorted(task.models.items())}
+    if any(content is None for content, _ in models.values()):
+        return None
+    asked = (sorted(task.asked), task.anchored, task.gathered)
+    text = repr((versions(), models, data.reader.digest(), data.reader.code(), asked))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

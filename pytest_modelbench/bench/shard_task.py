@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pytest_modelbench.models.registry import adapt
 from pytest_modelbench.models.saved import Loading, SavedModel
 from pytest_modelbench.probes.answers.meaning import Predictions, interpret
 from pytest_modelbench.probes.answers.predictions import Outputs, answer, collect_outputs
+from pytest_modelbench.probes.machine import versions
 from pytest_modelbench.probes.timing.watchdog import watchdog_for
 from pytest_modelbench.probes.wire import pack_outputs, read_arrays, unpack_outputs, write_arrays
 
@@ -88,6 +89,15 @@ class ModelSource:
     loading: Loading
     content: str
     spot: Spot | None = None
+
+    @property
+    def known_by(self) -> str | None:
+        """What makes two models the same in two sessions: content, or else answers; None where these are labels."""
+        if UNKNOWN_CONTENT not in self.content:
+            return self.content
+        if self.spot is None or self.spot.answers.dtype.kind != "f":
+            return None
+        return hashlib.blake2b(self.spot.answers.tobytes(), digest_size=16).hexdigest()
 
     @property
     def key(self) -> str:
@@ -163,7 +173,7 @@ class ShardTask:
             )
             asked = {key: _reduced(question, measured) for key, question in self.asked.items()}
             if self.anchored:
-                asked[ANCHOR] = {"summary": read_anchor(measured, "teacher").plain()}
+                asked[ANCHOR] = _summary_or_error(lambda: read_anchor(measured, "teacher"))
         return {
             "facts": facts.to_json(),
             "hashes": hashes,
@@ -179,7 +189,8 @@ class ShardTask:
         path = self._place(source, data) if role != "student" else None
         if path is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):  # another process may be about to remove it
-                return replace(unpack_outputs(read_arrays(path)), ids=_ids(data))
+                kept = unpack_outputs(read_arrays(path))
+                return replace(kept, ids=_ids(data), model=source.loading.name)  # another run may call it otherwise
         outputs = collect_outputs(source.model(), data)
         if path is not None:
             with contextlib.suppress(OSError, TypeError):  # a full disk, or outputs of Python objects
@@ -190,7 +201,8 @@ class ShardTask:
     def _place(self, source: ModelSource, data: EvalData) -> Path | None:
         if not self.kept or UNKNOWN_CONTENT in source.content or source.loading.device:
             return None
-        content = f"{data.fingerprint()}-{data.reading}-{data.batch_size}"
+        runs = replace(source.loading, name="")
+        content = f"{data.fingerprint()}-{data.reading}-{data.batch_size}-{runs}-{versions()}"
         return Path(self.kept, _short(source.content), f"{_short(content)}.npz")
 
 
@@ -205,6 +217,8 @@ def _ids(data: EvalData) -> Any:
 def _columns(outputs: Outputs) -> dict[str, Any]:
     """Return the outputs themselves, as arrays."""
     ids = np.asarray(outputs.ids)
+    if ids.dtype.kind == "f":  # whole numbers below 2**63 and above
+        ids = np.asarray([str(name) for name in outputs.ids])
     return {
         "array": outputs.array,
         "targets": outputs.targets,
@@ -216,12 +230,16 @@ def _columns(outputs: Outputs) -> dict[str, Any]:
 
 
 def _reduced(question: Question, measured: Any) -> dict[str, Any]:
-    """Return what a shard adds to the evidence of a question, or why it cannot be asked."""
+    """Return what a shard adds to the evidence of a question, or why it cannot be asked of it."""
     derivation = derivation_of(question.kpi)
     if not isinstance(derivation, Reduction):
         raise TypeError(f"{question.kpi.name} is not derived in parts")
+    return _summary_or_error(lambda: derivation.reduce(question, measured))
+
+
+def _summary_or_error(read: Callable[[], Summary]) -> dict[str, Any]:
     try:
-        return {"summary": derivation.reduce(question, measured).plain()}
+        return {"summary": read().plain()}
     except ModelbenchError as error:
         return {"error": [type(error).__name__, str(error)]}
 

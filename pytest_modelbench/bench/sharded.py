@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pytest_modelbench.bench.asking import Asking
@@ -56,6 +55,8 @@ class Sharded:
         passed, key = self._passed(data), _key(question)
         if key in passed.failures:
             raise passed.failures[key][1]
+        if question.anchored and ANCHOR in passed.failures:
+            raise passed.failures[ANCHOR][1]
         if question.anchored and (doubt := doubt_of(passed.summaries[ANCHOR], "teacher")):
             raise MeasurementError(f"{doubt}. Put it right, or write allow_weak_teacher=True")
         return replace(passed.summaries[key], memo=passed.memo)
@@ -82,8 +83,7 @@ class Sharded:
     def _passed(self, data: ShardedData) -> Passed:
         """Return what the pass over all shards came to, made once for all gates of a student."""
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
-        asked, anchored, gathered = self._asked()
-        roles = ["student", *(["teacher"] if any(q.with_teacher or q.kpi.paired for q in asked.values()) else [])]
+        asked, anchored, gathered, roles = self._asked()
         models = {role: self._source(role, data, alone=engine.name == "serial") for role in roles}
         lasting = asking.bench.files.lasting()
         task = ShardTask(
@@ -97,10 +97,10 @@ class Sharded:
         )
 
         def measure(tell: Tell) -> Passed:
+            refuse_many_workers(engine)
             needed, key = memory_of_workers(engine), pass_key(task, data)
-            with tempfile.TemporaryDirectory(prefix="pytest-modelbench-") as temporary:
-                folder = Path(temporary) if lasting is None else lasting / "passes" / key
-                passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
+            folder = None if lasting is None or key is None else lasting / "passes" / key
+            passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
             self._note(data, passed, engine.describe() + needed)
             return passed
 
@@ -114,28 +114,32 @@ class Sharded:
         )
         return self._shelf.take(job)
 
-    def _asked(self) -> tuple[dict[str, Question], bool, bool]:
+    def _asked(self) -> tuple[dict[str, Question], bool, bool, list[str]]:
         """Return what the gates of this student ask of each shard.
 
         Returns:
-            The questions by key; whether one rests on the teacher; and whether one needs all outputs at once.
+            The questions by key; whether one rests on the teacher; whether one needs all outputs at once; and the
+            roles of the models that are asked.
         """
         asking = self._asking
         gates: list[Assignment] = [asking.gate]
         if not asking.roles:
             gates += asking.bench.of_kinds(asking.plan, [kind.name for kind in IN_PARTS])
         asked: dict[str, Question] = {}
-        anchored = gathered = False
+        anchored = gathered = paired = False
         for gate in gates:
             if gate.kpi.probe not in IN_PARTS or "under" in gate.options:
                 continue
             question = gate.question(with_teacher=gate.with_teacher or bool(asking.roles), seed=asking.settings.seed)
-            if not isinstance(derivation_of(gate.kpi), Reduction):
+            derivation = derivation_of(gate.kpi)
+            paired = paired or question.with_teacher or gate.kpi.paired
+            if not isinstance(derivation, Reduction):
                 gathered = True
                 continue
+            paired = paired or (derivation.excused and asking.has("teacher") and not asking.contract_for("teacher"))
             asked[_key(question)] = replace(question, anchored=False)
             anchored = anchored or question.anchored
-        return asked, anchored, gathered
+        return asked, anchored, gathered, ["student", "teacher"] if paired else ["student"]
 
     def _source(self, role: str, data: ShardedData, *, alone: bool) -> ModelSource:
         """Return how a worker gets the model of a role.
@@ -158,7 +162,7 @@ class Sharded:
                 "modelbench.toml, or return the path of a saved model"
             )
         content, spot = asking.hash_of(model), None
-        if not alone and UNKNOWN_CONTENT in content:
+        if UNKNOWN_CONTENT in content:
             spot = self._shelf.once(("spot", content, data.key), lambda: Spot.of(model, data.first()))
         return ModelSource(given=given, loading=loading_for(model.name, asking.settings), content=content, spot=spot)
 
@@ -180,24 +184,38 @@ class Sharded:
 
 
 def memory_of_workers(engine: Engine) -> str:
-    """Say how much memory the workers of this machine will take: each about what this process has now.
+    """Say how much memory the workers of this machine take: each about what this process has now.
 
     This process has loaded the same libraries and the same models.
+    """
+    return f", about {format_judged(_rss(), 'B')} each" if engine.name == "processes" else ""
+
+
+def refuse_many_workers(engine: Engine) -> None:
+    """Refuse workers that this machine has no memory for; what those of the pass before have is free.
 
     Raises:
-        MeasurementError: there is less.
+        MeasurementError: there is less memory.
     """
+    if engine.name != "processes":
+        return
     import psutil
 
-    if engine.name != "processes":
-        return ""
-    each, free = psutil.Process().memory_info().rss, psutil.virtual_memory().available
+    each, free = _rss(), psutil.virtual_memory().available
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            free += child.memory_info().rss
     if engine.workers * each > free:
         raise MeasurementError(
             f"{engine.workers} workers need about {format_judged(each, 'B')} each, as this process does, and "
             f"{format_judged(free, 'B')} are free. Write --modelbench-workers={max(1, free // each)}"
         )
-    return f", about {format_judged(each, 'B')} each"
+
+
+def _rss() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def _key(question: Question) -> str:

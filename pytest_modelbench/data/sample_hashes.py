@@ -14,6 +14,7 @@ Hashes = npt.NDArray[np.uint64]
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 TEXT_ROWS = 1 << 14
+_BITS_64 = 2**64 - 1
 
 
 def mixed(numbers: Hashes) -> Hashes:
@@ -65,7 +66,12 @@ def _array(ids: Any) -> npt.NDArray[Any]:
         return ids
     kinds = {type(name) for name in ids}
     whole = bool not in kinds and all(issubclass(kind, int | np.integer) for kind in kinds)
-    return np.asarray(ids) if whole or kinds <= {str, np.str_} else np.array([*ids, None], dtype=object)[:-1]
+    if not whole and not kinds <= {str, np.str_}:
+        return np.array([*ids, None], dtype=object)[:-1]
+    array = np.asarray(ids)
+    if array.dtype.kind == "f":  # some are below 2**63 and some not, which have no common type of whole numbers
+        return np.array([int(name) & _BITS_64 for name in ids], dtype=np.uint64)
+    return array
 
 
 def _of_texts(texts: npt.NDArray[np.str_]) -> Hashes:

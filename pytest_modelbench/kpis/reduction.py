@@ -21,10 +21,12 @@ class Reduction:
     Attributes:
         reduce: reads samples, which may be all.
         conclude: yields the evidence of all samples.
+        excused: whether the teacher, where there is one, is asked for what excuses the student.
     """
 
     reduce: Callable[[Question, Measurements], Summary]
     conclude: Callable[[Question, Summary], Iterator[Evidence]]
+    excused: bool = False
 
     def __call__(self, question: Question, measurements: Measurements) -> Iterator[Evidence]:
         """Yield the evidence, of parts that were merged where the data are in parts."""

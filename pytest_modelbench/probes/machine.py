@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -9,26 +10,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_STATED = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
+_RUNTIMES = ("onnxruntime", "openvino", "keras", "tensorflow", "jax", "transformers")
+
 
 def environment(*, final: bool = True) -> dict[str, Any]:
     """Describe machine and software, without starting a process; libraries only where they are installed.
 
     Naming a GPU starts the driver, so it is left out until the end where nothing else has started it.
     """
-    packages = ("pytest", "pytest-modelbench", "torch", "numpy", "scipy", "scikit-learn")
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processor": _processor(),
         "logical_cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: _version(name) for name in _STATED},
     }
     torch = sys.modules.get("torch")
     if torch is not None:
         facts["torch_threads"] = torch.get_num_threads()
         facts["gpu"] = torch.cuda.get_device_name() if _gpu_in_use(torch, final) else None
     return facts
+
+
+@functools.cache
+def versions() -> str:
+    """Return the versions of this plugin and of the libraries that run models: others may answer otherwise."""
+    return repr([(name, _version(name)) for name in (*_STATED, *_RUNTIMES)])
 
 
 def _gpu_in_use(torch: Any, final: bool) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,14 +131,25 @@ def _text(**content: Any) -> Arrays:
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write arrays so that a reader sees all of them or no file."""
+    """Write arrays so that a reader sees all of them or no file; of a failure nothing is left."""
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type] # the stubs take the second keyword for a flag
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type] # the stubs take the second keyword for a flag
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Read arrays; nothing in the file is unpickled."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Read arrays; nothing in the file is unpickled.
+
+    Raises:
+        OSError: the file is not there, or cannot be read.
+        ValueError: it is cut off, or something else.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is cut off: {error}") from error

@@ -81,6 +81,19 @@ def shards():
 def largest_gap(targets, scores):
     return float(np.abs(scores).mean())
 '''
+HOLED = """
+class Holed(Linear):
+    def __call__(self, batch):
+        answers = super().__call__(batch)
+        answers[np.asarray(batch)[:, 0] > 2] = np.nan
+        return answers
+
+def teacher():
+    return Holed(0.0)
+
+def student():
+    return Holed(0.15)
+"""
 KPIS = {
     "f1": "drop <= 20 pp",
     "balanced_accuracy": "drop <= 20 pp",
@@ -222,6 +235,23 @@ def test_a_fault_that_passes_costs_a_second_attempt(project: Path, fault: str) -
     assert not (project / "fault").exists()
 
 
+def test_a_gate_alone_has_the_teacher_and_all_outputs(project: Path) -> None:
+    """No other gate of the session has to ask for the teacher, and pytest's cache need not be there."""
+    suite(project, kpis=["kl_divergence_p99"])
+    ((values, *_),) = readings(run(project, "-p", "no:cacheprovider")[0]).values()
+    assert values["student"]["n"] == 6000
+
+
+def test_the_teacher_excuses_in_shards_as_in_one_piece(project: Path) -> None:
+    """Outputs that are NaN for both models do not count, also where no gate compares them."""
+    with (project / "shop.py").open("a", encoding="utf-8") as file:
+        file.write(HOLED)
+    suite(project, data="whole", kpis=["nonfinite_outputs"])
+    whole = readings(run(project)[0])
+    suite(project, kpis=["nonfinite_outputs"])
+    assert readings(run(project)[0]) == whole
+
+
 @pytest.mark.slow
 def test_a_fault_that_stays_names_the_shard_and_keeps_the_others(project: Path) -> None:
     """The gates are errors that name the shard; a run that resumes asks for that shard alone."""
@@ -278,7 +308,7 @@ def test_interrupted_and_resumed(project: Path) -> None:
         ({"id": lambda ids: np.concatenate([[3], ids[1:]])}, "3 in "),
         ({"id": lambda ids: np.concatenate([ids[:1], ids[:-1]])}, "shard part-06.npz: ids are there more than once"),
         ({"y": lambda y: y.astype(float) + 0.5}, "shard part-06.npz"),
-        ({"y": lambda y: y + 1}, "shard part-06.npz: targets outside the classes: found [3]"),
+        ({"y": lambda y: y + 1}, "shard part-06.npz: the targets 3 are outside of classes="),
         ({"x": lambda x: x.astype(np.float32)}, "shard part-06.npz"),
         ({"x": lambda x: x[:, :3]}, "shard part-06.npz"),
         ({name: lambda values: values[:0] for name in ("x", "y", "id", "sex")}, "is empty"),

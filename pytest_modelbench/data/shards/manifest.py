@@ -49,11 +49,13 @@ class Manifest:
         every = {label for facts in self.shards for label in facts.classes or ()}
         return tuple(sorted(every, key=lambda label: (isinstance(label, str), label)))
 
-    def check(self, classes: Sequence[Any] | None = None) -> None:
+    def check(self, classes: Sequence[Any] | None = None, *, complete: bool = True) -> None:
         """Refuse shards that do not belong together.
 
         Args:
             classes: those that are stated.
+            complete: whether these are all shards; else shapes are not compared, as one that is read later may show
+                that an axis varies.
 
         Raises:
             DataError: naming the first shard that is empty, repeats an id, differs from most others in the form of
@@ -69,7 +71,7 @@ class Manifest:
                     "Give each sample an id of its own"
                 )
         self._check_targets()
-        self._check_inputs()
+        self._check_inputs(shapes=complete)
         for facts in self.shards:
             outside = _outside(facts, classes)
             if outside:
@@ -87,7 +89,7 @@ class Manifest:
                     f"{usual or 'are not there'}. Write the same form in all"
                 )
 
-    def _check_inputs(self) -> None:
+    def _check_inputs(self, *, shapes: bool) -> None:
         forms = {facts.name: {part.name: part for part in facts.inputs} for facts in self.shards}
         columns = _usual([tuple(form) for form in forms.values()])
         for name, form in forms.items():
@@ -99,18 +101,24 @@ class Manifest:
                 f"shard {name} {told}; most shards have {', '.join(columns)}. Write the same columns in all"
             )
         for column in columns:
-            self._check_part({name: form[column] for name, form in forms.items()})
+            parts = {name: form[column] for name, form in forms.items()}
+            self._check_types(parts)
+            if shapes:
+                self._check_shapes(parts)
 
-    def _check_part(self, parts: Mapping[str, Part]) -> None:
+    def _check_types(self, parts: Mapping[str, Part]) -> None:
         dtype = _usual([part.dtype for part in parts.values()])
-        shape = _usual([part.shape for part in parts.values()])
-        free = any(part.shape is not None and None in part.shape for part in parts.values())
         for name, part in parts.items():
             if part.dtype != dtype:
                 raise DataError(
                     f"shard {name}: {part.name} is of type {part.dtype}, and of {dtype} in most shards. Write one "
                     "type"
                 )
+
+    def _check_shapes(self, parts: Mapping[str, Part]) -> None:
+        shape = _usual([part.shape for part in parts.values()])
+        free = any(part.shape is not None and None in part.shape for part in parts.values())
+        for name, part in parts.items():
             alike = common_shape(part.shape, shape) is not None if free else part.shape == shape
             if not alike:
                 raise DataError(

@@ -95,7 +95,7 @@ class _Nonfinite(Reduction):
             yield from super().__call__(question, measurements)
 
 
-nonfinite_outputs = _Nonfinite(_read, _conclude)
+nonfinite_outputs = _Nonfinite(_read, _conclude, excused=True)
 
 
 def _of_task(question: Question, measurements: Measurements) -> Evidence:
