@@ -27,7 +27,7 @@ from pytest_modelbench.data.evaldata import Batch, EvalData
 from pytest_modelbench.data.hashing import contents
 from pytest_modelbench.data.missing import as_values
 from pytest_modelbench.data.sample_hashes import Hashes, hashes_of
-from pytest_modelbench.errors import ModelError, message_of
+from pytest_modelbench.errors import DataError, ModelError, message_of
 from pytest_modelbench.models.base import Model
 from pytest_modelbench.probes.answers.columns import Column, Flags, narrow, slices
 from pytest_modelbench.probes.timing.watchdog import beat
@@ -63,15 +63,18 @@ class Outputs:
 
     @functools.cached_property
     def _distinct(self) -> bool:
-        """Whether every sample has an id of its own."""
+        """Whether every sample has an id of its own, a whole number or a text."""
         if isinstance(self.ids, range):
             return True
-        hashes = np.concatenate([hashes_of(self.ids[part]) for part in slices(len(self))])
+        try:
+            hashes = np.concatenate([hashes_of(self.ids[part]) for part in slices(len(self))])
+        except DataError:  # such as dates, which data in one piece may have
+            return False
         hashes.sort()
         return not bool((hashes[1:] == hashes[:-1]).any())
 
     def hashes(self, part: slice) -> Hashes:
-        """Return the hash of the id of some samples; of their position where several have the same id."""
+        """Return the hash of the id of some samples; of their position where ids have none, or several one."""
         return hashes_of(self.ids[part] if self._distinct else range(len(self))[part])
 
 
