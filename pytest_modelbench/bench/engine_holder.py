@@ -38,9 +38,9 @@ class Engines:
 
     def close(self) -> None:
         """End all workers; an engine that is asked for again starts anew."""
-        while self._running:
-            _, engine = self._running.popitem()
-            engine.close()
+        with contextlib.ExitStack() as closing:
+            while self._running:
+                closing.callback(self._running.popitem()[1].close)
 
     def none_beside(self, exclusive: Exclusive) -> Exclusive:
         """Return a context for measurements that need the machine for themselves: no worker is left then."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from pytest_modelbench.bench.engines.attempts import attempted
 from pytest_modelbench.bench.engines.engine import Engine, Lost, Raised
+from pytest_modelbench.bench.shard_cache import short
 from pytest_modelbench.bench.shard_columns import GatheredColumns
 from pytest_modelbench.bench.shard_task import ShardTask
 from pytest_modelbench.bench.shelf import Tell
@@ -27,6 +27,9 @@ from pytest_modelbench.probes.machine import versions
 from pytest_modelbench.probes.plain import from_arrays, to_arrays
 from pytest_modelbench.probes.timing.watchdog import beat
 from pytest_modelbench.probes.wire import read_arrays, write_arrays
+
+LASTING = frozenset({"DoesNotFit", "NotApplicable"})
+"""Errors of a question that a later run would meet again."""
 
 
 @dataclass(kw_only=True)
@@ -65,9 +68,11 @@ class ShardPass:
     def __init__(self, data: ShardedData, task: ShardTask, folder: Path | None, *, resume: bool) -> None:
         self.data, self.task, self.folder, self._resume = data, task, folder, resume
         self._facts: dict[int, Facts] = {}
+        self._rows = 0
         self._passed = Passed(manifest=Manifest(shards=()))
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+        self._places = [self._place(number) for number in range(len(data.names))]  # as files are before they are read
         if task.gathered:
             self._passed.columns = GatheredColumns(folder)
 
@@ -102,12 +107,12 @@ class ShardPass:
                     raise self._failure(missing[position], result)
                 self._keep(missing[position], result)
                 self._take(missing[position], result, ids)
+                self._rows += self._facts[missing[position]].n
                 self._tell(tell, time.perf_counter() - start, len(missing))
 
     def _tell(self, tell: Tell, elapsed: float, asked: int) -> None:
         """Show how many samples are judged in a second, and about how long all shards will take."""
-        done = len(self._facts) - self._passed.resumed
-        rows = sum(facts.n for facts in list(self._facts.values())[self._passed.resumed :])
+        done, rows = len(self._facts) - self._passed.resumed, self._rows
         told = f", {len(self._facts):,} of {len(self.data.names):,} shards, {rows / elapsed:,.0f} samples/s"
         tell(elapsed, elapsed / done * asked, told)
 
@@ -174,24 +179,26 @@ class ShardPass:
                     f"{summary.n:,} samples were judged, and the shards have {passed.manifest.n:,}"
                 )
 
-    def _place(self, folder: Path, number: int) -> Path:
-        name = self.data.names[number]
-        content = f"{self.data.labels[number]} {stamp_of(name, timed=True)}"
-        digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-        return folder / f"shard-{digest}.npz"
+    def _place(self, number: int) -> Path | None:
+        """Return where the result of a shard is kept; None of what may be another later, such as URLs."""
+        stamp = stamp_of(self.data.names[number], timed=True)
+        if self.folder is None or not stamp:
+            return None
+        return self.folder / f"shard-{short(f'{self.data.labels[number]} {stamp}')}.npz"
 
     def _keep(self, number: int, result: Mapping[str, Any]) -> None:
         """Write a result so that a run that resumes this one need not ask for it; without that the run goes on."""
-        if self.folder is not None:
+        place = self._places[number]
+        errors = {asked["error"][0] for asked in result["asked"].values() if "error" in asked}
+        if place is not None and errors <= LASTING:
             with contextlib.suppress(OSError, TypeError):  # a full disk, or groups of what JSON cannot hold
-                write_arrays(self._place(self.folder, number), to_arrays(result))
+                write_arrays(place, to_arrays(result))
 
     def _kept(self) -> Iterator[tuple[int, Any]]:
         """Yield what an earlier run has left, or remove it."""
-        if self.folder is None:
-            return
-        for number in range(len(self.data.names)):
-            path = self._place(self.folder, number)
+        for number, path in enumerate(self._places):
+            if path is None:
+                continue
             if not self._resume:
                 path.unlink(missing_ok=True)
             elif path.exists():
@@ -214,4 +221,4 @@ def pass_key(task: ShardTask, data: ShardedData) -> str | None:
         return None
     asked = (sorted(task.asked), task.anchored, task.gathered)
     text = repr((versions(), models, data.reader.digest(), data.reader.code(), asked))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return short(text)

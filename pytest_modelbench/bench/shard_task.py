@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_modelbench.bench.shard_cache import short
 from pytest_modelbench.data.arrays import duplicate, output_array, select_output
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.shards.reader import ShardReader
@@ -97,7 +97,7 @@ class ModelSource:
             return self.content
         if self.spot is None or self.spot.answers.dtype.kind != "f":
             return None
-        return hashlib.blake2b(self.spot.answers.tobytes(), digest_size=16).hexdigest()
+        return short(self.spot.answers.tobytes().hex())
 
     @property
     def key(self) -> str:
@@ -199,15 +199,13 @@ class ShardTask:
         return outputs
 
     def _place(self, source: ModelSource, data: EvalData) -> Path | None:
-        if not self.kept or UNKNOWN_CONTENT in source.content or source.loading.device:
+        if UNKNOWN_CONTENT in source.content or source.loading.device:
+            return None
+        if not self.kept or not Path(self.kept).is_dir():  # another machine of a cluster has no such folder
             return None
         runs = replace(source.loading, name="")
         content = f"{data.fingerprint()}-{data.reading}-{data.batch_size}-{runs}-{versions()}"
-        return Path(self.kept, _short(source.content), f"{_short(content)}.npz")
-
-
-def _short(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return Path(self.kept, short(source.content), f"{short(content)}.npz")
 
 
 def _ids(data: EvalData) -> Any:

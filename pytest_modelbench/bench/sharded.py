@@ -10,6 +10,7 @@ from pytest_modelbench.bench.asking import Asking
 from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.engines.engine import Engine
 from pytest_modelbench.bench.loaded import loading_for
+from pytest_modelbench.bench.shard_cache import prepared
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
 from pytest_modelbench.bench.shard_task import ANCHOR, UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
 from pytest_modelbench.bench.shelf import Job, Tell
@@ -92,7 +93,7 @@ class Sharded:
             asked=asked,
             anchored=anchored,
             gathered=gathered,
-            kept=str(lasting / "outputs") if lasting else "",
+            kept=prepared(lasting, [source.content for source in models.values()]),
             budget_s=asking.settings.budget_s,
         )
 
@@ -134,7 +135,7 @@ class Sharded:
             derivation = derivation_of(gate.kpi)
             paired = paired or question.with_teacher or gate.kpi.paired
             if not isinstance(derivation, Reduction):
-                gathered = True
+                gathered = gathered or "transform" not in gate.options  # which is refused over shards
                 continue
             paired = paired or (derivation.excused and asking.has("teacher") and not asking.contract_for("teacher"))
             asked[_key(question)] = replace(question, anchored=False)

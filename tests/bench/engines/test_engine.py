@@ -96,6 +96,17 @@ def test_lost_shards_are_tried_again_once() -> None:
     assert engine.asked == [SHARDS, ["a", "c"]]
 
 
+def test_where_all_fail_the_first_are_tried_again_at_once() -> None:
+    """A model that fails on every shard is told after few of them, and not after all."""
+    shards = list(range(1000))
+    fails = [(place, LOST) for place in range(1000)]
+    engine = Scripted(fails, fails)
+    position, result = next(attempted(engine, print, shards))
+    assert (position, result) == (0, LOST)
+    assert engine.asked[0] == shards
+    assert engine.asked[1][:9] == shards[:9]
+
+
 def test_a_shard_without_a_result_is_not_forgotten() -> None:
     """Never fewer shards silently."""
     engine = Scripted([(1, "B"), (2, LOST)], [])
