@@ -52,7 +52,7 @@ def attempted(
             done.add(position)
             yield position, result
         for position in missed:
-            failed[position] = Lost(reason="it gave no result", worker=f"the engine {engine.name}")
+            failed.setdefault(position, Lost(reason="it gave no result", worker=f"the engine {engine.name}"))
             tries[position] += 1
             if tries[position] >= attempts:
                 done.add(position)
