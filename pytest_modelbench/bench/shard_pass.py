@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytest_modelbench.bench.shelf import Tell
 from pytest_modelbench.data.shards.addresses import stamp_of
 from pytest_modelbench.data.shards.facts import Facts
 from pytest_modelbench.data.shards.manifest import Manifest
+from pytest_modelbench.data.shards.reader import ShardReader
 from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, error_class
@@ -58,10 +60,11 @@ class ShardPass:
         task: the work on one shard.
         folder: where results are kept until the pass is over, and for a run that resumes it.
         resume: whether to take what an earlier run has left there.
+        lasts: whether the folder is there in a later run.
     """
 
-    def __init__(self, data: ShardedData, task: ShardTask, folder: Path, *, resume: bool) -> None:
-        self.data, self.task, self.folder, self._resume = data, task, folder, resume
+    def __init__(self, data: ShardedData, task: ShardTask, folder: Path, *, resume: bool, lasts: bool = True) -> None:
+        self.data, self.task, self.folder, self._resume, self._lasts = data, task, folder, resume, lasts
         self._facts: dict[int, Facts] = {}
         self._passed = Passed(manifest=Manifest(shards=()))
         if task.gathered:
@@ -108,8 +111,8 @@ class ShardPass:
         label = self.data.labels[number]
         if isinstance(failed, Lost):
             return MeasurementError(
-                f"shard {label} was tried twice: {failed}. Nothing of the others is lost: "
-                "--modelbench-resume goes on with them"
+                f"shard {label} was tried twice: {failed}"
+                + (". Nothing of the others is lost: --modelbench-resume goes on with them" if self._lasts else "")
             )
         error = failed.error()
         error.args = (str(error) if label in str(error) else f"shard {label}: {error}",)
@@ -193,8 +196,37 @@ class ShardPass:
                 yield number, result
 
 
-def pass_key(task: ShardTask, data: ShardedData) -> str:
-    """Return a name for what a pass is about: models by their contents, how data are read, what is asked."""
-    models = {role: (source.content, str(source.loading)) for role, source in sorted(task.models.items())}
-    text = repr((models, data.reader.digest(), sorted(task.asked), task.anchored, task.gathered))
+def pass_key(task: ShardTask, data: ShardedData) -> str | None:
+    """Return a name for what a pass is about: models by their contents, how data are read, what is asked.
+
+    None where the content of a model, or the code that reads shards, is unknown: a later session cannot tell whether
+    it is the same.
+    """
+    if any(source.lasting is None for source in task.models.values()):
+        return None
+    models = {role: (source.lasting, str(source.loading)) for role, source in sorted(task.models.items())}
+    code = code_of(data.reader)
+    if code is None:
+        return None
+    told = (version("pytest-modelbench"), models, data.reader.digest(), code)
+    text = repr((*told, sorted(task.asked), task.anchored, task.gathered))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def code_of(reader: ShardReader) -> str | None:
+    """Return a hash of the user's functions that read shards, with what they call; None where it is unknown."""
+    from pytest_modelbench.models.content import lasting_content
+
+    named = {
+        "load": reader.load,
+        **{f"{what} {name}": f for what, of in reader.features.items() for name, f in of.items()},
+    }
+    codes = {name: lasting_content(one.function(name)) for name, one in named.items() if one is not None}
+    return None if None in codes.values() else repr(sorted(codes.items()))
+
+
+def not_resumed(task: ShardTask) -> str:
+    """Say why nothing of an earlier run is taken, where `pass_key` is None."""
+    unknown = [source.loading.name for source in task.models.values() if source.lasting is None]
+    what = f"the content of {' and '.join(unknown)}" if unknown else "the code of load= or of a feature"
+    return f"nothing is resumed: {what} has no hash, so that it may be another one than in an earlier run"
