@@ -19,6 +19,7 @@ from pytest_modelbench.bench.shelf import Tell
 from pytest_modelbench.data.shards.addresses import stamp_of
 from pytest_modelbench.data.shards.facts import Facts
 from pytest_modelbench.data.shards.manifest import Manifest
+from pytest_modelbench.data.shards.reader import ShardReader
 from pytest_modelbench.data.shards.repeated import keep_hashes, refuse_repeated
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, ModelbenchError, error_class
@@ -213,12 +214,33 @@ class ShardPass:
 def pass_key(task: ShardTask, data: ShardedData) -> str | None:
     """Return a name for what a pass is about: models by their contents, how data are read, what is asked.
 
-    Returns:
-        None where it is not known whether a model of another session is the same one.
+    None where the content of a model, or the code that reads shards, is unknown: a later session cannot tell whether
+    it is the same.
     """
-    models = {role: (source.known_by, str(source.loading)) for role, source in sorted(task.models.items())}
-    if any(content is None for content, _ in models.values()):
+    if any(source.lasting is None for source in task.models.values()):
         return None
-    asked = (sorted(task.asked), task.anchored, task.gathered)
-    text = repr((versions(), models, data.reader.digest(), data.reader.code(), asked))
-    return short(text)
+    models = {role: (source.lasting, str(source.loading)) for role, source in sorted(task.models.items())}
+    code = code_of(data.reader)
+    if code is None:
+        return None
+    told = (versions(), models, data.reader.digest(), code)
+    return short(repr((*told, sorted(task.asked), task.anchored, task.gathered)))
+
+
+def code_of(reader: ShardReader) -> str | None:
+    """Return a hash of the user's functions that read shards, with what they call; None where it is unknown."""
+    from pytest_modelbench.models.content import lasting_content
+
+    named = {
+        "load": reader.load,
+        **{f"{what} {name}": f for what, of in reader.features.items() for name, f in of.items()},
+    }
+    codes = {name: lasting_content(one.function(name)) for name, one in named.items() if one is not None}
+    return None if None in codes.values() else repr(sorted(codes.items()))
+
+
+def not_resumed(task: ShardTask) -> str:
+    """Say why nothing of an earlier run is taken, where `pass_key` is None."""
+    unknown = [source.loading.name for source in task.models.values() if source.lasting is None]
+    what = f"the content of {' and '.join(unknown)}" if unknown else "the code of load= or of a feature"
+    return f"nothing is resumed: {what} has no hash, so that it may be another one than in an earlier run"

@@ -83,26 +83,20 @@ class ModelSource:
         loading: how it is loaded.
         content: the hash of the model in the session's process, which that of the worker's must have.
         spot: what it answers there, where its content has no hash.
+        lasting: the hash of its content that holds in other sessions, too; None where it is unknown.
     """
 
     given: NamedSpec | SavedModel | str | Path | Model
     loading: Loading
     content: str
     spot: Spot | None = None
-
-    @property
-    def known_by(self) -> str | None:
-        """What makes two models the same in two sessions: content, or else answers; None where these are labels."""
-        if UNKNOWN_CONTENT not in self.content:
-            return self.content
-        if self.spot is None or self.spot.answers.dtype.kind != "f":
-            return None
-        return short(self.spot.answers.tobytes().hex())
+    lasting: str | None = None
 
     @property
     def key(self) -> str:
-        """What makes two models the same in one process."""
-        return repr((self.given, self.loading, self.content))
+        """What makes two models the same in one process, which may have worked for another session before."""
+        answers = None if self.spot is None else self.spot.answers.tolist()
+        return repr((self.given, self.loading, self.content, self.lasting, answers))
 
     def model(self) -> Model:
         """Return the model, built once in this process.

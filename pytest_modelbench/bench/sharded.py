@@ -11,7 +11,7 @@ from pytest_modelbench.bench.deployments import Deployments
 from pytest_modelbench.bench.engines.engine import Engine
 from pytest_modelbench.bench.loaded import loading_for
 from pytest_modelbench.bench.shard_cache import prepared
-from pytest_modelbench.bench.shard_pass import Passed, ShardPass, pass_key
+from pytest_modelbench.bench.shard_pass import Passed, ShardPass, not_resumed, pass_key
 from pytest_modelbench.bench.shard_task import ANCHOR, UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
 from pytest_modelbench.bench.shelf import Job, Tell
 from pytest_modelbench.data.shards.sharded import ShardedData
@@ -102,7 +102,8 @@ class Sharded:
             needed, key = memory_of_workers(engine), pass_key(task, data)
             folder = None if lasting is None or key is None else lasting / "passes" / key
             passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
-            self._note(data, passed, engine.describe() + needed)
+            unknown = [not_resumed(task)] if key is None and asking.settings.resume else []
+            self._note(data, passed, engine.describe() + needed, unknown)
             return passed
 
         content = tuple((role, source.content, source.loading) for role, source in models.items())
@@ -165,7 +166,9 @@ class Sharded:
         content, spot = asking.hash_of(model), None
         if UNKNOWN_CONTENT in content:
             spot = self._shelf.once(("spot", content, data.key), lambda: Spot.of(model, data.first()))
-        return ModelSource(given=given, loading=loading_for(model.name, asking.settings), content=content, spot=spot)
+        loading = loading_for(model.name, asking.settings)
+        lasting = self._shelf.once(("lasting", model.serial), model.lasting_hash)
+        return ModelSource(given=given, loading=loading, content=content, spot=spot, lasting=lasting)
 
     def _portable(self, role: str) -> Any:
         """Return what another process can make a role's model from."""
@@ -175,13 +178,13 @@ class Sharded:
             candidate = Deployments(asking.bench, asking.plan, asking.sources).file_of(candidate)
         return asking.bench.loaded.portable(candidate)
 
-    def _note(self, data: ShardedData, passed: Passed, engine: str) -> None:
+    def _note(self, data: ShardedData, passed: Passed, engine: str, unknown: list[str]) -> None:
         for model, calls in passed.calls.items():
             self._notes.forward_passes[model] = self._notes.forward_passes.get(model, 0) + calls
         notes = self._notes.data.setdefault(self._asking.plan.suite, {})
         resumed = [f"{passed.resumed:,} shards from an earlier run"] if passed.resumed else []
         notes |= {"samples": passed.manifest.n, "hash": passed.manifest.digest, "engine": engine}
-        notes["notes"] = [*dict.fromkeys([*data.notes, *resumed, *notes.get("notes", [])])]
+        notes["notes"] = [*dict.fromkeys([*data.notes, *resumed, *unknown, *notes.get("notes", [])])]
 
 
 def memory_of_workers(engine: Engine) -> str:

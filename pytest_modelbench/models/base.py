@@ -237,6 +237,11 @@ class Model(ABC):
         """Return a text that is equal for models that compute the same thing; by identity where unknown."""
         return f"{self.kind}:object-{self.serial}"
 
+    def lasting_hash(self) -> str | None:
+        """Return a hash of the content that holds in other sessions, too; None where the content is unknown."""
+        known = self.fingerprint()
+        return None if "object-" in known else known
+
     def structure(self) -> str:
         """Return a text of the model's parts without their weights, the same in every process; "" if unknown."""
         return ""

@@ -11,7 +11,7 @@ import logging
 import sys
 import types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ _NUMBERS = (
     | torch.device
     | torch.layout
     | torch.memory_format
+    | PurePath
 )
 
 
@@ -40,13 +41,15 @@ class ContentHash:
 
     Args:
         root: the module whose parts are known by their paths.
+        before: whether nothing was called yet, so that lists and mappings that code may change are as they were made.
 
     Attributes:
         by_identity: whether something had no content to hash, and only counts as the object that it is: then nothing
             else ever has this hash, in another process not even the same model.
     """
 
-    def __init__(self, root: nn.Module) -> None:
+    def __init__(self, root: nn.Module, *, before: bool = False) -> None:
+        self._before = before
         self._digest = hashlib.blake2b(digest_size=16)
         self.by_identity = False
         self._seen: dict[Any, int] = {}
@@ -183,15 +186,55 @@ class ContentHash:
         for name in names_read(function.__code__):
             if name in function.__globals__ and name not in stored:
                 value = function.__globals__[name]
-                if isinstance(value, dict | list | set):
+                if isinstance(value, dict | list | set) and not self._before:
                     self.by_identity = True
-                yield f"{name}={type(value) if self.by_identity else self.text_of(value)}"
+                if isinstance(value, types.ModuleType):
+                    yield f"{name}={self._module_text(value, names_read(function.__code__))}"
+                else:
+                    yield f"{name}={type(value) if self.by_identity else self.text_of(value)}"
+
+    def _module_text(self, module: types.ModuleType, names: list[str]) -> str:
+        """Name a module; the user's with those of its contents whose names the code reads, too."""
+        if is_installed(module.__name__) or module in self._seen:
+            return module.__name__
+        self._seen[module] = len(self._seen)
+        parts = [module.__name__]
+        for name in names:
+            value = vars(module).get(name)
+            if isinstance(value, types.ModuleType):
+                parts.append(self._module_text(value, names))
+            elif isinstance(value, type | types.FunctionType | _NUMBERS | torch.Tensor | np.ndarray):
+                parts.append(f"{name}={self.text_of(value)}")
+        del self._seen[module]  # another function may read other names of it
+        return "|".join(parts)
 
     def _code_text(self, code: types.CodeType) -> str:
         constants = [self._code_text(c) if isinstance(c, types.CodeType) else self.text_of(c) for c in code.co_consts]
         inner = hashlib.blake2b(code.co_code, digest_size=16)
         inner.update(repr((code.co_names, code.co_varnames, constants)).encode())
         return inner.hexdigest()
+
+
+def lasting_content(thing: Any) -> str | None:
+    """Return a hash of a function, or of an object with the code of its class, that holds in other sessions, too.
+
+    Args:
+        thing: a callable of the user's.
+
+    Returns:
+        32 hexadecimal digits; None where some part has no content to hash, such as a session of a runtime.
+    """
+    content, kind = ContentHash(nn.Module(), before=True), type(thing)
+    if isinstance(thing, dict | list | set | tuple | np.ndarray) or any("__slots__" in vars(c) for c in kind.__mro__):
+        return None
+    try:
+        text = content.text_of(thing)
+        if content.by_identity and hasattr(thing, "__dict__") and not is_library(kind):
+            content = ContentHash(nn.Module(), before=True)
+            text = f"{content.text_of(kind)}{content.text_of(vars(thing))}"
+    except (RecursionError, AttributeError, TypeError, ValueError):  # objects that hold each other
+        return None
+    return None if content.by_identity else hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _is_of_jax(value: Any) -> bool:
@@ -232,7 +275,7 @@ def is_library(thing: Any) -> bool:
 @functools.cache
 def is_installed(module: str) -> bool:
     """Whether a module is Python's own or was installed, so that it is not the user's."""
-    if module.partition(".")[0] in {*sys.stdlib_module_names, "torch"} and module != "__main__":
+    if module.partition(".")[0] in {*sys.stdlib_module_names, "torch", "pytest_modelbench"} and module != "__main__":
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))

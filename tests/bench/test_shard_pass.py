@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from pytest_modelbench.bench.shard_columns import GatheredColumns
 from pytest_modelbench.bench.shard_pass import pass_key
-from pytest_modelbench.bench.shard_task import ModelSource, ShardTask, Spot
+from pytest_modelbench.bench.shard_task import ModelSource, ShardTask
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.sample_hashes import hashes_of
 from pytest_modelbench.models.saved import Loading
@@ -63,10 +64,9 @@ def test_half_a_file_is_a_value_error(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
 
 
-def task(data: Any, content: str, answers: Any = None) -> ShardTask:
+def task(data: Any, lasting: str | None) -> ShardTask:
     """Return a task of one model."""
-    spot = None if answers is None else Spot(inputs=None, select=None, answers=np.asarray(answers))
-    source = ModelSource(given="model.onnx", loading=Loading(name="student"), content=content, spot=spot)
+    source = ModelSource(given="model.onnx", loading=Loading(name="student"), content="object-1", lasting=lasting)
     return ShardTask(
         reader=data.reader,
         models={"student": source},
@@ -81,17 +81,16 @@ def task(data: Any, content: str, answers: Any = None) -> ShardTask:
 def test_results_are_resumed_of_the_same_models_and_readers_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name of a pass follows from contents, from the code that reads shards, and from answers without a hash."""
+    """The name of a pass follows from contents and from the code that reads shards; unknown ones have none."""
     monkeypatch.syspath_prepend(str(tmp_path))
     code = tmp_path / "reading_shards.py"
     code.write_text("def read(name): return 1\n", encoding="utf-8")
     data: Any = EvalData.from_shards(["table://a"], load="reading_shards:read", task="regression")
     key = pass_key(task(data, "onnx:1"), data)
+    assert key is not None
     assert key == pass_key(task(data, "onnx:1"), data)
     assert key != pass_key(task(data, "onnx:2"), data)
-    code.write_text("def read(name): return 2\n", encoding="utf-8")
+    assert pass_key(task(data, None), data) is None
+    code.write_text("def read(name): return [2]\n", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "reading_shards")
     assert key != pass_key(task(data, "onnx:1"), data)
-    unknown = pass_key(task(data, "function:object-1", [0.5]), data)
-    assert unknown == pass_key(task(data, "function:object-2", [0.5]), data)
-    assert unknown != pass_key(task(data, "function:object-1", [0.75]), data)
-    assert pass_key(task(data, "function:object-1", [1]), data) is None

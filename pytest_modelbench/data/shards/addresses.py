@@ -58,10 +58,7 @@ def _files_of(shard: str, folder: Path) -> list[str]:
         return [shard]
     path = folder.absolute() / Path(shard).expanduser()
     if glob.has_magic(shard) and not path.exists():
-        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not (found := sorted(name for name in names if Path(name).is_file())):
-            raise DataError(f"shards: no file fits the pattern {shard} in {folder.absolute()}")
-        return found
+        return _matching(path, shard, folder)
     if path.is_dir():
         raise DataError(f"shards: {shard} is a folder. Write the pattern of its files, such as {shard}/*.parquet")
     if not path.is_file():
@@ -70,6 +67,27 @@ def _files_of(shard: str, folder: Path) -> list[str]:
             "load= understands, such as table://day/1"
         )
     return [str(path)]
+
+
+def _matching(path: Path, pattern: str, folder: Path) -> list[str]:
+    """Return the files of a pattern; what looks like one and cannot be read is not left out.
+
+    Raises:
+        DataError: there is none, a broken link, or a folder named like a file whose files are not in the pattern.
+    """
+    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    found = [name for name in names if Path(name).is_file()]
+    for name in (name for name in names if not Path(name).is_file()):
+        if not Path(name).is_dir():
+            raise DataError(f"shards: {name}, of the pattern {pattern}, is a link to a file that is not there")
+        if Path(name).suffix and not any(file.startswith(f"{name.rstrip(os.sep)}{os.sep}") for file in found):
+            raise DataError(
+                f"shards: {name}, of the pattern {pattern}, is a folder, and its files would be left out. Write the "
+                f"pattern of its files, too, such as {name}/*"
+            )
+    if not found:
+        raise DataError(f"shards: no file fits the pattern {pattern} in {folder.absolute()}")
+    return found
 
 
 def labels_of(names: Sequence[str]) -> tuple[str, ...]:

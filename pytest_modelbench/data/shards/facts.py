@@ -45,6 +45,7 @@ class Facts:
         targets: the kind of the targets, such as integers or texts; empty where there are none.
         classes: the classes among the targets; None where the task has none, or for too many.
         repeated: some ids that are there more than once.
+        kind: of the ids, such as integers or texts.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Facts:
     targets: str = ""
     classes: tuple[Any, ...] | None = None
     repeated: tuple[str, ...] = ()
+    kind: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -71,7 +73,7 @@ class Facts:
         parts = ((name, None if shape is None else tuple(shape), dtype) for name, shape, dtype in known["inputs"])
         classes = known["classes"]
         return cls(
-            **{name: known[name] for name in ("name", "n", "ids", "targets")},
+            **{name: known[name] for name in ("name", "n", "ids", "targets", "kind")},
             inputs=tuple(Part(name=name, shape=shape, dtype=dtype) for name, shape, dtype in parts),
             classes=None if classes is None else tuple(classes),
             repeated=tuple(known["repeated"]),
@@ -145,6 +147,7 @@ class Gathered:
         self._ids: list[Sequence[Any]] = []
         self._parts: dict[str, Part] = {}
         self._kinds: set[str] = set()
+        self._id_kinds: set[str] = set()
         self._classes: set[Any] | None = set() if task in CLASSES else None
 
     def add(self, batch: Batch) -> None:
@@ -154,6 +157,7 @@ class Gathered:
             DataError: an id is missing, or is neither a whole number nor a text.
         """
         self._hashes.append(hashes_of(batch.ids))
+        self._id_kinds.update(_kinds_of_ids(batch.ids))
         self._ids.append(batch.ids)
         for part in _parts_of(batch.inputs):
             self._parts[part.name] = part if part.name not in self._parts else _both(self._parts[part.name], part)
@@ -176,6 +180,7 @@ class Gathered:
             targets=" or ".join(sorted(self._kinds)),
             classes=None if self._classes is None else tuple(sorted(self._classes, key=_in_order)),
             repeated=tuple(self._repeated(hashes)),
+            kind=" and ".join(sorted(self._id_kinds)),
         )
 
     def _repeated(self, hashes: Hashes) -> Iterator[str]:
@@ -202,6 +207,13 @@ class Gathered:
             self._classes.update(np.unique(values).tolist())
             if len(self._classes) > MOST_CLASSES:
                 self._classes = None
+
+
+def _kinds_of_ids(ids: Sequence[Any]) -> set[str]:
+    """Return whether ids are integers or texts; `hashes_of` has refused anything else."""
+    if isinstance(ids, range):
+        return {"integers"}
+    return {"texts" if issubclass(kind, str | bytes) else "integers" for kind in {type(sample) for sample in ids}}
 
 
 def _values(targets: Any) -> npt.NDArray[Any] | None:

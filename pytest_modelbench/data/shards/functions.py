@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import sys
 from collections.abc import Callable
@@ -49,12 +48,6 @@ class Named:
             raise DataError(f"{what}: the module {name} has no function {shown(attribute)}{advice}")
         function: Callable[[Any], Any] = target
         return function
-
-    def code(self) -> str:
-        """Return a hash of the file of its module: results of an earlier version are not those of this one."""
-        name = self.spec.partition(":")[0]
-        file = Path(getattr(self._module(name, self.spec), "__file__", None) or "")
-        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() if file.is_file() else ""
 
     def _module(self, name: str, what: str) -> ModuleType:
         if self.folder and self.folder not in sys.path:

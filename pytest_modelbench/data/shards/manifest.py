@@ -59,7 +59,7 @@ class Manifest:
 
         Raises:
             DataError: naming the first shard that is empty, repeats an id, differs from most others in the form of
-                its inputs or targets, or has other classes than the stated ones.
+                its ids, inputs or targets, or has other classes than the stated ones.
         """
         for facts in self.shards:
             if not facts.n:
@@ -70,6 +70,7 @@ class Manifest:
                     f"shard {facts.name}: ids are there more than once, such as {listed}: samples would count twice. "
                     "Give each sample an id of its own"
                 )
+        self._check_ids()
         self._check_targets()
         self._check_inputs(shapes=complete)
         for facts in self.shards:
@@ -78,6 +79,15 @@ class Manifest:
                 raise DataError(
                     f"shard {facts.name}: the targets {', '.join(map(repr, outside[:5]))} are outside of "
                     f"classes={shown(list(classes or ()))}"
+                )
+
+    def _check_ids(self) -> None:
+        usual = _usual([facts.kind for facts in self.shards])
+        for facts in self.shards:
+            if facts.kind != usual:
+                raise DataError(
+                    f"shard {facts.name}: its ids are {facts.kind}, and those of most shards {usual}: 7 and '7' "
+                    "would be two samples. Write one type of ids in all"
                 )
 
     def _check_targets(self) -> None:

@@ -60,11 +60,6 @@ class ShardReader:
         text = json.dumps(asdict(self), sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def code(self) -> str:
-        """Return a text that changes with the files of the functions that read the shards."""
-        named = [function for of in self.features.values() for function in of.values()]
-        return " ".join(function.code() for function in ([self.load] if self.load else []) + named)
-
     def _read(self, name: str) -> EvalData:
         archive = (ending_of(name) or "").startswith((".tar", ".tgz"))
         return self._data(read_columns(name), archive=archive)

@@ -52,6 +52,12 @@ class CallableModel(Model):
             return None
         return CallableModel(copied, self.name) if type(copied) is type(self.function) else None
 
+    def lasting_hash(self) -> str | None:
+        """Hash the code, and the attributes of an object; None where one of them has no content to hash."""
+        from pytest_modelbench.models.content import lasting_content
+
+        return lasting_content(self.function)
+
     def describe(self) -> dict[str, Any]:
         """Return the callable's qualified name."""
         named = self.function if hasattr(self.function, "__qualname__") else type(self.function)

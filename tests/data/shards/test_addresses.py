@@ -26,6 +26,21 @@ def test_the_files_of_a_pattern_are_sorted(folder: Path) -> None:
     assert addresses_of(["**/c.npz", Path("a.npz")], folder) == (str(folder / "deep/c.npz"), str(folder / "a.npz"))
 
 
+def test_nothing_that_fits_a_pattern_is_left_out(folder: Path) -> None:
+    """A folder that some writers name like a file, and a link to a file that is gone, would be lost samples."""
+    (folder / "day.npz").mkdir()
+    with pytest.raises(
+        DataError, match=r"day.npz, of the pattern \*.npz, is a folder, and its files would be left out"
+    ):
+        addresses_of("*.npz", folder)
+    (folder / "day.npz" / "part.npz").write_bytes(b"12345")
+    assert str(folder / "day.npz" / "part.npz") in addresses_of("**/*.npz", folder)
+    assert addresses_of("*", folder / "deep") == (str(folder / "deep/c.npz"),)
+    (folder / "deep" / "z.npz").symlink_to("gone.npz")
+    with pytest.raises(DataError, match=r"z.npz, of the pattern \*, is a link to a file that is not there"):
+        addresses_of("*", folder / "deep")
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder: Path) -> None:
     """`part[0].npz` is a name that some writers give."""
     (folder / "part[0].npz").write_bytes(b"")

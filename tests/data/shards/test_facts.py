@@ -34,6 +34,7 @@ def known(name: str, **others: Any) -> Facts:
         "inputs": (Part(name="inputs", shape=(2,), dtype="float32"),),
         "targets": "integers",
         "classes": (0, 1),
+        "kind": "texts",
     }
     return Facts(name=name, **(usual | others))
 
@@ -94,6 +95,20 @@ def test_frames_and_tensors_have_a_form() -> None:
     assert facts_of(data(inputs=torch.zeros(6, 3)), "t").inputs[0].dtype == "torch.float32"
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (range(6), "integers"),
+        (np.arange(6, dtype=np.uint8), "integers"),
+        (np.array(IDS), "texts"),
+        (["a", 1, 2, 3, 4, 5], "integers and texts"),
+    ],
+)
+def test_ids_have_a_kind(ids: Any, kind: str) -> None:
+    """The width of numbers and texts makes none."""
+    assert facts_of(data(ids=ids), "a").kind == kind
+
+
 def test_an_id_that_is_there_twice_is_named() -> None:
     """Ids are compared themselves, also where they are numbers."""
     assert facts_of(data(ids=["a", "b", "a", "c", "d", "e"]), "x").repeated == ("a",)
@@ -122,6 +137,10 @@ MORE = (*known("a").inputs, Part(name="age", shape=(), dtype="int64"))
     [
         ({"n": 0}, "shard c is empty. Remove it from the list"),
         ({"repeated": ("k",)}, "shard c: ids are there more than once, such as 'k'"),
+        (
+            {"kind": "integers"},
+            "shard c: its ids are integers, and those of most shards texts: 7 and '7' would be two",
+        ),
         ({"targets": "floats"}, "shard c: its targets are floats, and those of most shards integers"),
         ({"targets": ""}, "shard c: its targets are not there, and those of most shards integers"),
         ({"inputs": SHAPED}, r"shard c: a row of inputs has the shape \(3,\), and \(2,\) in most shards"),
