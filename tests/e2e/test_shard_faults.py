@@ -63,7 +63,12 @@ top1_accuracy = ">= 1%"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A suite with three shards of forty samples."""
-    for name, text in {"zoo.py": ZOO, "steps.py": STEPS, "modelbench.toml": SUITE, "pytest.ini": "[pytest]\n"}.items():
+    for name, text in {
+        "zoo.py": ZOO,
+        "steps.py": STEPS,
+        "modelbench.toml": SUITE,
+        "pytest.ini": "[pytest]\n",
+    }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "data").mkdir()
     rng = np.random.default_rng(1)
