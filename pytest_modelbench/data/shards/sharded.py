@@ -204,7 +204,7 @@ class ShardedData(EvalData):
     @property
     def notes(self) -> list[str]:
         """How many shards and samples there are, and what was decided about the first shard, if it was read."""
-        count = f"{len(self.names):,} shards"
+        count = f"{len(self.names):,} shard{'s' if len(self.names) > 1 else ''}"
         read = [] if self._first is None else self._first.notes
         return [count if self.length is None else f"{count}, {self.length:,} samples", *read]
 
