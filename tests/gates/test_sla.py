@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import pytest_modelbench
 from pytest_modelbench.data.arguments import OUTPUTS
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.data.tasks.boxes import FORMATS
 from pytest_modelbench.data.tasks.names import ALL_TASKS, ARGUMENTS, OF_ONE_TASK, OWN_CLASSES, tasks_with
 from pytest_modelbench.gates.sla import RUN_KEYS, read_sla
@@ -114,6 +115,15 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
             'm.toml:1: [data] has no eval. Write eval = "module:factory" or eval = "prompts.jsonl"',
         ),
         ("[data]\neval='a:b'\nbatch_size = true\n[kpi]\nf1=''", "m.toml:3: batch_size is a boolean (True), expected"),
+        (
+            "[data]\neval='a:b'\nload='a:c'\n[kpi]\nf1=''",
+            'm.toml:3: load is for data in shards. Write shards = ["data/*.parquet"], or remove load',
+        ),
+        (
+            "[data]\neval='a:b'\nshards='d/*'\n[kpi]\nf1=''",
+            "m.toml:3: both eval and shards are in [data]. Write one of them",
+        ),
+        ("[data]\nshards=[1]\n[kpi]\nf1=''", "m.toml:2: shards is [1], expected an array of strings"),
         (
             "[data]\neval='a:b'\ntsk = 'x'\n[kpi]\nf1=''",
             "m.toml:3: unknown key 'tsk' in [data]; did you mean 'task'?",
@@ -218,6 +228,13 @@ def test_schema_file_is_what_the_code_says() -> None:
         ("[data]\neval = 'a:b'\nseason = 24", False),
         ("[data]\neval = 'a:b'\ntask = 'detection'\nignore_index = 255", False),
         ("[data]\neval = 'a:b'\ntask = 'detection'\nscore_threshold = 2", False),
+        ("[data]\nshards = ['d/*.parquet']\ntask = 'binary'\nids = 'key'\nload = 'a:b'\nmanifest = 'm.json'", True),
+        ("[data]\nshards = 'd/*.parquet'\ntask = 'binary'", True),
+        ("[data]\nshards = 'd/*.parquet'", False),
+        ("[data]\nshards = [1]\ntask = 'binary'", False),
+        ("[data]\nshards = []\ntask = 'binary'", False),
+        ("[data]\nshards = 'd/*.parquet'\neval = 'a:b'\ntask = 'binary'", False),
+        ("[data]\neval = 'a:b'\nload = 'a:b'", False),
         ("[data]\neval = 'p.jsonl'\nmax_new_tokens = 0\n[kpi]\nf1 = '>= 1%'", False),
     ],
 )
@@ -242,7 +259,7 @@ def test_table_of_arguments_is_that_of_the_classes(task: str) -> None:
 
 def test_keys_of_data_and_run_are_those_that_exist() -> None:
     """Every key of [data] is an argument of EvalData or of a task's class, every key of [run] an option."""
-    arguments = set(EvalData.__init__.__annotations__)
+    arguments = {*EvalData.__init__.__annotations__, *ShardedData.__init__.__annotations__}
     of_tasks = {key for plain, _ in ARGUMENTS.values() for key in plain}
     assert set(DATA_KEYS) == {"eval", *of_tasks} | (set(DATA_KEYS) & arguments)
     assert (DATA_CHOICES["task"], DATA_CHOICES["outputs"], DATA_CHOICES["box_format"]) == (
@@ -251,16 +268,6 @@ def test_keys_of_data_and_run_are_those_that_exist() -> None:
         FORMATS,
     )
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
-    later = {
-        "country",
-        "grid_intensity",
-        "energy_window",
-        "reference",
-        "fail_on_regression",
-        "deploy",
-        "diagnose",
-        "engine",
-        "workers",
-        "num_gpus",
-    }
+    later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy", "diagnose"}
+    later |= {"engine", "workers", "num_gpus"}
     assert known | later == set(RUN_KEYS)
