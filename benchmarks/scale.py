@@ -1,10 +1,11 @@
 """How fast a pass over shards is, how much memory it takes, and where a thousand workers would wait for the session.
 
 `--engines` times the same pass in one process and on each engine, with a model of 100 µs a row, start-up apart.
+`--exact` cuts two million rows into 1, 7 and 64 shards, kills a worker of each engine, and compares all bits.
 `--memory` judges ten million rows and watches the memory of the session. `--cluster` measures what merging one shard
 takes and how large its result is, and computes a pass of a billion rows by 1, 10, ... 10,000 workers event by event.
 
-Usage: python benchmarks/scale.py [--engines] [--memory] [--cluster] [--rows 200000] [--only processes,ray,dask]
+Usage: python benchmarks/scale.py [--engines] [--exact] [--memory] [--cluster] [--rows N] [--only processes,ray,dask]
 """
 
 from __future__ import annotations
@@ -112,6 +113,24 @@ def engines(rows: int, names: list[str]) -> None:
                 f"readings equal to the last bit"
             )
     print(f"{rows:,} rows, {first['serial']:.1f} s in one process; {len(reference.summaries)} KPIs asked")
+
+
+def exact(rows: int, names: list[str]) -> None:
+    """Print that rows in 1, 7 and 64 shards, by each engine with a worker killed, give the same bits."""
+    os.environ[scale_models.TURNS] = "0"
+    reference, seconds = passed(engine_for("serial"), rows, 1)
+    expected = fingerprint(reference)
+    print(f"{rows:,} rows in 1 shard, one process: {seconds:.0f} s, {len(expected)} tables of resamples")
+    for name in ("serial", *names):
+        for count in (7, 64):
+            with tempfile.NamedTemporaryFile(delete=False) as asked, engine_for(name, workers=2) as engine:
+                killed = name != "serial"
+                os.environ[scale_models.KILL] = asked.name if killed else "/none"
+                found, seconds = passed(engine, rows, count)
+            same = fingerprint(found) == expected and found.manifest.digest == reference.manifest.digest
+            gone = killed and not Path(asked.name).exists()
+            told = "equal to the last bit" if same else "DIFFERENT"
+            print(f"{name}, {count} shards{', a worker killed' if gone else ''}: {seconds:.0f} s, {told}")
 
 
 def fingerprint(found: Passed) -> dict[str, bytes]:
@@ -241,16 +260,18 @@ def cluster() -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser()
-    for name in ("engines", "memory", "cluster"):
+    for name in ("engines", "exact", "memory", "cluster"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--only", default="processes,ray,dask")
     args = parser.parse_args()
-    every = not (args.engines or args.memory or args.cluster)
+    every = not (args.engines or args.exact or args.memory or args.cluster)
     if args.cluster or every:
         cluster()
     if args.engines or every:
         engines(args.rows or 200_000, args.only.split(","))
+    if args.exact or every:
+        exact(args.rows or 2_000_000, args.only.split(","))
     if args.memory or every:
         memory(args.rows or 10_000_000)
 

@@ -182,7 +182,7 @@ def _sampled(estimate: Mapping[str, Any], student: Mapping[str, Any], parts: lis
 
 def _data_lines(report: Mapping[str, Any]) -> Iterable[str]:
     """Say of data in shards how many there were, and where the pass over them ran."""
-    for data in report["data"].values():
+    for data in report.get("data", {}).values():
         if "engine" in data:
             yield f"{'; '.join(data['notes'])}; engine: {data['engine']}"
 
