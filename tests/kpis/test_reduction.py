@@ -252,7 +252,7 @@ def test_anchors_of_parts(seed: int, kind: str) -> None:
         shuffled = whole.outputs["teacher"][rng.permutation(ROWS)]
         whole = replace(whole, outputs={**whole.outputs, "teacher": shuffled})
     question = Question(kpi=BUILT_IN["top1_accuracy"])
-    reduction = Reduction(functools.partial(read_anchor, role="teacher"), lambda *_: iter(()))
+    reduction = Reduction(lambda _, measured: read_anchor(measured, "teacher"), lambda *_: iter(()))
     merged = read_in_parts(question, reduction, whole, cut(rng, 4), rng)
     doubt = some(whole, np.arange(ROWS)).predictions("teacher").doubt
     if kind != "several values":  # in one piece outputs of one sample count as if they were samples
@@ -265,7 +265,7 @@ def test_a_teacher_that_is_one_class_off() -> None:
     rng = np.random.default_rng(1)
     whole = classification("numbers", rng)
     whole = replace(whole, outputs={**whole.outputs, "teacher": np.roll(whole.outputs["teacher"], 1, axis=1)})
-    reduction = Reduction(functools.partial(read_anchor, role="teacher"), lambda *_: iter(()))
+    reduction = Reduction(lambda _, measured: read_anchor(measured, "teacher"), lambda *_: iter(()))
     merged = read_in_parts(Question(kpi=BUILT_IN["flips"]), reduction, whole, cut(rng, 3), rng)
     assert "the labels are off by one" in doubt_of(merged, "teacher")
 
