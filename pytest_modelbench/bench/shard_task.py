@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +153,6 @@ class ShardTask:
             ModelbenchError: the shard cannot be read, or a model fails.
         """
         name, label = shard
-        start = time.perf_counter()
         wanted = {source.key for source in self.models.values()}
         for key in [key for key in _BUILT if key not in wanted]:
             del _BUILT[key]
@@ -174,7 +172,6 @@ class ShardTask:
             "asked": asked,
             "outputs": {role: _columns(of) for role, of in outputs.items()} if self.gathered else None,
             "calls": {of.model: of.calls for of in outputs.values()},
-            "seconds": time.perf_counter() - start,
         }
 
     def _outputs(self, role: str, data: EvalData) -> Outputs:

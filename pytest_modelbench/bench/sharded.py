@@ -86,19 +86,19 @@ class Sharded:
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
         asked, anchored, gathered, roles = self._asked()
         models = {role: self._source(role, data, alone=engine.name == "serial") for role in roles}
-        lasting = asking.bench.files.lasting()
-        task = ShardTask(
-            reader=data.reader,
-            models=models,
-            asked=asked,
-            anchored=anchored,
-            gathered=gathered,
-            kept=prepared(lasting, [source.content for source in models.values()]),
-            budget_s=asking.settings.budget_s,
-        )
 
         def measure(tell: Tell) -> Passed:
             refuse_many_workers(engine)
+            lasting = asking.bench.files.lasting()
+            task = ShardTask(
+                reader=data.reader,
+                models=models,
+                asked=asked,
+                anchored=anchored,
+                gathered=gathered,
+                kept=prepared(lasting, [source.content for source in models.values()]),
+                budget_s=asking.settings.budget_s,
+            )
             needed, key = memory_of_workers(engine), pass_key(task, data)
             folder = None if lasting is None or key is None else lasting / "passes" / key
             passed = ShardPass(data, task, folder, resume=asking.settings.resume).run(engine, tell)
@@ -164,7 +164,7 @@ class Sharded:
                 "modelbench.toml, or return the path of a saved model"
             )
         content, spot = asking.hash_of(model), None
-        if UNKNOWN_CONTENT in content:
+        if not alone and UNKNOWN_CONTENT in content:
             spot = self._shelf.once(("spot", content, data.key), lambda: Spot.of(model, data.first()))
         loading = loading_for(model.name, asking.settings)
         lasting = self._shelf.once(("lasting", model.serial), model.lasting_hash)
