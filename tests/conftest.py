@@ -93,6 +93,14 @@ def orderly_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def signals_stay() -> Iterator[None]:
+    """Fail a test that leaves another handler of Ctrl-C or SIGTERM than it found: the next test's fault otherwise."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    yield
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
 @pytest.fixture(scope="session")
 def own_machine(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the folder of a machine lock that belongs to this worker alone."""

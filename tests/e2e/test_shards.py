@@ -275,14 +275,20 @@ def test_a_fault_that_stays_names_the_shard_and_keeps_the_others(project: Path) 
 
 
 @pytest.mark.slow
-def test_interrupted_and_resumed(project: Path) -> None:
-    """Ctrl-C ends all workers, the report is there, and what was done is not done again."""
+@pytest.mark.parametrize(
+    ("engine", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGTERM), ("ray", signal.SIGTERM)]
+)
+def test_interrupted_and_resumed(project: Path, engine: str, number: int) -> None:
+    """Ctrl-C and SIGTERM end all workers, the report is there, and what was done is not done again."""
+    pytest.importorskip(
+        {"ray": "ray", "dask": "distributed"}.get(engine, "multiprocessing"), reason=f"needs {engine}"
+    )
     suite(project)
     alone = readings(run(project)[0])
     cut(project, 7)
     (project / "reads").unlink()
     (project / "fault").write_text("slow part-06.npz", encoding="utf-8")
-    arguments = command("--modelbench-engine=processes", "--modelbench-workers=2")
+    arguments = command(f"--modelbench-engine={engine}", "--modelbench-workers=2")
     running = subprocess.Popen(arguments, cwd=project, stdout=subprocess.PIPE, text=True)
     reads, until = project / "reads", time.monotonic() + 120
     while time.monotonic() < until and not (
@@ -290,7 +296,7 @@ def test_interrupted_and_resumed(project: Path) -> None:
     ):
         time.sleep(0.2)
     time.sleep(2)
-    os.kill(running.pid, signal.SIGINT)
+    os.kill(running.pid, number)
     printed, _ = running.communicate(timeout=60)
     assert running.returncode == 2, printed
     assert "INTERNALERROR" not in printed

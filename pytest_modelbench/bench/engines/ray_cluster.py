@@ -6,7 +6,9 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -82,10 +84,9 @@ class RayCluster(Engine):
         started = time.perf_counter()
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _own_sigterm():
             warnings.simplefilter("ignore")
             ray: Any = importlib.import_module("ray")
-
             if not ray.is_initialized():
                 address = os.environ.get("RAY_ADDRESS")
                 quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
@@ -140,6 +141,17 @@ class RayCluster(Engine):
                 ray.shutdown()
         self._ours = False
         self.address = ""
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Give SIGTERM back to its handler: Ray's raises SystemExit, which pytest takes for a failed test."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class RayRunner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ def test_each_shard_once(cluster: Engine) -> None:
     assert dict(delivered) == COUNTED
     assert cluster.started_s > 0
     assert cluster.describe() == f"{cluster.name}, 2 workers, on this machine"
+
+
+def test_signals_stay_the_sessions(cluster: Engine) -> None:
+    """Ray puts a handler of its own in the place of pytest's."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    cluster.close()
+    assert dict(cluster.map(tasks.count, SHARDS)) == COUNTED
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_a_killed_worker_loses_its_shard_alone(cluster: Engine, tmp_path: Path) -> None:
