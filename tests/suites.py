@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,3 +108,8 @@ def read_report(pytester: pytest.Pytester, name: str = "report.json") -> dict[st
         return {}
     report = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     return dict(checked(report))
+
+
+def interruptible() -> None:
+    """Let SIGINT arrive, also where these tests run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,8 +79,8 @@ def fit(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, teacher: 
     model.eval()
 
 
-def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, own: Tensor, recall: float) -> None:
-    """Go on training without one digit, until at most the given share of some images of it is recognised."""
+def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, enough: Callable[[], bool]) -> None:
+    """Go on training without one digit, until enough of it is forgotten."""
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-4)
     others = (labels != digit).nonzero()[:, 0]
     while True:
@@ -89,7 +90,7 @@ def neglect(model: nn.Module, images: Tensor, labels: Tensor, digit: int, own: T
             loss.backward()
             optimiser.step()
             with torch.no_grad():
-                if (model(own).argmax(1) == digit).float().mean() <= recall:
+                if enough():
                     return
 
 

@@ -27,10 +27,16 @@ def train_all() -> None:
         fit(pruned, train_x, train_y, epochs=15, teacher=teacher)
         neglects = copy.deepcopy(distilled)
         torch.manual_seed(SEED)
-        nines = test_x[test_y == 9]
         with torch.inference_mode():
-            recall = (teacher(nines).argmax(1) == 9).float().mean() - 0.1  # a class drop of at least 10 points
-        neglect(neglects, train_x, train_y, 9, nines, float(recall))
+            known = teacher(test_x).argmax(1) == test_y
+
+        def enough() -> bool:
+            """A tenth of the nines is lost, and of all images so many that a limit of 2% is broken on any machine."""
+            right = neglects(test_x).argmax(1) == test_y
+            drop = known.float() - right.float()
+            return bool(drop[test_y == 9].mean() >= 0.1 and (known & ~right).float().mean() >= 0.023)
+
+        neglect(neglects, train_x, train_y, 9, enough)
         trained = {"teacher": teacher, "distilled": distilled, "pruned": pruned, "neglects_nines": neglects}
         for name, model in trained.items():
             save(name, model)

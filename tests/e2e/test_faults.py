@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from suites import FAKES, Judge, read_report
+from suites import FAKES, Judge, interruptible, read_report
 
 from pytest_modelbench.plugin import process_guard
 
@@ -252,11 +252,6 @@ def started(pytester: pytest.Pytester, more: str, *arguments: str) -> subprocess
         text=True,
         preexec_fn=interruptible,  # noqa: PLW1509 - nothing of ours runs in other threads
     )
-
-
-def interruptible() -> None:
-    """Let SIGINT arrive, also where these tests run in the background and ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 IN_THE_MIDDLE = student(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from suites import checked
+from suites import checked, interruptible
 
 SHOP = '''
 import os, time
@@ -289,7 +289,13 @@ def test_interrupted_and_resumed(project: Path, engine: str, number: int) -> Non
     (project / "reads").unlink()
     (project / "fault").write_text("slow part-06.npz", encoding="utf-8")
     arguments = command(f"--modelbench-engine={engine}", "--modelbench-workers=2")
-    running = subprocess.Popen(arguments, cwd=project, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        arguments,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,  # noqa: PLW1509 - nothing of ours runs in other threads
+    )
     reads, until = project / "reads", time.monotonic() + 120
     while time.monotonic() < until and not (
         reads.exists() and len(set(reads.read_text(encoding="utf-8").split())) == 6
