@@ -39,6 +39,7 @@ TABLES = ("models", "data", "run", "kpi")
 MODEL_KEYS = ("teacher", "student", "students", "previous")
 STUDENT_KEYS = ("model", "deploy")
 RUN_KEYS = {option.name.removeprefix("modelbench_"): option for option in OPTIONS if option.run}
+HOMES = {"run": tuple(RUN_KEYS), "data": DATA_KEYS, "models": MODEL_KEYS}
 DEEPEST, MOST_BYTES = 50, 16 * 2**20
 _ITEM_NAME = re.compile(r"[A-Za-z_]\w*")
 _HOOKS = re.compile(r"(setup|teardown)_(module|function|method)|(setUp|tearDown)Module|pytest\w*|__\w*")
@@ -138,7 +139,10 @@ class _Reader:
         for key in table:
             if key not in names:
                 near = difflib.get_close_matches(key, names, n=1)
+                home = next((home for home, keys in HOMES.items() if key in keys), None)
                 advice = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"
+                if home is not None and len(above) < 2:
+                    advice = f": it is a key of [{home}]. Move it there"
                 inside = f" in [{'.'.join(above)}]" if above else ""
                 self.mistake((*above, key), f"unknown {what} {shown(key)}{inside}{advice}")
 

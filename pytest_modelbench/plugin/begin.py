@@ -14,6 +14,7 @@ from pytest_modelbench.bench.session import BenchSession
 from pytest_modelbench.exports.request import ExportRequest
 from pytest_modelbench.plugin.child_launch import measure_launch
 from pytest_modelbench.plugin.child_run import run_child
+from pytest_modelbench.plugin.compiler_log import leave_out_trace
 from pytest_modelbench.plugin.contract_hooks import Recording, WithoutTeacher
 from pytest_modelbench.plugin.diagnosing import Diagnosing
 from pytest_modelbench.plugin.giving_up import GivingUp
@@ -68,6 +69,7 @@ def begin(config: pytest.Config, settings: Settings, places: Sequence[Given]) ->
         ),
     )
     config.add_cleanup(bench.engines.close)
+    leave_out_trace(config)
     bench.passing += (pytest.fail.Exception,)  # what pytest-timeout raises
     if contract is not None:
         bench.model_notes["teacher"] = dict(contract.teacher)

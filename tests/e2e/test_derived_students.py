@@ -131,7 +131,7 @@ def students(finished_report: dict[str, object]) -> set[str]:
 
 def test_every_kpi_judges_the_exported_file(judge: Judge) -> None:
     """One export serves all of them; processes that measure load the file and never build what it came from."""
-    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=5", "-k", "onnx", fakes=ALONE)
+    finished = judge(EVERY_KPI, "--modelbench-deploy=onnx", "--modelbench-budget=20", "-k", "onnx", fakes=ALONE)
     assert set(finished.verdicts.values()) == {"pass", "reported"}, finished.text
     assert students(finished.report) == {"student@onnx"}
     assert {gate["nodeid"].partition("[")[2] for gate in finished.report["gates"]} == {"student@onnx]"}

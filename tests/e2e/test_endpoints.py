@@ -37,7 +37,7 @@ def test_student_behind_an_endpoint(pytester: pytest.Pytester) -> None:
     with served(InferenceServer(answers, 1)) as place:
         finished = pytester.runpytest_inprocess(
             "--modelbench", f"--modelbench-student=kserve://{place}/digits", "--modelbench-json=report.json",
-            "--modelbench-budget=2", "-p", "no:cacheprovider",
+            "--modelbench-budget=20", "-p", "no:cacheprovider",
         )  # fmt: skip
     report = read_report(pytester)
     verdicts = {gate["kpi"]: gate["verdict"] for gate in report["gates"]}

@@ -58,7 +58,7 @@ def judged(pytester: pytest.Pytester, teacher: Path, **students: str) -> dict[st
     pytester.makepyfile(test_sla=SUITE.format(teacher=teacher, tokens=TOKENS))
     options = [f"--modelbench-student={name}={spec}" for name, spec in students.items()]
     finished = pytester.runpytest_inprocess(
-        "--modelbench", *options, "--modelbench-json=report.json", "--modelbench-budget=1", "-p", "no:cacheprovider"
+        "--modelbench", *options, "--modelbench-json=report.json", "--modelbench-budget=20", "-p", "no:cacheprovider"
     )
     report = read_report(pytester)
     assert report, str(finished.stdout)

@@ -118,7 +118,7 @@ def test_prompts_of_a_file_beside_a_suite(judge: Judge, pytester: pytest.Pyteste
         ("prompts.jsonl", "\n".join(map(json.dumps, PROMPTS))),
     ):
         (pytester.path / "sla" / name).write_text(text, encoding="utf-8")
-    finished = judge("", "sla/modelbench.toml", "--modelbench-suite=quality", "--modelbench-budget=1", fakes="")
+    finished = judge("", "sla/modelbench.toml", "--modelbench-suite=quality", "--modelbench-budget=20", fakes="")
     gates = {gate["nodeid"].rpartition("::")[2]: gate for gate in finished.report["gates"]}
     assert {name: gates[name]["verdict"] for name in ("exact_match", "latency_p50", "raw")} == {
         "exact_match": "pass",

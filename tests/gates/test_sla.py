@@ -148,6 +148,10 @@ def test_every_key_has_the_line_it_is_written_on(table: dict[str, str]) -> None:
             "[data]\neval='a:b'\ntask='detection'\nscore_threshold = 2\n[kpi]\nf1=''",
             "m.toml:4: score_threshold is 2, exp",
         ),
+        (
+            "[data]\neval = 'a:b'\nteacher = 'a:b'\n[kpi]\nf1=''",
+            "m.toml:3: unknown key 'teacher' in [data]: it is a key of [models]. Move it there",
+        ),
         ("[run]\nthread = 1\n[kpi]\nf1=''", "m.toml:2: unknown key 'thread' in [run]; did you mean 'threads'?"),
     ],
 )
