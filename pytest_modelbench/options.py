@@ -202,14 +202,21 @@ OPTIONS = (
     ),
     Option(
         "modelbench_engine",
-        "where models run over data in shards: serial (in the session's process), processes (of this machine), ray "
-        "or dask (a cluster, or workers of this machine) (default: serial)",
+        "where models run over data in shards (see also --modelbench-shards): serial (in the session's process), "
+        "processes (of this machine), ray or dask (a cluster, or workers of this machine) (default: serial)",
         "{" + ",".join(ENGINES) + "}",
         run=True,
     ),
     Option(
         "modelbench_workers",
         "number of the engine's workers (default: the processors that pytest may use, or those of the cluster)",
+        "N",
+        run=True,
+    ),
+    Option(
+        "modelbench_shards",
+        "number of parts that data in memory are cut into for the workers of the engine (default: data in memory are "
+        "not cut, and models answer in the session's process)",
         "N",
         run=True,
     ),

@@ -37,7 +37,7 @@ class Settings:
     `budget_s` bounds one timed measurement, in seconds. `confidence` is None where quality limits judge the
     point (see `kpis`); timed limits then use 0.95. `threads` and `device` are None where torch's own choice
     and the model's own device stand. `engine` is None where none was chosen, `workers` and `num_gpus` (of each
-    worker) where they are left to it.
+    worker) where they are left to it, `shards` where data in memory are not cut for it.
     """
 
     enabled: bool = False
@@ -71,6 +71,7 @@ class Settings:
     engine: str | None = None
     workers: int | None = None
     num_gpus: float | None = None
+    shards: int | None = None
     resume: bool = False
     inconclusive: str = "fail"
     diagnose: str = "auto"
@@ -153,6 +154,7 @@ _CONVERT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "modelbench_budget": ("budget_s", Number(least=1, most=WEEK_S)),
     "modelbench_engine": ("engine", OneOf(ENGINES)),
     "modelbench_workers": ("workers", Number(least=1, most=100_000, whole=True)),
+    "modelbench_shards": ("shards", Number(least=1, most=100_000, whole=True)),
     "modelbench_num_gpus": ("num_gpus", Number(least=0, most=1024, above=True, example="0.5")),
     "modelbench_resume": ("resume", bool),
     "modelbench_inconclusive": ("inconclusive", OneOf(("fail", "warn"))),
@@ -256,7 +258,7 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         workers: whether pytest-xdist runs the tests.
     """
     name = settings.engine
-    if not settings.enabled or name in {None, "serial"}:
+    if not settings.enabled or name == "serial" or (name is None and settings.shards is None):
         return
     wheres = {
         option.name: place.where(option)
@@ -264,6 +266,9 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         for place in reversed(places)
         if place.get(option) is not None
     }
+    if name is None:
+        yield f"{wheres['modelbench_shards']}: shards are for workers. Write --modelbench-engine=processes, too"
+        return
     if workers:
         yield (
             f"{wheres['modelbench_engine']}: the engine {name} spreads the pass over data itself, and so would each "

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modelbench.bench.asking import Asking
+from pytest_modelbench.bench.cut_pass import cut_pass, is_cut
 from pytest_modelbench.bench.kinds import taken_by_kind
 from pytest_modelbench.bench.sharded import Sharded
 from pytest_modelbench.bench.shelf import Found, Job, Key, Tell, Wire
@@ -71,7 +72,7 @@ class Answers:
                 )
             student = self.outputs("student")
             return self._shelf.once(("contract", data.key), lambda: contract.outputs_for(student, data))
-        outputs = self._shelf.take(self._outputs_job(asking.model(role)))
+        outputs = self._shelf.take(self._outputs_job(role))
         data.expect(outputs.batch_size, outputs.checksums)
         notes = self._notes.data.setdefault(asking.plan.suite, {})
         if "hash" not in notes:
@@ -81,12 +82,13 @@ class Answers:
             notes["notes"] = list(data.notes)
         return outputs
 
-    def _outputs_job(self, model: Model) -> Job[Outputs]:
+    def _outputs_job(self, role: str) -> Job[Outputs]:
         asking, plan, data = self._asking, self._asking.plan, self._asking.data()
+        model, cut = asking.model(role), is_cut(asking)
         under = (str(asking.gate.options["under"]),) if "under" in asking.gate.options else ()
 
-        def measure(_: Tell) -> Outputs:
-            outputs = collect_outputs(model, data)
+        def measure(tell: Tell) -> Outputs:
+            outputs = cut_pass(asking, role, tell) if cut else collect_outputs(model, data)
             self._notes.count_passes(outputs)
             return outputs
 
@@ -96,7 +98,8 @@ class Answers:
             run=(model.name, plan.home, plan.origin, plan.settings, *under),
             measure=measure,
             wire=OUTPUTS_WIRE,
-            watched=asking.watched(f"{model.name}, or the data that it is given,"),
+            watched=None if cut else asking.watched(f"{model.name}, or the data that it is given,"),
+            shown=f"{model.name} over the data" if cut else "",
         )
 
     def predictions(self, role: str) -> Predictions:

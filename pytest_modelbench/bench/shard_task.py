@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,12 @@ class ModelSource:
         return _BUILT[self.key]
 
 
+def let_go(wanted: Collection[str]) -> None:
+    """Let go of the models of this process that are built otherwise than those that are wanted."""
+    for key in [key for key in _BUILT if key not in wanted]:
+        del _BUILT[key]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
     """The work on one shard, in any process.
@@ -153,9 +159,7 @@ class ShardTask:
             ModelbenchError: the shard cannot be read, or a model fails.
         """
         name, label = shard
-        wanted = {source.key for source in self.models.values()}
-        for key in [key for key in _BUILT if key not in wanted]:
-            del _BUILT[key]
+        let_go({source.key for source in self.models.values()})
         data = self.reader.read(name)
         facts, hashes = facts_and_hashes(data, label)
         with watchdog_for(self.budget_s, f"a model, or shard {label},"):

@@ -14,6 +14,7 @@ from pytest_modelbench.bench.shard_cache import prepared
 from pytest_modelbench.bench.shard_pass import Passed, ShardPass, not_resumed, pass_key
 from pytest_modelbench.bench.shard_task import ANCHOR, UNKNOWN_CONTENT, ModelSource, ShardTask, Spot
 from pytest_modelbench.bench.shelf import Job, Tell
+from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.shards.sharded import ShardedData
 from pytest_modelbench.errors import MeasurementError, NotApplicable
 from pytest_modelbench.exports.deployed import Deployed
@@ -85,7 +86,7 @@ class Sharded:
         """Return what the pass over all shards came to, made once for all gates of a student."""
         asking, engine = self._asking, self._asking.bench.engines.of(self._asking.settings)
         asked, anchored, gathered, roles = self._asked()
-        models = {role: self._source(role, data, alone=engine.name == "serial") for role in roles}
+        models = {role: self.source(role, data, alone=engine.name == "serial") for role in roles}
 
         def measure(tell: Tell) -> Passed:
             refuse_many_workers(engine)
@@ -143,8 +144,13 @@ class Sharded:
             anchored = anchored or question.anchored
         return asked, anchored, gathered, ["student", "teacher"] if paired else ["student"]
 
-    def _source(self, role: str, data: ShardedData, *, alone: bool) -> ModelSource:
+    def source(self, role: str, data: EvalData, *, alone: bool) -> ModelSource:
         """Return how a worker gets the model of a role.
+
+        Args:
+            role: of the model.
+            data: whose first samples tell whether it is the same model, if its content has no hash.
+            alone: whether the session's own process is the worker.
 
         Raises:
             MeasurementError: only this process has it.

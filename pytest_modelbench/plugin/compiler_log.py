@@ -12,7 +12,7 @@ _WRITTEN = ("TORCH_TRACE", "TORCH_DTRACE", "TORCH_COMPILE_DEBUG")
 
 
 def leave_out_trace(config: pytest.Config) -> None:
-    """Drop the records of torch's structured trace until the session ends, unless an environment variable asks torch to write them."""
+    """Drop the records of torch's trace until the session ends, unless the environment asks torch to write them."""
     if any(os.environ.get(name) for name in _WRITTEN):
         return
     log = logging.getLogger(_TRACE)

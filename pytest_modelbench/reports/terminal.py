@@ -181,10 +181,11 @@ def _sampled(estimate: Mapping[str, Any], student: Mapping[str, Any], parts: lis
 
 
 def _data_lines(report: Mapping[str, Any]) -> Iterable[str]:
-    """Say of data in shards how many there were, and where the pass over them ran."""
+    """Say of data that workers answered how many there were, and where the pass over them ran."""
     for data in report.get("data", {}).values():
         if "engine" in data:
-            yield f"{'; '.join(data['notes'])}; engine: {data['engine']}"
+            count = [f"{data['samples']:,} samples"] if "samples" in data else []
+            yield "; ".join([*data.get("notes", count), f"engine: {data['engine']}"])
 
 
 def _timing_lines(timings: Sequence[dict[str, Any]]) -> Iterable[str]:

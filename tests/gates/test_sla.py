@@ -273,5 +273,5 @@ def test_keys_of_data_and_run_are_those_that_exist() -> None:
     )
     known = {"threads", "budget", "device", "seed", "inconclusive", "allocator", "confidence"}
     later = {"country", "grid_intensity", "energy_window", "reference", "fail_on_regression", "deploy", "diagnose"}
-    later |= {"engine", "workers", "num_gpus"}
+    later |= {"engine", "workers", "shards", "num_gpus"}
     assert known | later == set(RUN_KEYS)

@@ -85,7 +85,7 @@ def collect_outputs(model: Model, data: EvalData) -> Outputs:
         ModelError: the model raised, or the shape of its outputs does not fit the batch.
         DataError: the data are empty or inconsistent.
     """
-    recorded, targets, finite, nonfinite = Column(), _Targets(), Flags(True), Flags(0)
+    recorded, targets, finite, nonfinite = Column(), Targets(), Flags(True), Flags(0)
     ids: list[Any] = []
     checksums: list[int] = []
     first: Array | None = None
@@ -174,7 +174,7 @@ def samples_hash(outputs: Outputs) -> str:
     return digest.hexdigest()
 
 
-class _Targets:
+class Targets:
     """The targets of all batches, or None; whole numbers of a large set take as few bytes as they need."""
 
     def __init__(self) -> None:
@@ -182,6 +182,7 @@ class _Targets:
         self._held = 0
 
     def append(self, targets: Any) -> None:
+        """Add those of a batch."""
         if targets is None:
             return
         listed = isinstance(targets, list | tuple)  # in which NumPy would make the text 'nan' of a missing one
@@ -195,6 +196,7 @@ class _Targets:
         self._parts.append(array)
 
     def array(self) -> Array | None:
+        """Return those of all batches; None where they have none."""
         return np.concatenate(self._parts) if self._parts else None
 
 
@@ -224,13 +226,14 @@ def rows_of(output: Any, batch: Batch, model: Model, data: EvalData, first: Arra
         )
     if first is not None and array.shape[1:] != first.shape[1:]:
         raise ModelError(
-            f"{model.name} changed the shape of its output from (*, {_tail(first)}) to (*, {_tail(array)}) "
+            f"{model.name} changed the shape of its output from (*, {tail(first)}) to (*, {tail(array)}) "
             f"at sample {batch.ids[0]}"
         )
     return array
 
 
-def _tail(array: Array) -> str:
+def tail(array: Array) -> str:
+    """Return the shape of a row as text."""
     return ", ".join(map(str, array.shape[1:]))
 
 
