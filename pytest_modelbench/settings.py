@@ -266,6 +266,8 @@ def engine_conflicts(settings: Settings, places: Sequence[Given], *, workers: bo
         for place in reversed(places)
         if place.get(option) is not None
     }
+    if name is None and "modelbench_engine" in wheres:  # what was given is no engine, which is a mistake of its own
+        return
     if name is None:
         yield f"{wheres['modelbench_shards']}: shards are for workers. Write --modelbench-engine=processes, too"
         return
