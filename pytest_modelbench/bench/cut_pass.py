@@ -66,7 +66,7 @@ def cut_pass(asking: Asking, role: str, tell: Tell) -> Outputs:
         checksums.append(batch.checksum)
     parts = parts_of(data, len(checksums), asking.settings.shards or 1)
     task = AnswerTask(source=source, budget_s=asking.settings.budget_s)
-    outputs = _joined(_in_order(engine, task, parts, tell), source.loading.name)
+    outputs = joined(_in_order(engine, task, parts, tell), source.loading.name)
     told = f"{engine.describe()}{memory_of_workers(engine)}; data in memory, cut into {len(parts):,}"
     asking.bench.notes.data.setdefault(asking.plan.suite, {})["engine"] = told
     return replace(
@@ -160,7 +160,7 @@ def _failure(part: Part, failed: Lost | Raised) -> ModelbenchError:
     return error
 
 
-def _joined(parts: Iterator[Outputs], model: str) -> Outputs:
+def joined(parts: Iterator[Outputs], model: str) -> Outputs:
     """Return outputs as one, without targets and ids.
 
     Raises:

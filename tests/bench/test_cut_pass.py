@@ -9,8 +9,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from pytest_modelbench.bench.cut_pass import Part, parts_of
+from pytest_modelbench.bench.cut_pass import Part, joined, parts_of
 from pytest_modelbench.data.evaldata import EvalData
+from pytest_modelbench.errors import ModelError
+from pytest_modelbench.probes.answers.predictions import Outputs
 
 
 @pytest.mark.parametrize("shards", [1, 3, 4, 7, 100])
@@ -53,3 +55,30 @@ def test_ids_of_texts_travel() -> None:
     (batch,) = pickle.loads(pickle.dumps(Part(data, range(2, 4)))).batches()  # noqa: S301 - our own
     assert list(batch.ids) == ["c", "d"]
     assert str(Part(data, range(2, 4))) == "samples 2 to 3"
+
+
+def part(rows: int, *, width: int = 2, bad: bool = False) -> Outputs:
+    """Return outputs, all of them not finite for inputs that are not finite, or none."""
+    return Outputs(
+        model="net",
+        array=np.full((rows, width), rows, dtype=np.float32),
+        targets=None,
+        ids=range(rows),
+        nonfinite=np.full(rows, width if bad else 0, dtype=np.int32),
+        input_finite=np.full(rows, not bad),
+        classes=None,
+        calls=1,
+    )
+
+
+def test_outputs_of_parts_are_put_together() -> None:
+    """Rows, counts of what is not finite, and passes; another shape is an error that names the sample."""
+    whole = joined(iter([part(2), part(3, bad=True)]), "net")
+    assert whole.array[:, 0].tolist() == [2, 2, 3, 3, 3]
+    assert whole.nonfinite.tolist() == [0, 0, 2, 2, 2]
+    assert whole.input_finite.tolist() == [True, True, False, False, False]
+    assert whole.calls == 2
+    with pytest.raises(
+        ModelError, match=r"net changed the shape of its output from \(\*, 2\) to \(\*, 4\) at sample 0"
+    ):
+        joined(iter([part(2), part(2, width=4)]), "net")

@@ -41,6 +41,20 @@ def loader():
     return EvalData(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.as_tensor(x), torch.as_tensor(y))),
                     **SETTINGS)
 
+def holed():
+    x, y, ids, _ = samples()
+    x[::500] = np.nan
+    return EvalData(x, y, ids=ids.tolist(), **SETTINGS)
+
+class Holed(Linear):
+    def __call__(self, batch):
+        answers = super().__call__(batch)
+        answers[np.asarray(batch)[:, 0] > 2] = np.inf
+        return answers
+
+def holed_student():
+    return Holed(0.15)
+
 class Grumpy(Linear):
     def __call__(self, batch):
         if (np.asarray(batch) == samples()[0][4500]).all(axis=1).any():
@@ -93,6 +107,19 @@ def test_other_kinds_of_data(project: Path, data: str) -> None:
     alone, _ = run(project, "--modelbench-threads=1")
     report, printed = run(project, "--modelbench-engine=processes", "--modelbench-workers=2", "--modelbench-shards=7")
     assert readings(report) == readings(alone), printed
+
+
+@pytest.mark.slow
+def test_what_is_not_finite(project: Path) -> None:
+    """Infinite outputs are told, and those of inputs that are NaN are excused, as in one process."""
+    for data, verdict in (("holed", "pass"), ("whole", "fail")):
+        student = "student" if data == "holed" else "holed_student"
+        suite(project, data=data, student=student, kpis=["nonfinite_outputs"])
+        alone, _ = run(project, code=int(verdict == "fail"))
+        suite(project, data=data, student=student, kpis=["nonfinite_outputs"], run=CUT)
+        report, _ = run(project, code=int(verdict == "fail"))
+        assert readings(report) == readings(alone)
+        assert report["gates"][0]["verdict"] == verdict
 
 
 @pytest.mark.slow
