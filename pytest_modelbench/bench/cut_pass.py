@@ -18,9 +18,9 @@ from pytest_modelbench.bench.shelf import Tell
 from pytest_modelbench.data.arrays import duplicate
 from pytest_modelbench.data.evaldata import EvalData
 from pytest_modelbench.data.sources import ArraySource
-from pytest_modelbench.errors import DataError, MeasurementError, ModelbenchError, ModelError
+from pytest_modelbench.errors import DataError, MeasurementError, ModelbenchError
 from pytest_modelbench.probes.answers.columns import Column, Flags
-from pytest_modelbench.probes.answers.predictions import Outputs, Targets, collect_outputs, tail
+from pytest_modelbench.probes.answers.predictions import Outputs, Targets, collect_outputs, refuse_other_shape
 from pytest_modelbench.probes.timing.watchdog import beat, watchdog_for
 
 
@@ -171,11 +171,7 @@ def joined(parts: Iterator[Outputs], model: str) -> Outputs:
     calls = 0
     for part in parts:
         first = part if first is None else first
-        if part.array.shape[1:] != first.array.shape[1:]:
-            raise ModelError(
-                f"{model} changed the shape of its output from (*, {tail(first.array)}) to (*, {tail(part.array)}) "
-                f"at sample {part.ids[0]}"
-            )
+        refuse_other_shape(model, first.array, part.array, part.ids[0])
         array.append(part.array)
         nonfinite.append(part.nonfinite)
         finite.append(part.input_finite)

@@ -153,7 +153,7 @@ def test_a_part_that_fails_is_named(project: Path, fault: str, expected: str) ->
 
 @pytest.mark.slow
 def test_what_is_not_cut(project: Path) -> None:
-    """A loader is refused; detection, latency and another teacher's object are told what they need."""
+    """A loader is refused, and so is a factory of another model; with the engine serial nothing is cut."""
     suite(project, data="loader", run=CUT)
     report, _ = run(project, code=1)
     assert "shards=5 cuts arrays and frames in memory, and the samples come from a dataset" in error(report)

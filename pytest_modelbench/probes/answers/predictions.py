@@ -224,16 +224,31 @@ def rows_of(output: Any, batch: Batch, model: Model, data: EvalData, first: Arra
             f"{model.name} returned an output of shape {tuple(array.shape)} for a batch of {count} samples "
             f"(inputs {shapes(batch.inputs)}); expected {count} rows"
         )
-    if first is not None and array.shape[1:] != first.shape[1:]:
-        raise ModelError(
-            f"{model.name} changed the shape of its output from (*, {tail(first)}) to (*, {tail(array)}) "
-            f"at sample {batch.ids[0]}"
-        )
+    if first is not None:
+        refuse_other_shape(model.name, first, array, batch.ids[0])
     return array
 
 
-def tail(array: Array) -> str:
-    """Return the shape of a row as text."""
+def refuse_other_shape(model: str, first: Array, array: Array, sample: Any) -> None:
+    """Refuse outputs whose rows have another shape than earlier ones.
+
+    Args:
+        model: its name.
+        first: earlier outputs.
+        array: these.
+        sample: the id of their first sample.
+
+    Raises:
+        ModelError: they have.
+    """
+    if array.shape[1:] != first.shape[1:]:
+        raise ModelError(
+            f"{model} changed the shape of its output from (*, {_tail(first)}) to (*, {_tail(array)}) "
+            f"at sample {sample}"
+        )
+
+
+def _tail(array: Array) -> str:
     return ", ".join(map(str, array.shape[1:]))
 
 
